@@ -1,0 +1,104 @@
+"""Every exception of the tracker, in one tree.
+
+    TrackerError                   anything that a user can be told in a line or two
+    ├── RequestError               the request was wrong; the command exits with 2
+    │   ├── StudyFileError         one or more problems in a study file, all at once
+    │   ├── StudyExistsError       the name is taken (says how to resume)
+    │   ├── StudyNotFoundError     no study of that name (says which there are)
+    │   ├── WorkloadError          the workload cannot be loaded or lacks what the protocol asks for
+    │   ├── DataError              the data cannot be used: no such column, one class, an empty split
+    │   ├── HardwareError          this machine cannot do what was asked of it
+    │   └── PriceBookError         an unknown SKU, a rate that cannot be one, a malformed price book
+    └── WorkFailedError            the request was right and the work failed; the command exits with 1
+        ├── TrainingFailedError    a training run cannot go on; carries the reason in one word
+        └── StoreError             a database cannot be read or written
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+
+class TrackerError(Exception):
+    """A failure that is told in a line or two: what was wrong, the value given, what is allowed."""
+
+    exit_code = 1
+
+
+class RequestError(TrackerError):
+    """The request was wrong and nothing was done."""
+
+    exit_code = 2
+
+
+class StudyFileError(RequestError):
+    """A study file with one or more problems; ``problems`` holds each as one line."""
+
+    def __init__(self, source: str, problems: Sequence[str]) -> None:
+        self.source = source
+        self.problems = tuple(problems)
+        count = len(self.problems)
+        head = f"{source}: {count} problem{'s' if count != 1 else ''}"
+        super().__init__("\n".join([head, *(f"  {problem}" for problem in self.problems)]))
+
+    def __reduce__(self) -> tuple[type[StudyFileError], tuple[str, tuple[str, ...]]]:
+        return type(self), (self.source, self.problems)
+
+
+class StudyExistsError(RequestError):
+    """A study of this name is already there."""
+
+
+class StudyNotFoundError(RequestError):
+    """There is no study of this name."""
+
+
+class WorkloadError(RequestError):
+    """A workload that cannot be loaded, or that lacks what the protocol asks for."""
+
+
+class DataError(RequestError):
+    """Data that cannot be used for this workload."""
+
+
+class HardwareError(RequestError):
+    """Something that this machine cannot do was asked of it."""
+
+
+class PriceBookError(RequestError):
+    """An unknown SKU, a rate that cannot be one, or a malformed price book."""
+
+
+class WorkFailedError(TrackerError):
+    """The request was right and the work failed."""
+
+
+class TrainingFailedError(WorkFailedError):
+    """A training run that cannot go on.
+
+    ``reason`` is one word that tables can count: ``not_finite``, ``out_of_memory``, ``error``, …
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        self.reason = reason
+        super().__init__(message)
+
+    def __reduce__(self) -> tuple[type[TrainingFailedError], tuple[str, str]]:
+        return type(self), (self.reason, str(self))
+
+
+class StoreError(WorkFailedError):
+    """A database or an event log that cannot be read or written."""
+
+
+def did_you_mean(given: str, allowed: Iterable[str]) -> str:
+    """The words that tell what is allowed instead of ``given``: the nearest name first, then the list.
+
+    >>> did_you_mean("metrik", ["metric", "direction"])
+    "did you mean 'metric'? allowed: direction, metric"
+    """
+    names = sorted(allowed)
+    near = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
+    listed = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
+    return (f"did you mean '{near[0]}'? " if near else "") + f"allowed: {listed or 'nothing'}"

@@ -1,0 +1,164 @@
+"""The vocabulary: what a trial is given, what it used, what that cost. Units are in the names.
+
+Everything here is a frozen value without behaviour beyond simple derivations, so that any layer may
+hold it and any process may send it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+SettingValue = bool | int | float | str
+Settings = Mapping[str, SettingValue]
+"""One choice of hyperparameters, precision and hardware together, by knob name."""
+
+
+class TrialState(StrEnum):
+    """Where a trial stands. The last four are final for its current attempt."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    COMPLETED = "completed"
+    STOPPED = "stopped"  # ended early on purpose: the budget, a person, the search
+    FAILED = "failed"  # the training raised an error
+    KILLED = "killed"  # the process vanished: a signal, out of memory, a power cut
+
+
+class Direction(StrEnum):
+    """Which way a quality metric gets better."""
+
+    MAXIMIZE = "maximize"
+    MINIMIZE = "minimize"
+
+
+class Market(StrEnum):
+    """How a machine is bought."""
+
+    ON_DEMAND = "on_demand"
+    SPOT = "spot"
+    RESERVED = "reserved"
+    ON_PREM = "on_prem"
+
+
+class EnergySource(StrEnum):
+    """Where a figure in joules comes from; figures of different sources are never mixed unsaid."""
+
+    MEASURED = "measured"
+    ESTIMATED = "estimated"
+    UNAVAILABLE = "unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class QualityMetric:
+    """The study's measure of quality: a metric that every checkpoint reports, and its direction."""
+
+    name: str
+    direction: Direction
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one attempt has used since it was asked for: facts, never prices.
+
+    ``cores`` and ``accelerators`` are what was reserved for the attempt, used or not.
+    ``waiting_seconds`` is the time that the attempt's threads were ready to run but had no core,
+    summed over threads (Linux run-queue delay); None where the system does not tell.
+    """
+
+    wall_seconds: float
+    cpu_seconds: float
+    cores: int
+    accelerators: int = 0
+    peak_memory_bytes: int = 0
+    peak_accelerator_memory_bytes: int = 0
+    waiting_seconds: float | None = None
+    energy_joules: float | None = None
+    energy_source: EnergySource = EnergySource.UNAVAILABLE
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A point that a run really reached: its metrics, and the usage of its attempt up to then."""
+
+    epoch: int
+    metrics: Mapping[str, float]
+    usage: Usage
+    timestamp: float  # seconds since 1970, when it was reached
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseSeconds:
+    """How an attempt's wall time divides: starting (process, imports, data), training, evaluating."""
+
+    startup_seconds: float = 0.0
+    train_seconds: float = 0.0
+    evaluation_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRecord:
+    """One process that worked on a trial, as its event log tells it."""
+
+    number: int
+    state: TrialState
+    started_at: float  # seconds since 1970, when it was asked for
+    usage: Usage
+    checkpoints: tuple[Checkpoint, ...] = ()
+    phases: PhaseSeconds = PhaseSeconds()
+    summary: Mapping[str, float] = field(default_factory=dict)  # test_accuracy, parameters, flops, …
+    reason: str = ""  # one word for a state other than completed
+    message: str = ""  # that reason in a sentence
+    ended_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a usage costs, with everything needed to audit it."""
+
+    usd: float
+    sku: str
+    market: Market
+    usd_per_hour: float  # the whole machine's rate
+    share: float  # the share of the machine that was billed: its dominant share
+    source: str
+    effective_from: str  # ISO date of the rate
+
+
+@dataclass(frozen=True, slots=True)
+class DataCard:
+    """What a workload's data is: recorded by fingerprint, size and schema only."""
+
+    name: str
+    fingerprint: str
+    rows: Mapping[str, int]  # by split
+    classes: int = 0
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """What this machine is and can do. ``precisions`` maps a device to those tried with success."""
+
+    system: str
+    cpu_model: str
+    architecture: str  # x86_64 or arm64
+    cores: int  # logical CPUs that this process may use
+    memory_bytes: int
+    accelerator: str = ""  # the name in the price book: H100, A100-80GB, …; "" without one
+    accelerator_count: int = 0
+    accelerator_memory_bytes: int = 0
+    torch_version: str = ""
+    precisions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """The devices that training can use here, the CPU always among them."""
+        return ("cpu", "cuda") if self.accelerator_count else ("cpu",)
+
+    @property
+    def label(self) -> str:
+        """The machine in a few words, as runs are tagged with it."""
+        gpu = f" + {self.accelerator_count} × {self.accelerator}" if self.accelerator_count else ""
+        return f"{self.cpu_model}, {self.cores} cores, {self.memory_bytes / 2**30:.0f} GiB{gpu}"

@@ -1,0 +1,155 @@
+"""Measuring what an attempt uses: wall time, CPU time, memory, energy.
+
+Wall time runs from the moment that the coordinator asked for the attempt, so that starting a process,
+importing and loading data are all paid for. Every probe is read only at checkpoints and heartbeats.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tracker.records import EnergySource, PhaseSeconds, Usage
+
+
+class Meter:
+    """Measures this process from ``started_at`` (seconds since 1970) on.
+
+    ``accelerator`` is the index of the GPU in use, None for the CPU alone.
+    """
+
+    def __init__(self, *, started_at: float, cores: int, accelerator: int | None = None) -> None:
+        self._started_at = started_at
+        # The clock may be set while a run is under way: measure on a steady one from here on.
+        self._before_seconds = max(0.0, time.time() - started_at)
+        self._start = time.monotonic()
+        self._cores = cores
+        self._accelerator = accelerator
+        self._energy = _NvmlEnergy.find(accelerator) if accelerator is not None else _RaplEnergy.find()
+        self._startup_seconds: float | None = None
+        self._evaluation_seconds = 0.0
+
+    def wall_seconds(self) -> float:
+        """Seconds since the attempt was asked for."""
+        return self._before_seconds + time.monotonic() - self._start
+
+    def ready(self) -> None:
+        """Start-up ends now (the first call counts)."""
+        if self._startup_seconds is None:
+            self._startup_seconds = self.wall_seconds()
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Count the time inside as evaluation."""
+        begin = time.monotonic()
+        try:
+            yield
+        finally:
+            self._evaluation_seconds += time.monotonic() - begin
+
+    def phases(self) -> PhaseSeconds:
+        """How the wall time so far divides."""
+        wall = self.wall_seconds()
+        startup = wall if self._startup_seconds is None else self._startup_seconds
+        train = max(0.0, wall - startup - self._evaluation_seconds)
+        return PhaseSeconds(startup, train, self._evaluation_seconds)
+
+    def usage(self) -> Usage:
+        """What this process, its threads and its finished children have used so far."""
+        own = resource.getrusage(resource.RUSAGE_SELF)
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        joules = self._energy.joules() if self._energy else None
+        return Usage(
+            wall_seconds=self.wall_seconds(),
+            cpu_seconds=own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime,
+            cores=self._cores,
+            accelerators=0 if self._accelerator is None else 1,
+            peak_memory_bytes=max(own.ru_maxrss, children.ru_maxrss) * 1024,
+            peak_accelerator_memory_bytes=_peak_accelerator_memory_bytes(self._accelerator),
+            waiting_seconds=run_queue_seconds(),
+            energy_joules=joules,
+            energy_source=EnergySource.UNAVAILABLE if joules is None else EnergySource.MEASURED,
+        )
+
+
+def run_queue_seconds() -> float | None:
+    """Seconds that this process's threads were ready to run and had to wait for a core.
+
+    The second figure of each thread's /proc/.../schedstat (Linux, Documentation/scheduler/sched-stats);
+    None where the system does not tell.
+    """
+    try:
+        delays = [
+            int((task / "schedstat").read_text().split()[1]) for task in Path("/proc/self/task").iterdir()
+        ]
+    except (OSError, IndexError, ValueError):
+        return None
+    return sum(delays) / 1e9
+
+
+def _peak_accelerator_memory_bytes(accelerator: int | None) -> int:
+    if accelerator is None:
+        return 0
+    import torch  # the meter of a CPU run must not touch CUDA
+
+    return int(torch.cuda.max_memory_allocated())
+
+
+class _RaplEnergy:
+    """Joules of the CPU packages since the start, from Intel's RAPL counters under /sys/class/powercap.
+
+    The counters are the whole machine's: they are read only where one attempt may take all of it, and
+    they wrap, which is undone here. Source: Linux, Documentation/power/powercap.
+    """
+
+    def __init__(self, zones: list[Path]) -> None:
+        self._zones = zones
+        self._last = [self._read(zone) for zone in zones]
+        self._sum_microjoules = 0
+
+    @classmethod
+    def find(cls) -> _RaplEnergy | None:
+        zones = sorted(Path("/sys/class/powercap").glob("intel-rapl:?"))
+        readable = [zone for zone in zones if os.access(zone / "energy_uj", os.R_OK)]
+        return cls(readable) if readable else None
+
+    def joules(self) -> float:
+        for index, zone in enumerate(self._zones):
+            now = self._read(zone)
+            wrapped = int((zone / "max_energy_range_uj").read_text()) if now < self._last[index] else 0
+            self._sum_microjoules += now - self._last[index] + wrapped
+            self._last[index] = now
+        return self._sum_microjoules / 1e6
+
+    @staticmethod
+    def _read(zone: Path) -> int:
+        return int((zone / "energy_uj").read_text())
+
+
+class _NvmlEnergy:
+    """Joules of one GPU since the start, from NVML's energy counter (Volta and newer)."""
+
+    def __init__(self, nvml: object, handle: object) -> None:
+        self._nvml = nvml
+        self._handle = handle
+        self._start_millijoules = self._read()
+
+    @classmethod
+    def find(cls, accelerator: int) -> _NvmlEnergy | None:
+        try:
+            import pynvml
+
+            pynvml.nvmlInit()
+            return cls(pynvml, pynvml.nvmlDeviceGetHandleByIndex(accelerator))
+        except Exception:  # no library, no driver, an old chip: then there is no figure
+            return None
+
+    def joules(self) -> float:
+        return (self._read() - self._start_millijoules) / 1e3
+
+    def _read(self) -> int:
+        return int(self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._handle))  # type: ignore[attr-defined]
