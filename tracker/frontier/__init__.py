@@ -1,0 +1,1 @@
+"""The Pareto frontier of quality against price, in numpy only."""

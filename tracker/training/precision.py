@@ -66,7 +66,7 @@ def works(precision: Precision, device: torch.device) -> bool:
         weight = torch.randn(16, 16, device=device, requires_grad=True)
         with precision.autocast(device):
             loss = (torch.randn(8, 16, device=device) @ weight).square().mean()
-        precision.scaler(device).scale(loss).backward()
+        precision.scaler(device).scale(loss).backward()  # type: ignore[no-untyped-call]
         return bool(torch.isfinite(loss)) and weight.grad is not None and bool(torch.isfinite(weight.grad).all())
     except (RuntimeError, TypeError):
         return False

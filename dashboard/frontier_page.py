@@ -1,0 +1,153 @@
+"""The first page: the best quality for the money in one study, live while it runs."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import streamlit as st
+
+from dashboard.text import literal
+from tracker.errors import StudyNotFoundError, TrackerError
+from tracker.report.figures import frontier_caption, frontier_figure, hypervolume_figure, spend_figure
+from tracker.report.headlines import Headline, headlines
+from tracker.report.style import PLOTLY_CONFIG
+from tracker.report.tables import (
+    frontier_csv,
+    frontier_json,
+    frontier_table,
+    runs_csv,
+    runs_table,
+    searched_settings,
+    spread_settings,
+)
+from tracker.report.words import decimals_for, percent, usd
+from tracker.store.home import Home
+from tracker.store.run_table import StudyTable, list_studies, read_study_table
+
+REFRESH_SECONDS = 3.0
+RUNNING = "running"
+BADGES = {RUNNING: "blue", "completed": "green", "stopped": "orange", "paused": "violet"}
+
+
+def show() -> None:
+    """The page: choose a study, see it."""
+    st.title("Quality against price")
+    tracking_uri = Home.find().tracking_uri
+    try:
+        studies = list_studies(tracking_uri)
+    except TrackerError as error:
+        st.error(literal(str(error)))
+        return
+    if not studies:
+        st.fragment(_wait_for_a_study, run_every=REFRESH_SECONDS)(tracking_uri)
+        return
+    states = {study.name: study.state for study in studies}
+    name = st.selectbox("Study", list(states), key="study", bind="query-params")
+    if name is None:
+        return
+    live = states[name] == RUNNING
+    st.fragment(_show_study, run_every=REFRESH_SECONDS if live else None)(tracking_uri, name, live)
+
+
+def _wait_for_a_study(tracking_uri: str) -> None:
+    if list_studies(tracking_uri):
+        st.rerun()
+    st.info(f"There is no study yet in {literal(str(Home.find().path))}. Start one, and it appears here:")
+    st.code("tracker run experiments/studies/docstrings.toml", language="bash")
+
+
+def _show_study(tracking_uri: str, name: str, live: bool) -> None:
+    try:
+        table = read_study_table(tracking_uri, name)
+    except StudyNotFoundError:
+        st.rerun()  # it was deleted: choose anew from what there is
+    except TrackerError as error:
+        st.error(literal(str(error)))
+        return
+    if live and table.state != RUNNING:
+        st.rerun()  # the last refresh: what follows needs no clock
+    _state_line(table, live)
+    _answers(headlines(table))
+    st.plotly_chart(
+        frontier_figure(table),
+        key="frontier",
+        config=PLOTLY_CONFIG,
+        alt=f"Quality against price of study {name}; the same points are in the table below",
+    )
+    st.caption(literal(frontier_caption(table)))
+    _frontier_table(table)
+    _downloads(table)
+    _spend(table)
+    with st.expander("Every run"):
+        st.dataframe(runs_table(table), hide_index=True, key="runs")
+
+
+def _state_line(table: StudyTable, live: bool) -> None:
+    clock = f"Updated {datetime.now():%H:%M:%S}, every {REFRESH_SECONDS:g} s" if live else ""
+    book = f"price book {literal(table.price_book)}"
+    colour = BADGES.get(table.state, "gray")
+    st.markdown(f":{colour}-badge[{literal(table.state)}] {' · '.join(filter(None, [book, literal(clock)]))}")
+
+
+def _answers(answers: list[Headline]) -> None:
+    """The short answers side by side, the comparisons with baselines below them."""
+    cards = [answer for answer in answers if not answer.baseline]
+    for column, answer in zip(st.columns(len(cards)), cards, strict=True):
+        column.metric(literal(answer.title), answer.figure)
+        column.caption(literal(answer.sentence))
+    for answer in answers:
+        if answer.baseline:
+            st.markdown(f"**{literal(answer.title)}**: {literal(answer.figure)} {literal(answer.sentence)}")
+
+
+def _frontier_table(table: StudyTable) -> None:
+    """The chart's points as numbers, with the settings that the search chose."""
+    frontier = frontier_table(table)
+    if frontier.empty:
+        st.info("No trial of this study has reached a checkpoint yet, so there is no frontier to show.")
+        return
+    dollars = f"$%.{decimals_for(float(frontier['price_usd'].min()))}f"
+    slopes = f"$%.{decimals_for(float(frontier['usd_per_point'].min()))}f"
+    number = st.column_config.NumberColumn
+    st.dataframe(
+        spread_settings(frontier, searched_settings(table)),
+        hide_index=True,
+        key="frontier_table",
+        column_order=None,
+        column_config={
+            "trial": number("trial", format="#%d"),
+            "quality": number(table.quality.name, format="%.4f"),
+            "price_usd": number("price", format=dollars),
+            "usd_per_point": number("one more point", format=slopes, help="on the way from the row above"),
+            "wall_seconds": number("seconds", format="%.1f"),
+            "test_accuracy": number("test accuracy", format="%.4f"),
+            "sku": "billed as",
+            "run_id": None,
+        },
+    )
+
+
+def _downloads(table: StudyTable) -> None:
+    files = {
+        "frontier.csv": ("text/csv", lambda: frontier_csv(table)),
+        "runs.csv": ("text/csv", lambda: runs_csv(table)),
+        "frontier.json": ("application/json", lambda: frontier_json(table)),
+    }
+    with st.container(horizontal=True):
+        for name, (mime, data) in files.items():
+            st.download_button(name, data, file_name=name, mime=mime, on_click="ignore", icon="⬇️", key=name)
+
+
+def _spend(table: StudyTable) -> None:
+    left, right = st.columns(2)
+    with left:
+        st.subheader("Where the money went")
+        if table.budget_usd:
+            share = table.spend_usd / table.budget_usd
+            words = f"{usd(table.spend_usd)} of {usd(table.budget_usd)} ({percent(share)})"
+            st.progress(min(share, 1.0), text=literal(words))
+        st.plotly_chart(spend_figure(table), key="spend", config=PLOTLY_CONFIG, alt="Spend by state")
+    with right:
+        st.subheader("What the money bought")
+        st.plotly_chart(hypervolume_figure(table), key="hypervolume", config=PLOTLY_CONFIG, alt="Hypervolume")
+        st.caption("The area that the frontier dominates; where the line is flat, money bought no better frontier.")

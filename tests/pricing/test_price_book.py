@@ -1,0 +1,253 @@
+import time
+from dataclasses import replace
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tracker.errors import PriceBookError
+from tracker.pricing.price_book import PRICES_CSV, PriceBook, load_price_book
+from tracker.pricing.price_point import COLUMNS, PricePoint
+from tracker.pricing.price_table import read_price_table
+from tracker.records import Hardware, Market
+
+POINT = PricePoint(
+    provider="acme",
+    sku="acme/small",
+    region="here",
+    architecture="x86_64",
+    accelerator="",
+    accelerator_count=0,
+    accelerator_memory_gb=None,
+    vcpu=4,
+    ram_gb=16,
+    market=Market.ON_DEMAND,
+    usd_per_hour=0.2,
+    effective_from=date(2026, 1, 1),
+    effective_to=None,
+    date_kind="list price",
+    source="a test",
+    licence="none",
+    spec_source="a test",
+)
+MACHINE = Hardware(system="Linux", cpu_model="a CPU", architecture="x86_64", cores=2, memory_bytes=8 * 2**30)
+GOOD_ROW = "acme,acme/small,here,x86_64,,0,,4,16,on_demand,0.2,2026-01-01,,list price,a test,none,a test"
+
+
+def with_gpus(name: str, count: int = 1) -> Hardware:
+    return replace(MACHINE, accelerator=name, accelerator_count=count)
+
+
+def gpu(sku: str, count: int, usd: float, name: str = "H100") -> PricePoint:
+    return replace(POINT, sku=sku, accelerator=name, accelerator_count=count, usd_per_hour=usd)
+
+
+# --- finding a rate ------------------------------------------------------------------------------
+
+
+def test_finds_a_sku_by_the_name_that_users_write():
+    point = load_price_book().point("aws/m7i.large", Market.ON_DEMAND)
+    assert (point.vcpu, point.ram_gb, point.usd_per_hour) == (2, 8, 0.1008)
+
+
+def test_an_unknown_sku_is_answered_with_the_nearest_name():
+    with pytest.raises(PriceBookError, match=r"unknown SKU 'aws/m7i.larg'; did you mean 'aws/m7i.large'\?"):
+        load_price_book().point("aws/m7i.larg", Market.ON_DEMAND)
+
+
+def test_a_missing_market_is_answered_with_those_that_there_are():
+    with pytest.raises(PriceBookError, match=r"aws/m7i\.large has no spot rate; it has: on_demand"):
+        load_price_book().point("aws/m7i.large", Market.SPOT)
+
+
+def test_each_day_has_the_rate_that_held_on_it():
+    cheaper = replace(POINT, usd_per_hour=0.1, effective_from=date(2026, 6, 1))
+    book = PriceBook((cheaper, POINT))
+    rates = [
+        book.point("acme/small", Market.ON_DEMAND, day).usd_per_hour
+        for day in (date(2026, 1, 1), date(2026, 5, 31), date(2026, 6, 1), None)
+    ]
+    assert rates == [0.2, 0.2, 0.1, 0.1]
+
+
+@pytest.mark.parametrize("day", [date(2025, 12, 31), date(2026, 3, 1)])
+def test_a_day_without_a_rate_is_answered_with_the_days_that_have_one(day):
+    book = PriceBook((replace(POINT, effective_to=date(2026, 3, 1)),))
+    with pytest.raises(PriceBookError, match=f"no on_demand rate on {day}; its rates begin on: 2026-01-01"):
+        book.point("acme/small", Market.ON_DEMAND, day)
+
+
+def test_of_several_regions_the_cheapest_is_taken():
+    book = PriceBook((POINT, replace(POINT, region="there", usd_per_hour=0.19)))
+    assert book.point("acme/small", Market.ON_DEMAND).region == "there"
+
+
+# --- the automatic choice ------------------------------------------------------------------------
+
+
+@given(cores=st.integers(1, 400))
+def test_a_cpu_is_billed_as_the_fewest_vcpu_that_suffice_and_of_these_the_cheapest(cores):
+    book = load_price_book()
+    chosen = book.cheapest_for(replace(MACHINE, cores=cores), "cpu", Market.ON_DEMAND)
+    rivals = [
+        point
+        for point in book.points
+        if not point.accelerator and point.architecture == "x86_64" and point.market is Market.ON_DEMAND
+    ]
+    enough = sorted({point.vcpu for point in rivals if point.vcpu >= cores})
+    assert chosen.vcpu == (enough[0] if enough else max(point.vcpu for point in rivals))
+    assert chosen.usd_per_hour == min(point.usd_per_hour for point in rivals if point.vcpu == chosen.vcpu)
+
+
+def test_an_arm_machine_is_billed_as_an_arm_sku():
+    arm = replace(MACHINE, architecture="arm64", cores=10)
+    assert load_price_book().cheapest_for(arm, "cpu", Market.ON_DEMAND).sku == "aws/m8g.2xlarge"
+
+
+def test_equally_cheap_skus_go_by_name():
+    book = PriceBook((replace(POINT, sku="acme/b"), replace(POINT, sku="acme/a")))
+    assert book.cheapest_for(MACHINE, "cpu", Market.ON_DEMAND).sku == "acme/a"
+
+
+def test_a_sku_that_is_no_longer_sold_is_not_chosen():
+    ended = replace(POINT, sku="acme/old", usd_per_hour=0.01, effective_to=date(2026, 2, 1))
+    assert PriceBook((ended, POINT)).cheapest_for(MACHINE, "cpu", Market.ON_DEMAND) == POINT
+
+
+def test_the_newest_rate_decides_not_a_cheaper_one_of_old():
+    was_cheap = replace(POINT, sku="acme/grew", usd_per_hour=0.01)
+    is_dear = replace(was_cheap, usd_per_hour=0.9, effective_from=date(2026, 2, 1))
+    assert PriceBook((was_cheap, is_dear, POINT)).cheapest_for(MACHINE, "cpu", Market.ON_DEMAND) == POINT
+
+
+def test_a_market_without_cpu_machines_is_told_with_those_that_have_some():
+    with pytest.raises(PriceBookError, match=r"no reserved rate of x86_64 machines.*on_demand, spot.*sku_cpu"):
+        load_price_book().cheapest_for(MACHINE, "cpu", Market.RESERVED)
+
+
+def test_a_gpu_is_billed_at_the_lowest_rate_for_one_of_its_kind():
+    book = PriceBook((gpu("acme/one", 1, 3.0), gpu("acme/eight", 8, 16.0), gpu("acme/other", 1, 0.1, name="T4")))
+    assert book.cheapest_for(with_gpus("H100"), "cuda", Market.ON_DEMAND).sku == "acme/eight"
+
+
+def test_among_equal_gpu_rates_the_smallest_machine_is_taken():
+    assert load_price_book().cheapest_for(with_gpus("H100"), "cuda", Market.ON_DEMAND).sku == "aws/p5.4xlarge"
+    # Its 6.326193 $ is an eighth of the other's 50.609541 $, rounded up.
+    assert load_price_book().cheapest_for(with_gpus("H100"), "cuda", Market.SPOT).sku == "gcp/a3-highgpu-1g"
+
+
+def test_an_unknown_gpu_is_answered_with_the_setting_and_the_names_known():
+    with pytest.raises(
+        PriceBookError, match=r"no accelerator 'NVIDIA RTX 9090'; set sku_cuda in \[pricing\] .*H100, .*V100"
+    ):
+        load_price_book().cheapest_for(with_gpus("NVIDIA RTX 9090"), "cuda", Market.ON_DEMAND)
+
+
+def test_a_gpu_without_a_rate_in_the_market_is_told_with_those_that_have_one():
+    with pytest.raises(PriceBookError, match=r"no spot rate of H200 \(markets with one: on_demand\)"):
+        load_price_book().cheapest_for(with_gpus("H200"), "cuda", Market.SPOT)
+
+
+def test_a_machine_without_a_gpu_cannot_be_billed_as_one():
+    with pytest.raises(PriceBookError, match="no accelerator to bill"):
+        load_price_book().cheapest_for(MACHINE, "cuda", Market.ON_DEMAND)
+
+
+# --- version and speed ---------------------------------------------------------------------------
+
+
+def test_the_version_depends_on_the_rates_and_not_on_their_order():
+    other = replace(POINT, sku="acme/large")
+    version = PriceBook((POINT, other)).version
+    assert len(version) == 12
+    assert PriceBook((other, POINT)).version == version
+    assert PriceBook((POINT, replace(other, usd_per_hour=0.21))).version != version
+
+
+def test_the_shipped_book_loads_within_50_milliseconds():
+    def seconds() -> float:
+        begin = time.perf_counter()
+        _ = PriceBook(read_price_table(PRICES_CSV)).version
+        return time.perf_counter() - begin
+
+    assert min(seconds() for _ in range(5)) < 0.05
+
+
+# --- malformed tables ----------------------------------------------------------------------------
+
+
+def read(tmp_path, *rows: str, header: str = ",".join(COLUMNS)) -> PriceBook:
+    path = tmp_path / "mine.csv"
+    path.write_text("\n".join([header, *rows]) + "\n")
+    return PriceBook(read_price_table(path))
+
+
+def test_a_good_table_is_read(tmp_path):
+    assert read(tmp_path, GOOD_ROW).points == (POINT,)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        (",0.2,", ",-0.2,", "usd_per_hour is -0.2; a rate is above 0"),
+        (",0.2,", ",0,", "usd_per_hour is 0;"),
+        (",0.2,", ",nan,", "usd_per_hour is nan;"),
+        (",0.2,", ",inf,", "usd_per_hour is inf;"),
+        (",0.2,", ",7000,", "at most 1000"),
+        (",0.2,", ",,", "usd_per_hour is '', not a number"),
+        (",0.2,", ",cheap,", "usd_per_hour is 'cheap', not a number"),
+        (",4,16,", ",0,16,", "vcpu is 0; it is above 0, or blank where unknown"),
+        (",4,16,", ",,,", "all blank"),
+        (",0,,4", ",2,,4", "accelerator is '' and accelerator_count is 2"),
+        (",0,,4", ",0.5,,4", "accelerator_count is '0.5', not a whole number"),
+        ("on_demand", "ondemand", "unknown market 'ondemand'; did you mean 'on_demand'?"),
+        ("x86_64", "x86-64", "architecture is 'x86-64'; did you mean 'x86_64'?"),
+        ("acme/small", "small", "sku is 'small', not 'provider/name'"),
+        ("2026-01-01", "01/01/2026", "effective_from is '01/01/2026', not a date"),
+        ("2026-01-01,", "2026-01-01,2025-01-01", "effective_to 2025-01-01 is not after effective_from 2026-01-01"),
+        ("list price,a test", "list price,", "source is blank"),
+        (",none,a test", "", "has not the 17 cells of the header"),
+        ("none,a test", "none,a test,more", "has not the 17 cells of the header"),
+    ],
+)
+def test_a_wrong_value_is_told_with_its_line(tmp_path, old, new, told):
+    assert old in GOOD_ROW
+    good = GOOD_ROW.replace("acme/small", "acme/good")
+    with pytest.raises(PriceBookError) as caught:
+        read(tmp_path, good, GOOD_ROW.replace(old, new, 1))
+    assert str(caught.value).startswith("mine.csv, line 3: ")
+    assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        (GOOD_ROW, "a second rate for acme/small, on_demand on 2026-01-01, beside mine.csv, line 2"),
+        (GOOD_ROW.replace(",16,", ",32,"), "describes another machine than mine.csv, line 2"),
+        (GOOD_ROW.replace("on_demand", "spot"), "spot rate 0.2 is the on_demand rate of mine.csv, line 2"),
+    ],
+)
+def test_two_rows_that_contradict_each_other_are_told_with_both_lines(tmp_path, row, told):
+    with pytest.raises(PriceBookError) as caught:
+        read(tmp_path, GOOD_ROW, row)
+    assert str(caught.value) == f"mine.csv, line 3: {told}"
+
+
+def test_a_rate_that_ends_after_the_next_one_began_is_refused():
+    first = replace(POINT, effective_to=date(2026, 7, 1))
+    with pytest.raises(PriceBookError, match="a second rate for acme/small, on_demand on 2026-06-01"):
+        PriceBook((first, replace(POINT, effective_from=date(2026, 6, 1))))
+
+
+def test_a_header_with_a_wrong_or_missing_column_is_refused(tmp_path):
+    header = ",".join(COLUMNS)
+    with pytest.raises(PriceBookError, match="line 1: unknown column 'usd_per_day'; did you mean 'usd_per_hour'"):
+        read(tmp_path, header=header.replace("usd_per_hour", "usd_per_day"))
+    with pytest.raises(PriceBookError, match="line 1: no column licence"):
+        read(tmp_path, header=header.replace(",licence", ""))
+
+
+def test_a_file_that_is_not_there_is_told_by_its_name(tmp_path):
+    with pytest.raises(PriceBookError, match=r"absent\.csv cannot be read as a price table"):
+        read_price_table(tmp_path / "absent.csv")

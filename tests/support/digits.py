@@ -1,0 +1,94 @@
+"""Small real training for the tests: an MLP on scikit-learn's digits, and what can go wrong with it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import torch
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+
+from tracker.errors import DataError
+from tracker.records import DataCard, Direction
+from tracker.study.knobs import Knob
+
+
+def data():
+    """The 1,797 digits: training images and labels, validation images and labels."""
+    images, labels = load_digits(return_X_y=True)
+    images, labels = torch.tensor(images, dtype=torch.float32) / 16, torch.tensor(labels)
+    return images[:1400], labels[:1400], images[1400:], labels[1400:]
+
+
+def logistic_regression(run):
+    images, labels, unseen, answers = (part.numpy() for part in data())
+    run.ready()
+    model = LogisticRegression(max_iter=200).fit(images, labels)
+    run.report(1, accuracy=model.score(unseen, answers), validation_loss=1.0)
+
+
+class Digits:
+    """Trains for ``epochs``; ``accident`` makes it fail in a chosen way after its first epoch."""
+
+    knobs = {
+        "width": Knob("int", 16, "hidden units", low=1, high=512),
+        "epochs": Knob("int", 3, "passes over the data", low=1, high=10_000),
+        "learning_rate": Knob("float", 0.01, "of AdamW", low=0.0),
+        "epoch_seconds": Knob("float", 0.0, "an epoch lasts at least this long", low=0.0),
+        "accident": Knob(
+            "str", "none", "what goes wrong", choices=("none", "nan", "raise", "exit", "segfault", "memory", "deaf")
+        ),
+    }
+    metrics = {"accuracy": Direction.MAXIMIZE, "validation_loss": Direction.MINIMIZE}
+    data_options = {"broken": "true where the data cannot be used"}
+    baselines = {"logistic regression": logistic_regression}
+
+    def prepare(self, data, settings, cache, progress):
+        if data.get("broken"):
+            raise DataError("the digits are broken, as asked for")
+        progress("counting the digits")
+        return DataCard("digits", "8x8", {"train": 1400, "validation": 397}, 10)
+
+    def train(self, run):
+        images, labels, unseen, answers = data()
+        model = torch.nn.Sequential(
+            torch.nn.Linear(64, int(run["width"])), torch.nn.ReLU(), torch.nn.Linear(int(run["width"]), 10)
+        )
+        optimizer = torch.optim.AdamW(model.parameters(), lr=float(run["learning_rate"]))
+        run.ready()
+        for epoch in range(1, int(run["epochs"]) + 1):
+            begin = time.monotonic()
+            for batch in torch.randperm(len(images)).split(64):
+                with run.precision.autocast(run.device):
+                    loss = torch.nn.functional.cross_entropy(model(images[batch]), labels[batch])
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            with run.evaluating(), torch.no_grad():
+                logits = model(unseen)
+                loss = torch.nn.functional.cross_entropy(logits, answers)
+                accuracy = (logits.argmax(1) == answers).float().mean()
+            time.sleep(max(0.0, float(run["epoch_seconds"]) - (time.monotonic() - begin)))
+            self.maybe_fail(str(run["accident"]), epoch, run, accuracy)
+            run.report(epoch, accuracy=accuracy.item(), validation_loss=loss.item())
+        run.artifact("model.txt").write_text(f"width {run['width']}")
+        run.conclude(test_accuracy=accuracy.item(), parameters=sum(p.numel() for p in model.parameters()))
+
+    def maybe_fail(self, accident, epoch, run, accuracy):
+        if epoch < 2:
+            return
+        if accident == "nan":
+            run.report(epoch, accuracy=accuracy.item(), validation_loss=float("nan"))
+        elif accident == "raise":
+            raise RuntimeError("the training raised, as asked for")
+        elif accident == "exit":
+            os._exit(3)
+        elif accident == "segfault":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        elif accident == "memory":
+            raise MemoryError
+        elif accident == "deaf":
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            time.sleep(60)

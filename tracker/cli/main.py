@@ -1,0 +1,89 @@
+"""The command ``tracker``: finds a command's module when it is called for, and turns errors into a line.
+
+Commands of other packages come through the entry-point group ``tracker.commands``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from importlib.metadata import entry_points
+
+import click
+
+from tracker.errors import TrackerError, did_you_mean
+
+COMMANDS = {
+    "doctor": "What this machine is, can do, and would be billed as.",
+    "run": "Run a study from its TOML file.",
+    "resume": "Go on with a study, with its budget or a new one.",
+    "stop": "Ask a running study to stop, as Ctrl-C does.",
+    "status": "Where a study stands: its state, trials and spend.",
+    "runs": "Every run of a study, with its spend.",
+    "frontier": "The best quality for the money, point by point.",
+    "report": "Write a study's report: an HTML page and CSV files.",
+}
+"""Each command with its line of help; its code is tracker/cli/NAME.py. Importing all takes seconds."""
+
+
+class LazyGroup(click.Group):
+    """Imports a command only when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands here, then those that other packages add."""
+        return [*COMMANDS, *sorted(entry_points(group="tracker.commands").names)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of this name, None where there is none."""
+        if cmd_name in COMMANDS:
+            command: click.Command = getattr(importlib.import_module(f"tracker.cli.{cmd_name}"), cmd_name)
+            return command
+        for entry_point in entry_points(group="tracker.commands", name=cmd_name):
+            added: click.Command = entry_point.load()
+            return added
+        return None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, with the nearest names where there is no such command."""
+        if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            raise click.UsageError(f"no command '{args[0]}'; {did_you_mean(args[0], self.list_commands(ctx))}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands, without importing ours."""
+        rows = list(COMMANDS.items())
+        for name in self.list_commands(ctx)[len(COMMANDS) :]:
+            command = self.get_command(ctx, name)
+            rows.append((name, command.get_short_help_str() if command else ""))
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--debug", is_flag=True, help="Show a traceback where something fails.")
+@click.version_option(package_name="cost-quality-tracker")
+def tracker(debug: bool) -> None:
+    """What is the best quality for this money, and what would one more point cost?"""
+    del debug  # read in main, which outlives the group
+
+
+def main() -> None:
+    """Run the command; exit 0 when done, 1 when the work failed, 2 when the request was wrong."""
+    try:
+        tracker()
+    except TrackerError as error:
+        if "--debug" in sys.argv:
+            raise
+        click.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except OSError as error:
+        if "--debug" in sys.argv:
+            raise
+        click.echo(f"error: {error.strerror or error}{f' ({error.filename})' if error.filename else ''}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

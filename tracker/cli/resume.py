@@ -1,0 +1,28 @@
+"""tracker resume: go on with a study."""
+
+from __future__ import annotations
+
+import click
+
+from tracker.cli.display import end_study, observer
+from tracker.cli.options import budget_option, home_option, storage_option, trials_option, workers_option
+from tracker.runner.studies import Places, resume_study
+from tracker.store.home import Home
+
+
+@click.command(short_help="Go on with a study, with its budget or a new one.")
+@click.argument("name")
+@budget_option
+@trials_option
+@workers_option
+@home_option
+@storage_option
+def resume(
+    name: str, budget_usd: float | None, trials: int | None, workers: int | None, home: Home, storage: str | None
+) -> None:
+    """Go on with study NAME. What was spent before stays counted against the budget."""
+    with observer() as shown:
+        state = resume_study(
+            name, Places(home, storage), budget_usd=budget_usd, trials=trials, workers=workers, observer=shown
+        )
+    end_study(name, state)

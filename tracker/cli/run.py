@@ -1,0 +1,43 @@
+"""tracker run: a study from its TOML file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tracker.cli.display import end_study, observer
+from tracker.cli.options import budget_option, home_option, storage_option, trials_option, workers_option
+from tracker.runner.studies import Places, run_study
+from tracker.store.home import Home
+from tracker.study.spec import StudyDocument, parse_assignments
+
+
+@click.command(short_help="Run a study from its TOML file.")
+@click.argument("study_file", metavar="STUDY.toml", type=click.Path(path_type=Path))
+@budget_option
+@trials_option
+@workers_option
+@click.option("--name", help="The study's name, in place of the file's.")
+@click.option("--seed", type=int, help="The seed, in place of the file's.")
+@click.option("--set", "settings", multiple=True, metavar="KNOB=VALUE", help="Fix a knob; may be given again.")
+@home_option
+@storage_option
+def run(
+    study_file: Path,
+    budget_usd: float | None,
+    trials: int | None,
+    workers: int | None,
+    name: str | None,
+    seed: int | None,
+    settings: tuple[str, ...],
+    home: Home,
+    storage: str | None,
+) -> None:
+    """Search, train, measure, price and log, until the budget is spent. Ctrl-C stops cleanly."""
+    document = StudyDocument.read(study_file).override(
+        parse_assignments(settings), name=name, seed=seed, budget_usd=budget_usd, trials=trials
+    )
+    with observer() as shown:
+        state = run_study(document, Places(home, storage), workers=workers, observer=shown)
+    end_study(str(document.content["name"]), state)

@@ -1,0 +1,36 @@
+"""tracker status: where a study stands."""
+
+from __future__ import annotations
+
+import click
+
+from tracker.cli.options import home_option, json_option, print_json
+from tracker.report import words
+from tracker.report.status import status_document
+from tracker.runner.study_folder import StudyFolder
+from tracker.store.home import Home
+from tracker.store.run_table import read_study_table
+
+
+@click.command(short_help="Where a study stands: its state, trials and spend.")
+@click.argument("name")
+@json_option
+@home_option
+def status(name: str, as_json: bool, home: Home) -> None:
+    """Tell the state of study NAME, its trials by state, its spend against its budget, its best quality."""
+    document = status_document(read_study_table(home.tracking_uri, name))
+    folder = StudyFolder(home.study(name))
+    if document["state"] == "running" and folder.path.is_dir() and folder.coordinator() is None:
+        document["state"] = "interrupted"  # its coordinator is gone and could not say so
+    if as_json:
+        print_json(document)
+        return
+    click.echo(f"{name}: {document['state']}")
+    click.echo("trials     " + (", ".join(f"{count} {state}" for state, count in document["trials"].items()) or "none"))
+    budget = f" of {words.usd(document['budget_usd'])}" if document["budget_usd"] is not None else ""
+    click.echo(f"spent      {words.usd(document['spend_usd'])}{budget}")
+    if best := document["best"]:
+        quality = f"{document['quality']['name']} {words.quality(best['quality'])}"
+        click.echo(f"best       {quality} for {words.usd(best['price_usd'])} (trial {best['trial']}, epoch {best['epoch']})")
+    if document["state"] in ("stopped", "interrupted"):
+        click.echo(f"go on with it: tracker resume {name}", err=True)

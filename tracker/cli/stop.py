@@ -1,0 +1,20 @@
+"""tracker stop: ask a running study to stop."""
+
+from __future__ import annotations
+
+import click
+
+from tracker.cli.options import home_option
+from tracker.runner.studies import stop_study
+from tracker.store.home import Home
+
+
+@click.command(short_help="Ask a running study to stop, as Ctrl-C does.")
+@click.argument("name")
+@home_option
+def stop(name: str, home: Home) -> None:
+    """Ask study NAME to stop. Its workers end at once, and what they spent is counted."""
+    if stop_study(name, home):
+        click.echo(f"{name} was asked to stop; `tracker status {name}` tells when it has", err=True)
+    else:
+        click.echo(f"{name} is not running", err=True)

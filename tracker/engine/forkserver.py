@@ -1,0 +1,90 @@
+"""Child processes that start in milliseconds, because torch is imported before they are forked.
+
+A forkserver is a process that imports the heavy libraries once and then forks itself for every
+child. It never uses them, so that threads, CUDA and random state are each child's own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import sys
+import traceback
+import types
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+from typing import Any, ParamSpec, TypeVar
+
+from tracker.errors import TrackerError, WorkFailedError
+
+Result = TypeVar("Result")
+Parameters = ParamSpec("Parameters")
+
+
+class Forkserver:
+    """Starts children that have torch, the worker and the training code's module imported.
+
+    ``workload`` is a reference as in a study file; one that names a file is imported by each child. There
+    is one forkserver in a process: the first child to be started fixes what all have imported.
+    """
+
+    def __init__(self, workload: str = "") -> None:
+        self._context: ForkServerContext = multiprocessing.get_context("forkserver")
+        module = workload.partition(":")[0]
+        preload = [module] if module and not module.endswith(".py") else []
+        self._context.set_forkserver_preload(["torch", "tracker.training.worker", *preload])
+
+    def start(self, target: Callable[..., None], *arguments: Any) -> ForkServerProcess:
+        """A child that runs ``target(*arguments)``; both must be importable or picklable."""
+        process = self._context.Process(target=target, args=arguments)
+        with _without_main_module():
+            process.start()
+        return process
+
+    def call(
+        self, function: Callable[Parameters, Result], *arguments: Parameters.args, **named: Parameters.kwargs
+    ) -> Result:
+        """The result of ``function`` computed in a child, for work that this process must not do itself.
+
+        Raises what the function raised where that is a TrackerError, WorkFailedError otherwise.
+        """
+        receiver, sender = self._context.Pipe(duplex=False)
+        process = self.start(_answer, sender, function, arguments, named)
+        sender.close()
+        try:
+            outcome = receiver.recv()
+        except EOFError:
+            process.join()
+            raise WorkFailedError(f"{function.__name__} ended without an answer (exit code {process.exitcode})") from None
+        finally:
+            receiver.close()
+        process.join()
+        if isinstance(outcome, TrackerError):
+            raise outcome
+        return outcome  # type: ignore[no-any-return]
+
+
+def _answer(sender: Connection, function: Callable[..., Any], arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
+    try:
+        sender.send(function(*arguments, **named))
+    except TrackerError as error:
+        sender.send(error)
+    except Exception as error:  # noqa: BLE001 - told to the caller, who raises it
+        traceback.print_exc()
+        sender.send(WorkFailedError(f"{function.__name__}: {type(error).__name__}: {error}"))
+
+
+@contextlib.contextmanager
+def _without_main_module() -> Iterator[None]:
+    """Hide the caller's main module while a child is started.
+
+    multiprocessing would import it again in every child: a script that starts a study in its top level
+    would start another one in each worker.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main

@@ -1,0 +1,177 @@
+"""Workers on this machine: a ledger of its cores and GPUs, and the processes that hold them."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from multiprocessing.connection import wait
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+
+from tracker.engine.forkserver import Forkserver
+from tracker.records import AttemptRecord, PhaseSeconds, TrialState
+from tracker.training.events import Event, EventLog, EventReader, follow, new_attempt
+from tracker.training.worker import AttemptRequest, work
+
+STOP_GRACE_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Cores (CPU numbers) and a GPU (its index, or None) that belong to one attempt while it runs."""
+
+    cores: tuple[int, ...]
+    accelerator: int | None
+
+
+class Attempt:
+    """An attempt under way, as its coordinator sees it."""
+
+    def __init__(self, request: AttemptRequest, reservation: Reservation, process: ForkServerProcess) -> None:
+        self.on_event: Callable[[Event], None] = lambda event: None
+        self.request = request
+        self.reservation = reservation
+        self.process = process
+        self.record: AttemptRecord = new_attempt(request.attempt, request.asked_at, len(request.cores))
+        self._reader = EventReader(request.log_path)
+        self._stop_deadline: float | None = None
+
+    @property
+    def wall_seconds(self) -> float:
+        """Seconds since it was asked for: what it would be billed if it ended now."""
+        return max(self.record.usage.wall_seconds, time.time() - self.request.asked_at)
+
+    def read(self) -> None:
+        """Bring ``record`` up to date, and tell ``on_event`` what is new."""
+        events = self._reader.new_events()
+        self.record = follow(self.record, events)
+        for event in events:
+            self.on_event(event)
+
+    def stop(self) -> None:
+        """Ask the worker to stop; it is killed when it has not ended within the grace period."""
+        if self._stop_deadline is None:
+            self._stop_deadline = time.monotonic() + STOP_GRACE_SECONDS
+            self.process.terminate()
+
+    def kill_if_overdue(self) -> None:
+        """Kill a worker that ignored the request to stop."""
+        if self._stop_deadline is not None and time.monotonic() > self._stop_deadline:
+            self.process.kill()
+
+
+class LocalEngine:
+    """Runs attempts as processes here; no core and no GPU is ever given to two at once.
+
+    ``cores`` are CPU numbers, ``accelerators`` GPU indices; at most ``workers`` attempts run at once.
+    """
+
+    def __init__(
+        self, forkserver: Forkserver, cores: Sequence[int], accelerators: Sequence[int], workers: int | None = None
+    ) -> None:
+        self._forkserver = forkserver
+        self._free_cores = sorted(cores)
+        self._free_accelerators = sorted(accelerators)
+        self._workers = workers or len(cores)
+        self.running: list[Attempt] = []
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more worker could run, if its cores are free."""
+        return len(self.running) < self._workers and bool(self._free_cores)
+
+    def reserve(self, cores: int, *, accelerator: bool) -> Reservation | None:
+        """Take cores, and a GPU if asked; None when they are not free now or enough workers run already."""
+        if len(self.running) >= self._workers or cores > len(self._free_cores):
+            return None
+        if accelerator and not self._free_accelerators:
+            return None
+        taken, self._free_cores = self._free_cores[:cores], self._free_cores[cores:]
+        return Reservation(tuple(taken), self._free_accelerators.pop(0) if accelerator else None)
+
+    def start(self, request: AttemptRequest, reservation: Reservation) -> Attempt:
+        """Start a worker on a request made out for ``reservation``; its log begins with the asking."""
+        request.folder.mkdir(parents=True, exist_ok=True)
+        asked = {
+            "role": request.role,
+            "label": request.label,
+            "attempt": request.attempt,
+            "settings": request.settings,
+            "seed": request.seed,
+            "cores": request.cores,
+            "accelerator": request.accelerator,
+            "sku": request.sku,
+        }
+        EventLog(request.log_path).write("asked", asked)
+        attempt = Attempt(request, reservation, self._forkserver.start(work, request))
+        self.running.append(attempt)
+        return attempt
+
+    def poll(self, timeout_seconds: float) -> list[Attempt]:
+        """Wait a little, bring every attempt's record up to date, and return the attempts that ended.
+
+        An ended attempt's record is final; its cores are free again.
+        """
+        wait([attempt.process.sentinel for attempt in self.running], timeout_seconds)
+        ended = [attempt for attempt in self.running if not attempt.process.is_alive()]
+        for attempt in ended:
+            _close(attempt)
+            self._release(attempt)
+        for attempt in (*self.running, *ended):
+            attempt.read()
+        for attempt in self.running:
+            attempt.kill_if_overdue()
+        return ended
+
+    def stop_all(self) -> None:
+        """Ask every worker to stop; ``poll`` tells when they have."""
+        for attempt in self.running:
+            attempt.stop()
+
+    def kill_all(self) -> None:
+        """Kill every worker now, for when the coordinator itself is going down."""
+        for attempt in self.running:
+            with contextlib.suppress(ProcessLookupError):
+                attempt.process.kill()
+
+    def _release(self, attempt: Attempt) -> None:
+        self.running.remove(attempt)
+        self._free_cores = sorted([*self._free_cores, *attempt.reservation.cores])
+        if attempt.reservation.accelerator is not None:
+            self._free_accelerators.append(attempt.reservation.accelerator)
+
+
+def _close(attempt: Attempt) -> None:
+    """Make sure that a dead worker's log has an end."""
+    attempt.process.join()
+    exit_code = attempt.process.exitcode or 0
+    attempt.read()
+    if attempt.record.ended_at is None:
+        write_killed(attempt.request.log_path, attempt.record, attempt.wall_seconds, _death(exit_code))
+
+
+def write_killed(log_path: Path, record: AttemptRecord, wall_seconds: float, message: str) -> None:
+    """End the log of a worker that vanished; all the time until then was paid for."""
+    from_events = record.phases.startup_seconds or wall_seconds
+    phases = PhaseSeconds(from_events, max(0.0, wall_seconds - from_events), 0.0)
+    fields = {
+        "state": TrialState.KILLED,
+        "reason": "killed",
+        "message": message,
+        "usage": replace(record.usage, wall_seconds=wall_seconds),
+        "phases": phases,
+        "summary": {},
+    }
+    EventLog(log_path).write("ended", fields)
+
+
+def _death(exit_code: int) -> str:
+    if exit_code >= 0:
+        return f"the process ended with exit code {exit_code} before it was done"
+    name = signal.Signals(-exit_code).name
+    hint = " (often: the machine ran out of memory)" if name == "SIGKILL" else ""
+    return f"the process was ended by {name}{hint}"
+

@@ -1,0 +1,94 @@
+"""The Pareto frontier of quality against price: which points nobody beats, and how good they are together.
+
+Point a dominates point b where a is at least as good and costs at most as much, and is better or
+cheaper. A point whose quality or price is not finite takes no part: it is never on the frontier and
+dominates nothing. Prices are compared as they are and measured on a logarithmic scale, because halving
+a price is worth as much at $0.001 as at $1,000.
+
+Every function takes one-dimensional arrays of one shape [n] and raises ValueError where shapes differ
+or where a price is zero or negative.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tracker.records import Direction
+
+POINT = 0.01
+"""The step of quality that a slope is given for: what people call one point of accuracy."""
+
+
+def frontier_mask(quality: ArrayLike, price_usd: ArrayLike, direction: Direction) -> NDArray[np.bool_]:
+    """Which of n points are non-dominated: True for each of them; of equal points the first only.
+
+    Sorts by price and sweeps once, O(n log n): a point stays where it is better than everything
+    that costs as much or less (Kung, Luccio and Preparata, 1975, in two dimensions).
+    """
+    gain, price = _checked(quality, price_usd, direction)
+    mask = np.zeros(gain.shape, dtype=np.bool_)
+    usable = np.flatnonzero(np.isfinite(gain) & np.isfinite(price))
+    # lexsort is stable: equal points keep their order, so the first of them is met first.
+    order = usable[np.lexsort((-gain[usable], price[usable]))]
+    best_before = np.maximum.accumulate(np.concatenate(([-np.inf], gain[order])))[:-1]
+    mask[order[gain[order] > best_before]] = True
+    return mask
+
+
+def hypervolume(
+    quality: ArrayLike,
+    price_usd: ArrayLike,
+    direction: Direction,
+    reference_quality: float,
+    reference_price_usd: float,
+) -> float:
+    """The area that n points dominate, up to a reference point; in quality times decades of price.
+
+    Exact: the sum over the steps of the frontier, each as wide as log10(next price / its price).
+    Points that do not beat the reference in both add nothing. Only figures with the same reference
+    can be compared. Raises ValueError also where the reference is not finite or its price not positive.
+    """
+    if not np.isfinite(reference_quality) or not np.isfinite(reference_price_usd) or reference_price_usd <= 0:
+        given = f"({reference_quality}, {reference_price_usd})"
+        raise ValueError(f"reference point {given}: quality must be finite, price finite and above zero")
+    gain, price = _checked(quality, price_usd, direction)
+    floor = _sign(direction) * reference_quality
+    inside = (gain > floor) & (price < reference_price_usd)
+    gain, price = gain[inside], price[inside]
+    kept = frontier_mask(gain, price, Direction.MAXIMIZE)
+    order = np.argsort(price[kept])
+    steps, heights = np.log10(price[kept][order]), gain[kept][order] - floor
+    widths = np.diff(np.append(steps, np.log10(reference_price_usd)))
+    return float(widths @ heights)
+
+
+def slope_per_point(quality: ArrayLike, price_usd: ArrayLike, direction: Direction) -> NDArray[np.float64]:
+    """What one more point of quality (0.01) costs between neighbours of a frontier, in dollars.
+
+    The n points are a frontier by rising price. Entry i is the way from point i - 1 to point i; the
+    first is NaN, for nothing is cheaper. Raises ValueError also where the points are not a frontier.
+    """
+    gain, price = _checked(quality, price_usd, direction)
+    if not (np.diff(gain) > 0).all() or not (np.diff(price) > 0).all():
+        raise ValueError("slopes need a frontier: both price and quality must improve from each point to the next")
+    slopes = np.full(gain.shape, np.nan)
+    slopes[1:] = np.diff(price) / (np.diff(gain) / POINT)
+    return slopes
+
+
+def _sign(direction: Direction) -> float:
+    return 1.0 if direction == Direction.MAXIMIZE else -1.0
+
+
+def _checked(
+    quality: ArrayLike, price_usd: ArrayLike, direction: Direction
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Quality turned so that more is better, and price; both as [n] arrays."""
+    gain = np.asarray(quality, dtype=np.float64) * _sign(direction)
+    price = np.asarray(price_usd, dtype=np.float64)
+    if gain.ndim != 1 or gain.shape != price.shape:
+        raise ValueError(f"quality {gain.shape} and price {price.shape} must be two arrays of one shape [n]")
+    if (price <= 0).any():
+        raise ValueError(f"every price must be above zero; the lowest given is {np.nanmin(price)}")
+    return gain, price

@@ -1,0 +1,154 @@
+"""One price point: what a machine was sold for, by whom, where, how and since when."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import date
+
+from tracker.errors import PriceBookError, did_you_mean
+from tracker.records import Market
+
+ARCHITECTURES = ("x86_64", "arm64")
+MOST_USD_PER_HOUR = 1000.0
+"""Above any machine on sale (the dearest in the book, eight B300, costs 142): beyond it lie typing errors."""
+
+
+@dataclass(frozen=True, slots=True)
+class PricePoint:
+    """A machine of one kind (a SKU), with its rate from one day on.
+
+    ``ram_gb`` and ``accelerator_memory_gb`` (of one accelerator) are meant as the clouds mean them: GiB of
+    2**30 bytes. ``vcpu`` and ``ram_gb`` are None where nobody could verify them. The rate holds from
+    ``effective_from`` to the day before ``effective_to``; without one, until the next rate of the same SKU,
+    region and market. ``date_kind`` tells what ``effective_from`` is (often the day on which a price list
+    was read), ``place`` which line of which file the point stands in.
+
+    Raises PriceBookError where a value cannot be one.
+    """
+
+    provider: str
+    sku: str  # "provider/name", as users write it
+    region: str
+    architecture: str
+    accelerator: str  # "" without one
+    accelerator_count: int
+    accelerator_memory_gb: float | None
+    vcpu: float | None
+    ram_gb: float | None
+    market: Market
+    usd_per_hour: float
+    effective_from: date
+    effective_to: date | None
+    date_kind: str
+    source: str
+    licence: str
+    spec_source: str  # where vCPU and RAM come from
+    place: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        problem = _problem(self)
+        if problem:
+            raise PriceBookError(f"{self.place}: {problem}" if self.place else f"{self.sku}: {problem}")
+
+    @property
+    def machine(self) -> tuple[object, ...]:
+        """What is sold, without for how much: the same in every row of one SKU."""
+        return (self.architecture, self.accelerator, self.accelerator_count, self.vcpu, self.ram_gb)
+
+    @property
+    def usd_per_accelerator_hour(self) -> float:
+        """The rate for one of its accelerators; ZeroDivisionError without any."""
+        return self.usd_per_hour / self.accelerator_count
+
+    def holds_on(self, day: date) -> bool:
+        """Whether the rate had begun on ``day`` and had not been ended."""
+        return self.effective_from <= day and (self.effective_to is None or day < self.effective_to)
+
+
+COLUMNS = tuple(column.name for column in fields(PricePoint) if column.name != "place")
+"""The columns of a price table, in order."""
+
+
+def price_point_from_row(row: Mapping[str, str], place: str) -> PricePoint:
+    """The price point that a row of texts describes, every one of COLUMNS among its keys.
+
+    Raises PriceBookError naming ``place``, the column and the value.
+    """
+    try:
+        return PricePoint(
+            provider=row["provider"],
+            sku=row["sku"],
+            region=row["region"],
+            architecture=row["architecture"],
+            accelerator=row["accelerator"],
+            accelerator_count=_count(row, "accelerator_count"),
+            accelerator_memory_gb=_number_or_none(row, "accelerator_memory_gb"),
+            vcpu=_number_or_none(row, "vcpu"),
+            ram_gb=_number_or_none(row, "ram_gb"),
+            market=_market(row["market"]),
+            usd_per_hour=_number(row, "usd_per_hour"),
+            effective_from=_day(row, "effective_from"),
+            effective_to=_day(row, "effective_to") if row["effective_to"] else None,
+            date_kind=row["date_kind"],
+            source=row["source"],
+            licence=row["licence"],
+            spec_source=row["spec_source"],
+            place=place,
+        )
+    except ValueError as error:
+        raise PriceBookError(f"{place}: {error}") from None
+
+
+def _count(row: Mapping[str, str], column: str) -> int:
+    try:
+        return int(row[column])
+    except ValueError:
+        raise ValueError(f"{column} is {row[column]!r}, not a whole number") from None
+
+
+def _number(row: Mapping[str, str], column: str) -> float:
+    try:
+        return float(row[column])
+    except ValueError:
+        raise ValueError(f"{column} is {row[column]!r}, not a number") from None
+
+
+def _number_or_none(row: Mapping[str, str], column: str) -> float | None:
+    return _number(row, column) if row[column] else None
+
+
+def _day(row: Mapping[str, str], column: str) -> date:
+    try:
+        return date.fromisoformat(row[column])
+    except ValueError:
+        raise ValueError(f"{column} is {row[column]!r}, not a date like 2026-07-20") from None
+
+
+def _market(text: str) -> Market:
+    try:
+        return Market(text)
+    except ValueError:
+        raise ValueError(f"unknown market {text!r}; {did_you_mean(text, list(Market))}") from None
+
+
+def _problem(point: PricePoint) -> str | None:
+    """The first rule that the point breaks, with the value; None where it keeps them all."""
+    if not point.provider or not point.sku.startswith(f"{point.provider}/") or point.sku == f"{point.provider}/":
+        return f"sku is {point.sku!r}, not 'provider/name' with the provider {point.provider!r}"
+    if point.architecture not in ARCHITECTURES:
+        return f"architecture is {point.architecture!r}; {did_you_mean(point.architecture, ARCHITECTURES)}"
+    if not 0 < point.usd_per_hour <= MOST_USD_PER_HOUR:
+        return f"usd_per_hour is {point.usd_per_hour:g}; a rate is above 0 and at most {MOST_USD_PER_HOUR:g}"
+    if bool(point.accelerator) != (point.accelerator_count > 0):
+        return f"accelerator is {point.accelerator!r} and accelerator_count is {point.accelerator_count}"
+    for column in ("vcpu", "ram_gb", "accelerator_memory_gb"):
+        value = getattr(point, column)
+        if value is not None and not (value > 0 and math.isfinite(value)):
+            return f"{column} is {value:g}; it is above 0, or blank where unknown"
+    if point.vcpu is None and point.ram_gb is None and not point.accelerator:
+        return "vcpu, ram_gb and accelerator are all blank: no share of it could be billed"
+    if point.effective_to is not None and point.effective_to <= point.effective_from:
+        return f"effective_to {point.effective_to} is not after effective_from {point.effective_from}"
+    return None if point.source else "source is blank: every rate says where it is from"

@@ -1,0 +1,90 @@
+"""Reading a price table (CSV) and holding its rows to the rules that span rows."""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from collections.abc import Iterable
+from itertools import pairwise
+from pathlib import Path
+
+from tracker.errors import PriceBookError, did_you_mean
+from tracker.pricing.price_point import COLUMNS, PricePoint, price_point_from_row
+from tracker.records import Market
+
+
+def read_price_table(path: Path) -> tuple[PricePoint, ...]:
+    """The price points of a CSV file with the columns COLUMNS, each right by itself.
+
+    Raises PriceBookError naming the file, the line and what is wrong.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = csv.DictReader(file)
+            _check_columns(path, rows.fieldnames or ())
+            return tuple(_point(row, f"{path.name}, line {rows.line_num}") for row in rows)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise PriceBookError(f"{path} cannot be read as a price table: {error}") from error
+
+
+def check_together(points: Iterable[PricePoint]) -> None:
+    """Hold the rules that no row can break alone.
+
+    One SKU is one machine; at most one rate a day for a SKU in a region and market; a spot rate is
+    not its on-demand rate (such rows are copies, not prices). Raises PriceBookError naming both rows.
+    """
+    by_sku: dict[str, list[PricePoint]] = defaultdict(list)
+    by_offer: dict[tuple[str, str, Market], list[PricePoint]] = defaultdict(list)
+    for point in points:
+        by_sku[point.sku].append(point)
+        by_offer[point.sku, point.region, point.market].append(point)
+    for same in by_sku.values():
+        for point in same[1:]:
+            if point.machine != same[0].machine:
+                raise PriceBookError(f"{_where(point)}: describes another machine than {_where(same[0])}")
+    for (sku, region, market), offer in by_offer.items():
+        _check_periods(offer)
+        if market is Market.SPOT:
+            _check_spot(offer, by_offer.get((sku, region, Market.ON_DEMAND), []))
+
+
+def _check_columns(path: Path, found: Iterable[str]) -> None:
+    columns = tuple(found)
+    for column in columns:
+        if column not in COLUMNS:
+            raise PriceBookError(f"{path.name}, line 1: unknown column {column!r}; {did_you_mean(column, COLUMNS)}")
+    missing = [column for column in COLUMNS if column not in columns]
+    if missing:
+        raise PriceBookError(f"{path.name}, line 1: no column {', '.join(missing)}")
+
+
+def _point(row: dict[str, str], place: str) -> PricePoint:
+    # DictReader gives None for a cell that is missing, and keeps surplus cells under the key None.
+    if None in row or None in row.values():
+        raise PriceBookError(f"{place}: has not the {len(COLUMNS)} cells of the header")
+    return price_point_from_row(row, place)
+
+
+def _check_periods(offer: list[PricePoint]) -> None:
+    offer.sort(key=lambda point: point.effective_from)
+    for earlier, later in pairwise(offer):
+        end = earlier.effective_to
+        if earlier.effective_from == later.effective_from or (end is not None and end > later.effective_from):
+            raise PriceBookError(
+                f"{_where(later)}: a second rate for {later.sku}, {later.market} on {later.effective_from}, "
+                f"beside {_where(earlier)}"
+            )
+
+
+def _check_spot(spot: list[PricePoint], on_demand: list[PricePoint]) -> None:
+    rates = {point.usd_per_hour: point for point in on_demand}
+    for point in spot:
+        twin = rates.get(point.usd_per_hour)
+        if twin is not None:
+            raise PriceBookError(
+                f"{_where(point)}: spot rate {point.usd_per_hour:g} is the on_demand rate of {_where(twin)}"
+            )
+
+
+def _where(point: PricePoint) -> str:
+    return point.place or f"{point.sku} ({point.market}, {point.effective_from})"

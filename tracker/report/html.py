@@ -1,0 +1,101 @@
+"""The report of a study: one self-contained page, and its tables as CSV.
+
+The page carries plotly.js and every figure inside it, so it opens anywhere without a network.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+import plotly.graph_objects as go
+import plotly.offline
+from markupsafe import Markup
+
+from tracker.report import words
+from tracker.report.figures import frontier_caption, frontier_figure, hypervolume_figure, spend_figure
+from tracker.report.headlines import headlines
+from tracker.report.style import PLOTLY_CONFIG
+from tracker.report.tables import frontier_csv, frontier_table, runs_csv, searched_settings
+from tracker.store.run_table import StudyTable
+
+_PAGES = jinja2.Environment(
+    loader=jinja2.PackageLoader("tracker.report", "."),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_PAGES.filters |= {"usd": words.usd, "quality": words.quality, "duration": words.duration, "setting": words.setting}
+
+
+def write_report(table: StudyTable, out: Path) -> list[Path]:
+    """Write report.html, runs.csv and frontier.csv into ``out`` and return their paths.
+
+    ``out`` is made if need be. Each file is written whole and then moved into place, so a reader never
+    sees half of one. Raises OSError where ``out`` cannot be written.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    texts = {"report.html": report_page(table), "runs.csv": runs_csv(table), "frontier.csv": frontier_csv(table)}
+    return [_write_whole(out / name, text) for name, text in texts.items()]
+
+
+def report_page(table: StudyTable) -> str:
+    """The page itself, as text."""
+    searched = searched_settings(table)
+    trials = table.runs[table.runs["role"] == "trial"]
+    settings = trials["settings"].iloc[0] if len(trials) else {}
+    return _PAGES.get_template("report.html.jinja").render(
+        table=table,
+        searched=searched,
+        fixed={name: value for name, value in settings.items() if name not in searched},
+        headlines=headlines(table),
+        frontier=frontier_table(table).to_dict("records"),
+        runs=table.runs.to_dict("records"),
+        rates=_rates(table.runs),
+        caption=frontier_caption(table),
+        figures={
+            "frontier": _embed(frontier_figure(table), "frontier", "Quality against price, with the frontier"),
+            "spend": _embed(spend_figure(table), "spend", "Spend by state"),
+            "hypervolume": _embed(hypervolume_figure(table), "hypervolume", "Hypervolume against dollars spent"),
+        },
+        plotly_js=Markup(plotly.offline.get_plotlyjs()),
+        written_at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        has_points=bool(len(table.checkpoints)),
+    )
+
+
+def _embed(figure: go.Figure, name: str, description: str) -> Markup:
+    # plotly's JSON writes <, > and & as \u003c and so on, which no text in it can break out of.
+    chart = figure.to_html(
+        full_html=False,
+        include_plotlyjs=False,
+        div_id=f"chart-{name}",
+        config=dict(PLOTLY_CONFIG),
+    )
+    return Markup('<figure role="img" aria-label="{}">{}</figure>').format(description, Markup(chart))
+
+
+def _rates(runs: pd.DataFrame) -> list[dict[Any, Any]]:
+    """The rates that runs were billed at, each once, with what was spent at it."""
+    by = ["sku", "market", "usd_per_hour", "price_source", "price_date"]
+    rates = runs.groupby(by, dropna=False, sort=True)["price_usd"].agg(runs="size", spend_usd="sum")
+    return rates.reset_index().to_dict("records")
+
+
+def _write_whole(path: Path, text: str) -> Path:
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+            file.write(text)
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return path

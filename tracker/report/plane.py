@@ -1,0 +1,162 @@
+"""Everything that the frontier chart shows, worked out without any plotting.
+
+Texts that hold a name or a message are escaped here once: plotly renders a subset of HTML.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tracker.frontier.pareto import frontier_mask
+from tracker.records import Direction
+from tracker.report.tables import references_table, trial_checkpoints
+from tracker.report.words import duration, percent, quality, several, usd
+from tracker.store.run_table import StudyTable
+
+UNSTATED = "not stated"
+
+
+@dataclass(frozen=True)
+class Plane:
+    """The points of a study on the plane of price and quality.
+
+    ``points``: one row a checkpoint of a trial: run_id, trial, epoch, quality, price_usd, on_frontier,
+    precision, hardware, short (its label) and hover (escaped HTML). ``references``: one row a
+    baseline: name (escaped), quality, price_usd, run_id, hover. Ranges span all of them.
+    """
+
+    metric: str
+    direction: Direction
+    points: pd.DataFrame
+    references: pd.DataFrame
+    price_range_usd: tuple[float, float]
+    quality_range: tuple[float, float]
+
+    @property
+    def frontier(self) -> pd.DataFrame:
+        """The non-dominated points, by rising price."""
+        return self.points[self.points["on_frontier"]].sort_values("price_usd")
+
+
+def study_plane(table: StudyTable) -> Plane:
+    """The plane of a study, its hover texts included; empty where no trial reached a checkpoint."""
+    points = trial_checkpoints(table)
+    points["on_frontier"] = frontier_mask(points["quality"], points["price_usd"], table.quality.direction)
+    points["precision"] = [escape(str(each.get("precision", UNSTATED))) for each in points["settings"]]
+    points["hardware"] = [
+        hardware_name(settings, sku) for settings, sku in zip(points["settings"], points["sku"], strict=True)
+    ]
+    points["short"] = [f"#{trial} e{epoch}" for trial, epoch in zip(points["trial"], points["epoch"], strict=True)]
+    points["hover"] = _point_hovers(points, table)
+    references = references_table(table)
+    references["hover"] = [_reference_hover(row, table) for row in references.to_dict("records")]
+    references["name"] = [escape(shorten(str(name), 42)) for name in references["name"]]
+    both = pd.concat([points[["quality", "price_usd"]], references[["quality", "price_usd"]]])
+    columns = [*("run_id", "trial", "epoch", "quality", "price_usd", "on_frontier", "precision", "hardware")]
+    return Plane(
+        metric=escape(shorten(table.quality.name, 32)),
+        direction=table.quality.direction,
+        points=points[[*columns, "short", "hover"]],
+        references=references,
+        price_range_usd=_span(both["price_usd"]),
+        quality_range=_span(both["quality"]),
+    )
+
+
+def escape(text: str) -> str:
+    """``text`` as plotly shows it literally; plotly knows no entity for quotes, so they stay."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def shorten(text: str, length: int) -> str:
+    """``text`` on one line, cut to ``length`` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= length else line[: length - 1] + "…"
+
+
+def hardware_name(settings: Mapping[str, Any], sku: str) -> str:
+    """Device and threads in words, escaped; the SKU where the settings name neither."""
+    parts = [str(settings["device"])] if "device" in settings else []
+    if isinstance(settings.get("threads"), int):
+        parts.append(several(settings["threads"], "thread"))
+    return escape(shorten(", ".join(parts) or sku or UNSTATED, 30))
+
+
+def _span(values: pd.Series[float]) -> tuple[float, float]:
+    return (float(values.min()), float(values.max())) if len(values) else (math.nan, math.nan)
+
+
+def _point_hovers(points: pd.DataFrame, table: StudyTable) -> list[str]:
+    metric = escape(shorten(table.quality.name, 32))
+    rows = points.to_dict("records")
+    lasts = points.groupby("run_id")["epoch"].transform("max")
+    standings = _standings(points, metric)
+    return [
+        _lines(
+            f"<b>#{row['trial']}, epoch {row['epoch']}</b> of {last} · {escape(str(row['state']))}",
+            f"{metric} <b>{quality(row['quality'])}</b> for <b>{usd(row['price_usd'])}</b>"
+            f" in {duration(row['wall_seconds'])}",
+            _size(row["summary"], row["settings"]),
+            f"{row['precision']} on {row['hardware']}",
+            _pricing(row),
+            standing,
+        )
+        for row, last, standing in zip(rows, lasts, standings, strict=True)
+    ]
+
+
+def _reference_hover(row: dict[Any, Any], table: StudyTable) -> str:
+    run = table.runs[table.runs["run_id"] == row["run_id"]].to_dict("records")
+    return _lines(
+        f"<b>{escape(shorten(str(row['name']), 60))}</b> · baseline",
+        f"{escape(shorten(table.quality.name, 32))} <b>{quality(row['quality'])}</b> for <b>{usd(row['price_usd'])}</b>"
+        f" in {duration(row['wall_seconds'])}",
+        *(_pricing(each) for each in run),
+        f"dominates {several(row['dominates'], 'frontier point')}",
+    )
+
+
+def _lines(*lines: str) -> str:
+    return "<br>".join(line for line in lines if line)
+
+
+def _size(summary: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
+    """The model's size: its parameters where they were counted, else the size dial."""
+    parameters = summary.get("parameters")
+    if isinstance(parameters, int | float) and math.isfinite(parameters):
+        return f"{parameters:,.0f} parameters"
+    return f"size {escape(str(settings['size']))}" if "size" in settings else ""
+
+
+def _pricing(row: Mapping[Any, Any]) -> str:
+    origin = escape(shorten(f"{row['price_source']}, {row['price_date']}", 64))
+    return f"{escape(shorten(str(row['sku']), 40))}<br>price: {origin}"
+
+
+def _standings(points: pd.DataFrame, metric: str) -> list[str]:
+    """For each point, "on the frontier", or which run dominates it and by how much.
+
+    Of the frontier points that dominate it, the best one that costs no more.
+    """
+    frontier = points[points["on_frontier"]].sort_values("price_usd")
+    at = np.searchsorted(frontier["price_usd"].to_numpy(), points["price_usd"].to_numpy(), side="right") - 1
+    winners = frontier.iloc[at]
+    gains = winners["quality"].to_numpy() - points["quality"].to_numpy()
+    savings = 1 - winners["price_usd"].to_numpy() / points["price_usd"].to_numpy()
+    return [
+        "<b>on the frontier</b>" if on_frontier else f"dominated by {winner}: {_by_how_much(gain, saving, metric)}"
+        for on_frontier, winner, gain, saving in zip(
+            points["on_frontier"], winners["short"], gains, savings, strict=True
+        )
+    ]
+
+
+def _by_how_much(gain: float, saving: float, metric: str) -> str:
+    better = f"{gain:+.3g} {metric}" if gain else f"the same {metric}"
+    return f"{better} for {percent(saving)} less" if saving > 0 else f"{better} for the same price"

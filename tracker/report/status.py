@@ -1,0 +1,30 @@
+"""Where a study stands, as a JSON-safe document."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tracker.records import Direction
+from tracker.report.plain import plain
+from tracker.report.tables import trial_checkpoints
+from tracker.store.run_table import StudyTable
+
+
+def status_document(table: StudyTable) -> dict[str, Any]:
+    """State, trials by state, spend against budget, and the best checkpoint (the cheapest of equals)."""
+    trials = table.runs[table.runs["role"] == "trial"]
+    points = trial_checkpoints(table)
+    best = None
+    if len(points):
+        rising = table.quality.direction is Direction.MINIMIZE
+        row = points.sort_values(["quality", "price_usd"], ascending=[rising, True]).iloc[0]
+        best = {key: plain(row[key]) for key in ("trial", "epoch", "quality", "price_usd")}
+    return {
+        "study": table.study,
+        "state": table.state,
+        "quality": {"name": table.quality.name, "direction": str(table.quality.direction)},
+        "trials": {str(state): int(count) for state, count in trials["state"].value_counts().items()},
+        "spend_usd": table.spend_usd,
+        "budget_usd": table.budget_usd,
+        "best": best,
+    }

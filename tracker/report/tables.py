@@ -1,0 +1,160 @@
+"""A study's answers as tables and as JSON documents: frontier, references, runs, spend, progress.
+
+The keys of the documents are a contract that scripts read: they may grow, and never change.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tracker.frontier.pareto import frontier_mask, slope_per_point
+from tracker.records import Direction
+from tracker.report.plain import plain, plain_rows
+from tracker.store.run_table import RUN_COLUMNS, StudyTable
+
+POINT_COLUMNS = ["trial", "epoch", "quality", "price_usd", "wall_seconds", "sku", "settings"]
+
+
+def trial_checkpoints(table: StudyTable) -> pd.DataFrame:
+    """The checkpoints that trials reached, with a finite quality and price: the points of the plane.
+
+    The columns are those of ``table.checkpoints``, then what their run says: ``state``, ``sku``,
+    ``settings``, ``summary``, ``price_source``, ``price_date``, and ``last``, true for the run's last
+    checkpoint.
+    """
+    of_run = ["run_id", "state", "sku", "settings", "summary", "price_source", "price_date"]
+    points = table.checkpoints[table.checkpoints["role"] == "trial"]
+    figures = points[["quality", "price_usd"]].to_numpy(dtype=np.float64)
+    usable: pd.DataFrame = points[np.isfinite(figures).all(axis=1)]
+    points = usable.merge(table.runs[of_run], on="run_id", how="left")
+    points["last"] = points["epoch"] == points.groupby("run_id")["epoch"].transform("max")
+    return points.reset_index(drop=True)
+
+
+def frontier_table(table: StudyTable) -> pd.DataFrame:
+    """The non-dominated checkpoints of all trials, by rising price.
+
+    Columns: trial, epoch, quality, price_usd, wall_seconds, sku, settings, run_id, usd_per_point (what
+    one more point (0.01) of quality costs on the way from the row before; NaN in the first) and
+    test_accuracy (NaN unless the checkpoint is its run's last, which is the one that is tested).
+    """
+    points = trial_checkpoints(table)
+    direction = table.quality.direction
+    rows = points[frontier_mask(points["quality"], points["price_usd"], direction)].sort_values("price_usd")
+    tested = [
+        summary.get("test_accuracy", np.nan) if last else np.nan
+        for summary, last in zip(rows["summary"], rows["last"], strict=True)
+    ]
+    slopes = slope_per_point(rows["quality"], rows["price_usd"], direction)
+    rows = rows.assign(usd_per_point=slopes, test_accuracy=np.asarray(tested, dtype=np.float64))
+    return rows[[*POINT_COLUMNS, "run_id", "usd_per_point", "test_accuracy"]].reset_index(drop=True)
+
+
+def references_table(table: StudyTable) -> pd.DataFrame:
+    """The baselines that reached a checkpoint, one row each, at their last one.
+
+    Columns: name, quality, price_usd, wall_seconds, run_id, and dominates: how many of the frontier's
+    points cost at least as much and are no better.
+    """
+    frontier = frontier_table(table)
+    rows = table.checkpoints[table.checkpoints["role"] == "baseline"]
+    rows = rows.sort_values("epoch", kind="stable").groupby("run_id", sort=False).tail(1)
+    rows = rows[np.isfinite(rows[["quality", "price_usd"]].to_numpy(dtype=np.float64)).all(axis=1)]
+    sign = 1 if table.quality.direction == Direction.MAXIMIZE else -1
+    dominated = []
+    for quality, price in zip(rows["quality"], rows["price_usd"], strict=True):
+        gain, saving = sign * (quality - frontier["quality"]), frontier["price_usd"] - price
+        dominated.append(int(((gain >= 0) & (saving >= 0) & ((gain > 0) | (saving > 0))).sum()))
+    named: pd.DataFrame = rows.rename(columns={"label": "name"})
+    rows = named[["name", "quality", "price_usd", "wall_seconds", "run_id"]]
+    return rows.assign(dominates=np.asarray(dominated, dtype=np.int64)).reset_index(drop=True)
+
+
+def searched_settings(table: StudyTable) -> list[str]:
+    """The names of the settings that differ between trials, in the order that trials state them."""
+    trials = list(table.runs.loc[table.runs["role"] == "trial", "settings"])
+    names = dict.fromkeys(name for settings in trials for name in settings)
+    return [name for name in names if len({repr(settings.get(name)) for settings in trials}) > 1]
+
+
+def frontier_document(table: StudyTable) -> dict[str, Any]:
+    """The frontier as one JSON-safe document: points by rising price, baselines as references."""
+    return {
+        **_head(table),
+        "scenario": None,
+        "price_book": table.price_book,
+        "points": plain_rows(frontier_table(table)[POINT_COLUMNS]),
+        "references": plain_rows(references_table(table)[["name", "quality", "price_usd", "dominates"]]),
+    }
+
+
+def runs_table(table: StudyTable) -> pd.DataFrame:
+    """Every run, one row each, as a flat table: settings and summary spread over columns of their own.
+
+    Those columns are named ``settings.<knob>`` and ``summary.<name>``; a run without one has none there.
+    """
+    return _spread(_spread(table.runs[list(RUN_COLUMNS)].reset_index(drop=True), "settings"), "summary")
+
+
+def runs_document(table: StudyTable) -> dict[str, Any]:
+    """Every run as one JSON-safe document."""
+    return {
+        **_head(table),
+        "price_book": table.price_book,
+        "budget_usd": plain(table.budget_usd),
+        "state": table.state,
+        "runs": plain_rows(table.runs[list(RUN_COLUMNS)]),
+    }
+
+
+def runs_csv(table: StudyTable) -> str:
+    """``runs_table`` as CSV text."""
+    return runs_table(table).to_csv(index=False, lineterminator="\n")
+
+
+def frontier_csv(table: StudyTable) -> str:
+    """``frontier_table`` as CSV text, every setting in a column of its own."""
+    return _spread(frontier_table(table), "settings").to_csv(index=False, lineterminator="\n")
+
+
+def frontier_json(table: StudyTable) -> str:
+    """``frontier_document`` as JSON text."""
+    return json.dumps(frontier_document(table), indent=2, allow_nan=False, ensure_ascii=False)
+
+
+def spread_settings(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """``rows`` with their settings of these names in columns of their own, for people to read."""
+    columns = {f"settings.{name}": [settings.get(name) for settings in rows["settings"]] for name in names}
+    return rows.drop(columns="settings").assign(**columns)
+
+
+def spend_by_state(table: StudyTable) -> pd.DataFrame:
+    """Where the money went, the largest part first; the rows add up to the study's spend.
+
+    Columns: state (a trial's state, or "baseline" or "preparation"), runs, spend_usd, and share of the
+    spend, from 0 to 1.
+    """
+    group = table.runs["state"].where(table.runs["role"] == "trial", table.runs["role"])
+    spend = table.runs.groupby(group.rename("state"))["price_usd"].agg(runs="size", spend_usd="sum").reset_index()
+    total = float(spend["spend_usd"].sum())
+    spend["share"] = spend["spend_usd"] / total if total > 0 else 0.0
+    return spend.sort_values(["spend_usd", "state"], ascending=[False, True]).reset_index(drop=True)
+
+
+def _head(table: StudyTable) -> dict[str, Any]:
+    return {
+        "study": table.study,
+        "quality": {"name": table.quality.name, "direction": str(table.quality.direction)},
+        "spend_usd": plain(table.spend_usd),
+    }
+
+
+def _spread(flat: pd.DataFrame, column: str) -> pd.DataFrame:
+    """``flat`` with a column of dictionaries replaced by one column a key, at the end."""
+    spread = pd.DataFrame(list(flat[column]), index=flat.index).add_prefix(f"{column}.")
+    return flat.drop(columns=column).join(spread)

@@ -1,0 +1,89 @@
+"""Numbers as a person reads them: dollars that stay readable when tiny, times, counts."""
+
+from __future__ import annotations
+
+import math
+
+NOTHING = "—"
+"""Stands where there is no figure."""
+
+
+def usd(value: float) -> str:
+    """Dollars: cents from $1 up, three significant digits below; never with an SI prefix.
+
+    >>> usd(1234.5), usd(0.25), usd(0.000012345), usd(0)
+    ('$1,234.50', '$0.25', '$0.0000123', '$0')
+    """
+    if not math.isfinite(value):
+        return NOTHING
+    if value == 0:
+        return "$0"
+    sign, size = ("-" if value < 0 else ""), abs(value)
+    if size >= 0.9995:
+        return f"{sign}${size:,.2f}"
+    text = f"{size:.{decimals_for(size)}f}".rstrip("0")
+    return f"{sign}${text if len(text) >= 4 else text.ljust(4, '0')}"
+
+
+def decimals_for(value: float) -> int:
+    """How many decimals show a positive number with three significant digits; at least two.
+
+    >>> decimals_for(12.0), decimals_for(0.00012)
+    (2, 6)
+    """
+    return max(2, 2 - math.floor(math.log10(value))) if 0 < value < math.inf else 2
+
+
+def quality(value: float) -> str:
+    """A quality with four significant digits.
+
+    >>> quality(0.742149), quality(12.5)
+    ('0.7421', '12.5')
+    """
+    return f"{value:.4g}" if math.isfinite(value) else NOTHING
+
+
+def duration(seconds: float) -> str:
+    """A time in the largest unit that suits it.
+
+    >>> duration(0.5), duration(42.42), duration(600), duration(7300)
+    ('0.5 s', '42.4 s', '10 min 0 s', '2 h 1 min')
+    """
+    if not math.isfinite(seconds):
+        return NOTHING
+    if seconds < 59.95:
+        return f"{seconds:.3g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:,} h {minutes} min"
+
+
+def percent(share: float) -> str:
+    """A share as a whole percentage, except that what is there never reads as 0.
+
+    >>> percent(0.421), percent(0.001), percent(0)
+    ('42 %', '< 1 %', '0 %')
+    """
+    if not math.isfinite(share):
+        return NOTHING
+    return "< 1 %" if 0 < share < 0.005 else f"{share * 100:.0f} %"
+
+
+def several(count: int, noun: str) -> str:
+    """A count with its noun.
+
+    >>> several(1, "run"), several(1200, "run")
+    ('1 run', '1,200 runs')
+    """
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def setting(value: object) -> str:
+    """The value of a setting, a float with four significant digits.
+
+    >>> setting(0.000870664478), setting(16), setting("bf16"), setting(True)
+    ('0.0008707', '16', 'bf16', 'True')
+    """
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

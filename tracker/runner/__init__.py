@@ -1,0 +1,1 @@
+"""The way of a study: plan → ask → launch → follow → price → log → tell."""

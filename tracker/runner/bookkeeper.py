@@ -1,0 +1,200 @@
+"""The books of a study: every attempt priced, every dollar counted, every run logged."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from tracker.errors import StoreError
+from tracker.frontier.so_far import FrontierSoFar
+from tracker.pricing.cost import price_of
+from tracker.pricing.price_point import PricePoint
+from tracker.records import AttemptRecord, DataCard, QualityMetric, TrialState, Usage
+from tracker.runner.jobs import Job
+from tracker.search.budget import Ledger
+from tracker.store.mlflow_store import RunLog, StudyLog
+from tracker.study.spec import Budget
+from tracker.training.meter import measured_while_busy
+
+
+class Account:
+    """One run's books: what it is billed as, what it has cost, its way into the log."""
+
+    def __init__(self, job: Job, point: PricePoint, log: RunLog) -> None:
+        self.job = job
+        self.log = log
+        self._point = point
+        self._checkpoints_logged = 0
+
+    def price_usd(self, usage: Usage) -> float:
+        """What a usage costs."""
+        return price_of(usage, self._point).usd
+
+    def follow(self, record: AttemptRecord) -> None:
+        """Enter the checkpoints that are new since the last call."""
+        for checkpoint in record.checkpoints[self._checkpoints_logged :]:
+            values = {**checkpoint.metrics, **self._costs(checkpoint.usage)}
+            self.log.add(values, step=checkpoint.epoch, timestamp=checkpoint.timestamp)
+        self._checkpoints_logged = len(record.checkpoints)
+
+    def close(self, record: AttemptRecord) -> None:
+        """Enter how the attempt ended; its finals stand one step after its last checkpoint."""
+        self.follow(record)
+        ended_at = record.ended_at or record.started_at + record.usage.wall_seconds
+        step = record.checkpoints[-1].epoch + 1 if record.checkpoints else 0
+        self.log.add(self._finals(record), step=step, timestamp=ended_at)
+        self.log.tag(
+            {
+                "tracker.state": record.state,
+                "tracker.reason": record.reason,
+                "tracker.message": record.message,
+                "tracker.attempts": str(record.number),
+                "tracker.energy_source": record.usage.energy_source,
+                "tracker.cores": str(record.usage.cores),
+                "tracker.accelerators": str(record.usage.accelerators),
+                "tracker.busy": str(measured_while_busy(record.usage)).lower(),
+            }
+        )
+        self.log.end(record.state, ended_at)
+
+    def _costs(self, usage: Usage) -> dict[str, float]:
+        costs = {
+            "wall_seconds": usage.wall_seconds,
+            "price_usd": self.price_usd(usage),
+            "peak_memory_bytes": float(usage.peak_memory_bytes),
+        }
+        return costs if usage.energy_joules is None else {**costs, "energy_joules": usage.energy_joules}
+
+    def _finals(self, record: AttemptRecord) -> dict[str, float]:
+        usage, phases = record.usage, record.phases
+        finals = {
+            **self._costs(usage),
+            "cpu_seconds": usage.cpu_seconds,
+            "startup_seconds": phases.startup_seconds,
+            "train_seconds": phases.train_seconds,
+            "evaluation_seconds": phases.evaluation_seconds,
+            **record.summary,
+        }
+        if usage.waiting_seconds is not None:
+            finals["waiting_seconds"] = usage.waiting_seconds
+        if usage.accelerators:
+            finals["peak_accelerator_memory_bytes"] = float(usage.peak_accelerator_memory_bytes)
+        return finals
+
+
+class Bookkeeper:
+    """Keeps the books of all runs of a study.
+
+    ``tags`` stand on every run; ``point_of`` gives the price point of a SKU; ``files_of`` the folder of the
+    files that a run keeps; ``warn`` is told, once, when MLflow does not take an entry: it is kept and tried
+    again.
+    """
+
+    def __init__(
+        self,
+        *,
+        log: StudyLog,
+        quality: QualityMetric,
+        budget: Budget,
+        card: DataCard,
+        tags: Mapping[str, str],
+        point_of: Callable[[str], PricePoint],
+        files_of: Callable[[Job], Path],
+        warn: Callable[[str], None],
+    ) -> None:
+        self.ledger = Ledger(budget)
+        self.quality = quality
+        self.states: Counter[TrialState] = Counter()
+        self.frontier = FrontierSoFar(quality.direction)
+        self._log = log
+        self._card = card
+        self._tags = tags
+        self._point_of = point_of
+        self._files_of = files_of
+        self._warn = warn
+        self._accounts: dict[str, Account] = {}
+        self._files: dict[str, Path] = {}  # of the trials that have ended and may still be on the frontier
+
+    def open(self, job: Job, sku: str, started_at: float, *, seen_before: bool = False) -> None:
+        """An account for a run that was asked for; ``seen_before`` looks whether MLflow has it already."""
+        point = self._point_of(sku)
+        log = self._log.existing_run(job.label) if seen_before else None
+        if log is None:
+            tags = {
+                **self._tags,
+                "tracker.role": job.role,
+                "tracker.trial": "" if job.trial is None else str(job.trial),
+                "tracker.state": TrialState.RUNNING,
+                "tracker.sku": point.sku,
+                "tracker.market": point.market,
+                "tracker.usd_per_hour": repr(point.usd_per_hour),
+                "tracker.price_source": point.source,
+                "tracker.price_date": point.effective_from.isoformat(),
+            }
+            log = self._log.new_run(job.label, job.settings, tags, started_at)
+        log.input(self._card)
+        self._accounts[job.label] = Account(job, point, log)
+
+    def follow(self, label: str, record: AttemptRecord, wall_seconds: float) -> None:
+        """Bring an attempt under way up to date, ``wall_seconds`` after it was asked for."""
+        account = self._accounts[label]
+        account.follow(record)
+        self._enter_frontier(account, record)
+        self.ledger.record(label, account.price_usd(replace(record.usage, wall_seconds=wall_seconds)))
+
+    def close(self, label: str, record: AttemptRecord) -> float:
+        """Enter an attempt's end; what it cost, in USD."""
+        account = self._accounts[label]
+        account.close(record)
+        self._enter_frontier(account, record)
+        if account.job.role == "trial":
+            self.states[record.state] += 1
+            self._files[label] = self._files_of(account.job)
+            self._drop_dominated_files()
+        spend_usd = account.price_usd(record.usage)
+        self.ledger.record(label, spend_usd)
+        return spend_usd
+
+    def flush(self) -> bool:
+        """Write everything new to MLflow; False where it was not all taken."""
+        try:
+            for log in (*(account.log for account in self._accounts.values()), self._log.parent):
+                log.flush()
+        except StoreError as error:
+            self._warn(f"{error}; the study goes on and keeps its own logs until MLflow takes them")
+            self._warn = lambda message: None
+            return False
+        return True
+
+    def finish(self, state: TrialState, ended_at: float) -> bool:
+        """Enter the study's own end and keep the frontier's files; False where MLflow did not take everything."""
+        trials = self.states.total()
+        parent = self._log.parent
+        parent.add({"price_usd": self.ledger.spend_usd, "trials": float(trials)}, step=trials, timestamp=ended_at)
+        parent.tag({"tracker.state": state})
+        parent.end(state, ended_at)
+        return self.flush() and self._keep_frontier_files()
+
+    def _enter_frontier(self, account: Account, record: AttemptRecord) -> None:
+        if account.job.role == "trial":
+            reached = [(each.metrics[self.quality.name], account.price_usd(each.usage)) for each in record.checkpoints]
+            self.frontier.enter(account.job.label, reached)
+
+    def _drop_dominated_files(self) -> None:
+        """Delete the files of trials that left the frontier: a dominated run never comes back to it."""
+        for label in self._files.keys() - self.frontier.labels:
+            shutil.rmtree(self._files.pop(label), ignore_errors=True)
+
+    def _keep_frontier_files(self) -> bool:
+        for label, files in self._files.items():
+            if files.is_dir():
+                try:
+                    self._accounts[label].log.keep_files(files)
+                except StoreError as error:
+                    self._warn(f"{error}; they stay in '{files}'")
+                    return False
+                shutil.rmtree(files, ignore_errors=True)
+        return True

@@ -1,0 +1,65 @@
+"""Everything that is decided before a study spends its first dollar."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tracker.engine.forkserver import Forkserver
+from tracker.errors import StudyFileError
+from tracker.pricing.price_book import PriceBook, load_price_book
+from tracker.pricing.price_point import PricePoint
+from tracker.records import Hardware
+from tracker.study.space import SearchSpace, search_space
+from tracker.study.spec import StudyDocument, StudySpec, check_study
+from tracker.training.describe import Surroundings, describe
+
+
+@dataclass(frozen=True, slots=True)
+class StudyPlan:
+    """A checked study on this machine: what is searched, and what each device is billed as."""
+
+    document: StudyDocument
+    spec: StudySpec
+    hardware: Hardware
+    space: SearchSpace
+    price_book: PriceBook
+    price_points: Mapping[str, PricePoint]
+    cpu_point: PricePoint
+    """What work on the CPU alone is billed as, such as preparing the data and the baselines."""
+
+
+def make_plan(document: StudyDocument, forkserver: Forkserver) -> StudyPlan:
+    """Check a study against its workload, this machine and the price book.
+
+    Raises StudyFileError (every problem of the file), HardwareError, PriceBookError; changes nothing.
+    """
+    surroundings = _look_around(document, forkserver)
+    spec = check_study(document, surroundings.workload)
+    space = search_space(spec, surroundings.hardware, surroundings.compile_problem)
+    book = load_price_book()
+    points = {device: _point(book, spec, surroundings.hardware, device) for device in space.devices}
+    cpu_point = points.get("cpu") or _point(book, spec, surroundings.hardware, "cpu")
+    return StudyPlan(document, spec, surroundings.hardware, space, book, points, cpu_point)
+
+
+def _look_around(document: StudyDocument, forkserver: Forkserver) -> Surroundings:
+    workload = document.content.get("workload")
+    if not isinstance(workload, str):
+        said = "missing; name the training code as module:name" if workload is None else f"{workload!r} is not a text"
+        raise StudyFileError(document.source, [f"workload: {said}"])
+    return forkserver.call(describe, workload, try_compile=_may_compile(document))
+
+
+def _may_compile(document: StudyDocument) -> bool:
+    """Whether any trial could ask for torch.compile: trying it takes a while, so only then."""
+    tables = [document.content.get(name) for name in ("settings", "space")]
+    values = [table.get("compile") for table in tables if isinstance(table, dict)]
+    return any(value is True or (isinstance(value, list) and True in value) for value in values)
+
+
+def _point(book: PriceBook, spec: StudySpec, hardware: Hardware, device: str) -> PricePoint:
+    sku = spec.pricing.sku[device]
+    if sku == "auto":
+        return book.cheapest_for(hardware, device, spec.pricing.market)
+    return book.point(sku, spec.pricing.market)

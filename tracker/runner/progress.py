@@ -1,0 +1,58 @@
+"""What a study tells while it runs, for whoever shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from tracker.records import QualityMetric, TrialState
+
+
+@dataclass(frozen=True, slots=True)
+class RunningAttempt:
+    """An attempt under way: where it is and what it has cost so far."""
+
+    label: str
+    epoch: int
+    quality: float | None
+    price_usd: float
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A study at one moment. ``seconds_left`` is an estimate from what was used so far; None before one."""
+
+    study: str
+    quality: QualityMetric
+    spend_usd: float = 0.0
+    budget_usd: float | None = None
+    trials: Mapping[TrialState, int] = field(default_factory=dict)
+    trials_budget: int | None = None
+    best_quality: float | None = None
+    best_price_usd: float | None = None
+    running: tuple[RunningAttempt, ...] = ()
+    elapsed_seconds: float = 0.0
+    seconds_left: float | None = None
+
+
+class Observer(Protocol):
+    """Shows a study's progress; called from the coordinator's loop, so it must be quick."""
+
+    def say(self, message: str) -> None:
+        """A sentence that stays."""
+        ...
+
+    def show(self, progress: Progress) -> None:
+        """The latest state, several times a second."""
+        ...
+
+
+class Silent:
+    """Shows nothing: a study run as a library."""
+
+    def say(self, message: str) -> None:
+        """Nothing."""
+
+    def show(self, progress: Progress) -> None:
+        """Nothing."""

@@ -1,0 +1,252 @@
+"""Run a study, go on with one, stop one: what the command and the library offer."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tracker.engine.forkserver import Forkserver
+from tracker.engine.local import LocalEngine, write_killed
+from tracker.errors import DataError, RequestError, StudyExistsError, WorkFailedError
+from tracker.records import AttemptRecord, DataCard, Hardware, TrialState
+from tracker.runner.bookkeeper import Bookkeeper
+from tracker.runner.coordinator import POLL_SECONDS, Coordinator
+from tracker.runner.jobs import Job, baselines, job_of, preparation
+from tracker.runner.plan import StudyPlan, make_plan
+from tracker.runner.progress import Observer, Silent
+from tracker.runner.study_folder import StudyFolder
+from tracker.search.sampler import Search
+from tracker.store.home import Home
+from tracker.store.mlflow_store import MlflowStore, StudyLog
+from tracker.study.spec import StudyDocument
+from tracker.training.events import read_attempt
+from tracker.training.worker import AttemptRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where a study is kept: the home folder, and the Optuna database if it lives elsewhere."""
+
+    home: Home
+    storage: str | None = None
+
+    @property
+    def optuna_storage(self) -> str:
+        """The Optuna database's URL."""
+        return self.storage or self.home.optuna_storage
+
+
+def run_study(
+    document: StudyDocument, places: Places, *, workers: int | None = None, observer: Observer | None = None
+) -> TrialState:
+    """Run a new study to its end; completed, or stopped where someone interrupted it.
+
+    Nothing is left behind where the request was wrong. Raises StudyFileError, StudyExistsError, DataError,
+    HardwareError, PriceBookError, StoreError.
+    """
+    observer = observer or Silent()
+    home, forkserver = places.home, Forkserver(str(document.content.get("workload", "")))
+    plan = make_plan(document, forkserver)
+    _announce(plan, observer)
+    home.make()
+    store, name = MlflowStore(home.tracking_uri), plan.spec.name
+    if store.has_study(name):
+        raise StudyExistsError(
+            f"a study '{name}' is there already; go on with it by `tracker resume`, or choose another --name"
+        )
+    engine = _engine(plan.hardware, forkserver, workers)
+    with StudyFolder.staged(home.study(name)) as staged:
+        _prepare(plan, staged, home, engine, observer)
+        staged.save(document)
+        search = Search.create(places.optuna_storage, name, plan.spec.quality, plan.space, plan.spec.seed)
+        try:
+            card = staged.data_card()
+            log = store.create_study(name, _study_tags(plan, card), time.time(), home.artifacts(name))
+            folder = staged.commit(home.study(name))
+        except BaseException:
+            search.delete()
+            raise
+    with folder.locked():
+        books = _books(plan, folder, log, card, observer)
+        done = _take_in(folder, books)
+        return _coordinate(plan, places, folder, engine, search, books, observer, done)
+
+
+def resume_study(
+    name: str,
+    places: Places,
+    *,
+    budget_usd: float | None = None,
+    trials: int | None = None,
+    workers: int | None = None,
+    observer: Observer | None = None,
+) -> TrialState:
+    """Go on with a study until its budget, or a new one, is spent. What was spent before stays counted.
+
+    Attempts whose coordinator vanished are closed as killed; what MLflow lacks is logged. Raises
+    StudyNotFoundError, RequestError where it is running already, and what ``run_study`` raises.
+    """
+    observer = observer or Silent()
+    home = places.home
+    folder = StudyFolder(home.study(name))
+    document = folder.document().override(budget_usd=budget_usd, trials=trials)
+    forkserver = Forkserver(str(document.content["workload"]))
+    plan = make_plan(document, forkserver)
+    _announce(plan, observer)
+    with folder.locked():
+        folder.save(document)
+        search = Search.load(places.optuna_storage, name, plan.space, plan.spec.seed)
+        log = MlflowStore(home.tracking_uri).open_study(name)
+        card = folder.data_card()
+        log.parent.tag(_study_tags(plan, card))
+        books = _books(plan, folder, log, card, observer)
+        done = _take_in(folder, books, seen_before=True)
+        for number in search.unfinished():
+            record = done.get(f"#{number}")
+            reached = record.checkpoints[-1].metrics[plan.spec.quality.name] if record and record.checkpoints else None
+            price_usd = books.ledger.of(f"#{number}")
+            search.tell(number, record.state if record else TrialState.KILLED, reached, price_usd)
+        engine = _engine(plan.hardware, forkserver, workers)
+        return _coordinate(plan, places, folder, engine, search, books, observer, done)
+
+
+def stop_study(name: str, home: Home) -> bool:
+    """Ask a running study to stop, as Ctrl-C does; False where it is not running. Raises StudyNotFoundError."""
+    folder = StudyFolder(home.study(name))
+    folder.document()
+    return folder.stop()
+
+
+def _engine(hardware: Hardware, forkserver: Forkserver, workers: int | None) -> LocalEngine:
+    if workers is not None and workers < 1:
+        raise RequestError(f"--workers {workers} is not a whole number of at least 1")
+    usable = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(hardware.cores)
+    return LocalEngine(forkserver, usable[: hardware.cores], range(hardware.accelerator_count), workers)
+
+
+def _announce(plan: StudyPlan, observer: Observer) -> None:
+    observer.say(f"machine: {plan.hardware.label}")
+    for device, point in plan.price_points.items():
+        observer.say(
+            f"{device} is billed as {point.sku} ({point.market}), ${point.usd_per_hour:g} an hour for the whole machine "
+            f"on {point.effective_from}"
+        )
+    for sentence in plan.space.left_out:
+        observer.say(f"left out: {sentence}")
+
+
+def _prepare(plan: StudyPlan, folder: StudyFolder, home: Home, engine: LocalEngine, observer: Observer) -> None:
+    """Make the data ready in a worker of its own; its time is the first thing that the study pays for."""
+    job = preparation(plan.spec, plan.hardware)
+    reservation = engine.reserve(job.threads, accelerator=False)
+    assert reservation is not None, "an engine that runs nothing has all its cores free"
+    request = AttemptRequest(
+        folder=folder.trial(job.folder),
+        attempt=1,
+        role=job.role,
+        label=job.label,
+        workload=plan.spec.workload,
+        settings=job.settings,
+        data=plan.spec.data,
+        seed=job.seed,
+        cores=reservation.cores,
+        accelerator=None,
+        sku=plan.cpu_point.sku,
+        cache=home.cache,
+        asked_at=time.time(),
+    )
+    try:
+        attempt = engine.start(request, reservation)
+        attempt.on_event = lambda event: observer.say(event["message"]) if event["event"] == "progress" else None
+        while not engine.poll(POLL_SECONDS):
+            pass
+    finally:
+        engine.kill_all()
+    if attempt.record.state is not TrialState.COMPLETED:
+        failure = DataError if attempt.record.reason == DataError.__name__ else WorkFailedError
+        raise failure(f"the data cannot be prepared: {attempt.record.message}")
+
+
+def _books(plan: StudyPlan, folder: StudyFolder, log: StudyLog, card: DataCard, observer: Observer) -> Bookkeeper:
+    run_tags = ("tracker.study", "tracker.price_book", "tracker.hardware", "tracker.data", "tracker.commit")
+    tags = {name: text for name, text in _study_tags(plan, card).items() if name in run_tags}
+    return Bookkeeper(
+        log=log,
+        quality=plan.spec.quality,
+        budget=plan.spec.budget,
+        card=card,
+        tags=tags,
+        point_of=lambda sku: plan.price_book.point(sku, plan.spec.pricing.market),
+        files_of=lambda job: folder.trial(job.folder) / "artifacts",
+        warn=observer.say,
+    )
+
+
+def _take_in(folder: StudyFolder, books: Bookkeeper, *, seen_before: bool = False) -> dict[str, AttemptRecord]:
+    """Enter every attempt that the folder knows of; those without an end lost their coordinator."""
+    done = {}
+    for path, events in folder.attempts():
+        job, record = job_of(events[0]), read_attempt(path, int(path.stem))
+        if record.ended_at is None:
+            last_seen_seconds = max(0.0, float(events[-1]["time"]) - record.started_at)
+            write_killed(path, record, last_seen_seconds, "the process and its coordinator vanished")
+            record = read_attempt(path, int(path.stem))
+        books.open(job, events[0]["sku"], record.started_at, seen_before=seen_before)
+        books.close(job.label, record)
+        done[job.label] = record
+    books.flush()
+    return done
+
+
+def _coordinate(
+    plan: StudyPlan,
+    places: Places,
+    folder: StudyFolder,
+    engine: LocalEngine,
+    search: Search,
+    books: Bookkeeper,
+    observer: Observer,
+    done: Mapping[str, AttemptRecord],
+) -> TrialState:
+    waiting = [job for job in baselines(plan.spec, plan.hardware) if job.label not in done]
+    coordinator = Coordinator(
+        plan,
+        engine,
+        search,
+        books,
+        observer,
+        waiting=waiting,
+        trials_folder=folder.path / "trials",
+        cache=places.home.cache,
+    )
+    return coordinator.run()
+
+
+def _study_tags(plan: StudyPlan, card: DataCard) -> dict[str, str]:
+    spec = plan.spec
+    return {
+        "tracker.study": spec.name,
+        "tracker.workload": spec.workload,
+        "tracker.quality": spec.quality.name,
+        "tracker.direction": spec.quality.direction,
+        "tracker.budget_usd": "" if spec.budget.usd is None else repr(spec.budget.usd),
+        "tracker.seed": str(spec.seed),
+        "tracker.state": TrialState.RUNNING,
+        "tracker.price_book": plan.price_book.version,
+        "tracker.hardware": plan.hardware.label,
+        "tracker.data": card.fingerprint,
+        "tracker.commit": _commit(),
+    }
+
+
+def _commit() -> str:
+    """The commit of the repository that this runs in, marked where files differ from it; "" outside one."""
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+        return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
+    return ""

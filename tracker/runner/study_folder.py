@@ -1,0 +1,126 @@
+"""A study's own folder: its frozen description, its attempts' logs, and the lock of its coordinator."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tracker.errors import RequestError, StoreError, StudyExistsError, StudyNotFoundError
+from tracker.records import DataCard
+from tracker.study.spec import StudyDocument
+from tracker.training.events import Event, EventReader
+from tracker.training.worker import PREPARATION
+
+
+@dataclass(frozen=True, slots=True)
+class StudyFolder:
+    """``study.json``, ``coordinator.lock``, and ``trials/<trial>/<attempt>.jsonl`` below ``path``."""
+
+    path: Path
+
+    @classmethod
+    @contextlib.contextmanager
+    def staged(cls, final: Path) -> Iterator[StudyFolder]:
+        """A folder that only appears under its final name once ``commit`` is called; gone without.
+
+        Raises StudyExistsError where the final name is taken.
+        """
+        _refuse_existing(final)
+        folder = cls(final.with_name(f".{final.name}.{os.getpid()}"))
+        folder.path.mkdir(parents=True)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder.path, ignore_errors=True)
+
+    def commit(self, final: Path) -> StudyFolder:
+        """Move the folder to its final name. Raises StudyExistsError where another was quicker."""
+        try:
+            self.path.rename(final)
+        except OSError:
+            _refuse_existing(final)
+            raise
+        return StudyFolder(final)
+
+    def trial(self, name: str | int) -> Path:
+        """The folder of one trial, baseline or preparation."""
+        return self.path / "trials" / str(name)
+
+    def save(self, document: StudyDocument) -> None:
+        """Freeze the study's description."""
+        content = {"source": document.source, "content": document.content}
+        (self.path / "study.json").write_text(json.dumps(content, indent=2, default=str), encoding="utf-8")
+
+    def document(self) -> StudyDocument:
+        """The description that was frozen. Raises StudyNotFoundError, StoreError."""
+        path = self.path / "study.json"
+        try:
+            saved = json.loads(path.read_text(encoding="utf-8"))
+            return StudyDocument(saved["source"], saved["content"])
+        except FileNotFoundError:
+            raise StudyNotFoundError(f"there is no study in '{self.path}'") from None
+        except (OSError, ValueError, KeyError) as error:
+            raise StoreError(f"study description '{path}' cannot be read: {error}") from None
+
+    def attempts(self) -> list[tuple[Path, list[Event]]]:
+        """Every attempt's log with its events, in the order of their asking."""
+        logs = [(path, EventReader(path).new_events()) for path in self.path.glob("trials/*/*.jsonl")]
+        return sorted(((path, events) for path, events in logs if events), key=lambda log: float(log[1][0]["time"]))
+
+    def data_card(self) -> DataCard:
+        """What the data was, as the preparation told it. Raises StoreError."""
+        events = EventReader(self.trial(PREPARATION) / "1.jsonl").new_events()
+        cards: list[dict[str, Any]] = [event["card"] for event in events if event["event"] == "data"]
+        if not cards:
+            raise StoreError(f"the preparation of the study in '{self.path}' never ended; start it under another name")
+        return DataCard(**cards[-1])
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Be this study's only coordinator. Raises RequestError where there is one already."""
+        with (self.path / "coordinator.lock").open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RequestError(f"this study is running already, in process {self.coordinator()}") from None
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            yield
+            file.truncate(0)
+
+    def coordinator(self) -> int | None:
+        """The process that runs this study now; None where none does."""
+        path = self.path / "coordinator.lock"
+        try:
+            with path.open("r") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    return int(file.read() or 0) or None
+        except (OSError, ValueError):
+            pass
+        return None
+
+    def stop(self) -> bool:
+        """Ask the coordinator to stop, as Ctrl-C does; False where none is running."""
+        coordinator = self.coordinator()
+        if coordinator is None:
+            return False
+        os.kill(coordinator, signal.SIGTERM)
+        return True
+
+
+def _refuse_existing(path: Path) -> None:
+    if path.exists():
+        raise StudyExistsError(
+            "a study of this name is there already; go on with it by `tracker resume NAME`, or choose another --name"
+        )

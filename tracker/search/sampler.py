@@ -1,0 +1,122 @@
+"""What to try next: an Optuna study, asked and told. The only file that imports Optuna."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import optuna
+from optuna.trial import TrialState as OptunaState
+from sqlalchemy.exc import SQLAlchemyError
+
+from tracker.errors import StoreError, StudyExistsError, StudyNotFoundError
+from tracker.records import Direction, QualityMetric, Settings, SettingValue, TrialState
+from tracker.study.domains import Choices, Domain
+from tracker.study.space import SearchSpace
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """Settings to try, and the number of the trial that tries them."""
+
+    trial: int
+    settings: Settings
+
+
+class Search:
+    """A search with two objectives, quality and dollars, over a machine's search space.
+
+    Suggestions come from Optuna's TPE sampler (Bergstra et al., NeurIPS 2011; for several objectives
+    Ozaki et al., GECCO 2020), seeded, so that the same results give the same suggestions.
+    """
+
+    def __init__(self, study: optuna.Study, storage: str, space: SearchSpace) -> None:
+        self._study = study
+        self._storage = storage
+        self._space = space
+
+    @classmethod
+    def create(cls, storage: str, name: str, quality: QualityMetric, space: SearchSpace, seed: int) -> Search:
+        """Make a new study. Raises StudyExistsError where the name is taken, StoreError without a database."""
+        try:
+            study = optuna.create_study(
+                storage=storage,
+                study_name=name,
+                directions=[quality.direction.value, Direction.MINIMIZE.value],
+                sampler=_sampler(seed),
+            )
+        except optuna.exceptions.DuplicatedStudyError:
+            raise StudyExistsError(f"the Optuna database has a study '{name}' already; choose another name") from None
+        except (SQLAlchemyError, ImportError, OSError) as error:
+            raise _unusable(storage, error) from error
+        study.set_metric_names([quality.name, "price_usd"])
+        return cls(study, storage, space)
+
+    @classmethod
+    def load(cls, storage: str, name: str, space: SearchSpace, seed: int) -> Search:
+        """Go on with a study. Raises StudyNotFoundError, StoreError."""
+        try:
+            study = optuna.load_study(storage=storage, study_name=name)
+        except KeyError:
+            raise StudyNotFoundError(f"the Optuna database has no study '{name}'") from None
+        except (SQLAlchemyError, ImportError, OSError) as error:
+            raise _unusable(storage, error) from error
+        # Random draws go on where they stopped: the same seed again would repeat the first ones.
+        study.sampler = _sampler(seed + len(study.get_trials(deepcopy=False)))
+        return cls(study, storage, space)
+
+    def delete(self) -> None:
+        """Take the study out of the database, where its other halves could not be made."""
+        optuna.delete_study(study_name=self._study.study_name, storage=self._storage)
+
+    def ask(self) -> Suggestion:
+        """The next settings to try."""
+        trial = self._study.ask()
+        devices = self._space.devices
+        device = devices[0]
+        if len(devices) > 1:
+            device = str(trial.suggest_categorical("device", devices))
+        settings: dict[str, SettingValue] = {**self._space.fixed, "device": device}
+        for name, domain in self._space.by_device[device].items():
+            settings[name] = _suggest(trial, self._parameter(name, domain), domain)
+        return Suggestion(trial.number, settings)
+
+    def tell(self, trial: int, state: TrialState, quality: float | None, price_usd: float) -> None:
+        """How a trial ended. Only completed ones have values that may be compared; the rest just ended."""
+        if state is TrialState.COMPLETED and quality is not None:
+            self._study.tell(trial, [quality, price_usd])
+            return
+        pruned = state is TrialState.STOPPED
+        self._study.tell(trial, state=OptunaState.PRUNED if pruned else OptunaState.FAIL, skip_if_finished=True)
+
+    def unfinished(self) -> tuple[int, ...]:
+        """The trials that were asked for and never told: their coordinator vanished."""
+        return tuple(trial.number for trial in self._study.get_trials(deepcopy=False) if not trial.state.is_finished())
+
+    def _parameter(self, name: str, domain: Domain) -> str:
+        """Optuna's name for a knob: its own, unless what can be drawn depends on the device."""
+        same = all(domains.get(name) == domain for domains in self._space.by_device.values())
+        device = next(device for device, domains in self._space.by_device.items() if domains.get(name) == domain)
+        return name if same else f"{name} ({device})"
+
+
+def _suggest(trial: optuna.Trial, name: str, domain: Domain) -> SettingValue:
+    if isinstance(domain, Choices):
+        value = trial.suggest_categorical(name, domain.values)
+        assert value is not None, "Choices hold no None"
+        return value
+    if domain.integer:
+        return trial.suggest_int(name, int(domain.low), int(domain.high), step=int(domain.step or 1), log=domain.log)
+    return trial.suggest_float(name, domain.low, domain.high, step=domain.step, log=domain.log)
+
+
+def _sampler(seed: int) -> optuna.samplers.BaseSampler:
+    return optuna.samplers.TPESampler(seed=seed, constant_liar=True)
+
+
+def _unusable(storage: str, error: Exception) -> StoreError:
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return StoreError(f"Optuna storage '{storage}' cannot be used: {reason}")

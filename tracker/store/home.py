@@ -1,0 +1,83 @@
+"""Where things live: one folder holds the databases, the event logs, the caches and the reports."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from tracker.errors import RequestError
+
+
+def folder_name(study: str) -> str:
+    """A folder name for a study of any name: its plain characters, and a hash where that loses something.
+
+    >>> folder_name("docstrings"), folder_name("a/b 🦊")
+    ('docstrings', 'a-b-2d4f0b02')
+    """
+    plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", study).strip("-.")[:40]
+    if plain == study and study.lower() == study:
+        return plain
+    return "-".join(filter(None, [plain.lower(), hashlib.sha256(study.encode()).hexdigest()[:8]]))
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The folder that a person's studies live in, and the databases that may live elsewhere."""
+
+    path: Path
+
+    @classmethod
+    def find(cls, given: str | Path | None = None) -> Home:
+        """``given``, else TRACKER_HOME, else ./results; made absolute, not yet made."""
+        return cls(Path(given or os.environ.get("TRACKER_HOME") or "results").resolve())
+
+    def make(self) -> None:
+        """Make the folder. Raises RequestError where that is impossible."""
+        try:
+            self.studies.mkdir(parents=True, exist_ok=True)
+            self.cache.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RequestError(f"home '{self.path}' cannot be written: {error.strerror}") from None
+        if not os.access(self.studies, os.W_OK):
+            raise RequestError(f"home '{self.path}' cannot be written: it is read-only for this user")
+
+    @property
+    def studies(self) -> Path:
+        """One folder a study, with its event logs."""
+        return self.path / "studies"
+
+    @property
+    def cache(self) -> Path:
+        """Prepared data, shared by all studies."""
+        return self.path / "cache"
+
+    @property
+    def reports(self) -> Path:
+        """One folder a study, with its written reports."""
+        return self.path / "reports"
+
+    @property
+    def mlflow_database(self) -> Path:
+        """The default MLflow database."""
+        return self.path / "mlflow.db"
+
+    @property
+    def tracking_uri(self) -> str:
+        """Where MLflow logs: MLFLOW_TRACKING_URI, else the database in this folder."""
+        return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.mlflow_database}"
+
+    @property
+    def optuna_storage(self) -> str:
+        """Where Optuna keeps its studies by default."""
+        return f"sqlite:///{self.path / 'optuna.db'}"
+
+    def study(self, name: str) -> Path:
+        """The folder of a study."""
+        return self.studies / folder_name(name)
+
+    def artifacts(self, name: str) -> Path:
+        """The folder of the files that MLflow keeps with a study's runs."""
+        return self.path / "artifacts" / folder_name(name)

@@ -1,0 +1,244 @@
+"""Studies and runs in MLflow, by explicit run ids, in batches. The only file that imports MLflow."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import sqlite3
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when MLflow is imported
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # a server that is down must not hold up a study
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, Experiment, InputTag, Metric, Param, RunStatus, RunTag, ViewType
+from mlflow.exceptions import MlflowException
+
+from tracker.errors import StoreError, StudyExistsError, StudyNotFoundError
+from tracker.records import DataCard, Settings, TrialState
+from tracker.store.logged_run import LoggedRun, Measurement
+
+logging.getLogger("mlflow").setLevel(logging.WARNING)  # it announces every table of a new database
+
+_BATCH_METRICS = 1000  # MLflow's limit a call
+_TAG_CHARACTERS = 5000
+_STATUS = {
+    TrialState.RUNNING: RunStatus.RUNNING,
+    TrialState.PAUSED: RunStatus.SCHEDULED,
+    TrialState.COMPLETED: RunStatus.FINISHED,
+    TrialState.STOPPED: RunStatus.FINISHED,
+    TrialState.FAILED: RunStatus.FAILED,
+    TrialState.KILLED: RunStatus.KILLED,
+}
+
+
+class MlflowStore:
+    """One tracking store: a database URL or a server's address.
+
+    ``artifacts`` is where a new study's files are kept; a server chooses its own place.
+    """
+
+    def __init__(self, tracking_uri: str) -> None:
+        self._uri = tracking_uri
+        try:
+            self._client = MlflowClient(tracking_uri)
+            self._client.search_experiments(max_results=1)
+        except Exception as error:
+            raise StoreError(f"MLflow store '{tracking_uri}' cannot be used: {_first_line(error)}") from error
+        if tracking_uri.startswith("sqlite:///"):
+            _write_ahead(Path(tracking_uri.removeprefix("sqlite:///")))
+
+    def has_study(self, name: str) -> bool:
+        """Whether an experiment of this name is there, a deleted one included."""
+        return self._client.get_experiment_by_name(name) is not None
+
+    def create_study(self, name: str, tags: Mapping[str, str], started_at: float, artifacts: Path) -> StudyLog:
+        """A new experiment with its parent run. Raises StudyExistsError, StoreError."""
+        location = None if "://" in self._uri and self._uri.startswith("http") else artifacts.as_uri()
+        try:
+            experiment_id = self._client.create_experiment(name, artifact_location=location)
+            parent = RunLog(self._client, experiment_id, name, {**tags, "tracker.role": "study"}, started_at)
+            parent.flush()
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_ALREADY_EXISTS":
+                raise StudyExistsError(f"MLflow has an experiment '{name}' already; choose another name") from None
+            raise StoreError(f"MLflow store '{self._uri}' refused the study: {_first_line(error)}") from error
+        return StudyLog(self._client, experiment_id, name, parent)
+
+    def open_study(self, name: str) -> StudyLog:
+        """An experiment that was made by ``create_study``. Raises StudyNotFoundError."""
+        experiment = self._experiment(name)
+        runs = self._client.search_runs(
+            [experiment.experiment_id], "tags.`tracker.role` = 'study'", ViewType.ACTIVE_ONLY, max_results=1
+        )
+        if not runs:
+            raise StudyNotFoundError(f"MLflow experiment '{name}' was not made by this tracker")
+        parent = RunLog(self._client, experiment.experiment_id, name, {}, 0.0, run_id=runs[0].info.run_id)
+        return StudyLog(self._client, experiment.experiment_id, name, parent)
+
+    def studies(self) -> list[tuple[str, list[LoggedRun]]]:
+        """Every study's name with its parent run."""
+        found = []
+        for experiment in self._client.search_experiments():
+            runs = self._client.search_runs(
+                [experiment.experiment_id], "tags.`tracker.role` = 'study'", ViewType.ACTIVE_ONLY, max_results=1
+            )
+            found += [(experiment.name, [_logged(run, []) for run in runs])] if runs else []
+        return found
+
+    def read_study(self, name: str) -> list[LoggedRun]:
+        """All runs of a study with all their measurements. Raises StudyNotFoundError."""
+        experiment_id, token, found = self._experiment(name).experiment_id, None, []
+        while True:
+            page = self._client.search_runs([experiment_id], "", ViewType.ACTIVE_ONLY, 1000, page_token=token)
+            for run in page:
+                history = [
+                    Measurement(metric.key, metric.step, metric.timestamp, metric.value)
+                    for key in run.data.metrics
+                    for metric in self._client.get_metric_history(run.info.run_id, key)
+                ]
+                found.append(_logged(run, history))
+            token = page.token
+            if not token:
+                return found
+
+    def _experiment(self, name: str) -> Experiment:
+        experiment = self._client.get_experiment_by_name(name)
+        if experiment is None or experiment.lifecycle_stage != "active":
+            raise StudyNotFoundError(f"MLflow store '{self._uri}' has no study '{name}'")
+        return experiment
+
+
+class StudyLog:
+    """A study's place in MLflow: its experiment, and the parent run that its trials hang under."""
+
+    def __init__(self, client: MlflowClient, experiment_id: str, name: str, parent: RunLog) -> None:
+        self._client = client
+        self._experiment_id = experiment_id
+        self.name = name
+        self.parent = parent
+
+    def new_run(self, label: str, settings: Settings, tags: Mapping[str, str], started_at: float) -> RunLog:
+        """A run under the study's parent run; made in MLflow at its first flush."""
+        nested = {**tags, "mlflow.parentRunId": self.parent.run_id}
+        return RunLog(self._client, self._experiment_id, label, nested, started_at, settings)
+
+    def existing_run(self, label: str) -> RunLog | None:
+        """The run of this label, where an earlier coordinator made one already."""
+        quoted = label.replace("'", "\\'")
+        runs = self._client.search_runs([self._experiment_id], f"attributes.run_name = '{quoted}'", max_results=1)
+        return RunLog(self._client, self._experiment_id, label, {}, 0.0, run_id=runs[0].info.run_id) if runs else None
+
+
+class RunLog:
+    """One run's way into MLflow: what is added is kept until a flush has written it.
+
+    MLflow may be down for a while: a flush that fails keeps everything for the next one.
+    """
+
+    def __init__(
+        self,
+        client: MlflowClient,
+        experiment_id: str,
+        label: str,
+        tags: Mapping[str, str],
+        started_at: float,
+        settings: Settings | None = None,
+        run_id: str = "",
+    ) -> None:
+        self._client = client
+        self._experiment_id = experiment_id
+        self._label = label
+        self._started_at_ms = int(started_at * 1000)
+        self._params = [Param(name, _text(value)) for name, value in (settings or {}).items()]
+        self._tags = {name: value[:_TAG_CHARACTERS] for name, value in tags.items()}
+        self._metrics: list[Metric] = []
+        self._data: DataCard | None = None
+        self._status: tuple[str, int] | None = None
+        self.run_id = run_id
+
+    def add(self, values: Mapping[str, float], *, step: int, timestamp: float) -> None:
+        """Metrics of one step. The timestamp is the event's own, so that a replay changes nothing."""
+        self._metrics += [Metric(name, value, int(timestamp * 1000), step) for name, value in values.items()]
+
+    def tag(self, tags: Mapping[str, str]) -> None:
+        """Set tags."""
+        self._tags |= {name: value[:_TAG_CHARACTERS] for name, value in tags.items()}
+
+    def input(self, card: DataCard) -> None:
+        """Name the data set that the run used."""
+        self._data = card
+
+    def end(self, state: TrialState, ended_at: float) -> None:
+        """The run has ended."""
+        self._status = (RunStatus.to_string(_STATUS[state]), int(ended_at * 1000))
+
+    def flush(self) -> None:
+        """Write what is not written yet. Raises StoreError, and keeps it, where MLflow does not take it."""
+        try:
+            self._write()
+        except StudyExistsError:
+            raise
+        except Exception as error:
+            if isinstance(error, MlflowException) and error.error_code == "RESOURCE_ALREADY_EXISTS":
+                raise
+            raise StoreError(f"MLflow did not take run '{self._label}': {_first_line(error)}") from error
+
+    def _write(self) -> None:
+        if not self.run_id:
+            tags, self._tags = self._tags, {}
+            try:
+                run = self._client.create_run(
+                    self._experiment_id, start_time=self._started_at_ms, tags=tags, run_name=self._label
+                )
+            except Exception:
+                self._tags = tags | self._tags
+                raise
+            self.run_id = run.info.run_id
+        while self._metrics or self._params or self._tags:
+            metrics, rest = self._metrics[:_BATCH_METRICS], self._metrics[_BATCH_METRICS:]
+            tags_now = [RunTag(name, value) for name, value in self._tags.items()]
+            self._client.log_batch(self.run_id, metrics, self._params, tags_now)
+            self._metrics, self._params, self._tags = rest, [], {}
+        if self._data is not None:
+            self._client.log_inputs(self.run_id, datasets=[_dataset(self._data)])
+            self._data = None
+        if self._status is not None:
+            self._client.set_terminated(self.run_id, self._status[0], end_time=self._status[1])
+            self._status = None
+
+    def keep_files(self, folder: Path) -> None:
+        """Copy a folder's files to the run's artifacts. Raises StoreError."""
+        try:
+            self._client.log_artifacts(self.run_id, str(folder), artifact_path="model")
+        except Exception as error:
+            raise StoreError(f"MLflow did not keep the files of run '{self._label}': {_first_line(error)}") from error
+
+
+def _dataset(card: DataCard) -> DatasetInput:
+    profile = json.dumps({"rows": dict(card.rows), "classes": card.classes})
+    dataset = Dataset(card.name, card.fingerprint[:36], "local", json.dumps({"name": card.name}), profile=profile)
+    return DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])
+
+
+def _logged(run: object, history: Sequence[Measurement]) -> LoggedRun:
+    data, info = run.data, run.info  # type: ignore[attr-defined]
+    return LoggedRun(info.run_id, info.start_time or 0, data.params, data.tags, history)
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _write_ahead(database: Path) -> None:
+    """Let readers in while a run is being logged, and halve the cost of a commit: SQLite's WAL mode."""
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

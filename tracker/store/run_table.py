@@ -1,0 +1,191 @@
+"""Records as tables: what every reader of a study (frontier, report, dashboard) starts from.
+
+Read from the MLflow store, which is the one place where a finished study is kept. A database is read
+straight from its tables (a hundred times quicker than through MLflow's client, and without importing
+MLflow); an MLflow server is asked through its client.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import math
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import pandas as pd
+
+from tracker.errors import StudyNotFoundError, did_you_mean
+from tracker.records import Direction, QualityMetric, SettingValue
+from tracker.store.logged_run import LoggedRun, Measurement
+from tracker.store.sql_reader import SqlReader
+
+RUN_COLUMNS = (
+    *("run_id", "role", "trial", "label", "state", "reason", "message", "attempts", "quality", "price_usd"),
+    *("wall_seconds", "sku", "market", "usd_per_hour", "price_source", "price_date", "hardware"),
+    *("energy_source", "busy", "started_at", "settings", "summary"),
+)
+CHECKPOINT_COLUMNS = (
+    *("run_id", "role", "trial", "label", "epoch", "quality", "price_usd", "wall_seconds"),
+    *("energy_joules", "timestamp", "metrics"),
+)
+_NOT_SUMMARY = ("price_usd", "wall_seconds")
+
+
+@dataclass(frozen=True)
+class StudyTable:
+    """One study as two tables.
+
+    ``runs``: one row a run: run_id, role (trial, baseline, preparation), trial (its number; -1 for the
+    other roles), label, state, reason, message, attempts, quality (its last checkpoint's; NaN without
+    one), price_usd (all its attempts), wall_seconds, sku, market, usd_per_hour, price_source,
+    price_date, hardware, energy_source, busy (measured on a busy machine), started_at (seconds since
+    1970), settings (dict), summary (dict: test_accuracy, parameters, flops, …).
+
+    ``checkpoints``: one row a checkpoint: run_id, role, trial, label, epoch, quality, price_usd and
+    wall_seconds (both cumulative over the trial's attempts), energy_joules (NaN where unavailable),
+    timestamp, metrics (dict).
+    """
+
+    study: str
+    quality: QualityMetric
+    budget_usd: float | None
+    price_book: str
+    state: str
+    runs: pd.DataFrame
+    checkpoints: pd.DataFrame
+
+    @property
+    def spend_usd(self) -> float:
+        """All that the study has cost: every attempt of every run, failed and killed ones too."""
+        return float(self.runs["price_usd"].sum())
+
+
+@dataclass(frozen=True, slots=True)
+class StudySummary:
+    """A study in a list of studies; ``started_at`` in seconds since 1970."""
+
+    name: str
+    state: str
+    started_at: float
+
+
+class _Reader(Protocol):
+    def studies(self) -> list[tuple[str, list[LoggedRun]]]: ...
+    def read_study(self, name: str) -> list[LoggedRun]: ...
+
+
+def list_studies(tracking_uri: str) -> list[StudySummary]:
+    """Every study in an MLflow store, newest first. Raises StoreError."""
+    summaries = [
+        StudySummary(name, parent.tags.get("tracker.state", "running"), parent.started_at_ms / 1000)
+        for name, (parent, *_) in _reader(tracking_uri).studies()
+    ]
+    return sorted(summaries, key=lambda summary: -summary.started_at)
+
+
+def read_study_table(tracking_uri: str, study: str) -> StudyTable:
+    """One study as tables. Raises StudyNotFoundError (naming the nearest ones), StoreError."""
+    reader = _reader(tracking_uri)
+    try:
+        runs = reader.read_study(study)
+    except StudyNotFoundError:
+        runs = []
+    parent = next((run for run in runs if run.tags.get("tracker.role") == "study"), None)
+    if parent is None:
+        names = [name for name, _ in reader.studies()]
+        raise StudyNotFoundError(f"there is no study '{study}'; {did_you_mean(study, names)}")
+    quality = QualityMetric(parent.tags["tracker.quality"], Direction(parent.tags["tracker.direction"]))
+    budget = parent.tags.get("tracker.budget_usd")
+    nested = sorted((run for run in runs if run is not parent), key=lambda run: run.started_at_ms)
+    checkpoints = [row for run in nested for row in _checkpoint_rows(run, quality)]
+    return StudyTable(
+        study=study,
+        quality=quality,
+        budget_usd=float(budget) if budget else None,
+        price_book=parent.tags.get("tracker.price_book", ""),
+        state=parent.tags.get("tracker.state", "running"),
+        runs=pd.DataFrame([_run_row(run, quality) for run in nested], columns=list(RUN_COLUMNS)),
+        checkpoints=pd.DataFrame(checkpoints, columns=list(CHECKPOINT_COLUMNS)),
+    )
+
+
+def _reader(tracking_uri: str) -> _Reader:
+    if tracking_uri.startswith(("http://", "https://")):
+        # Only a server needs MLflow's client, whose import takes two seconds.
+        module = importlib.import_module("tracker.store.mlflow_store")
+        server: _Reader = module.MlflowStore(tracking_uri)
+        return server
+    return SqlReader(tracking_uri)
+
+
+def _identity(run: LoggedRun) -> dict[str, Any]:
+    trial = run.tags.get("tracker.trial", "")
+    return {
+        "run_id": run.run_id,
+        "role": run.tags.get("tracker.role", ""),
+        "trial": int(trial) if trial.isdigit() else -1,
+        "label": run.tags.get("mlflow.runName", run.run_id),
+    }
+
+
+def _run_row(run: LoggedRun, quality: QualityMetric) -> dict[str, Any]:
+    final: dict[str, Measurement] = {}
+    for measurement in run.measurements:
+        if measurement.name not in final or measurement[1:3] >= final[measurement.name][1:3]:
+            final[measurement.name] = measurement
+    values = {name: measurement.value for name, measurement in final.items()}
+    tag = run.tags.get
+    return _identity(run) | {
+        "state": tag("tracker.state", "running"),
+        "reason": tag("tracker.reason", ""),
+        "message": tag("tracker.message", ""),
+        "attempts": int(tag("tracker.attempts", "1")),
+        "quality": values.get(quality.name, math.nan),
+        "price_usd": values.get("price_usd", 0.0),
+        "wall_seconds": values.get("wall_seconds", 0.0),
+        "sku": tag("tracker.sku", ""),
+        "market": tag("tracker.market", ""),
+        "usd_per_hour": float(tag("tracker.usd_per_hour", "nan")),
+        "price_source": tag("tracker.price_source", ""),
+        "price_date": tag("tracker.price_date", ""),
+        "hardware": tag("tracker.hardware", ""),
+        "energy_source": tag("tracker.energy_source", "unavailable"),
+        "busy": tag("tracker.busy", "false") == "true",
+        "started_at": run.started_at_ms / 1000,
+        "settings": {name: _setting(text) for name, text in run.params.items()},
+        "summary": {name: value for name, value in values.items() if name not in _NOT_SUMMARY},
+    }
+
+
+def _checkpoint_rows(run: LoggedRun, quality: QualityMetric) -> list[dict[str, Any]]:
+    """A step is a checkpoint when it has a quality; the step after the last one holds the run's end."""
+    steps: dict[int, dict[str, float]] = defaultdict(dict)
+    times: dict[int, float] = {}
+    for name, step, timestamp_ms, value in run.measurements:
+        steps[step][name] = value
+        if name == quality.name:
+            times[step] = timestamp_ms / 1000
+    return [
+        _identity(run)
+        | {
+            "epoch": step,
+            "quality": steps[step][quality.name],
+            "price_usd": steps[step].get("price_usd", math.nan),
+            "wall_seconds": steps[step].get("wall_seconds", math.nan),
+            "energy_joules": steps[step].get("energy_joules", math.nan),
+            "timestamp": times[step],
+            "metrics": steps[step],
+        }
+        for step in sorted(times)
+    ]
+
+
+def _setting(text: str) -> SettingValue:
+    """A setting from MLflow's text: a number or a truth value where it reads as one."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return value if isinstance(value, bool | int | float) else text

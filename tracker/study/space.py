@@ -1,0 +1,115 @@
+"""What can be searched on this machine: a study's space less what the hardware cannot do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from tracker.errors import HardwareError
+from tracker.records import Hardware, Settings, SettingValue
+from tracker.study.domains import Choices, Domain
+from tracker.study.spec import StudySpec
+
+
+@dataclass(frozen=True, slots=True)
+class SearchSpace:
+    """The domains to draw a trial from.
+
+    The device is drawn first; ``by_device`` holds what can be drawn on each. ``left_out`` says, a
+    sentence each, what the study asked for and this machine cannot do.
+    """
+
+    fixed: Settings
+    by_device: Mapping[str, Mapping[str, Domain]]
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """The devices to choose from, at least one."""
+        return tuple(self.by_device)
+
+    @property
+    def searched(self) -> tuple[str, ...]:
+        """The names of all knobs that vary, in the order that they are drawn."""
+        names = ["device"] if len(self.by_device) > 1 else []
+        for domains in self.by_device.values():
+            names += [name for name in domains if name not in names]
+        return tuple(names)
+
+
+_Allows = Callable[[SettingValue], bool]
+
+
+def search_space(spec: StudySpec, hardware: Hardware, compile_problem: str = "") -> SearchSpace:
+    """The part of a study's space that this machine can do.
+
+    ``compile_problem`` says why torch.compile does not work here, "" where it does. Raises
+    HardwareError where a fixed setting is impossible here or nothing of a knob is left.
+    """
+    left_out: list[str] = []
+    devices = _devices(spec, hardware, left_out)
+    fixed: dict[str, SettingValue] = {**spec.fixed_settings}
+    for name, value in (("threads", hardware.cores), ("precision", "fp32"), ("compile", False)):
+        if name not in spec.space:
+            fixed.setdefault(name, value)
+    fixed.pop("device", None)
+    by_device = {}
+    for device in devices:
+        limits = _limits(device, hardware, compile_problem)
+        domains = {name: domain for name, domain in spec.space.items() if name != "device"}
+        for name, (reason, allows) in limits.items():
+            if name in fixed and not allows(fixed[name]):
+                raise HardwareError(f"setting {name} = {_text(fixed[name])} is impossible here: {reason}")
+            if name in domains:
+                domains[name] = _allowed(name, domains[name], reason, allows, left_out)
+        by_device[device] = domains
+    return SearchSpace(fixed, by_device, tuple(dict.fromkeys(left_out)))
+
+
+def _limits(device: str, hardware: Hardware, compile_problem: str) -> Mapping[str, tuple[str, _Allows]]:
+    """For each hardware knob, which values this machine can do, and why not the others."""
+    precisions = hardware.precisions.get(device, ("fp32",))
+    return {
+        "precision": (f"not computed by this machine's {device} device", lambda value: value in precisions),
+        "threads": (f"the machine has {hardware.cores} cores", lambda value: int(value) <= hardware.cores),
+        "compile": (compile_problem, lambda value: not value or not compile_problem),
+    }
+
+
+def _devices(spec: StudySpec, hardware: Hardware, left_out: list[str]) -> tuple[str, ...]:
+    if "device" in spec.settings:
+        device = str(spec.settings["device"])
+        if device not in hardware.devices:
+            raise HardwareError(f"setting device = {device} is impossible here: this machine has {_listed(hardware.devices)}")
+        return (device,)
+    if "device" not in spec.space:
+        return (hardware.devices[-1],)
+    domain = spec.space["device"]
+    assert isinstance(domain, Choices)  # a text knob takes nothing else
+    wanted = [str(device) for device in domain.values]
+    if missing := [device for device in wanted if device not in hardware.devices]:
+        left_out.append(f"device {_listed(missing)}: not on this machine")
+    if not (devices := tuple(device for device in wanted if device in hardware.devices)):
+        raise HardwareError(f"device {_listed(wanted)} is not on this machine, which has {_listed(hardware.devices)}")
+    return devices
+
+
+def _allowed(name: str, domain: Domain, reason: str, allows: _Allows, left_out: list[str]) -> Domain:
+    if not isinstance(domain, Choices):
+        if allows(domain.high):
+            return domain
+        domain = Choices(tuple(range(int(domain.low), int(domain.high) + 1, int(domain.step or 1))))
+    kept = tuple(value for value in domain.values if allows(value))
+    if dropped := [value for value in domain.values if value not in kept]:
+        left_out.append(f"{name} {_listed(dropped)}: {reason}")
+    if not kept:
+        raise HardwareError(f"nothing of {name} ({_listed(domain.values)}) is possible here: {reason}")
+    return Choices(kept)
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _listed(values: Iterable[object]) -> str:
+    return ", ".join(_text(value) for value in values)

@@ -1,0 +1,154 @@
+"""The durable log of one attempt: a file of JSON objects, one a line, that only ever grows.
+
+Events, each with ``event`` and ``time`` (seconds since 1970):
+
+| event      | written by  | fields                                                               |
+|------------|-------------|----------------------------------------------------------------------|
+| asked      | coordinator | role, label, attempt, settings, seed, cores, accelerator, sku |
+| started    | worker      | pid                                                                  |
+| progress   | worker      | message                                                              |
+| ready      | worker      | startup_seconds                                                      |
+| checkpoint | worker      | epoch, metrics, usage                                                |
+| heartbeat  | worker      | usage                                                                |
+| data       | worker      | the data card                                                        |
+| ended      | worker, or the coordinator when the worker vanished | state, reason, message, usage, phases, summary |
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tracker.errors import StoreError
+from tracker.records import AttemptRecord, Checkpoint, EnergySource, PhaseSeconds, TrialState, Usage
+
+Event = Mapping[str, Any]
+
+_DURABLE = ("asked", "checkpoint", "data", "ended")
+
+
+class EventLog:
+    """Appends events to a file; safe from several threads.
+
+    A full or broken disk never stops the training: lines that cannot be written are kept and tried
+    again with the next event.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._unwritten = b""
+
+    def write(self, event: str, fields: Mapping[str, Any] | None = None) -> None:
+        """Append one event; asked, checkpoint, data and ended are on the disk when this returns."""
+        line = json.dumps({"event": event, "time": time.time(), **(fields or {})}, default=_plain)
+        with self._lock:
+            self._unwritten += line.encode() + b"\n"
+            try:
+                self._append(durable=event in _DURABLE)
+            except OSError as error:
+                print(f"event log {self._path}: {error.strerror}; keeping it for later", file=sys.stderr)
+
+    def _append(self, *, durable: bool) -> None:
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            while self._unwritten:
+                self._unwritten = self._unwritten[os.write(descriptor, self._unwritten) :]
+            if durable:
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _plain(value: object) -> object:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} is not a value that an event can hold")
+
+
+class EventReader:
+    """Reads a log as it grows: each call to ``new_events`` gives what came since the last one."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+
+    def new_events(self) -> list[Event]:
+        """The events written since the last call; a line that is still being written is left for the next."""
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                text = file.read()
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise StoreError(f"event log '{self._path}' cannot be read: {error.strerror}") from None
+        whole = text[: text.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        return [event for line in whole.splitlines() if (event := _parsed(line)) is not None]
+
+
+def _parsed(line: bytes) -> Event | None:
+    try:
+        event = json.loads(line)
+    except ValueError:  # torn by a power cut or a full disk: the events around it still count
+        return None
+    return event if isinstance(event, dict) and "event" in event and "time" in event else None
+
+
+def follow(record: AttemptRecord, events: Iterable[Event]) -> AttemptRecord:
+    """The record of an attempt after some more of its events."""
+    for event in events:
+        record = _after(record, event)
+    return record
+
+
+def read_attempt(path: Path, number: int) -> AttemptRecord:
+    """The record of the attempt whose log is ``path``, as far as it goes."""
+    return follow(new_attempt(number), EventReader(path).new_events())
+
+
+def new_attempt(number: int, started_at: float = 0.0, cores: int = 0) -> AttemptRecord:
+    """The record of an attempt before its first event."""
+    return AttemptRecord(number, TrialState.RUNNING, started_at, Usage(0.0, 0.0, cores))
+
+
+def _after(record: AttemptRecord, event: Event) -> AttemptRecord:
+    match event["event"]:
+        case "asked":
+            accelerators = 0 if event["accelerator"] is None else 1
+            usage = replace(record.usage, cores=len(event["cores"]), accelerators=accelerators)
+            return replace(record, started_at=event["time"], usage=usage)
+        case "ready":
+            return replace(record, phases=PhaseSeconds(startup_seconds=event["startup_seconds"]))
+        case "heartbeat":
+            return replace(record, usage=_usage(event["usage"]))
+        case "checkpoint":
+            usage = _usage(event["usage"])
+            checkpoint = Checkpoint(event["epoch"], event["metrics"], usage, event["time"])
+            return replace(record, usage=usage, checkpoints=(*record.checkpoints, checkpoint))
+        case "ended":
+            return replace(
+                record,
+                state=TrialState(event["state"]),
+                usage=_usage(event["usage"]),
+                phases=PhaseSeconds(**event["phases"]),
+                summary=event["summary"],
+                reason=event["reason"],
+                message=event["message"],
+                ended_at=event["time"],
+            )
+    return record
+
+
+def _usage(fields: Mapping[str, Any]) -> Usage:
+    return Usage(**{**fields, "energy_source": EnergySource(fields["energy_source"])})
