@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -43,8 +42,5 @@ def dashboard(home: Path | None, port: int | None, headless: bool) -> None:
     environment = dict(os.environ)
     if home is not None:
         environment["TRACKER_HOME"] = str(home.resolve())
-    try:
-        code = subprocess.run(streamlit_command(port, headless), env=environment, check=False).returncode
-    except KeyboardInterrupt:
-        return  # Ctrl-C reached Streamlit too: that is how a person closes it
-    sys.exit(code)
+    # This process becomes Streamlit, so that a signal to one is a signal to the other.
+    os.execve(sys.executable, streamlit_command(port, headless), environment)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
+import pandas as pd
 import streamlit as st
 
 from dashboard.text import literal
 from tracker.errors import StudyNotFoundError, TrackerError
-from tracker.report.figures import frontier_caption, frontier_figure, hypervolume_figure, spend_figure
+from tracker.report.figures import hypervolume_figure, spend_figure
+from tracker.report.frontier_chart import frontier_caption, frontier_figure
 from tracker.report.headlines import Headline, headlines
 from tracker.report.style import PLOTLY_CONFIG
 from tracker.report.tables import (
@@ -68,18 +71,14 @@ def _show_study(tracking_uri: str, name: str, live: bool) -> None:
         st.rerun()  # the last refresh: what follows needs no clock
     _state_line(table, live)
     _answers(headlines(table))
-    st.plotly_chart(
-        frontier_figure(table),
-        key="frontier",
-        config=PLOTLY_CONFIG,
-        alt=f"Quality against price of study {name}; the same points are in the table below",
-    )
-    st.caption(literal(frontier_caption(table)))
-    _frontier_table(table)
-    _downloads(table)
+    if table.checkpoints.empty:
+        st.info("No run of this study has reached a checkpoint yet, so there is no frontier to show.")
+    else:
+        _frontier(table)
     _spend(table)
     with st.expander("Every run"):
         st.dataframe(runs_table(table), hide_index=True, key="runs")
+    _downloads(table)
 
 
 def _state_line(table: StudyTable, live: bool) -> None:
@@ -100,31 +99,39 @@ def _answers(answers: list[Headline]) -> None:
             st.markdown(f"**{literal(answer.title)}**: {literal(answer.figure)} {literal(answer.sentence)}")
 
 
-def _frontier_table(table: StudyTable) -> None:
-    """The chart's points as numbers, with the settings that the search chose."""
-    frontier = frontier_table(table)
-    if frontier.empty:
-        st.info("No trial of this study has reached a checkpoint yet, so there is no frontier to show.")
-        return
-    dollars = f"$%.{decimals_for(float(frontier['price_usd'].min()))}f"
-    slopes = f"$%.{decimals_for(float(frontier['usd_per_point'].min()))}f"
-    number = st.column_config.NumberColumn
-    st.dataframe(
-        spread_settings(frontier, searched_settings(table)),
-        hide_index=True,
-        key="frontier_table",
-        column_order=None,
-        column_config={
-            "trial": number("trial", format="#%d"),
-            "quality": number(table.quality.name, format="%.4f"),
-            "price_usd": number("price", format=dollars),
-            "usd_per_point": number("one more point", format=slopes, help="on the way from the row above"),
-            "wall_seconds": number("seconds", format="%.1f"),
-            "test_accuracy": number("test accuracy", format="%.4f"),
-            "sku": "billed as",
-            "run_id": None,
-        },
+def _frontier(table: StudyTable) -> None:
+    """The chart, and its points as numbers with the settings that the search chose."""
+    st.plotly_chart(
+        frontier_figure(table),
+        key="frontier",
+        config=PLOTLY_CONFIG,
+        alt=f"Quality against price of study {table.study}; the same points are in the table below",
     )
+    st.caption(literal(frontier_caption(table)))
+    frontier, searched = frontier_table(table), searched_settings(table)
+    number = st.column_config.NumberColumn
+    named: dict[str, Any] = {
+        "trial": number("trial", format="#%d"),
+        "epoch": "epoch",
+        "quality": number(table.quality.name, format="%.4f"),
+        "price_usd": number("price", format=_dollars(frontier["price_usd"])),
+        "usd_per_point": number(
+            "one more point",
+            format=_dollars(frontier["usd_per_point"]),
+            help="What 0.01 of quality costs on the way from the row above",
+        ),
+        "wall_seconds": number("seconds", format="%.1f"),
+        "test_accuracy": number("test accuracy", format="%.4f"),
+        **{f"settings.{name}": name for name in searched},
+        "sku": "billed as",
+    }
+    rows = spread_settings(frontier, searched)
+    st.dataframe(rows, hide_index=True, key="frontier_table", column_order=list(named), column_config=named)
+
+
+def _dollars(column: pd.Series[float]) -> str:
+    """A number format that shows the smallest amount of a column with three digits, in all its rows alike."""
+    return f"$%.{decimals_for(float(column.min()))}f"
 
 
 def _downloads(table: StudyTable) -> None:

@@ -1,9 +1,9 @@
 """A cost-versus-quality experiment tracker: what is the best quality for this money?
 
-    from tracker import run_study
+from tracker import run_study
 
-    study = run_study("experiments/studies/docstrings.toml", budget_usd=0.002)
-    print(study.frontier())
+study = run_study("experiments/studies/docstrings.toml", budget_usd=0.002)
+print(study.frontier())
 """
 
 from __future__ import annotations

@@ -1,17 +1,17 @@
 """Every exception of the tracker, in one tree.
 
-    TrackerError                   anything that a user can be told in a line or two
-    ├── RequestError               the request was wrong; the command exits with 2
-    │   ├── StudyFileError         one or more problems in a study file, all at once
-    │   ├── StudyExistsError       the name is taken (says how to resume)
-    │   ├── StudyNotFoundError     no study of that name (says which there are)
-    │   ├── WorkloadError          the workload cannot be loaded or lacks what the protocol asks for
-    │   ├── DataError              the data cannot be used: no such column, one class, an empty split
-    │   ├── HardwareError          this machine cannot do what was asked of it
-    │   └── PriceBookError         an unknown SKU, a rate that cannot be one, a malformed price book
-    └── WorkFailedError            the request was right and the work failed; the command exits with 1
-        ├── TrainingFailedError    a training run cannot go on; carries the reason in one word
-        └── StoreError             a database cannot be read or written
+TrackerError                   anything that a user can be told in a line or two
+├── RequestError               the request was wrong; the command exits with 2
+│   ├── StudyFileError         one or more problems in a study file, all at once
+│   ├── StudyExistsError       the name is taken (says how to resume)
+│   ├── StudyNotFoundError     no study of that name (says which there are)
+│   ├── WorkloadError          the workload cannot be loaded or lacks what the protocol asks for
+│   ├── DataError              the data cannot be used: no such column, one class, an empty split
+│   ├── HardwareError          this machine cannot do what was asked of it
+│   └── PriceBookError         an unknown SKU, a rate that cannot be one, a malformed price book
+└── WorkFailedError            the request was right and the work failed; the command exits with 1
+    ├── TrainingFailedError    a training run cannot go on; carries the reason in one word
+    └── StoreError             a database cannot be read or written
 """
 
 from __future__ import annotations

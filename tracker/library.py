@@ -91,9 +91,7 @@ def resume_study(
 ) -> Study:
     """Go on with a study until its budget, or a new one, is spent. Raises TrackerError."""
     places = studies.Places(Home.find(home), storage)
-    studies.resume_study(
-        name, places, budget_usd=budget_usd, trials=trials, workers=workers, observer=observer
-    )
+    studies.resume_study(name, places, budget_usd=budget_usd, trials=trials, workers=workers, observer=observer)
     return Study(name, places.home)
 
 

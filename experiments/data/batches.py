@@ -41,7 +41,9 @@ def sorted_batches(lengths: Tensor, batch_size: int) -> list[BatchPlan]:
 
 
 def _plans(batches: Sequence[Tensor], lengths: Tensor) -> list[BatchPlan]:
+    longest = int(lengths.max())
     widths = [int(lengths[rows].max()) for rows in batches]
     return [
-        BatchPlan(rows, -(-width // WIDTH_MULTIPLE) * WIDTH_MULTIPLE) for rows, width in zip(batches, widths, strict=True)
+        BatchPlan(rows, min(longest, -(-width // WIDTH_MULTIPLE) * WIDTH_MULTIPLE))
+        for rows, width in zip(batches, widths, strict=True)
     ]

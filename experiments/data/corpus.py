@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from tracker.errors import DataError
+
 SPLITS = ("train", "validation", "test")
 TRAIN_SHARE = 0.70
 VALIDATION_SHARE = 0.15
@@ -46,8 +48,14 @@ class Corpus:
     description: str = ""
 
     def with_train_documents(self, count: int) -> Corpus:
-        """This corpus with only the first ``count`` training texts (0 for all); the rest as it is."""
-        return replace(self, splits={**self.splits, "train": self.splits["train"].first(count)})
+        """This corpus with only the first ``count`` training texts (0 for all); the rest as it is.
+
+        Raises DataError where they are all of one class.
+        """
+        train = self.splits["train"].first(count)
+        if len(set(train.labels)) < 2:
+            raise DataError(f"{self.name}: its {len(train)} training texts are all of one class; two are needed")
+        return replace(self, splits={**self.splits, "train": train})
 
 
 def gather(rows: list[tuple[str, str, str]], classes: tuple[str, ...]) -> dict[str, LabelledTexts]:

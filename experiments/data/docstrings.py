@@ -47,8 +47,45 @@ MIN_WORDS = 8
 MIN_ASCII_SHARE = 0.9
 MIN_COMMON_SHARE = 0.1
 COMMON_WORDS = frozenset(
-    "a all an and are as at be by can for from has if in into is it its no not of on one or other that the this to "
-    "used was when which will with you".split()
+    [
+        "a",
+        "all",
+        "an",
+        "and",
+        "are",
+        "as",
+        "at",
+        "be",
+        "by",
+        "can",
+        "for",
+        "from",
+        "has",
+        "if",
+        "in",
+        "into",
+        "is",
+        "it",
+        "its",
+        "no",
+        "not",
+        "of",
+        "on",
+        "one",
+        "or",
+        "other",
+        "that",
+        "the",
+        "this",
+        "to",
+        "used",
+        "was",
+        "when",
+        "which",
+        "will",
+        "with",
+        "you",
+    ]
 )
 FILES_PER_TASK = 100
 
@@ -72,7 +109,9 @@ def load_docstrings(cache: Path, progress: Callable[[str], None], distribution: 
                 f"{MIN_TEXTS} texts in {MIN_FILES} files"
             )
         with whole_file(path) as partial:
-            pq.write_table(pa.table(dict(zip(("text", "label", "split"), zip(*rows, strict=True), strict=True))), partial)
+            pq.write_table(
+                pa.table(dict(zip(("text", "label", "split"), zip(*rows, strict=True), strict=True))), partial
+            )
     table = pq.read_table(path)
     rows = list(zip(*(table[name].to_pylist() for name in ("text", "label", "split")), strict=True))
     classes = tuple(sorted({label for _, label, _ in rows}))
@@ -85,9 +124,7 @@ def load_docstrings(cache: Path, progress: Callable[[str], None], distribution: 
     )
 
 
-def extract(
-    files: list[SourceFile], names: Mapping[str, frozenset[str]], progress: Callable[[str], None]
-) -> list[Row]:
+def extract(files: list[SourceFile], names: Mapping[str, frozenset[str]], progress: Callable[[str], None]) -> list[Row]:
     """Rows of (text, package, split name) under the rule above."""
     rows = keep_large_classes(drop_duplicates(_texts_of_files(files, names, progress)))
     split_of_file = split_by_file((label, file) for _, label, file in rows)

@@ -1,12 +1,10 @@
 """From a corpus to token arrays: cleaning, stop words, a vocabulary learnt on the training split.
 
-Imported only where there is something to prepare: the libraries used here take seconds to load, and a
-trial must not wait for them.
+Imported only where there is something to prepare (see experiments.lazy).
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -14,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
+from experiments import lazy
 from experiments.data.corpus import SPLITS, Corpus
-from experiments.data.docstrings import load_docstrings
-from experiments.data.files import whole_file, whole_folder
-from experiments.data.labelled_text import load_labelled_text
-from experiments.data.token_arrays import TokenizedCorpus, digest, save_card, save_texts
+from experiments.data.files import whole_folder
+from experiments.data.token_arrays import TokenizedCorpus, save_card, save_texts
+from tracker.records import Settings
 
 DOCSTRINGS = "docstrings"
 
@@ -30,19 +28,22 @@ _PUNCTUATION = re.compile(r"[^\w\s]|_")
 def load_corpus(data: Mapping[str, Any], cache: Path, progress: Callable[[str], None]) -> Corpus:
     """The corpus that a study's ``[data]`` table names. Raises DataError."""
     source = str(data.get("source", DOCSTRINGS))
+    corpus: Corpus
     if source == DOCSTRINGS:
-        return load_docstrings(cache, progress)
-    columns = {key: str(data[key]) for key in ("text_column", "label_column", "split_column") if key in data}
-    return load_labelled_text(Path(source), cache, **columns)
+        corpus = lazy.call("experiments.data.docstrings:load_docstrings", cache, progress)
+    else:
+        columns = {key: str(data[key]) for key in ("text_column", "label_column", "split_column") if key in data}
+        corpus = lazy.call("experiments.data.labelled_text:load_labelled_text", Path(source), cache, **columns)
+    return corpus
 
 
-def clean(text: str, *, keep_punctuation: bool, remove_stop_words: bool) -> str:
-    """Lower case; punctuation as blanks, or kept; stop words (scikit-learn's English list) left out or kept."""
+def clean(text: str, settings: Settings) -> str:
+    """Lower case; punctuation made blank, or kept; stop words (scikit-learn's English list) left out, or kept."""
     text = text.lower()
-    if not keep_punctuation:
+    if not settings["keep_punctuation"]:
         text = _PUNCTUATION.sub(" ", text)
     words = text.split()
-    if remove_stop_words:
+    if settings["remove_stop_words"]:
         words = [word for word in words if word not in ENGLISH_STOP_WORDS]
     return " ".join(words)
 
@@ -50,11 +51,34 @@ def clean(text: str, *, keep_punctuation: bool, remove_stop_words: bool) -> str:
 def learn_vocabulary(texts: Iterable[str], size: int) -> Tokenizer:
     """A byte-pair vocabulary (Sennrich et al. 2016, arXiv:1508.07909) of at most ``size`` tokens."""
     tokenizer = Tokenizer(models.BPE(unk_token="[UNK]"))
-    # Words are cut at white space and around punctuation, where any was kept.
+    # Words end at white space and around punctuation, where any was kept.
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.decoder = decoders.BPEDecoder(suffix="")
-    trainer = trainers.BpeTrainer(
-        vocab_size=size, special_tokens=["[PAD]", "[UNK]"], limit_alphabet=1000, show_progress=False
-    )
+    special = ["[PAD]", "[UNK]"]  # in this order: token_arrays.PADDING is 0, UNKNOWN is 1
+    trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=special, limit_alphabet=1000, show_progress=False)
     tokenizer.train_from_iterator(texts, trainer)
     return tokenizer
+
+
+def write_tokens(corpus: Corpus, settings: Settings, folder: Path, progress: Callable[[str], None]) -> None:
+    """Fill ``folder`` with the token arrays of ``corpus``; its training split may be cut already."""
+    os.environ["TOKENIZERS_PARALLELISM"] = "true"  # it would turn itself off, and say so, in a forked process
+    cleaned = {split: [clean(text, settings) for text in corpus.splits[split].texts] for split in SPLITS}
+    progress(f"learning a vocabulary from {len(cleaned['train']):,} training texts")
+    tokenizer = learn_vocabulary(cleaned["train"], int(settings["vocabulary_size"]))
+    with whole_folder(folder) as partial:
+        for split in SPLITS:
+            progress(f"cutting {len(cleaned[split]):,} {split} texts into tokens")
+            tokens = [encoding.ids for encoding in tokenizer.encode_batch_fast(cleaned[split])]
+            save_texts(partial, split, tokens, corpus.splits[split].labels)
+        tokenizer.save(str(partial / "tokenizer.json"))
+        save_card(
+            partial,
+            TokenizedCorpus(
+                name=corpus.name,
+                fingerprint=corpus.fingerprint,
+                classes=corpus.classes,
+                vocabulary_size=tokenizer.get_vocab_size(),
+                rows={split: len(corpus.splits[split]) for split in SPLITS},
+                description=corpus.description,
+            ),
+        )

@@ -63,7 +63,8 @@ def load_texts(folder: Path, split: str, device: torch.device, max_length: int, 
     """The first ``first`` texts of a split (0 for all), memory-mapped so that processes share the pages."""
     # "c" (copy on write) rather than "r": torch warns of arrays that it could not write to.
     tokens, starts, labels = (
-        torch.from_numpy(np.load(folder / f"{split}-{part}.npy", mmap_mode="c")) for part in ("tokens", "starts", "labels")
+        torch.from_numpy(np.load(folder / f"{split}-{part}.npy", mmap_mode="c"))
+        for part in ("tokens", "starts", "labels")
     )
     if first:
         starts, labels = starts[: first + 1], labels[:first]
@@ -74,7 +75,9 @@ def save_texts(folder: Path, split: str, tokens: Sequence[Sequence[int]], labels
     """Write a split's three arrays; a text without a token becomes one of UNKNOWN alone."""
     kept = [list(each[:MAX_TOKENS]) or [UNKNOWN] for each in tokens]
     starts = np.cumsum([0, *map(len, kept)], dtype=np.int64)
-    np.save(folder / f"{split}-tokens.npy", np.fromiter((token for each in kept for token in each), np.int32, starts[-1]))
+    np.save(
+        folder / f"{split}-tokens.npy", np.fromiter((token for each in kept for token in each), np.int32, starts[-1])
+    )
     np.save(folder / f"{split}-starts.npy", starts)
     np.save(folder / f"{split}-labels.npy", np.asarray(labels, dtype=np.int64))
 

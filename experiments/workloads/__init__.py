@@ -1,0 +1,1 @@
+"""One file a workload, each readable from top to bottom."""

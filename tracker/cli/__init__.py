@@ -1,0 +1,1 @@
+"""The command line: one small file a command; commands hold no logic."""

@@ -103,6 +103,9 @@ def _headline(progress: Progress) -> str:
 def _trials(progress: Progress) -> str:
     done = sum(progress.trials.values())
     of = f" of {progress.trials_budget}" if progress.trials_budget is not None else ""
-    bad = [f"{progress.trials[state]} {state}" for state in ("failed", "killed", "stopped") if progress.trials.get(TrialState(state))]
+    bad = [
+        f"{progress.trials[state]} {state}"
+        for state in (TrialState.FAILED, TrialState.KILLED, TrialState.STOPPED)
+        if progress.trials.get(state)
+    ]
     return f"{done}{of} trials" + (f" ({', '.join(bad)})" if bad else "")
-

@@ -22,9 +22,7 @@ def doctor(market: str, try_compile: bool, as_json: bool) -> None:
     """Look at this machine: every precision, and torch.compile, is tried, not guessed."""
     forkserver = Forkserver()
     hardware = forkserver.call(describe_hardware)
-    compile_problems = {
-        device: forkserver.call(can_compile, device) for device in hardware.devices if try_compile
-    }
+    compile_problems = {device: forkserver.call(can_compile, device) for device in hardware.devices if try_compile}
     billing = {device: _billing(hardware, device, Market(market)) for device in hardware.devices}
     if as_json:
         print_json({**asdict(hardware), "compile_problems": compile_problems, "billed_as": billing})

@@ -25,22 +25,20 @@ def frontier(name: str, as_json: bool, home: Home) -> None:
     knobs = searched_settings(table)
     rows = [
         (
-            words.usd(row.price_usd),
-            words.quality(row.quality),
-            words.usd(row.usd_per_point),
-            words.duration(row.wall_seconds),
-            f"#{row.trial}",
-            str(row.epoch),
-            *(words.setting(row.settings.get(knob)) for knob in knobs),
+            words.usd(row["price_usd"]),
+            words.quality(row["quality"]),
+            words.usd(row["usd_per_point"]),
+            words.duration(row["wall_seconds"]),
+            f"#{row['trial']}",
+            str(row["epoch"]),
+            *(words.setting(row["settings"].get(knob)) for knob in knobs),
         )
-        for row in frontier_table(table).itertuples()
+        for row in frontier_table(table).to_dict("records")
     ]
     print_table(["price", table.quality.name, "$ a point", "time", "trial", "epoch", *knobs], rows)
-    for row in references_table(table).itertuples():
-        click.echo(
-            f"reference: {row.name}, {words.quality(row.quality)} for {words.usd(row.price_usd)}; "
-            f"{row.dominates} of {len(rows)} frontier points cost at least as much and are no better",
-            err=True,
-        )
+    for row in references_table(table).to_dict("records"):
+        reached = f"{words.quality(row['quality'])} for {words.usd(row['price_usd'])}"
+        dominates = f"{row['dominates']} of {len(rows)} frontier points cost at least as much and are no better"
+        click.echo(f"reference: {row['name']}, {reached}; {dominates}", err=True)
     if not rows:
         click.echo(f"study '{name}' has no checkpoint yet", err=True)

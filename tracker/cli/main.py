@@ -29,11 +29,11 @@ COMMANDS = {
 class LazyGroup(click.Group):
     """Imports a command only when it is asked for."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """The commands here, then those that other packages add."""
         return [*COMMANDS, *sorted(entry_points(group="tracker.commands").names)]
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """The command of this name, None where there is none."""
         if cmd_name in COMMANDS:
             command: click.Command = getattr(importlib.import_module(f"tracker.cli.{cmd_name}"), cmd_name)

@@ -25,15 +25,15 @@ def runs(name: str, as_json: bool, home: Home) -> None:
     knobs = searched_settings(table)
     rows = [
         (
-            row.label,
-            row.state + (f" ({row.reason})" if row.reason else "") + (" busy" if row.busy else ""),
-            words.quality(row.quality),
-            words.usd(row.price_usd),
-            words.duration(row.wall_seconds),
-            row.sku,
-            *(words.setting(row.settings.get(knob)) if row.role == "trial" else "" for knob in knobs),
+            row["label"],
+            " ".join(filter(None, [row["state"], row["reason"], "busy" if row["busy"] else ""])),
+            words.quality(row["quality"]),
+            words.usd(row["price_usd"]),
+            words.duration(row["wall_seconds"]),
+            row["sku"],
+            *(words.setting(row["settings"].get(knob)) if row["role"] == "trial" else "" for knob in knobs),
         )
-        for row in table.runs.itertuples()
+        for row in table.runs.to_dict("records")
     ]
     print_table(["run ", "state ", table.quality.name, "price", "time", "billed as ", *knobs], rows)
     click.echo(f"spent: {words.usd(table.spend_usd)}", err=True)

@@ -31,6 +31,8 @@ def status(name: str, as_json: bool, home: Home) -> None:
     click.echo(f"spent      {words.usd(document['spend_usd'])}{budget}")
     if best := document["best"]:
         quality = f"{document['quality']['name']} {words.quality(best['quality'])}"
-        click.echo(f"best       {quality} for {words.usd(best['price_usd'])} (trial {best['trial']}, epoch {best['epoch']})")
+        click.echo(
+            f"best       {quality} for {words.usd(best['price_usd'])} (trial {best['trial']}, epoch {best['epoch']})"
+        )
     if document["state"] in ("stopped", "interrupted"):
         click.echo(f"go on with it: tracker resume {name}", err=True)

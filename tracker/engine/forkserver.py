@@ -18,6 +18,9 @@ from typing import Any, ParamSpec, TypeVar
 
 from tracker.errors import TrackerError, WorkFailedError
 
+_PRELOAD = ("torch", "torch._dynamo", "tracker.training.worker")
+"""What every child has imported. The first optimizer imports torch._dynamo, which takes a second."""
+
 Result = TypeVar("Result")
 Parameters = ParamSpec("Parameters")
 
@@ -33,7 +36,7 @@ class Forkserver:
         self._context: ForkServerContext = multiprocessing.get_context("forkserver")
         module = workload.partition(":")[0]
         preload = [module] if module and not module.endswith(".py") else []
-        self._context.set_forkserver_preload(["torch", "tracker.training.worker", *preload])
+        self._context.set_forkserver_preload([*_PRELOAD, *preload])
 
     def start(self, target: Callable[..., None], *arguments: Any) -> ForkServerProcess:
         """A child that runs ``target(*arguments)``; both must be importable or picklable."""
@@ -56,7 +59,9 @@ class Forkserver:
             outcome = receiver.recv()
         except EOFError:
             process.join()
-            raise WorkFailedError(f"{function.__name__} ended without an answer (exit code {process.exitcode})") from None
+            raise WorkFailedError(
+                f"{function.__name__} ended without an answer (exit code {process.exitcode})"
+            ) from None
         finally:
             receiver.close()
         process.join()
@@ -65,7 +70,9 @@ class Forkserver:
         return outcome  # type: ignore[no-any-return]
 
 
-def _answer(sender: Connection, function: Callable[..., Any], arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
+def _answer(
+    sender: Connection, function: Callable[..., Any], arguments: tuple[Any, ...], named: dict[str, Any]
+) -> None:
     try:
         sender.send(function(*arguments, **named))
     except TrackerError as error:

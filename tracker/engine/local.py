@@ -31,7 +31,7 @@ class Attempt:
     """An attempt under way, as its coordinator sees it."""
 
     def __init__(self, request: AttemptRequest, reservation: Reservation, process: ForkServerProcess) -> None:
-        self.on_event: Callable[[Event], None] = lambda event: None
+        self.on_event: Callable[[Event], None] | None = None
         self.request = request
         self.reservation = reservation
         self.process = process
@@ -48,8 +48,9 @@ class Attempt:
         """Bring ``record`` up to date, and tell ``on_event`` what is new."""
         events = self._reader.new_events()
         self.record = follow(self.record, events)
-        for event in events:
-            self.on_event(event)
+        if self.on_event is not None:
+            for event in events:
+                self.on_event(event)
 
     def stop(self) -> None:
         """Ask the worker to stop; it is killed when it has not ended within the grace period."""
@@ -174,4 +175,3 @@ def _death(exit_code: int) -> str:
     name = signal.Signals(-exit_code).name
     hint = " (often: the machine ran out of memory)" if name == "SIGKILL" else ""
     return f"the process was ended by {name}{hint}"
-

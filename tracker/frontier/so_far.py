@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy
+import numpy as np
 
 from tracker.frontier.pareto import frontier_mask
 from tracker.records import Direction
@@ -29,7 +29,7 @@ class FrontierSoFar:
         """The labels of the runs with at least one point on the frontier."""
         if self._labels is None:
             owners = [label for label, points in self._points.items() for _ in points]
-            plane = numpy.array([point for points in self._points.values() for point in points]).reshape(-1, 2)
+            plane = np.array([point for points in self._points.values() for point in points]).reshape(-1, 2)
             mask = frontier_mask(plane[:, 0], plane[:, 1], self._direction)
             self._labels = frozenset(label for label, kept in zip(owners, mask, strict=True) if kept)
         return self._labels

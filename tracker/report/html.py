@@ -18,7 +18,8 @@ import plotly.offline
 from markupsafe import Markup
 
 from tracker.report import words
-from tracker.report.figures import frontier_caption, frontier_figure, hypervolume_figure, spend_figure
+from tracker.report.figures import hypervolume_figure, spend_figure
+from tracker.report.frontier_chart import frontier_caption, frontier_figure
 from tracker.report.headlines import headlines
 from tracker.report.style import PLOTLY_CONFIG
 from tracker.report.tables import frontier_csv, frontier_table, runs_csv, searched_settings
@@ -76,7 +77,7 @@ def _embed(figure: go.Figure, name: str, description: str) -> Markup:
         full_html=False,
         include_plotlyjs=False,
         div_id=f"chart-{name}",
-        config=dict(PLOTLY_CONFIG),
+        config=PLOTLY_CONFIG,
     )
     return Markup('<figure role="img" aria-label="{}">{}</figure>').format(description, Markup(chart))
 

@@ -8,6 +8,7 @@ dark one; text takes the page's own colour where the page sets one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import plotly.graph_objects as go
 
@@ -24,7 +25,7 @@ STATE_COLOURS: Mapping[str, str] = {
     "baseline": "#c99700",
     "preparation": "#8a8f98",
 }
-PLOTLY_CONFIG: Mapping[str, object] = {
+PLOTLY_CONFIG: dict[str, Any] = {
     "responsive": True,
     "displaylogo": False,
     # plotly 7 offers to send a chart, data and all, to its maker's server; that is not for us to offer.
@@ -32,8 +33,11 @@ PLOTLY_CONFIG: Mapping[str, object] = {
 }
 """How charts behave in a browser, on the report's page and in the dashboard alike."""
 
+PLAIN_DOLLARS = "$,.10~f"
+"""The tick format of dollars: as many digits as it takes, and never "m" or "μ"."""
+
 FRONTIER = "#7a828e"
-DOMINATED = "rgba(128, 132, 140, 0.38)"
+DOMINATED = "rgba(128, 132, 140, 0.45)"
 BASELINE = "#c99700"
 GRID = "rgba(128, 128, 128, 0.18)"
 AXIS = "rgba(128, 128, 128, 0.55)"

@@ -115,6 +115,7 @@ class Bookkeeper:
         self._point_of = point_of
         self._files_of = files_of
         self._warn = warn
+        self._warned = False
         self._accounts: dict[str, Account] = {}
         self._files: dict[str, Path] = {}  # of the trials that have ended and may still be on the frontier
 
@@ -164,8 +165,9 @@ class Bookkeeper:
             for log in (*(account.log for account in self._accounts.values()), self._log.parent):
                 log.flush()
         except StoreError as error:
-            self._warn(f"{error}; the study goes on and keeps its own logs until MLflow takes them")
-            self._warn = lambda message: None
+            if not self._warned:
+                self._warn(f"{error}; the study goes on and keeps its own logs until MLflow takes them")
+            self._warned = True
             return False
         return True
 

@@ -71,7 +71,9 @@ class Coordinator:
         state = TrialState.STOPPED if self._interrupted else TrialState.COMPLETED
         self._observer.say(f"{state}: {self._closed() or 'nothing left to do'}")
         if not self._books.finish(state, time.time()):
-            self._observer.say(f"not everything is in MLflow yet: `tracker resume {self._plan.spec.name}` logs the rest")
+            self._observer.say(
+                f"not everything is in MLflow yet: `tracker resume {self._plan.spec.name}` logs the rest"
+            )
         return state
 
     def _closed(self) -> str:

@@ -60,5 +60,10 @@ def job_of(asked: Event) -> Job:
 
 
 def _everyday_settings(spec: StudySpec, hardware: Hardware) -> Settings:
-    everyday: Mapping[str, SettingValue] = {"device": "cpu", "threads": hardware.cores, "precision": "fp32", "compile": False}
+    everyday: Mapping[str, SettingValue] = {
+        "device": "cpu",
+        "threads": hardware.cores,
+        "precision": "fp32",
+        "compile": False,
+    }
     return {**spec.default_settings, **everyday}

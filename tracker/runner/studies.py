@@ -8,7 +8,6 @@ import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from tracker.engine.forkserver import Forkserver
 from tracker.engine.local import LocalEngine, write_killed
@@ -16,7 +15,7 @@ from tracker.errors import DataError, RequestError, StudyExistsError, WorkFailed
 from tracker.records import AttemptRecord, DataCard, Hardware, TrialState
 from tracker.runner.bookkeeper import Bookkeeper
 from tracker.runner.coordinator import POLL_SECONDS, Coordinator
-from tracker.runner.jobs import Job, baselines, job_of, preparation
+from tracker.runner.jobs import baselines, job_of, preparation
 from tracker.runner.plan import StudyPlan, make_plan
 from tracker.runner.progress import Observer, Silent
 from tracker.runner.study_folder import StudyFolder
@@ -132,10 +131,8 @@ def _engine(hardware: Hardware, forkserver: Forkserver, workers: int | None) -> 
 def _announce(plan: StudyPlan, observer: Observer) -> None:
     observer.say(f"machine: {plan.hardware.label}")
     for device, point in plan.price_points.items():
-        observer.say(
-            f"{device} is billed as {point.sku} ({point.market}), ${point.usd_per_hour:g} an hour for the whole machine "
-            f"on {point.effective_from}"
-        )
+        rate = f"${point.usd_per_hour:g} an hour for the whole machine on {point.effective_from}"
+        observer.say(f"{device} is billed as {point.sku} ({point.market}), {rate}")
     for sentence in plan.space.left_out:
         observer.say(f"left out: {sentence}")
 

@@ -87,7 +87,9 @@ def _runs(connection: sa.Connection, where: sa.ColumnElement[bool]) -> list[Logg
     for table in (_TAGS, _PARAMS):
         texts[table.name] = defaultdict(dict)
         query = sa.select(table.c.run_uuid, table.c.key, table.c.value)
-        for run, key, value in connection.execute(query.join(_RUNS, _RUNS.c.run_uuid == table.c.run_uuid).where(*chosen)):
+        for run, key, value in connection.execute(
+            query.join(_RUNS, _RUNS.c.run_uuid == table.c.run_uuid).where(*chosen)
+        ):
             texts[table.name][run][key] = value
     measurements: dict[str, list[Measurement]] = defaultdict(list)
     query = (

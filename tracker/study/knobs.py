@@ -71,9 +71,7 @@ class Knob:
 HARDWARE_KNOBS: Mapping[str, Knob] = {
     "device": Knob("str", None, "where the model trains", choices=("cpu", "cuda")),
     "threads": Knob("int", None, "CPU cores that the trial takes for itself", low=1),
-    "precision": Knob(
-        "str", "fp32", "number format of the matrix products", choices=("fp32", "tf32", "bf16", "fp16")
-    ),
+    "precision": Knob("str", "fp32", "number format of the matrix products", choices=("fp32", "tf32", "bf16", "fp16")),
     "compile": Knob("bool", False, "torch.compile the model first"),
 }
 """The knobs that every workload has: the tracker sets them up before training code is called."""

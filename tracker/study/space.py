@@ -80,7 +80,9 @@ def _devices(spec: StudySpec, hardware: Hardware, left_out: list[str]) -> tuple[
     if "device" in spec.settings:
         device = str(spec.settings["device"])
         if device not in hardware.devices:
-            raise HardwareError(f"setting device = {device} is impossible here: this machine has {_listed(hardware.devices)}")
+            raise HardwareError(
+                f"setting device = {device} is impossible here: this machine has {_listed(hardware.devices)}"
+            )
         return (device,)
     if "device" not in spec.space:
         return (hardware.devices[-1],)

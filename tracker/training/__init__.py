@@ -1,0 +1,1 @@
+"""What happens in a worker: the machine, the meter, the run, the events."""

@@ -96,9 +96,7 @@ def run_queue_seconds() -> float | None:
     None where the system does not tell.
     """
     try:
-        delays = [
-            int((task / "schedstat").read_text().split()[1]) for task in Path("/proc/self/task").iterdir()
-        ]
+        delays = [int((task / "schedstat").read_text().split()[1]) for task in Path("/proc/self/task").iterdir()]
     except (OSError, IndexError, ValueError):
         return None
     return sum(delays) / 1e9
@@ -158,7 +156,7 @@ class _NvmlEnergy:
 
             pynvml.nvmlInit()
             return cls(pynvml, pynvml.nvmlDeviceGetHandleByIndex(accelerator))
-        except Exception:  # no library, no driver, an old chip: then there is no figure
+        except Exception:  # noqa: BLE001 - no library, no driver, an old chip: then there is no figure
             return None
 
     def joules(self) -> float:

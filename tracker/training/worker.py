@@ -20,7 +20,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import numpy
+import numpy as np
 import torch
 
 from tracker.errors import TrackerError, TrainingFailedError
@@ -75,8 +75,8 @@ class AttemptRequest:
         return self.folder / "artifacts"
 
 
-class StopRequested(BaseException):  # noqa: N818 - like KeyboardInterrupt, not an error; training code must not catch it
-    """Raised in the main thread of a worker that is asked to stop."""
+class StopRequested(BaseException):
+    """Raised in the main thread of a worker that is asked to stop; like KeyboardInterrupt, not an error."""
 
 
 def work(request: AttemptRequest) -> None:
@@ -127,7 +127,7 @@ def _carry_out(request: AttemptRequest, log: EventLog, meter: Meter, stop: _Stop
 
 def _run(request: AttemptRequest, workload: Workload, log: EventLog, meter: Meter, stop: _StopSignal) -> Run:
     random.seed(request.seed)
-    numpy.random.seed(request.seed)
+    np.random.seed(request.seed)
     torch.manual_seed(request.seed)
     torch.set_num_threads(len(request.cores))
     precision = PRECISIONS[str(request.settings["precision"])]

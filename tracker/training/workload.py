@@ -66,7 +66,9 @@ def load_workload(reference: str) -> Workload:
     workload = workload() if isinstance(workload, type) else workload
     missing = [part for part in Workload.__annotations__ | {"prepare": 0, "train": 0} if not hasattr(workload, part)]
     if missing:
-        raise WorkloadError(f"workload '{reference}' lacks {', '.join(missing)}; see tracker.training.workload.Workload")
+        raise WorkloadError(
+            f"workload '{reference}' lacks {', '.join(missing)}; see tracker.training.workload.Workload"
+        )
     checked: Workload = workload
     return checked
 

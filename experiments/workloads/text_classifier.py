@@ -1,0 +1,252 @@
+"""A Transformer that tells the class of a text, trained from scratch.
+
+Reads from top to bottom: the shape, the model, the batches, the training. Texts come as tokens from
+experiments.data, and the loop over epochs is experiments.training_loop.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from experiments import lazy
+from experiments.data.batches import BatchPlan, shuffled_batches, sorted_batches
+from experiments.data.prepared import prepare_tokens, prepared_tokens
+from experiments.data.token_arrays import MAX_TOKENS, PADDING, TokenizedTexts, load_card, load_texts
+from experiments.training_loop import LOOP_KNOBS, Batch, evaluate, fit
+from tracker.errors import WorkloadError
+from tracker.records import DataCard, Direction, Settings
+from tracker.study.knobs import Knob
+from tracker.training.run import Run
+
+WIDTH_PER_SIZE = 32
+HEAD_WIDTH = 32
+EVALUATION_BATCH = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The sizes that make a model. A head's share of the width is width / heads."""
+
+    vocabulary_size: int
+    classes: int
+    max_length: int
+    width: int
+    heads: int
+    depth: int
+    dropout: float
+
+    @classmethod
+    def of(cls, settings: Settings, vocabulary_size: int, classes: int) -> Shape:
+        """The shape that the settings ask for.
+
+        The dial ``size`` gives width = 32 × size, depth = size / 2 rounded up, and heads of 32 (fewer, wider ones
+        where those do not fill the width); a width, heads or depth that is set is taken instead. Raises
+        WorkloadError where the heads cannot share the width evenly.
+        """
+        size = int(settings["size"])
+        width = int(settings.get("width") or WIDTH_PER_SIZE * size)
+        fitting = max(heads for heads in range(1, max(1, width // HEAD_WIDTH) + 1) if width % heads == 0)
+        heads = int(settings.get("heads") or fitting)
+        if width % heads:
+            allowed = ", ".join(str(each) for each in range(1, min(width, 64) + 1) if width % each == 0)
+            raise WorkloadError(f"width {width} cannot be shared by {heads} heads; allowed with it: {allowed}")
+        return cls(
+            vocabulary_size=vocabulary_size,
+            classes=classes,
+            max_length=int(settings["max_length"]),
+            width=width,
+            heads=heads,
+            depth=int(settings.get("depth") or math.ceil(size / 2)),
+            dropout=float(settings["dropout"]),
+        )
+
+
+def attention(query: Tensor, key: Tensor, value: Tensor, real: Tensor) -> Tensor:
+    """softmax(Q K^T / sqrt(d_k)) V (Vaswani et al. 2017, arXiv:1706.03762, eq. 1), never to padding.
+
+    ``query``, ``key`` and ``value`` are (batch, heads, length, d_k); ``real`` (batch, length) is True where
+    there is a token. Every row needs one.
+    """
+    mask = real[:, None, None, :]
+    if query.device.type == "cpu" and query.dtype == torch.bfloat16:
+        # torch 2.13: the fused kernel's bfloat16 backward pass on CPUs takes five times as long as the formula.
+        scores = query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])
+        return scores.masked_fill(~mask, -math.inf).softmax(dim=-1).to(value.dtype) @ value
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+
+
+class Layer(nn.Module):
+    """A pre-norm encoder layer (Xiong et al. 2020, arXiv:2002.04745): attention, then a two-layer perceptron."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.heads = shape.heads
+        self.attention_norm = nn.LayerNorm(shape.width)
+        self.query_key_value = nn.Linear(shape.width, 3 * shape.width)
+        self.output = nn.Linear(shape.width, shape.width)
+        self.perceptron_norm = nn.LayerNorm(shape.width)
+        self.rise = nn.Linear(shape.width, 4 * shape.width)
+        self.fall = nn.Linear(4 * shape.width, shape.width)
+        self.dropout = nn.Dropout(shape.dropout)
+
+    def forward(self, states: Tensor, real: Tensor) -> Tensor:
+        """States (batch, length, width) to states of the same shape."""
+        batch, length, width = states.shape
+        split = self.query_key_value(self.attention_norm(states)).view(batch, length, 3, self.heads, -1)
+        query, key, value = split.permute(2, 0, 3, 1, 4)
+        mixed = attention(query, key, value, real).transpose(1, 2).reshape(batch, length, width)
+        states = states + self.dropout(self.output(mixed))
+        return states + self.dropout(self.fall(F.gelu(self.rise(self.perceptron_norm(states)))))
+
+
+class Classifier(nn.Module):
+    """Tokens (batch, length) with PADDING at the end of each row, to logits (batch, classes)."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.tokens = nn.Embedding(shape.vocabulary_size, shape.width)
+        self.positions = nn.Embedding(shape.max_length, shape.width)
+        self.layers = nn.ModuleList(Layer(shape) for _ in range(shape.depth))
+        self.norm = nn.LayerNorm(shape.width)
+        self.dropout = nn.Dropout(shape.dropout)
+        self.head = nn.Linear(shape.width, shape.classes)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        nn.init.normal_(self.tokens.weight, std=0.02)
+        nn.init.normal_(self.positions.weight, std=0.02)
+        for layer in self.layers:  # each starts as the identity, so that depth never slows the first steps
+            nn.init.zeros_(layer.output.weight)
+            nn.init.zeros_(layer.fall.weight)
+        nn.init.zeros_(self.head.weight)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        real = tokens != PADDING
+        states = self.dropout(self.tokens(tokens) + self.positions.weight[: tokens.shape[1]])
+        for layer in self.layers:
+            states = layer(states, real)
+        weight = real.unsqueeze(-1).to(states.dtype)
+        mean = (self.norm(states) * weight).sum(dim=1) / weight.sum(dim=1)
+        return self.head(self.dropout(mean))
+
+
+class TextClassifier:
+    """The workload: tells which class a text is of. See tracker.training.workload.Workload."""
+
+    knobs: Mapping[str, Knob] = {
+        "size": Knob("int", 4, "the dial that width, heads and depth follow from", low=1, high=64),
+        "width": Knob("int", None, "numbers in a token's state; default 32 × size", low=8, high=4096),
+        "heads": Knob("int", None, "attention heads; default one for each 32 of the width", low=1, high=64),
+        "depth": Knob("int", None, "encoder layers; default half of size, rounded up", low=1, high=48),
+        "dropout": Knob("float", 0.2, "share of activations dropped while training", low=0.0, high=0.9),
+        "max_length": Knob("int", 96, "tokens of a text that are read", low=4, high=MAX_TOKENS),
+        "vocabulary_size": Knob("int", 8000, "tokens in the vocabulary, at most", low=64, high=100_000),
+        "remove_stop_words": Knob("bool", False, "leave out the commonest English words"),
+        "keep_punctuation": Knob("bool", False, "read punctuation as tokens of its own"),
+        "train_documents": Knob("int", 0, "training texts to use; 0 for all", low=0),
+        "validation_documents": Knob("int", 0, "validation texts to measure each epoch with; 0 for all", low=0),
+        **LOOP_KNOBS,
+    }
+    metrics: Mapping[str, Direction] = {
+        "accuracy": Direction.MAXIMIZE,
+        "validation_loss": Direction.MINIMIZE,
+        "training_loss": Direction.MINIMIZE,
+    }
+    data_options: Mapping[str, str] = {
+        "source": "'docstrings', those of the packages installed here, or the path of a csv or jsonl file",
+        "text_column": "the column of the texts; default 'text'",
+        "label_column": "the column of the classes; default 'label'",
+        "split_column": "the column that says train, validation or test; default a split by hash of the text",
+    }
+
+    def prepare(
+        self, data: Mapping[str, Any], settings: Settings, cache: Path, progress: Callable[[str], None]
+    ) -> DataCard:
+        """Gather the texts, learn the vocabulary and cut the texts into tokens. Raises DataError, WorkloadError."""
+        Shape.of(settings, vocabulary_size=0, classes=0)
+        corpus = load_card(prepare_tokens(data, settings, cache, progress))
+        return DataCard(corpus.name, corpus.fingerprint, corpus.rows, len(corpus.classes), corpus.description)
+
+    def train(self, run: Run) -> None:
+        """Train one classifier; keeps its weights, its tokenizer and its settings."""
+        settings = run.settings
+        torch.manual_seed(run.seed)
+        folder = prepared_tokens(run.data, settings, run.cache)
+        corpus = load_card(folder)
+        shape = Shape.of(settings, corpus.vocabulary_size, len(corpus.classes))
+        train = load_texts(folder, "train", run.device, shape.max_length)
+        validation = load_texts(
+            folder, "validation", run.device, shape.max_length, int(settings["validation_documents"])
+        )
+        model = Classifier(shape).to(run.device)
+        if settings["compile"]:
+            model.compile(dynamic=True)  # one compilation for batches of every width
+        epochs = [
+            shuffled_batches(train.host_lengths, int(settings["batch_size"]), seeded(run.seed + epoch))
+            for epoch in range(int(settings["epochs"]))
+        ]
+        run.ready()
+
+        done = fit(
+            run,
+            model,
+            steps_per_epoch=len(epochs[0]),
+            train_batches=lambda epoch: batches(train, epochs[epoch - 1]),
+            validation_batches=lambda: batches(validation),
+        )
+        with run.evaluating():
+            test = evaluate(run, model, batches(load_texts(folder, "test", run.device, shape.max_length)))
+        run.conclude(
+            test_accuracy=test.accuracy,
+            parameters=sum(each.numel() for each in model.parameters()),
+            flops=training_flops(model, [plan for epoch in epochs for plan in epoch]),
+            samples_per_second=done.samples / done.seconds,
+        )
+        save(run, model, corpus.classes, folder / "tokenizer.json")
+
+    @staticmethod
+    def _bag_of_words(run: Run) -> None:
+        lazy.call("experiments.workloads.bag_of_words:train", run)
+
+    baselines: Mapping[str, Callable[[Run], None]] = {"TF-IDF + logistic regression": _bag_of_words}
+
+
+def batches(texts: TokenizedTexts, plan: list[BatchPlan] | None = None) -> Iterator[Batch]:
+    """The planned batches of ``texts``; without a plan, all of them by length."""
+    for each in plan or sorted_batches(texts.host_lengths, EVALUATION_BATCH):
+        yield texts.padded(each.rows.to(texts.tokens.device, non_blocking=True), each.width)
+
+
+def seeded(seed: int) -> torch.Generator:
+    """A generator of its own, so that the order of the batches depends on the seed alone."""
+    return torch.Generator().manual_seed(seed)
+
+
+def training_flops(model: Classifier, plans: list[BatchPlan]) -> float:
+    """Floating-point operations of training on these batches, padding included.
+
+    Per token 6 N + 12 × depth × width × length, with N the parameters that are not embeddings: forward and
+    backward pass (Chowdhery et al. 2022, arXiv:2204.02311, appendix B).
+    """
+    matrices = sum(each.numel() for each in (*model.layers.parameters(), *model.head.parameters()))
+    per_position = 12 * model.shape.depth * model.shape.width
+    return float(sum(len(plan.rows) * plan.width * (6 * matrices + per_position * plan.width) for plan in plans))
+
+
+def save(run: Run, model: Classifier, classes: tuple[str, ...], tokenizer: Path) -> None:
+    """Keep the weights (a state dict, readable with weights_only=True), the tokenizer and the settings."""
+    torch.save(model.state_dict(), run.artifact("model.pt"))
+    shutil.copyfile(tokenizer, run.artifact("tokenizer.json"))
+    told = {"shape": asdict(model.shape), "classes": classes, "settings": dict(run.settings)}
+    run.artifact("settings.json").write_text(json.dumps(told, indent=2))

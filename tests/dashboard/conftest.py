@@ -1,0 +1,87 @@
+"""A home with two studies in a real MLflow store, written as the coordinator writes them."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from tracker.records import TrialState
+from tracker.store.home import Home
+from tracker.store.mlflow_store import MlflowStore
+
+BEGAN = 1.79e9
+BASELINE = "tf-idf + logistic regression"
+RATE = {
+    "tracker.sku": "aws/m5.large",
+    "tracker.market": "on_demand",
+    "tracker.usd_per_hour": "0.096",
+    "tracker.price_source": "aws/karpenter-provider-aws@1d92708",
+    "tracker.price_date": "2026-07-20",
+}
+
+
+def study_tags(state, budget="0.01"):
+    return {
+        "tracker.state": state,
+        "tracker.quality": "accuracy",
+        "tracker.direction": "maximize",
+        "tracker.budget_usd": budget,
+        "tracker.price_book": "3f9a1c",
+    }
+
+
+def write_run(log, label, role, qualities, epoch_seconds, settings, state=TrialState.COMPLETED, began=BEGAN):
+    trial = {"tracker.trial": label.removeprefix("#")} if role == "trial" else {}
+    tags = {**RATE, **trial, "tracker.role": role, "tracker.state": str(state), "tracker.attempts": "1"}
+    run = log.new_run(label, settings, tags, began)
+    seconds = [1 + epoch_seconds * epoch for epoch in range(1, len(qualities) + 1)] or [3.0]
+    for epoch, quality in enumerate(qualities, 1):
+        second = seconds[epoch - 1]
+        values = {"accuracy": quality, "wall_seconds": second, "price_usd": second * 0.096 / 3600}
+        run.add(values, step=epoch, timestamp=began + second)
+    final = {"wall_seconds": seconds[-1], "price_usd": seconds[-1] * 0.096 / 3600, "parameters": 50_000.0}
+    run.add(final, step=len(qualities) + 1, timestamp=began + seconds[-1])
+    run.end(state, began + seconds[-1])
+    run.flush()
+    return began + seconds[-1]
+
+
+def write_study(store, name, state, artifacts, trials, began=BEGAN):
+    log = store.create_study(name, study_tags(state), began, artifacts)
+    if not trials:
+        return
+    write_run(log, BASELINE, "baseline", [0.62], 7.0, {}, began=began)
+    for number in range(trials):
+        size = 1.6**number
+        settings = {
+            "size": size,
+            "precision": ("fp32", "bf16")[number % 2],
+            "device": "cpu",
+            "threads": 1 + number // 2 % 2,
+            "dropout": 0.1,
+        }
+        top = 0.8 - 0.4 / size**0.6
+        failed = number == 3
+        qualities = [] if failed else [top * (1 - math.exp(-0.8 * epoch)) for epoch in range(1, 6)]
+        state = TrialState.FAILED if failed else TrialState.COMPLETED
+        began = write_run(log, f"#{number}", "trial", qualities, 1.5 * size**0.7, settings, state, began)
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory) -> Path:
+    """Two studies: one completed, and a newer one that is running and has no run yet."""
+    home = Home(tmp_path_factory.mktemp("home"))
+    home.make()
+    store = MlflowStore(f"sqlite:///{home.mlflow_database}")
+    write_study(store, "docstrings", "completed", home.artifacts("docstrings"), trials=10)
+    write_study(store, "just <begun> $1 🦊", "running", home.artifacts("begun"), trials=0, began=BEGAN + 9e5)
+    return home.path
+
+
+@pytest.fixture(autouse=True)
+def own_environment(monkeypatch):
+    """No test reads the studies of the person who runs it."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv("TRACKER_HOME", raising=False)
