@@ -48,7 +48,8 @@ def show() -> None:
     name = st.selectbox("Study", list(states), key="study", bind="query-params")
     if name is None:
         return
-    live = states[name] == RUNNING
+    # Streamlit draws a chart anew when its data change, zoomed out: who looks closely can stop the clock.
+    live = states[name] == RUNNING and st.toggle("Follow while it runs", value=True, key="follow")
     st.fragment(_show_study, run_every=REFRESH_SECONDS if live else None)(tracking_uri, name, live)
 
 

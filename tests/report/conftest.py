@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -92,6 +93,12 @@ def trial(number, qualities, seconds, **given):
 def baseline(quality, seconds, name="tf-idf + logistic regression"):
     row = run_row("run-baseline", role="baseline", label=name, summary={"test_accuracy": quality - 0.01})
     return row, checkpoint_rows(row, [quality], [seconds])
+
+
+@pytest.fixture
+def by_hand():
+    """The functions to build a study with: ``build``, ``trial``, ``baseline``."""
+    return SimpleNamespace(build=build, trial=trial, baseline=baseline)
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ class Digits:
         "learning_rate": Knob("float", 0.01, "of AdamW", low=0.0),
         "epoch_seconds": Knob("float", 0.0, "an epoch lasts at least this long", low=0.0),
         "accident": Knob(
-            "str", "none", "what goes wrong", choices=("none", "nan", "raise", "exit", "segfault", "memory", "deaf")
+            "str", "none", "what goes wrong", choices=("none", "not_a_number", "raise", "exit", "segfault", "memory", "deaf")
         ),
     }
     metrics = {"accuracy": Direction.MAXIMIZE, "validation_loss": Direction.MINIMIZE}
@@ -79,7 +79,7 @@ class Digits:
     def maybe_fail(self, accident, epoch, run, accuracy):
         if epoch < 2:
             return
-        if accident == "nan":
+        if accident == "not_a_number":
             run.report(epoch, accuracy=accuracy.item(), validation_loss=float("nan"))
         elif accident == "raise":
             raise RuntimeError("the training raised, as asked for")

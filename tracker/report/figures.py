@@ -60,8 +60,7 @@ def hypervolume_figure(table: StudyTable, height: int = 300) -> go.Figure:
     )
     figure = go.Figure(line, layout=chart_layout(height))
     figure.update_xaxes(title_text="spent so far, US dollars", tickformat=PLAIN_DOLLARS, rangemode="tozero", nticks=7)
-    figure.update_yaxes(title_text="hypervolume", rangemode="tozero")
-    return figure.update_layout(uirevision=table.study)
+    return figure.update_yaxes(title_text="hypervolume", rangemode="tozero")
 
 
 def chart_layout(height: int) -> dict[str, object]:

@@ -34,7 +34,7 @@ def frontier_figure(table: StudyTable, height: int = 540) -> go.Figure:
     plane = study_plane(table)
     if plane.points.empty and plane.references.empty:
         return empty_figure("No checkpoint has been reached yet", height)
-    figure = go.Figure(layout=_frontier_layout(plane, height, table.study))
+    figure = go.Figure(layout=_frontier_layout(plane, height))
     symbols = hardware_symbols(sorted(plane.points["hardware"].unique(), key=_natural))
     _add_dominated(figure, plane, symbols)  # first, so that nothing else is covered by it
     _add_frontier_line(figure, plane)
@@ -65,7 +65,7 @@ def frontier_caption(table: StudyTable) -> str:
     return " ".join(words)
 
 
-def _frontier_layout(plane: Plane, height: int, study: str) -> dict[str, object]:
+def _frontier_layout(plane: Plane, height: int) -> dict[str, object]:
     above = {"orientation": "h", "x": 0, "xanchor": "left", "yanchor": "bottom"}
     better = "better →" if plane.direction == Direction.MAXIMIZE else "← better"
     return {
@@ -75,7 +75,6 @@ def _frontier_layout(plane: Plane, height: int, study: str) -> dict[str, object]
         "legend": {**above, "y": 1.075, "itemsizing": "constant"},
         "legend2": {**above, "y": 1.005, "itemclick": False, "itemdoubleclick": False, "itemsizing": "constant"},
         "dragmode": "zoom",
-        "uirevision": study,
         "xaxis": {
             "type": "log",
             "range": list(_log_range(plane)),

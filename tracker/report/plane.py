@@ -105,6 +105,7 @@ def _point_hovers(points: pd.DataFrame, table: StudyTable) -> list[str]:
             _size(row["summary"], row["settings"]),
             f"{row['precision']} on {row['hardware']}",
             _pricing(row),
+            "measured on a busy machine: the price is too high" if row["busy"] else "",
             standing,
         )
         for row, last, standing in zip(rows, lasts, standings, strict=True)

@@ -24,10 +24,10 @@ def trial_checkpoints(table: StudyTable) -> pd.DataFrame:
     """The checkpoints that trials reached, with a finite quality and price: the points of the plane.
 
     The columns are those of ``table.checkpoints``, then what their run says: ``state``, ``sku``,
-    ``settings``, ``summary``, ``price_source``, ``price_date``, and ``last``, true for the run's last
-    checkpoint.
+    ``settings``, ``summary``, ``price_source``, ``price_date``, ``busy``, and ``last``, true for the run's
+    last checkpoint.
     """
-    of_run = ["run_id", "state", "sku", "settings", "summary", "price_source", "price_date"]
+    of_run = ["run_id", "state", "sku", "settings", "summary", "price_source", "price_date", "busy"]
     points = table.checkpoints[table.checkpoints["role"] == "trial"]
     figures = points[["quality", "price_usd"]].to_numpy(dtype=np.float64)
     usable: pd.DataFrame = points[np.isfinite(figures).all(axis=1)]

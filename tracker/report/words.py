@@ -35,12 +35,12 @@ def decimals_for(value: float) -> int:
 
 
 def quality(value: float) -> str:
-    """A quality with four significant digits.
+    """A quality with four significant digits, so that columns of them line up.
 
-    >>> quality(0.742149), quality(12.5)
-    ('0.7421', '12.5')
+    >>> quality(0.742149), quality(0.49), quality(1234.0)
+    ('0.7421', '0.4900', '1234')
     """
-    return f"{value:.4g}" if math.isfinite(value) else NOTHING
+    return f"{value:#.4g}".rstrip(".") if math.isfinite(value) else NOTHING
 
 
 def duration(seconds: float) -> str:

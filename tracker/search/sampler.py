@@ -15,7 +15,6 @@ from tracker.study.domains import Choices, Domain
 from tracker.study.space import SearchSpace
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
-warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +51,8 @@ class Search:
             raise StudyExistsError(f"the Optuna database has a study '{name}' already; choose another name") from None
         except (SQLAlchemyError, ImportError, OSError) as error:
             raise _unusable(storage, error) from error
-        study.set_metric_names([quality.name, "price_usd"])
+        with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
+            study.set_metric_names([quality.name, "price_usd"])
         return cls(study, storage, space)
 
     @classmethod
@@ -114,7 +114,8 @@ def _suggest(trial: optuna.Trial, name: str, domain: Domain) -> SettingValue:
 
 
 def _sampler(seed: int) -> optuna.samplers.BaseSampler:
-    return optuna.samplers.TPESampler(seed=seed, constant_liar=True)
+    with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
+        return optuna.samplers.TPESampler(seed=seed, constant_liar=True)
 
 
 def _unusable(storage: str, error: Exception) -> StoreError:

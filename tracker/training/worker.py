@@ -7,6 +7,7 @@ Optuna, and a missing coordinator, a full disk or a stop request never leaves it
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import random
 import signal
@@ -189,12 +190,13 @@ class _StopSignal:
 @contextlib.contextmanager
 def _heartbeat(log: EventLog, meter: Meter, stop: _StopSignal) -> Iterator[None]:
     """Tell the usage every two seconds, and stop the training when the coordinator has vanished."""
-    parent, done = os.getppid(), threading.Event()
+    # Not the process above this one: the forkserver lives for as long as any of its children.
+    coordinator, done = multiprocessing.parent_process(), threading.Event()
 
     def beat() -> None:
         while not done.wait(HEARTBEAT_SECONDS):
             log.write("heartbeat", {"usage": meter.usage()})
-            if os.getppid() != parent:
+            if coordinator is not None and not coordinator.is_alive():
                 stop.reason = "coordinator_gone"
                 os.kill(os.getpid(), signal.SIGTERM)
                 return

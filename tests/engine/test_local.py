@@ -1,0 +1,158 @@
+"""Workers are real processes; whatever happens to one, its attempt ends and its cores come back."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import pytest
+
+from tests.support.studies import DIGITS
+from tracker.engine.forkserver import Forkserver
+from tracker.engine.local import LocalEngine
+from tracker.errors import DataError, WorkFailedError
+from tracker.records import TrialState
+from tracker.training.events import read_attempt
+from tracker.training.worker import AttemptRequest
+
+CORES = sorted(os.sched_getaffinity(0))
+
+
+@pytest.fixture(scope="module")
+def forkserver():
+    return Forkserver(DIGITS["workload"])
+
+
+@pytest.fixture
+def engine(forkserver):
+    engine = LocalEngine(forkserver, CORES[:1], [])
+    yield engine
+    engine.kill_all()
+
+
+def start(engine, folder, **settings):
+    reservation = engine.reserve(1, accelerator=False)
+    known = {"epochs": 3, "width": 4, "learning_rate": 0.01, "epoch_seconds": 0.0, "accident": "none"}
+    hardware = {"device": "cpu", "threads": 1, "precision": "fp32", "compile": False}
+    request = AttemptRequest(
+        folder=folder,
+        attempt=1,
+        role="trial",
+        label="#0",
+        workload=DIGITS["workload"],
+        settings={**known, **hardware, **settings},
+        data={},
+        seed=0,
+        cores=reservation.cores,
+        accelerator=None,
+        sku="aws/m7i.large",
+        cache=folder,
+        asked_at=time.time(),
+    )
+    return engine.start(request, reservation)
+
+
+def finish(engine, within_seconds=60.0):
+    deadline = time.monotonic() + within_seconds
+    while time.monotonic() < deadline:
+        if ended := engine.poll(0.1):
+            return ended[0]
+    raise AssertionError("no worker ended in time")
+
+
+def wait_for_checkpoint(engine, attempt):
+    while not attempt.record.checkpoints:
+        engine.poll(0.05)
+
+
+def test_a_trial_runs_to_its_end_and_gives_its_core_back(engine, tmp_path):
+    start(engine, tmp_path)
+    assert engine.reserve(1, accelerator=False) is None
+    attempt = finish(engine)
+    record = attempt.record
+    assert record.state is TrialState.COMPLETED
+    assert [each.epoch for each in record.checkpoints] == [1, 2, 3]
+    assert record.usage.wall_seconds >= record.checkpoints[-1].usage.wall_seconds > 0
+    assert record.summary["test_accuracy"] > 0
+    assert (attempt.request.artifacts / "model.txt").read_text() == "width 4"
+    assert engine.reserve(1, accelerator=False) is not None
+
+
+def test_spend_rises_from_checkpoint_to_checkpoint(engine, tmp_path):
+    start(engine, tmp_path)
+    seconds = [each.usage.wall_seconds for each in finish(engine).record.checkpoints]
+    assert seconds == sorted(seconds)
+
+
+@pytest.mark.parametrize(
+    ("accident", "state", "reason", "said"),
+    [
+        ("not_a_number", TrialState.FAILED, "not_finite", "validation_loss is nan after epoch 2"),
+        ("raise", TrialState.FAILED, "error", "RuntimeError: the training raised, as asked for"),
+        ("memory", TrialState.FAILED, "out_of_memory", "out of memory"),
+        ("exit", TrialState.KILLED, "killed", "exit code 3"),
+        ("segfault", TrialState.KILLED, "killed", "SIGSEGV"),
+    ],
+)
+def test_an_accident_costs_its_own_attempt_and_says_why(engine, tmp_path, accident, state, reason, said):
+    start(engine, tmp_path, accident=accident, epoch_seconds=0.2)
+    record = finish(engine).record
+    assert (record.state, record.reason) == (state, reason)
+    assert said in record.message
+    assert len(record.checkpoints) == 1
+    assert record.usage.wall_seconds > 0.4
+    assert read_attempt(tmp_path / "1.jsonl", 1) == record
+
+
+def test_a_killed_worker_is_billed_until_its_death(engine, tmp_path):
+    attempt = start(engine, tmp_path, epochs=1000, epoch_seconds=0.2)
+    wait_for_checkpoint(engine, attempt)
+    time.sleep(0.5)
+    os.kill(attempt.process.pid, signal.SIGKILL)
+    record = finish(engine).record
+    assert record.state is TrialState.KILLED
+    assert "SIGKILL" in record.message
+    assert record.usage.wall_seconds >= record.checkpoints[-1].usage.wall_seconds
+    assert record.usage.wall_seconds == pytest.approx(record.ended_at - record.started_at, abs=0.2)
+
+
+def test_a_worker_that_is_asked_to_stop_ends_at_once_with_what_it_reached(engine, tmp_path):
+    attempt = start(engine, tmp_path, epochs=1000, epoch_seconds=0.3)
+    wait_for_checkpoint(engine, attempt)
+    begin = time.monotonic()
+    engine.stop_all()
+    record = finish(engine).record
+    assert time.monotonic() - begin < 2.0
+    assert record.state is TrialState.STOPPED
+    assert record.checkpoints
+
+
+def test_a_worker_that_is_deaf_to_the_request_is_killed(engine, tmp_path, monkeypatch):
+    monkeypatch.setattr("tracker.engine.local.STOP_GRACE_SECONDS", 0.5)
+    attempt = start(engine, tmp_path, accident="deaf")
+    wait_for_checkpoint(engine, attempt)
+    time.sleep(0.5)
+    engine.stop_all()
+    assert finish(engine, within_seconds=10).record.state is TrialState.KILLED
+
+
+def test_a_worker_is_pinned_to_its_cores_and_its_output_is_kept(engine, tmp_path):
+    attempt = start(engine, tmp_path, epochs=1000, epoch_seconds=0.2, accident="none")
+    wait_for_checkpoint(engine, attempt)
+    assert os.sched_getaffinity(attempt.process.pid) == {CORES[0]}
+    assert (tmp_path / "1.log").exists()
+
+
+def test_a_call_gives_the_result_or_the_error_of_a_function_in_a_child(forkserver):
+    assert forkserver.call(os.getpid) != os.getpid()
+    with pytest.raises(WorkFailedError, match="ZeroDivisionError"):
+        forkserver.call(divmod, 1, 0)
+    with pytest.raises(WorkFailedError, match="ended without an answer"):
+        forkserver.call(os._exit, 3)
+    with pytest.raises(DataError, match="no such data"):
+        forkserver.call(fail_with_data_error)
+
+
+def fail_with_data_error():
+    raise DataError("no such data")

@@ -1,0 +1,117 @@
+"""The report's files, and the page in a real browser."""
+
+from __future__ import annotations
+
+import csv
+import html
+import itertools
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tracker.report.html import report_page, write_report
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = [
+    *("--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync", "--no-first-run"),
+]
+
+
+def text_of(page):
+    """The page's words: no scripts, no styles, no tags."""
+    bare = re.sub(r"<(script|style)\b.*?</\1>", " ", page, flags=re.DOTALL)
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", bare)).split())
+
+
+def test_a_report_is_a_page_and_two_tables(small, tmp_path):
+    written = write_report(small, tmp_path / "new" / "report")
+    assert [path.name for path in written] == ["report.html", "runs.csv", "frontier.csv"]
+    assert sorted(path.name for path in written[0].parent.iterdir()) == ["frontier.csv", "report.html", "runs.csv"]
+    with written[1].open(newline="") as file:
+        assert [row["label"] for row in csv.DictReader(file)][2:4] == ["#0", "#1"]
+    frontier = pd.read_csv(written[2])
+    assert frontier["trial"].tolist() == [0, 0, 2]
+    assert frontier["settings.precision"].tolist() == ["fp32"] * 3
+
+
+def test_the_page_says_what_matters(small):
+    words = text_of(report_page(small))
+    for part in (
+        "Best accuracy 0.7000 for $4.00, by trial #2 after epoch 1",
+        "dominates 1 of 3 frontier points",
+        "failed: not_finite",
+        "price book 3f9a1c",
+        "aws/karpenter-provider-aws@1d92708 2026-07-20",
+    ):
+        assert part in words
+
+
+def test_an_empty_study_gives_a_page_that_says_so(empty):
+    assert "No run of this study has reached a checkpoint yet" in text_of(report_page(empty))
+
+
+def test_names_cannot_become_markup(hostile):
+    page = report_page(hostile)
+    assert "alert(1)</script>" not in page
+    assert hostile.study in text_of(page)
+
+
+def test_a_report_that_cannot_be_finished_leaves_the_old_one(small, tmp_path, monkeypatch):
+    write_report(small, tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def full_disk(self, target):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        write_report(small, tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.fixture(scope="module")
+def browser():
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if not CHROMIUM.exists():
+        pytest.skip(f"no Chromium at {CHROMIUM}")
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [1280, 800])
+def test_the_page_draws_its_charts_without_a_network(browser, realistic, tmp_path, width):
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    asked, complaints = [], []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.goto(write_report(realistic, tmp_path)[0].as_uri())
+    page.wait_for_selector("#chart-frontier .main-svg")
+    ticks = page.locator("#chart-frontier .xtick text")
+    boxes = [ticks.nth(at).bounding_box() for at in range(ticks.count())]
+    assert len(boxes) >= 4
+    assert all(re.fullmatch(r"\$[\d,.]+", text) for text in ticks.all_text_contents())
+    assert all(left["x"] + left["width"] < right["x"] for left, right in itertools.pairwise(boxes))
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
+    assert complaints == []
+    assert page.locator('[data-title*="loud"]').count() == 0  # no button that sends the data away
+    page.close()
+
+
+@pytest.mark.browser
+def test_hostile_names_stay_text_in_a_browser(browser, hostile, tmp_path):
+    page = browser.new_page()
+    dialogs = []
+    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    page.goto(write_report(hostile, tmp_path)[0].as_uri())
+    page.wait_for_selector("#chart-frontier .main-svg")
+    assert page.locator("h1").inner_text() == hostile.study
+    assert '<b>"tf-idf" &' in page.locator("#chart-frontier .legend").first.text_content()
+    assert dialogs == []
+    page.close()

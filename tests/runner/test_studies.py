@@ -1,0 +1,245 @@
+"""A study from Python: real workers, a real MLflow store, a real Optuna study."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import mlflow
+import optuna
+import pytest
+
+from tests.support.studies import digits
+from tracker import open_study, resume_study, run_study
+from tracker.errors import (
+    DataError,
+    HardwareError,
+    PriceBookError,
+    RequestError,
+    StudyExistsError,
+    StudyFileError,
+    StudyNotFoundError,
+)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def study(home):
+    return run_study(digits(), home=home)
+
+
+def test_every_trial_the_baseline_and_the_preparation_are_runs_with_a_price(study):
+    runs = study.runs()
+    assert list(runs["role"].value_counts().loc[["trial", "baseline", "preparation"]]) == [4, 1, 1]
+    assert (runs["price_usd"] > 0).all()
+    assert (runs["state"] == "completed").all()
+    assert study.spend_usd == pytest.approx(runs["price_usd"].sum())
+
+
+def test_a_price_leads_back_to_its_usage_its_rate_and_its_source(study):
+    for run in study.runs().to_dict("records"):
+        share = 0.25 if run["role"] == "trial" else len(os.sched_getaffinity(0)) / 4  # of aws/m7i.xlarge's 4 vCPU
+        assert run["sku"] == "aws/m7i.xlarge"
+        assert run["price_usd"] == pytest.approx(run["wall_seconds"] / 3600 * run["usd_per_hour"] * share)
+        assert run["price_source"]
+        assert run["price_date"]
+
+
+def test_every_checkpoint_is_a_price_point(study):
+    checkpoints = study.checkpoints()
+    trials = checkpoints[checkpoints["role"] == "trial"]
+    assert len(trials) == 4 * 3
+    for _, points in trials.groupby("trial"):
+        assert list(points["epoch"]) == [1, 2, 3]
+        assert points["price_usd"].is_monotonic_increasing
+
+
+def test_mlflow_holds_what_the_design_lists(study, home):
+    client = mlflow.MlflowClient(f"sqlite:///{home / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("digits")
+    runs = client.search_runs([experiment.experiment_id])
+    trial = next(run for run in runs if run.data.tags.get("tracker.trial") == "0")
+    parent = next(run for run in runs if run.data.tags["tracker.role"] == "study")
+    assert trial.data.tags["mlflow.parentRunId"] == parent.info.run_id
+    assert trial.info.status == parent.info.status == "FINISHED"
+    assert trial.data.params.keys() >= {"width", "learning_rate", "device", "threads", "precision", "compile"}
+    finals = {"accuracy", "validation_loss", "wall_seconds", "price_usd", "train_seconds", "evaluation_seconds"}
+    assert trial.data.metrics.keys() >= finals | {"startup_seconds", "peak_memory_bytes", "parameters", "test_accuracy"}
+    tags = {"study", "trial", "state", "price_book", "sku", "hardware", "energy_source", "data", "commit"}
+    assert trial.data.tags.keys() >= {f"tracker.{tag}" for tag in tags}
+    assert trial.inputs.dataset_inputs[0].dataset.name == "digits"
+    assert len(client.get_metric_history(trial.info.run_id, "accuracy")) == 3
+
+
+def test_only_the_frontiers_runs_keep_their_files(study, home):
+    client = mlflow.MlflowClient(f"sqlite:///{home / 'mlflow.db'}")
+    on_frontier = set(study.frontier()["trial"])
+    for run in study.runs().query("role == 'trial'").to_dict("records"):
+        kept = [file.path for file in client.list_artifacts(run["run_id"], "model")]
+        assert kept == (["model/model.txt"] if run["trial"] in on_frontier else [])
+        assert not (home / "studies/digits/trials" / str(run["trial"]) / "artifacts").exists()
+
+
+def test_optuna_holds_the_true_values(study, home):
+    optuna_study = optuna.load_study(study_name="digits", storage=f"sqlite:///{home / 'optuna.db'}")
+    runs = study.runs().set_index("trial")
+    for trial in optuna_study.trials:
+        assert trial.values == pytest.approx([runs.loc[trial.number, "quality"], runs.loc[trial.number, "price_usd"]])
+
+
+def test_the_frontier_is_not_dominated_and_the_baseline_is_a_reference(study):
+    document = study.frontier_document()
+    points = document["points"]
+    assert [point["price_usd"] for point in points] == sorted(point["price_usd"] for point in points)
+    assert [point["quality"] for point in points] == sorted(point["quality"] for point in points)
+    assert document["references"][0]["name"] == "logistic regression"
+    assert document["spend_usd"] == pytest.approx(study.spend_usd)
+
+
+def test_a_study_that_is_there_says_how_to_resume(study, home):
+    with pytest.raises(StudyExistsError, match="tracker resume"):
+        run_study(digits(), home=home)
+
+
+def test_a_resumed_study_goes_on_from_what_was_spent(study, home):
+    before = study.spend_usd
+    resumed = resume_study("digits", home=home, trials=5)
+    runs = resumed.runs()
+    assert list(runs.query("role == 'trial'")["trial"]) == [0, 1, 2, 3, 4]
+    assert resumed.spend_usd == pytest.approx(before + runs.set_index("trial").loc[4, "price_usd"])
+    assert len(runs) == len(study.runs())
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "said"),
+    [
+        ({"data": {"broken": True}}, DataError, "the digits are broken"),
+        ({"settings": {"threads": 10_000}}, HardwareError, "threads = 10000 is impossible here"),
+        ({"pricing": {"sku_cpu": "aws/m7i.larg"}}, PriceBookError, "did you mean 'aws/m7i.large'"),
+        ({"workload": "tests.support.digits:Digts"}, StudyFileError, "did you mean 'Digits'"),
+        ({"space": {"widht": [1]}}, StudyFileError, "did you mean 'width'"),
+        ({"name": "../../etc"}, None, ""),
+    ],
+)
+def test_a_wrong_request_leaves_nothing_behind(change, error, said, tmp_path):
+    home = tmp_path / "home"
+    content = digits(**{"name": "wrong", "budget": {"trials": 1}, **change})
+    if error is None:
+        run_study(content, home=home)
+        assert [folder.parent for folder in (home / "studies").iterdir()] == [home / "studies"]
+        return
+    with pytest.raises(error, match=said):
+        run_study(content, home=home)
+    assert not home.exists() or not list((home / "studies").iterdir())
+    with pytest.raises(StudyNotFoundError):
+        open_study("wrong", home=home)
+    if (home / "optuna.db").exists():
+        assert optuna.get_all_study_names(f"sqlite:///{home / 'optuna.db'}") == []
+
+
+@pytest.mark.parametrize(
+    ("accident", "state", "reason"),
+    [("not_a_number", "failed", "not_finite"), ("raise", "failed", "error"), ("segfault", "killed", "killed")],
+)
+def test_an_accident_stays_counted_and_the_study_goes_on(accident, state, reason, tmp_path):
+    space = {"accident": ["none", accident], "width": [4]}
+    study = run_study(digits(space=space, budget={"trials": 6}, seed=1), home=tmp_path)
+    trials = study.runs().query("role == 'trial'")
+    assert len(trials) == 6
+    bad = trials[trials["settings"].map(lambda settings: settings["accident"] == accident)]
+    good = trials.drop(bad.index)
+    assert len(bad) and len(good)
+    assert set(bad["state"]) == {state}
+    assert set(bad["reason"]) == {reason}
+    assert (bad["price_usd"] > 0).all()
+    assert set(good["state"]) == {"completed"}
+    assert study.spend_usd == pytest.approx(study.runs()["price_usd"].sum())
+    assert set(study.checkpoints().query("role == 'trial'")["trial"]) == set(trials["trial"])
+
+
+def test_the_study_ends_when_its_dollars_are_spent(tmp_path):
+    hour = 0.2016  # aws/m7i.xlarge, of which a thread is a quarter
+    budget_usd = 4.0 / 3600 * hour / 4
+    content = digits(settings={"epochs": 10_000, "epoch_seconds": 0.2})
+    content["budget"] = {"usd": budget_usd}
+    study = run_study(content, home=tmp_path, workers=1)
+    assert budget_usd <= study.spend_usd < budget_usd * 1.25
+    assert study.table().state == "completed"
+    assert list(study.runs().query("role == 'trial'")["state"]) == ["stopped"]
+
+
+COORDINATOR = """
+import sys
+from tests.support.studies import digits
+from tracker import run_study
+run_study(digits(settings={"epochs": 10_000, "epoch_seconds": 0.2}, budget={"trials": 2}), home=sys.argv[1])
+"""
+
+
+def start_coordinator(home):
+    process = subprocess.Popen([sys.executable, "-c", COORDINATOR, str(home)], stderr=subprocess.PIPE, text=True)
+    trial = home / "studies/digits/trials/0/1.jsonl"
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline and not (trial.exists() and '"checkpoint"' in trial.read_text()):
+        time.sleep(0.1)
+    return process, trial
+
+
+def test_a_killed_coordinator_loses_no_dollar_and_its_workers_end(tmp_path):
+    process, trial = start_coordinator(tmp_path)
+    with pytest.raises(RequestError, match=f"running already, in process {process.pid}"):
+        resume_study("digits", home=tmp_path)
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 20
+    while '"ended"' not in trial.read_text() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    ended = json.loads(trial.read_text().splitlines()[-1])
+    assert (ended["state"], ended["reason"]) == ("stopped", "coordinator_gone")
+    study = resume_study("digits", home=tmp_path, trials=1)
+    run = study.runs().set_index("trial").loc[0]
+    assert run["state"] == "stopped"
+    assert run["wall_seconds"] == ended["usage"]["wall_seconds"]
+    assert study.table().state == "completed"
+    trials = optuna.load_study(study_name="digits", storage=f"sqlite:///{tmp_path / 'optuna.db'}").trials
+    assert all(trial.state.is_finished() for trial in trials)
+
+
+def test_a_whole_machine_going_down_is_billed_until_the_last_sign_of_life(tmp_path):
+    process, trial = start_coordinator(tmp_path)
+    worker = next(json.loads(line)["pid"] for line in trial.read_text().splitlines() if '"started"' in line)
+    for pid in (process.pid, worker):
+        os.kill(pid, signal.SIGKILL)
+    process.wait()
+    time.sleep(0.5)
+    events = [json.loads(line) for line in trial.read_text().splitlines()]
+    study = resume_study("digits", home=tmp_path, trials=1)
+    run = study.runs().set_index("trial").loc[0]
+    assert run["state"] == "killed"
+    assert run["wall_seconds"] == pytest.approx(events[-1]["time"] - events[0]["time"], abs=0.01)
+
+
+def test_a_script_without_a_main_guard_runs_its_study_once(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from tests.support.studies import digits\nfrom tracker import run_study\n"
+        f"study = run_study(digits(budget={{'trials': 1}}), home={str(tmp_path / 'home')!r})\n"
+        "print(len(study.runs().query(\"role == 'trial'\")))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, env=environment, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
+
+
+def test_the_workers_import_neither_mlflow_nor_optuna():
+    code = "import sys, tracker.training.worker; print({'mlflow', 'optuna', 'pandas'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "set()\n", done.stderr

@@ -1,0 +1,38 @@
+"""Money spent is money counted."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tracker.search.budget import Ledger
+from tracker.study.spec import Budget
+
+AMOUNTS = st.lists(st.tuples(st.integers(0, 5), st.floats(0, 100, allow_nan=False)), max_size=30)
+
+
+@given(AMOUNTS)
+def test_spend_never_shrinks(entries):
+    ledger, before = Ledger(Budget(usd=1.0)), 0.0
+    for attempt, amount in entries:
+        ledger.record(attempt, amount)
+        assert ledger.spend_usd >= before
+        before = ledger.spend_usd
+
+
+@given(AMOUNTS)
+def test_spend_is_the_sum_over_all_attempts(entries):
+    ledger = Ledger(Budget(usd=1.0))
+    for attempt, amount in entries:
+        ledger.record(attempt, amount)
+    most = {key: max(amount for other, amount in entries if other == key) for key, _ in entries}
+    assert ledger.spend_usd == pytest.approx(sum(most.values()))
+
+
+def test_the_first_limit_that_is_reached_closes_the_study():
+    ledger = Ledger(Budget(usd=1.0, trials=3))
+    assert ledger.closed(2) == ""
+    assert ledger.closed(3) == "all 3 trials are done"
+    ledger.record("a", 1.0)
+    assert ledger.closed(0) == "the budget of $1 is spent"

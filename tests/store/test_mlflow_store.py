@@ -1,0 +1,139 @@
+"""MLflow holds every run whole, takes a replay without a double entry, and is read back as tables."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+import time
+import urllib.request
+
+import pytest
+
+from tracker.errors import StoreError, StudyExistsError, StudyNotFoundError
+from tracker.records import DataCard, Direction, TrialState
+from tracker.store.mlflow_store import MlflowStore
+from tracker.store.run_table import list_studies, read_study_table
+
+STUDY_TAGS = {
+    "tracker.quality": "accuracy",
+    "tracker.direction": "maximize",
+    "tracker.budget_usd": "0.5",
+    "tracker.price_book": "abc",
+    "tracker.state": "completed",
+}
+CARD = DataCard("digits", "8x8", {"train": 1400}, 10)
+
+
+def log_study(uri, name, artifacts):
+    study = MlflowStore(uri).create_study(name, STUDY_TAGS, 1000.0, artifacts)
+    tags = {"tracker.role": "trial", "tracker.trial": "0", "tracker.sku": "aws/m7i.large", "tracker.usd_per_hour": "0.1"}
+    run = study.new_run("#0", {"width": 4, "compile": False, "rate": 0.5, "precision": "fp32"}, tags, 1000.0)
+    fill(run)
+    run.flush()
+    return study
+
+
+def fill(run):
+    for epoch in (1, 2):
+        values = {"accuracy": epoch / 10, "price_usd": epoch / 100, "wall_seconds": float(epoch)}
+        run.add(values, step=epoch, timestamp=1000.0 + epoch)
+    run.add({"price_usd": 0.03, "wall_seconds": 3.0, "test_accuracy": 0.15}, step=3, timestamp=1003.0)
+    run.tag({"tracker.state": "failed", "tracker.reason": "not_finite", "tracker.message": "x" * 9000})
+    run.input(CARD)
+    run.end(TrialState.FAILED, 1003.0)
+
+
+@pytest.fixture
+def uri(tmp_path):
+    return f"sqlite:///{tmp_path / 'mlflow.db'}"
+
+
+def test_what_was_logged_is_read_back_as_tables(uri, tmp_path):
+    log_study(uri, "s", tmp_path / "artifacts")
+    table = read_study_table(uri, "s")
+    assert (table.quality.name, table.quality.direction) == ("accuracy", Direction.MAXIMIZE)
+    assert (table.budget_usd, table.price_book, table.state) == (0.5, "abc", "completed")
+    (run,) = table.runs.to_dict("records")
+    assert run["settings"] == {"width": 4, "compile": False, "rate": 0.5, "precision": "fp32"}
+    assert (run["trial"], run["role"], run["state"], run["reason"]) == (0, "trial", "failed", "not_finite")
+    assert (run["quality"], run["price_usd"], run["wall_seconds"]) == (0.2, 0.03, 3.0)
+    assert run["summary"]["test_accuracy"] == 0.15
+    points = table.checkpoints.to_dict("records")
+    assert [(point["epoch"], point["quality"], point["price_usd"]) for point in points] == [(1, 0.1, 0.01), (2, 0.2, 0.02)]
+    assert math.isnan(points[0]["energy_joules"])
+    assert table.spend_usd == 0.03
+
+
+def test_a_replay_changes_nothing(uri, tmp_path):
+    log_study(uri, "s", tmp_path / "artifacts")
+    before = read_study_table(uri, "s")
+    again = MlflowStore(uri).open_study("s").existing_run("#0")
+    fill(again)
+    again.flush()
+    after = read_study_table(uri, "s")
+    assert after.runs.equals(before.runs)
+    assert after.checkpoints.equals(before.checkpoints)
+
+
+def test_a_study_that_is_there_is_not_made_again(uri, tmp_path):
+    log_study(uri, "s", tmp_path / "artifacts")
+    with pytest.raises(StudyExistsError, match="'s' already"):
+        MlflowStore(uri).create_study("s", STUDY_TAGS, 0.0, tmp_path)
+
+
+def test_an_unknown_study_is_refused_with_the_nearest_name(uri, tmp_path):
+    with pytest.raises(StudyNotFoundError, match="allowed: nothing"):
+        read_study_table(uri, "docstrings")
+    assert not (tmp_path / "mlflow.db").exists(), "asking for a study must not make a database"
+    log_study(uri, "docstrings", tmp_path / "artifacts")
+    with pytest.raises(StudyNotFoundError, match="did you mean 'docstrings'"):
+        read_study_table(uri, "docstring")
+
+
+def test_a_file_that_is_no_database_is_said(tmp_path):
+    (tmp_path / "mlflow.db").write_text("this is not a database, whatever its name says")
+    with pytest.raises(StoreError, match="cannot be read"):
+        list_studies(f"sqlite:///{tmp_path / 'mlflow.db'}")
+
+
+def test_mlflow_being_away_loses_nothing(uri, tmp_path, monkeypatch):
+    study = log_study(uri, "s", tmp_path / "artifacts")
+    run = study.new_run("#1", {"width": 4}, {"tracker.role": "trial", "tracker.trial": "1"}, 1000.0)
+    fill(run)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(run._client), "log_batch", lambda *_, **__: (_ for _ in ()).throw(ConnectionError("away")))
+        with pytest.raises(StoreError, match="did not take run '#1': away"):
+            run.flush()
+    run.flush()
+    runs = read_study_table(uri, "s").runs
+    assert list(runs["label"]) == ["#0", "#1"]
+    assert list(runs["price_usd"]) == [0.03, 0.03]
+
+
+@pytest.fixture
+def server(tmp_path):
+    """A real MLflow tracking server over a database of its own."""
+    port = 5000 + hash(str(tmp_path)) % 20000
+    command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
+    backend = ["--backend-store-uri", f"sqlite:///{tmp_path / 'server.db'}", "--artifacts-destination", str(tmp_path / "a")]
+    process = subprocess.Popen([*command, *backend], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    address = f"http://127.0.0.1:{port}"
+    for _ in range(240):
+        try:
+            urllib.request.urlopen(f"{address}/health", timeout=1)
+            break
+        except OSError:
+            time.sleep(0.25)
+    yield address
+    process.terminate()
+    process.wait(20)
+
+
+def test_a_server_gives_the_same_tables_as_its_database(server, tmp_path):
+    log_study(server, "it's <b>a/b</b> 🦊", tmp_path / "unused")
+    by_server = read_study_table(server, "it's <b>a/b</b> 🦊")
+    by_database = read_study_table(f"sqlite:///{tmp_path / 'server.db'}", "it's <b>a/b</b> 🦊")
+    assert by_server.runs.equals(by_database.runs)
+    assert by_server.checkpoints.equals(by_database.checkpoints)
+    assert list_studies(server) == list_studies(f"sqlite:///{tmp_path / 'server.db'}")

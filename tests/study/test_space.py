@@ -1,0 +1,88 @@
+"""What a machine cannot do is left out of the space up front, and said once."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.study.test_spec import DESCRIPTION
+from tests.support.studies import digits
+from tracker.errors import HardwareError
+from tracker.records import Hardware
+from tracker.study.domains import Choices
+from tracker.study.space import search_space
+from tracker.study.spec import StudyDocument, check_study
+
+CPU_ONLY = Hardware("Linux", "cpu", "x86_64", 2, 8 * 2**30, precisions={"cpu": ("fp32", "bf16")})
+WITH_GPU = Hardware(
+    "Linux",
+    "cpu",
+    "x86_64",
+    16,
+    64 * 2**30,
+    accelerator="H100",
+    accelerator_count=1,
+    precisions={"cpu": ("fp32", "bf16"), "cuda": ("fp32", "tf32", "bf16", "fp16")},
+)
+EVERYTHING = {
+    "device": ["cpu", "cuda"],
+    "precision": ["fp32", "tf32", "bf16", "fp16"],
+    "threads": [1, 2, 8],
+    "compile": [False, True],
+}
+
+
+def space_of(hardware, space, compile_problem="", **settings):
+    content = digits(space=space)
+    content["settings"] = {"epochs": 3, **settings}
+    spec = check_study(StudyDocument("s", content), DESCRIPTION)
+    return search_space(spec, hardware, compile_problem)
+
+
+def test_without_a_gpu_only_what_the_cpu_can_do_is_searched():
+    space = space_of(CPU_ONLY, EVERYTHING, "there is no C++ compiler")
+    assert space.devices == ("cpu",)
+    assert space.by_device["cpu"]["precision"] == Choices(("fp32", "bf16"))
+    assert space.by_device["cpu"]["threads"] == Choices((1, 2))
+    assert space.by_device["cpu"]["compile"] == Choices((False,))
+    assert list(space.left_out) == [
+        "device cuda: not on this machine",
+        "precision tf32, fp16: not computed by this machine's cpu device",
+        "threads 8: the machine has 2 cores",
+        "compile true: there is no C++ compiler",
+    ]
+
+
+def test_with_a_gpu_each_device_has_its_own_precisions():
+    space = space_of(WITH_GPU, EVERYTHING)
+    assert space.devices == ("cpu", "cuda")
+    assert space.by_device["cpu"]["precision"] == Choices(("fp32", "bf16"))
+    assert space.by_device["cuda"]["precision"] == Choices(("fp32", "tf32", "bf16", "fp16"))
+
+
+def test_what_nobody_set_is_worked_out_from_the_machine():
+    assert space_of(CPU_ONLY, {"width": [4, 8]}).fixed["threads"] == 2
+    assert space_of(WITH_GPU, {"width": [4, 8]}).devices == ("cuda",)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"device": "cuda"}, "device = cuda is impossible here: this machine has cpu"),
+        ({"precision": "fp16"}, "precision = fp16 is impossible here"),
+        ({"threads": 64}, "threads = 64 is impossible here: the machine has 2 cores"),
+        ({"compile": True}, "compile = true is impossible here: no compiler"),
+    ],
+)
+def test_a_fixed_setting_that_is_impossible_here_is_refused(settings, said):
+    with pytest.raises(HardwareError, match=said):
+        space_of(CPU_ONLY, {"width": [4, 8]}, "no compiler", **settings)
+
+
+def test_a_knob_of_which_nothing_is_left_is_refused():
+    with pytest.raises(HardwareError, match=r"nothing of precision \(tf32, fp16\) is possible here"):
+        space_of(CPU_ONLY, {"precision": ["tf32", "fp16"]})
+
+
+def test_a_range_of_threads_is_cut_to_the_machine():
+    space = space_of(CPU_ONLY, {"threads": {"low": 1, "high": 4}})
+    assert space.by_device["cpu"]["threads"] == Choices((1, 2))

@@ -1,0 +1,144 @@
+"""A study file is checked whole: every problem at once, each with its place and what is allowed."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.digits import Digits
+from tests.support.studies import digits
+from tracker.errors import RequestError, StudyFileError
+from tracker.records import Direction
+from tracker.study.domains import Choices, Range
+from tracker.study.spec import StudyDocument, WorkloadDescription, check_study, parse_assignments
+
+DESCRIPTION = WorkloadDescription(Digits.knobs, Digits.metrics, Digits.data_options, tuple(Digits.baselines))
+
+
+def problems_of(content, text=""):
+    with pytest.raises(StudyFileError) as caught:
+        check_study(StudyDocument("study.toml", content, text), DESCRIPTION)
+    return list(caught.value.problems)
+
+
+def test_a_good_study_is_read_with_its_domains_and_defaults():
+    spec = check_study(StudyDocument("s", digits()), DESCRIPTION)
+    assert spec.quality.direction is Direction.MAXIMIZE
+    assert spec.space["width"] == Choices((4, 16, 64))
+    assert spec.space["learning_rate"] == Range(1e-3, 1e-1, log=True)
+    assert spec.fixed_settings["epochs"] == 3
+    assert spec.fixed_settings["accident"] == "none"
+    assert "width" not in spec.fixed_settings
+
+
+def test_all_problems_are_told_at_once_each_with_line_place_and_nearest_name(tmp_path):
+    path = tmp_path / "bad.toml"
+    path.write_text(
+        """nmae = "x"
+workload = "tests.support.digits:Digits"
+
+[quality]
+metric = "acuracy"
+
+[budget]
+usd = 0
+
+[settings]
+epochs = 0
+precision = "bf17"
+
+[space]
+widht = [4, 16]
+learning_rate = { low = 0.1, high = 0.01, log = true }
+"""
+    )
+    document = StudyDocument.read(path)
+    told = problems_of(document.content, document.text)
+    text = "\n".join(told)
+    assert "line 1, nmae: unknown key; did you mean 'name'?" in text
+    assert "name: missing" in text
+    assert "line 5, quality.metric: the workload reports no 'acuracy'; did you mean 'accuracy'?" in text
+    assert "line 8, budget.usd: 0 is not" in text
+    assert "line 11, settings.epochs: 0 is not a whole number from 1 to 10000" in text
+    assert "line 12, settings.precision: 'bf17' is not one of its values; did you mean 'bf16'?" in text
+    assert "line 15, space.widht: unknown key; did you mean 'width'?" in text
+    assert "line 16, space.learning_rate: low 0.1 is not below high 0.01" in text
+    assert len(told) == 8
+
+
+@pytest.mark.parametrize(
+    ("domain", "said"),
+    [
+        ([], "an empty list"),
+        ([4, 4], "names a value twice"),
+        ([4, "a"], "'a' is not a whole number"),
+        ([4, 100_000], "100000 is not a whole number from 1 to 512"),
+        (7, "neither a list of choices nor a table"),
+        ({"low": 1}, "a range needs 'high'"),
+        ({"low": 1, "high": 9, "lgo": True}, "unknown key 'lgo'"),
+        ({"low": 1, "high": 9, "step": 0}, "step: 0 is not a number above 0"),
+        ({"low": 1, "high": 9, "step": 0.5}, "step: 0.5 is not a whole number"),
+        ({"low": 1, "high": 9, "step": 1, "log": True}, "log and step exclude each other"),
+        ({"low": float("nan"), "high": 9}, "low: nan is not"),
+    ],
+)
+def test_impossible_domains_are_named(domain, said):
+    assert said in "\n".join(problems_of(digits(space={"width": domain})))
+
+
+def test_a_logarithmic_range_needs_a_positive_low():
+    told = problems_of(digits(space={"learning_rate": {"low": 0.0, "high": 1.0, "log": True}}))
+    assert "not above 0" in told[0]
+
+
+@pytest.mark.parametrize("name", ["", "  ", 7, None, "x" * 81, "a\nb"])
+def test_a_name_must_be_a_printable_text_of_modest_length(name):
+    content = digits()
+    content["name"] = name
+    assert problems_of(content)[0].startswith("name: ")
+
+
+@pytest.mark.parametrize("usd", [-1, 0, float("nan"), float("inf"), "ten", True])
+def test_a_budget_that_is_no_sum_of_money_is_refused(usd):
+    assert "budget.usd" in problems_of(digits(budget={"usd": usd}))[0]
+
+
+def test_a_study_needs_an_end_and_something_to_search():
+    content = digits(space={})
+    content["budget"] = {}
+    told = "\n".join(problems_of(content))
+    assert "a study needs an end" in told
+    assert "nothing to search" in told
+
+
+def test_a_knob_is_either_fixed_or_searched():
+    assert "either fixed or searched" in problems_of(digits(settings={"width": 4}))[0]
+
+
+def test_an_unknown_workload_is_one_problem_among_the_others():
+    with pytest.raises(StudyFileError) as caught:
+        check_study(StudyDocument("s", digits(budget={"usd": -1})), "workload 'x' was not found")
+    assert [problem.partition(":")[0] for problem in caught.value.problems] == ["workload", "budget.usd"]
+
+
+def test_settings_given_on_the_command_line_take_a_knob_out_of_the_space():
+    settings = parse_assignments(["width=32", "accident=segfault"])
+    document = StudyDocument("s", digits()).override(settings, budget_usd=0.5, name="other", seed=3)
+    spec = check_study(document, DESCRIPTION)
+    assert spec.settings["width"] == 32
+    assert spec.settings["accident"] == "segfault"
+    assert set(spec.space) == {"learning_rate"}
+    assert (spec.budget.usd, spec.budget.trials, spec.name, spec.seed) == (0.5, 4, "other", 3)
+
+
+@pytest.mark.parametrize("assignment", ["width", "=3", " =3"])
+def test_an_assignment_without_a_knob_or_a_value_is_refused(assignment):
+    with pytest.raises(RequestError, match="not of the form knob=value"):
+        parse_assignments([assignment])
+
+
+def test_a_file_that_is_missing_or_not_toml_is_refused_in_a_line(tmp_path):
+    with pytest.raises(RequestError, match="cannot be read: No such file"):
+        StudyDocument.read(tmp_path / "none.toml")
+    (tmp_path / "bad.toml").write_text("name = ")
+    with pytest.raises(StudyFileError, match="not valid TOML"):
+        StudyDocument.read(tmp_path / "bad.toml")
