@@ -26,6 +26,14 @@ class TrialState(StrEnum):
     KILLED = "killed"  # the process vanished: a signal, out of memory, a power cut
 
 
+class Role(StrEnum):
+    """What a run is in its study."""
+
+    TRIAL = "trial"
+    BASELINE = "baseline"  # a cheap reference
+    PREPARATION = "preparation"  # of the data, once
+
+
 class Direction(StrEnum):
     """Which way a quality metric gets better."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from tracker.errors import DataError
@@ -56,6 +56,14 @@ class Corpus:
         if len(set(train.labels)) < 2:
             raise DataError(f"{self.name}: its {len(train)} training texts are all of one class; two are needed")
         return replace(self, splits={**self.splits, "train": train})
+
+    def with_texts(self, change: Callable[[str], str]) -> Corpus:
+        """This corpus with every text changed."""
+        changed = {
+            split: LabelledTexts(tuple(change(text) for text in of.texts), of.labels)
+            for split, of in self.splits.items()
+        }
+        return replace(self, splits=changed)
 
 
 def gather(rows: list[tuple[str, str, str]], classes: tuple[str, ...]) -> dict[str, LabelledTexts]:

@@ -62,14 +62,14 @@ def learn_vocabulary(texts: Iterable[str], size: int) -> Tokenizer:
 def write_tokens(corpus: Corpus, settings: Settings, folder: Path, progress: Callable[[str], None]) -> None:
     """Fill ``folder`` with the token arrays of ``corpus``; its training split may be cut already."""
     os.environ["TOKENIZERS_PARALLELISM"] = "true"  # it would turn itself off, and say so, in a forked process
-    cleaned = {split: [clean(text, settings) for text in corpus.splits[split].texts] for split in SPLITS}
-    progress(f"learning a vocabulary from {len(cleaned['train']):,} training texts")
-    tokenizer = learn_vocabulary(cleaned["train"], int(settings["vocabulary_size"]))
+    splits = corpus.with_texts(lambda text: clean(text, settings)).splits
+    progress(f"learning a vocabulary from {len(splits['train']):,} training texts")
+    tokenizer = learn_vocabulary(splits["train"].texts, int(settings["vocabulary_size"]))
     with whole_folder(folder) as partial:
         for split in SPLITS:
-            progress(f"cutting {len(cleaned[split]):,} {split} texts into tokens")
-            tokens = [encoding.ids for encoding in tokenizer.encode_batch_fast(cleaned[split])]
-            save_texts(partial, split, tokens, corpus.splits[split].labels)
+            progress(f"cutting {len(splits[split]):,} {split} texts into tokens")
+            tokens = [encoding.ids for encoding in tokenizer.encode_batch_fast(list(splits[split].texts))]
+            save_texts(partial, split, tokens, splits[split].labels)
         tokenizer.save(str(partial / "tokenizer.json"))
         save_card(
             partial,
@@ -78,7 +78,7 @@ def write_tokens(corpus: Corpus, settings: Settings, folder: Path, progress: Cal
                 fingerprint=corpus.fingerprint,
                 classes=corpus.classes,
                 vocabulary_size=tokenizer.get_vocab_size(),
-                rows={split: len(corpus.splits[split]) for split in SPLITS},
+                rows={split: len(splits[split]) for split in SPLITS},
                 description=corpus.description,
             ),
         )

@@ -12,7 +12,7 @@ from tests.support.studies import DIGITS
 from tracker.engine.forkserver import Forkserver
 from tracker.engine.local import LocalEngine
 from tracker.errors import DataError, WorkFailedError
-from tracker.records import TrialState
+from tracker.records import Role, TrialState
 from tracker.training.events import read_attempt
 from tracker.training.worker import AttemptRequest
 
@@ -38,7 +38,7 @@ def start(engine, folder, **settings):
     request = AttemptRequest(
         folder=folder,
         attempt=1,
-        role="trial",
+        role=Role.TRIAL,
         label="#0",
         workload=DIGITS["workload"],
         settings={**known, **hardware, **settings},

@@ -27,7 +27,12 @@ CARD = DataCard("digits", "8x8", {"train": 1400}, 10)
 
 def log_study(uri, name, artifacts):
     study = MlflowStore(uri).create_study(name, STUDY_TAGS, 1000.0, artifacts)
-    tags = {"tracker.role": "trial", "tracker.trial": "0", "tracker.sku": "aws/m7i.large", "tracker.usd_per_hour": "0.1"}
+    tags = {
+        "tracker.role": "trial",
+        "tracker.trial": "0",
+        "tracker.sku": "aws/m7i.large",
+        "tracker.usd_per_hour": "0.1",
+    }
     run = study.new_run("#0", {"width": 4, "compile": False, "rate": 0.5, "precision": "fp32"}, tags, 1000.0)
     fill(run)
     run.flush()
@@ -60,7 +65,10 @@ def test_what_was_logged_is_read_back_as_tables(uri, tmp_path):
     assert (run["quality"], run["price_usd"], run["wall_seconds"]) == (0.2, 0.03, 3.0)
     assert run["summary"]["test_accuracy"] == 0.15
     points = table.checkpoints.to_dict("records")
-    assert [(point["epoch"], point["quality"], point["price_usd"]) for point in points] == [(1, 0.1, 0.01), (2, 0.2, 0.02)]
+    assert [(point["epoch"], point["quality"], point["price_usd"]) for point in points] == [
+        (1, 0.1, 0.01),
+        (2, 0.2, 0.02),
+    ]
     assert math.isnan(points[0]["energy_joules"])
     assert table.spend_usd == 0.03
 
@@ -116,7 +124,12 @@ def server(tmp_path):
     """A real MLflow tracking server over a database of its own."""
     port = 5000 + hash(str(tmp_path)) % 20000
     command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
-    backend = ["--backend-store-uri", f"sqlite:///{tmp_path / 'server.db'}", "--artifacts-destination", str(tmp_path / "a")]
+    backend = [
+        "--backend-store-uri",
+        f"sqlite:///{tmp_path / 'server.db'}",
+        "--artifacts-destination",
+        str(tmp_path / "a"),
+    ]
     process = subprocess.Popen([*command, *backend], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     address = f"http://127.0.0.1:{port}"
     for _ in range(240):

@@ -38,7 +38,10 @@ class Digits:
         "learning_rate": Knob("float", 0.01, "of AdamW", low=0.0),
         "epoch_seconds": Knob("float", 0.0, "an epoch lasts at least this long", low=0.0),
         "accident": Knob(
-            "str", "none", "what goes wrong", choices=("none", "not_a_number", "raise", "exit", "segfault", "memory", "deaf")
+            "str",
+            "none",
+            "what goes wrong",
+            choices=("none", "not_a_number", "raise", "exit", "segfault", "memory", "deaf"),
         ),
     }
     metrics = {"accuracy": Direction.MAXIMIZE, "validation_loss": Direction.MINIMIZE}

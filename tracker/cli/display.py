@@ -16,8 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from tracker.records import TrialState
-from tracker.report.words import duration, usd
-from tracker.runner.progress import Observer, Progress
+from tracker.report.words import duration, quality, usd
+from tracker.runner.progress import EndedAttempt, Observer, Progress
 
 PLAIN_LINE_SECONDS = 15.0
 
@@ -53,6 +53,10 @@ class PlainLines:
         """A line."""
         self._console.print(Text(message), soft_wrap=True)
 
+    def ended(self, attempt: EndedAttempt) -> None:
+        """A line."""
+        self.say(_ending(attempt))
+
     def show(self, progress: Progress) -> None:
         """A line, every fifteen seconds at most."""
         if time.monotonic() - self._last_line >= PLAIN_LINE_SECONDS:
@@ -70,9 +74,19 @@ class LiveTable:
         """A line above the table."""
         self._live.console.print(Text(message), soft_wrap=True)
 
+    def ended(self, attempt: EndedAttempt) -> None:
+        """A line above the table."""
+        self.say(_ending(attempt))
+
     def show(self, progress: Progress) -> None:
         """The table, as it is now."""
         self._live.update(Group(*_pictured(progress)))
+
+
+def _ending(attempt: EndedAttempt) -> str:
+    reached = "no checkpoint" if attempt.quality is None else f"reached {quality(attempt.quality)}"
+    reason = f": {attempt.message}" if attempt.state in (TrialState.FAILED, TrialState.KILLED) else ""
+    return f"{attempt.label} {attempt.state}, {reached}, {usd(attempt.price_usd)}{reason}"
 
 
 def _pictured(progress: Progress) -> Iterator[Text | Table | ProgressBar]:
@@ -81,8 +95,8 @@ def _pictured(progress: Progress) -> Iterator[Text | Table | ProgressBar]:
         for column in ("running", "epoch", progress.quality.name, "price"):
             table.add_column(column, justify="left" if column == "running" else "right")
         for attempt in progress.running:
-            quality = "" if attempt.quality is None else f"{attempt.quality:.4f}"
-            table.add_row(Text(attempt.label), str(attempt.epoch), quality, usd(attempt.price_usd))
+            reached = "" if attempt.quality is None else quality(attempt.quality)
+            table.add_row(Text(attempt.label), str(attempt.epoch), reached, usd(attempt.price_usd))
         yield table
     if progress.budget_usd is not None:
         yield ProgressBar(total=progress.budget_usd, completed=min(progress.spend_usd, progress.budget_usd), width=60)
@@ -94,7 +108,8 @@ def _headline(progress: Progress) -> str:
     budget = f" of {usd(progress.budget_usd)}" if progress.budget_usd is not None else ""
     parts.append(f"{usd(progress.spend_usd)}{budget} spent")
     if progress.best_quality is not None and progress.best_price_usd is not None:
-        parts.append(f"best {progress.quality.name} {progress.best_quality:.4f} for {usd(progress.best_price_usd)}")
+        best = f"{quality(progress.best_quality)} for {usd(progress.best_price_usd)}"
+        parts.append(f"best {progress.quality.name} {best}")
     if progress.seconds_left is not None:
         parts.append(f"about {duration(progress.seconds_left)} left")
     return " · ".join(parts)

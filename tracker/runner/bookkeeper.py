@@ -12,7 +12,7 @@ from tracker.errors import StoreError
 from tracker.frontier.so_far import FrontierSoFar
 from tracker.pricing.cost import price_of
 from tracker.pricing.price_point import PricePoint
-from tracker.records import AttemptRecord, DataCard, QualityMetric, TrialState, Usage
+from tracker.records import AttemptRecord, DataCard, QualityMetric, Role, TrialState, Usage
 from tracker.runner.jobs import Job
 from tracker.search.budget import Ledger
 from tracker.store.mlflow_store import RunLog, StudyLog
@@ -151,7 +151,7 @@ class Bookkeeper:
         account = self._accounts[label]
         account.close(record)
         self._enter_frontier(account, record)
-        if account.job.role == "trial":
+        if account.job.role is Role.TRIAL:
             self.states[record.state] += 1
             self._files[label] = self._files_of(account.job)
             self._drop_dominated_files()
@@ -181,7 +181,7 @@ class Bookkeeper:
         return self.flush() and self._keep_frontier_files()
 
     def _enter_frontier(self, account: Account, record: AttemptRecord) -> None:
-        if account.job.role == "trial":
+        if account.job.role is Role.TRIAL:
             reached = [(each.metrics[self.quality.name], account.price_usd(each.usage)) for each in record.checkpoints]
             self.frontier.enter(account.job.label, reached)
 

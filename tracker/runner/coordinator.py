@@ -12,11 +12,11 @@ from pathlib import Path
 from types import FrameType
 
 from tracker.engine.local import Attempt, LocalEngine, Reservation
-from tracker.records import TrialState
+from tracker.records import Role, TrialState
 from tracker.runner.bookkeeper import Bookkeeper
 from tracker.runner.jobs import Job, trial
 from tracker.runner.plan import StudyPlan
-from tracker.runner.progress import Observer, Progress, RunningAttempt
+from tracker.runner.progress import EndedAttempt, Observer, Progress, RunningAttempt
 from tracker.search.sampler import Search
 from tracker.training.worker import AttemptRequest
 
@@ -78,7 +78,7 @@ class Coordinator:
 
     def _closed(self) -> str:
         """Why nothing more may start, "" while something may."""
-        running = sum(attempt.request.role == "trial" for attempt in self._engine.running)
+        running = sum(attempt.request.role is Role.TRIAL for attempt in self._engine.running)
         return self._interrupted or self._books.ledger.closed(self._books.states.total() + running)
 
     def _launch(self) -> None:
@@ -134,11 +134,7 @@ class Coordinator:
         quality = record.checkpoints[-1].metrics[self._books.quality.name] if record.checkpoints else None
         if job.trial is not None:
             self._search.tell(job.trial, record.state, quality, price_usd)
-        if record.state in (TrialState.FAILED, TrialState.KILLED):
-            self._observer.say(f"{job.label} {record.state}, {_usd(price_usd)} spent: {record.message}")
-        else:
-            reached = f"{self._books.quality.name} {quality:.4f}" if quality is not None else "no checkpoint"
-            self._observer.say(f"{job.label} {record.state}: {reached} for {_usd(price_usd)}")
+        self._observer.ended(EndedAttempt(job.label, record.state, quality, price_usd, record.message))
 
     def _progress(self) -> Progress:
         ledger, states = self._books.ledger, self._books.states
@@ -201,7 +197,3 @@ class Coordinator:
             yield
         finally:
             self._engine.kill_all()
-
-
-def _usd(amount: float) -> str:
-    return f"${amount:.3g}" if amount < 0.01 else f"${amount:.2f}"

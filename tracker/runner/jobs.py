@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tracker.records import Hardware, Settings, SettingValue
+from tracker.records import Hardware, Role, Settings, SettingValue
 from tracker.search.sampler import Suggestion
 from tracker.study.spec import StudySpec
 from tracker.training.events import Event
-from tracker.training.worker import PREPARATION
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """One run to be: ``trial`` is its number, None for other roles; ``folder`` its name below trials/."""
 
-    role: str
+    role: Role
     label: str
     folder: str
     settings: Settings
@@ -36,26 +35,26 @@ class Job:
 
 def preparation(spec: StudySpec, hardware: Hardware) -> Job:
     """The job that makes the data ready, on all cores."""
-    return Job(PREPARATION, PREPARATION, PREPARATION, _everyday_settings(spec, hardware), spec.seed)
+    return Job(Role.PREPARATION, Role.PREPARATION, Role.PREPARATION, _everyday_settings(spec, hardware), spec.seed)
 
 
 def baselines(spec: StudySpec, hardware: Hardware) -> list[Job]:
     """The workload's cheap references, each on all cores."""
     settings = _everyday_settings(spec, hardware)
     labels = enumerate(spec.description.baselines)
-    return [Job("baseline", label, f"baseline-{number}", settings, spec.seed) for number, label in labels]
+    return [Job(Role.BASELINE, label, f"baseline-{number}", settings, spec.seed) for number, label in labels]
 
 
 def trial(suggestion: Suggestion, spec: StudySpec) -> Job:
     """The job that tries what the search suggested; every trial has a seed of its own."""
     number = suggestion.trial
-    return Job("trial", f"#{number}", str(number), suggestion.settings, spec.seed + number, number)
+    return Job(Role.TRIAL, f"#{number}", str(number), suggestion.settings, spec.seed + number, number)
 
 
 def job_of(asked: Event) -> Job:
     """The job that an attempt's first event tells of."""
-    label, role = asked["label"], asked["role"]
-    number = int(label.removeprefix("#")) if role == "trial" else None
+    label, role = asked["label"], Role(asked["role"])
+    number = int(label.removeprefix("#")) if role is Role.TRIAL else None
     return Job(role, label, str(number), asked["settings"], asked["seed"], number)
 
 

@@ -20,6 +20,17 @@ class RunningAttempt:
 
 
 @dataclass(frozen=True, slots=True)
+class EndedAttempt:
+    """An attempt that has ended: how, what it reached and what it cost."""
+
+    label: str
+    state: TrialState
+    quality: float | None
+    price_usd: float
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """A study at one moment. ``seconds_left`` is an estimate from what was used so far; None before one."""
 
@@ -43,6 +54,10 @@ class Observer(Protocol):
         """A sentence that stays."""
         ...
 
+    def ended(self, attempt: EndedAttempt) -> None:
+        """An attempt has ended."""
+        ...
+
     def show(self, progress: Progress) -> None:
         """The latest state, several times a second."""
         ...
@@ -52,6 +67,9 @@ class Silent:
     """Shows nothing: a study run as a library."""
 
     def say(self, message: str) -> None:
+        """Nothing."""
+
+    def ended(self, attempt: EndedAttempt) -> None:
         """Nothing."""
 
     def show(self, progress: Progress) -> None:

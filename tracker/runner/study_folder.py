@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from tracker.errors import RequestError, StoreError, StudyExistsError, StudyNotFoundError
-from tracker.records import DataCard
+from tracker.records import DataCard, Role
 from tracker.study.spec import StudyDocument
 from tracker.training.events import Event, EventReader
-from tracker.training.worker import PREPARATION
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +76,7 @@ class StudyFolder:
 
     def data_card(self) -> DataCard:
         """What the data was, as the preparation told it. Raises StoreError."""
-        events = EventReader(self.trial(PREPARATION) / "1.jsonl").new_events()
+        events = EventReader(self.trial(Role.PREPARATION) / "1.jsonl").new_events()
         cards: list[dict[str, Any]] = [event["card"] for event in events if event["event"] == "data"]
         if not cards:
             raise StoreError(f"the preparation of the study in '{self.path}' never ended; start it under another name")

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from tracker.errors import TrackerError, TrainingFailedError
-from tracker.records import Settings, TrialState
+from tracker.records import Role, Settings, TrialState
 from tracker.training.events import EventLog
 from tracker.training.meter import Meter
 from tracker.training.precision import PRECISIONS
@@ -33,8 +33,6 @@ from tracker.training.run import Run
 from tracker.training.workload import Workload, load_workload
 
 HEARTBEAT_SECONDS = 2.0
-PREPARATION = "preparation"
-"""The role of the attempt that prepares the data; the others are "trial" and "baseline"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +46,7 @@ class AttemptRequest:
 
     folder: Path
     attempt: int
-    role: str
+    role: Role
     label: str
     workload: str
     settings: Settings
@@ -110,7 +108,7 @@ def work(request: AttemptRequest) -> None:
 def _carry_out(request: AttemptRequest, log: EventLog, meter: Meter, stop: _StopSignal) -> dict[str, float]:
     _take_cores(request.cores)
     workload = load_workload(request.workload)
-    if request.role == PREPARATION:
+    if request.role is Role.PREPARATION:
         torch.set_num_threads(len(request.cores))
         card = workload.prepare(
             request.data, request.settings, request.cache, lambda message: log.write("progress", {"message": message})
@@ -118,7 +116,7 @@ def _carry_out(request: AttemptRequest, log: EventLog, meter: Meter, stop: _Stop
         log.write("data", {"card": card})
         return {}
     run = _run(request, workload, log, meter, stop)
-    train = workload.train if request.role == "trial" else workload.baselines[request.label]
+    train = workload.train if request.role is Role.TRIAL else workload.baselines[request.label]
     with tempfile.TemporaryDirectory(prefix="inductor-", ignore_cleanup_errors=True) as scratch:
         # Each trial pays for its own compilation, so that its price does not depend on who came before.
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = scratch

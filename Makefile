@@ -1,0 +1,53 @@
+# Every command makes .venv and installs what it needs when that is missing.
+#
+#   PYTHON     the interpreter that .venv is made with
+#   PIP_FLAGS  passed to pip, e.g. an index with CPU-only builds of torch
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PIP_FLAGS ?=
+BIN := .venv/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(PIP_FLAGS)
+DEMO_NAME := demo-$(shell date +%Y%m%d-%H%M%S)
+
+.PHONY: demo test check format install tools clean
+
+demo: install  ## a real study in about three minutes, its frontier and its report
+	$(BIN)/tracker run experiments/studies/docstrings.toml --name $(DEMO_NAME) --budget-usd 0.0028 \
+		--set train_documents=8000 --set compile=false
+	@echo
+	$(BIN)/tracker frontier $(DEMO_NAME)
+	@echo
+	@echo "The report:"
+	@$(BIN)/tracker report $(DEMO_NAME)
+	@echo "The dashboard: $(BIN)/tracker dashboard"
+
+test: tools  ## every test
+	$(BIN)/python -m pytest
+
+check: tools  ## style, types, layers, documentation
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest tests/test_docs.py --doctest-modules tracker
+
+format: tools  ## put the code into its one format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+install: .venv/installed  ## .venv with the product
+
+tools: .venv/tools  ## .venv with the test and development tools too
+
+.venv/installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP_INSTALL) --editable .
+	touch $@
+
+.venv/tools: .venv/installed
+	$(PIP_INSTALL) --editable '.[test,dev]'
+	touch $@
+
+clean:  ## remove what make and the tools made; studies under results/ stay
+	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

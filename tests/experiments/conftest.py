@@ -1,0 +1,85 @@
+"""A tiny labelled corpus, and runs that can be looked into."""
+
+from __future__ import annotations
+
+import csv
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from experiments.workloads.text_classifier import TextClassifier
+from tracker.training.meter import Meter
+from tracker.training.precision import PRECISIONS
+from tracker.training.run import Run
+
+TOPICS = {
+    "sea": "wave salt harbour sail anchor tide reef gull".split(),
+    "wood": "oak leaf moss fern bark root deer path".split(),
+    "town": "street tram market bridge clock square baker shop".split(),
+}
+FILLERS = "the a of and near by old new small great".split()
+
+SMALL = {
+    "size": 1, "max_length": 16, "vocabulary_size": 200, "batch_size": 16, "epochs": 3, "learning_rate": 5e-3,
+    "device": "cpu", "precision": "fp32", "threads": 1, "compile": False,
+}  # fmt: skip
+
+
+def write_topics(path: Path, rows: int = 400) -> Path:
+    """A csv file of texts whose words tell their topic."""
+    chance = random.Random(7)
+    with path.open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["text", "label"])
+        for number in range(rows):
+            topic = list(TOPICS)[number % len(TOPICS)]
+            words = chance.choices(TOPICS[topic], k=4) + chance.choices(FILLERS, k=chance.randint(2, 9))
+            chance.shuffle(words)
+            table.writerow([f"{' '.join(words)} {number}", topic])
+    return path
+
+
+@pytest.fixture(scope="session")
+def topics(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A study's [data] table for the tiny corpus, and the cache folder that it is prepared in."""
+    folder = tmp_path_factory.mktemp("topics")
+    return {"source": str(write_topics(folder / "topics.csv"))}
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+Events = list[tuple[str, Any]]
+
+
+@pytest.fixture
+def make_run(topics: dict[str, Any], cache: Path, tmp_path: Path) -> Callable[..., tuple[Run, Events]]:
+    """Makes a run of the text classifier, with the list that its events go to."""
+
+    def make(seed: int = 0, data: dict[str, Any] | None = None, **settings: Any) -> tuple[Run, Events]:
+        events: Events = []
+        defaults = {name: knob.default for name, knob in TextClassifier.knobs.items() if knob.default is not None}
+        chosen = {**defaults, **SMALL, **settings}
+        torch.set_num_threads(1)
+        run = Run(
+            settings=chosen,
+            data=topics if data is None else data,
+            seed=seed,
+            device=torch.device(chosen["device"]),
+            precision=PRECISIONS[chosen["precision"]],
+            cache=cache,
+            artifacts=tmp_path / "artifacts",
+            quality_metrics=frozenset(TextClassifier.metrics),
+            meter=Meter(started_at=time.time(), cores=1),
+            write=lambda event, payload: events.append((event, payload)),
+        )
+        return run, events
+
+    return make

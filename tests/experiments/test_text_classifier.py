@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from experiments.benchmarks.plain_loop import train_plainly
+from experiments.workloads.text_classifier import Classifier, Shape, TextClassifier, attention, training_flops
+from experiments.data.batches import BatchPlan
+from tracker.errors import TrainingFailedError, WorkloadError
+
+SHAPE = Shape(vocabulary_size=50, classes=3, max_length=16, width=32, heads=2, depth=2, dropout=0.1, token_dropout=0.3)
+
+
+def checkpoints(events):
+    return [payload for event, payload in events if event == "checkpoint"]
+
+
+def accuracies(events):
+    return [each["metrics"]["accuracy"] for each in checkpoints(events)]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5), (torch.bfloat16, 3e-2)]
+)
+def test_attention_is_the_formula_computed_in_float64(dtype, tolerance):
+    torch.manual_seed(0)
+    query, key, value = torch.randn(3, 2, 4, 5, 8, dtype=torch.float64)
+    real = torch.tensor([[True] * 5, [True, True, True, False, False]])
+    expected = torch.zeros_like(query)
+    for text, length in ((0, 5), (1, 3)):
+        for head in range(4):
+            for position in range(5):
+                weights = [
+                    math.exp(float(query[text, head, position] @ key[text, head, other]) / math.sqrt(8))
+                    for other in range(length)
+                ]
+                for other in range(length):
+                    expected[text, head, position] += weights[other] / sum(weights) * value[text, head, other]
+    got = attention(query.to(dtype), key.to(dtype), value.to(dtype), real)
+    assert (got.double() - expected).abs().max() < tolerance
+
+
+def test_padding_changes_no_logit():
+    torch.manual_seed(0)
+    model = Classifier(SHAPE).eval()
+    text = torch.randint(1, 50, (1, 6))
+    padded = torch.cat([text, torch.zeros(1, 10, dtype=torch.long)], dim=1)
+    torch.testing.assert_close(model(padded), model(text), rtol=1e-5, atol=1e-6)
+
+
+def test_the_dial_derives_width_heads_and_depth_and_each_can_be_set_alone():
+    settings = {"size": 4, "max_length": 16, "dropout": 0.0, "token_dropout": 0.0}
+    derived = Shape.of(settings, 100, 2)
+    assert (derived.width, derived.heads, derived.depth) == (128, 4, 2)
+    assert Shape.of({**settings, "width": 96}, 100, 2).heads == 3
+    assert Shape.of({**settings, "width": 100}, 100, 2).heads == 2, "the most heads that share the width evenly"
+    assert Shape.of({**settings, "heads": 8}, 100, 2).heads == 8
+    assert Shape.of({**settings, "depth": 5}, 100, 2).depth == 5
+
+
+def test_heads_that_cannot_share_the_width_are_refused_before_anything_is_prepared(topics, make_run, tmp_path):
+    run, _ = make_run(width=64, heads=5)
+    with pytest.raises(WorkloadError, match="width 64 cannot be shared by 5 heads; allowed with it: 1, 2, 4, 8"):
+        TextClassifier().prepare(topics, run.settings, tmp_path / "empty", print)
+    assert not (tmp_path / "empty").exists()
+
+
+def test_training_learns_reports_every_epoch_and_keeps_a_model_that_loads(make_run, tmp_path):
+    run, events = make_run()
+    TextClassifier().train(run)
+    assert [event for event, _ in events] == ["ready", "checkpoint", "checkpoint", "checkpoint"]
+    assert accuracies(events)[-1] > 0.8, "chance is one in three"
+    assert checkpoints(events)[-1]["metrics"]["training_loss"] < checkpoints(events)[0]["metrics"]["training_loss"]
+    assert run.summary["test_accuracy"] > 0.8
+    assert run.summary["parameters"] > 0 and run.summary["flops"] > 0 and run.summary["samples_per_second"] > 0
+    kept = tmp_path / "artifacts"
+    told = json.loads((kept / "settings.json").read_text())
+    model = Classifier(Shape(**told["shape"]))
+    model.load_state_dict(torch.load(kept / "model.pt", weights_only=True))
+    assert told["classes"] == ["sea", "town", "wood"]
+    assert (kept / "tokenizer.json").is_file()
+
+
+def test_the_same_seed_gives_the_same_result_and_another_seed_another(make_run):
+    losses = []
+    for seed in (1, 1, 2):
+        run, events = make_run(seed=seed)
+        TextClassifier().train(run)
+        losses.append([each["metrics"] for each in checkpoints(events)])
+    assert losses[0] == losses[1]
+    assert losses[0] != losses[2]
+
+
+def test_bfloat16_learns_as_well(make_run):
+    run, events = make_run(precision="bf16")
+    TextClassifier().train(run)
+    assert accuracies(events)[-1] > 0.8
+
+
+def test_a_training_that_diverges_fails_as_not_finite(make_run):
+    run, events = make_run(learning_rate=1e30, gradient_clip=0.0)
+    with pytest.raises(TrainingFailedError) as failure:
+        TextClassifier().train(run)
+    assert failure.value.reason == "not_finite"
+
+
+def test_a_plain_loop_doing_the_same_work_learns_the_same(make_run):
+    run, _ = make_run(token_dropout=0.0, dropout=0.0)
+    TextClassifier().train(run)
+    plain, _ = make_run(token_dropout=0.0, dropout=0.0)
+    assert train_plainly(plain) == pytest.approx(run.summary["test_accuracy"], abs=0.02)
+
+
+def test_the_bag_of_words_baseline_reports_one_checkpoint_on_the_same_split(make_run):
+    run, events = make_run()
+    for train in TextClassifier.baselines.values():
+        train(run)
+    assert len(checkpoints(events)) == 1
+    assert accuracies(events)[0] > 0.9
+    assert run.summary["test_accuracy"] > 0.9
+
+
+def test_fewer_training_documents_are_the_same_few_for_both_models(make_run):
+    run, events = make_run(train_documents=30)
+    TextClassifier().train(run)
+    baseline, _ = make_run(train_documents=30)
+    next(iter(TextClassifier.baselines.values()))(baseline)
+    assert accuracies(events)[-1] < 1.0
+    assert baseline.summary["test_accuracy"] < 1.0
+
+
+def test_flops_follow_the_formula():
+    model = Classifier(SHAPE)
+    matrices = sum(each.numel() for each in (*model.layers.parameters(), *model.head.parameters()))
+    plans = [BatchPlan(torch.arange(4), 8), BatchPlan(torch.arange(2), 16)]
+    assert training_flops(model, plans) == 2 * 32 * 6 * matrices + 32 * 12 * 2 * 32 * (8 + 16)
+
+
+def test_a_trial_imports_none_of_the_libraries_that_only_preparation_needs(make_run):
+    heavy = ("tokenizers", "datasets", "sklearn", "pandas", "pyarrow", "scipy", "mlflow", "optuna")
+    code = f"import sys, experiments.workloads.text_classifier; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16", "fp16"])
+def test_every_precision_learns_on_a_gpu(make_run, precision):
+    run, events = make_run(device="cuda", precision=precision)
+    TextClassifier().train(run)
+    assert accuracies(events)[-1] > 0.8
