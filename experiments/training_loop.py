@@ -72,7 +72,7 @@ def fit(
             set_learning_rate(optimizer, settings, step / total_steps)
             with run.precision.autocast(run.device):
                 loss = F.cross_entropy(model(inputs), labels)
-            scaler.scale(loss).backward()
+            scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             scaler.unscale_(optimizer)
             if clip:
                 nn.utils.clip_grad_norm_(model.parameters(), clip)

@@ -29,15 +29,15 @@ def shuffled_batches(lengths: Tensor, batch_size: int, generator: torch.Generato
     """
     order = torch.randperm(len(lengths), generator=generator)
     batches: list[Tensor] = []
-    for stretch in order.split(batch_size * BATCHES_SORTED_TOGETHER):
-        batches.extend(stretch[lengths[stretch].argsort(stable=True)].split(batch_size))
+    for stretch in torch.split(order, batch_size * BATCHES_SORTED_TOGETHER):
+        batches.extend(torch.split(stretch[lengths[stretch].argsort(stable=True)], batch_size))
     shuffled = [batches[index] for index in torch.randperm(len(batches), generator=generator).tolist()]
     return _plans(shuffled, lengths)
 
 
 def sorted_batches(lengths: Tensor, batch_size: int) -> list[BatchPlan]:
     """Every row once, by length: for evaluation, where order does not matter."""
-    return _plans(lengths.argsort(stable=True).split(batch_size), lengths)
+    return _plans(torch.split(lengths.argsort(stable=True), batch_size), lengths)
 
 
 def _plans(batches: Sequence[Tensor], lengths: Tensor) -> list[BatchPlan]:

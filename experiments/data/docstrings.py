@@ -28,15 +28,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
 from experiments.data.corpus import SPLITS, Corpus, gather, split_for_share, stable_hash
 from experiments.data.files import whole_file
 from experiments.data.installed_packages import SourceFile, dependency_closure, package_names, source_files
 from tracker.errors import DataError
 
-RULE_VERSION = 1
+RULE_VERSION = 2
 """Raise it whenever the rule above changes: old caches are then left alone and never read."""
 
 DISTRIBUTION = "cost-quality-tracker"
@@ -167,14 +167,17 @@ def is_english(text: str) -> bool:
     """Whether a text passes the rule's simple test."""
     words = _WORD.findall(text.lower())
     common = sum(word in COMMON_WORDS for word in words)
-    ascii_count = sum(character.isascii() for character in text)
+    ascii_count = len(text.encode("ascii", "ignore"))
     return bool(words) and common >= MIN_COMMON_SHARE * len(words) and ascii_count >= MIN_ASCII_SHARE * len(text)
 
 
 def own_name_pattern(names: Iterable[str]) -> re.Pattern[str]:
-    """Finds any of ``names``, with ``-`` and ``_`` alike and whatever the case, between characters that are
-    neither letters nor digits."""
-    forms = "|".join(re.escape(name).replace(r"\-", "[-_. ]?").replace("_", "[-_. ]?") for name in sorted(names))
+    """Finds any of ``names`` between characters that are neither letters nor digits.
+
+    Case does not matter, nor whether a name's parts are joined by ``-``, ``_``, a dot, a blank or nothing.
+    """
+    longest_first = sorted(names, key=lambda name: (-len(name), name))
+    forms = "|".join("[-_. ]?".join(map(re.escape, re.split("[-_.]", name))) for name in longest_first)
     return re.compile(rf"(?<![A-Za-z0-9])(?:py)?(?:{forms})(?![A-Za-z0-9])", re.IGNORECASE)
 
 
@@ -207,12 +210,15 @@ def _texts_of_files(
     results: dict[int, list[Row]] = {}
     # A forkserver, because the caller may have threads (which a fork must not copy); where the caller is itself
     # the child of one, these processes start from the same server in milliseconds.
-    with ProcessPoolExecutor(cores, mp_context=multiprocessing.get_context("forkserver")) as pool:
+    pool = ProcessPoolExecutor(cores, mp_context=multiprocessing.get_context("forkserver"))
+    try:
         waiting = {pool.submit(_read_files, task, names): index for index, task in enumerate(tasks)}
         for done, future in enumerate(as_completed(waiting), start=1):
             results[waiting[future]] = future.result()
             if done * 10 // len(tasks) > (done - 1) * 10 // len(tasks):
                 progress(f"read {done / len(tasks):.0%} of the files, {sum(map(len, results.values())):,} docstrings")
+    finally:
+        pool.shutdown(cancel_futures=True)  # at once, also where the caller is asked to stop
     for index in range(len(tasks)):
         yield from results[index]
 

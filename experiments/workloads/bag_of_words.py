@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from experiments.data.corpus import Corpus, LabelledTexts
 from experiments.data.text_preparation import clean, load_corpus

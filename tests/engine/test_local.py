@@ -121,8 +121,9 @@ def test_a_worker_that_is_asked_to_stop_ends_at_once_with_what_it_reached(engine
     attempt = start(engine, tmp_path, epochs=1000, epoch_seconds=0.3)
     wait_for_checkpoint(engine, attempt)
     begin = time.monotonic()
-    engine.stop_all()
+    engine.stop_all("budget")
     record = finish(engine).record
+    assert record.reason == "budget"
     assert time.monotonic() - begin < 2.0
     assert record.state is TrialState.STOPPED
     assert record.checkpoints
@@ -133,7 +134,7 @@ def test_a_worker_that_is_deaf_to_the_request_is_killed(engine, tmp_path, monkey
     attempt = start(engine, tmp_path, accident="deaf")
     wait_for_checkpoint(engine, attempt)
     time.sleep(0.5)
-    engine.stop_all()
+    engine.stop_all("budget")
     assert finish(engine, within_seconds=10).record.state is TrialState.KILLED
 
 

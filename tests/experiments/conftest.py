@@ -18,11 +18,11 @@ from tracker.training.precision import PRECISIONS
 from tracker.training.run import Run
 
 TOPICS = {
-    "sea": "wave salt harbour sail anchor tide reef gull".split(),
-    "wood": "oak leaf moss fern bark root deer path".split(),
-    "town": "street tram market bridge clock square baker shop".split(),
+    "sea": ["wave", "salt", "harbour", "sail", "anchor", "tide", "reef", "gull"],
+    "wood": ["oak", "leaf", "moss", "fern", "bark", "root", "deer", "path"],
+    "town": ["street", "tram", "market", "bridge", "clock", "square", "baker", "shop"],
 }
-FILLERS = "the a of and near by old new small great".split()
+FILLERS = ["the", "a", "of", "and", "near", "by", "old", "new", "small", "great"]
 
 SMALL = {
     "size": 1, "max_length": 16, "vocabulary_size": 200, "batch_size": 16, "epochs": 3, "learning_rate": 5e-3,

@@ -174,7 +174,8 @@ def test_the_study_ends_when_its_dollars_are_spent(tmp_path):
     study = run_study(content, home=tmp_path, workers=1)
     assert budget_usd <= study.spend_usd < budget_usd * 1.25
     assert study.table().state == "completed"
-    assert list(study.runs().query("role == 'trial'")["state"]) == ["stopped"]
+    (run,) = study.runs().query("role == 'trial'").to_dict("records")
+    assert (run["state"], run["reason"]) == ("stopped", "budget")
 
 
 COORDINATOR = """

@@ -52,9 +52,10 @@ class Attempt:
             for event in events:
                 self.on_event(event)
 
-    def stop(self) -> None:
+    def stop(self, reason: str) -> None:
         """Ask the worker to stop; it is killed when it has not ended within the grace period."""
         if self._stop_deadline is None:
+            EventLog(self.request.log_path).write("stop_asked", {"reason": reason})
             self._stop_deadline = time.monotonic() + STOP_GRACE_SECONDS
             self.process.terminate()
 
@@ -127,10 +128,10 @@ class LocalEngine:
             attempt.kill_if_overdue()
         return ended
 
-    def stop_all(self) -> None:
-        """Ask every worker to stop; ``poll`` tells when they have."""
+    def stop_all(self, reason: str) -> None:
+        """Ask every worker to stop, for a reason in a word; ``poll`` tells when they have."""
         for attempt in self.running:
-            attempt.stop()
+            attempt.stop(reason)
 
     def kill_all(self) -> None:
         """Kill every worker now, for when the coordinator itself is going down."""

@@ -122,7 +122,7 @@ class Coordinator:
         for attempt in ended:
             self._end(attempt)
         if self._books.ledger.spent or self._interrupted:
-            self._engine.stop_all()
+            self._engine.stop_all("interrupted" if self._interrupted else "budget")
         if ended or time.monotonic() - self._flushed > FLUSH_SECONDS:
             self._books.flush()
             self._flushed = time.monotonic()

@@ -10,6 +10,7 @@ Events, each with ``event`` and ``time`` (seconds since 1970):
 | ready      | worker      | startup_seconds                                                      |
 | checkpoint | worker      | epoch, metrics, usage                                                |
 | heartbeat  | worker      | usage                                                                |
+| stop_asked | coordinator | reason                                                               |
 | data       | worker      | the data card                                                        |
 | ended      | worker, or the coordinator when the worker vanished | state, reason, message, usage, phases, summary |
 """
@@ -31,7 +32,7 @@ from tracker.records import AttemptRecord, Checkpoint, EnergySource, PhaseSecond
 
 Event = Mapping[str, Any]
 
-_DURABLE = ("asked", "checkpoint", "data", "ended")
+_DURABLE = ("asked", "checkpoint", "data", "stop_asked", "ended")
 
 
 class EventLog:
@@ -47,7 +48,7 @@ class EventLog:
         self._unwritten = b""
 
     def write(self, event: str, fields: Mapping[str, Any] | None = None) -> None:
-        """Append one event; asked, checkpoint, data and ended are on the disk when this returns."""
+        """Append one event; those of _DURABLE are on the disk when this returns."""
         line = json.dumps({"event": event, "time": time.time(), **(fields or {})}, default=_plain)
         with self._lock:
             self._unwritten += line.encode() + b"\n"
@@ -132,6 +133,8 @@ def _after(record: AttemptRecord, event: Event) -> AttemptRecord:
             return replace(record, phases=PhaseSeconds(startup_seconds=event["startup_seconds"]))
         case "heartbeat":
             return replace(record, usage=_usage(event["usage"]))
+        case "stop_asked":
+            return replace(record, reason=event["reason"])
         case "checkpoint":
             usage = _usage(event["usage"])
             checkpoint = Checkpoint(event["epoch"], event["metrics"], usage, event["time"])
@@ -143,7 +146,7 @@ def _after(record: AttemptRecord, event: Event) -> AttemptRecord:
                 usage=_usage(event["usage"]),
                 phases=PhaseSeconds(**event["phases"]),
                 summary=event["summary"],
-                reason=event["reason"],
+                reason=event["reason"] or record.reason,
                 message=event["message"],
                 ended_at=event["time"],
             )

@@ -158,7 +158,8 @@ class _StopSignal:
     """Turns SIGTERM into StopRequested in the main thread, but never in the middle of an event."""
 
     def __init__(self) -> None:
-        self.reason = "asked"
+        self.reason = ""
+        """Why, where this process knows better than the coordinator that asked."""
         self._held = False
         self._pending = False
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the coordinator decides

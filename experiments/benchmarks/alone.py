@@ -1,0 +1,63 @@
+"""The text classifier trained with nobody following it: what a study's trial is measured against."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from experiments.benchmarks.plain_loop import train_plainly
+from experiments.workloads.text_classifier import TextClassifier
+from tracker.training.meter import Meter
+from tracker.training.precision import PRECISIONS
+from tracker.training.run import Run
+
+SETTINGS = {"train_documents": 4000, "validation_documents": 1000, "size": 2, "max_length": 64, "batch_size": 64}
+HARDWARE = {"device": "cpu", "precision": "fp32", "compile": False}
+
+
+def train_ours(epochs: int, threads: int, home: Path) -> float:
+    """Seconds of the workload's own training, with nobody following it. For a child process."""
+    clock = _Clock()
+    TextClassifier().train(_run(epochs, threads, home, clock))
+    return time.perf_counter() - clock.ready_at
+
+
+def train_plain(epochs: int, threads: int, home: Path) -> float:
+    """Seconds of the plain loop on the same work. For a child process."""
+    run = _run(epochs, threads, home, _Clock())
+    begin = time.perf_counter()
+    train_plainly(run)
+    return time.perf_counter() - begin
+
+
+class _Clock:
+    """Takes a run's events and keeps only when it was ready."""
+
+    ready_at = 0.0
+
+    def write(self, event: str, fields: Mapping[str, Any]) -> None:
+        del fields
+        if event == "ready":
+            self.ready_at = time.perf_counter()
+
+
+def _run(epochs: int, threads: int, home: Path, clock: _Clock) -> Run:
+    torch.set_num_threads(threads)
+    defaults = {name: knob.default for name, knob in TextClassifier.knobs.items() if knob.default is not None}
+    return Run(
+        settings={**defaults, **SETTINGS, **HARDWARE, "epochs": epochs, "threads": threads},
+        data={"source": "docstrings"},
+        seed=0,
+        device=torch.device("cpu"),
+        precision=PRECISIONS["fp32"],
+        cache=home / "cache",
+        artifacts=Path(tempfile.mkdtemp(dir=home)),
+        quality_metrics=frozenset(TextClassifier.metrics),
+        meter=Meter(started_at=time.time(), cores=threads),
+        write=clock.write,
+    )
