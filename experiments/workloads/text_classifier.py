@@ -108,7 +108,8 @@ class Layer(nn.Module):
         query, key, value = split.permute(2, 0, 3, 1, 4)
         mixed = attention(query, key, value, real).transpose(1, 2).reshape(batch, length, width)
         states = states + self.output(mixed)
-        return states + self.fall(F.relu(self.rise(self.perceptron_norm(states))))
+        mapped: Tensor = self.fall(F.relu(self.rise(self.perceptron_norm(states))))
+        return states + mapped
 
 
 class Classifier(nn.Module):

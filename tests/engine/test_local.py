@@ -11,6 +11,7 @@ import pytest
 from tests.support.studies import DIGITS
 from tracker.engine.forkserver import Forkserver
 from tracker.engine.local import LocalEngine
+from tracker.engine.reservations import Reservations
 from tracker.errors import DataError, WorkFailedError
 from tracker.records import Role, TrialState
 from tracker.training.events import read_attempt
@@ -26,7 +27,7 @@ def forkserver():
 
 @pytest.fixture
 def engine(forkserver):
-    engine = LocalEngine(forkserver, CORES[:1], [])
+    engine = LocalEngine(forkserver, Reservations(CORES[:1], []))
     yield engine
     engine.kill_all()
 

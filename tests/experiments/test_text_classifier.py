@@ -103,7 +103,7 @@ def test_bfloat16_learns_as_well(make_run):
 
 
 def test_a_training_that_diverges_fails_as_not_finite(make_run):
-    run, events = make_run(learning_rate=1e30, gradient_clip=0.0)
+    run, _ = make_run(learning_rate=1e30, gradient_clip=0.0)
     with pytest.raises(TrainingFailedError) as failure:
         TextClassifier().train(run)
     assert failure.value.reason == "not_finite"

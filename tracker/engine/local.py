@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 from tracker.engine.forkserver import Forkserver
+from tracker.engine.reservations import Reservation, Reservations
 from tracker.records import AttemptRecord, PhaseSeconds, TrialState
 from tracker.training.events import Event, EventLog, EventReader, follow, new_attempt
 from tracker.training.worker import AttemptRequest, work
 
 STOP_GRACE_SECONDS = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Reservation:
-    """Cores (CPU numbers) and a GPU (its index, or None) that belong to one attempt while it runs."""
-
-    cores: tuple[int, ...]
-    accelerator: int | None
 
 
 class Attempt:
@@ -66,33 +58,22 @@ class Attempt:
 
 
 class LocalEngine:
-    """Runs attempts as processes here; no core and no GPU is ever given to two at once.
+    """Runs attempts as processes here, each on cores (and a GPU) of its own, at most ``workers`` at once."""
 
-    ``cores`` are CPU numbers, ``accelerators`` GPU indices; at most ``workers`` attempts run at once.
-    """
-
-    def __init__(
-        self, forkserver: Forkserver, cores: Sequence[int], accelerators: Sequence[int], workers: int | None = None
-    ) -> None:
+    def __init__(self, forkserver: Forkserver, reservations: Reservations, workers: int | None = None) -> None:
         self._forkserver = forkserver
-        self._free_cores = sorted(cores)
-        self._free_accelerators = sorted(accelerators)
-        self._workers = workers or len(cores)
+        self._reservations = reservations
+        self._workers = workers or len(reservations.cores)
         self.running: list[Attempt] = []
 
     @property
     def has_room(self) -> bool:
-        """Whether one more worker could run, if its cores are free."""
-        return len(self.running) < self._workers and bool(self._free_cores)
+        """Whether one more worker may run, if its cores are free."""
+        return len(self.running) < self._workers
 
     def reserve(self, cores: int, *, accelerator: bool) -> Reservation | None:
         """Take cores, and a GPU if asked; None when they are not free now or enough workers run already."""
-        if len(self.running) >= self._workers or cores > len(self._free_cores):
-            return None
-        if accelerator and not self._free_accelerators:
-            return None
-        taken, self._free_cores = self._free_cores[:cores], self._free_cores[cores:]
-        return Reservation(tuple(taken), self._free_accelerators.pop(0) if accelerator else None)
+        return self._reservations.take(cores, accelerator=accelerator) if self.has_room else None
 
     def start(self, request: AttemptRequest, reservation: Reservation) -> Attempt:
         """Start a worker on a request made out for ``reservation``; its log begins with the asking."""
@@ -121,7 +102,8 @@ class LocalEngine:
         ended = [attempt for attempt in self.running if not attempt.process.is_alive()]
         for attempt in ended:
             _close(attempt)
-            self._release(attempt)
+            self.running.remove(attempt)
+            self._reservations.give_back(attempt.reservation)
         for attempt in (*self.running, *ended):
             attempt.read()
         for attempt in self.running:
@@ -134,16 +116,11 @@ class LocalEngine:
             attempt.stop(reason)
 
     def kill_all(self) -> None:
-        """Kill every worker now, for when the coordinator itself is going down."""
+        """Kill every worker and wait for their death, for when the coordinator itself is going down."""
         for attempt in self.running:
-            with contextlib.suppress(ProcessLookupError):
-                attempt.process.kill()
-
-    def _release(self, attempt: Attempt) -> None:
-        self.running.remove(attempt)
-        self._free_cores = sorted([*self._free_cores, *attempt.reservation.cores])
-        if attempt.reservation.accelerator is not None:
-            self._free_accelerators.append(attempt.reservation.accelerator)
+            attempt.process.kill()
+        while self.running:
+            self.poll(1.0)
 
 
 def _close(attempt: Attempt) -> None:

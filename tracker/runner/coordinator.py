@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
-from tracker.engine.local import Attempt, LocalEngine, Reservation
+from tracker.engine.local import Attempt, LocalEngine
+from tracker.engine.reservations import Reservation
 from tracker.records import Role, TrialState
 from tracker.runner.bookkeeper import Bookkeeper
 from tracker.runner.jobs import Job, trial
@@ -181,7 +182,8 @@ class Coordinator:
         def receive(number: int, frame: FrameType | None) -> None:
             del frame
             if self._interrupted:
-                self._engine.kill_all()
+                for attempt in self._engine.running:
+                    attempt.process.kill()
             self._interrupted = f"stopped by {signal.Signals(number).name}"
 
         before = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}

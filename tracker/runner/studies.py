@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from tracker.engine.forkserver import Forkserver
 from tracker.engine.local import LocalEngine, write_killed
+from tracker.engine.reservations import Reservations
 from tracker.errors import DataError, RequestError, StudyExistsError, WorkFailedError
 from tracker.records import AttemptRecord, DataCard, Hardware, TrialState
 from tracker.runner.bookkeeper import Bookkeeper
@@ -53,7 +54,9 @@ def run_study(
     plan = make_plan(document, forkserver)
     _announce(plan, observer)
     home.make()
-    store, name = MlflowStore(home.tracking_uri), plan.spec.name
+    name = plan.spec.name
+    with home.databases_being_made():
+        store = MlflowStore(home.tracking_uri)
     if store.has_study(name):
         raise StudyExistsError(
             f"a study '{name}' is there already; go on with it by `tracker resume`, or choose another --name"
@@ -62,7 +65,8 @@ def run_study(
     with StudyFolder.staged(home.study(name)) as staged:
         _prepare(plan, staged, home, engine, observer)
         staged.save(document)
-        search = Search.create(places.optuna_storage, name, plan.spec.quality, plan.space, plan.spec.seed)
+        with home.databases_being_made():
+            search = Search.create(places.optuna_storage, name, plan.spec.quality, plan.space, plan.spec.seed)
         try:
             card = staged.data_card()
             log = store.create_study(name, _study_tags(plan, card), time.time(), home.artifacts(name))
@@ -125,7 +129,8 @@ def _engine(hardware: Hardware, forkserver: Forkserver, workers: int | None) -> 
     if workers is not None and workers < 1:
         raise RequestError(f"--workers {workers} is not a whole number of at least 1")
     usable = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(hardware.cores)
-    return LocalEngine(forkserver, usable[: hardware.cores], range(hardware.accelerator_count), workers)
+    reservations = Reservations(usable[: hardware.cores], range(hardware.accelerator_count))
+    return LocalEngine(forkserver, reservations, workers)
 
 
 def _announce(plan: StudyPlan, observer: Observer) -> None:
@@ -140,8 +145,8 @@ def _announce(plan: StudyPlan, observer: Observer) -> None:
 def _prepare(plan: StudyPlan, folder: StudyFolder, home: Home, engine: LocalEngine, observer: Observer) -> None:
     """Make the data ready in a worker of its own; its time is the first thing that the study pays for."""
     job = preparation(plan.spec, plan.hardware)
-    reservation = engine.reserve(job.threads, accelerator=False)
-    assert reservation is not None, "an engine that runs nothing has all its cores free"
+    while (reservation := engine.reserve(job.threads, accelerator=False)) is None:
+        time.sleep(POLL_SECONDS)  # another study has the cores
     request = AttemptRequest(
         folder=folder.trial(job.folder),
         attempt=1,

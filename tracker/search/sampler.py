@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import optuna
@@ -40,17 +42,18 @@ class Search:
     @classmethod
     def create(cls, storage: str, name: str, quality: QualityMetric, space: SearchSpace, seed: int) -> Search:
         """Make a new study. Raises StudyExistsError where the name is taken, StoreError without a database."""
-        try:
-            study = optuna.create_study(
-                storage=storage,
-                study_name=name,
-                directions=[quality.direction.value, Direction.MINIMIZE.value],
-                sampler=_sampler(seed),
-            )
-        except optuna.exceptions.DuplicatedStudyError:
-            raise StudyExistsError(f"the Optuna database has a study '{name}' already; choose another name") from None
-        except (SQLAlchemyError, ImportError, OSError) as error:
-            raise _unusable(storage, error) from error
+        with _database(storage):
+            try:
+                study = optuna.create_study(
+                    storage=storage,
+                    study_name=name,
+                    directions=[quality.direction.value, Direction.MINIMIZE.value],
+                    sampler=_sampler(seed),
+                )
+            except optuna.exceptions.DuplicatedStudyError:
+                raise StudyExistsError(
+                    f"the Optuna database has a study '{name}' already; `tracker resume` it, or choose another --name"
+                ) from None
         with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
             study.set_metric_names([quality.name, "price_usd"])
         return cls(study, storage, space)
@@ -58,12 +61,11 @@ class Search:
     @classmethod
     def load(cls, storage: str, name: str, space: SearchSpace, seed: int) -> Search:
         """Go on with a study. Raises StudyNotFoundError, StoreError."""
-        try:
-            study = optuna.load_study(storage=storage, study_name=name)
-        except KeyError:
-            raise StudyNotFoundError(f"the Optuna database has no study '{name}'") from None
-        except (SQLAlchemyError, ImportError, OSError) as error:
-            raise _unusable(storage, error) from error
+        with _database(storage):
+            try:
+                study = optuna.load_study(storage=storage, study_name=name)
+            except KeyError:
+                raise StudyNotFoundError(f"the Optuna database has no study '{name}'") from None
         # Random draws go on where they stopped: the same seed again would repeat the first ones.
         study.sampler = _sampler(seed + len(study.get_trials(deepcopy=False)))
         return cls(study, storage, space)
@@ -73,7 +75,11 @@ class Search:
         optuna.delete_study(study_name=self._study.study_name, storage=self._storage)
 
     def ask(self) -> Suggestion:
-        """The next settings to try."""
+        """The next settings to try. Raises StoreError."""
+        with _database(self._storage):
+            return self._ask()
+
+    def _ask(self) -> Suggestion:
         trial = self._study.ask()
         devices = self._space.devices
         device = devices[0]
@@ -85,12 +91,16 @@ class Search:
         return Suggestion(trial.number, settings)
 
     def tell(self, trial: int, state: TrialState, quality: float | None, price_usd: float) -> None:
-        """How a trial ended. Only completed ones have values that may be compared; the rest just ended."""
-        if state is TrialState.COMPLETED and quality is not None:
-            self._study.tell(trial, [quality, price_usd])
-            return
-        pruned = state is TrialState.STOPPED
-        self._study.tell(trial, state=OptunaState.PRUNED if pruned else OptunaState.FAIL, skip_if_finished=True)
+        """How a trial ended. Only completed ones have values that may be compared; the rest just ended.
+
+        Raises StoreError.
+        """
+        with _database(self._storage):
+            if state is TrialState.COMPLETED and quality is not None:
+                self._study.tell(trial, [quality, price_usd])
+            else:
+                ended = OptunaState.PRUNED if state is TrialState.STOPPED else OptunaState.FAIL
+                self._study.tell(trial, state=ended, skip_if_finished=True)
 
     def unfinished(self) -> tuple[int, ...]:
         """The trials that were asked for and never told: their coordinator vanished."""
@@ -118,6 +128,12 @@ def _sampler(seed: int) -> optuna.samplers.BaseSampler:
         return optuna.samplers.TPESampler(seed=seed, constant_liar=True)
 
 
-def _unusable(storage: str, error: Exception) -> StoreError:
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return StoreError(f"Optuna storage '{storage}' cannot be used: {reason}")
+@contextlib.contextmanager
+def _database(storage: str) -> Iterator[None]:
+    """Turn what a database raises into a StoreError that names it."""
+    try:
+        yield
+    except (SQLAlchemyError, optuna.exceptions.StorageInternalError, ImportError, OSError) as error:
+        cause = error.__cause__ or error
+        reason = str(cause).splitlines()[0] if str(cause) else type(cause).__name__
+        raise StoreError(f"Optuna storage '{storage}' cannot be used: {reason}") from error

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +46,13 @@ class Home:
             raise RequestError(f"home '{self.path}' cannot be written: {error.strerror}") from None
         if not os.access(self.studies, os.W_OK):
             raise RequestError(f"home '{self.path}' cannot be written: it is read-only for this user")
+
+    @contextlib.contextmanager
+    def databases_being_made(self) -> Iterator[None]:
+        """Hold off other processes meanwhile: two that make the same new SQLite database break it."""
+        with (self.path / ".databases.lock").open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
 
     @property
     def studies(self) -> Path:

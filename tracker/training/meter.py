@@ -29,7 +29,7 @@ class Meter:
         self._start = time.monotonic()
         self._cores = cores
         self._accelerator = accelerator
-        self._energy = _NvmlEnergy.find(accelerator) if accelerator is not None else _RaplEnergy.find()
+        self._energy = _energy_counter(cores, accelerator)
         self._startup_seconds: float | None = None
         self._evaluation_seconds = 0.0
 
@@ -110,11 +110,17 @@ def _peak_accelerator_memory_bytes(accelerator: int | None) -> int:
     return int(torch.cuda.max_memory_allocated())
 
 
+def _energy_counter(cores: int, accelerator: int | None) -> _NvmlEnergy | _RaplEnergy | None:
+    if accelerator is not None:
+        return _NvmlEnergy.find(accelerator)
+    # RAPL counts the whole machine: what it says is an attempt's own only where the attempt has all cores.
+    return _RaplEnergy.find() if cores >= (os.cpu_count() or 1) else None
+
+
 class _RaplEnergy:
     """Joules of the CPU packages since the start, from Intel's RAPL counters under /sys/class/powercap.
 
-    The counters are the whole machine's: they are read only where one attempt may take all of it, and
-    they wrap, which is undone here. Source: Linux, Documentation/power/powercap.
+    The counters wrap, which is undone here. Source: Linux, Documentation/power/powercap.
     """
 
     def __init__(self, zones: list[Path]) -> None:

@@ -1,0 +1,50 @@
+"""No core and no GPU is given to two at once, whichever study of this machine asks."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tracker.engine.reservations import Reservation, Reservations
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+
+def test_what_is_taken_is_not_given_again_until_it_comes_back():
+    ledger = Reservations([0, 1, 2], [0])
+    first = ledger.take(2, accelerator=True)
+    assert first == Reservation((0, 1), 0)
+    assert ledger.take(2, accelerator=False) is None
+    assert ledger.take(1, accelerator=True) is None
+    assert ledger.take(1, accelerator=False) == Reservation((2,), None)
+    ledger.give_back(first)
+    assert ledger.take(2, accelerator=True) == first
+
+
+def test_a_request_that_cannot_be_met_takes_nothing():
+    ledger = Reservations([0, 1], [])
+    assert ledger.take(2, accelerator=True) is None
+    assert ledger.take(2, accelerator=False) == Reservation((0, 1), None)
+
+
+def test_two_studies_share_the_machine_and_a_dead_one_lets_go(tmp_path):
+    code = (
+        f"import tempfile; tempfile.tempdir = {str(tmp_path)!r}\n"
+        "from tracker.engine.reservations import Reservations\n"
+        "ledger = Reservations([0, 1], [])\n"
+        "print(ledger.take(1, accelerator=False).cores[0], flush=True)\n"
+        "input()\n"
+    )
+    other = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert other.stdout.readline() == "0\n"
+    ledger = Reservations([0, 1], [])
+    assert ledger.take(2, accelerator=False) is None
+    assert ledger.take(1, accelerator=False) == Reservation((1,), None)
+    other.kill()
+    other.wait()
+    assert ledger.take(1, accelerator=False) == Reservation((0,), None)

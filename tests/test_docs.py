@@ -1,0 +1,62 @@
+"""The documentation is true: commands that it shows exist, files that it names are there."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import click
+import pytest
+
+from experiments.workloads.text_classifier import TextClassifier
+from tracker.cli.main import tracker
+from tracker.study.spec import StudyDocument, WorkloadDescription, check_study
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+PAGES = ["README.md", "CONTRIBUTING.md", "results/README.md"]
+
+
+def commands_shown():
+    """Every command line of a shell block in the README."""
+    blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    return [line.partition("#")[0].strip() for block in blocks for line in block.splitlines() if line.strip()]
+
+
+@pytest.mark.parametrize("line", [line for line in commands_shown() if line.startswith("tracker ")])
+def test_every_command_shown_is_one_that_exists_with_those_options(line):
+    words = re.sub(r"experiments/\S+", str(ROOT / "README.md"), line).split()[1:]
+    command = tracker.get_command(click.Context(tracker), words[0])
+    assert command is not None
+    command.make_context(words[0], words[1:])
+
+
+def test_every_make_target_shown_is_one_of_the_makefile():
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for page in ("README.md", "CONTRIBUTING.md"):
+        assert set(re.findall(r"^make (\w+)", (ROOT / page).read_text(), re.MULTILINE)) <= targets
+
+
+def test_every_command_is_shown_in_the_readme():
+    for name in tracker.list_commands(click.Context(tracker)):
+        assert re.search(rf"^tracker {name}\b|`tracker {name}\b", README, re.MULTILINE) or name == "stop", name
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_file_that_a_page_links_to_is_there(page):
+    for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text()):
+        assert "://" in target or ((ROOT / page).parent / target).exists(), target
+
+
+def test_the_study_file_shown_is_a_valid_one():
+    (shown,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    workload = TextClassifier
+    description = WorkloadDescription(workload.knobs, workload.metrics, workload.data_options)
+    assert check_study(StudyDocument("README.md", tomllib.loads(shown), shown), description).name == "reviews"
+
+
+def test_the_number_of_skus_in_the_readme_is_that_of_the_price_book():
+    from tracker.pricing.price_book import load_price_book
+
+    assert f"{len(load_price_book().skus)} SKUs of three clouds" in README

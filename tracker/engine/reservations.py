@@ -1,0 +1,70 @@
+"""Who has which cores and GPUs: a ledger that all studies of a person on one machine share.
+
+A core or a GPU is a file that its holder has locked; the system lets go of it when the holder dies.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Cores (CPU numbers) and a GPU (its index, or None) that belong to one attempt while it runs."""
+
+    cores: tuple[int, ...]
+    accelerator: int | None
+
+
+class Reservations:
+    """Gives out ``cores`` (CPU numbers) and ``accelerators`` (GPU indices), none of them to two at once."""
+
+    def __init__(self, cores: Sequence[int], accelerators: Sequence[int]) -> None:
+        self.cores = tuple(sorted(cores))
+        self.accelerators = tuple(sorted(accelerators))
+        self._held: dict[str, IO[str]] = {}
+        self._folder = Path(tempfile.gettempdir()) / f"tracker-reservations-{os.getuid()}"
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+
+    def take(self, cores: int, *, accelerator: bool) -> Reservation | None:
+        """Take that many cores, and a GPU if asked: all of it, or None where it is not free now."""
+        taken_cores = self._lock([f"core-{number}" for number in self.cores], cores)
+        gpus = self._lock([f"gpu-{number}" for number in self.accelerators], int(accelerator))
+        if len(taken_cores) < cores or len(gpus) < int(accelerator):
+            self._unlock([*taken_cores, *gpus])
+            return None
+        numbers = [int(name.rpartition("-")[2]) for name in (*taken_cores, *gpus)]
+        return Reservation(tuple(numbers[:cores]), numbers[cores] if accelerator else None)
+
+    def give_back(self, reservation: Reservation) -> None:
+        """Free what was taken."""
+        gpus = [] if reservation.accelerator is None else [f"gpu-{reservation.accelerator}"]
+        self._unlock([*(f"core-{number}" for number in reservation.cores), *gpus])
+
+    def _lock(self, names: Sequence[str], count: int) -> list[str]:
+        """Lock up to ``count`` of these; the names of those that were free."""
+        locked: list[str] = []
+        for name in names:
+            if len(locked) == count:
+                break
+            if name in self._held:
+                continue
+            file = (self._folder / name).open("a")
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.close()
+            else:
+                self._held[name] = file
+                locked.append(name)
+        return locked
+
+    def _unlock(self, names: Sequence[str]) -> None:
+        for name in names:
+            self._held.pop(name).close()
