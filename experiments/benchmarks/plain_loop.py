@@ -54,7 +54,9 @@ def train_plainly(run: Run) -> float:
     groups = [{"params": decayed, "weight_decay": decay}, {"params": kept, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98))
     epochs, batch_size = int(settings["epochs"]), int(settings["batch_size"])
-    plans = [shuffled_batches(train.host_lengths, batch_size, seeded(run.seed + epoch)) for epoch in range(epochs)]
+    plans = [
+        shuffled_batches(train.host_lengths, batch_size, seeded(run.seed + epoch)) for epoch in range(1, epochs + 1)
+    ]
     warmup, total = float(settings["warmup_fraction"]), epochs * len(plans[0])
 
     def factor(step: int) -> float:

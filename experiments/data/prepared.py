@@ -35,7 +35,10 @@ def prepare_tokens(data: Mapping[str, Any], settings: Settings, cache: Path, pro
 
 
 def prepared_tokens(data: Mapping[str, Any], settings: Settings, cache: Path) -> Path:
-    """The same folder, without looking at the source again if it was prepared for these settings before."""
+    """The same folder, without looking at the source again where it was prepared for these settings before.
+
+    Where a study searches one of PREPARATION_KNOBS, the first trial with a value prepares it, and pays for that.
+    """
     note = _note(cache, data)
     if note.is_file():
         folder = _folder(cache, json.loads(note.read_text())["fingerprint"], settings)

@@ -59,9 +59,7 @@ class Shape:
         width = int(settings.get("width") or WIDTH_PER_SIZE * size)
         fitting = max(heads for heads in range(1, max(1, width // HEAD_WIDTH) + 1) if width % heads == 0)
         heads = int(settings.get("heads") or fitting)
-        if width % heads:
-            allowed = ", ".join(str(each) for each in range(1, min(width, 64) + 1) if width % each == 0)
-            raise WorkloadError(f"width {width} cannot be shared by {heads} heads; allowed with it: {allowed}")
+        check_heads(width, heads)
         return cls(
             vocabulary_size=vocabulary_size,
             classes=classes,
@@ -72,6 +70,13 @@ class Shape:
             dropout=float(settings["dropout"]),
             token_dropout=float(settings["token_dropout"]),
         )
+
+
+def check_heads(width: int, heads: int) -> None:
+    """Raises WorkloadError where the heads cannot share the width evenly."""
+    if width % heads:
+        allowed = ", ".join(str(each) for each in range(1, min(width, 64) + 1) if width % each == 0)
+        raise WorkloadError(f"width {width} cannot be shared by {heads} heads; allowed with it: {allowed}")
 
 
 def attention(query: Tensor, key: Tensor, value: Tensor, real: Tensor) -> Tensor:
@@ -155,8 +160,8 @@ class TextClassifier:
         "heads": Knob("int", None, "attention heads; default one for each 32 of the width", low=1, high=64),
         "depth": Knob("int", None, "encoder layers; default half of size, rounded up", low=1, high=48),
         "dropout": Knob("float", 0.2, "share of a text's mean that is dropped while training", low=0.0, high=0.9),
-        "token_dropout": Knob("float", 0.3, "share of tokens that are hidden while training", low=0.0, high=0.9),
-        "max_length": Knob("int", 96, "tokens of a text that are read", low=4, high=MAX_TOKENS),
+        "token_dropout": Knob("float", 0.5, "share of tokens that are hidden while training", low=0.0, high=0.9),
+        "max_length": Knob("int", 128, "tokens of a text that are read", low=4, high=MAX_TOKENS),
         "vocabulary_size": Knob("int", 8000, "tokens in the vocabulary, at most", low=64, high=100_000),
         "remove_stop_words": Knob("bool", True, "leave out the commonest English words"),
         "keep_punctuation": Knob("bool", False, "read punctuation as tokens of its own"),
@@ -180,7 +185,8 @@ class TextClassifier:
         self, data: Mapping[str, Any], settings: Settings, cache: Path, progress: Callable[[str], None]
     ) -> DataCard:
         """Gather the texts, learn the vocabulary and cut the texts into tokens. Raises DataError, WorkloadError."""
-        Shape.of(settings, vocabulary_size=0, classes=0)
+        if settings.get("width") and settings.get("heads"):
+            check_heads(int(settings["width"]), int(settings["heads"]))
         corpus = load_card(prepare_tokens(data, settings, cache, progress))
         return DataCard(corpus.name, corpus.fingerprint, corpus.rows, len(corpus.classes), corpus.description)
 
@@ -198,17 +204,19 @@ class TextClassifier:
         model = Classifier(shape).to(run.device)
         if settings["compile"]:
             model.compile(dynamic=True)  # one compilation for batches of every width
-        epochs = [
-            shuffled_batches(train.host_lengths, int(settings["batch_size"]), seeded(run.seed + epoch))
-            for epoch in range(int(settings["epochs"]))
-        ]
-        run.ready()
+        batch_size, plans = int(settings["batch_size"]), list[BatchPlan]()
 
+        def train_batches(epoch: int) -> Iterator[Batch]:
+            plan = shuffled_batches(train.host_lengths, batch_size, seeded(run.seed + epoch))
+            plans.extend(plan)
+            return batches(train, plan)
+
+        run.ready()
         done = fit(
             run,
             model,
-            steps_per_epoch=len(epochs[0]),
-            train_batches=lambda epoch: batches(train, epochs[epoch - 1]),
+            steps_per_epoch=math.ceil(len(train) / batch_size),
+            train_batches=train_batches,
             validation_batches=lambda: batches(validation),
         )
         with run.evaluating():
@@ -216,7 +224,7 @@ class TextClassifier:
         run.conclude(
             test_accuracy=test.accuracy,
             parameters=sum(each.numel() for each in model.parameters()),
-            flops=training_flops(model, [plan for epoch in epochs for plan in epoch]),
+            flops=training_flops(model, plans),
             samples_per_second=done.samples / done.seconds,
         )
         save(run, model, corpus.classes, folder / "tokenizer.json")

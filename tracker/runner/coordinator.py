@@ -21,8 +21,8 @@ from tracker.runner.progress import EndedAttempt, Observer, Progress, RunningAtt
 from tracker.search.sampler import Search
 from tracker.training.worker import AttemptRequest
 
-POLL_SECONDS = 0.2
-FLUSH_SECONDS = 3.0
+POLL_SECONDS = 0.5
+FLUSH_SECONDS = 5.0
 
 
 class Coordinator:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from tracker.engine.forkserver import Forkserver
 from tracker.engine.local import LocalEngine, write_killed
 from tracker.engine.reservations import Reservations
-from tracker.errors import DataError, RequestError, StudyExistsError, WorkFailedError
+from tracker.errors import DataError, RequestError, StudyExistsError, WorkFailedError, WorkloadError
 from tracker.records import AttemptRecord, DataCard, Hardware, TrialState
 from tracker.runner.bookkeeper import Bookkeeper
 from tracker.runner.coordinator import POLL_SECONDS, Coordinator
@@ -170,7 +170,8 @@ def _prepare(plan: StudyPlan, folder: StudyFolder, home: Home, engine: LocalEngi
     finally:
         engine.kill_all()
     if attempt.record.state is not TrialState.COMPLETED:
-        failure = DataError if attempt.record.reason == DataError.__name__ else WorkFailedError
+        wrong_requests = {error.__name__: error for error in (DataError, WorkloadError)}
+        failure = wrong_requests.get(attempt.record.reason, WorkFailedError)
         raise failure(f"the data cannot be prepared: {attempt.record.message}")
 
 

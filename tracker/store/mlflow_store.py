@@ -22,7 +22,7 @@ from tracker.errors import StoreError, StudyExistsError, StudyNotFoundError
 from tracker.records import DataCard, Settings, TrialState
 from tracker.store.logged_run import LoggedRun, Measurement
 
-logging.getLogger("mlflow").setLevel(logging.WARNING)  # it announces every table of a new database
+logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # what goes wrong is raised too, and told in a line
 
 _BATCH_METRICS = 1000  # MLflow's limit a call
 _TAG_CHARACTERS = 5000
