@@ -11,7 +11,9 @@ import pytest
 
 from experiments.workloads.text_classifier import TextClassifier
 from tracker.cli.main import tracker
-from tracker.study.spec import StudyDocument, WorkloadDescription, check_study
+from tracker.study.check import check_study
+from tracker.study.document import StudyDocument
+from tracker.study.spec import WorkloadDescription
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

@@ -15,7 +15,7 @@ from tracker.runner import studies
 from tracker.runner.progress import Observer
 from tracker.store.home import Home, folder_name
 from tracker.store.run_table import StudyTable, read_study_table
-from tracker.study.spec import StudyDocument
+from tracker.study.document import StudyDocument
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ def _logging(home: Path, runs: int = 30) -> Figure:
     milliseconds = []
     for number in range(runs):
         begin = time.perf_counter()
-        log = study.new_run(f"#{number}", settings, {"tracker.trial": str(number), "tracker.role": Role.TRIAL}, 1e9)
+        log = study.run(f"#{number}", settings, {"tracker.trial": str(number), "tracker.role": Role.TRIAL}, 1e9)
         log.input(card)
         Account(Job(Role.TRIAL, f"#{number}", str(number), settings, 0, number), point, log).close(record)
         log.flush()

@@ -35,7 +35,7 @@ def study_tags(state, budget="0.01"):
 def write_run(log, label, role, qualities, epoch_seconds, settings, state=TrialState.COMPLETED, began=BEGAN):
     trial = {"tracker.trial": label.removeprefix("#")} if role == "trial" else {}
     tags = {**RATE, **trial, "tracker.role": role, "tracker.state": str(state), "tracker.attempts": "1"}
-    run = log.new_run(label, settings, tags, began)
+    run = log.run(label, settings, tags, began)
     seconds = [1 + epoch_seconds * epoch for epoch in range(1, len(qualities) + 1)] or [3.0]
     for epoch, quality in enumerate(qualities, 1):
         second = seconds[epoch - 1]

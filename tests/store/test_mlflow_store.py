@@ -33,7 +33,7 @@ def log_study(uri, name, artifacts):
         "tracker.sku": "aws/m7i.large",
         "tracker.usd_per_hour": "0.1",
     }
-    run = study.new_run("#0", {"width": 4, "compile": False, "rate": 0.5, "precision": "fp32"}, tags, 1000.0)
+    run = study.run("#0", {"width": 4, "compile": False, "rate": 0.5, "precision": "fp32"}, tags, 1000.0)
     fill(run)
     run.flush()
     return study
@@ -76,7 +76,7 @@ def test_what_was_logged_is_read_back_as_tables(uri, tmp_path):
 def test_a_replay_changes_nothing(uri, tmp_path):
     log_study(uri, "s", tmp_path / "artifacts")
     before = read_study_table(uri, "s")
-    again = MlflowStore(uri).open_study("s").existing_run("#0")
+    again = MlflowStore(uri).open_study("s").run("#0", {"width": 4}, {}, 1000.0, seen_before=True)
     fill(again)
     again.flush()
     after = read_study_table(uri, "s")
@@ -107,7 +107,7 @@ def test_a_file_that_is_no_database_is_said(tmp_path):
 
 def test_mlflow_being_away_loses_nothing(uri, tmp_path, monkeypatch):
     study = log_study(uri, "s", tmp_path / "artifacts")
-    run = study.new_run("#1", {"width": 4}, {"tracker.role": "trial", "tracker.trial": "1"}, 1000.0)
+    run = study.run("#1", {"width": 4}, {"tracker.role": "trial", "tracker.trial": "1"}, 1000.0)
     fill(run)
     with monkeypatch.context() as patch:
         patch.setattr(type(run._client), "log_batch", lambda *_, **__: (_ for _ in ()).throw(ConnectionError("away")))

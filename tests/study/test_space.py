@@ -8,9 +8,10 @@ from tests.study.test_spec import DESCRIPTION
 from tests.support.studies import digits
 from tracker.errors import HardwareError
 from tracker.records import Hardware
+from tracker.study.check import check_study
+from tracker.study.document import StudyDocument
 from tracker.study.domains import Choices
 from tracker.study.space import search_space
-from tracker.study.spec import StudyDocument, check_study
 
 CPU_ONLY = Hardware("Linux", "cpu", "x86_64", 2, 8 * 2**30, precisions={"cpu": ("fp32", "bf16")})
 WITH_GPU = Hardware(

@@ -8,8 +8,10 @@ from tests.support.digits import Digits
 from tests.support.studies import digits
 from tracker.errors import RequestError, StudyFileError
 from tracker.records import Direction
+from tracker.study.check import check_study
+from tracker.study.document import StudyDocument, parse_assignments
 from tracker.study.domains import Choices, Range
-from tracker.study.spec import StudyDocument, WorkloadDescription, check_study, parse_assignments
+from tracker.study.spec import WorkloadDescription
 
 DESCRIPTION = WorkloadDescription(Digits.knobs, Digits.metrics, Digits.data_options, tuple(Digits.baselines))
 
@@ -100,6 +102,15 @@ def test_a_name_must_be_a_printable_text_of_modest_length(name):
 @pytest.mark.parametrize("usd", [-1, 0, float("nan"), float("inf"), "ten", True])
 def test_a_budget_that_is_no_sum_of_money_is_refused(usd):
     assert "budget.usd" in problems_of(digits(budget={"usd": usd}))[0]
+
+
+@pytest.mark.parametrize("value", [["accuracy"], {}, 7, None])
+def test_values_of_the_wrong_kind_are_problems_and_never_faults(value):
+    content = dict.fromkeys(("workload", "quality", "budget", "pricing", "settings", "space", "data"), value)
+    assert problems_of({"name": "x", **content})
+    inner = {"quality": {"metric": value, "direction": value}, "pricing": {"market": value, "sku_cpu": value}}
+    inner |= {"settings": {"width": value, "threads": value}, "space": {"learning_rate": value}}
+    assert problems_of({"name": "x", "workload": "w", "budget": {"usd": value, "trials": value}, **inner})
 
 
 def test_a_study_needs_an_end_and_something_to_search():

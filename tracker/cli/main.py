@@ -83,6 +83,12 @@ def main() -> None:
             raise
         click.echo(f"error: {error.strerror or error}{f' ({error.filename})' if error.filename else ''}", err=True)
         sys.exit(1)
+    except Exception as error:
+        if "--debug" in sys.argv:
+            raise
+        told = f"{type(error).__name__}: {error}"
+        click.echo(f"error: a fault of the tracker itself: {told}\n`tracker --debug …` shows where", err=True)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

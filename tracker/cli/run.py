@@ -10,7 +10,7 @@ from tracker.cli.display import end_study, observer
 from tracker.cli.options import budget_option, home_option, storage_option, trials_option, workers_option
 from tracker.runner.studies import Places, run_study
 from tracker.store.home import Home
-from tracker.study.spec import StudyDocument, parse_assignments
+from tracker.study.document import StudyDocument, parse_assignments
 
 
 @click.command(short_help="Run a study from its TOML file.")

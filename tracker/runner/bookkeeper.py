@@ -122,20 +122,18 @@ class Bookkeeper:
     def open(self, job: Job, sku: str, started_at: float, *, seen_before: bool = False) -> None:
         """An account for a run that was asked for; ``seen_before`` looks whether MLflow has it already."""
         point = self._point_of(sku)
-        log = self._log.existing_run(job.label) if seen_before else None
-        if log is None:
-            tags = {
-                **self._tags,
-                "tracker.role": job.role,
-                "tracker.trial": "" if job.trial is None else str(job.trial),
-                "tracker.state": TrialState.RUNNING,
-                "tracker.sku": point.sku,
-                "tracker.market": point.market,
-                "tracker.usd_per_hour": repr(point.usd_per_hour),
-                "tracker.price_source": point.source,
-                "tracker.price_date": point.effective_from.isoformat(),
-            }
-            log = self._log.new_run(job.label, job.settings, tags, started_at)
+        tags = {
+            **self._tags,
+            "tracker.role": job.role,
+            "tracker.trial": "" if job.trial is None else str(job.trial),
+            "tracker.state": TrialState.RUNNING,
+            "tracker.sku": point.sku,
+            "tracker.market": point.market,
+            "tracker.usd_per_hour": repr(point.usd_per_hour),
+            "tracker.price_source": point.source,
+            "tracker.price_date": point.effective_from.isoformat(),
+        }
+        log = self._log.run(job.label, job.settings, tags, started_at, seen_before=seen_before)
         log.input(self._card)
         self._accounts[job.label] = Account(job, point, log)
 

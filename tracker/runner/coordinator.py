@@ -15,11 +15,10 @@ from tracker.engine.local import Attempt, LocalEngine
 from tracker.engine.reservations import Reservation
 from tracker.records import Role, TrialState
 from tracker.runner.bookkeeper import Bookkeeper
-from tracker.runner.jobs import Job, trial
+from tracker.runner.jobs import Job, attempt_request, trial
 from tracker.runner.plan import StudyPlan
 from tracker.runner.progress import EndedAttempt, Observer, Progress, RunningAttempt
 from tracker.search.sampler import Search
-from tracker.training.worker import AttemptRequest
 
 POLL_SECONDS = 0.5
 FLUSH_SECONDS = 5.0
@@ -96,25 +95,10 @@ class Coordinator:
             self._start(self._waiting.popleft(), reservation)
 
     def _start(self, job: Job, reservation: Reservation) -> None:
-        sku = self._plan.price_points.get(job.device, self._plan.cpu_point).sku
-        request = AttemptRequest(
-            folder=self._trials_folder / job.folder,
-            attempt=1,
-            role=job.role,
-            label=job.label,
-            workload=self._plan.spec.workload,
-            settings=job.settings,
-            data=self._plan.spec.data,
-            seed=job.seed,
-            cores=reservation.cores,
-            accelerator=reservation.accelerator,
-            sku=sku,
-            cache=self._cache,
-            asked_at=time.time(),
-        )
+        request = attempt_request(job, reservation, self._plan, self._trials_folder, self._cache)
         self._jobs[job.label] = job
         self._engine.start(request, reservation)
-        self._books.open(job, sku, request.asked_at)
+        self._books.open(job, request.sku, request.asked_at)
 
     def _step(self) -> None:
         ended = self._engine.poll(POLL_SECONDS)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
+from tracker.engine.reservations import Reservation
 from tracker.records import Hardware, Role, Settings, SettingValue
+from tracker.runner.plan import StudyPlan
 from tracker.search.sampler import Suggestion
 from tracker.study.spec import StudySpec
 from tracker.training.events import Event
+from tracker.training.worker import AttemptRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,28 @@ def trial(suggestion: Suggestion, spec: StudySpec) -> Job:
     """The job that tries what the search suggested; every trial has a seed of its own."""
     number = suggestion.trial
     return Job(Role.TRIAL, f"#{number}", str(number), suggestion.settings, spec.seed + number, number)
+
+
+def attempt_request(
+    job: Job, reservation: Reservation, plan: StudyPlan, trials_folder: Path, cache: Path
+) -> AttemptRequest:
+    """What a worker is told to do ``job``, on what was reserved for it, from now on."""
+    point = plan.price_points.get(job.device, plan.cpu_point)
+    return AttemptRequest(
+        folder=trials_folder / job.folder,
+        attempt=1,
+        role=job.role,
+        label=job.label,
+        workload=plan.spec.workload,
+        settings=job.settings,
+        data=plan.spec.data,
+        seed=job.seed,
+        cores=reservation.cores,
+        accelerator=reservation.accelerator,
+        sku=point.sku,
+        cache=cache,
+        asked_at=time.time(),
+    )
 
 
 def job_of(asked: Event) -> Job:

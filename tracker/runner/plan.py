@@ -10,8 +10,10 @@ from tracker.errors import StudyFileError
 from tracker.pricing.price_book import PriceBook, load_price_book
 from tracker.pricing.price_point import PricePoint
 from tracker.records import Hardware
+from tracker.study.check import check_study
+from tracker.study.document import StudyDocument
 from tracker.study.space import SearchSpace, search_space
-from tracker.study.spec import StudyDocument, StudySpec, check_study
+from tracker.study.spec import StudySpec
 from tracker.training.describe import Surroundings, describe
 
 

@@ -16,16 +16,15 @@ from tracker.errors import DataError, RequestError, StudyExistsError, WorkFailed
 from tracker.records import AttemptRecord, DataCard, Hardware, TrialState
 from tracker.runner.bookkeeper import Bookkeeper
 from tracker.runner.coordinator import POLL_SECONDS, Coordinator
-from tracker.runner.jobs import baselines, job_of, preparation
+from tracker.runner.jobs import attempt_request, baselines, job_of, preparation
 from tracker.runner.plan import StudyPlan, make_plan
 from tracker.runner.progress import Observer, Silent
 from tracker.runner.study_folder import StudyFolder
 from tracker.search.sampler import Search
 from tracker.store.home import Home
 from tracker.store.mlflow_store import MlflowStore, StudyLog
-from tracker.study.spec import StudyDocument
+from tracker.study.document import StudyDocument
 from tracker.training.events import read_attempt
-from tracker.training.worker import AttemptRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,21 +146,7 @@ def _prepare(plan: StudyPlan, folder: StudyFolder, home: Home, engine: LocalEngi
     job = preparation(plan.spec, plan.hardware)
     while (reservation := engine.reserve(job.threads, accelerator=False)) is None:
         time.sleep(POLL_SECONDS)  # another study has the cores
-    request = AttemptRequest(
-        folder=folder.trial(job.folder),
-        attempt=1,
-        role=job.role,
-        label=job.label,
-        workload=plan.spec.workload,
-        settings=job.settings,
-        data=plan.spec.data,
-        seed=job.seed,
-        cores=reservation.cores,
-        accelerator=None,
-        sku=plan.cpu_point.sku,
-        cache=home.cache,
-        asked_at=time.time(),
-    )
+    request = attempt_request(job, reservation, plan, folder.trials, home.cache)
     try:
         attempt = engine.start(request, reservation)
         attempt.on_event = lambda event: observer.say(event["message"]) if event["event"] == "progress" else None
@@ -185,7 +170,7 @@ def _books(plan: StudyPlan, folder: StudyFolder, log: StudyLog, card: DataCard, 
         card=card,
         tags=tags,
         point_of=lambda sku: plan.price_book.point(sku, plan.spec.pricing.market),
-        files_of=lambda job: folder.trial(job.folder) / "artifacts",
+        files_of=lambda job: folder.trials / job.folder / "artifacts",
         warn=observer.say,
     )
 
@@ -224,7 +209,7 @@ def _coordinate(
         books,
         observer,
         waiting=waiting,
-        trials_folder=folder.path / "trials",
+        trials_folder=folder.trials,
         cache=places.home.cache,
     )
     return coordinator.run()

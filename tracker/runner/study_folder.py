@@ -15,7 +15,7 @@ from typing import Any
 
 from tracker.errors import RequestError, StoreError, StudyExistsError, StudyNotFoundError
 from tracker.records import DataCard, Role
-from tracker.study.spec import StudyDocument
+from tracker.study.document import StudyDocument
 from tracker.training.events import Event, EventReader
 
 
@@ -49,9 +49,10 @@ class StudyFolder:
             raise
         return StudyFolder(final)
 
-    def trial(self, name: str | int) -> Path:
-        """The folder of one trial, baseline or preparation."""
-        return self.path / "trials" / str(name)
+    @property
+    def trials(self) -> Path:
+        """Holds one folder for each trial and baseline, and one for the preparation."""
+        return self.path / "trials"
 
     def save(self, document: StudyDocument) -> None:
         """Freeze the study's description."""
@@ -76,7 +77,7 @@ class StudyFolder:
 
     def data_card(self) -> DataCard:
         """What the data was, as the preparation told it. Raises StoreError."""
-        events = EventReader(self.trial(Role.PREPARATION) / "1.jsonl").new_events()
+        events = EventReader(self.trials / Role.PREPARATION / "1.jsonl").new_events()
         cards: list[dict[str, Any]] = [event["card"] for event in events if event["event"] == "data"]
         if not cards:
             raise StoreError(f"the preparation of the study in '{self.path}' never ended; start it under another name")

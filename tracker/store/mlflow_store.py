@@ -121,17 +121,25 @@ class StudyLog:
         self._experiment_id = experiment_id
         self.name = name
         self.parent = parent
+        self._run_ids: dict[str, str] | None = None
 
-    def new_run(self, label: str, settings: Settings, tags: Mapping[str, str], started_at: float) -> RunLog:
-        """A run under the study's parent run; made in MLflow at its first flush."""
+    def run(
+        self, label: str, settings: Settings, tags: Mapping[str, str], started_at: float, *, seen_before: bool = False
+    ) -> RunLog:
+        """A run under the study's parent run; made in MLflow at its first flush.
+
+        ``seen_before``: an earlier coordinator may have made it already; then that one is gone on with.
+        """
         nested = {**tags, "mlflow.parentRunId": self.parent.run_id}
-        return RunLog(self._client, self._experiment_id, label, nested, started_at, settings)
+        run_id = self._run_id(label) if seen_before else ""
+        return RunLog(self._client, self._experiment_id, label, nested, started_at, settings, run_id)
 
-    def existing_run(self, label: str) -> RunLog | None:
-        """The run of this label, where an earlier coordinator made one already."""
-        quoted = label.replace("'", "\\'")
-        runs = self._client.search_runs([self._experiment_id], f"attributes.run_name = '{quoted}'", max_results=1)
-        return RunLog(self._client, self._experiment_id, label, {}, 0.0, run_id=runs[0].info.run_id) if runs else None
+    def _run_id(self, label: str) -> str:
+        """The id of the run of this label, "" where there is none."""
+        if self._run_ids is None:
+            runs = self._client.search_runs([self._experiment_id], max_results=50_000)
+            self._run_ids = {run.info.run_name: run.info.run_id for run in runs}
+        return self._run_ids.get(label, "")
 
 
 class RunLog:

@@ -1,0 +1,147 @@
+"""Checks a study file whole: a StudySpec, or all that is wrong with it at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tracker.errors import StudyFileError, did_you_mean
+from tracker.records import Direction, Market, QualityMetric, SettingValue
+from tracker.study.document import StudyDocument
+from tracker.study.domains import Domain, parse_domain
+from tracker.study.knobs import HARDWARE_KNOBS, Knob
+from tracker.study.spec import Budget, PricingSpec, StudySpec, WorkloadDescription
+
+_TABLES = ("quality", "budget", "pricing", "settings", "space", "data")
+_TOP = ("name", "workload", "seed", *_TABLES)
+_NAME_LIMIT_BYTES = 80
+
+
+def check_study(document: StudyDocument, description: WorkloadDescription | str) -> StudySpec:
+    """The study that ``document`` describes; ``description`` is its workload's, or why there is none.
+
+    Raises StudyFileError with every problem, each with its place and the nearest valid name.
+    """
+    return _Checker(document, description).spec()
+
+
+class _Checker:
+    """Collects problems while it reads, so that all are told at once."""
+
+    def __init__(self, document: StudyDocument, description: WorkloadDescription | str) -> None:
+        self._document = document
+        self._problems: list[str] = []
+        if isinstance(description, str):
+            self._problem("workload", description)
+            self._description = None
+        else:
+            self._description = description
+
+    def spec(self) -> StudySpec:
+        content = self._document.content
+        self._only("", content, _TOP)
+        tables = {name: self._table(name) for name in _TABLES}
+        name = self._name(content.get("name"))
+        seed = self._value("seed", content.get("seed", 0), Knob("int", 0, "", low=0, high=2**31 - 1))
+        quality = self._quality(tables["quality"])
+        budget = self._budget(tables["budget"])
+        pricing = self._pricing(tables["pricing"])
+        settings, space = self._settings(tables["settings"], tables["space"])
+        self._data(tables["data"])
+        if self._problems or self._description is None:
+            raise StudyFileError(self._document.source, self._problems)
+        workload = str(content["workload"])
+        return StudySpec(
+            name, workload, seed, quality, budget, pricing, settings, space, tables["data"], self._description
+        )
+
+    def _problem(self, path: str, message: str) -> None:
+        line = self._document.line_of(path)
+        self._problems.append(f"{f'line {line}, ' if line else ''}{path}: {message}")
+
+    def _only(self, table: str, given: Mapping[str, Any], allowed: Sequence[str]) -> None:
+        for key in given:
+            if key not in allowed:
+                self._problem(f"{table}.{key}".lstrip("."), f"unknown key; {did_you_mean(key, allowed)}")
+
+    def _table(self, name: str) -> Mapping[str, Any]:
+        table = self._document.content.get(name, {})
+        if isinstance(table, dict):
+            return table
+        self._problem(name, f"{table!r} is not a table; write [{name}] and its keys below it")
+        return {}
+
+    def _value(self, path: str, value: Any, knob: Knob) -> Any:
+        if problem := knob.problem(value):
+            self._problem(path, problem)
+        return value
+
+    def _name(self, name: Any) -> str:
+        if not isinstance(name, str) or not name.strip():
+            self._problem("name", f"{name!r} is not a name" if name is not None else "missing; every study has a name")
+        elif len(name.encode()) > _NAME_LIMIT_BYTES or not name.isprintable():
+            self._problem("name", f"{name!r} is not a printable text of at most {_NAME_LIMIT_BYTES} bytes")
+        return str(name)
+
+    def _quality(self, table: Mapping[str, Any]) -> QualityMetric:
+        self._only("quality", table, ("metric", "direction"))
+        metrics = self._description.metrics if self._description else {}
+        metric = table.get("metric")
+        if metric is None:
+            self._problem("quality.metric", "missing; name the metric that quality is measured by")
+        elif self._description and str(metric) not in metrics:
+            self._problem("quality.metric", f"the workload reports no '{metric}'; {did_you_mean(str(metric), metrics)}")
+        direction = table.get("direction", metrics.get(str(metric), Direction.MAXIMIZE))
+        if direction not in list(Direction):
+            self._problem("quality.direction", f"{direction!r}; {did_you_mean(str(direction), Direction)}")
+            direction = Direction.MAXIMIZE
+        return QualityMetric(str(metric), Direction(direction))
+
+    def _budget(self, table: Mapping[str, Any]) -> Budget:
+        self._only("budget", table, ("usd", "trials"))
+        usd, trials = table.get("usd"), table.get("trials")
+        if usd is not None and (Knob("float", None, "").problem(usd) or usd <= 0):
+            self._problem("budget.usd", f"{usd!r} is not a number of dollars above 0")
+        if trials is not None:
+            self._value("budget.trials", trials, Knob("int", None, "", low=1))
+        if usd is None and trials is None:
+            self._problem("budget", "a study needs an end: give usd, trials or both")
+        return Budget(usd, trials)
+
+    def _pricing(self, table: Mapping[str, Any]) -> PricingSpec:
+        self._only("pricing", table, ("market", "sku_cpu", "sku_cuda"))
+        market = table.get("market", Market.ON_DEMAND)
+        if market not in list(Market):
+            self._problem("pricing.market", f"{market!r}; {did_you_mean(str(market), Market)}")
+            market = Market.ON_DEMAND
+        skus = {device: table.get(f"sku_{device}", "auto") for device in ("cpu", "cuda")}
+        for device, sku in skus.items():
+            self._value(f"pricing.sku_{device}", sku, Knob("str", "auto", ""))
+        return PricingSpec(Market(market), skus)
+
+    def _settings(
+        self, settings: Mapping[str, Any], space: Mapping[str, Any]
+    ) -> tuple[Mapping[str, SettingValue], Mapping[str, Domain]]:
+        if self._description is None:
+            return {}, {}
+        knobs = {**self._description.knobs, **HARDWARE_KNOBS}
+        self._only("settings", settings, tuple(knobs))
+        self._only("space", space, tuple(knobs))
+        for name in settings.keys() & space.keys():
+            self._problem(f"space.{name}", "also under [settings]; a knob is either fixed or searched")
+        for name in settings.keys() & knobs.keys():
+            self._value(f"settings.{name}", settings[name], knobs[name])
+        domains: dict[str, Domain] = {}
+        for name in [name for name in space if name in knobs]:
+            domain, problems = parse_domain(space[name], knobs[name])
+            for problem in problems:
+                self._problem(f"space.{name}", problem)
+            if domain is not None:
+                domains[name] = domain
+        if not space:
+            self._problem("space", "nothing to search; give at least one knob a list or a range")
+        return dict(settings), domains
+
+    def _data(self, table: Mapping[str, Any]) -> None:
+        if self._description is not None:
+            self._only("data", table, tuple(self._description.data_options))
