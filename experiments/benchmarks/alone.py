@@ -49,15 +49,22 @@ class _Clock:
 def _run(epochs: int, threads: int, home: Path, clock: _Clock) -> Run:
     torch.set_num_threads(threads)
     defaults = {name: knob.default for name, knob in TextClassifier.knobs.items() if knob.default is not None}
+    settings = {**defaults, **SETTINGS, **HARDWARE, "epochs": epochs, "threads": threads}
+    data, cache = {"source": "docstrings"}, home / "cache"
     return Run(
-        settings={**defaults, **SETTINGS, **HARDWARE, "epochs": epochs, "threads": threads},
-        data={"source": "docstrings"},
+        settings=settings,
+        data=data,
+        data_card=TextClassifier().prepare(data, settings, cache, progress=_say_nothing),
         seed=0,
         device=torch.device("cpu"),
         precision=PRECISIONS["fp32"],
-        cache=home / "cache",
+        cache=cache,
         artifacts=Path(tempfile.mkdtemp(dir=home)),
         quality_metrics=frozenset(TextClassifier.metrics),
         meter=Meter(started_at=time.time(), cores=threads),
         write=clock.write,
     )
+
+
+def _say_nothing(message: str) -> None:
+    del message

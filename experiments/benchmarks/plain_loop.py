@@ -40,7 +40,7 @@ class TextDataset(Dataset[Sample]):
 
 def train_plainly(run: Run) -> float:
     """Train with ``run.settings``, reporting nothing; the test accuracy."""
-    settings, folder = run.settings, prepared_tokens(run.data, run.settings, run.cache)
+    settings, folder = run.settings, prepared_tokens(run)
     corpus = load_card(folder)
     shape = Shape.of(settings, corpus.vocabulary_size, len(corpus.classes))
     torch.manual_seed(run.seed)

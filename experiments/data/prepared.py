@@ -5,16 +5,16 @@ Light to import: a trial finds its folder here without touching a heavy library 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from experiments import lazy
 from experiments.data.corpus import Corpus
-from experiments.data.files import whole_file
 from experiments.data.token_arrays import digest
+from tracker.errors import DataError
 from tracker.records import Settings
+from tracker.training.run import Run
 
 PREPARATION_VERSION = 1
 """Raise it whenever cleaning or tokenisation changes."""
@@ -29,29 +29,26 @@ def prepare_tokens(data: Mapping[str, Any], settings: Settings, cache: Path, pro
     if not folder.is_dir():
         cut = corpus.with_train_documents(int(settings["train_documents"]))
         lazy.call("experiments.data.text_preparation:write_tokens", cut, settings, folder, progress)
-    with whole_file(_note(cache, data)) as partial:
-        partial.write_text(json.dumps({"fingerprint": corpus.fingerprint}))
     return folder
 
 
-def prepared_tokens(data: Mapping[str, Any], settings: Settings, cache: Path) -> Path:
-    """The same folder, without looking at the source again where it was prepared for these settings before.
+def prepared_tokens(run: Run) -> Path:
+    """The same folder for a run, without looking at the source again where it was prepared for its settings before.
 
     Where a study searches one of PREPARATION_KNOBS, the first trial with a value prepares it, and pays for that.
+    Raises DataError where the source is no longer what the study began with.
     """
-    note = _note(cache, data)
-    if note.is_file():
-        folder = _folder(cache, json.loads(note.read_text())["fingerprint"], settings)
-        if folder.is_dir():
-            return folder
-    return prepare_tokens(data, settings, cache, progress=print)
+    fingerprint = run.data_card.fingerprint
+    folder = _folder(run.cache, fingerprint, run.settings)
+    if folder.is_dir():
+        return folder
+    made = prepare_tokens(run.data, run.settings, run.cache, progress=print)
+    if made != folder:
+        raise DataError(f"the data are no longer those that the study began with, of fingerprint {fingerprint}")
+    return made
 
 
 def _folder(cache: Path, fingerprint: str, settings: Settings) -> Path:
     relevant = {name: settings[name] for name in PREPARATION_KNOBS}
     return cache / f"tokens-{digest({'version': PREPARATION_VERSION, 'corpus': fingerprint, **relevant})}"
 
-
-def _note(cache: Path, data: Mapping[str, Any]) -> Path:
-    """The file that notes the fingerprint of what a ``[data]`` table named when it was last prepared."""
-    return cache / f"corpus-{digest(data)}.json"

@@ -194,7 +194,7 @@ class TextClassifier:
         """Train one classifier; keeps its weights, its tokenizer and its settings."""
         settings = run.settings
         torch.manual_seed(run.seed)
-        folder = prepared_tokens(run.data, settings, run.cache)
+        folder = prepared_tokens(run)
         corpus = load_card(folder)
         shape = Shape.of(settings, corpus.vocabulary_size, len(corpus.classes))
         train = load_texts(folder, "train", run.device, shape.max_length)

@@ -68,9 +68,11 @@ def make_run(topics: dict[str, Any], cache: Path, tmp_path: Path) -> Callable[..
         defaults = {name: knob.default for name, knob in TextClassifier.knobs.items() if knob.default is not None}
         chosen = {**defaults, **SMALL, **settings}
         torch.set_num_threads(1)
+        source = topics if data is None else data
         run = Run(
             settings=chosen,
-            data=topics if data is None else data,
+            data=source,
+            data_card=TextClassifier().prepare(source, chosen, cache, lambda message: None),
             seed=seed,
             device=torch.device(chosen["device"]),
             precision=PRECISIONS[chosen["precision"]],

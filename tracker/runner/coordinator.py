@@ -13,7 +13,7 @@ from types import FrameType
 
 from tracker.engine.local import Attempt, LocalEngine
 from tracker.engine.reservations import Reservation
-from tracker.records import Role, TrialState
+from tracker.records import DataCard, Role, TrialState
 from tracker.runner.bookkeeper import Bookkeeper
 from tracker.runner.jobs import Job, attempt_request, trial
 from tracker.runner.plan import StudyPlan
@@ -42,6 +42,7 @@ class Coordinator:
         waiting: list[Job],
         trials_folder: Path,
         cache: Path,
+        data_card: DataCard,
     ) -> None:
         self._plan = plan
         self._engine = engine
@@ -51,6 +52,7 @@ class Coordinator:
         self._waiting = deque(waiting)
         self._trials_folder = trials_folder
         self._cache = cache
+        self._data_card = data_card
         self._jobs: dict[str, Job] = {}
         self._interrupted = ""
         self._started = time.monotonic()
@@ -95,7 +97,9 @@ class Coordinator:
             self._start(self._waiting.popleft(), reservation)
 
     def _start(self, job: Job, reservation: Reservation) -> None:
-        request = attempt_request(job, reservation, self._plan, self._trials_folder, self._cache)
+        request = attempt_request(
+            job, reservation, self._plan, self._trials_folder, self._cache, self._data_card
+        )
         self._jobs[job.label] = job
         self._engine.start(request, reservation)
         self._books.open(job, request.sku, request.asked_at)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tracker.engine.reservations import Reservation
-from tracker.records import Hardware, Role, Settings, SettingValue
+from tracker.records import DataCard, Hardware, Role, Settings, SettingValue
 from tracker.runner.plan import StudyPlan
 from tracker.search.sampler import Suggestion
 from tracker.study.spec import StudySpec
@@ -57,7 +57,12 @@ def trial(suggestion: Suggestion, spec: StudySpec) -> Job:
 
 
 def attempt_request(
-    job: Job, reservation: Reservation, plan: StudyPlan, trials_folder: Path, cache: Path
+    job: Job,
+    reservation: Reservation,
+    plan: StudyPlan,
+    trials_folder: Path,
+    cache: Path,
+    data_card: DataCard | None = None,
 ) -> AttemptRequest:
     """What a worker is told to do ``job``, on what was reserved for it, from now on."""
     point = plan.price_points.get(job.device, plan.cpu_point)
@@ -69,6 +74,7 @@ def attempt_request(
         workload=plan.spec.workload,
         settings=job.settings,
         data=plan.spec.data,
+        data_card=data_card,
         seed=job.seed,
         cores=reservation.cores,
         accelerator=reservation.accelerator,

@@ -76,7 +76,7 @@ def run_study(
     with folder.locked():
         books = _books(plan, folder, log, card, observer)
         done = _take_in(folder, books)
-        return _coordinate(plan, places, folder, engine, search, books, observer, done)
+        return _coordinate(plan, places, folder, engine, search, books, observer, card, done)
 
 
 def resume_study(
@@ -114,7 +114,7 @@ def resume_study(
             price_usd = books.ledger.of(f"#{number}")
             search.tell(number, record.state if record else TrialState.KILLED, reached, price_usd)
         engine = _engine(plan.hardware, forkserver, workers)
-        return _coordinate(plan, places, folder, engine, search, books, observer, done)
+        return _coordinate(plan, places, folder, engine, search, books, observer, card, done)
 
 
 def stop_study(name: str, home: Home) -> bool:
@@ -199,6 +199,7 @@ def _coordinate(
     search: Search,
     books: Bookkeeper,
     observer: Observer,
+    card: DataCard,
     done: Mapping[str, AttemptRecord],
 ) -> TrialState:
     waiting = [job for job in baselines(plan.spec, plan.hardware) if job.label not in done]
@@ -211,6 +212,7 @@ def _coordinate(
         waiting=waiting,
         trials_folder=folder.trials,
         cache=places.home.cache,
+        data_card=card,
     )
     return coordinator.run()
 

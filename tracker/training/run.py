@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from tracker.errors import TrainingFailedError
-from tracker.records import Settings, SettingValue
+from tracker.records import DataCard, Settings, SettingValue
 from tracker.training.meter import Meter
 from tracker.training.precision import Precision
 
@@ -25,6 +25,7 @@ class Run:
     Attributes:
         settings: every knob's value, the hardware knobs (device, threads, precision, compile) among them.
         data: the study's ``[data]`` table.
+        data_card: what ``Workload.prepare`` returned for it.
         seed: seeds every source of randomness that the training uses.
         device: where to put model and batches.
         precision: ``precision.autocast(device)`` and ``precision.scaler(device)`` do the right thing.
@@ -36,6 +37,7 @@ class Run:
         *,
         settings: Settings,
         data: Mapping[str, Any],
+        data_card: DataCard,
         seed: int,
         device: torch.device,
         precision: Precision,
@@ -47,6 +49,7 @@ class Run:
     ) -> None:
         self.settings = settings
         self.data = data
+        self.data_card = data_card
         self.seed = seed
         self.device = device
         self.precision = precision
@@ -76,8 +79,8 @@ class Run:
         """A checkpoint: after ``epoch`` (from 1, rising) the model has these metrics.
 
         Raises TrainingFailedError(``not_finite``) where one is NaN or infinite: what was spent stays counted,
-        and no such number is ever called a quality. Raises WorkFailedError-s of a reason ``bad_report`` where
-        the epoch does not rise or a metric that the workload promised is missing.
+        and no such number is ever called a quality. Raises TrainingFailedError(``bad_report``) where the epoch
+        does not rise or a metric that the workload promised is missing.
         """
         missing = self._quality_metrics - metrics.keys()
         if missing:

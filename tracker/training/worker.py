@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from tracker.errors import TrackerError, TrainingFailedError
-from tracker.records import Role, Settings, TrialState
+from tracker.records import DataCard, Role, Settings, TrialState
 from tracker.training.events import EventLog
 from tracker.training.meter import Meter
 from tracker.training.precision import PRECISIONS
@@ -39,7 +39,7 @@ HEARTBEAT_SECONDS = 2.0
 class AttemptRequest:
     """Everything that a worker needs to know.
 
-    ``folder`` holds this trial's files; ``asked_at`` is in seconds since 1970; ``cores`` are the CPU
+    ``folder`` holds this trial's files; ``data_card`` is None while the data are prepared; ``asked_at`` is in seconds since 1970; ``cores`` are the CPU
     numbers reserved for it and ``accelerator`` the GPU's index, None without one; ``sku`` is what it is
     billed as.
     """
@@ -51,6 +51,7 @@ class AttemptRequest:
     workload: str
     settings: Settings
     data: Mapping[str, Any]
+    data_card: DataCard | None
     seed: int
     cores: tuple[int, ...]
     accelerator: int | None
@@ -143,6 +144,7 @@ def _run(request: AttemptRequest, workload: Workload, log: EventLog, meter: Mete
     return Run(
         settings=request.settings,
         data=request.data,
+        data_card=request.data_card or DataCard("", "", {}),
         seed=request.seed,
         device=device,
         precision=precision,
