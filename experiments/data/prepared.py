@@ -51,4 +51,3 @@ def prepared_tokens(run: Run) -> Path:
 def _folder(cache: Path, fingerprint: str, settings: Settings) -> Path:
     relevant = {name: settings[name] for name in PREPARATION_KNOBS}
     return cache / f"tokens-{digest({'version': PREPARATION_VERSION, 'corpus': fingerprint, **relevant})}"
-

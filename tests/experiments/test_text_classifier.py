@@ -64,9 +64,10 @@ def test_the_dial_derives_width_heads_and_depth_and_each_can_be_set_alone():
 
 
 def test_heads_that_cannot_share_the_width_are_refused_before_anything_is_prepared(topics, make_run, tmp_path):
-    run, _ = make_run(width=64, heads=5)
+    run, _ = make_run()
+    settings = {**run.settings, "width": 64, "heads": 5}
     with pytest.raises(WorkloadError, match="width 64 cannot be shared by 5 heads; allowed with it: 1, 2, 4, 8"):
-        TextClassifier().prepare(topics, run.settings, tmp_path / "empty", print)
+        TextClassifier().prepare(topics, settings, tmp_path / "empty", print)
     assert not (tmp_path / "empty").exists()
 
 

@@ -97,9 +97,7 @@ class Coordinator:
             self._start(self._waiting.popleft(), reservation)
 
     def _start(self, job: Job, reservation: Reservation) -> None:
-        request = attempt_request(
-            job, reservation, self._plan, self._trials_folder, self._cache, self._data_card
-        )
+        request = attempt_request(job, reservation, self._plan, self._trials_folder, self._cache, self._data_card)
         self._jobs[job.label] = job
         self._engine.start(request, reservation)
         self._books.open(job, request.sku, request.asked_at)

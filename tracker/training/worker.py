@@ -39,9 +39,9 @@ HEARTBEAT_SECONDS = 2.0
 class AttemptRequest:
     """Everything that a worker needs to know.
 
-    ``folder`` holds this trial's files; ``data_card`` is None while the data are prepared; ``asked_at`` is in seconds since 1970; ``cores`` are the CPU
-    numbers reserved for it and ``accelerator`` the GPU's index, None without one; ``sku`` is what it is
-    billed as.
+    ``folder`` holds this trial's files; ``data_card`` is None while the data are prepared; ``asked_at`` is in
+    seconds since 1970; ``cores`` are the CPU numbers reserved for it and ``accelerator`` the GPU's index,
+    None without one; ``sku`` is what it is billed as.
     """
 
     folder: Path
