@@ -18,7 +18,7 @@ def folder_name(study: str) -> str:
     """A folder name for a study of any name: its plain characters, and a hash where that loses something.
 
     >>> folder_name("docstrings"), folder_name("a/b 🦊")
-    ('docstrings', 'a-b-2d4f0b02')
+    ('docstrings', 'a-b-37d930e8')
     """
     plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", study).strip("-.")[:40]
     if plain == study and study.lower() == study:
