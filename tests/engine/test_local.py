@@ -13,7 +13,7 @@ from tracker.engine.forkserver import Forkserver
 from tracker.engine.local import LocalEngine
 from tracker.engine.reservations import Reservations
 from tracker.errors import DataError, WorkFailedError
-from tracker.records import Role, TrialState
+from tracker.records import DataCard, Role, TrialState
 from tracker.training.events import read_attempt
 from tracker.training.worker import AttemptRequest
 
@@ -44,6 +44,7 @@ def start(engine, folder, **settings):
         workload=DIGITS["workload"],
         settings={**known, **hardware, **settings},
         data={},
+        data_card=DataCard("digits", "8x8", {"train": 1400}),
         seed=0,
         cores=reservation.cores,
         accelerator=None,

@@ -41,28 +41,33 @@ def test_energy_is_a_measurement_or_it_is_unavailable():
     assert (usage.energy_joules is None) == (usage.energy_source is EnergySource.UNAVAILABLE)
 
 
-def _spin_on_core(core, seconds, results=None):
+def _keep_busy(core, spinning):
+    os.sched_setaffinity(0, {core})
+    spinning.set()
+    spin(60.0)
+
+
+def _measure(core, seconds, results):
     os.sched_setaffinity(0, {core})
     meter = Meter(started_at=time.time(), cores=1)
     spin(seconds)
-    if results is not None:
-        results.put(measured_while_busy(meter.usage()))
+    results.put(meter.usage())
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system cannot pin a process to a core")
 def test_a_run_that_shares_its_core_is_flagged():
     core = min(os.sched_getaffinity(0))
     context = multiprocessing.get_context("spawn")
-    results = context.Queue()
-    other = context.Process(target=_spin_on_core, args=(core, 60.0))
+    results, spinning = context.Queue(), context.Event()
+    other = context.Process(target=_keep_busy, args=(core, spinning))
     other.start()
-    time.sleep(1.0)
-    measured = context.Process(target=_spin_on_core, args=(core, 1.5, results))
+    assert spinning.wait(60)
+    measured = context.Process(target=_measure, args=(core, 1.5, results))
     measured.start()
-    busy = results.get(timeout=60)
+    usage = results.get(timeout=60)
     measured.join()
     other.kill()
-    assert busy
+    assert measured_while_busy(usage), usage
 
 
 def test_a_run_that_has_its_cores_to_itself_is_not_flagged():
