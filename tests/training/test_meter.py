@@ -23,6 +23,12 @@ def test_wall_time_begins_when_the_attempt_was_asked_for():
     assert 5.0 <= meter.usage().wall_seconds < 6.0
 
 
+def test_what_the_process_did_before_is_not_the_attempts():
+    spin(0.3)
+    meter = Meter(started_at=time.time(), cores=1)
+    assert meter.usage().cpu_seconds < 0.1
+
+
 def test_phases_add_up_to_the_wall_time():
     meter = Meter(started_at=time.time(), cores=1)
     spin(0.05)

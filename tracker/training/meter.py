@@ -30,6 +30,9 @@ class Meter:
         self._cores = cores
         self._accelerator = accelerator
         self._energy = _energy_counter(cores, accelerator)
+        # What this process did before is not the attempt's: a child may have imported a lot by then.
+        self._cpu_seconds_before = _cpu_seconds()
+        self._waiting_seconds_before = run_queue_seconds() or 0.0
         self._startup_seconds: float | None = None
         self._evaluation_seconds = 0.0
 
@@ -59,21 +62,30 @@ class Meter:
         return PhaseSeconds(startup, train, self._evaluation_seconds)
 
     def usage(self) -> Usage:
-        """What this process, its threads and its finished children have used so far."""
+        """What this process, its threads and its finished children have used since the meter was made."""
         own = resource.getrusage(resource.RUSAGE_SELF)
         children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        waiting = run_queue_seconds()
         joules = self._energy.joules() if self._energy else None
         return Usage(
             wall_seconds=self.wall_seconds(),
-            cpu_seconds=own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime,
+            cpu_seconds=_cpu_seconds() - self._cpu_seconds_before,
             cores=self._cores,
             accelerators=0 if self._accelerator is None else 1,
             peak_memory_bytes=max(own.ru_maxrss, children.ru_maxrss) * 1024,
             peak_accelerator_memory_bytes=_peak_accelerator_memory_bytes(self._accelerator),
-            waiting_seconds=run_queue_seconds(),
+            waiting_seconds=None if waiting is None else max(0.0, waiting - self._waiting_seconds_before),
             energy_joules=joules,
             energy_source=EnergySource.UNAVAILABLE if joules is None else EnergySource.MEASURED,
         )
+
+
+def _cpu_seconds() -> float:
+    """CPU seconds of this process, its threads and its finished children, since the process began."""
+    return sum(
+        used.ru_utime + used.ru_stime
+        for used in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    )
 
 
 def measured_while_busy(usage: Usage) -> bool:
