@@ -17,12 +17,6 @@ from click.testing import CliRunner
 
 from dashboard.command import dashboard, streamlit_command
 
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = [
-    *("--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync", "--no-first-run"),
-]
-
 
 def test_the_app_is_served_to_this_machine_only_and_counts_nobody():
     command = " ".join(streamlit_command(8600, headless=True))
@@ -68,17 +62,6 @@ def wait_until_healthy(address, seconds=30.0):
         except urllib.error.URLError:
             time.sleep(0.1)
     raise TimeoutError(f"the dashboard at {address} did not come up in {seconds} s")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if not CHROMIUM.exists():
-        pytest.skip(f"no Chromium at {CHROMIUM}")
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        yield chromium
-        chromium.close()
 
 
 @pytest.mark.browser

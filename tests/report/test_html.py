@@ -13,12 +13,6 @@ import pytest
 
 from tracker.report.html import report_page, write_report
 
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = [
-    *("--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync", "--no-first-run"),
-]
-
 
 def text_of(page):
     """The page's words: no scripts, no styles, no tags."""
@@ -70,17 +64,6 @@ def test_a_report_that_cannot_be_finished_leaves_the_old_one(small, tmp_path, mo
     with pytest.raises(OSError, match="No space"):
         write_report(small, tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
-
-
-@pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if not CHROMIUM.exists():
-        pytest.skip(f"no Chromium at {CHROMIUM}")
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        yield chromium
-        chromium.close()
 
 
 @pytest.mark.browser
