@@ -134,8 +134,8 @@ def _close(attempt: Attempt) -> None:
 
 def write_killed(log_path: Path, record: AttemptRecord, wall_seconds: float, message: str) -> None:
     """End the log of a worker that vanished; all the time until then was paid for."""
-    from_events = record.phases.startup_seconds or wall_seconds
-    phases = PhaseSeconds(from_events, max(0.0, wall_seconds - from_events), 0.0)
+    startup_seconds = record.phases.startup_seconds or wall_seconds
+    phases = PhaseSeconds(startup_seconds, max(0.0, wall_seconds - startup_seconds), 0.0)
     fields = {
         "state": TrialState.KILLED,
         "reason": "killed",

@@ -136,7 +136,6 @@ class Coordinator:
             best_quality=best[0] if best else None,
             best_price_usd=best[1] if best else None,
             running=tuple(self._running(attempt) for attempt in self._engine.running),
-            elapsed_seconds=time.monotonic() - self._started,
             seconds_left=self._seconds_left(),
         )
 

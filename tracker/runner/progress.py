@@ -43,7 +43,6 @@ class Progress:
     best_quality: float | None = None
     best_price_usd: float | None = None
     running: tuple[RunningAttempt, ...] = ()
-    elapsed_seconds: float = 0.0
     seconds_left: float | None = None
 
 

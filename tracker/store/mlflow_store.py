@@ -37,10 +37,7 @@ _STATUS = {
 
 
 class MlflowStore:
-    """One tracking store: a database URL or a server's address.
-
-    ``artifacts`` is where a new study's files are kept; a server chooses its own place.
-    """
+    """One tracking store: a database URL or a server's address. Raises StoreError where it cannot be used."""
 
     def __init__(self, tracking_uri: str) -> None:
         self._uri = tracking_uri
@@ -57,16 +54,19 @@ class MlflowStore:
         return self._client.get_experiment_by_name(name) is not None
 
     def create_study(self, name: str, tags: Mapping[str, str], started_at: float, artifacts: Path) -> StudyLog:
-        """A new experiment with its parent run. Raises StudyExistsError, StoreError."""
-        location = None if "://" in self._uri and self._uri.startswith("http") else artifacts.as_uri()
+        """A new experiment with its parent run. Raises StudyExistsError, StoreError.
+
+        Files of its runs are kept in ``artifacts``; a server chooses a place of its own.
+        """
+        location = None if self._uri.startswith("http") else artifacts.as_uri()
         try:
             experiment_id = self._client.create_experiment(name, artifact_location=location)
-            parent = RunLog(self._client, experiment_id, name, {**tags, "tracker.role": "study"}, started_at)
-            parent.flush()
         except MlflowException as error:
             if error.error_code == "RESOURCE_ALREADY_EXISTS":
                 raise StudyExistsError(f"MLflow has an experiment '{name}' already; choose another name") from None
             raise StoreError(f"MLflow store '{self._uri}' refused the study: {_first_line(error)}") from error
+        parent = RunLog(self._client, experiment_id, name, {**tags, "tracker.role": "study"}, started_at)
+        parent.flush()
         return StudyLog(self._client, experiment_id, name, parent)
 
     def open_study(self, name: str) -> StudyLog:
@@ -189,11 +189,7 @@ class RunLog:
         """Write what is not written yet. Raises StoreError, and keeps it, where MLflow does not take it."""
         try:
             self._write()
-        except StudyExistsError:
-            raise
         except Exception as error:
-            if isinstance(error, MlflowException) and error.error_code == "RESOURCE_ALREADY_EXISTS":
-                raise
             raise StoreError(f"MLflow did not take run '{self._label}': {_first_line(error)}") from error
 
     def _write(self) -> None:

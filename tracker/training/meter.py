@@ -23,7 +23,6 @@ class Meter:
     """
 
     def __init__(self, *, started_at: float, cores: int, accelerator: int | None = None) -> None:
-        self._started_at = started_at
         # The clock may be set while a run is under way: measure on a steady one from here on.
         self._before_seconds = max(0.0, time.time() - started_at)
         self._start = time.monotonic()
