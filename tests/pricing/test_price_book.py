@@ -26,13 +26,14 @@ POINT = PricePoint(
     usd_per_hour=0.2,
     effective_from=date(2026, 1, 1),
     effective_to=None,
+    quality="price_list",
     date_kind="list price",
     source="a test",
     licence="none",
     spec_source="a test",
 )
 MACHINE = Hardware(system="Linux", cpu_model="a CPU", architecture="x86_64", cores=2, memory_bytes=8 * 2**30)
-GOOD_ROW = "acme,acme/small,here,x86_64,,0,,4,16,on_demand,0.2,2026-01-01,,list price,a test,none,a test"
+GOOD_ROW = "acme,acme/small,here,x86_64,,0,,4,16,on_demand,0.2,2026-01-01,,price_list,list price,a test,none,a test"
 
 
 def with_gpus(name: str, count: int = 1) -> Hardware:
@@ -207,8 +208,8 @@ def test_a_good_table_is_read(tmp_path):
         ("2026-01-01", "01/01/2026", "effective_from is '01/01/2026', not a date"),
         ("2026-01-01,", "2026-01-01,2025-01-01", "effective_to 2025-01-01 is not after effective_from 2026-01-01"),
         ("list price,a test", "list price,", "source is blank"),
-        (",none,a test", "", "has not the 17 cells of the header"),
-        ("none,a test", "none,a test,more", "has not the 17 cells of the header"),
+        (",none,a test", "", "has not the 18 cells of the header"),
+        ("none,a test", "none,a test,more", "has not the 18 cells of the header"),
     ],
 )
 def test_a_wrong_value_is_told_with_its_line(tmp_path, old, new, told):

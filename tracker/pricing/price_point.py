@@ -10,7 +10,15 @@ from datetime import date
 from tracker.errors import PriceBookError, did_you_mean
 from tracker.records import Market
 
-ARCHITECTURES = ("x86_64", "arm64")
+ARCHITECTURES = ("x86_64", "arm64", "")
+QUALITIES: Mapping[str, str] = {
+    "price_list": "read from the seller's own price list on the day it is dated",
+    "table": "copied from a table that people keep; it may be older than the day it is dated",
+    "median": "the median of many sellers' offers on that day",
+    "fetched": "read from a live catalogue by `tracker prices update`",
+    "user": "given by the user: negotiated, internal, or worked out for own hardware",
+}
+"""How far a rate can be trusted, and what each of the words means."""
 MOST_USD_PER_HOUR = 1000.0
 """Above any machine on sale (the dearest in the book, eight B300, costs 142): beyond it lie typing errors."""
 
@@ -22,8 +30,11 @@ class PricePoint:
     ``ram_gb`` and ``accelerator_memory_gb`` (of one accelerator) are meant as the clouds mean them: GiB of
     2**30 bytes. ``vcpu`` and ``ram_gb`` are None where nobody could verify them. The rate holds from
     ``effective_from`` to the day before ``effective_to``; without one, until the next rate of the same SKU,
-    region and market. ``date_kind`` tells what ``effective_from`` is (often the day on which a price list
-    was read), ``place`` which line of which file the point stands in.
+    region and market. ``quality`` is one of QUALITIES; ``date_kind`` tells what ``effective_from`` is (often the
+    day on which a price list was read), ``place`` which line of which file the point stands in.
+
+    Own hardware has no seller: of its ``usd_per_hour``, ``energy_usd_per_hour`` is electricity and
+    ``maintenance_usd_per_hour`` upkeep. A seller's rate includes both, unsaid; there they are 0.
 
     Raises PriceBookError where a value cannot be one.
     """
@@ -31,7 +42,7 @@ class PricePoint:
     provider: str
     sku: str  # "provider/name", as users write it
     region: str
-    architecture: str
+    architecture: str  # "" where it is not stated
     accelerator: str  # "" without one
     accelerator_count: int
     accelerator_memory_gb: float | None
@@ -41,10 +52,13 @@ class PricePoint:
     usd_per_hour: float
     effective_from: date
     effective_to: date | None
+    quality: str
     date_kind: str
     source: str
     licence: str
     spec_source: str  # where vCPU and RAM come from
+    energy_usd_per_hour: float = 0.0
+    maintenance_usd_per_hour: float = 0.0
     place: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
@@ -67,7 +81,8 @@ class PricePoint:
         return self.effective_from <= day and (self.effective_to is None or day < self.effective_to)
 
 
-COLUMNS = tuple(column.name for column in fields(PricePoint) if column.name != "place")
+_NOT_IN_TABLES = ("energy_usd_per_hour", "maintenance_usd_per_hour", "place")
+COLUMNS = tuple(column.name for column in fields(PricePoint) if column.name not in _NOT_IN_TABLES)
 """The columns of a price table, in order."""
 
 
@@ -91,6 +106,7 @@ def price_point_from_row(row: Mapping[str, str], place: str) -> PricePoint:
             usd_per_hour=_number(row, "usd_per_hour"),
             effective_from=_day(row, "effective_from"),
             effective_to=_day(row, "effective_to") if row["effective_to"] else None,
+            quality=row["quality"],
             date_kind=row["date_kind"],
             source=row["source"],
             licence=row["licence"],
@@ -139,6 +155,8 @@ def _problem(point: PricePoint) -> str | None:
         return f"sku is {point.sku!r}, not 'provider/name' with the provider {point.provider!r}"
     if point.architecture not in ARCHITECTURES:
         return f"architecture is {point.architecture!r}; {did_you_mean(point.architecture, ARCHITECTURES)}"
+    if point.quality not in QUALITIES:
+        return f"quality is {point.quality!r}; {did_you_mean(point.quality, QUALITIES)}"
     if not 0 < point.usd_per_hour <= MOST_USD_PER_HOUR:
         return f"usd_per_hour is {point.usd_per_hour:g}; a rate is above 0 and at most {MOST_USD_PER_HOUR:g}"
     if bool(point.accelerator) != (point.accelerator_count > 0):
