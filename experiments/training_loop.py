@@ -35,10 +35,11 @@ LOOP_KNOBS: Mapping[str, Knob] = {
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """How a model does on some examples: mean cross-entropy, and the share that it gets right."""
+    """How a model does on some examples: mean cross-entropy, the share that it gets right, predictions a second."""
 
     loss: float
     accuracy: float
+    predictions_per_second: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,7 @@ def fit(
 
 def evaluate(run: Run, model: nn.Module, batches: Iterable[Batch]) -> Scores:
     """The model's scores on all batches together, without dropout and without gradients."""
+    begin = time.perf_counter()
     model.eval()
     loss_sum, correct, count = torch.zeros((), device=run.device), torch.zeros((), device=run.device), 0
     with torch.no_grad():
@@ -101,7 +103,8 @@ def evaluate(run: Run, model: nn.Module, batches: Iterable[Batch]) -> Scores:
             loss_sum += F.cross_entropy(logits.float(), labels, reduction="sum")
             correct += (logits.argmax(dim=1) == labels).sum()
             count += len(labels)
-    return Scores(loss_sum.item() / count, correct.item() / count)
+    loss, accuracy = loss_sum.item() / count, correct.item() / count  # waits for the device, as in fit
+    return Scores(loss, accuracy, count / (time.perf_counter() - begin))
 
 
 def adamw(model: nn.Module, settings: Settings) -> torch.optim.AdamW:

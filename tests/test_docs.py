@@ -11,6 +11,7 @@ import pytest
 
 from experiments.workloads.text_classifier import TextClassifier
 from tracker.cli.main import tracker
+from tracker.pricing.price_book import load_price_book
 from tracker.study.check import check_study
 from tracker.study.document import StudyDocument
 from tracker.study.spec import WorkloadDescription
@@ -58,7 +59,12 @@ def test_the_study_file_shown_is_a_valid_one():
     assert check_study(StudyDocument("README.md", tomllib.loads(shown), shown), description).name == "reviews"
 
 
-def test_the_number_of_skus_in_the_readme_is_that_of_the_price_book():
-    from tracker.pricing.price_book import load_price_book
-
-    assert f"{len(load_price_book().skus)} SKUs of three clouds" in README
+def test_the_readme_counts_what_is_in_the_price_book():
+    book = load_price_book()
+    sellers = {point.provider for point in book.points} - {"aws", "gcp", "azure"}
+    years = sorted({point.effective_from.year for point in book.points})
+    counted = (
+        f"{len(book.skus)} SKUs of AWS, Google Cloud, Azure and {len(sellers)} GPU clouds, "
+        f"with {len(book.points)} dated rates from {years[0]} to {years[-1]}"
+    )
+    assert counted in " ".join(README.split())

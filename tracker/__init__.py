@@ -13,12 +13,19 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tracker.library import Study, open_study, resume_study, run_study
+    from tracker.pricing.scenario import RateChange, Scenario
+    from tracker.pricing.scenario_file import read_scenario
 
-__all__ = ["Study", "open_study", "resume_study", "run_study"]
+_MODULES = {
+    **dict.fromkeys(("Study", "open_study", "resume_study", "run_study"), "tracker.library"),
+    **dict.fromkeys(("RateChange", "Scenario"), "tracker.pricing.scenario"),
+    "read_scenario": "tracker.pricing.scenario_file",
+}
+__all__ = ["RateChange", "Scenario", "Study", "open_study", "read_scenario", "resume_study", "run_study"]
 
 
 def __getattr__(name: str) -> object:
     """The library's names, imported when they are used: a worker must not pay for MLflow and Optuna."""
-    if name in __all__:
-        return getattr(importlib.import_module("tracker.library"), name)
+    if name in _MODULES:
+        return getattr(importlib.import_module(_MODULES[name]), name)
     raise AttributeError(f"module 'tracker' has no attribute '{name}'")

@@ -8,10 +8,12 @@ TrackerError                   anything that a user can be told in a line or two
 │   ├── WorkloadError          the workload cannot be loaded or lacks what the protocol asks for
 │   ├── DataError              the data cannot be used: no such column, one class, an empty split
 │   ├── HardwareError          this machine cannot do what was asked of it
-│   └── PriceBookError         an unknown SKU, a rate that cannot be one, a malformed price book
+│   ├── PriceBookError         an unknown SKU, a rate that cannot be one, a malformed price book
+│   └── ScenarioError          a scenario that is malformed, empty or includes itself
 └── WorkFailedError            the request was right and the work failed; the command exits with 1
     ├── TrainingFailedError    a training run cannot go on; carries the reason in one word
-    └── StoreError             a database cannot be read or written
+    ├── CatalogueError         a live catalogue of prices cannot be reached or makes no sense
+    └── StoreError             a database, a table or a log cannot be read or written
 """
 
 from __future__ import annotations
@@ -38,9 +40,7 @@ class StudyFileError(RequestError):
     def __init__(self, source: str, problems: Sequence[str]) -> None:
         self.source = source
         self.problems = tuple(problems)
-        count = len(self.problems)
-        head = f"{source}: {count} problem{'s' if count != 1 else ''}"
-        super().__init__("\n".join([head, *(f"  {problem}" for problem in self.problems)]))
+        super().__init__(listed_problems(source, self.problems))
 
     def __reduce__(self) -> tuple[type[StudyFileError], tuple[str, tuple[str, ...]]]:
         return type(self), (self.source, self.problems)
@@ -70,6 +70,10 @@ class PriceBookError(RequestError):
     """An unknown SKU, a rate that cannot be one, or a malformed price book."""
 
 
+class ScenarioError(RequestError):
+    """A scenario that is malformed, empty or includes itself."""
+
+
 class WorkFailedError(TrackerError):
     """The request was right and the work failed."""
 
@@ -88,8 +92,12 @@ class TrainingFailedError(WorkFailedError):
         return type(self), (self.reason, str(self))
 
 
+class CatalogueError(WorkFailedError):
+    """A live catalogue of prices that cannot be reached, or whose answer makes no sense."""
+
+
 class StoreError(WorkFailedError):
-    """A database or an event log that cannot be read or written."""
+    """A database, a table or an event log that cannot be read or written."""
 
 
 def did_you_mean(given: str, allowed: Iterable[str]) -> str:
@@ -102,3 +110,14 @@ def did_you_mean(given: str, allowed: Iterable[str]) -> str:
     near = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
     listed = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
     return (f"did you mean '{near[0]}'? " if near else "") + f"allowed: {listed or 'nothing'}"
+
+
+def listed_problems(source: str, problems: Sequence[str]) -> str:
+    """All that is wrong with a file, as one message.
+
+    >>> print(listed_problems("a.toml", ["line 1, name: missing"]))
+    a.toml: 1 problem
+      line 1, name: missing
+    """
+    head = f"{source}: {len(problems)} problem{'s' if len(problems) != 1 else ''}"
+    return "\n".join([head, *(f"  {problem}" for problem in problems)])

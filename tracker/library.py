@@ -9,12 +9,16 @@ from typing import Any
 
 import pandas as pd
 
+from tracker.pricing.scenario import AS_BILLED, Scenario
+from tracker.report.hosted_api import build_or_buy
 from tracker.report.html import write_report
+from tracker.report.repricing import priced_study_table
+from tracker.report.scenarios import compare_scenarios
 from tracker.report.tables import frontier_document, frontier_table
 from tracker.runner import studies
 from tracker.runner.progress import Observer
 from tracker.store.home import Home, folder_name
-from tracker.store.run_table import StudyTable, read_study_table
+from tracker.store.run_table import StudyTable
 from tracker.study.document import StudyDocument
 
 
@@ -25,34 +29,51 @@ class Study:
     name: str
     home: Home
 
-    def table(self) -> StudyTable:
-        """All runs and checkpoints, read anew. Raises StudyNotFoundError, StoreError."""
-        return read_study_table(self.home.tracking_uri, self.name)
+    def table(self, scenario: Scenario = AS_BILLED, currency: str = "USD") -> StudyTable:
+        """All runs and checkpoints, read anew; priced under ``scenario`` where it changes anything.
 
-    def runs(self) -> pd.DataFrame:
+        ``currency`` is what reports show amounts in; tables are in USD. Raises StudyNotFoundError, StoreError,
+        PriceBookError, ScenarioError.
+        """
+        return priced_study_table(self.home, self.name, scenario, currency)
+
+    def runs(self, scenario: Scenario = AS_BILLED) -> pd.DataFrame:
         """Every run, one row each; see StudyTable for the columns."""
-        return self.table().runs
+        return self.table(scenario).runs
 
-    def checkpoints(self) -> pd.DataFrame:
+    def checkpoints(self, scenario: Scenario = AS_BILLED) -> pd.DataFrame:
         """Every checkpoint, one row each; see StudyTable for the columns."""
-        return self.table().checkpoints
+        return self.table(scenario).checkpoints
 
-    def frontier(self) -> pd.DataFrame:
+    def frontier(self, scenario: Scenario = AS_BILLED) -> pd.DataFrame:
         """The non-dominated checkpoints by rising price; see report.tables.frontier_table."""
-        return frontier_table(self.table())
+        return frontier_table(self.table(scenario))
 
-    def frontier_document(self) -> dict[str, Any]:
+    def frontier_document(self, scenario: Scenario = AS_BILLED) -> dict[str, Any]:
         """What ``tracker frontier NAME --json`` prints."""
-        return frontier_document(self.table())
+        return frontier_document(self.table(scenario))
+
+    def compare(self, first: Scenario, second: Scenario) -> dict[str, Any]:
+        """The frontier under two scenarios side by side; see report.scenarios.compare_scenarios."""
+        tables = self.table(first), self.table(second)
+        names = tuple(scenario.name or "billed" for scenario in (first, second))
+        return compare_scenarios(*tables, (names[0], names[1]))
+
+    def build_or_buy(self, model: str, **options: Any) -> dict[str, Any]:
+        """The frontier's models beside a hosted language model; see report.hosted_api.build_or_buy."""
+        return build_or_buy(self.name, self.home, model, **options)
 
     @property
     def spend_usd(self) -> float:
         """All that the study has cost, in USD."""
         return self.table().spend_usd
 
-    def report(self, out: str | Path | None = None) -> list[Path]:
+    def report(
+        self, out: str | Path | None = None, scenario: Scenario = AS_BILLED, currency: str = "USD"
+    ) -> list[Path]:
         """Write the report into ``out`` (reports/NAME in the home without one); the files' paths."""
-        return write_report(self.table(), Path(out) if out else self.home.reports / folder_name(self.name))
+        folder = Path(out) if out else self.home.reports / folder_name(self.name)
+        return write_report(self.table(scenario, currency), folder)
 
 
 def run_study(

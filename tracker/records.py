@@ -50,6 +50,15 @@ class Market(StrEnum):
     ON_PREM = "on_prem"
 
 
+class CostPart(StrEnum):
+    """The four parts that a price is made of; each is a line of its own, and zero only when it is."""
+
+    DATA = "data"  # acquired, cleaned, labelled
+    COMPUTE = "compute"  # device time; the electricity of own hardware
+    STORAGE = "storage"  # of data, checkpoints and models
+    MAINTENANCE = "maintenance"  # upkeep and upgrades
+
+
 class EnergySource(StrEnum):
     """Where a figure in joules comes from; figures of different sources are never mixed unsaid."""
 
@@ -72,7 +81,12 @@ class Usage:
 
     ``cores`` and ``accelerators`` are what was reserved for the attempt, used or not.
     ``waiting_seconds`` is the time that the attempt's threads were ready to run but had no core,
-    summed over threads (Linux run-queue delay); None where the system does not tell.
+    summed over threads (Linux run-queue delay); None where the system does not tell. ``startup_seconds``
+    are those of the wall time before the training began.
+
+    ``acquired_samples`` and ``acquired_bytes`` are the data that the attempt brought in: those of the study's
+    preparation, 0 for everything that trains on them. ``stored_bytes`` is what lay on disk for the attempt while
+    it ran, ``kept_bytes`` the part of it that it made and left there.
     """
 
     wall_seconds: float
@@ -84,6 +98,11 @@ class Usage:
     waiting_seconds: float | None = None
     energy_joules: float | None = None
     energy_source: EnergySource = EnergySource.UNAVAILABLE
+    startup_seconds: float = 0.0
+    acquired_samples: int = 0
+    acquired_bytes: int = 0
+    stored_bytes: int = 0
+    kept_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,26 +142,40 @@ class AttemptRecord:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What a usage costs, with everything needed to audit it."""
+    """What a usage costs, part by part, with everything needed to audit it."""
 
-    usd: float
+    data_usd: float
+    compute_usd: float
+    storage_usd: float
+    maintenance_usd: float
     sku: str
+    region: str
     market: Market
     usd_per_hour: float  # the whole machine's rate
     share: float  # the share of the machine that was billed: its dominant share
+    billed_seconds: float
     source: str
     effective_from: str  # ISO date of the rate
+
+    @property
+    def usd(self) -> float:
+        """The whole price: the sum of its parts."""
+        return self.data_usd + self.compute_usd + self.storage_usd + self.maintenance_usd
 
 
 @dataclass(frozen=True, slots=True)
 class DataCard:
-    """What a workload's data is: recorded by fingerprint, size and schema only."""
+    """What a workload's data is: recorded by fingerprint, size and schema only.
+
+    ``size_bytes`` is what the prepared data take on disk; 0 where a workload does not tell.
+    """
 
     name: str
     fingerprint: str
     rows: Mapping[str, int]  # by split
     classes: int = 0
     description: str = ""
+    size_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

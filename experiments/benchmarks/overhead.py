@@ -20,6 +20,7 @@ from experiments.benchmarks.alone import HARDWARE, SETTINGS, train_ours, train_p
 from experiments.benchmarks.figures import Figure, main
 from tracker import run_study
 from tracker.engine.forkserver import Forkserver
+from tracker.pricing.cost import DEFAULT_TERMS
 from tracker.pricing.price_book import load_price_book
 from tracker.records import AttemptRecord, Checkpoint, DataCard, Market, PhaseSeconds, Role, TrialState, Usage
 from tracker.runner.bookkeeper import Account
@@ -69,7 +70,7 @@ def _logging(home: Path, runs: int = 30) -> Figure:
         begin = time.perf_counter()
         log = study.run(f"#{number}", settings, {"tracker.trial": str(number), "tracker.role": Role.TRIAL}, 1e9)
         log.input(card)
-        Account(Job(Role.TRIAL, f"#{number}", str(number), settings, 0, number), point, log).close(record)
+        Account(Job(Role.TRIAL, f"#{number}", str(number), settings, 0, number), point, DEFAULT_TERMS, log).close(record)
         log.flush()
         milliseconds.append((time.perf_counter() - begin) * 1000)
     value = statistics.median(milliseconds)

@@ -19,6 +19,7 @@ from experiments.data.corpus import SPLITS, Corpus
 from experiments.data.files import whole_folder
 from experiments.data.token_arrays import TokenizedCorpus, save_card, save_texts
 from tracker.records import Settings
+from tracker.training.workload import PredictionTexts
 
 DOCSTRINGS = "docstrings"
 
@@ -35,6 +36,14 @@ def load_corpus(data: Mapping[str, Any], cache: Path, progress: Callable[[str], 
         columns = {key: str(data[key]) for key in ("text_column", "label_column", "split_column") if key in data}
         corpus = lazy.call("experiments.data.labelled_text:load_labelled_text", Path(source), cache, **columns)
     return corpus
+
+
+def prediction_texts(data: Mapping[str, Any], cache: Path, limit: int) -> PredictionTexts:
+    """The first ``limit`` texts of the test split as their source has them, with their classes. Raises DataError."""
+    corpus = load_corpus(data, cache, lambda _: None)
+    test = corpus.splits["test"].first(limit)
+    answers = tuple(corpus.classes[label] for label in test.labels)
+    return PredictionTexts(test.texts, answers, "test", corpus.fingerprint)
 
 
 def clean(text: str, settings: Settings) -> str:

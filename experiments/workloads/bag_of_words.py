@@ -37,11 +37,14 @@ def train(run: Run) -> None:
             validation_loss, accuracy = model.scores(validation)
         run.report(1, accuracy=accuracy, validation_loss=validation_loss, training_loss=training_loss)
         with run.evaluating():
+            begin = time.perf_counter()
             _, test_accuracy = model.scores(corpus.splits["test"])
+            test_seconds = time.perf_counter() - begin
     run.conclude(
         test_accuracy=test_accuracy,
         parameters=model.regression.coef_.size + model.regression.intercept_.size,
         samples_per_second=len(corpus.splits["train"]) / seconds,
+        predictions_per_second=len(corpus.splits["test"]) / test_seconds,
     )
 
 

@@ -26,7 +26,9 @@ from experiments.training_loop import LOOP_KNOBS, Batch, evaluate, fit
 from tracker.errors import WorkloadError
 from tracker.records import DataCard, Direction, Settings
 from tracker.study.knobs import Knob
+from tracker.training.meter import bytes_below
 from tracker.training.run import Run
+from tracker.training.workload import PredictionTexts
 
 WIDTH_PER_SIZE = 32
 HEAD_WIDTH = 32
@@ -187,8 +189,10 @@ class TextClassifier:
         """Gather the texts, learn the vocabulary and cut the texts into tokens. Raises DataError, WorkloadError."""
         if settings.get("width") and settings.get("heads"):
             check_heads(int(settings["width"]), int(settings["heads"]))
-        corpus = load_card(prepare_tokens(data, settings, cache, progress))
-        return DataCard(corpus.name, corpus.fingerprint, corpus.rows, len(corpus.classes), corpus.description)
+        folder = prepare_tokens(data, settings, cache, progress)
+        corpus, size_bytes = load_card(folder), bytes_below(folder)
+        classes = len(corpus.classes)
+        return DataCard(corpus.name, corpus.fingerprint, corpus.rows, classes, corpus.description, size_bytes)
 
     def train(self, run: Run) -> None:
         """Train one classifier; keeps its weights, its tokenizer and its settings."""
@@ -226,8 +230,15 @@ class TextClassifier:
             parameters=sum(each.numel() for each in model.parameters()),
             flops=training_flops(model, plans),
             samples_per_second=done.samples / done.seconds,
+            predictions_per_second=test.predictions_per_second,  # by now everything is compiled
         )
         save(run, model, corpus.classes, folder / "tokenizer.json")
+
+    def prediction_texts(self, data: Mapping[str, Any], settings: Settings, cache: Path, limit: int) -> PredictionTexts:
+        """Whole texts of the test split, and the names of their classes. Raises DataError."""
+        del settings  # they change what the classifier reads of a text, not the text
+        texts: PredictionTexts = lazy.call("experiments.data.text_preparation:prediction_texts", data, cache, limit)
+        return texts
 
     @staticmethod
     def _bag_of_words(run: Run) -> None:

@@ -13,7 +13,8 @@ from tracker.engine.forkserver import Forkserver
 from tracker.engine.local import LocalEngine
 from tracker.engine.reservations import Reservations
 from tracker.errors import DataError, WorkFailedError
-from tracker.records import DataCard, Role, TrialState
+from tracker.pricing.price_book import load_price_book
+from tracker.records import DataCard, Market, Role, TrialState
 from tracker.training.events import read_attempt
 from tracker.training.worker import AttemptRequest
 
@@ -48,7 +49,8 @@ def start(engine, folder, **settings):
         seed=0,
         cores=reservation.cores,
         accelerator=None,
-        sku="aws/m7i.large",
+        accelerator_model="",
+        price_point=load_price_book().point("aws/m7i.large", Market.ON_DEMAND),
         cache=folder,
         asked_at=time.time(),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from types import SimpleNamespace
@@ -10,10 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tracker.records import Direction, QualityMetric
-from tracker.store.run_table import StudyTable
+from tracker.pricing.price_book import load_price_book
+from tracker.records import Direction, Market, QualityMetric
+from tracker.store.run_table import STEADY_USAGE, StudyTable
 
 USD_PER_HOUR = 0.096
+PRICE_POINT = json.dumps(load_price_book().point("aws/m5.large", Market.ON_DEMAND).row)
 HOSTILE = """<b>"tf-idf" & 'Ünï' 🎉</b></script><script>alert(1)</script>$x$"""
 
 
@@ -41,6 +44,16 @@ def run_row(run_id, **given):
         "started_at": 1.7e9,
         "settings": {},
         "summary": {},
+        "region": "us-east-1",
+        "price_basis": "billed",
+        **dict.fromkeys(("data_usd", "compute_usd", "storage_usd", "maintenance_usd"), 0.0),
+        "billed_seconds": math.nan,
+        "machine_share": 1.0,
+        "cores": 2,
+        "accelerators": 0,
+        **dict.fromkeys(STEADY_USAGE, 0.0),
+        **dict.fromkeys(("energy_joules", "energy_kwh", "co2_grams"), math.nan),
+        "price_point": PRICE_POINT,
     }
     return {**row, **given}
 
@@ -56,6 +69,7 @@ def checkpoint_rows(run, qualities, seconds, name="accuracy"):
             "energy_joules": math.nan,
             "timestamp": run["started_at"] + second,
             "metrics": {name: quality, "validation_loss": 1 - quality},
+            **dict.fromkeys(STEADY_USAGE, 0.0),
         }
         for epoch, (quality, second) in enumerate(zip(qualities, seconds, strict=True), 1)
     ]
@@ -69,6 +83,7 @@ def build(rows, study="docstrings", direction=Direction.MAXIMIZE, **given):
             run = {**run, "quality": steps[-1]["quality"]}
             run["price_usd"] = run["price_usd"] or steps[-1]["price_usd"]
             run["wall_seconds"] = run["wall_seconds"] or steps[-1]["wall_seconds"]
+        run["compute_usd"] = run["compute_usd"] or run["price_usd"]
         runs.append(run)
         checkpoints += steps
     empty_run, empty_step = run_row("none"), checkpoint_rows(run_row("none"), [0.5], [1.0])[0]

@@ -56,7 +56,7 @@ def test_the_frontier_document_has_the_promised_keys_and_is_json(small):
     assert document["quality"] == {"name": "accuracy", "direction": "maximize"}
     assert document["spend_usd"] == pytest.approx(0.5 + 1.5 + 2 + 6 + 7 + 0.25)
     assert list(document["points"][0]) == [
-        *("trial", "epoch", "quality", "price_usd", "wall_seconds", "sku", "settings")
+        *("trial", "epoch", "quality", "price_usd", "wall_seconds", "sku", "price_basis", "settings")
     ]
     assert document["points"][0]["settings"] == {"precision": "fp32", "device": "cpu", "threads": 1}
     assert document["references"] == [

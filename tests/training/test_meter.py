@@ -9,6 +9,7 @@ import time
 import pytest
 
 from tracker.records import EnergySource, Usage
+from tracker.training import meter as meter_module
 from tracker.training.meter import Meter, measured_while_busy
 
 
@@ -45,6 +46,94 @@ def test_phases_add_up_to_the_wall_time():
 def test_energy_is_a_measurement_or_it_is_unavailable():
     usage = Meter(started_at=time.time(), cores=1).usage()
     assert (usage.energy_joules is None) == (usage.energy_source is EnergySource.UNAVAILABLE)
+
+
+def a_zone(powercap, index, name, microjoules):
+    zone = powercap / f"intel-rapl:{index}"
+    zone.mkdir()
+    for file, content in (("name", name), ("energy_uj", microjoules), ("max_energy_range_uj", 10_000_000)):
+        (zone / file).write_text(f"{content}\n")
+    return zone
+
+
+@pytest.fixture
+def powercap(tmp_path, monkeypatch):
+    """A folder that stands for /sys/class/powercap, empty."""
+    find = meter_module._RaplEnergy.find
+    monkeypatch.setattr(meter_module, "_energy_counter", lambda cores, accelerator: find(tmp_path))
+    return tmp_path
+
+
+def test_the_energy_of_every_package_is_summed_since_the_meter_was_made(powercap):
+    first, second = a_zone(powercap, 0, "package-0", 5_000_000), a_zone(powercap, 1, "package-1", 1_000_000)
+    meter = Meter(started_at=time.time(), cores=1)
+    (first / "energy_uj").write_text("7000000\n")
+    (second / "energy_uj").write_text("1500000\n")
+    usage = meter.usage()
+    assert usage.energy_joules == pytest.approx(2.5)
+    assert usage.energy_source is EnergySource.MEASURED
+
+
+def test_a_counter_that_wraps_goes_on(powercap):
+    zone = a_zone(powercap, 0, "package-0", 9_000_000)
+    meter = Meter(started_at=time.time(), cores=1)
+    (zone / "energy_uj").write_text("500000\n")
+    assert meter.usage().energy_joules == pytest.approx(1.5)
+
+
+def test_a_zone_that_has_the_packages_in_it_is_not_counted_beside_them(powercap):
+    package, whole = a_zone(powercap, 0, "package-0", 0), a_zone(powercap, 1, "psys", 0)
+    meter = Meter(started_at=time.time(), cores=1)
+    (package / "energy_uj").write_text("1000000\n")
+    (whole / "energy_uj").write_text("4000000\n")
+    assert meter.usage().energy_joules == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("content", [None, "", "not a number"])
+def test_a_counter_that_cannot_be_read_at_the_start_gives_no_figure(powercap, content):
+    a_zone(powercap, 0, "package-0", 0)
+    unreadable = a_zone(powercap, 1, "package-1", 0) / "energy_uj"
+    if content is None:
+        unreadable.unlink()
+    else:
+        unreadable.write_text(content)
+    usage = Meter(started_at=time.time(), cores=1).usage()
+    assert usage.energy_joules is None
+    assert usage.energy_source is EnergySource.UNAVAILABLE
+
+
+def test_a_counter_that_fails_on_the_way_ends_the_figure_and_not_the_run(powercap):
+    counter = a_zone(powercap, 0, "package-0", 0) / "energy_uj"
+    meter = Meter(started_at=time.time(), cores=1)
+    assert meter.usage().energy_source is EnergySource.MEASURED
+    counter.unlink()
+    usage = meter.usage()
+    assert usage.energy_joules is None
+    assert usage.energy_source is EnergySource.UNAVAILABLE
+    counter.write_text("1000000\n")  # readable again, but it may have wrapped unseen
+    assert meter.usage().energy_source is EnergySource.UNAVAILABLE
+
+
+class FailingDriver:
+    """Stands for pynvml: a counter that says 5 J, then 7 J, and then fails or begins anew."""
+
+    def __init__(self, last):
+        self.readings = iter([5000, 7000, last])
+
+    def nvmlDeviceGetTotalEnergyConsumption(self, handle):  # noqa: N802 - NVML's name
+        reading = next(self.readings)
+        if isinstance(reading, Exception):
+            raise reading
+        return reading
+
+
+@pytest.mark.parametrize("last", [RuntimeError("GPU is lost"), 100])
+def test_a_gpu_that_is_lost_on_the_way_ends_the_figure_and_not_the_run(monkeypatch, last):
+    driver = FailingDriver(last)
+    monkeypatch.setattr(meter_module, "_energy_counter", lambda *_: meter_module._NvmlEnergy(driver, None))
+    meter = Meter(started_at=time.time(), cores=1)
+    assert meter.usage().energy_joules == pytest.approx(2.0)
+    assert meter.usage().energy_source is EnergySource.UNAVAILABLE
 
 
 def _keep_busy(core, spinning):

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import click
 
-from tracker.cli.options import json_option, print_json
+from tracker.cli.options import MARKETS, json_option, print_json
 from tracker.engine.forkserver import Forkserver
 from tracker.errors import PriceBookError
 from tracker.pricing.price_book import load_price_book
@@ -15,7 +15,7 @@ from tracker.training.hardware import can_compile, describe_hardware
 
 
 @click.command(short_help="What this machine is, can do, and would be billed as.")
-@click.option("--market", type=click.Choice(list(Market)), default=Market.ON_DEMAND, show_default=True)
+@click.option("--market", type=MARKETS, default=Market.ON_DEMAND.value, show_default=True)
 @click.option("--compile/--no-compile", "try_compile", default=True, help="Also try torch.compile; may take a minute.")
 @json_option
 def doctor(market: str, try_compile: bool, as_json: bool) -> None:

@@ -2,32 +2,52 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import click
 
-from tracker.cli.options import home_option, json_option, print_json
+from tracker.cli.options import home_option, json_option, print_json, scenario_options
 from tracker.cli.tables import print_table
+from tracker.errors import RequestError
+from tracker.pricing.scenario import Scenario
+from tracker.pricing.scenario_file import read_scenario
 from tracker.report import words
+from tracker.report.repricing import priced_study_table
+from tracker.report.scenarios import compare_scenarios, price_remarks
 from tracker.report.tables import frontier_document, frontier_table, references_table, searched_settings
 from tracker.store.home import Home
-from tracker.store.run_table import read_study_table
+from tracker.store.run_table import StudyTable
+
+BILLED = "billed"
 
 
 @click.command(short_help="The best quality for the money, point by point.")
 @click.argument("name")
+@scenario_options
+@click.option(
+    "--compare-scenarios",
+    "compared",
+    metavar="A,B",
+    help=f"Two scenario files side by side; '{BILLED}' for the prices that were billed.",
+)
 @json_option
 @home_option
-def frontier(name: str, as_json: bool, home: Home) -> None:
+def frontier(name: str, scenario: Scenario, currency: str, compared: str | None, as_json: bool, home: Home) -> None:
     """List the frontier of study NAME: the checkpoints that no other beats in both quality and price."""
-    table = read_study_table(home.tracking_uri, name)
+    if compared is not None:
+        _compare(name, scenario, currency, compared, as_json, home)
+        return
+    table = priced_study_table(home, name, scenario, currency)
     if as_json:
         print_json(frontier_document(table))
         return
     knobs = searched_settings(table)
     rows = [
         (
-            words.usd(row["price_usd"]),
+            words.money(row["price_usd"], table.currency),
             words.quality(row["quality"]),
-            words.usd(row["usd_per_point"]),
+            words.money(row["usd_per_point"], table.currency),
             words.duration(row["wall_seconds"]),
             f"#{row['trial']}",
             str(row["epoch"]),
@@ -35,10 +55,50 @@ def frontier(name: str, as_json: bool, home: Home) -> None:
         )
         for row in frontier_table(table).to_dict("records")
     ]
-    print_table(["price", table.quality.name, "$ a point", "time", "trial", "epoch", *knobs], rows)
+    per_point = f"{table.currency.symbol.strip()} a point"
+    print_table(["price", table.quality.name, per_point, "time", "trial", "epoch", *knobs], rows)
     for row in references_table(table).to_dict("records"):
-        reached = f"{words.quality(row['quality'])} for {words.usd(row['price_usd'])}"
+        reached = f"{words.quality(row['quality'])} for {words.money(row['price_usd'], table.currency)}"
         dominates = f"{row['dominates']} of {len(rows)} frontier points cost at least as much and are no better"
         click.echo(f"reference: {row['name']}, {reached}; {dominates}", err=True)
     if not rows:
         click.echo(f"study '{name}' has no checkpoint yet", err=True)
+    for remark in price_remarks(table):
+        click.echo(remark, err=True)
+
+
+def _compare(name: str, scenario: Scenario, currency: str, pair: str, as_json: bool, home: Home) -> None:
+    names = [each.strip() for each in pair.split(",")]
+    if len(names) != 2 or not all(names):
+        raise RequestError(f"--compare-scenarios {pair!r} is not two scenario files with a comma between them")
+    chosen = [scenario if each == BILLED else scenario.then(read_scenario(Path(each))) for each in names]
+    first, second = (priced_study_table(home, name, each, currency) for each in chosen)
+    labels = (_label(first), _label(second))
+    document = compare_scenarios(first, second, labels)
+    if as_json:
+        print_json(document)
+        return
+    rows = [
+        (words.quality(level["quality"]), *_side(level["first"], first), *_side(level["second"], second), _ratio(level))
+        for level in document["levels"]
+    ]
+    print_table([first.quality.name, labels[0], "by", labels[1], "by", "ratio"], rows)
+    for verb in ("entered", "left"):
+        trials = ", ".join(f"#{trial}" for trial in document[verb]) or "none"
+        click.echo(f"{verb} the frontier under {labels[1]}: {trials}", err=True)
+    for remark in dict.fromkeys((*price_remarks(first), *price_remarks(second))):
+        click.echo(remark, err=True)
+
+
+def _label(table: StudyTable) -> str:
+    return BILLED if table.scenario is None else table.scenario.name
+
+
+def _side(point: dict[str, Any] | None, table: StudyTable) -> tuple[str, str]:
+    if point is None:
+        return words.NOTHING, ""
+    return words.money(point["price_usd"], table.currency), f"#{point['trial']} e{point['epoch']}"
+
+
+def _ratio(level: dict[str, Any]) -> str:
+    return words.NOTHING if level["price_ratio"] is None else f"{level['price_ratio']:.3g} ×"

@@ -21,9 +21,11 @@ COMMANDS = {
     "status": "Where a study stands: its state, trials and spend.",
     "runs": "Every run of a study, with its spend.",
     "frontier": "The best quality for the money, point by point.",
+    "build-or-buy": "Your own model's price beside that of a hosted language model.",
+    "prices": "The price book: rates with their sources, dates and history.",
     "report": "Write a study's report: an HTML page and CSV files.",
 }
-"""Each command with its line of help; its code is tracker/cli/NAME.py. Importing all takes seconds."""
+"""Each command with its line of help; its code is tracker/cli/NAME.py, with _ for -. Importing all takes seconds."""
 
 
 class LazyGroup(click.Group):
@@ -36,7 +38,8 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """The command of this name, None where there is none."""
         if cmd_name in COMMANDS:
-            command: click.Command = getattr(importlib.import_module(f"tracker.cli.{cmd_name}"), cmd_name)
+            name = cmd_name.replace("-", "_")
+            command: click.Command = getattr(importlib.import_module(f"tracker.cli.{name}"), name)
             return command
         for entry_point in entry_points(group="tracker.commands", name=cmd_name):
             added: click.Command = entry_point.load()

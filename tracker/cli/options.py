@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Mapping
+from datetime import date, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 
+from tracker.pricing.scenario import Scenario, compose
+from tracker.pricing.scenario_file import read_scenario
+from tracker.records import Market
 from tracker.store.home import Home
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -28,10 +33,63 @@ home_option = click.option(
 storage_option = click.option(
     "--storage", metavar="URL", help="The Optuna database, any SQLAlchemy URL.  [default: optuna.db in the home]"
 )
+MARKETS = click.Choice([market.value for market in Market])
+"""What an option that names a market takes; of an enumeration itself, click would offer the names."""
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 workers_option = click.option("--workers", type=click.IntRange(min=1), help="At most this many trials at once.")
 budget_option = click.option("--budget-usd", type=float, help="Stop when this many dollars are spent.")
 trials_option = click.option("--trials", type=int, help="Stop after this many trials.")
+
+
+def _day(ctx: click.Context, parameter: click.Parameter, value: datetime | None) -> date | None:
+    del ctx, parameter
+    return value.date() if value else None
+
+
+def day_option(name: str, help_: str) -> Callable[[Command], Command]:
+    """An option that takes a day, as 2024-03-01."""
+    return click.option(name, type=click.DateTime(["%Y-%m-%d"]), callback=_day, metavar="DATE", help=help_)
+
+
+def scenario_options(command: Command) -> Command:
+    """The options that change prices; the command takes ``scenario`` and ``currency``."""
+
+    @functools.wraps(command)
+    def with_scenario(
+        *arguments: Any,
+        market: str | None,
+        region: str | None,
+        as_of: date | None,
+        sku: str | None,
+        scenario_files: tuple[Path, ...],
+        **options: Any,
+    ) -> Any:
+        chosen = Scenario(market=Market(market) if market else None, region=region, as_of=as_of, sku=sku)
+        scenario = compose([*map(read_scenario, scenario_files), chosen])
+        return command(*arguments, scenario=scenario, **options)
+
+    for option in reversed(_SCENARIO_OPTIONS):
+        with_scenario = option(with_scenario)
+    return cast(Command, with_scenario)
+
+
+_SCENARIO_OPTIONS = (
+    click.option("--market", type=MARKETS, help="At the rates of this market."),
+    click.option("--region", help="At the rates of this region."),
+    day_option("--as-of", "At the rates of that day."),
+    click.option("--sku", help="As billed on this SKU; for runs on the same kind of device."),
+    click.option(
+        "--scenario",
+        "scenario_files",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Under a price scenario; given again, one after the other.",
+    ),
+    click.option(
+        "--currency", default="USD", show_default=True, help="Show amounts in this currency, at a rate of your own."
+    ),
+)
 
 
 def print_json(document: Mapping[str, Any]) -> None:

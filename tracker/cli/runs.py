@@ -2,40 +2,67 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from tracker.cli.options import home_option, json_option, print_json
+from tracker.cli.options import home_option, json_option, print_json, scenario_options
 from tracker.cli.tables import print_table
+from tracker.pricing.scenario import Scenario
+from tracker.records import CostPart
 from tracker.report import words
-from tracker.report.tables import runs_document, searched_settings
+from tracker.report.energy import energy_sentences
+from tracker.report.repricing import priced_study_table
+from tracker.report.scenarios import price_remarks
+from tracker.report.tables import runs_document, searched_settings, spend_by_part
 from tracker.store.home import Home
-from tracker.store.run_table import read_study_table
+from tracker.store.run_table import StudyTable
+
+PART_COLUMNS = (*CostPart, "Wh", "g CO2")
 
 
 @click.command(short_help="Every run of a study, with its spend.")
 @click.argument("name")
+@scenario_options
+@click.option("--parts", is_flag=True, help="What each price is made of, and the energy, in place of the settings.")
 @json_option
 @home_option
-def runs(name: str, as_json: bool, home: Home) -> None:
+def runs(name: str, scenario: Scenario, currency: str, parts: bool, as_json: bool, home: Home) -> None:
     """List every run of study NAME, the preparation and the baselines among them: all that was paid for."""
-    table = read_study_table(home.tracking_uri, name)
+    table = priced_study_table(home, name, scenario, currency)
     if as_json:
         print_json(runs_document(table))
         return
-    knobs = searched_settings(table)
+    knobs = [] if parts else searched_settings(table)
+    extra = PART_COLUMNS if parts else ()
     rows = [
         (
             row["label"],
             " ".join(filter(None, [row["state"], row["reason"], "busy" if row["busy"] else ""])),
             words.quality(row["quality"]),
-            words.usd(row["price_usd"]),
+            words.money(row["price_usd"], table.currency),
             words.duration(row["wall_seconds"]),
             row["sku"],
+            *(_part(row, column, table) for column in extra),
             *(words.setting(row["settings"].get(knob)) if row["role"] == "trial" else "" for knob in knobs),
         )
         for row in table.runs.to_dict("records")
     ]
-    print_table(["run ", "state ", table.quality.name, "price", "time", "billed as ", *knobs], rows)
-    click.echo(f"spent: {words.usd(table.spend_usd)}", err=True)
+    print_table(["run ", "state ", table.quality.name, "price", "time", "billed as ", *extra, *knobs], rows)
+    by_part = (f"{part} {words.money(usd, table.currency)}" for part, usd in spend_by_part(table).items() if usd)
+    click.echo(f"spent: {words.money(table.spend_usd, table.currency)} ({', '.join(by_part) or 'nothing'})", err=True)
+    for sentence in energy_sentences(table):
+        click.echo(sentence, err=True)
     if table.runs["busy"].any():
         click.echo("busy: measured while something else used the cores, so the price is too high", err=True)
+    for remark in price_remarks(table):
+        click.echo(remark, err=True)
+
+
+def _part(row: dict[Any, Any], column: str, table: StudyTable) -> str:
+    """A cell of PART_COLUMNS; energy with the letter of its source, for figures of different sources never add up."""
+    if column in list(CostPart):
+        return words.money(row[f"{column}_usd"], table.currency)
+    if column == "Wh":
+        return f"{words.figure(row['energy_kwh'] * 1000)} {row['energy_source'][:1]}".removesuffix(" u")
+    return words.figure(row["co2_grams"])

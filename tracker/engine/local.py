@@ -86,7 +86,7 @@ class LocalEngine:
             "seed": request.seed,
             "cores": request.cores,
             "accelerator": request.accelerator,
-            "sku": request.sku,
+            "price_point": request.price_point.row,
         }
         EventLog(request.log_path).write("asked", asked)
         attempt = Attempt(request, reservation, self._forkserver.start(work, request))

@@ -10,21 +10,37 @@ from functools import cache, cached_property
 from pathlib import Path
 
 from tracker.errors import PriceBookError, did_you_mean
+from tracker.pricing.currency import ExchangeRate
 from tracker.pricing.price_point import COLUMNS, PricePoint
 from tracker.pricing.price_table import check_together, read_price_table
+from tracker.pricing.user_rates import read_user_rates
 from tracker.records import Hardware, Market
 
+SOLD_NOW = ("price_list", "fetched", "user")
+"""The qualities (price_point.QUALITIES) of rates that one can take for what is sold today."""
 PRICES_CSV = Path(__file__).with_name("data") / "prices.csv"
+BILLABLE_QUALITIES = ("price_list", "fetched", "user")
+"""What a rate may be to be billed without anybody having asked for it."""
 
 
 @dataclass(frozen=True)
 class PriceBook:
-    """Price points that agree with one another. Raises PriceBookError, naming the rows, where they do not."""
+    """Price points that agree with one another, and the user's exchange rates.
+
+    Where a user has a rate of their own for a SKU and market, it is taken in place of the listed ones while it
+    holds. Raises PriceBookError, naming the rows, where points do not agree.
+    """
 
     points: tuple[PricePoint, ...]
+    exchange_rates: tuple[ExchangeRate, ...] = ()
 
     def __post_init__(self) -> None:
         check_together(self.points)
+
+    def with_user_rates(self, path: Path) -> PriceBook:
+        """This book with the rates of a user's TOML file too. Raises PriceBookError, RequestError."""
+        rates = read_user_rates(path, {sku: rows[0] for sku, rows in self._by_sku.items()})
+        return PriceBook((*self.points, *rates.points), (*self.exchange_rates, *rates.exchange_rates))
 
     @cached_property
     def version(self) -> str:
@@ -42,25 +58,78 @@ class PriceBook:
         """Every accelerator by the name that SKUs have it under, sorted."""
         return tuple(sorted({point.accelerator for point in self.points if point.accelerator}))
 
-    def point(self, sku: str, market: Market, on: date | None = None) -> PricePoint:
-        """The rate of ``sku`` on the day ``on``, or its newest in the book; of several regions the cheapest.
-
-        Raises PriceBookError for a SKU, market or day that the book has no rate for, saying which it has.
-        """
+    def machine(self, sku: str) -> PricePoint:
+        """Any price point of ``sku``, for what it says of the machine. Raises PriceBookError for an unknown SKU."""
         rows = self._by_sku.get(sku)
         if rows is None:
             raise PriceBookError(f"unknown SKU {sku!r}; {did_you_mean(sku, self.skus)}")
+        return rows[0]
+
+    def history(self, sku: str) -> tuple[PricePoint, ...]:
+        """Every dated rate of ``sku``, by market, region and day. Raises PriceBookError for an unknown SKU."""
+        self.machine(sku)
+        return tuple(sorted(self._by_sku[sku], key=lambda row: (row.market, row.region, row.effective_from)))
+
+    def offers(
+        self,
+        on: date | None = None,
+        *,
+        provider: str = "",
+        accelerator: str = "",
+        region: str = "",
+        market: Market | None = None,
+    ) -> tuple[PricePoint, ...]:
+        """What is on offer, by SKU: of each SKU, region and market the rate on the day ``on``, or the newest.
+
+        "" and None are any. Raises PriceBookError, naming the nearest, for a provider, accelerator or region that
+        no rate has.
+        """
+        for column, wanted in (("provider", provider), ("accelerator", accelerator), ("region", region)):
+            known = {str(getattr(row, column)) for row in self.points} - {""}
+            if wanted and wanted not in known:
+                raise PriceBookError(f"no rate has the {column} {wanted!r}; {did_you_mean(wanted, known)}")
+        rows = _newest(row for row in self.points if on is None or row.holds_on(on))
+        fitting = (
+            row
+            for row in rows
+            if (not provider or row.provider == provider)
+            and (not accelerator or row.accelerator == accelerator)
+            and (not region or row.region == region)
+            and (market is None or row.market == market)
+        )
+        return tuple(sorted(fitting, key=lambda row: (row.sku, row.market, row.region)))
+
+    def point(self, sku: str, market: Market, on: date | None = None, region: str = "") -> PricePoint:
+        """The rate of ``sku`` on the day ``on``, or its newest in the book; of several regions the cheapest.
+
+        ``region`` "" is any. Raises PriceBookError for a SKU, market, region or day that the book has no rate
+        for, saying which it has.
+        """
+        self.machine(sku)
+        rows = self._by_sku[sku]
         offers = [row for row in rows if row.market == market]
         if not offers:
-            markets = ", ".join(sorted({row.market for row in rows}))
-            raise PriceBookError(f"{sku} has no {market} rate; it has: {markets}")
-        candidates = _newest(row for row in offers if on is None or row.holds_on(on))
+            raise PriceBookError(f"{sku} has no {market} rate; it has: {_listed(row.market for row in rows)}")
+        in_region = [row for row in offers if _is_in(row, region)]
+        if not in_region:
+            regions = _listed(row.region or "(not stated)" for row in offers)
+            raise PriceBookError(f"{sku} has no {market} rate in region {region!r}; it has: {regions}")
+        candidates = _newest(row for row in in_region if on is None or row.holds_on(on))
         if not candidates:
-            days = ", ".join(sorted({row.effective_from.isoformat() for row in offers}))
-            raise PriceBookError(f"{sku} has no {market} rate on {on}; its rates begin on: {days}")
-        return min(candidates, key=lambda row: (row.usd_per_hour, row.region))
+            days = _listed(row.effective_from.isoformat() for row in in_region)
+            raise PriceBookError(
+                f"{sku} has no {market} rate on {on}; its rates begin on: {days}{self._alternatives(sku, market, on)}"
+            )
+        return min(candidates, key=lambda row: (not _is_users(row), row.usd_per_hour, row.region))
 
-    def cheapest_for(self, hardware: Hardware, device: str, market: Market) -> PricePoint:
+    def _alternatives(self, sku: str, market: Market, on: date | None) -> str:
+        """SKUs of the same kind of device that do have a rate on that day, as the end of a message."""
+        kind = self._by_sku[sku][0].device_kind
+        alike = (row for row in self.points if row.device_kind == kind and row.market == market)
+        names = sorted({row.sku for row in alike if on is None or row.holds_on(on)})
+        return f"; of the same kind of device these have one then: {', '.join(names[:6])}" if names else ""
+
+    def cheapest_for(self, hardware: Hardware, device: str, market: Market, region: str = "") -> PricePoint:
         """What a trial on ``device`` ("cpu" or "cuda") of this machine is billed as where nobody names a SKU.
 
         - cpu: of the SKUs of the machine's architecture without accelerator, those with the fewest vCPU
@@ -69,9 +138,12 @@ class PriceBook:
         - cuda: of the SKUs with the machine's accelerator, the lowest rate for one accelerator: a trial
           takes one and is billed its share. Equal to a hundredth of a cent: the fewest accelerators.
 
-        Only rates that have not ended count; ties go by name. Raises PriceBookError where none fits.
+        Only rates of BILLABLE_QUALITIES that have not ended count: what a table of the past or a median of other
+        people's offers says is billed only where a user names its SKU. Ties go by name. Raises PriceBookError
+        where none fits.
         """
-        current = _newest(row for row in self.points if row.market == market)
+        offers = (row for row in self.points if row.market == market and row.quality in BILLABLE_QUALITIES)
+        current = _newest(row for row in offers if _is_in(row, region))
         on_sale = [row for row in current if row.effective_to is None]
         if device == "cpu":
             return self._cheapest_cpu(hardware, market, on_sale)
@@ -106,7 +178,8 @@ class PriceBook:
         return f"the price book has no accelerator {name!r}; set sku_cuda in [pricing] to a SKU with one of: {known}"
 
     def _markets(self, wanted: Callable[[PricePoint], bool]) -> str:
-        return ", ".join(sorted({row.market for row in self.points if wanted(row)})) or "none"
+        unasked = (row for row in self.points if row.quality in BILLABLE_QUALITIES)
+        return ", ".join(sorted({row.market for row in unasked if wanted(row)})) or "none"
 
     @cached_property
     def _by_sku(self) -> dict[str, list[PricePoint]]:
@@ -122,9 +195,36 @@ def load_price_book() -> PriceBook:
     return PriceBook(read_price_table(PRICES_CSV))
 
 
+def open_price_book(fetched: Path | None = None, *user_files: Path) -> PriceBook:
+    """The installed book with a table of fetched prices and the user's files of rates, each where it is there.
+
+    Later files of the user win over earlier ones only where they say so by SKU, market and day: two rates for the
+    same are refused. Raises PriceBookError, RequestError.
+    """
+    book = load_price_book()
+    if fetched is not None and fetched.exists():
+        book = PriceBook((*book.points, *read_price_table(fetched)))
+    for path in user_files:
+        book = book.with_user_rates(path)
+    return book
+
+
+def _is_users(point: PricePoint) -> bool:
+    return point.quality == "user"
+
+
+def _is_in(point: PricePoint, region: str) -> bool:
+    """Whether a rate holds in a region, "" being any; what a user gives without one holds everywhere."""
+    return not region or point.region == region or (_is_users(point) and not point.region)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(set(names)))
+
+
 def _newest(points: Iterable[PricePoint]) -> list[PricePoint]:
-    """Of each SKU, region and market the point that began last."""
-    newest: dict[tuple[str, str, Market], PricePoint] = {}
+    """Of each SKU, region and market the point that began last; the user's own apart from the listed ones."""
+    newest: dict[tuple[str, str, Market, bool], PricePoint] = {}
     for point in sorted(points, key=lambda point: point.effective_from):
-        newest[point.sku, point.region, point.market] = point
+        newest[point.sku, point.region, point.market, _is_users(point)] = point
     return list(newest.values())

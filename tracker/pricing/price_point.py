@@ -72,6 +72,20 @@ class PricePoint:
         return (self.architecture, self.accelerator, self.accelerator_count, self.vcpu, self.ram_gb)
 
     @property
+    def row(self) -> dict[str, str]:
+        """The point as the texts of a table's row: what ``price_point_from_row`` reads back."""
+        values = {name: getattr(self, name) for name in (*COLUMNS, *_OWN_HARDWARE_COLUMNS)}
+        return {name: _cell(value) for name, value in values.items() if name in COLUMNS or value}
+
+    @property
+    def device_kind(self) -> tuple[object, ...]:
+        """What a measured time depends on: equal for SKUs on which a run would take as long.
+
+        The same accelerator, or without one the same architecture and number of vCPU.
+        """
+        return (self.accelerator,) if self.accelerator else (self.architecture, self.vcpu)
+
+    @property
     def usd_per_accelerator_hour(self) -> float:
         """The rate for one of its accelerators; ZeroDivisionError without any."""
         return self.usd_per_hour / self.accelerator_count
@@ -81,8 +95,8 @@ class PricePoint:
         return self.effective_from <= day and (self.effective_to is None or day < self.effective_to)
 
 
-_NOT_IN_TABLES = ("energy_usd_per_hour", "maintenance_usd_per_hour", "place")
-COLUMNS = tuple(column.name for column in fields(PricePoint) if column.name not in _NOT_IN_TABLES)
+_OWN_HARDWARE_COLUMNS = ("energy_usd_per_hour", "maintenance_usd_per_hour")
+COLUMNS = tuple(column.name for column in fields(PricePoint) if column.name not in (*_OWN_HARDWARE_COLUMNS, "place"))
 """The columns of a price table, in order."""
 
 
@@ -111,10 +125,16 @@ def price_point_from_row(row: Mapping[str, str], place: str) -> PricePoint:
             source=row["source"],
             licence=row["licence"],
             spec_source=row["spec_source"],
+            energy_usd_per_hour=float(row.get("energy_usd_per_hour", 0.0)),
+            maintenance_usd_per_hour=float(row.get("maintenance_usd_per_hour", 0.0)),
             place=place,
         )
     except ValueError as error:
         raise PriceBookError(f"{place}: {error}") from None
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else repr(value) if isinstance(value, float) else str(value)
 
 
 def _count(row: Mapping[str, str], column: str) -> int:

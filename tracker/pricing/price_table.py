@@ -30,22 +30,23 @@ def read_price_table(path: Path) -> tuple[PricePoint, ...]:
 def check_together(points: Iterable[PricePoint]) -> None:
     """Hold the rules that no row can break alone.
 
-    One SKU is one machine; at most one rate a day for a SKU in a region and market; a spot rate is
-    not its on-demand rate (such rows are copies, not prices). Raises PriceBookError naming both rows.
+    One SKU is one machine; at most one rate a day for a SKU in a region and market, the user's own rates apart
+    from the listed ones; a spot rate is not its on-demand rate (such rows are copies, not prices). Raises
+    PriceBookError naming both rows.
     """
     by_sku: dict[str, list[PricePoint]] = defaultdict(list)
-    by_offer: dict[tuple[str, str, Market], list[PricePoint]] = defaultdict(list)
+    by_offer: dict[tuple[str, str, Market, bool], list[PricePoint]] = defaultdict(list)
     for point in points:
         by_sku[point.sku].append(point)
-        by_offer[point.sku, point.region, point.market].append(point)
+        by_offer[point.sku, point.region, point.market, point.quality == "user"].append(point)
     for same in by_sku.values():
         for point in same[1:]:
             if point.machine != same[0].machine:
                 raise PriceBookError(f"{_where(point)}: describes another machine than {_where(same[0])}")
-    for (sku, region, market), offer in by_offer.items():
+    for (sku, region, market, users), offer in by_offer.items():
         _check_periods(offer)
         if market is Market.SPOT:
-            _check_spot(offer, by_offer.get((sku, region, Market.ON_DEMAND), []))
+            _check_spot(offer, by_offer.get((sku, region, Market.ON_DEMAND, users), []))
 
 
 def _check_columns(path: Path, found: Iterable[str]) -> None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
+from tracker.pricing.currency import ExchangeRate
 from tracker.report.plane import escape
 from tracker.report.progress import hypervolume_over_spend
-from tracker.report.style import FRONTIER, PLAIN_DOLLARS, STATE_COLOURS, template
+from tracker.report.style import FRONTIER, STATE_COLOURS, template
 from tracker.report.tables import spend_by_state
-from tracker.report.words import percent, several, usd
+from tracker.report.words import money, percent, several
 from tracker.store.run_table import StudyTable
 
 
@@ -22,7 +23,7 @@ def spend_figure(table: StudyTable) -> go.Figure:
     if spend.empty:
         return empty_figure("Nothing has been spent yet", 160)
     texts = [
-        f"{usd(row['spend_usd'])} · {percent(row['share'])} · {several(row['runs'], 'run')}"
+        f"{money(row['spend_usd'], table.currency)} · {percent(row['share'])} · {several(row['runs'], 'run')}"
         for row in spend.to_dict("records")
     ]
     bars = go.Bar(
@@ -49,17 +50,17 @@ def hypervolume_figure(table: StudyTable, height: int = 300) -> go.Figure:
     if progress.empty:
         return empty_figure("No checkpoint has been reached yet", height)
     line = go.Scatter(
-        x=progress["spend_usd"],
+        x=table.currency.of(progress["spend_usd"].to_numpy()),
         y=progress["hypervolume"],
         mode="lines",
         line={"shape": "hv", "width": 2, "color": STATE_COLOURS["completed"]},
         fill="tozeroy",
         fillcolor="rgba(42, 127, 184, 0.12)",
-        text=[usd(spent) for spent in progress["spend_usd"]],
+        text=[money(spent, table.currency) for spent in progress["spend_usd"]],
         hovertemplate="%{text} spent<br>hypervolume %{y:.4f}<extra></extra>",
     )
     figure = go.Figure(line, layout=chart_layout(height))
-    figure.update_xaxes(title_text="spent so far, US dollars", tickformat=PLAIN_DOLLARS, rangemode="tozero", nticks=7)
+    figure.update_xaxes(title_text="spent so far", rangemode="tozero", nticks=7, **amount_ticks(table.currency))
     return figure.update_yaxes(title_text="hypervolume", rangemode="tozero")
 
 
@@ -72,6 +73,11 @@ def chart_layout(height: int) -> dict[str, object]:
         "showlegend": False,
         "hovermode": "closest",
     }
+
+
+def amount_ticks(currency: ExchangeRate) -> dict[str, str]:
+    """How an axis writes amounts of a currency: as many digits as it takes, and never "m" or "μ"."""
+    return {"tickprefix": currency.symbol, "tickformat": ",.10~f"}
 
 
 def empty_figure(message: str, height: int) -> go.Figure:

@@ -7,22 +7,23 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from numpy.typing import NDArray
 
 from tracker.records import Direction
-from tracker.report.figures import chart_layout, empty_figure
+from tracker.report.figures import amount_ticks, chart_layout, empty_figure
 from tracker.report.labels import place_labels
 from tracker.report.plane import Plane, study_plane
 from tracker.report.style import (
     BASELINE,
     DOMINATED,
     FRONTIER,
-    PLAIN_DOLLARS,
     hardware_symbols,
     precision_colours,
 )
-from tracker.report.words import several, usd
+from tracker.report.words import money, several
 from tracker.store.run_table import StudyTable
 
 SVG_POINTS = 2000  # beyond, browsers draw SVG slowly and WebGL takes over
@@ -54,7 +55,7 @@ def frontier_caption(table: StudyTable) -> str:
         "The line goes through those that no other beats in both price and quality; the others are grey.",
     ]
     if failed.any():
-        lost = usd(float(trials.loc[failed, "price_usd"].sum()))
+        lost = money(float(trials.loc[failed, "price_usd"].sum()), table.currency)
         undrawn = int((failed & unseen).sum())
         words.append(
             f"{several(int(failed.sum()), 'trial')} failed or died, {undrawn} without a checkpoint to draw;"
@@ -78,17 +79,22 @@ def _frontier_layout(plane: Plane, height: int) -> dict[str, object]:
         "xaxis": {
             "type": "log",
             "range": list(_log_range(plane)),
-            "tickformat": PLAIN_DOLLARS,
+            **amount_ticks(plane.currency),
             "tickangle": 0,
             "nticks": _tick_count(*_log_range(plane)),
-            "title": {"text": "← cheaper · price in US dollars, logarithmic"},
+            "title": {"text": f"← cheaper · price in {plane.currency.name}, logarithmic"},
         },
         "yaxis": {"range": list(_quality_range(plane)), "title": {"text": f"{plane.metric} · {better}"}},
     }
 
 
+def _prices(plane: Plane, points: pd.DataFrame) -> NDArray[np.float64]:
+    """What points cost, in the currency that is drawn."""
+    return plane.currency.of(points["price_usd"].to_numpy(dtype=np.float64))
+
+
 def _log_range(plane: Plane) -> tuple[float, float]:
-    low, high = (math.log10(price) for price in plane.price_range_usd)
+    low, high = (math.log10(plane.currency.of(price)) for price in plane.price_range_usd)
     pad = max(0.07 * (high - low), 0.12)
     return low - pad, high + pad
 
@@ -123,7 +129,7 @@ def _add_dominated(figure: go.Figure, plane: Plane, symbols: dict[str, str]) -> 
     scatter = go.Scatter if len(points) <= SVG_POINTS else go.Scattergl
     figure.add_trace(
         scatter(
-            x=points["price_usd"],
+            x=_prices(plane, points),
             y=points["quality"],
             mode="markers",
             name="dominated",
@@ -143,8 +149,8 @@ def _add_frontier_line(figure: go.Figure, plane: Plane) -> None:
         return
     line = {"shape": "hv", "width": 2, "color": FRONTIER}
     skip = {"mode": "lines", "hoverinfo": "skip"}
-    figure.add_trace(go.Scatter(x=frontier["price_usd"], y=frontier["quality"], name="frontier", line=line, **skip))
-    beyond = [frontier["price_usd"].iloc[-1], 10 ** _log_range(plane)[1]]
+    figure.add_trace(go.Scatter(x=_prices(plane, frontier), y=frontier["quality"], name="frontier", line=line, **skip))
+    beyond = [_prices(plane, frontier)[-1], 10 ** _log_range(plane)[1]]
     best = [frontier["quality"].iloc[-1]] * 2
     figure.add_trace(go.Scatter(x=beyond, y=best, line={**line, "dash": "dot"}, showlegend=False, **skip))
 
@@ -157,7 +163,7 @@ def _add_frontier_points(figure: go.Figure, plane: Plane, symbols: dict[str, str
         points = frontier[frontier["precision"] == precision]
         figure.add_trace(
             go.Scatter(
-                x=points["price_usd"],
+                x=_prices(plane, points),
                 y=points["quality"],
                 mode="markers+text",
                 name=precision,
@@ -181,7 +187,7 @@ def _label_sides(plane: Plane, frontier: pd.DataFrame) -> dict[int, str]:
     """On which side of each frontier point its label goes: the side where nothing can lie, if it fits."""
     (left, right), (bottom, top) = _log_range(plane), _quality_range(plane)
     width, height = SMALL_CHART_PIXELS
-    xs = [(math.log10(price) - left) / (right - left) * width for price in frontier["price_usd"]]
+    xs = [(math.log10(price) - left) / (right - left) * width for price in _prices(plane, frontier)]
     ys = [(quality - bottom) / (top - bottom) * height for quality in frontier["quality"]]
     empty_side = "top" if plane.direction == Direction.MAXIMIZE else "bottom"
     sides = [f"{empty_side} left", "middle left", f"{empty_side} center"]
@@ -195,11 +201,11 @@ def _label_sides(plane: Plane, frontier: pd.DataFrame) -> dict[int, str]:
 
 
 def _add_references(figure: go.Figure, plane: Plane) -> None:
-    for row in plane.references.itertuples(index=False):
+    for price, row in zip(_prices(plane, plane.references), plane.references.itertuples(index=False), strict=True):
         figure.add_hline(y=row.quality, line={"color": BASELINE, "dash": "dash", "width": 1.5}, layer="below")
         figure.add_trace(
             go.Scatter(
-                x=[row.price_usd],
+                x=[price],
                 y=[row.quality],
                 mode="markers",
                 name=f"baseline: {row.name}",

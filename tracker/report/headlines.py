@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pandas as pd
 
 from tracker.records import Direction
 from tracker.report.tables import frontier_table, references_table, spend_by_state
-from tracker.report.words import percent, quality, several, usd
+from tracker.report.words import money, percent, quality, several
 from tracker.store.run_table import StudyTable
 
 
@@ -30,14 +31,15 @@ def headlines(table: StudyTable) -> list[Headline]:
     A study in which no trial reached a checkpoint has the spend only.
     """
     frontier = frontier_table(table)
-    answers = [] if frontier.empty else _of_frontier(frontier, table.quality.name)
+    answers = [] if frontier.empty else _of_frontier(frontier, table)
     answers.append(_spend(table))
     if not frontier.empty:
         answers += [_comparison(row, frontier, table) for row in references_table(table).to_dict("records")]
     return answers
 
 
-def _of_frontier(frontier: pd.DataFrame, metric: str) -> list[Headline]:
+def _of_frontier(frontier: pd.DataFrame, table: StudyTable) -> list[Headline]:
+    metric, usd = table.quality.name, partial(money, currency=table.currency)
     rows = frontier.to_dict("records")
     cheapest, best = rows[0], rows[-1]
     tested = f"; test accuracy {quality(best['test_accuracy'])}" if math.isfinite(best["test_accuracy"]) else ""
@@ -58,6 +60,7 @@ def _of_frontier(frontier: pd.DataFrame, metric: str) -> list[Headline]:
 
 
 def _spend(table: StudyTable) -> Headline:
+    usd = partial(money, currency=table.currency)
     spent = usd(table.spend_usd)
     trials = several(int((table.runs["role"] == "trial").sum()), "trial")
     if table.budget_usd:
@@ -71,6 +74,7 @@ def _spend(table: StudyTable) -> Headline:
 
 def _comparison(baseline: dict[Any, Any], frontier: pd.DataFrame, table: StudyTable) -> Headline:
     """How the baseline stands against the frontier, in its favour or not."""
+    usd = partial(money, currency=table.currency)
     metric, sign = table.quality.name, 1 if table.quality.direction == Direction.MAXIMIZE else -1
     dominated, points = baseline["dominates"], len(frontier)
     if dominated == points:

@@ -8,15 +8,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from tracker.frontier.pareto import frontier_mask
+from tracker.pricing.currency import ExchangeRate
 from tracker.records import Direction
 from tracker.report.tables import references_table, trial_checkpoints
-from tracker.report.words import duration, percent, quality, several, usd
+from tracker.report.words import duration, money, percent, quality, several
 from tracker.store.run_table import StudyTable
 
 UNSTATED = "not stated"
@@ -28,11 +30,13 @@ class Plane:
 
     ``points``: one row a checkpoint of a trial: run_id, trial, epoch, quality, price_usd, on_frontier,
     precision, hardware, short (its label) and hover (escaped HTML). ``references``: one row a
-    baseline: name (escaped), quality, price_usd, run_id, hover. Ranges span all of them.
+    baseline: name (escaped), quality, price_usd, run_id, hover. Ranges span all of them. ``currency`` is what
+    prices are drawn in.
     """
 
     metric: str
     direction: Direction
+    currency: ExchangeRate
     points: pd.DataFrame
     references: pd.DataFrame
     price_range_usd: tuple[float, float]
@@ -62,6 +66,7 @@ def study_plane(table: StudyTable) -> Plane:
     return Plane(
         metric=escape(shorten(table.quality.name, 32)),
         direction=table.quality.direction,
+        currency=table.currency,
         points=points[[*columns, "short", "hover"]],
         references=references,
         price_range_usd=_span(both["price_usd"]),
@@ -93,7 +98,7 @@ def _span(values: pd.Series[float]) -> tuple[float, float]:
 
 
 def _point_hovers(points: pd.DataFrame, table: StudyTable) -> list[str]:
-    metric = escape(shorten(table.quality.name, 32))
+    metric, usd = escape(shorten(table.quality.name, 32)), partial(money, currency=table.currency)
     rows = points.to_dict("records")
     lasts = points.groupby("run_id")["epoch"].transform("max")
     standings = _standings(points, metric)
@@ -113,6 +118,7 @@ def _point_hovers(points: pd.DataFrame, table: StudyTable) -> list[str]:
 
 
 def _reference_hover(row: dict[Any, Any], table: StudyTable) -> str:
+    usd = partial(money, currency=table.currency)
     run = table.runs[table.runs["run_id"] == row["run_id"]].to_dict("records")
     return _lines(
         f"<b>{escape(shorten(str(row['name']), 60))}</b> · baseline",

@@ -33,9 +33,6 @@ PLOTLY_CONFIG: dict[str, Any] = {
 }
 """How charts behave in a browser, on the report's page and in the dashboard alike."""
 
-PLAIN_DOLLARS = "$,.10~f"
-"""The tick format of dollars: as many digits as it takes, and never "m" or "μ"."""
-
 FRONTIER = "#7a828e"
 DOMINATED = "rgba(128, 132, 140, 0.45)"
 BASELINE = "#c99700"

@@ -7,27 +7,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from tracker.frontier.pareto import frontier_mask, slope_per_point
-from tracker.records import Direction
+from tracker.records import CostPart, Direction
 from tracker.report.plain import plain, plain_rows
 from tracker.store.run_table import RUN_COLUMNS, StudyTable
 
-POINT_COLUMNS = ["trial", "epoch", "quality", "price_usd", "wall_seconds", "sku", "settings"]
+POINT_COLUMNS = ["trial", "epoch", "quality", "price_usd", "wall_seconds", "sku", "price_basis", "settings"]
 
 
 def trial_checkpoints(table: StudyTable) -> pd.DataFrame:
     """The checkpoints that trials reached, with a finite quality and price: the points of the plane.
 
     The columns are those of ``table.checkpoints``, then what their run says: ``state``, ``sku``,
-    ``settings``, ``summary``, ``price_source``, ``price_date``, ``busy``, and ``last``, true for the run's
-    last checkpoint.
+    ``settings``, ``summary``, ``price_source``, ``price_date``, ``price_basis``, ``busy``, and ``last``, true for
+    the run's last checkpoint.
     """
-    of_run = ["run_id", "state", "sku", "settings", "summary", "price_source", "price_date", "busy"]
+    of_run = ["run_id", "state", "sku", "settings", "summary", "price_source", "price_date", "price_basis", "busy"]
     points = table.checkpoints[table.checkpoints["role"] == "trial"]
     figures = points[["quality", "price_usd"]].to_numpy(dtype=np.float64)
     usable: pd.DataFrame = points[np.isfinite(figures).all(axis=1)]
@@ -39,7 +40,7 @@ def trial_checkpoints(table: StudyTable) -> pd.DataFrame:
 def frontier_table(table: StudyTable) -> pd.DataFrame:
     """The non-dominated checkpoints of all trials, by rising price.
 
-    Columns: trial, epoch, quality, price_usd, wall_seconds, sku, settings, run_id, usd_per_point (what
+    Columns: trial, epoch, quality, price_usd, wall_seconds, sku, price_basis, settings, run_id, usd_per_point (what
     one more point (0.01) of quality costs on the way from the row before; NaN in the first) and
     test_accuracy (NaN unless the checkpoint is its run's last, which is the one that is tested).
     """
@@ -82,11 +83,20 @@ def searched_settings(table: StudyTable) -> list[str]:
     return [name for name in names if len({repr(settings.get(name)) for settings in trials}) > 1]
 
 
+def study_head(table: StudyTable) -> dict[str, Any]:
+    """What every document about a study begins with."""
+    return {
+        "study": table.study,
+        "quality": {"name": table.quality.name, "direction": str(table.quality.direction)},
+        "spend_usd": plain(table.spend_usd),
+    }
+
+
 def frontier_document(table: StudyTable) -> dict[str, Any]:
     """The frontier as one JSON-safe document: points by rising price, baselines as references."""
     return {
-        **_head(table),
-        "scenario": None,
+        **study_head(table),
+        "scenario": _scenario(table),
         "price_book": table.price_book,
         "points": plain_rows(frontier_table(table)[POINT_COLUMNS]),
         "references": plain_rows(references_table(table)[["name", "quality", "price_usd", "dominates"]]),
@@ -104,10 +114,13 @@ def runs_table(table: StudyTable) -> pd.DataFrame:
 def runs_document(table: StudyTable) -> dict[str, Any]:
     """Every run as one JSON-safe document."""
     return {
-        **_head(table),
+        **study_head(table),
+        "scenario": _scenario(table),
         "price_book": table.price_book,
         "budget_usd": plain(table.budget_usd),
         "state": table.state,
+        "spend_by_part_usd": plain(spend_by_part(table)),
+        "costs": plain(asdict(table.terms)),
         "runs": plain_rows(table.runs[list(RUN_COLUMNS)]),
     }
 
@@ -133,6 +146,11 @@ def spread_settings(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     return rows.drop(columns="settings").assign(**columns)
 
 
+def spend_by_part(table: StudyTable) -> dict[str, float]:
+    """What the study spent in USD on each of the four parts of a price (records.CostPart); they add up to it."""
+    return {str(part): float(table.runs[f"{part}_usd"].sum()) for part in CostPart}
+
+
 def spend_by_state(table: StudyTable) -> pd.DataFrame:
     """Where the money went, the largest part first; the rows add up to the study's spend.
 
@@ -146,12 +164,8 @@ def spend_by_state(table: StudyTable) -> pd.DataFrame:
     return spend.sort_values(["spend_usd", "state"], ascending=[False, True]).reset_index(drop=True)
 
 
-def _head(table: StudyTable) -> dict[str, Any]:
-    return {
-        "study": table.study,
-        "quality": {"name": table.quality.name, "direction": str(table.quality.direction)},
-        "spend_usd": plain(table.spend_usd),
-    }
+def _scenario(table: StudyTable) -> dict[str, Any] | None:
+    return None if table.scenario is None else plain(table.scenario.document)
 
 
 def _spread(flat: pd.DataFrame, column: str) -> pd.DataFrame:

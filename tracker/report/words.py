@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from tracker.pricing.currency import USD, ExchangeRate
+
 NOTHING = "—"
 """Stands where there is no figure."""
 
@@ -14,15 +16,25 @@ def usd(value: float) -> str:
     >>> usd(1234.5), usd(0.25), usd(0.000012345), usd(0)
     ('$1,234.50', '$0.25', '$0.0000123', '$0')
     """
+    return money(value, USD)
+
+
+def money(value_usd: float, currency: ExchangeRate) -> str:
+    """An amount of dollars in the currency that people are shown.
+
+    >>> money(116.0, ExchangeRate("EUR", 1.16, None, "")), money(0.5, ExchangeRate("CHF", 1.25, None, ""))
+    ('€100.00', 'CHF 0.40')
+    """
+    value = currency.of(value_usd)
     if not math.isfinite(value):
         return NOTHING
     if value == 0:
-        return "$0"
+        return f"{currency.symbol}0"
     sign, size = ("-" if value < 0 else ""), abs(value)
     if size >= 0.9995:
-        return f"{sign}${size:,.2f}"
+        return f"{sign}{currency.symbol}{size:,.2f}"
     text = f"{size:.{decimals_for(size)}f}".rstrip("0")
-    return f"{sign}${text if len(text) >= 4 else text.ljust(4, '0')}"
+    return f"{sign}{currency.symbol}{text if len(text) >= 4 else text.ljust(4, '0')}"
 
 
 def decimals_for(value: float) -> int:
@@ -78,6 +90,17 @@ def several(count: int, noun: str) -> str:
     ('1 run', '1,200 runs')
     """
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def figure(value: float) -> str:
+    """A measured figure with three significant digits.
+
+    >>> figure(1234.5), figure(0.0012345)
+    ('1,230', '0.00123')
+    """
+    if not math.isfinite(value):
+        return NOTHING
+    return f"{float(f'{value:.3g}'):,g}"
 
 
 def setting(value: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -12,10 +13,12 @@ from tracker.errors import StoreError
 from tracker.frontier.so_far import FrontierSoFar
 from tracker.pricing.cost import price_of
 from tracker.pricing.price_point import PricePoint
-from tracker.records import AttemptRecord, DataCard, QualityMetric, Role, TrialState, Usage
+from tracker.records import AttemptRecord, CostPart, DataCard, Price, QualityMetric, Role, TrialState, Usage
 from tracker.runner.jobs import Job
 from tracker.search.budget import Ledger
 from tracker.store.mlflow_store import RunLog, StudyLog
+from tracker.store.run_table import STEADY_USAGE
+from tracker.study.costs import CostTerms
 from tracker.study.spec import Budget
 from tracker.training.meter import measured_while_busy
 
@@ -23,15 +26,17 @@ from tracker.training.meter import measured_while_busy
 class Account:
     """One run's books: what it is billed as, what it has cost, its way into the log."""
 
-    def __init__(self, job: Job, point: PricePoint, log: RunLog) -> None:
+    def __init__(self, job: Job, point: PricePoint, terms: CostTerms, log: RunLog) -> None:
         self.job = job
         self.log = log
         self._point = point
+        self._terms = terms
         self._checkpoints_logged = 0
+        self._told: dict[str, float] = {}
 
-    def price_usd(self, usage: Usage) -> float:
+    def price(self, usage: Usage) -> Price:
         """What a usage costs."""
-        return price_of(usage, self._point).usd
+        return price_of(usage, self._point, self._terms)
 
     def follow(self, record: AttemptRecord) -> None:
         """Enter the checkpoints that are new since the last call."""
@@ -53,25 +58,28 @@ class Account:
                 "tracker.message": record.message,
                 "tracker.attempts": str(record.number),
                 "tracker.energy_source": record.usage.energy_source,
-                "tracker.cores": str(record.usage.cores),
-                "tracker.accelerators": str(record.usage.accelerators),
                 "tracker.busy": str(measured_while_busy(record.usage)).lower(),
             }
         )
         self.log.end(record.state, ended_at)
 
     def _costs(self, usage: Usage) -> dict[str, float]:
-        costs = {
-            "wall_seconds": usage.wall_seconds,
-            "price_usd": self.price_usd(usage),
-            "peak_memory_bytes": float(usage.peak_memory_bytes),
-        }
-        return costs if usage.energy_joules is None else {**costs, "energy_joules": usage.energy_joules}
+        costs = {"wall_seconds": usage.wall_seconds, "price_usd": self.price(usage).usd}
+        if usage.energy_joules is not None:
+            costs["energy_joules"] = usage.energy_joules
+        # The rest of what a price depends on rarely changes: a step that does not tell it is as the one before.
+        rest = {name: float(getattr(usage, name)) for name in STEADY_USAGE}
+        new = {name: value for name, value in rest.items() if self._told.get(name, 0.0) != value}
+        self._told |= new
+        return {**costs, **new}
 
     def _finals(self, record: AttemptRecord) -> dict[str, float]:
-        usage, phases = record.usage, record.phases
+        usage, phases, price = record.usage, record.phases, self.price(record.usage)
         finals = {
             **self._costs(usage),
+            **{f"{part}_usd": getattr(price, f"{part}_usd") for part in CostPart},
+            "billed_seconds": price.billed_seconds,
+            "machine_share": price.share,
             "cpu_seconds": usage.cpu_seconds,
             "startup_seconds": phases.startup_seconds,
             "train_seconds": phases.train_seconds,
@@ -88,9 +96,9 @@ class Account:
 class Bookkeeper:
     """Keeps the books of all runs of a study.
 
-    ``tags`` stand on every run; ``point_of`` gives the price point of a SKU; ``files_of`` the folder of the
-    files that a run keeps; ``warn`` is told, once, when MLflow does not take an entry: it is kept and tried
-    again.
+    ``terms`` are the study's assumptions about costs; ``tags`` stand on every run; ``files_of`` gives the folder
+    of the files that a run keeps; ``warn`` is told, once, when MLflow does not take an entry: it is kept and
+    tried again.
     """
 
     def __init__(
@@ -101,7 +109,7 @@ class Bookkeeper:
         budget: Budget,
         card: DataCard,
         tags: Mapping[str, str],
-        point_of: Callable[[str], PricePoint],
+        terms: CostTerms,
         files_of: Callable[[Job], Path],
         warn: Callable[[str], None],
     ) -> None:
@@ -112,37 +120,40 @@ class Bookkeeper:
         self._log = log
         self._card = card
         self._tags = tags
-        self._point_of = point_of
+        self._terms = terms
         self._files_of = files_of
         self._warn = warn
         self._warned = False
         self._accounts: dict[str, Account] = {}
         self._files: dict[str, Path] = {}  # of the trials that have ended and may still be on the frontier
 
-    def open(self, job: Job, sku: str, started_at: float, *, seen_before: bool = False) -> None:
+    def open(self, job: Job, point: PricePoint, started_at: float, *, seen_before: bool = False) -> None:
         """An account for a run that was asked for; ``seen_before`` looks whether MLflow has it already."""
-        point = self._point_of(sku)
         tags = {
             **self._tags,
             "tracker.role": job.role,
             "tracker.trial": "" if job.trial is None else str(job.trial),
             "tracker.state": TrialState.RUNNING,
             "tracker.sku": point.sku,
+            "tracker.region": point.region,
             "tracker.market": point.market,
             "tracker.usd_per_hour": repr(point.usd_per_hour),
             "tracker.price_source": point.source,
             "tracker.price_date": point.effective_from.isoformat(),
+            "tracker.price_point": json.dumps(point.row, ensure_ascii=False),
+            "tracker.cores": str(job.threads),
+            "tracker.accelerators": str(int(job.device == "cuda")),
         }
         log = self._log.run(job.label, job.settings, tags, started_at, seen_before=seen_before)
         log.input(self._card)
-        self._accounts[job.label] = Account(job, point, log)
+        self._accounts[job.label] = Account(job, point, self._terms, log)
 
     def follow(self, label: str, record: AttemptRecord, wall_seconds: float) -> None:
         """Bring an attempt under way up to date, ``wall_seconds`` after it was asked for."""
         account = self._accounts[label]
         account.follow(record)
         self._enter_frontier(account, record)
-        self.ledger.record(label, account.price_usd(replace(record.usage, wall_seconds=wall_seconds)))
+        self.ledger.record(label, account.price(replace(record.usage, wall_seconds=wall_seconds)).usd)
 
     def close(self, label: str, record: AttemptRecord) -> float:
         """Enter an attempt's end; what it cost, in USD."""
@@ -153,7 +164,7 @@ class Bookkeeper:
             self.states[record.state] += 1
             self._files[label] = self._files_of(account.job)
             self._drop_dominated_files()
-        spend_usd = account.price_usd(record.usage)
+        spend_usd = account.price(record.usage).usd
         self.ledger.record(label, spend_usd)
         return spend_usd
 
@@ -180,7 +191,7 @@ class Bookkeeper:
 
     def _enter_frontier(self, account: Account, record: AttemptRecord) -> None:
         if account.job.role is Role.TRIAL:
-            reached = [(each.metrics[self.quality.name], account.price_usd(each.usage)) for each in record.checkpoints]
+            reached = [(each.metrics[self.quality.name], account.price(each.usage).usd) for each in record.checkpoints]
             self.frontier.enter(account.job.label, reached)
 
     def _drop_dominated_files(self) -> None:

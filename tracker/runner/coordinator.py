@@ -100,7 +100,7 @@ class Coordinator:
         request = attempt_request(job, reservation, self._plan, self._trials_folder, self._cache, self._data_card)
         self._jobs[job.label] = job
         self._engine.start(request, reservation)
-        self._books.open(job, request.sku, request.asked_at)
+        self._books.open(job, request.price_point, request.asked_at)
 
     def _step(self) -> None:
         ended = self._engine.poll(POLL_SECONDS)

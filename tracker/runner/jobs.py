@@ -78,7 +78,8 @@ def attempt_request(
         seed=job.seed,
         cores=reservation.cores,
         accelerator=reservation.accelerator,
-        sku=point.sku,
+        accelerator_model=plan.hardware.accelerator,
+        price_point=point,
         cache=cache,
         asked_at=time.time(),
     )

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 
 from tracker.engine.forkserver import Forkserver
 from tracker.errors import StudyFileError
-from tracker.pricing.price_book import PriceBook, load_price_book
+from tracker.pricing.cost import check_billable
+from tracker.pricing.energy import grams_per_kwh
+from tracker.pricing.price_book import PriceBook
 from tracker.pricing.price_point import PricePoint
 from tracker.records import Hardware
+from tracker.store.home import Home
 from tracker.study.check import check_study
 from tracker.study.document import StudyDocument
 from tracker.study.space import SearchSpace, search_space
@@ -31,7 +34,7 @@ class StudyPlan:
     """What work on the CPU alone is billed as, such as preparing the data and the baselines."""
 
 
-def make_plan(document: StudyDocument, forkserver: Forkserver) -> StudyPlan:
+def make_plan(document: StudyDocument, forkserver: Forkserver, home: Home) -> StudyPlan:
     """Check a study against its workload, this machine and the price book.
 
     Raises StudyFileError (every problem of the file), HardwareError, PriceBookError; changes nothing.
@@ -39,7 +42,9 @@ def make_plan(document: StudyDocument, forkserver: Forkserver) -> StudyPlan:
     surroundings = _look_around(document, forkserver)
     spec = check_study(document, surroundings.workload)
     space = search_space(spec, surroundings.hardware, surroundings.compile_problem)
-    book = load_price_book()
+    if spec.pricing.country:
+        grams_per_kwh(spec.pricing.country)  # raises for a country that is not in the table
+    book = home.price_book(spec.pricing.prices)
     points = {device: _point(book, spec, surroundings.hardware, device) for device in space.devices}
     cpu_point = points.get("cpu") or _point(book, spec, surroundings.hardware, "cpu")
     return StudyPlan(document, spec, surroundings.hardware, space, book, points, cpu_point)
@@ -63,5 +68,7 @@ def _may_compile(document: StudyDocument) -> bool:
 def _point(book: PriceBook, spec: StudySpec, hardware: Hardware, device: str) -> PricePoint:
     sku = spec.pricing.sku[device]
     if sku == "auto":
-        return book.cheapest_for(hardware, device, spec.pricing.market)
-    return book.point(sku, spec.pricing.market)
+        return book.cheapest_for(hardware, device, spec.pricing.market, spec.pricing.region)
+    point = book.point(sku, spec.pricing.market, region=spec.pricing.region)
+    check_billable(point, accelerators=int(device == "cuda"))
+    return point

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from tracker.engine.forkserver import Forkserver
 from tracker.engine.local import LocalEngine, write_killed
 from tracker.engine.reservations import Reservations
 from tracker.errors import DataError, RequestError, StudyExistsError, WorkFailedError, WorkloadError
+from tracker.pricing.price_point import price_point_from_row
 from tracker.records import AttemptRecord, DataCard, Hardware, TrialState
 from tracker.runner.bookkeeper import Bookkeeper
 from tracker.runner.coordinator import POLL_SECONDS, Coordinator
@@ -50,7 +53,7 @@ def run_study(
     """
     observer = observer or Silent()
     home, forkserver = places.home, Forkserver(str(document.content.get("workload", "")))
-    plan = make_plan(document, forkserver)
+    plan = make_plan(document, forkserver, home)
     _announce(plan, observer)
     home.make()
     name = plan.spec.name
@@ -98,7 +101,7 @@ def resume_study(
     folder = StudyFolder(home.study(name))
     document = folder.document().override(budget_usd=budget_usd, trials=trials)
     forkserver = Forkserver(str(document.content["workload"]))
-    plan = make_plan(document, forkserver)
+    plan = make_plan(document, forkserver, home)
     _announce(plan, observer)
     with folder.locked():
         folder.save(document)
@@ -137,6 +140,8 @@ def _announce(plan: StudyPlan, observer: Observer) -> None:
     for device, point in plan.price_points.items():
         rate = f"${point.usd_per_hour:g} an hour for the whole machine on {point.effective_from}"
         observer.say(f"{device} is billed as {point.sku} ({point.market}), {rate}")
+    if changed := plan.spec.costs.changed:
+        observer.say("costs assumed: " + ", ".join(f"{name} = {str(value).lower()}" for name, value in changed.items()))
     for sentence in plan.space.left_out:
         observer.say(f"left out: {sentence}")
 
@@ -169,7 +174,7 @@ def _books(plan: StudyPlan, folder: StudyFolder, log: StudyLog, card: DataCard, 
         budget=plan.spec.budget,
         card=card,
         tags=tags,
-        point_of=lambda sku: plan.price_book.point(sku, plan.spec.pricing.market),
+        terms=plan.spec.costs,
         files_of=lambda job: folder.trials / job.folder / "artifacts",
         warn=observer.say,
     )
@@ -184,7 +189,8 @@ def _take_in(folder: StudyFolder, books: Bookkeeper, *, seen_before: bool = Fals
             last_seen_seconds = max(0.0, float(events[-1]["time"]) - record.started_at)
             write_killed(path, record, last_seen_seconds, "the process and its coordinator vanished")
             record = read_attempt(path, int(path.stem))
-        books.open(job, events[0]["sku"], record.started_at, seen_before=seen_before)
+        point = price_point_from_row(events[0]["price_point"], path.name)
+        books.open(job, point, record.started_at, seen_before=seen_before)
         books.close(job.label, record)
         done[job.label] = record
     books.flush()
@@ -228,6 +234,9 @@ def _study_tags(plan: StudyPlan, card: DataCard) -> dict[str, str]:
         "tracker.seed": str(spec.seed),
         "tracker.state": TrialState.RUNNING,
         "tracker.price_book": plan.price_book.version,
+        "tracker.prices": str(Path(spec.pricing.prices).resolve()) if spec.pricing.prices else "",
+        "tracker.country": spec.pricing.country,
+        "tracker.costs": json.dumps(spec.costs.changed),
         "tracker.hardware": plan.hardware.label,
         "tracker.data": card.fingerprint,
         "tracker.commit": _commit(),

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tracker.errors import RequestError
+from tracker.pricing.price_book import PriceBook, open_price_book
 
 
 def folder_name(study: str) -> str:
@@ -68,6 +69,24 @@ class Home:
     def reports(self) -> Path:
         """One folder a study, with its written reports."""
         return self.path / "reports"
+
+    @property
+    def fetched_prices(self) -> Path:
+        """The table of prices that were read from live catalogues."""
+        return self.path / "prices.csv"
+
+    @property
+    def user_prices(self) -> Path:
+        """The user's own rates for all studies."""
+        return self.path / "prices.toml"
+
+    def price_book(self, study_file: str = "") -> PriceBook:
+        """The price book as this home has it, with the rates that a study's own file adds ("" for none).
+
+        Raises PriceBookError, RequestError.
+        """
+        files = [self.user_prices] if self.user_prices.exists() else []
+        return open_price_book(self.fetched_prices, *files, *([Path(study_file)] if study_file else []))
 
     @property
     def mlflow_database(self) -> Path:

@@ -17,20 +17,36 @@ from typing import Any, Protocol
 import pandas as pd
 
 from tracker.errors import StudyNotFoundError, did_you_mean
-from tracker.records import Direction, QualityMetric, SettingValue
+from tracker.pricing.cost import DEFAULT_TERMS
+from tracker.pricing.currency import USD, ExchangeRate
+from tracker.pricing.energy import JOULES_PER_KWH, co2_grams, country_of
+from tracker.pricing.scenario import Scenario
+from tracker.records import CostPart, Direction, QualityMetric, SettingValue
 from tracker.store.logged_run import LoggedRun, Measurement
 from tracker.store.sql_reader import SqlReader
+from tracker.study.costs import CostTerms
 
 RUN_COLUMNS = (
     *("run_id", "role", "trial", "label", "state", "reason", "message", "attempts", "quality", "price_usd"),
     *("wall_seconds", "sku", "market", "usd_per_hour", "price_source", "price_date", "hardware"),
     *("energy_source", "busy", "started_at", "settings", "summary"),
+    *("region", "price_basis", "data_usd", "compute_usd", "storage_usd", "maintenance_usd"),
+    *("billed_seconds", "machine_share", "cores", "accelerators", "peak_memory_bytes", "startup_seconds"),
+    *("acquired_samples", "acquired_bytes", "stored_bytes", "kept_bytes"),
+    *("energy_joules", "energy_kwh", "co2_grams"),
 )
 CHECKPOINT_COLUMNS = (
     *("run_id", "role", "trial", "label", "epoch", "quality", "price_usd", "wall_seconds"),
-    *("energy_joules", "timestamp", "metrics"),
+    *("energy_joules", "timestamp", "metrics", "peak_memory_bytes", "startup_seconds"),
+    *("acquired_samples", "acquired_bytes", "stored_bytes", "kept_bytes"),
 )
-_NOT_SUMMARY = ("price_usd", "wall_seconds")
+STEADY_USAGE = (
+    *("peak_memory_bytes", "startup_seconds"),
+    *("acquired_samples", "acquired_bytes", "stored_bytes", "kept_bytes"),
+)
+"""The usage that prices depend on and that is logged only at the checkpoints where it has changed."""
+_PARTS_USD = tuple(f"{part}_usd" for part in CostPart)
+_NOT_SUMMARY = ("price_usd", "wall_seconds", "energy_joules", "billed_seconds", "machine_share", *_PARTS_USD)
 
 
 @dataclass(frozen=True)
@@ -41,11 +57,21 @@ class StudyTable:
     other roles), label, state, reason, message, attempts, quality (its last checkpoint's; NaN without
     one), price_usd (all its attempts), wall_seconds, sku, market, usd_per_hour, price_source,
     price_date, hardware, energy_source, busy (measured on a busy machine), started_at (seconds since
-    1970), settings (dict), summary (dict: test_accuracy, parameters, flops, …).
+    1970), settings (dict), summary (dict: test_accuracy, parameters, flops, …); region; price_basis
+    ("billed": the price that was counted; "repriced": the same usage at other rates; "predicted": a usage that
+    nobody measured); the price's parts data_usd, compute_usd, storage_usd, maintenance_usd; what compute was
+    billed for: billed_seconds × machine_share at usd_per_hour; the usage (records.Usage) that prices depend
+    on; energy_joules, energy_kwh and co2_grams (NaN where unavailable); and price_point, the machine and its
+    rate as a price table's row in JSON.
 
     ``checkpoints``: one row a checkpoint: run_id, role, trial, label, epoch, quality, price_usd and
     wall_seconds (both cumulative over the trial's attempts), energy_joules (NaN where unavailable),
-    timestamp, metrics (dict).
+    timestamp, metrics (dict), and the usage that its price depends on.
+
+    ``terms`` are the study's assumptions about costs, ``prices_file`` its file of rates of its own ("" without
+    one), ``country`` where its electricity is from ("" for each region's own); ``scenario`` is what the prices
+    were changed by, None where they are those that were billed.
+    ``currency`` is what people are shown amounts in; the tables are in USD.
     """
 
     study: str
@@ -55,6 +81,11 @@ class StudyTable:
     state: str
     runs: pd.DataFrame
     checkpoints: pd.DataFrame
+    terms: CostTerms = DEFAULT_TERMS
+    prices_file: str = ""
+    country: str = ""
+    scenario: Scenario | None = None
+    currency: ExchangeRate = USD
 
     @property
     def spend_usd(self) -> float:
@@ -97,7 +128,7 @@ def read_study_table(tracking_uri: str, study: str) -> StudyTable:
         names = [name for name, _ in reader.studies()]
         raise StudyNotFoundError(f"there is no study '{study}'; {did_you_mean(study, names)}")
     quality = QualityMetric(parent.tags["tracker.quality"], Direction(parent.tags["tracker.direction"]))
-    budget = parent.tags.get("tracker.budget_usd")
+    budget, country = parent.tags.get("tracker.budget_usd"), parent.tags.get("tracker.country", "")
     nested = sorted((run for run in runs if run is not parent), key=lambda run: run.started_at_ms)
     checkpoints = [row for run in nested for row in _checkpoint_rows(run, quality)]
     return StudyTable(
@@ -106,8 +137,11 @@ def read_study_table(tracking_uri: str, study: str) -> StudyTable:
         budget_usd=float(budget) if budget else None,
         price_book=parent.tags.get("tracker.price_book", ""),
         state=parent.tags.get("tracker.state", "running"),
-        runs=pd.DataFrame([_run_row(run, quality) for run in nested], columns=list(RUN_COLUMNS)),
+        runs=pd.DataFrame([_run_row(run, quality, country) for run in nested], columns=[*RUN_COLUMNS, "price_point"]),
         checkpoints=pd.DataFrame(checkpoints, columns=list(CHECKPOINT_COLUMNS)),
+        terms=CostTerms(**json.loads(parent.tags.get("tracker.costs", "{}"))),
+        country=country,
+        prices_file=parent.tags.get("tracker.prices", ""),
     )
 
 
@@ -130,13 +164,13 @@ def _identity(run: LoggedRun) -> dict[str, Any]:
     }
 
 
-def _run_row(run: LoggedRun, quality: QualityMetric) -> dict[str, Any]:
+def _run_row(run: LoggedRun, quality: QualityMetric, country: str) -> dict[str, Any]:
     final: dict[str, Measurement] = {}
     for measurement in run.measurements:
         if measurement.name not in final or measurement[1:3] >= final[measurement.name][1:3]:
             final[measurement.name] = measurement
     values = {name: measurement.value for name, measurement in final.items()}
-    tag = run.tags.get
+    tag, kwh = run.tags.get, values.get("energy_joules", math.nan) / JOULES_PER_KWH
     return _identity(run) | {
         "state": tag("tracker.state", "running"),
         "reason": tag("tracker.reason", ""),
@@ -156,7 +190,30 @@ def _run_row(run: LoggedRun, quality: QualityMetric) -> dict[str, Any]:
         "started_at": run.started_at_ms / 1000,
         "settings": {name: _setting(text) for name, text in run.params.items()},
         "summary": {name: value for name, value in values.items() if name not in _NOT_SUMMARY},
+        "region": tag("tracker.region", ""),
+        "price_basis": "billed",
+        # A run that was logged before prices had parts has its whole price in compute.
+        **{part: values.get(part, 0.0) for part in _PARTS_USD if part != "compute_usd"},
+        "compute_usd": values.get("compute_usd", values.get("price_usd", 0.0)),
+        "billed_seconds": values.get("billed_seconds", math.nan),
+        "machine_share": values.get("machine_share", math.nan),
+        "cores": int(tag("tracker.cores", "0")),
+        "accelerators": int(tag("tracker.accelerators", "0")),
+        **{name: values.get(name, 0.0) for name in STEADY_USAGE},
+        "energy_joules": values.get("energy_joules", math.nan),
+        "energy_kwh": kwh,
+        "co2_grams": carbon_grams(kwh, tag("tracker.sku", ""), tag("tracker.region", ""), country),
+        "price_point": tag("tracker.price_point", ""),
     }
+
+
+def carbon_grams(kwh: float, sku: str, region: str, country: str) -> float:
+    """Grams of CO2-equivalent of some electricity; NaN where it, or where it is from, is not known.
+
+    It is from ``country``, or "" being unsaid from that of the SKU's region.
+    """
+    country = country or country_of(sku.partition("/")[0], region) or ""
+    return co2_grams(kwh, country) if country and math.isfinite(kwh) else math.nan
 
 
 def _checkpoint_rows(run: LoggedRun, quality: QualityMetric) -> list[dict[str, Any]]:
@@ -167,6 +224,11 @@ def _checkpoint_rows(run: LoggedRun, quality: QualityMetric) -> list[dict[str, A
         steps[step][name] = value
         if name == quality.name:
             times[step] = timestamp_ms / 1000
+    usage: dict[int, dict[str, float]] = {}
+    known = dict.fromkeys(STEADY_USAGE, 0.0)
+    for step in sorted(times):
+        known = {name: steps[step].get(name, before) for name, before in known.items()}
+        usage[step] = known
     return [
         _identity(run)
         | {
@@ -177,6 +239,7 @@ def _checkpoint_rows(run: LoggedRun, quality: QualityMetric) -> list[dict[str, A
             "energy_joules": steps[step].get("energy_joules", math.nan),
             "timestamp": times[step],
             "metrics": steps[step],
+            **usage[step],
         }
         for step in sorted(times)
     ]

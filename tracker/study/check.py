@@ -7,12 +7,14 @@ from typing import Any
 
 from tracker.errors import StudyFileError, did_you_mean
 from tracker.records import Direction, Market, QualityMetric, SettingValue
+from tracker.study.costs import CostTerms, term_problems
 from tracker.study.document import StudyDocument
 from tracker.study.domains import Domain, parse_domain
 from tracker.study.knobs import HARDWARE_KNOBS, Knob
 from tracker.study.spec import Budget, PricingSpec, StudySpec, WorkloadDescription
+from tracker.study.toml_file import TomlProblems
 
-_TABLES = ("quality", "budget", "pricing", "settings", "space", "data")
+_TABLES = ("quality", "budget", "pricing", "costs", "settings", "space", "data")
 _TOP = ("name", "workload", "seed", *_TABLES)
 _NAME_LIMIT_BYTES = 80
 
@@ -30,7 +32,7 @@ class _Checker:
 
     def __init__(self, document: StudyDocument, description: WorkloadDescription | str) -> None:
         self._document = document
-        self._problems: list[str] = []
+        self._problems = TomlProblems(document.source, document.text)
         if isinstance(description, str):
             self._problem("workload", description)
             self._description = None
@@ -46,18 +48,18 @@ class _Checker:
         quality = self._quality(tables["quality"])
         budget = self._budget(tables["budget"])
         pricing = self._pricing(tables["pricing"])
+        costs = self._costs(tables["costs"])
         settings, space = self._settings(tables["settings"], tables["space"])
         self._data(tables["data"])
         if self._problems or self._description is None:
-            raise StudyFileError(self._document.source, self._problems)
+            raise StudyFileError(self._document.source, self._problems.found)
         workload = str(content["workload"])
         return StudySpec(
-            name, workload, seed, quality, budget, pricing, settings, space, tables["data"], self._description
+            name, workload, seed, quality, budget, pricing, costs, settings, space, tables["data"], self._description
         )
 
     def _problem(self, path: str, message: str) -> None:
-        line = self._document.line_of(path)
-        self._problems.append(f"{f'line {line}, ' if line else ''}{path}: {message}")
+        self._problems.add(path, message)
 
     def _only(self, table: str, given: Mapping[str, Any], allowed: Sequence[str]) -> None:
         for key in given:
@@ -109,7 +111,7 @@ class _Checker:
         return Budget(usd, trials)
 
     def _pricing(self, table: Mapping[str, Any]) -> PricingSpec:
-        self._only("pricing", table, ("market", "sku_cpu", "sku_cuda"))
+        self._only("pricing", table, ("market", "region", "sku_cpu", "sku_cuda", "prices", "country"))
         market = table.get("market", Market.ON_DEMAND)
         if market not in list(Market):
             self._problem("pricing.market", f"{market!r}; {did_you_mean(str(market), Market)}")
@@ -117,7 +119,16 @@ class _Checker:
         skus = {device: table.get(f"sku_{device}", "auto") for device in ("cpu", "cuda")}
         for device, sku in skus.items():
             self._value(f"pricing.sku_{device}", sku, Knob("str", "auto", ""))
-        return PricingSpec(Market(market), skus)
+        texts = {key: table.get(key, "") for key in ("region", "prices", "country")}
+        for key, text in texts.items():
+            self._value(f"pricing.{key}", text, Knob("str", "", ""))
+        return PricingSpec(Market(market), skus, **{key: str(text) for key, text in texts.items()})
+
+    def _costs(self, table: Mapping[str, Any]) -> CostTerms:
+        problems = term_problems(table)
+        for key, problem in problems.items():
+            self._problem(f"costs.{key}", problem)
+        return CostTerms(**{key: value for key, value in table.items() if key not in problems})
 
     def _settings(
         self, settings: Mapping[str, Any], space: Mapping[str, Any]

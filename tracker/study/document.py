@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tracker.errors import RequestError, StudyFileError
+from tracker.study.toml_file import read_toml
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,30 +23,8 @@ class StudyDocument:
     @classmethod
     def read(cls, path: Path) -> StudyDocument:
         """Read a TOML file. Raises RequestError where there is none, StudyFileError where it is not TOML."""
-        try:
-            text = path.read_text(encoding="utf-8")
-        except OSError as error:
-            raise RequestError(f"study file '{path}' cannot be read: {error.strerror}") from None
-        except UnicodeDecodeError:
-            raise RequestError(f"study file '{path}' is not UTF-8 text") from None
-        try:
-            return cls(str(path), tomllib.loads(text), text)
-        except tomllib.TOMLDecodeError as error:
-            raise StudyFileError(str(path), [f"not valid TOML: {error}"]) from None
-
-    def line_of(self, path: str) -> int | None:
-        """The line (from 1) of the value at ``path`` ("table.key"), or failing that of its table; None for neither."""
-        table, _, key = path.rpartition(".")
-        here, table_line = "", None
-        for number, line in enumerate(self.text.splitlines(), start=1):
-            if header := re.match(r"\s*\[([^\[\]]+)\]", line):
-                here = header[1].strip()
-                if here == path:
-                    return number
-                table_line = number if here == table else table_line
-            elif here == table and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*=", line):
-                return number
-        return table_line
+        content, text = read_toml(path, "study file", lambda reason: StudyFileError(str(path), [reason]))
+        return cls(str(path), content, text)
 
     def override(
         self,

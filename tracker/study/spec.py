@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tracker.records import Direction, Market, QualityMetric, SettingValue
+from tracker.study.costs import CostTerms
 from tracker.study.domains import Domain
 from tracker.study.knobs import Knob
 
@@ -31,10 +32,17 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class PricingSpec:
-    """How runs are billed: the market, and the SKU for each device ("auto": one like this machine)."""
+    """How runs are billed: the market, and the SKU for each device ("auto": one like this machine).
+
+    ``region`` "" is any; ``prices`` names a TOML file of rates of the user's own, "" for none; ``country`` is
+    where the machine's electricity is from, "" for the region's country.
+    """
 
     market: Market = Market.ON_DEMAND
     sku: Mapping[str, str] = field(default_factory=lambda: {"cpu": "auto", "cuda": "auto"})
+    region: str = ""
+    prices: str = ""
+    country: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +55,7 @@ class StudySpec:
     quality: QualityMetric
     budget: Budget
     pricing: PricingSpec
+    costs: CostTerms
     settings: Mapping[str, SettingValue]
     space: Mapping[str, Domain]
     data: Mapping[str, Any]

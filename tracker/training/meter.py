@@ -6,23 +6,40 @@ importing and loading data are all paid for. Every probe is read only at checkpo
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from tracker.records import EnergySource, PhaseSeconds, Usage
+from tracker.pricing.energy import energy_of
+from tracker.records import DataCard, EnergySource, PhaseSeconds, Usage
 
 
 class Meter:
     """Measures this process from ``started_at`` (seconds since 1970) on.
 
-    ``accelerator`` is the index of the GPU in use, None for the CPU alone.
+    ``accelerator`` is the index of the GPU in use, None for the CPU alone; ``data_bytes`` what the data that it
+    reads take on disk, ``kept_files`` the folder of the files that it makes and leaves. ``cpu_model`` and
+    ``accelerator_model`` are what energy is estimated by where no counter can be read (pricing.energy).
     """
 
-    def __init__(self, *, started_at: float, cores: int, accelerator: int | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        started_at: float,
+        cores: int,
+        accelerator: int | None = None,
+        data_bytes: int = 0,
+        kept_files: Path | None = None,
+        cpu_model: str = "",
+        accelerator_model: str = "",
+    ) -> None:
         # The clock may be set while a run is under way: measure on a steady one from here on.
         self._before_seconds = max(0.0, time.time() - started_at)
         self._start = time.monotonic()
@@ -34,6 +51,10 @@ class Meter:
         self._waiting_seconds_before = run_queue_seconds() or 0.0
         self._startup_seconds: float | None = None
         self._evaluation_seconds = 0.0
+        self._data_bytes = data_bytes
+        self._kept_files = kept_files
+        self._acquired: DataCard | None = None
+        self._estimate = partial(energy_of, cpu_model=cpu_model, accelerator=accelerator_model)
 
     def wall_seconds(self) -> float:
         """Seconds since the attempt was asked for."""
@@ -43,6 +64,10 @@ class Meter:
         """Start-up ends now (the first call counts)."""
         if self._startup_seconds is None:
             self._startup_seconds = self.wall_seconds()
+
+    def acquired(self, card: DataCard) -> None:
+        """The attempt has made these data ready: they are what it brought in and keeps."""
+        self._acquired = card
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
@@ -65,9 +90,11 @@ class Meter:
         own = resource.getrusage(resource.RUSAGE_SELF)
         children = resource.getrusage(resource.RUSAGE_CHILDREN)
         waiting = run_queue_seconds()
-        joules = self._energy.joules() if self._energy else None
-        return Usage(
-            wall_seconds=self.wall_seconds(),
+        joules = self._joules()
+        wall_seconds, card = self.wall_seconds(), self._acquired
+        kept_bytes = bytes_below(self._kept_files) + (card.size_bytes if card else 0)
+        usage = Usage(
+            wall_seconds=wall_seconds,
             cpu_seconds=_cpu_seconds() - self._cpu_seconds_before,
             cores=self._cores,
             accelerators=0 if self._accelerator is None else 1,
@@ -76,7 +103,39 @@ class Meter:
             waiting_seconds=None if waiting is None else max(0.0, waiting - self._waiting_seconds_before),
             energy_joules=joules,
             energy_source=EnergySource.UNAVAILABLE if joules is None else EnergySource.MEASURED,
+            startup_seconds=wall_seconds if self._startup_seconds is None else self._startup_seconds,
+            acquired_samples=sum(card.rows.values()) if card else 0,
+            acquired_bytes=card.size_bytes if card else 0,
+            stored_bytes=self._data_bytes + kept_bytes,
+            kept_bytes=kept_bytes,
         )
+        energy = self._estimate(usage)  # keeps what was measured
+        return replace(usage, energy_joules=energy.joules, energy_source=energy.source)
+
+    def _joules(self) -> float | None:
+        """Joules since the meter was made; None without a counter, and for good once a reading of it failed.
+
+        A counter may wrap or start anew while it cannot be read, and what it tells after that may be too little.
+        """
+        if (counter := self._energy) is None:
+            return None
+        try:
+            return counter.joules()
+        except Exception:  # noqa: BLE001 - a driver fails in any way, and no figure is worth a training
+            self._energy = None
+            return None
+
+
+def bytes_below(folder: Path | None) -> int:
+    """The size of all files in a folder, which may not be there yet."""
+    if folder is None:
+        return 0
+    sizes = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):  # deleted meanwhile
+                sizes += (Path(parent) / name).stat().st_size
+    return sizes
 
 
 def _cpu_seconds() -> float:
@@ -138,20 +197,29 @@ class _RaplEnergy:
         self._zones = zones
         self._last = [self._read(zone) for zone in zones]
         self._sum_microjoules = 0
+        self._lock = threading.Lock()  # heartbeats and checkpoints read from two threads
 
     @classmethod
-    def find(cls) -> _RaplEnergy | None:
-        zones = sorted(Path("/sys/class/powercap").glob("intel-rapl:?"))
-        readable = [zone for zone in zones if os.access(zone / "energy_uj", os.R_OK)]
-        return cls(readable) if readable else None
+    def find(cls, powercap: Path = Path("/sys/class/powercap")) -> _RaplEnergy | None:
+        """The counter of every package, or None where there is none or one of them cannot be read.
+
+        Other zones of that level (psys, a whole laptop) have the packages in them and would count them twice.
+        """
+        try:
+            zones = sorted(powercap.glob("intel-rapl:?"))
+            packages = [zone for zone in zones if (zone / "name").read_text().startswith("package")]
+            return cls(packages) if packages else None
+        except (OSError, ValueError):
+            return None
 
     def joules(self) -> float:
-        for index, zone in enumerate(self._zones):
-            now = self._read(zone)
-            wrapped = int((zone / "max_energy_range_uj").read_text()) if now < self._last[index] else 0
-            self._sum_microjoules += now - self._last[index] + wrapped
-            self._last[index] = now
-        return self._sum_microjoules / 1e6
+        with self._lock:
+            for index, zone in enumerate(self._zones):
+                now = self._read(zone)
+                wrapped = int((zone / "max_energy_range_uj").read_text()) if now < self._last[index] else 0
+                self._sum_microjoules += now - self._last[index] + wrapped
+                self._last[index] = now
+            return self._sum_microjoules / 1e6
 
     @staticmethod
     def _read(zone: Path) -> int:
@@ -177,7 +245,10 @@ class _NvmlEnergy:
             return None
 
     def joules(self) -> float:
-        return (self._read() - self._start_millijoules) / 1e3
+        now = self._read()
+        if now < self._start_millijoules:
+            raise ValueError("the counter began anew: the driver was loaded again")
+        return (now - self._start_millijoules) / 1e3
 
     def _read(self) -> int:
         return int(self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._handle))  # type: ignore[attr-defined]

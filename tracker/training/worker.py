@@ -25,8 +25,10 @@ import numpy as np
 import torch
 
 from tracker.errors import TrackerError, TrainingFailedError
+from tracker.pricing.price_point import PricePoint
 from tracker.records import DataCard, Role, Settings, TrialState
 from tracker.training.events import EventLog
+from tracker.training.hardware import cpu_model
 from tracker.training.meter import Meter
 from tracker.training.precision import PRECISIONS
 from tracker.training.run import Run
@@ -41,7 +43,7 @@ class AttemptRequest:
 
     ``folder`` holds this trial's files; ``data_card`` is None while the data are prepared; ``asked_at`` is in
     seconds since 1970; ``cores`` are the CPU numbers reserved for it and ``accelerator`` the GPU's index,
-    None without one; ``sku`` is what it is billed as.
+    None without one, ``accelerator_model`` the price book's name of it; ``price_point`` is what it is billed as.
     """
 
     folder: Path
@@ -55,7 +57,8 @@ class AttemptRequest:
     seed: int
     cores: tuple[int, ...]
     accelerator: int | None
-    sku: str
+    accelerator_model: str
+    price_point: PricePoint
     cache: Path
     asked_at: float
 
@@ -83,7 +86,15 @@ def work(request: AttemptRequest) -> None:
     """Carry out an attempt from its request to its ``ended`` event; the whole life of a worker."""
     _redirect_output(request.output_path)
     log = EventLog(request.log_path)
-    meter = Meter(started_at=request.asked_at, cores=len(request.cores), accelerator=request.accelerator)
+    meter = Meter(
+        started_at=request.asked_at,
+        cores=len(request.cores),
+        accelerator=request.accelerator,
+        data_bytes=request.data_card.size_bytes if request.data_card else 0,
+        kept_files=request.artifacts,
+        cpu_model=cpu_model(),
+        accelerator_model=request.accelerator_model,
+    )
     log.write("started", {"pid": os.getpid()})
     state, reason, message, summary = TrialState.COMPLETED, "", "", dict[str, float]()
     stop = _StopSignal()
@@ -111,9 +122,11 @@ def _carry_out(request: AttemptRequest, log: EventLog, meter: Meter, stop: _Stop
     workload = load_workload(request.workload)
     if request.role is Role.PREPARATION:
         torch.set_num_threads(len(request.cores))
+        meter.ready()
         card = workload.prepare(
             request.data, request.settings, request.cache, lambda message: log.write("progress", {"message": message})
         )
+        meter.acquired(card)
         log.write("data", {"card": card})
         return {}
     run = _run(request, workload, log, meter, stop)

@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -47,6 +48,31 @@ class Workload(Protocol):
 
     def train(self, run: Run) -> None:
         """Train once with ``run.settings``, reporting a checkpoint after every epoch."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionTexts:
+    """What a language model would read and write in the trained model's place, one text and one answer a prediction.
+
+    ``split`` is where the texts are from, ``fingerprint`` that of the data, as in their DataCard.
+    """
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    split: str
+    fingerprint: str
+
+
+@runtime_checkable
+class TellsTexts(Protocol):
+    """What a workload may have besides the members of Workload, where its predictions are about texts."""
+
+    def prediction_texts(self, data: Mapping[str, Any], settings: Settings, cache: Path, limit: int) -> PredictionTexts:
+        """A fair sample of at most ``limit`` texts as they were before any cleaning, and the right answer to each.
+
+        The arguments are as in ``Workload.prepare``. Raises DataError.
+        """
         ...
 
 

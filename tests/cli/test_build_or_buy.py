@@ -1,0 +1,166 @@
+"""tracker build-or-buy as a person or a script uses it, on real small studies."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("genai_prices", reason="the extra llm (genai-prices) is not installed")
+
+ROOT = Path(__file__).parents[2]
+MODEL = ("--model", "openai:gpt-4o-mini")
+GIVEN = (*MODEL, "--input-tokens", "100", "--output-tokens", "2")
+
+DIGITS = """
+name = "digits"
+workload = "tests.support.digits:Digits"
+[quality]
+metric = "accuracy"
+[budget]
+trials = 1
+[settings]
+epochs = 2
+threads = 1
+precision = "fp32"
+[space]
+width = [8, 16]
+"""
+
+TEXTS = """
+name = "texts"
+workload = "experiments.workloads.text_classifier:TextClassifier"
+[quality]
+metric = "accuracy"
+[budget]
+trials = 1
+[data]
+source = "{source}"
+[settings]
+size = 1
+epochs = 2
+max_length = 16
+vocabulary_size = 200
+threads = 1
+device = "cpu"
+precision = "fp32"
+[space]
+batch_size = [16, 32]
+"""
+
+
+def tracker(*arguments, home, timeout=180):
+    command = [sys.executable, "-m", "tracker.cli.main", *map(str, arguments)]
+    environment = {**os.environ, "TRACKER_HOME": str(home), "COLUMNS": "200"}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, timeout=timeout)
+
+
+def run_study(text, folder, home):
+    path = folder / "study.toml"
+    path.write_text(text)
+    done = tracker("run", path, home=home)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    home = tmp_path_factory.mktemp("home")
+    run_study(DIGITS, tmp_path_factory.mktemp("digits"), home)
+    return home
+
+
+@pytest.fixture(scope="module")
+def texts_home(tmp_path_factory):
+    pytest.importorskip("rs_bpe", reason="the extra llm (rs-bpe) is not installed")
+    home, folder = tmp_path_factory.mktemp("texts-home"), tmp_path_factory.mktemp("texts")
+    chance, words = random.Random(3), {"sea": ["wave", "salt", "sail"], "wood": ["oak", "leaf", "moss"]}
+    with (folder / "texts.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["text", "label"])
+        for number in range(200):
+            label = "sea" if number % 2 else "wood"
+            table.writerow([f"The {' '.join(chance.choices(words[label], k=5))}, {number}.", label])
+    run_study(TEXTS.format(source=folder / "texts.csv"), folder, home)
+    return home
+
+
+def test_tokens_are_measured_on_the_studys_texts_and_own_predictions_are_priced(texts_home):
+    done = tracker("build-or-buy", "texts", *MODEL, "--predictions", "1e4", "--json", home=texts_home)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    document = json.loads(done.stdout)
+    tokens, api = document["tokens"], document["api"]
+    assert (tokens["input_source"], tokens["split"]) == ("measured", "test")
+    assert 10 < tokens["texts"] < 60  # about 15 % of 200
+    assert 5 < tokens["input_tokens"] < 20
+    assert api["usd_per_prediction"] == pytest.approx(
+        tokens["input_tokens"] * 0.15e-6 + tokens["output_tokens"] * 0.60e-6
+    )
+    points = [*document["points"], *document["references"]]
+    assert len(document["references"]) == 1
+    for point in points:
+        assert point["own_usd_per_1000"] > 0
+        assert point["total_usd_per_1000"] == pytest.approx(
+            point["training_usd"] / 1e4 * 1000 + point["own_usd_per_1000"]
+        )
+
+
+def test_at_the_break_even_that_is_told_both_cost_the_same(texts_home):
+    def last_point(input_tokens, predictions):
+        given = ("--input-tokens", input_tokens, "--output-tokens", "0", "--predictions", predictions)
+        done = tracker("build-or-buy", "texts", *MODEL, *given, "--json", home=texts_home)
+        return json.loads(done.stdout)["points"][-1]
+
+    point = last_point(1, 1)
+    # So many tokens, at $0.15 a million, that 5,000 predictions are paid for by the training and 5,000 of one's own.
+    tokens = (point["training_usd"] / 5000 + point["own_usd_per_1000"] / 1000) / 0.15e-6
+    told = last_point(tokens, 5000)
+    assert told["break_even_predictions"] == pytest.approx(5000)
+    assert told["total_usd_per_1000"] == pytest.approx(told["api_usd_per_1000"])
+
+
+def test_given_tokens_need_no_texts_and_the_table_is_on_standard_output_alone(home):
+    done = tracker("build-or-buy", "digits", *GIVEN, "--prompt-tokens", "50", home=home)
+    assert done.returncode == 0, done.stderr
+    document = json.loads(tracker("build-or-buy", "digits", *GIVEN, "--json", home=home).stdout)
+    assert len(done.stdout.splitlines()) == 1 + len(document["points"]) + len(document["references"])
+    assert "break-even" in done.stdout.splitlines()[0]
+    assert "THE QUALITY OF openai:gpt-4o-mini ON THESE DATA IS UNKNOWN" in done.stderr
+    assert "50 prompt tokens (given)" in done.stderr
+    assert "have no predictions_per_second" in done.stderr
+    assert document["points"][0]["own_usd_per_1000"] is None
+
+
+def test_a_day_in_the_past_has_the_price_of_that_day(home):
+    arguments = ("build-or-buy", "digits", "--model", "openai:o3", *GIVEN[2:], "--json", "--as-of")
+    before, after = (json.loads(tracker(*arguments, day, home=home).stdout) for day in ("2025-06-01", "2025-06-20"))
+    assert before["api"]["usd_per_1000"] == pytest.approx(5 * after["api"]["usd_per_1000"])
+    assert before["api"]["as_of"] == "2025-06-01"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("nobody", *GIVEN), "there is no study 'nobody'"),
+        (("digits", *MODEL), "tells no texts (prediction_texts) to count tokens of; give the tokens of a text instead"),
+        (("digits", *MODEL, "--input-tokens", "100"), "give output tokens too (--output-tokens)"),
+        (("digits", "--model", "openai:gpt-4o-minii", *GIVEN[2:]), "did you mean 'gpt-4o-mini'?"),
+        (("digits", "--model", "openia:gpt-4o-mini", *GIVEN[2:]), "did you mean 'openai'?"),
+        (("digits", *GIVEN, "--predictions", "0"), "predictions: 0.0 is not a finite number of at least 1"),
+        (("digits", *GIVEN, "--predictions", "nan"), "predictions: nan is not"),
+        (("digits", *GIVEN, "--prompt-tokens", "-1"), "prompt tokens: -1.0 is not a finite number of at least 0"),
+        (("digits", *MODEL, "--input-tokens", "nan", "--output-tokens", "1"), "input tokens: nan is not"),
+    ],
+)
+def test_a_wrong_request_is_told_in_one_line_with_exit_code_2(arguments, said, home):
+    done = tracker("build-or-buy", *arguments, home=home)
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stdout == ""

@@ -1,0 +1,188 @@
+"""Rates of the user's own, from a TOML file: negotiated and internal ones, own hardware, exchange rates.
+
+[[rate]]                        # what somebody agreed to
+sku = "aws/p5.48xlarge"         # one of the book, or a new one with its machine
+market = "reserved"
+usd_per_hour = 31.0
+effective_from = 2026-01-01
+source = "contract 4711"
+
+[[own]]                         # a server of one's own; its market is on_prem
+sku = "lab/dgx"
+like = "aws/p5.48xlarge"        # its machine, or accelerator, accelerator_count, vcpu, ram_gb, architecture
+purchase_usd = 290000
+power_kw = 10.2
+effective_from = 2025-06-01
+source = "invoice"
+
+[[currency]]
+code = "EUR"
+usd = 1.16                      # dollars for one euro
+on = 2026-11-01
+source = "ECB reference rate"
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tracker.errors import PriceBookError, did_you_mean
+from tracker.pricing.currency import ExchangeRate
+from tracker.pricing.own_hardware import OWN_HARDWARE, OwnHardware
+from tracker.pricing.price_point import ARCHITECTURES, PricePoint
+from tracker.records import Market
+from tracker.study.knobs import Knob
+from tracker.study.toml_file import TomlProblems, line_of, read_toml
+
+_TEXT = Knob("str", "", "")
+_RATE = Knob("float", None, "")  # what a rate may be, the price point knows
+_MACHINE: Mapping[str, Knob] = {
+    "architecture": Knob("str", "", "", choices=ARCHITECTURES),
+    "accelerator": _TEXT,
+    "accelerator_count": Knob("int", 0, "", low=0, high=1024),
+    "accelerator_memory_gb": Knob("float", None, "", low=0.0),
+    "vcpu": Knob("float", None, "", low=0.0),
+    "ram_gb": Knob("float", None, "", low=0.0),
+}
+_COMMON: Mapping[str, Knob] = {"sku": _TEXT, "source": _TEXT, "region": _TEXT, "like": _TEXT, **_MACHINE}
+_KEYS: Mapping[str, Mapping[str, Knob]] = {
+    "rate": {**_COMMON, "market": Knob("str", Market.ON_DEMAND, "", choices=tuple(Market)), "usd_per_hour": _RATE},
+    "own": {**_COMMON, **{name: each.knob for name, each in OWN_HARDWARE.items()}},
+    "currency": {"code": _TEXT, "source": _TEXT, "usd": Knob("float", None, "", low=1e-6, high=1e6)},
+}
+_DATES: Mapping[str, tuple[str, ...]] = {
+    "rate": ("effective_from", "effective_to"),
+    "own": ("effective_from", "effective_to"),
+    "currency": ("on",),
+}
+_NEEDED: Mapping[str, tuple[str, ...]] = {
+    "rate": ("sku", "usd_per_hour", "effective_from", "source"),
+    "own": (
+        "sku",
+        "effective_from",
+        "source",
+        *(name for name, each in OWN_HARDWARE.items() if each.knob.default is None),
+    ),
+    "currency": ("code", "usd", "on", "source"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class UserRates:
+    """What a user's file holds."""
+
+    points: tuple[PricePoint, ...] = ()
+    exchange_rates: tuple[ExchangeRate, ...] = ()
+
+
+def read_user_rates(path: Path, machines: Mapping[str, PricePoint]) -> UserRates:
+    """The rates in the TOML file at ``path``; ``machines`` holds a price point of every SKU that is known already.
+
+    Raises PriceBookError with every problem, each with its line; RequestError where the file cannot be read.
+    """
+    content, text = read_toml(path, "price file", lambda reason: PriceBookError(f"{path}: {reason}"))
+    return _Reader(path, content, text, machines).read()
+
+
+class _Reader:
+    """Collects problems while it reads, so that all are told at once."""
+
+    def __init__(self, path: Path, content: Mapping[str, Any], text: str, machines: Mapping[str, PricePoint]) -> None:
+        self._path = path
+        self._content = content
+        self._text = text
+        self._machines = machines
+        self._problems = TomlProblems(str(path), text)
+
+    def read(self) -> UserRates:
+        for key in self._content:
+            if key not in _KEYS:
+                self._problems.add(key, f"unknown table; {did_you_mean(key, _KEYS)}")
+        rates = [point for index, entry in self._entries("rate") if (point := self._rate(index, entry))]
+        owned = [point for index, entry in self._entries("own") if (point := self._own(index, entry))]
+        currencies = [
+            ExchangeRate(str(entry["code"]).upper(), float(entry["usd"]), entry["on"], entry["source"])
+            for _, entry in self._entries("currency")
+        ]
+        if not self._problems and not (rates or owned or currencies):
+            raise PriceBookError(f"{self._path}: nothing in it; give at least one [[rate]], [[own]] or [[currency]]")
+        if self._problems:
+            raise PriceBookError(str(self._problems))
+        return UserRates((*rates, *owned), tuple(currencies))
+
+    def _entries(self, table: str) -> list[tuple[int, Mapping[str, Any]]]:
+        """The entries of [[table]] that are right in themselves, by their index."""
+        entries = enumerate(self._problems.entries(self._content, table))
+        return [(index, entry) for index, entry in entries if self._is_right(table, index, entry)]
+
+    def _is_right(self, table: str, index: int, entry: Mapping[str, Any]) -> bool:
+        right = self._problems.check_entry(table, entry, _KEYS[table], _DATES[table], index)
+        for key in _NEEDED[table]:
+            if entry.get(key, "") == "":
+                self._problems.add(f"{table}.{key}", "missing", index)
+                right = False
+        return right
+
+    def _rate(self, index: int, entry: Mapping[str, Any]) -> PricePoint | None:
+        market = Market(entry.get("market", Market.ON_DEMAND))
+        return self._point("rate", index, entry, market=market, usd_per_hour=float(entry["usd_per_hour"]))
+
+    def _own(self, index: int, entry: Mapping[str, Any]) -> PricePoint | None:
+        hardware = OwnHardware(
+            **{name: float(entry.get(name, each.knob.default)) for name, each in OWN_HARDWARE.items()}
+        )
+        assumed = [name for name in OWN_HARDWARE if name not in entry]
+        defaults = f" (defaults for {', '.join(assumed)})" if assumed else ""
+        return self._point(
+            "own",
+            index,
+            {**entry, "source": f"{entry['source']}{defaults}"},
+            market=Market.ON_PREM,
+            usd_per_hour=hardware.usd_per_hour,
+            energy_usd_per_hour=hardware.energy_usd_per_hour,
+            maintenance_usd_per_hour=hardware.maintenance_usd_per_hour,
+        )
+
+    def _point(self, table: str, index: int, entry: Mapping[str, Any], **rates: Any) -> PricePoint | None:
+        machine = self._machine(table, index, entry)
+        if machine is None:
+            return None
+        sku, line = str(entry["sku"]), line_of(self._text, table, index)
+        try:
+            return PricePoint(
+                provider=sku.partition("/")[0],
+                sku=sku,
+                region=entry.get("region", ""),
+                effective_from=entry["effective_from"],
+                effective_to=entry.get("effective_to"),
+                quality="user",
+                date_kind="given by the user",
+                source=entry["source"],
+                licence="",
+                place=f"{self._path.name}, line {line}",
+                **machine,
+                **rates,
+            )
+        except PriceBookError as error:
+            self._problems.add(table, str(error).partition(": ")[2], index)
+            return None
+
+    def _machine(self, table: str, index: int, entry: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The machine's columns: of the SKU that ``like`` names, of a SKU that is known, or as the entry says."""
+        given = {name: entry[name] for name in _MACHINE if name in entry}
+        like = str(entry.get("like", entry["sku"]))
+        known = self._machines.get(like)
+        if known is None and "like" in entry:
+            self._problems.add(f"{table}.like", f"unknown SKU {like!r}; {did_you_mean(like, self._machines)}", index)
+            return None
+        if known is None:
+            blank = {name: knob.default for name, knob in _MACHINE.items()}
+            return {**blank, **given, "spec_source": "given by the user"}
+        columns = {name: getattr(known, name) for name in _MACHINE}
+        if "like" not in entry and (differing := [name for name in given if given[name] != columns[name]]):
+            self._problems.add(table, f"{like} is in the book with another {', '.join(differing)}; leave it out", index)
+            return None
+        return {**columns, **given, "spec_source": known.spec_source or "given by the user"}

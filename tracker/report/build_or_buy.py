@@ -1,0 +1,180 @@
+"""Build or buy: the price of predictions by a trained model beside that of a hosted language model.
+
+Training is paid once and spread over N predictions; each prediction then costs its share of a machine. A hosted
+model costs the same every time. Pure computation: what has to be looked up or measured comes in.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from tracker.errors import RequestError
+from tracker.pricing.llm_api import ApiPrice, PredictionTokens
+from tracker.report.plain import plain
+from tracker.report.tables import frontier_table, references_table
+from tracker.report.words import usd
+from tracker.store.run_table import StudyTable
+
+THOUSAND = 1000
+
+
+def build_or_buy_document(
+    table: StudyTable, api: ApiPrice, tokens: PredictionTokens, predictions: float, as_of: str | None = None
+) -> dict[str, Any]:
+    """Every frontier point, and every baseline, against the hosted model, as one JSON-safe document.
+
+    ``predictions`` is the N that training is spread over, ``as_of`` the ISO date that the hosted model is priced
+    on, None for now. Of each point: ``training_usd``, ``own_usd_per_1000`` (its predictions alone; None where
+    their speed was not measured), ``total_usd_per_1000`` (with its share of the training), ``api_usd_per_1000``,
+    and ``break_even_predictions``, None with a ``break_even_reason`` where there is none. Raises RequestError for
+    an N that is not a number of at least 1, and where no trial has reached a checkpoint.
+    """
+    check_predictions(predictions)
+    runs = {row["run_id"]: row for row in table.runs.to_dict("records")}
+    points = [
+        {key: row[key] for key in ("trial", "epoch", "quality")}
+        | _compared(row["price_usd"], runs[row["run_id"]], api, predictions)
+        for row in frontier_table(table).to_dict("records")
+    ]
+    if not points:
+        raise RequestError(f"study '{table.study}' has no checkpoint yet: there is no model to compare with")
+    references = [
+        {key: row[key] for key in ("name", "quality")}
+        | _compared(row["price_usd"], runs[row["run_id"]], api, predictions)
+        for row in references_table(table).to_dict("records")
+    ]
+    document: dict[str, Any] = plain(
+        {
+            "study": table.study,
+            "quality": {"name": table.quality.name, "direction": str(table.quality.direction)},
+            "spend_usd": table.spend_usd,
+            "predictions": int(predictions) if float(predictions).is_integer() else predictions,
+            "api": {
+                **asdict(api),
+                "usd_per_1000": api.usd_per_prediction * THOUSAND,
+                "as_of": as_of,
+                "quality": None,
+            },
+            "tokens": asdict(tokens),
+            "points": points,
+            "references": references,
+            "notes": _notes(table, api, tokens, [*points, *references], as_of),
+        }
+    )
+    return document
+
+
+def break_even(training_usd: float, own_usd: float, api_usd: float) -> float | None:
+    """The number of predictions from which on training a model of one's own is the cheaper way.
+
+    Where training / N + own = api, with the price of one prediction on either side; so N = training / (api - own).
+    None where each prediction of one's own costs at least as much. All in USD.
+    """
+    saved = api_usd - own_usd
+    return training_usd / saved if saved > 0 else None
+
+
+def total_usd(training_usd: float, own_usd: float, predictions: float) -> float:
+    """The price of one prediction with its share of the training, in USD, where there are so many of them."""
+    return training_usd / predictions + own_usd
+
+
+def own_prediction_usd(run: Mapping[Any, Any]) -> float | None:
+    """What one more prediction costs in USD: what the run's machine costs a second, over the predictions of one.
+
+    ``run`` is a row of StudyTable.runs; the speed is its summary's ``predictions_per_second``. None without one.
+    """
+    speed = run["summary"].get("predictions_per_second", math.nan)
+    if not (math.isfinite(speed) and speed > 0 and run["wall_seconds"] > 0):
+        return None
+    return float(run["price_usd"] / run["wall_seconds"] / speed)
+
+
+def check_predictions(predictions: float) -> float:
+    """``predictions``, where training can be spread over so many. Raises RequestError."""
+    if not (math.isfinite(predictions) and predictions >= 1):
+        raise RequestError(f"predictions: {predictions} is not a finite number of at least 1")
+    return predictions
+
+
+def _compared(training_usd: float, run: Mapping[Any, Any], api: ApiPrice, predictions: float) -> dict[str, Any]:
+    own = own_prediction_usd(run)
+    counted = own or 0.0  # the notes tell where no price of a prediction is counted
+    even = break_even(training_usd, counted, api.usd_per_prediction)
+    return {
+        "training_usd": training_usd,
+        "own_usd_per_1000": None if own is None else own * THOUSAND,
+        "total_usd_per_1000": total_usd(training_usd, counted, predictions) * THOUSAND,
+        "api_usd_per_1000": api.usd_per_prediction * THOUSAND,
+        "break_even_predictions": even,
+        "break_even_reason": "" if even is not None else "never: each own prediction costs at least as much",
+    }
+
+
+def _notes(
+    table: StudyTable, api: ApiPrice, tokens: PredictionTokens, points: list[dict[str, Any]], as_of: str | None
+) -> list[str]:
+    """What a reader must know before believing the figures, the gravest first."""
+    return [
+        f"THE QUALITY OF {api.name} ON THESE DATA IS UNKNOWN: none of its answers was looked at; only prices are"
+        " compared",
+        *_price_notes(api, as_of),
+        *_token_notes(tokens),
+        *_own_notes(table, points),
+    ]
+
+
+def _price_notes(api: ApiPrice, as_of: str | None) -> list[str]:
+    rates = [
+        f"{usd(rate)} a million {direction} tokens"
+        for rate, direction in ((api.usd_per_million_input, "input"), (api.usd_per_million_output, "output"))
+        if rate is not None
+    ]
+    began = f"since {api.effective_from}" if api.effective_from else "since when is not said"
+    ended = f", until {api.effective_to}" if api.effective_to else ""
+    notes = [
+        f"{api.name}: {' and '.join(rates) or usd(api.usd_per_prediction)}, the list price by {api.package}"
+        f" ({api.source}), {began}{ended}; batch discounts and cached prompts are left out"
+    ]
+    if as_of and not api.effective_from:
+        notes.append(f"{api.package} does not say when this price began, so that it held on {as_of} is not certain")
+    if api.by_hour:
+        at = "12:00 UTC" if as_of else "this hour"
+        notes.append(f"the price of {api.name} changes with the hour of the day; this is the one of {at}")
+    if not api.charges_output:
+        notes.append(f"{api.package} has no price for output of {api.name}: its answers are counted as free")
+    return notes
+
+
+def _token_notes(tokens: PredictionTokens) -> list[str]:
+    read, written = f"{tokens.input_tokens:,.1f} tokens of text", f"{tokens.output_tokens:,.1f} of answer"
+    by = f"; measured on {tokens.texts:,} whole texts of the {tokens.split} split with {tokens.tokenizer}"
+    measured = "measured" in (tokens.input_source, tokens.output_source)
+    notes = [
+        f"a prediction has {read} ({tokens.input_source}) and {written} ({tokens.output_source})"
+        + (f"{by}; other models' tokenizers differ" if measured else "")
+    ]
+    prompt = f"{tokens.prompt_tokens:,.0f} prompt tokens ({tokens.prompt_source}) come before each text"
+    if tokens.prompt_source == "assumed":
+        prompt += "; an instruction, the list of classes and the chat format would add to that"
+    return [*notes, prompt]
+
+
+def _own_notes(table: StudyTable, points: list[dict[str, Any]]) -> list[str]:
+    unmeasured = sum(point["own_usd_per_1000"] is None for point in points)
+    notes = []
+    if unmeasured < len(points):
+        notes.append(
+            "an own prediction is priced as its run's evaluation was: in batches, of prepared data, on a machine that"
+            " is never idle; serving is not in it"
+        )
+    if unmeasured:
+        notes.append(
+            f"{unmeasured} of {len(points)} models have no predictions_per_second: only their training is counted,"
+            " their predictions as free, and the break-even is the least that it can be"
+        )
+    notes.append(f"training is the one model's; the whole study cost {usd(table.spend_usd)}")
+    return notes

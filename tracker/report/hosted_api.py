@@ -1,0 +1,77 @@
+"""Asks all that build-or-buy needs: the study's table, its tokens, the hosted model's price."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, time
+from typing import Any
+
+from tracker.engine.forkserver import Forkserver
+from tracker.errors import RequestError, StoreError, StudyNotFoundError
+from tracker.pricing.llm_api import PredictionTokens, api_price, check_tokens
+from tracker.report.build_or_buy import build_or_buy_document, check_predictions
+from tracker.runner.study_folder import StudyFolder
+from tracker.store.home import Home
+from tracker.store.run_table import read_study_table
+from tracker.training.tokens import measure_tokens
+
+DEFAULT_PREDICTIONS = 1_000_000
+
+
+def build_or_buy(
+    name: str,
+    home: Home,
+    model: str,
+    *,
+    predictions: float = DEFAULT_PREDICTIONS,
+    input_tokens: float | None = None,
+    output_tokens: float | None = None,
+    prompt_tokens: float | None = None,
+    as_of: date | None = None,
+) -> dict[str, Any]:
+    """The models of study ``name`` against the hosted ``model`` ("provider:model"); see build_or_buy_document.
+
+    Tokens that are not given are measured on the study's own texts, in a child process; ``prompt_tokens`` that
+    are not given are assumed to be none. With ``input_tokens`` nothing is measured, and ``output_tokens`` are
+    needed too. ``as_of`` prices the hosted model on that day, at noon UTC. Raises RequestError for what cannot be
+    answered (PriceBookError, StudyNotFoundError, DataError among them), WorkFailedError.
+    """
+    check_predictions(predictions)
+    given = {"input tokens": input_tokens, "output tokens": output_tokens, "prompt tokens": prompt_tokens}
+    for what, count in given.items():
+        if count is not None:
+            check_tokens(what, count)
+    table = read_study_table(home.tracking_uri, name)
+    on = datetime.combine(as_of, time(12), tzinfo=UTC) if as_of else None
+    api_price(model, 0.0, 0.0, on)  # a model that is not known is told of before texts are read
+    tokens = _tokens(name, home, input_tokens, output_tokens, prompt_tokens)
+    price = api_price(model, tokens.read, tokens.output_tokens, on)
+    return build_or_buy_document(table, price, tokens, predictions, as_of.isoformat() if as_of else None)
+
+
+def _tokens(
+    name: str, home: Home, input_tokens: float | None, output_tokens: float | None, prompt_tokens: float | None
+) -> PredictionTokens:
+    if input_tokens is None:
+        tokens = _measured(name, home)
+        if output_tokens is not None:
+            tokens = replace(tokens, output_tokens=output_tokens, output_source="given")
+    elif output_tokens is None:
+        raise RequestError("with input tokens given, no answer is measured; give output tokens too (--output-tokens)")
+    else:
+        tokens = PredictionTokens(input_tokens, output_tokens)
+    if prompt_tokens is not None:
+        tokens = replace(tokens, prompt_tokens=prompt_tokens, prompt_source="given")
+    return tokens
+
+
+def _measured(name: str, home: Home) -> PredictionTokens:
+    folder = StudyFolder(home.study(name))
+    try:
+        content, card = folder.document().content, folder.data_card()
+    except (StudyNotFoundError, StoreError) as error:
+        raise RequestError(f"{error}; give the tokens of a text instead (--input-tokens)") from None
+    workload = str(content["workload"])
+    return Forkserver(workload).call(
+        measure_tokens, workload, content.get("data", {}), content.get("settings", {}), home.cache, card.fingerprint
+    )

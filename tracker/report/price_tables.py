@@ -1,0 +1,98 @@
+"""The price book as JSON-safe documents and as a chart of one SKU's rates over time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import date
+from itertools import groupby
+from typing import Any
+
+import plotly.graph_objects as go
+
+from tracker.pricing.currency import USD
+from tracker.pricing.price_book import PriceBook
+from tracker.pricing.price_point import QUALITIES, PricePoint
+from tracker.report.figures import amount_ticks, chart_layout
+from tracker.report.plane import escape
+from tracker.report.style import OTHER_COLOURS, PRECISION_COLOURS
+
+BAR_CELLS = 24
+
+
+def rate_document(point: PricePoint) -> dict[str, Any]:
+    """One rate with all that is known of it; keys as the columns of the price table."""
+    return {
+        "sku": point.sku,
+        "provider": point.provider,
+        "region": point.region,
+        "market": str(point.market),
+        "architecture": point.architecture,
+        "accelerator": point.accelerator,
+        "accelerator_count": point.accelerator_count,
+        "accelerator_memory_gb": point.accelerator_memory_gb,
+        "vcpu": point.vcpu,
+        "ram_gb": point.ram_gb,
+        "usd_per_hour": point.usd_per_hour,
+        "energy_usd_per_hour": point.energy_usd_per_hour,
+        "maintenance_usd_per_hour": point.maintenance_usd_per_hour,
+        "effective_from": point.effective_from.isoformat(),
+        "effective_to": point.effective_to.isoformat() if point.effective_to else None,
+        "quality": point.quality,
+        "date_kind": point.date_kind,
+        "source": point.source,
+        "licence": point.licence,
+        "spec_source": point.spec_source,
+    }
+
+
+def rates_document(book: PriceBook, points: Iterable[PricePoint], on: date | None = None) -> dict[str, Any]:
+    """Several rates, with the version of the book that they are from."""
+    return {
+        "price_book": book.version,
+        "on": on.isoformat() if on else None,
+        "qualities": dict(QUALITIES),
+        "rates": [rate_document(point) for point in points],
+    }
+
+
+def history_figure(sku: str, history: Sequence[PricePoint]) -> go.Figure:
+    """The rates of a SKU over time: a step line for each market and region; ``history`` in the order of both."""
+    figure = go.Figure(layout={**chart_layout(420), "showlegend": True, "title": {"text": escape(sku)}})
+    colours = [*PRECISION_COLOURS.values(), *OTHER_COLOURS]
+    offers = groupby(history, key=lambda point: (str(point.market), point.region))
+    for at, ((market, region), rates) in enumerate(offers):
+        points = list(rates)
+        figure.add_trace(
+            go.Scatter(
+                x=[point.effective_from for point in points],
+                y=[point.usd_per_hour for point in points],
+                name=escape(f"{market} {region}".strip()),
+                mode="lines+markers",
+                line={"shape": "hv", "width": 2, "color": colours[at % len(colours)]},
+                marker={"size": 8},
+                hovertext=[_hover(point) for point in points],
+                hoverinfo="text",
+            )
+        )
+    figure.update_yaxes(title_text="the machine, an hour", rangemode="tozero", **amount_ticks(USD))
+    return figure.update_layout(margin={"t": 60, "b": 40, "l": 60})
+
+
+def bars(values: Sequence[float]) -> list[str]:
+    """A bar for each of some positive values, the longest BAR_CELLS wide: a chart for a terminal.
+
+    >>> bars([1.0, 0.5, 0.01])
+    ['████████████████████████', '████████████', '▏']
+    """
+    eighths = " ▏▎▍▌▋▊▉"
+    most = max(values, default=1.0)
+    texts = []
+    for value in values:
+        cells = max(1, round(value / most * BAR_CELLS * 8))
+        texts.append(("█" * (cells // 8) + eighths[cells % 8]).rstrip())
+    return texts
+
+
+def _hover(point: PricePoint) -> str:
+    rate = f"<b>${point.usd_per_hour:,.4g}</b> an hour from {point.effective_from}"
+    return f"{rate}<br>{escape(point.source)}<br>{escape(QUALITIES[point.quality])}"

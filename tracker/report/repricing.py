@@ -1,0 +1,153 @@
+"""A study at other prices: the same measured usage, priced anew. Nothing is trained."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tracker.errors import ScenarioError
+from tracker.pricing.cost import Parts, RateColumns, UsageColumns, check_billable, price_parts
+from tracker.pricing.currency import USD, exchange_rate
+from tracker.pricing.price_book import PriceBook
+from tracker.pricing.price_point import PricePoint, price_point_from_row
+from tracker.pricing.scenario import Scenario
+from tracker.records import CostPart, Market
+from tracker.store.home import Home
+from tracker.store.run_table import STEADY_USAGE, StudyTable, carbon_grams, read_study_table
+from tracker.study.costs import CostTerms
+
+
+def reprice(table: StudyTable, scenario: Scenario, book: PriceBook) -> StudyTable:
+    """The study as it would have cost under ``scenario``; the tables have the same rows and columns.
+
+    Every price becomes a pure function of the usage that was measured, the rate that ``scenario`` gives each run,
+    and the study's cost terms. ``price_basis`` is "repriced" throughout. Where ``scenario.sku`` is another kind of
+    device than a run's own (PricePoint.device_kind), its time there would be a prediction: that run keeps its SKU.
+
+    Raises PriceBookError where a rate is missing, ScenarioError where ``scenario.sku`` suits no run at all.
+    """
+    codes, billed = _billed_points(table, book)
+    if scenario.sku is not None:
+        _check_suits_a_run(scenario, billed, book)
+    points = [scenario.point_for(point, book) for point in billed]
+    for at, point in enumerate(points):
+        check_billable(point, int(table.runs["accelerators"].to_numpy()[codes == at].max()))
+    terms = scenario.cost_terms(table.terms)
+    runs = _repriced_runs(table, codes, points, scenario, terms)
+    checkpoints = _repriced_checkpoints(table, codes, points, scenario, terms)
+    return replace(table, runs=runs, checkpoints=checkpoints, terms=terms, scenario=scenario, price_book=book.version)
+
+
+def priced_study_table(home: Home, name: str, scenario: Scenario, currency: str = USD.code) -> StudyTable:
+    """A study as tables: at the prices that were billed, or under a scenario that is not empty.
+
+    ``currency`` is what people are to be shown amounts in. Raises StudyNotFoundError, StoreError, and what
+    ``reprice`` and ``exchange_rate`` raise.
+    """
+    table = read_study_table(home.tracking_uri, name)
+    if scenario.is_empty and currency == USD.code:
+        return table  # the price book is not needed, so nothing that is wrong with it matters
+    book = home.price_book(table.prices_file)
+    table = replace(table, currency=exchange_rate(currency, book.exchange_rates))
+    return table if scenario.is_empty else reprice(table, scenario, book)
+
+
+def _billed_points(table: StudyTable, book: PriceBook) -> tuple[NDArray[np.intp], list[PricePoint]]:
+    """The distinct rates that the runs were billed at, and for each run which of them."""
+    codes, texts = pd.factorize(table.runs["price_point"])
+    if "" not in set(texts):
+        return codes, [_point_of(text) for text in texts]
+    # Logged before runs kept their price point: found again by what was kept.
+    identity = table.runs["sku"] + "\n" + table.runs["market"] + "\n" + table.runs["price_date"]
+    codes, keys = pd.factorize(identity)
+    found = []
+    for key in keys:
+        sku, market, day = key.split("\n")
+        found.append(book.point(sku, Market(market), pd.Timestamp(day).date()))
+    return codes, found
+
+
+@cache
+def _point_of(text: str) -> PricePoint:
+    return price_point_from_row(json.loads(text), "")
+
+
+def _check_suits_a_run(scenario: Scenario, billed: list[PricePoint], book: PriceBook) -> None:
+    if not any(scenario.reprices(point, book) for point in billed):
+        kinds = ", ".join(sorted({_kind(point) for point in billed}))
+        raise ScenarioError(
+            f"{scenario.sku} is another kind of device ({_kind(book.machine(str(scenario.sku)))}) than any run was "
+            f"measured on ({kinds}): a price there would be a prediction, not a re-pricing"
+        )
+
+
+def _kind(point: PricePoint) -> str:
+    if point.accelerator:
+        return point.accelerator
+    return f"{point.vcpu:g} vCPU {point.architecture}" if point.vcpu else "vCPU not known"
+
+
+def _repriced_runs(
+    table: StudyTable, codes: NDArray[np.intp], points: list[PricePoint], scenario: Scenario, terms: CostTerms
+) -> pd.DataFrame:
+    runs = table.runs
+    grams_per_kwh = np.array([carbon_grams(1.0, point.sku, point.region, table.country) for point in points])
+    parts = _priced(_usage(runs, runs), codes, points, scenario, terms)
+    of_points = {
+        "sku": [point.sku for point in points],
+        "market": [str(point.market) for point in points],
+        "region": [point.region for point in points],
+        "usd_per_hour": [point.usd_per_hour for point in points],
+        "price_source": [point.source for point in points],
+        "price_date": [point.effective_from.isoformat() for point in points],
+        "price_point": [json.dumps(point.row, ensure_ascii=False) for point in points],
+    }
+    return runs.assign(
+        **{name: pd.Series(values).to_numpy()[codes] for name, values in of_points.items()},
+        **{f"{part}_usd": getattr(parts, part) for part in CostPart},
+        price_usd=parts.usd,
+        billed_seconds=parts.billed_seconds,
+        machine_share=parts.share,
+        price_basis="repriced",
+        co2_grams=runs["energy_kwh"].to_numpy(dtype=np.float64) * grams_per_kwh[codes],
+    )
+
+
+def _repriced_checkpoints(
+    table: StudyTable, codes: NDArray[np.intp], points: list[PricePoint], scenario: Scenario, terms: CostTerms
+) -> pd.DataFrame:
+    rows = pd.Index(table.runs["run_id"]).get_indexer(pd.Index(table.checkpoints["run_id"]))
+    usage = _usage(table.checkpoints, table.runs.iloc[rows])
+    return table.checkpoints.assign(price_usd=_priced(usage, codes[rows], points, scenario, terms).usd)
+
+
+def _usage(steps: pd.DataFrame, runs: pd.DataFrame) -> UsageColumns:
+    """The usage in ``steps``; what a run has throughout is from ``runs``, row by row the same."""
+
+    def column(frame: pd.DataFrame, name: str) -> NDArray[np.float64]:
+        return frame[name].to_numpy(dtype=np.float64)
+
+    return UsageColumns(
+        wall_seconds=column(steps, "wall_seconds"),
+        cores=column(runs, "cores"),
+        accelerators=column(runs, "accelerators"),
+        **{name: column(steps, name) for name in STEADY_USAGE},
+    )
+
+
+def _priced(
+    usage: UsageColumns, codes: NDArray[np.intp], points: list[PricePoint], scenario: Scenario, terms: CostTerms
+) -> Parts:
+    """The parts of each usage's price at its point, changed as the scenario says."""
+    parts = price_parts(usage, RateColumns.of_many(points).at(codes), terms)
+    factors = {
+        str(part): np.array([scenario.part_factor(part, point) for point in points])[codes]
+        for part in CostPart
+        if part is not CostPart.COMPUTE
+    }
+    return replace(parts, **{name: getattr(parts, name) * factor for name, factor in factors.items()})

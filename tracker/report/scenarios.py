@@ -1,0 +1,80 @@
+"""Two price scenarios side by side: who is on the frontier in each, and what each quality then costs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from tracker.pricing.currency import USD
+from tracker.records import Direction
+from tracker.report.plain import plain
+from tracker.report.tables import frontier_table, study_head
+from tracker.report.words import several
+from tracker.store.run_table import StudyTable
+
+POINT = ("trial", "epoch", "quality", "price_usd", "sku")
+
+
+def price_remarks(table: StudyTable) -> tuple[str, ...]:
+    """What a reader must know of a table's prices, a sentence each; none where they are the billed ones in USD."""
+    remarks = []
+    if (scenario := table.scenario) is not None:
+        name = f"scenario {scenario.name}" if scenario.name else "scenario"
+        remarks.append(f"{name}: {'; '.join(scenario.sentences)}; price book {table.price_book}")
+        others = int((table.runs["sku"] != scenario.sku).sum()) if scenario.sku else 0
+        if others:
+            remarks.append(
+                f"left at their own SKU, being on another kind of device than {scenario.sku}: "
+                f"{several(others, 'run')}; what they would take there was not measured"
+            )
+    if table.currency.code != USD.code:
+        remarks.append(table.currency.sentence)
+    return tuple(remarks)
+
+
+def compare_scenarios(first: StudyTable, second: StudyTable, names: tuple[str, str]) -> dict[str, Any]:
+    """One study at two sets of prices, as a JSON-safe document.
+
+    ``scenarios``: of each its name, what it does (null for the billed prices), its spend and its frontier.
+    ``entered`` and ``left``: the trials that are on the second frontier only, and on the first only. ``levels``: for
+    every quality on either frontier, by falling price of the first, the cheapest point that reaches it in each, and
+    ``price_ratio``, the second's price over the first's; null where none reaches it.
+    """
+    frontiers = [frontier_table(first), frontier_table(second)]
+    on = [set(frontier["trial"]) for frontier in frontiers]
+    qualities = sorted({float(each) for frontier in frontiers for each in frontier["quality"]})
+    if first.quality.direction is Direction.MINIMIZE:
+        qualities.reverse()
+    return {
+        **study_head(first),
+        "scenarios": [
+            {
+                "name": name,
+                "scenario": None if table.scenario is None else plain(table.scenario.document),
+                "spend_usd": plain(table.spend_usd),
+                "points": [_point(row) for row in frontier.to_dict("records")],
+            }
+            for name, table, frontier in zip(names, (first, second), frontiers, strict=True)
+        ],
+        "entered": sorted(int(trial) for trial in on[1] - on[0]),
+        "left": sorted(int(trial) for trial in on[0] - on[1]),
+        "levels": [_level(quality, frontiers, first.quality.direction) for quality in qualities],
+    }
+
+
+def _level(quality: float, frontiers: list[pd.DataFrame], direction: Direction) -> dict[str, Any]:
+    before, after = (_cheapest(frontier, quality, direction) for frontier in frontiers)
+    ratio = after["price_usd"] / before["price_usd"] if before and after else None
+    return {"quality": quality, "first": before, "second": after, "price_ratio": ratio}
+
+
+def _cheapest(frontier: pd.DataFrame, quality: float, direction: Direction) -> dict[str, Any] | None:
+    """The first frontier point, by rising price, that is at least this good."""
+    reached = frontier["quality"] >= quality if direction is Direction.MAXIMIZE else frontier["quality"] <= quality
+    rows = frontier[reached].head(1).to_dict("records")
+    return _point(rows[0]) if rows else None
+
+
+def _point(row: dict[Any, Any]) -> dict[str, Any]:
+    return {name: plain(row[name]) for name in POINT}
