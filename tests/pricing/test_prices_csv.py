@@ -131,10 +131,12 @@ def test_rates_lie_where_such_machines_cost():
             assert 0.01 < point.usd_per_hour / point.vcpu < 0.1, point.place
 
 
-def test_no_sku_has_both_the_seller_s_rates_and_those_of_others():
-    """Of a SKU's regions the cheapest is billed: a table of old, without a region, would be it for good."""
-    kinds = {(point.sku, point.quality in BILLABLE_QUALITIES) for point in POINTS}
-    assert max(Counter(sku for sku, _ in kinds).values()) == 1
+def test_what_others_once_copied_is_never_taken_where_the_seller_s_own_rate_is_known():
+    book = load_price_book()
+    listed = {(point.sku, point.market) for point in POINTS if point.quality in BILLABLE_QUALITIES}
+    assert all(book.point(sku, market).quality in BILLABLE_QUALITIES for sku, market in listed)
+    assert book.point("gcp/a2-highgpu-1g", Market.SPOT, date(2023, 1, 1)).usd_per_hour == 1.1
+    assert book.point("gcp/a2-highgpu-1g", Market.SPOT).usd_per_hour == 1.92802
 
 
 def test_machines_on_arm_are_marked_as_such():

@@ -13,10 +13,10 @@ from tracker.cli.options import MARKETS, day_option, home_option, json_option, p
 from tracker.cli.tables import print_table
 from tracker.errors import CatalogueError, RequestError
 from tracker.pricing.catalogues import CATALOGUES
+from tracker.pricing.catalogues.update import update_price_table
 from tracker.pricing.price_book import PriceBook, load_price_book
 from tracker.pricing.price_point import QUALITIES, PricePoint
 from tracker.pricing.price_table import read_price_table
-from tracker.pricing.update import update_price_table
 from tracker.records import Market
 from tracker.report.price_tables import bars, history_figure, rates_document
 from tracker.report.words import several

@@ -120,6 +120,8 @@ class PriceBook:
             raise PriceBookError(
                 f"{sku} has no {market} rate on {on}; its rates begin on: {days}{self._alternatives(sku, market, on)}"
             )
+        # A rate that somebody once copied counts only where no seller's own is known for that day.
+        candidates = [row for row in candidates if row.quality in BILLABLE_QUALITIES] or candidates
         return min(candidates, key=lambda row: (not _is_users(row), row.usd_per_hour, row.region))
 
     def _alternatives(self, sku: str, market: Market, on: date | None) -> str:

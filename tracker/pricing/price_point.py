@@ -134,7 +134,10 @@ def price_point_from_row(row: Mapping[str, str], place: str) -> PricePoint:
 
 
 def _cell(value: object) -> str:
-    return "" if value is None else repr(value) if isinstance(value, float) else str(value)
+    """Blank for None, a float without a useless ".0" and with every digit that it has."""
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else repr(value)
+    return "" if value is None else str(value)
 
 
 def _count(row: Mapping[str, str], column: str) -> int:

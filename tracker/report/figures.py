@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
-from tracker.pricing.currency import ExchangeRate
+from tracker.pricing.currency import USD, ExchangeRate
 from tracker.report.plane import escape
 from tracker.report.progress import hypervolume_over_spend
 from tracker.report.style import FRONTIER, STATE_COLOURS, template
@@ -60,7 +60,7 @@ def hypervolume_figure(table: StudyTable, height: int = 300) -> go.Figure:
         hovertemplate="%{text} spent<br>hypervolume %{y:.4f}<extra></extra>",
     )
     figure = go.Figure(line, layout=chart_layout(height))
-    figure.update_xaxes(title_text="spent so far", rangemode="tozero", nticks=7, **amount_ticks(table.currency))
+    figure.update_xaxes(title_text=f"spent so far, {table.currency.name}", rangemode="tozero", nticks=7, **amount_ticks(table.currency))
     return figure.update_yaxes(title_text="hypervolume", rangemode="tozero")
 
 
@@ -76,8 +76,11 @@ def chart_layout(height: int) -> dict[str, object]:
 
 
 def amount_ticks(currency: ExchangeRate) -> dict[str, str]:
-    """How an axis writes amounts of a currency: as many digits as it takes, and never "m" or "μ"."""
-    return {"tickprefix": currency.symbol, "tickformat": ",.10~f"}
+    """How an axis writes amounts of a currency: as many digits as it takes, and never "m" or "μ".
+
+    Of currencies plotly's formats know the dollar only; for another, the axis says in words which it is.
+    """
+    return {"tickformat": "$,.10~f" if currency.code == USD.code else ",.10~f"}
 
 
 def empty_figure(message: str, height: int) -> go.Figure:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Protocol
 
-from tracker.pricing.azure_catalogue import fetch_azure
-from tracker.pricing.fetched import Fetched
-from tracker.pricing.gpuhunt_catalogue import fetch_gpuhunt
+from tracker.pricing.catalogues.azure import fetch_azure
+from tracker.pricing.catalogues.fetched import Fetched
+from tracker.pricing.catalogues.gpuhunt_offers import fetch_gpuhunt
 from tracker.pricing.price_book import PriceBook
 
 

@@ -81,14 +81,5 @@ def _lines(before: bytes, points: Iterable[PricePoint]) -> bytes:
     elif not before.endswith((b"\n", b"\r")):
         text.write(ending)
     for point in points:
-        rows.writerow({column: _text(getattr(point, column)) for column in columns})
+        rows.writerow({column: point.row[column] for column in columns})
     return text.getvalue().encode()
-
-
-def _text(value: object) -> str:
-    """A cell: blank for None, a float without a useless ".0" and with every digit that it has."""
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return str(int(value)) if value.is_integer() else repr(value)
-    return str(value)

@@ -7,8 +7,8 @@ import pytest
 
 from tests.support.http_server import Server
 from tracker.errors import CatalogueError
-from tracker.pricing import azure_catalogue
-from tracker.pricing.azure_catalogue import fetch_azure
+from tracker.pricing.catalogues import azure
+from tracker.pricing.catalogues.azure import fetch_azure
 from tracker.pricing.price_book import PriceBook, load_price_book
 from tracker.records import Market
 
@@ -83,11 +83,11 @@ def test_azure_is_read_page_by_page_and_gives_linux_on_demand_and_spot(server):
 def test_azure_is_asked_for_the_skus_of_the_book_in_its_regions_a_few_at_a_time(server):
     server.answers["/prices"] = page()
     fetched = fetch_azure(BOOK, TODAY, url=f"{server.url}/prices")
-    azure = [point for point in BOOK.points if point.provider == "azure"]
-    for region in {point.region for point in azure}:
+    known = [point for point in BOOK.points if point.provider == "azure"]
+    for region in {point.region for point in known}:
         filters = [each for each in server.filters if f"armRegionName eq '{region}'" in each]
-        assert all(each.count("armSkuName eq") <= azure_catalogue.SKUS_A_REQUEST for each in filters)
-        for point in azure:
+        assert all(each.count("armSkuName eq") <= azure.SKUS_A_REQUEST for each in filters)
+        for point in known:
             name = point.sku.removeprefix("azure/")
             assert sum(f"armSkuName eq '{name}'" in each for each in filters) == 1
         assert f"azure: none of the price book's SKUs has a price in region '{region}'" in fetched.refused
@@ -164,7 +164,7 @@ def test_a_name_that_cannot_be_resolved_is_told_in_one_line():
 
 
 def test_a_server_that_stays_silent_is_not_waited_for(server, monkeypatch):
-    monkeypatch.setattr(azure_catalogue, "TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(azure, "TIMEOUT_SECONDS", 0.2)
     server.answers["/prices"] = lambda query: time.sleep(0.5) or page()
     with pytest.raises(CatalogueError, match=r"cannot be reached: no answer in 0\.2 seconds"):
         fetch_azure(ONLY_D2S, TODAY, url=f"{server.url}/prices")
@@ -194,7 +194,7 @@ def test_an_answer_that_makes_no_sense_is_told(server, answer, told):
 
 
 def test_pages_without_end_are_given_up(server, monkeypatch):
-    monkeypatch.setattr(azure_catalogue, "MOST_PAGES", 3)
+    monkeypatch.setattr(azure, "MOST_PAGES", 3)
     server.answers["/prices"] = page(following=f"{server.url}/prices")
     with pytest.raises(CatalogueError, match="more than 3 pages"):
         fetch_azure(ONLY_D2S, TODAY, url=f"{server.url}/prices")

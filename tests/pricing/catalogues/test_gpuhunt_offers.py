@@ -7,7 +7,7 @@ from datetime import date
 import pytest
 
 from tracker.errors import CatalogueError, PriceBookError
-from tracker.pricing.gpuhunt_catalogue import fetch_gpuhunt
+from tracker.pricing.catalogues.gpuhunt_offers import fetch_gpuhunt
 from tracker.pricing.price_book import PriceBook, load_price_book
 from tracker.records import Market
 

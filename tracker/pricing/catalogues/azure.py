@@ -17,7 +17,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
 from tracker.errors import CatalogueError, PriceBookError
-from tracker.pricing.fetched import TIMEOUT_SECONDS, Fetched, Offer, offer_of
+from tracker.pricing.catalogues.fetched import TIMEOUT_SECONDS, Fetched, Offer, offer_of
 from tracker.pricing.price_book import PriceBook
 from tracker.pricing.price_point import PricePoint
 from tracker.records import Market

@@ -3,10 +3,10 @@ from datetime import date
 
 import pytest
 
+from tracker.pricing.catalogues.update import MOST_JUMP, Update, update_price_table
 from tracker.pricing.price_book import PriceBook, load_price_book
 from tracker.pricing.price_point import COLUMNS, PricePoint
 from tracker.pricing.price_table import read_price_table
-from tracker.pricing.update import MOST_JUMP, Update, update_price_table
 from tracker.records import Market
 
 TODAY = date(2026, 12, 1)

@@ -15,8 +15,8 @@ from importlib.metadata import version
 from typing import Any, Protocol
 
 from tracker.errors import CatalogueError, PriceBookError
-from tracker.pricing.fetched import DATE_KIND, QUALITY, TIMEOUT_SECONDS, Fetched, Offer, offer_of
-from tracker.pricing.gpuhunt_names import accelerator_of, machine_memory_gb, region_of, sku_of
+from tracker.pricing.catalogues.fetched import DATE_KIND, QUALITY, TIMEOUT_SECONDS, Fetched, Offer, offer_of
+from tracker.pricing.catalogues.gpuhunt_names import accelerator_of, machine_memory_gb, region_of, sku_of
 from tracker.pricing.price_book import PriceBook
 from tracker.pricing.price_point import PricePoint
 from tracker.records import Market

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tracker.errors import PriceBookError
+from tracker.pricing.catalogues.table_file import append_points, held
 from tracker.pricing.price_book import PriceBook
 from tracker.pricing.price_point import PricePoint
 from tracker.pricing.price_table import check_together, read_price_table
-from tracker.pricing.price_table_file import append_points, held
 from tracker.records import Market
 
 MOST_JUMP = 10.0

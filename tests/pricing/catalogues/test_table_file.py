@@ -9,10 +9,10 @@ from datetime import date
 import pytest
 
 from tracker.errors import PriceBookError, StoreError
+from tracker.pricing.catalogues.update import update_price_table
 from tracker.pricing.price_book import PriceBook, load_price_book
 from tracker.pricing.price_point import COLUMNS
 from tracker.pricing.price_table import read_price_table
-from tracker.pricing.update import update_price_table
 from tracker.records import Market
 
 LISTED = load_price_book().point("aws/p5.48xlarge", Market.ON_DEMAND)

@@ -7,11 +7,11 @@ from datetime import date
 import pytest
 
 from tracker.errors import CatalogueError
-from tracker.pricing.azure_catalogue import fetch_azure
 from tracker.pricing.catalogues import CATALOGUES
-from tracker.pricing.gpuhunt_catalogue import fetch_gpuhunt
+from tracker.pricing.catalogues.azure import fetch_azure
+from tracker.pricing.catalogues.gpuhunt_offers import fetch_gpuhunt
+from tracker.pricing.catalogues.update import update_price_table
 from tracker.pricing.price_book import load_price_book
-from tracker.pricing.update import update_price_table
 
 BOOK = load_price_book()
 TODAY = date(2026, 12, 1)
