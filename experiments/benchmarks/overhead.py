@@ -70,7 +70,9 @@ def _logging(home: Path, runs: int = 30) -> Figure:
         begin = time.perf_counter()
         log = study.run(f"#{number}", settings, {"tracker.trial": str(number), "tracker.role": Role.TRIAL}, 1e9)
         log.input(card)
-        Account(Job(Role.TRIAL, f"#{number}", str(number), settings, 0, number), point, DEFAULT_TERMS, log).close(record)
+        Account(Job(Role.TRIAL, f"#{number}", str(number), settings, 0, number), point, DEFAULT_TERMS, log).close(
+            record
+        )
         log.flush()
         milliseconds.append((time.perf_counter() - begin) * 1000)
     value = statistics.median(milliseconds)

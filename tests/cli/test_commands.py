@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.support.command import ROOT, tracker
+
 NAME = "it's <b>a/b</b> 🦊"
 STUDY = """
 name = "digits"
@@ -34,12 +35,6 @@ threads = 1
 width = [4, 16]
 precision = ["fp32", "tf32"]
 """
-
-
-def tracker(*arguments, home, timeout=120):
-    command = [sys.executable, "-m", "tracker.cli.main", *map(str, arguments)]
-    environment = {**os.environ, "TRACKER_HOME": str(home), "COLUMNS": "200"}
-    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, timeout=timeout)
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +192,19 @@ def test_the_doctor_tells_what_was_tried_and_what_is_billed(tmp_path):
 
 def test_help_lists_every_command_and_is_quick_to_import(tmp_path):
     done = tracker("--help", home=tmp_path)
-    for command in ("doctor", "run", "resume", "stop", "status", "runs", "frontier", "report", "dashboard"):
+    for command in (
+        "doctor",
+        "run",
+        "resume",
+        "stop",
+        "status",
+        "runs",
+        "frontier",
+        "build-or-buy",
+        "prices",
+        "report",
+        "dashboard",
+    ):
         assert re.search(rf"^  {command} +\S", done.stdout, re.MULTILINE), command
     code = "import sys, tracker.cli.main; print({'mlflow', 'optuna', 'torch', 'pandas'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT).stdout == "set()\n"

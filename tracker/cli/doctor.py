@@ -6,11 +6,12 @@ from dataclasses import asdict
 
 import click
 
-from tracker.cli.options import MARKETS, json_option, print_json
+from tracker.cli.options import MARKETS, home_option, json_option, print_json
 from tracker.engine.forkserver import Forkserver
 from tracker.errors import PriceBookError
-from tracker.pricing.price_book import load_price_book
+from tracker.pricing.price_book import PriceBook
 from tracker.records import Hardware, Market
+from tracker.store.home import Home
 from tracker.training.hardware import can_compile, describe_hardware
 
 
@@ -18,12 +19,13 @@ from tracker.training.hardware import can_compile, describe_hardware
 @click.option("--market", type=MARKETS, default=Market.ON_DEMAND.value, show_default=True)
 @click.option("--compile/--no-compile", "try_compile", default=True, help="Also try torch.compile; may take a minute.")
 @json_option
-def doctor(market: str, try_compile: bool, as_json: bool) -> None:
+@home_option
+def doctor(market: str, try_compile: bool, as_json: bool, home: Home) -> None:
     """Look at this machine: every precision, and torch.compile, is tried, not guessed."""
     forkserver = Forkserver()
     hardware = forkserver.call(describe_hardware)
     compile_problems = {device: forkserver.call(can_compile, device) for device in hardware.devices if try_compile}
-    billing = {device: _billing(hardware, device, Market(market)) for device in hardware.devices}
+    billing = {device: _billing(home.price_book(), hardware, device, Market(market)) for device in hardware.devices}
     if as_json:
         print_json({**asdict(hardware), "compile_problems": compile_problems, "billed_as": billing})
         return
@@ -43,9 +45,9 @@ def doctor(market: str, try_compile: bool, as_json: bool) -> None:
         click.echo(f"  billed as             {_billing_line(billing[device])}")
 
 
-def _billing(hardware: Hardware, device: str, market: Market) -> dict[str, object]:
+def _billing(book: PriceBook, hardware: Hardware, device: str, market: Market) -> dict[str, object]:
     try:
-        point = load_price_book().cheapest_for(hardware, device, market)
+        point = book.cheapest_for(hardware, device, market)
     except PriceBookError as error:
         return {"problem": str(error)}
     return {

@@ -50,7 +50,8 @@ def runs(name: str, scenario: Scenario, currency: str, parts: bool, as_json: boo
     ]
     print_table(["run ", "state ", table.quality.name, "price", "time", "billed as ", *extra, *knobs], rows)
     by_part = (f"{part} {words.money(usd, table.currency)}" for part, usd in spend_by_part(table).items() if usd)
-    click.echo(f"spent: {words.money(table.spend_usd, table.currency)} ({', '.join(by_part) or 'nothing'})", err=True)
+    verb = "spent" if table.scenario is None else "would cost"
+    click.echo(f"{verb}: {words.money(table.spend_usd, table.currency)} ({', '.join(by_part) or 'nothing'})", err=True)
     for sentence in energy_sentences(table):
         click.echo(sentence, err=True)
     if table.runs["busy"].any():

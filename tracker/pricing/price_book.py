@@ -85,9 +85,7 @@ class PriceBook:
         no rate has.
         """
         for column, wanted in (("provider", provider), ("accelerator", accelerator), ("region", region)):
-            known = {str(getattr(row, column)) for row in self.points} - {""}
-            if wanted and wanted not in known:
-                raise PriceBookError(f"no rate has the {column} {wanted!r}; {did_you_mean(wanted, known)}")
+            self._check_known(column, wanted)
         rows = _newest(row for row in self.points if on is None or row.holds_on(on))
         fitting = (
             row
@@ -106,6 +104,7 @@ class PriceBook:
         for, saying which it has.
         """
         self.machine(sku)
+        self._check_known("region", region)
         rows = self._by_sku[sku]
         offers = [row for row in rows if row.market == market]
         if not offers:
@@ -123,6 +122,11 @@ class PriceBook:
         # A rate that somebody once copied counts only where no seller's own is known for that day.
         candidates = [row for row in candidates if row.quality in BILLABLE_QUALITIES] or candidates
         return min(candidates, key=lambda row: (not _is_users(row), row.usd_per_hour, row.region))
+
+    def _check_known(self, column: str, wanted: str) -> None:
+        known = {str(getattr(row, column)) for row in self.points} - {""} if wanted else set()
+        if wanted and wanted not in known:
+            raise PriceBookError(f"no rate has the {column} {wanted!r}; {did_you_mean(wanted, known)}")
 
     def _alternatives(self, sku: str, market: Market, on: date | None) -> str:
         """SKUs of the same kind of device that do have a rate on that day, as the end of a message."""

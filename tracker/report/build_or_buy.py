@@ -85,12 +85,14 @@ def total_usd(training_usd: float, own_usd: float, predictions: float) -> float:
 def own_prediction_usd(run: Mapping[Any, Any]) -> float | None:
     """What one more prediction costs in USD: what the run's machine costs a second, over the predictions of one.
 
+    The machine's are compute and maintenance; what was paid once, for data and for keeping the model, is not in it.
     ``run`` is a row of StudyTable.runs; the speed is its summary's ``predictions_per_second``. None without one.
     """
     speed = run["summary"].get("predictions_per_second", math.nan)
     if not (math.isfinite(speed) and speed > 0 and run["wall_seconds"] > 0):
         return None
-    return float(run["price_usd"] / run["wall_seconds"] / speed)
+    machine_usd = run["compute_usd"] + run["maintenance_usd"]
+    return float(machine_usd / run["wall_seconds"] / speed)
 
 
 def check_predictions(predictions: float) -> float:

@@ -60,7 +60,8 @@ def hypervolume_figure(table: StudyTable, height: int = 300) -> go.Figure:
         hovertemplate="%{text} spent<br>hypervolume %{y:.4f}<extra></extra>",
     )
     figure = go.Figure(line, layout=chart_layout(height))
-    figure.update_xaxes(title_text=f"spent so far, {table.currency.name}", rangemode="tozero", nticks=7, **amount_ticks(table.currency))
+    ticks = amount_ticks(table.currency)
+    figure.update_xaxes(title_text=f"spent so far, {table.currency.name}", rangemode="tozero", nticks=7, **ticks)
     return figure.update_yaxes(title_text="hypervolume", rangemode="tozero")
 
 

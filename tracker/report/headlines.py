@@ -63,6 +63,8 @@ def _spend(table: StudyTable) -> Headline:
     usd = partial(money, currency=table.currency)
     spent = usd(table.spend_usd)
     trials = several(int((table.runs["role"] == "trial").sum()), "trial")
+    if table.scenario is not None:
+        return Headline("Would cost", spent, f"by {trials}, at the prices of the scenario, all that was paid for")
     if table.budget_usd:
         sentence = f"of {usd(table.budget_usd)} ({percent(table.spend_usd / table.budget_usd)} of the budget), {trials}"
     else:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +19,24 @@ import plotly.graph_objects as go
 import plotly.offline
 from markupsafe import Markup
 
+from tracker.records import CostPart
 from tracker.report import words
+from tracker.report.energy import energy_sentences
 from tracker.report.figures import hypervolume_figure, spend_figure
 from tracker.report.frontier_chart import frontier_caption, frontier_figure
 from tracker.report.headlines import headlines
+from tracker.report.scenarios import price_remarks
 from tracker.report.style import PLOTLY_CONFIG
-from tracker.report.tables import frontier_csv, frontier_table, runs_csv, searched_settings
+from tracker.report.tables import frontier_csv, frontier_table, runs_csv, searched_settings, spend_by_part
 from tracker.store.run_table import StudyTable
+from tracker.study.costs import ASSUMPTIONS, CostTerms
 
+PART_MEANINGS: Mapping[str, str] = {
+    CostPart.DATA: "acquiring, cleaning and labelling the data, once",
+    CostPart.COMPUTE: "device time at the share of the machine; the electricity of own hardware",
+    CostPart.STORAGE: "data, checkpoints and models on disk, in GB-months",
+    CostPart.MAINTENANCE: "upkeep and upgrades",
+}
 _PAGES = jinja2.Environment(
     loader=jinja2.PackageLoader("tracker.report", "."),
     autoescape=True,
@@ -32,7 +44,7 @@ _PAGES = jinja2.Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_PAGES.filters |= {"usd": words.usd, "quality": words.quality, "duration": words.duration, "setting": words.setting}
+_PAGES.filters |= {"quality": words.quality, "duration": words.duration, "setting": words.setting}
 
 
 def write_report(table: StudyTable, out: Path) -> list[Path]:
@@ -53,6 +65,11 @@ def report_page(table: StudyTable) -> str:
     settings = trials["settings"].iloc[0] if len(trials) else {}
     return _PAGES.get_template("report.html.jinja").render(
         table=table,
+        usd=partial(words.money, currency=table.currency),
+        remarks=price_remarks(table),
+        parts=_parts(table),
+        energy=energy_sentences(table),
+        assumptions=_assumptions(table.terms),
         searched=searched,
         fixed={name: value for name, value in settings.items() if name not in searched},
         headlines=headlines(table),
@@ -87,6 +104,34 @@ def _rates(runs: pd.DataFrame) -> list[dict[Any, Any]]:
     by = ["sku", "market", "usd_per_hour", "price_source", "price_date"]
     rates = runs.groupby(by, dropna=False, sort=True)["price_usd"].agg(runs="size", spend_usd="sum")
     return rates.reset_index().to_dict("records")
+
+
+def _parts(table: StudyTable) -> list[dict[str, Any]]:
+    """The four parts of what was spent."""
+    spent = spend_by_part(table)
+    whole = sum(spent.values())
+    return [
+        {
+            "name": part,
+            "usd": usd,
+            "share": words.percent(usd / whole if whole else 0.0),
+            "meaning": PART_MEANINGS[part],
+        }
+        for part, usd in spent.items()
+    ]
+
+
+def _assumptions(terms: CostTerms) -> list[dict[str, str]]:
+    """Every assumption about costs, with the source of its default or that the study set it."""
+    return [
+        {
+            "name": name,
+            "value": words.setting(getattr(terms, name)),
+            "help": assumption.knob.help,
+            "source": "set for this study" if name in terms.changed else assumption.source,
+        }
+        for name, assumption in ASSUMPTIONS.items()
+    ]
 
 
 def _write_whole(path: Path, text: str) -> Path:

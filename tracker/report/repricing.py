@@ -122,7 +122,7 @@ def _repriced_checkpoints(
     table: StudyTable, codes: NDArray[np.intp], points: list[PricePoint], scenario: Scenario, terms: CostTerms
 ) -> pd.DataFrame:
     rows = pd.Index(table.runs["run_id"]).get_indexer(pd.Index(table.checkpoints["run_id"]))
-    usage = _usage(table.checkpoints, table.runs.iloc[rows])
+    usage = _usage(table.checkpoints, table.runs[["cores", "accelerators"]].iloc[rows])
     return table.checkpoints.assign(price_usd=_priced(usage, codes[rows], points, scenario, terms).usd)
 
 

@@ -9,7 +9,6 @@ import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from tracker.engine.forkserver import Forkserver
 from tracker.engine.local import LocalEngine, write_killed
@@ -51,7 +50,7 @@ def run_study(
     Nothing is left behind where the request was wrong. Raises StudyFileError, StudyExistsError, DataError,
     HardwareError, PriceBookError, StoreError.
     """
-    observer = observer or Silent()
+    observer, document = observer or Silent(), document.anchored()
     home, forkserver = places.home, Forkserver(str(document.content.get("workload", "")))
     plan = make_plan(document, forkserver, home)
     _announce(plan, observer)
@@ -234,7 +233,7 @@ def _study_tags(plan: StudyPlan, card: DataCard) -> dict[str, str]:
         "tracker.seed": str(spec.seed),
         "tracker.state": TrialState.RUNNING,
         "tracker.price_book": plan.price_book.version,
-        "tracker.prices": str(Path(spec.pricing.prices).resolve()) if spec.pricing.prices else "",
+        "tracker.prices": spec.pricing.prices,
         "tracker.country": spec.pricing.country,
         "tracker.costs": json.dumps(spec.costs.changed),
         "tracker.hardware": plan.hardware.label,

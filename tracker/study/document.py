@@ -26,6 +26,14 @@ class StudyDocument:
         content, text = read_toml(path, "study file", lambda reason: StudyFileError(str(path), [reason]))
         return cls(str(path), content, text)
 
+    def anchored(self) -> StudyDocument:
+        """The same document with the path of its price file made absolute: found from any folder, later too."""
+        pricing = self.content.get("pricing")
+        if not isinstance(pricing, Mapping) or not isinstance(pricing.get("prices"), str) or not pricing["prices"]:
+            return self
+        prices = str(Path(pricing["prices"]).resolve())
+        return StudyDocument(self.source, {**self.content, "pricing": {**pricing, "prices": prices}}, self.text)
+
     def override(
         self,
         settings: Mapping[str, object] | None = None,
