@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import random
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
+from tests.support.command import tracker
+
 pytest.importorskip("genai_prices", reason="the extra llm (genai-prices) is not installed")
 
-ROOT = Path(__file__).parents[2]
 MODEL = ("--model", "openai:gpt-4o-mini")
 GIVEN = (*MODEL, "--input-tokens", "100", "--output-tokens", "2")
 
@@ -53,12 +50,6 @@ precision = "fp32"
 [space]
 batch_size = [16, 32]
 """
-
-
-def tracker(*arguments, home, timeout=180):
-    command = [sys.executable, "-m", "tracker.cli.main", *map(str, arguments)]
-    environment = {**os.environ, "TRACKER_HOME": str(home), "COLUMNS": "200"}
-    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, timeout=timeout)
 
 
 def run_study(text, folder, home):

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import ROOT, tracker
+from tracker.cli.main import COMMANDS
 
 NAME = "it's <b>a/b</b> 🦊"
 STUDY = """
@@ -68,7 +69,7 @@ def test_a_run_tells_the_machine_the_rate_what_is_left_out_and_every_end(ran):
 def test_every_reading_command_gives_one_json_document_on_standard_output(ran, home):
     frontier = json.loads(tracker("frontier", NAME, "--json", home=home).stdout)
     assert frontier.keys() >= {"study", "quality", "spend_usd", "scenario", "price_book", "points"}
-    keys = {"trial", "epoch", "quality", "price_usd", "wall_seconds", "sku", "settings"}
+    keys = {"trial", "epoch", "quality", "price_usd", "wall_seconds", "sku", "price_basis", "settings"}
     assert all(point.keys() == keys for point in frontier["points"])
     runs = json.loads(tracker("runs", NAME, "--json", home=home).stdout)
     assert sum(run["price_usd"] for run in runs["runs"]) == pytest.approx(frontier["spend_usd"])
@@ -192,19 +193,7 @@ def test_the_doctor_tells_what_was_tried_and_what_is_billed(tmp_path):
 
 def test_help_lists_every_command_and_is_quick_to_import(tmp_path):
     done = tracker("--help", home=tmp_path)
-    for command in (
-        "doctor",
-        "run",
-        "resume",
-        "stop",
-        "status",
-        "runs",
-        "frontier",
-        "build-or-buy",
-        "prices",
-        "report",
-        "dashboard",
-    ):
+    for command in (*COMMANDS, "dashboard"):
         assert re.search(rf"^  {command} +\S", done.stdout, re.MULTILINE), command
     code = "import sys, tracker.cli.main; print({'mlflow', 'optuna', 'torch', 'pandas'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT).stdout == "set()\n"
