@@ -12,7 +12,10 @@ import pytest
 from experiments.workloads.text_classifier import TextClassifier
 from tracker.cli.main import tracker
 from tracker.pricing.price_book import load_price_book
+from tracker.pricing.scenario_file import read_scenario
+from tracker.records import Market
 from tracker.study.check import check_study
+from tracker.study.costs import ASSUMPTIONS
 from tracker.study.document import StudyDocument
 from tracker.study.spec import WorkloadDescription
 
@@ -32,7 +35,10 @@ def test_every_command_shown_is_one_that_exists_with_those_options(line):
     words = re.sub(r"experiments/\S+", str(ROOT / "README.md"), line).split()[1:]
     command = tracker.get_command(click.Context(tracker), words[0])
     assert command is not None
-    command.make_context(words[0], words[1:])
+    context = command.make_context(words[0], words[1:])
+    if isinstance(command, click.Group):
+        name, below, rest = command.resolve_command(context, words[1:])
+        below.make_context(name, rest)
 
 
 def test_every_make_target_shown_is_one_of_the_makefile():
@@ -52,11 +58,31 @@ def test_every_file_that_a_page_links_to_is_there(page):
         assert "://" in target or ((ROOT / page).parent / target).exists(), target
 
 
+def toml_shown():
+    """The TOML files that the README shows: a study, rates of one's own, a scenario."""
+    study, rates, scenario = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    return {"study": study, "rates": rates, "scenario": scenario}
+
+
 def test_the_study_file_shown_is_a_valid_one():
-    (shown,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    shown = toml_shown()["study"]
     workload = TextClassifier
     description = WorkloadDescription(workload.knobs, workload.metrics, workload.data_options)
     assert check_study(StudyDocument("README.md", tomllib.loads(shown), shown), description).name == "reviews"
+
+
+def test_the_price_file_and_the_scenario_shown_are_valid_ones(tmp_path):
+    for name, text in toml_shown().items():
+        (tmp_path / f"{name}.toml").write_text(text)
+    book = load_price_book().with_user_rates(tmp_path / "rates.toml")
+    assert book.point("lab/dgx", Market.ON_PREM).usd_per_hour > 0
+    assert len(book.exchange_rates) == 1
+    scenario = read_scenario(tmp_path / "scenario.toml")
+    assert scenario.point_for(book.point("gcp/a3-highgpu-8g", Market.ON_DEMAND), book).usd_per_hour > 0
+
+
+def test_every_assumption_about_costs_says_where_its_default_is_from():
+    assert all(assumption.source and assumption.knob.help for assumption in ASSUMPTIONS.values())
 
 
 def test_the_readme_counts_what_is_in_the_price_book():
