@@ -8,8 +8,9 @@ import time
 
 import pytest
 
-from tracker.records import EnergySource, Usage
+from tracker.records import DataCard, EnergySource, Usage
 from tracker.training import meter as meter_module
+from tracker.training.energy_counters import NvmlEnergy, RaplEnergy
 from tracker.training.meter import Meter, measured_while_busy
 
 
@@ -59,8 +60,8 @@ def a_zone(powercap, index, name, microjoules):
 @pytest.fixture
 def powercap(tmp_path, monkeypatch):
     """A folder that stands for /sys/class/powercap, empty."""
-    find = meter_module._RaplEnergy.find
-    monkeypatch.setattr(meter_module, "_energy_counter", lambda cores, accelerator: find(tmp_path))
+    find = RaplEnergy.find
+    monkeypatch.setattr(meter_module, "energy_counter", lambda cores, accelerator: find(tmp_path))
     return tmp_path
 
 
@@ -130,7 +131,7 @@ class FailingDriver:
 @pytest.mark.parametrize("last", [RuntimeError("GPU is lost"), 100])
 def test_a_gpu_that_is_lost_on_the_way_ends_the_figure_and_not_the_run(monkeypatch, last):
     driver = FailingDriver(last)
-    monkeypatch.setattr(meter_module, "_energy_counter", lambda *_: meter_module._NvmlEnergy(driver, None))
+    monkeypatch.setattr(meter_module, "energy_counter", lambda *_: NvmlEnergy(driver, None))
     meter = Meter(started_at=time.time(), cores=1)
     assert meter.usage().energy_joules == pytest.approx(2.0)
     assert meter.usage().energy_source is EnergySource.UNAVAILABLE
@@ -176,3 +177,37 @@ def test_a_training_loop_that_leaves_its_cores_idle_by_itself_is_not_flagged():
 def test_without_a_figure_for_waiting_half_unused_cores_are_flagged():
     assert measured_while_busy(Usage(10.0, 9.0, 2, waiting_seconds=None))
     assert not measured_while_busy(Usage(10.0, 15.0, 2, waiting_seconds=None))
+
+
+def test_what_an_attempt_keeps_and_what_it_brought_in_are_measured(tmp_path):
+    meter = Meter(started_at=time.time(), cores=1, data_bytes=500, kept_files=tmp_path / "later")
+    assert (meter.usage().stored_bytes, meter.usage().kept_bytes) == (500, 0)
+    (tmp_path / "later/below").mkdir(parents=True)
+    (tmp_path / "later/model.pt").write_bytes(b"x" * 100)
+    (tmp_path / "later/below/words").write_bytes(b"x" * 20)
+    usage = meter.usage()
+    assert (usage.stored_bytes, usage.kept_bytes) == (620, 120)
+    meter.acquired(DataCard("reviews", "abc", {"train": 7, "test": 3}, size_bytes=1000))
+    usage = meter.usage()
+    assert (usage.acquired_samples, usage.acquired_bytes, usage.kept_bytes) == (10, 1000, 1120)
+
+
+def test_start_up_is_all_the_time_until_training_begins():
+    meter = Meter(started_at=time.time() - 2.0, cores=1)
+    usage = meter.usage()
+    assert usage.startup_seconds == usage.wall_seconds
+    meter.ready()
+    spin(0.05)
+    usage = meter.usage()
+    assert 2.0 <= usage.startup_seconds < usage.wall_seconds - 0.04
+
+
+def test_energy_is_estimated_from_the_chip_only_where_no_counter_can_be_read(monkeypatch):
+    monkeypatch.setattr(meter_module, "energy_counter", lambda *_: None)
+    known = Meter(started_at=time.time(), cores=1, cpu_model="AMD EPYC 7763 64-Core Processor")
+    spin(0.2)
+    usage = known.usage()
+    assert usage.energy_source is EnergySource.ESTIMATED
+    assert usage.energy_joules == pytest.approx(280 * usage.cpu_seconds / 128)
+    unknown = Meter(started_at=time.time(), cores=1, cpu_model="Intel Xeon Processor @ 2.80GHz").usage()
+    assert (unknown.energy_joules, unknown.energy_source) == (None, EnergySource.UNAVAILABLE)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from pathlib import Path
 
 from tracker.pricing.energy import energy_of
 from tracker.records import DataCard, EnergySource, PhaseSeconds, Usage
+from tracker.training.energy_counters import energy_counter
 
 
 class Meter:
@@ -45,7 +45,7 @@ class Meter:
         self._start = time.monotonic()
         self._cores = cores
         self._accelerator = accelerator
-        self._energy = _energy_counter(cores, accelerator)
+        self._energy = energy_counter(cores, accelerator)
         # What this process did before is not the attempt's: a child may have imported a lot by then.
         self._cpu_seconds_before = _cpu_seconds()
         self._waiting_seconds_before = run_queue_seconds() or 0.0
@@ -178,77 +178,3 @@ def _peak_accelerator_memory_bytes(accelerator: int | None) -> int:
     import torch  # the meter of a CPU run must not touch CUDA
 
     return int(torch.cuda.max_memory_allocated())
-
-
-def _energy_counter(cores: int, accelerator: int | None) -> _NvmlEnergy | _RaplEnergy | None:
-    if accelerator is not None:
-        return _NvmlEnergy.find(accelerator)
-    # RAPL counts the whole machine: what it says is an attempt's own only where the attempt has all cores.
-    return _RaplEnergy.find() if cores >= (os.cpu_count() or 1) else None
-
-
-class _RaplEnergy:
-    """Joules of the CPU packages since the start, from Intel's RAPL counters under /sys/class/powercap.
-
-    The counters wrap, which is undone here. Source: Linux, Documentation/power/powercap.
-    """
-
-    def __init__(self, zones: list[Path]) -> None:
-        self._zones = zones
-        self._last = [self._read(zone) for zone in zones]
-        self._sum_microjoules = 0
-        self._lock = threading.Lock()  # heartbeats and checkpoints read from two threads
-
-    @classmethod
-    def find(cls, powercap: Path = Path("/sys/class/powercap")) -> _RaplEnergy | None:
-        """The counter of every package, or None where there is none or one of them cannot be read.
-
-        Other zones of that level (psys, a whole laptop) have the packages in them and would count them twice.
-        """
-        try:
-            zones = sorted(powercap.glob("intel-rapl:?"))
-            packages = [zone for zone in zones if (zone / "name").read_text().startswith("package")]
-            return cls(packages) if packages else None
-        except (OSError, ValueError):
-            return None
-
-    def joules(self) -> float:
-        with self._lock:
-            for index, zone in enumerate(self._zones):
-                now = self._read(zone)
-                wrapped = int((zone / "max_energy_range_uj").read_text()) if now < self._last[index] else 0
-                self._sum_microjoules += now - self._last[index] + wrapped
-                self._last[index] = now
-            return self._sum_microjoules / 1e6
-
-    @staticmethod
-    def _read(zone: Path) -> int:
-        return int((zone / "energy_uj").read_text())
-
-
-class _NvmlEnergy:
-    """Joules of one GPU since the start, from NVML's energy counter (Volta and newer)."""
-
-    def __init__(self, nvml: object, handle: object) -> None:
-        self._nvml = nvml
-        self._handle = handle
-        self._start_millijoules = self._read()
-
-    @classmethod
-    def find(cls, accelerator: int) -> _NvmlEnergy | None:
-        try:
-            import pynvml
-
-            pynvml.nvmlInit()
-            return cls(pynvml, pynvml.nvmlDeviceGetHandleByIndex(accelerator))
-        except Exception:  # noqa: BLE001 - no library, no driver, an old chip: then there is no figure
-            return None
-
-    def joules(self) -> float:
-        now = self._read()
-        if now < self._start_millijoules:
-            raise ValueError("the counter began anew: the driver was loaded again")
-        return (now - self._start_millijoules) / 1e3
-
-    def _read(self) -> int:
-        return int(self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._handle))  # type: ignore[attr-defined]

@@ -1,0 +1,85 @@
+"""Counters of energy that hardware has: RAPL of the CPU packages, NVML of a GPU."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+
+def energy_counter(cores: int, accelerator: int | None) -> NvmlEnergy | RaplEnergy | None:
+    """The counter of an attempt's own energy; None where there is none that counts it alone."""
+    if accelerator is not None:
+        return NvmlEnergy.find(accelerator)
+    # RAPL counts the whole machine: what it says is an attempt's own only where the attempt has all cores.
+    return RaplEnergy.find() if cores >= (os.cpu_count() or 1) else None
+
+
+class RaplEnergy:
+    """Joules of the CPU packages since the start, from Intel's RAPL counters under /sys/class/powercap.
+
+    The counters wrap, which is undone here. Source: Linux, Documentation/power/powercap.
+    """
+
+    def __init__(self, zones: list[Path]) -> None:
+        self._zones = zones
+        self._last = [self._read(zone) for zone in zones]
+        self._sum_microjoules = 0
+        self._lock = threading.Lock()  # heartbeats and checkpoints read from two threads
+
+    @classmethod
+    def find(cls, powercap: Path = Path("/sys/class/powercap")) -> RaplEnergy | None:
+        """The counter of every package, or None where there is none or one of them cannot be read.
+
+        Other zones of that level (psys, a whole laptop) have the packages in them and would count them twice.
+        """
+        try:
+            zones = sorted(powercap.glob("intel-rapl:?"))
+            packages = [zone for zone in zones if (zone / "name").read_text().startswith("package")]
+            return cls(packages) if packages else None
+        except (OSError, ValueError):
+            return None
+
+    def joules(self) -> float:
+        """Joules since the counter was found. Raises OSError, ValueError where it cannot be read."""
+        with self._lock:
+            for index, zone in enumerate(self._zones):
+                now = self._read(zone)
+                wrapped = int((zone / "max_energy_range_uj").read_text()) if now < self._last[index] else 0
+                self._sum_microjoules += now - self._last[index] + wrapped
+                self._last[index] = now
+            return self._sum_microjoules / 1e6
+
+    @staticmethod
+    def _read(zone: Path) -> int:
+        return int((zone / "energy_uj").read_text())
+
+
+class NvmlEnergy:
+    """Joules of one GPU since the start, from NVML's energy counter (Volta and newer)."""
+
+    def __init__(self, nvml: object, handle: object) -> None:
+        self._nvml = nvml
+        self._handle = handle
+        self._start_millijoules = self._read()
+
+    @classmethod
+    def find(cls, accelerator: int) -> NvmlEnergy | None:
+        """The counter of the GPU with this index; None where it cannot be read."""
+        try:
+            import pynvml
+
+            pynvml.nvmlInit()
+            return cls(pynvml, pynvml.nvmlDeviceGetHandleByIndex(accelerator))
+        except Exception:  # noqa: BLE001 - no library, no driver, an old chip: then there is no figure
+            return None
+
+    def joules(self) -> float:
+        """Joules since the counter was found. Raises what the driver does, ValueError where it began anew."""
+        now = self._read()
+        if now < self._start_millijoules:
+            raise ValueError("the counter began anew: the driver was loaded again")
+        return (now - self._start_millijoules) / 1e3
+
+    def _read(self) -> int:
+        return int(self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._handle))  # type: ignore[attr-defined]
