@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -117,6 +118,44 @@ def test_a_resumed_study_goes_on_from_what_was_spent(study, home):
     assert list(runs.query("role == 'trial'")["trial"]) == [0, 1, 2, 3, 4]
     assert resumed.spend_usd == pytest.approx(before + runs.set_index("trial").loc[4, "price_usd"])
     assert len(runs) == len(study.runs())
+
+
+LAB = '[[rate]]\nsku = "lab/box"\nvcpu = 4\nusd_per_hour = {}\neffective_from = 2026-01-01\nsource = "us"\n'
+
+
+def test_a_rate_that_changes_meanwhile_changes_nothing_that_was_billed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    prices = tmp_path / "ours.toml"
+    prices.write_text(LAB.format(0.1))
+    before = run_study(digits(pricing={"sku_cpu": "lab/box", "prices": "ours.toml"}), home="h", trials=2).runs()
+    prices.write_text(LAB.format(0.2))
+    monkeypatch.chdir(tmp_path.parent)  # the study knows where its prices are
+    after = resume_study("digits", home=tmp_path / "h", trials=3).runs()
+    assert list(after["usd_per_hour"]) == [0.1] * len(before) + [0.2]
+    assert after["price_usd"].iloc[: len(before)].to_numpy() == pytest.approx(before["price_usd"].to_numpy())
+    connection = sqlite3.connect(tmp_path / "h/mlflow.db")
+    (twice,) = connection.execute(
+        "select count(*) from (select 1 from metrics group by run_uuid, key, step, timestamp having count(*) > 1)"
+    ).fetchone()
+    assert twice == 0
+
+
+def test_an_attempt_that_was_logged_without_its_rate_is_billed_at_what_its_sku_costs(tmp_path):
+    study = run_study(digits(), home=tmp_path, trials=1)
+    before = study.spend_usd
+    for log in tmp_path.glob("studies/digits/trials/*/1.jsonl"):
+        asked, *rest = log.read_text().splitlines(keepends=True)
+        event = json.loads(asked)
+        event["sku"] = event.pop("price_point")["sku"]
+        log.write_text(json.dumps(event) + "\n" + "".join(rest))
+    resumed = resume_study("digits", home=tmp_path, trials=2)
+    assert resumed.runs()["price_usd"].iloc[:3].sum() == pytest.approx(before)
+
+
+def test_data_costs_are_counted_against_the_budget(tmp_path):
+    study = run_study(digits(costs={"labelling_usd_per_sample": 0.01}, budget={"usd": 1.0, "trials": 5}), home=tmp_path)
+    assert study.runs()["role"].tolist() == ["preparation"]
+    assert study.spend_usd == pytest.approx(17.97, abs=0.01)
 
 
 @pytest.mark.parametrize(

@@ -35,8 +35,8 @@ def reprice(table: StudyTable, scenario: Scenario, book: PriceBook) -> StudyTabl
     if scenario.sku is not None:
         _check_suits_a_run(scenario, billed, book)
     points = [scenario.point_for(point, book) for point in billed]
-    for at, point in enumerate(points):
-        check_billable(point, int(table.runs["accelerators"].to_numpy()[codes == at].max()))
+    for at, accelerators in set(zip(codes.tolist(), table.runs["accelerators"].tolist(), strict=True)):
+        check_billable(points[at], accelerators)
     terms = scenario.cost_terms(table.terms)
     runs = _repriced_runs(table, codes, points, scenario, terms)
     checkpoints = _repriced_checkpoints(table, codes, points, scenario, terms)

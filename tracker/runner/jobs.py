@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tracker.engine.reservations import Reservation
+from tracker.pricing.price_point import PricePoint, price_point_from_row
 from tracker.records import DataCard, Hardware, Role, Settings, SettingValue
 from tracker.runner.plan import StudyPlan
 from tracker.search.sampler import Suggestion
@@ -90,6 +91,16 @@ def job_of(asked: Event) -> Job:
     label, role = asked["label"], Role(asked["role"])
     number = int(label.removeprefix("#")) if role is Role.TRIAL else None
     return Job(role, label, str(number), asked["settings"], asked["seed"], number)
+
+
+def point_of(asked: Event, plan: StudyPlan) -> PricePoint:
+    """The rate that an attempt was billed at from its first event on, whatever became of it in the book since.
+
+    Attempts that were logged before events told it are billed at what their SKU costs in the study's market now.
+    """
+    if "price_point" in asked:
+        return price_point_from_row(asked["price_point"], asked["label"])
+    return plan.price_book.point(asked["sku"], plan.spec.pricing.market)
 
 
 def _everyday_settings(spec: StudySpec, hardware: Hardware) -> Settings:

@@ -14,11 +14,10 @@ from tracker.engine.forkserver import Forkserver
 from tracker.engine.local import LocalEngine, write_killed
 from tracker.engine.reservations import Reservations
 from tracker.errors import DataError, RequestError, StudyExistsError, WorkFailedError, WorkloadError
-from tracker.pricing.price_point import price_point_from_row
 from tracker.records import AttemptRecord, DataCard, Hardware, TrialState
 from tracker.runner.bookkeeper import Bookkeeper
 from tracker.runner.coordinator import POLL_SECONDS, Coordinator
-from tracker.runner.jobs import attempt_request, baselines, job_of, preparation
+from tracker.runner.jobs import attempt_request, baselines, job_of, point_of, preparation
 from tracker.runner.plan import StudyPlan, make_plan
 from tracker.runner.progress import Observer, Silent
 from tracker.runner.study_folder import StudyFolder
@@ -77,7 +76,7 @@ def run_study(
             raise
     with folder.locked():
         books = _books(plan, folder, log, card, observer)
-        done = _take_in(folder, books)
+        done = _take_in(plan, folder, books)
         return _coordinate(plan, places, folder, engine, search, books, observer, card, done)
 
 
@@ -109,7 +108,7 @@ def resume_study(
         card = folder.data_card()
         log.parent.tag(_study_tags(plan, card))
         books = _books(plan, folder, log, card, observer)
-        done = _take_in(folder, books, seen_before=True)
+        done = _take_in(plan, folder, books, seen_before=True)
         for number in search.unfinished():
             record = done.get(f"#{number}")
             reached = record.checkpoints[-1].metrics[plan.spec.quality.name] if record and record.checkpoints else None
@@ -179,7 +178,9 @@ def _books(plan: StudyPlan, folder: StudyFolder, log: StudyLog, card: DataCard, 
     )
 
 
-def _take_in(folder: StudyFolder, books: Bookkeeper, *, seen_before: bool = False) -> dict[str, AttemptRecord]:
+def _take_in(
+    plan: StudyPlan, folder: StudyFolder, books: Bookkeeper, *, seen_before: bool = False
+) -> dict[str, AttemptRecord]:
     """Enter every attempt that the folder knows of; those without an end lost their coordinator."""
     done = {}
     for path, events in folder.attempts():
@@ -188,8 +189,7 @@ def _take_in(folder: StudyFolder, books: Bookkeeper, *, seen_before: bool = Fals
             last_seen_seconds = max(0.0, float(events[-1]["time"]) - record.started_at)
             write_killed(path, record, last_seen_seconds, "the process and its coordinator vanished")
             record = read_attempt(path, int(path.stem))
-        point = price_point_from_row(events[0]["price_point"], path.name)
-        books.open(job, point, record.started_at, seen_before=seen_before)
+        books.open(job, point_of(events[0], plan), record.started_at, seen_before=seen_before)
         books.close(job.label, record)
         done[job.label] = record
     books.flush()
