@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracker.errors import PriceBookError
-from tracker.pricing.price_book import PriceBook, load_price_book
+from tracker.pricing.price_book import HOME_REGIONS, PriceBook, load_price_book
 from tracker.pricing.price_point import COLUMNS, PricePoint
 from tracker.pricing.price_table import read_price_table
 from tracker.records import Hardware, Market
@@ -83,6 +83,107 @@ def test_of_several_regions_the_cheapest_is_taken():
     assert book.point("acme/small", Market.ON_DEMAND).region == "there"
 
 
+# --- where nobody names a region -----------------------------------------------------------------
+
+
+def aws(region: str, usd: float, **changes) -> PricePoint:
+    return replace(POINT, provider="aws", sku="aws/x1.xlarge", region=region, usd_per_hour=usd, **changes)
+
+
+HOME = aws("us-east-1", 0.2)
+ABROAD = aws("eu-west-1", 0.1)
+
+
+@pytest.mark.parametrize("points", [(HOME, ABROAD), (ABROAD, HOME)])
+def test_the_home_region_is_taken_before_a_cheaper_one(points):
+    book = PriceBook(points)
+    assert book.point("aws/x1.xlarge", Market.ON_DEMAND) == HOME
+    assert book.cheapest_for(MACHINE, "cpu", Market.ON_DEMAND) == HOME
+    assert book.point("aws/x1.xlarge", Market.ON_DEMAND, region="eu-west-1") == ABROAD
+    assert book.cheapest_for(MACHINE, "cpu", Market.ON_DEMAND, "eu-west-1") == ABROAD
+
+
+def test_a_gpu_is_billed_at_home_though_it_is_cheaper_abroad():
+    at_home = replace(HOME, accelerator="H100", accelerator_count=1, usd_per_hour=3.0)
+    book = PriceBook((at_home, replace(at_home, region="eu-north-1", usd_per_hour=2.0)))
+    assert book.cheapest_for(with_gpus("H100"), "cuda", Market.ON_DEMAND) == at_home
+
+
+def test_a_sku_that_is_not_sold_at_home_is_taken_where_it_is_cheapest():
+    cheaper = aws("eu-north-1", 0.05)
+    book = PriceBook((ABROAD, cheaper))
+    assert book.point("aws/x1.xlarge", Market.ON_DEMAND) == cheaper
+    assert book.cheapest_for(MACHINE, "cpu", Market.ON_DEMAND) == cheaper
+    eastus2 = load_price_book().point("azure/Standard_ND96isr_MI300X_v5", Market.ON_DEMAND)
+    assert (eastus2.region, eastus2.usd_per_hour) == ("eastus2", 48)
+
+
+def test_each_market_has_its_home_of_its_own():
+    spot_abroad = aws("eu-west-1", 0.03, market=Market.SPOT)
+    book = PriceBook((HOME, ABROAD, spot_abroad))
+    assert book.point("aws/x1.xlarge", Market.SPOT) == spot_abroad
+    assert book.point("aws/x1.xlarge", Market.ON_DEMAND) == HOME
+
+
+def test_a_day_before_the_rate_at_home_is_not_answered_with_another_region_s():
+    early = replace(ABROAD, effective_from=date(2024, 1, 1))
+    with pytest.raises(PriceBookError, match="no on_demand rate on 2025-01-01; its rates begin on: 2026-01-01"):
+        PriceBook((HOME, early)).point("aws/x1.xlarge", Market.ON_DEMAND, date(2025, 1, 1))
+
+
+def test_a_rate_that_states_no_region_counts_as_one_at_home():
+    unplaced = aws("", 0.15)
+    assert PriceBook((unplaced, ABROAD)).point("aws/x1.xlarge", Market.ON_DEMAND) == unplaced
+    assert PriceBook((unplaced, HOME)).point("aws/x1.xlarge", Market.ON_DEMAND) == unplaced
+
+
+@pytest.mark.parametrize("region", ["", "us-east-1", "eu-west-1"])
+def test_the_user_s_own_rate_is_taken_wherever_it_is_from(region):
+    own = aws(region, 0.9, quality="user", effective_to=date(2026, 3, 1))
+    assert PriceBook((HOME, ABROAD, own)).point("aws/x1.xlarge", Market.ON_DEMAND, date(2026, 2, 1)) == own
+    # It puts none in the place of the listed ones where these are of other regions only.
+    abroad_only = PriceBook((ABROAD, own))
+    assert abroad_only.point("aws/x1.xlarge", Market.ON_DEMAND, date(2026, 2, 1)) == own
+    assert abroad_only.point("aws/x1.xlarge", Market.ON_DEMAND, date(2026, 4, 1)) == ABROAD
+
+
+def test_no_other_region_in_the_book_changes_what_is_taken_without_one():
+    book = load_price_book()
+    at_home = PriceBook(
+        tuple(point for point in book.points if point.region in ("", "eastus2", *HOME_REGIONS.values()))
+    )
+    assert at_home.skus == book.skus
+    for sku, market in {(point.sku, point.market) for point in book.points}:
+        assert book.point(sku, market) == at_home.point(sku, market)
+    for market in (Market.ON_DEMAND, Market.SPOT):
+        for cores in (1, 3, 8, 64):
+            machine = replace(MACHINE, cores=cores)
+            assert book.cheapest_for(machine, "cpu", market) == at_home.cheapest_for(machine, "cpu", market)
+    for name in at_home.accelerators:
+        taken = [_cheapest_gpu(each, name) for each in (book, at_home)]
+        assert taken[0] == taken[1]
+
+
+def _cheapest_gpu(book: PriceBook, name: str) -> PricePoint | None:
+    try:
+        return book.cheapest_for(with_gpus(name), "cuda", Market.ON_DEMAND)
+    except PriceBookError:  # known from a table of old alone
+        return None
+
+
+@pytest.mark.parametrize(
+    ("sku", "region", "usd"),
+    [
+        ("gcp/e2-standard-2", "europe-west4", 0.073772),
+        ("azure/Standard_ND96isr_H100_v5", "westeurope", 127.816),
+        ("aws/p5.48xlarge", "ap-northeast-1", 68.8),
+    ],
+)
+def test_a_region_that_is_named_has_its_own_rate(sku, region, usd):
+    point = load_price_book().point(sku, Market.ON_DEMAND, region=region)
+    assert (point.region, point.usd_per_hour) == (region, usd)
+
+
 # --- the automatic choice ------------------------------------------------------------------------
 
 
@@ -93,7 +194,7 @@ def test_a_cpu_is_billed_as_the_fewest_vcpu_that_suffice_and_of_these_the_cheape
     newest = {
         (point.sku, point.region): point
         for point in sorted(book.points, key=lambda p: p.effective_from)
-        if point.market is Market.ON_DEMAND
+        if point.market is Market.ON_DEMAND and point.region in ("", HOME_REGIONS.get(point.provider))
     }
     rivals = [point for point in newest.values() if not point.accelerator and point.architecture == "x86_64"]
     enough = sorted({point.vcpu for point in rivals if point.vcpu >= cores})

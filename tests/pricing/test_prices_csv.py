@@ -8,36 +8,37 @@ from itertools import pairwise
 
 import pytest
 
-from tracker.pricing.price_book import BILLABLE_QUALITIES, PRICES_CSV, load_price_book
+from tracker.pricing.energy import country_of
+from tracker.pricing.price_book import BILLABLE_QUALITIES, HOME_REGIONS, PRICES_CSV, load_price_book
 from tracker.pricing.price_point import COLUMNS, QUALITIES
 from tracker.records import Market
 
 POINTS = load_price_book().points
 USD_PER_ACCELERATOR_HOUR = {
-    "A10": (0.5, 4),
-    "A10G": (0.4, 3),
+    "A10": (0.5, 5.5),
+    "A10G": (0.4, 3.5),
     "A100-40GB": (0.5, 5),
     "A100-80GB": (1, 7),
     "B200": (3, 16),
     "B300": (4, 20),
     "GB200": (5, 30),
-    "H100": (1.5, 14),
+    "H100": (1.5, 20),
     "H100-NVL": (1.5, 8),
     "H100-PCIe": (1.5, 6),
     "H200": (2, 16),
-    "L4": (0.2, 2),
+    "L4": (0.2, 3),
     "L40": (0.5, 2.5),
     "L40S": (0.6, 4),
     "MI300X": (2, 12),
     "RTX4090": (0.3, 1.5),
     "RTXPRO6000": (1, 6),
-    "T4": (0.15, 1.2),
+    "T4": (0.15, 1.5),
     "Trainium1": (0.8, 2),
     "V100": (0.4, 4),
     "V100-32GB": (0.5, 4.5),
 }
-"""From the cheapest seller's spot offer to the dearest list price since 2022, with some room. Most rows in which the
-price of one GPU stands for that of its whole machine, or the other way round, lie outside."""
+"""From the cheapest seller's spot offer to the dearest region's list price since 2022, with some room. Most rows in
+which the price of one GPU stands for that of its whole machine, or the other way round, lie outside."""
 
 
 def test_has_the_columns_that_are_documented_in_their_order():
@@ -88,7 +89,11 @@ def test_every_row_says_where_its_figures_are_from_and_under_which_licence():
 
 
 def test_a_row_that_is_not_the_seller_s_own_says_so():
-    qualities = {"the-full-stack/website": "table", "tugot17/gpu-price-tracker": "median"}
+    qualities = {
+        "the-full-stack/website": "table",
+        "tsaol/aws-gpu": "table",
+        "tugot17/gpu-price-tracker": "median",
+    }
     for point in POINTS:
         assert point.quality == qualities.get(point.source.partition("@")[0], "price_list"), point.place
 
@@ -137,6 +142,21 @@ def test_what_others_once_copied_is_never_taken_where_the_seller_s_own_rate_is_k
     assert all(book.point(sku, market).quality in BILLABLE_QUALITIES for sku, market in listed)
     assert book.point("gcp/a2-highgpu-1g", Market.SPOT, date(2023, 1, 1)).usd_per_hour == 1.1
     assert book.point("gcp/a2-highgpu-1g", Market.SPOT).usd_per_hour == 1.92802
+
+
+@pytest.mark.parametrize(("provider", "count"), [("aws", 16), ("azure", 15), ("gcp", 11)])
+def test_each_cloud_has_skus_with_rates_in_several_regions(provider, count):
+    regions = defaultdict(set)
+    for point in POINTS:
+        if point.provider == provider and point.region:
+            regions[point.sku].add(point.region)
+    several = {sku: places for sku, places in regions.items() if len(places) > 1}
+    assert len(several) >= count
+    assert all(HOME_REGIONS[provider] in places for places in several.values())
+
+
+def test_the_country_of_every_region_is_known():
+    assert all(country_of(point.provider, point.region) for point in POINTS if point.region)
 
 
 def test_machines_on_arm_are_marked_as_such():

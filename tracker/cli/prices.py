@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
-from itertools import groupby
 from pathlib import Path
 
 import click
@@ -19,6 +18,7 @@ from tracker.pricing.price_point import QUALITIES, PricePoint
 from tracker.pricing.price_table import read_price_table
 from tracker.records import Market
 from tracker.report.price_tables import bars, history_figure, rates_document
+from tracker.report.style import PLOTLY_CONFIG
 from tracker.report.words import several
 from tracker.store.home import Home
 
@@ -90,11 +90,8 @@ def history(sku: str, plot: Path | None, as_json: bool, home: Home) -> None:
     if as_json:
         print_json(rates_document(book, rates))
         return
-    rows = []
-    for _, offer in groupby(rates, key=lambda point: (point.market, point.region)):
-        points = list(offer)
-        drawn = bars([point.usd_per_hour for point in points])
-        rows += [_dated(point, bar) for point, bar in zip(points, drawn, strict=True)]
+    drawn = bars([point.usd_per_hour for point in rates])
+    rows = [_dated(point, bar) for point, bar in zip(rates, drawn, strict=True)]
     print_table(["market ", "region ", "from", "$ an hour", " ", "quality ", "source "], rows)
     if plot is not None:
         click.echo(plot)
@@ -165,7 +162,7 @@ def _with(book: PriceBook, path: Path) -> PriceBook:
 
 
 def _write_chart(path: Path, sku: str, rates: Sequence[PricePoint]) -> None:
-    history_figure(sku, rates).write_html(path, include_plotlyjs=True)
+    history_figure(sku, rates).write_html(path, include_plotlyjs=True, config=PLOTLY_CONFIG)
 
 
 def _offer(point: PricePoint) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from tracker.report.tables import runs_document, searched_settings, spend_by_par
 from tracker.store.home import Home
 from tracker.store.run_table import StudyTable
 
-PART_COLUMNS = (*CostPart, "Wh", "g CO2")
+PART_COLUMNS = (*CostPart, "Wh", "energy ", "g CO2")
 
 
 @click.command(short_help="Every run of a study, with its spend.")
@@ -61,9 +61,9 @@ def runs(name: str, scenario: Scenario, currency: str, parts: bool, as_json: boo
 
 
 def _part(row: dict[Any, Any], column: str, table: StudyTable) -> str:
-    """A cell of PART_COLUMNS; energy with the letter of its source, for figures of different sources never add up."""
+    """A cell of PART_COLUMNS; energy stands with its source, for figures of different sources never add up."""
     if column in list(CostPart):
         return words.money(row[f"{column}_usd"], table.currency)
     if column == "Wh":
-        return f"{words.figure(row['energy_kwh'] * 1000)} {row['energy_source'][:1]}".removesuffix(" u")
-    return words.figure(row["co2_grams"])
+        return words.figure(row["energy_kwh"] * 1000)
+    return str(row["energy_source"]) if column == "energy " else words.figure(row["co2_grams"])

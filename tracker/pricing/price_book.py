@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import cache, cached_property
@@ -16,11 +16,11 @@ from tracker.pricing.price_table import check_together, read_price_table
 from tracker.pricing.user_rates import read_user_rates
 from tracker.records import Hardware, Market
 
-SOLD_NOW = ("price_list", "fetched", "user")
-"""The qualities (price_point.QUALITIES) of rates that one can take for what is sold today."""
 PRICES_CSV = Path(__file__).with_name("data") / "prices.csv"
 BILLABLE_QUALITIES = ("price_list", "fetched", "user")
 """What a rate may be to be billed without anybody having asked for it."""
+HOME_REGIONS: Mapping[str, str] = {"aws": "us-east-1", "azure": "eastus", "gcp": "us-central1"}
+"""Where a price is taken when nobody names a region."""
 
 
 @dataclass(frozen=True)
@@ -98,10 +98,11 @@ class PriceBook:
         return tuple(sorted(fitting, key=lambda row: (row.sku, row.market, row.region)))
 
     def point(self, sku: str, market: Market, on: date | None = None, region: str = "") -> PricePoint:
-        """The rate of ``sku`` on the day ``on``, or its newest in the book; of several regions the cheapest.
+        """The rate of ``sku`` on the day ``on``, or its newest in the book.
 
-        ``region`` "" is any. Raises PriceBookError for a SKU, market, region or day that the book has no rate
-        for, saying which it has.
+        Without ``region`` that of the provider's home region (HOME_REGIONS), and of a SKU that is not listed there
+        the cheapest region's. Raises PriceBookError for a SKU, market, region or day that the book has no rate for,
+        saying which it has.
         """
         self.machine(sku)
         self._check_known("region", region)
@@ -109,7 +110,7 @@ class PriceBook:
         offers = [row for row in rows if row.market == market]
         if not offers:
             raise PriceBookError(f"{sku} has no {market} rate; it has: {_listed(row.market for row in rows)}")
-        in_region = [row for row in offers if _is_in(row, region)]
+        in_region = _in_region(offers, region)
         if not in_region:
             regions = _listed(row.region or "(not stated)" for row in offers)
             raise PriceBookError(f"{sku} has no {market} rate in region {region!r}; it has: {regions}")
@@ -145,11 +146,11 @@ class PriceBook:
           takes one and is billed its share. Equal to a hundredth of a cent: the fewest accelerators.
 
         Only rates of BILLABLE_QUALITIES that have not ended count: what a table of the past or a median of other
-        people's offers says is billed only where a user names its SKU. Ties go by name. Raises PriceBookError
-        where none fits.
+        people's offers says is billed only where a user names its SKU. Without ``region`` those of other regions
+        count as in ``point``. Ties go by name. Raises PriceBookError where none fits.
         """
-        offers = (row for row in self.points if row.market == market and row.quality in BILLABLE_QUALITIES)
-        current = _newest(row for row in offers if _is_in(row, region))
+        offers = _in_region([row for row in self.points if row.market == market], region)
+        current = _newest(row for row in offers if row.quality in BILLABLE_QUALITIES)
         on_sale = [row for row in current if row.effective_to is None]
         if device == "cpu":
             return self._cheapest_cpu(hardware, market, on_sale)
@@ -219,9 +220,21 @@ def _is_users(point: PricePoint) -> bool:
     return point.quality == "user"
 
 
-def _is_in(point: PricePoint, region: str) -> bool:
-    """Whether a rate holds in a region, "" being any; what a user gives without one holds everywhere."""
-    return not region or point.region == region or (_is_users(point) and not point.region)
+def _in_region(points: list[PricePoint], region: str) -> list[PricePoint]:
+    """The rates of one market that hold in a region; what a user gives without one holds everywhere.
+
+    Without a region, a SKU's listed rates of its provider's home region, or where it has none those of every region,
+    and the user's own: a cheaper region in the book changes no price of a study that named none. A listed rate that
+    states no region counts as one at home, since it cannot be told to be elsewhere.
+    """
+    if region:
+        return [row for row in points if row.region == region or (_is_users(row) and not row.region)]
+    at_home = {row.sku for row in points if not _is_users(row) and _is_at_home(row)}
+    return [row for row in points if _is_users(row) or _is_at_home(row) or row.sku not in at_home]
+
+
+def _is_at_home(point: PricePoint) -> bool:
+    return point.region in ("", HOME_REGIONS.get(point.provider))
 
 
 def _listed(names: Iterable[str]) -> str:
