@@ -107,7 +107,9 @@ def did_you_mean(given: str, allowed: Iterable[str]) -> str:
     "did you mean 'metric'? allowed: direction, metric"
     """
     names = sorted(allowed)
-    near = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
+    by_lower_case = {name.lower(): name for name in reversed(names)}
+    found = difflib.get_close_matches(given.lower(), by_lower_case, n=1, cutoff=0.5)
+    near = [by_lower_case[name] for name in found]
     listed = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
     return (f"did you mean '{near[0]}'? " if near else "") + f"allowed: {listed or 'nothing'}"
 

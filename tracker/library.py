@@ -11,13 +11,13 @@ import pandas as pd
 
 from tracker.pricing.scenario import AS_BILLED, Scenario
 from tracker.report.hosted_api import build_or_buy
-from tracker.report.html import write_report
+from tracker.report.html import report_folder, write_report
 from tracker.report.repricing import priced_study_table
 from tracker.report.scenarios import compare_scenarios
 from tracker.report.tables import frontier_document, frontier_table
 from tracker.runner import studies
 from tracker.runner.progress import Observer
-from tracker.store.home import Home, folder_name
+from tracker.store.home import Home
 from tracker.store.run_table import StudyTable
 from tracker.study.document import StudyDocument
 
@@ -56,8 +56,7 @@ class Study:
     def compare(self, first: Scenario, second: Scenario) -> dict[str, Any]:
         """The frontier under two scenarios side by side; see report.scenarios.compare_scenarios."""
         tables = self.table(first), self.table(second)
-        names = tuple(scenario.name or "billed" for scenario in (first, second))
-        return compare_scenarios(*tables, (names[0], names[1]))
+        return compare_scenarios(*tables, (first.label, second.label))
 
     def build_or_buy(self, model: str, **options: Any) -> dict[str, Any]:
         """The frontier's models beside a hosted language model; see report.hosted_api.build_or_buy."""
@@ -71,9 +70,9 @@ class Study:
     def report(
         self, out: str | Path | None = None, scenario: Scenario = AS_BILLED, currency: str = "USD"
     ) -> list[Path]:
-        """Write the report into ``out`` (reports/NAME in the home without one); the files' paths."""
-        folder = Path(out) if out else self.home.reports / folder_name(self.name)
-        return write_report(self.table(scenario, currency), folder)
+        """Write the report into ``out``, or below reports/ in the home (report_folder); the files' paths."""
+        table = self.table(scenario, currency)
+        return write_report(table, Path(out) if out else report_folder(self.home, table))
 
 
 def run_study(

@@ -59,6 +59,21 @@ class CostPart(StrEnum):
     MAINTENANCE = "maintenance"  # upkeep and upgrades
 
 
+STEADY_USAGE = (
+    *("peak_memory_bytes", "startup_seconds"),
+    *("acquired_samples", "acquired_bytes", "stored_bytes", "kept_bytes"),
+)
+"""The usage that prices depend on beside wall time; it is logged where it has changed."""
+
+BOOKED_METRICS = (
+    *("price_usd", "wall_seconds", "energy_joules", "billed_seconds", "machine_share"),
+    *(f"{part}_usd" for part in CostPart),
+    *STEADY_USAGE,
+    *("cpu_seconds", "waiting_seconds", "peak_accelerator_memory_bytes", "train_seconds", "evaluation_seconds"),
+)
+"""The metrics that the tracker itself measures and prices; training code reports none of these names."""
+
+
 class EnergySource(StrEnum):
     """Where a figure in joules comes from; figures of different sources are never mixed unsaid."""
 

@@ -85,7 +85,7 @@ def test_the_book_is_held_to_its_rules_and_so_is_a_file(tmp_path):
     assert "nothing wrong" in tracker("prices", "check", home=tmp_path).stderr
     good, bad = tmp_path / "good.toml", tmp_path / "bad.csv"
     good.write_text(MINE)
-    assert "1 rate, 1 exchange rate, nothing wrong" in tracker("prices", "check", good, home=tmp_path).stderr
+    assert "1 rate of its own, 1 exchange rate, nothing wrong" in tracker("prices", "check", good, home=tmp_path).stderr
     bad.write_text(PRICES_CSV.read_text().splitlines()[0] + "\n" + "x," * 17 + "x\n")
     done = tracker("prices", "check", bad, home=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
@@ -113,7 +113,7 @@ def test_own_hardware_is_billed_and_shown_with_its_parts_and_its_co2(home):
     rate = 1500 / (5 * 8760 * 0.6) * 1.1 + 0.2 * 1.54 * 0.09
     assert all(run["usd_per_hour"] == pytest.approx(rate) for run in runs)
     assert all(run["maintenance_usd"] > 0 for run in runs)
-    assert 'it\'s "ours" (defaults for' in runs[0]["price_source"]
+    assert 'it\'s "ours" (defaults: lifetime_years 5.0,' in runs[0]["price_source"]
     for run in runs:
         known = run["energy_joules"] is not None
         assert (run["co2_grams"] is not None) == known

@@ -51,6 +51,7 @@ def start(engine, folder, **settings):
         accelerator=None,
         accelerator_model="",
         price_point=load_price_book().point("aws/m7i.large", Market.ON_DEMAND),
+        price_book="",
         cache=folder,
         asked_at=time.time(),
     )

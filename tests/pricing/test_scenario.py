@@ -41,7 +41,7 @@ def test_nothing_chosen_is_the_billed_rate_whatever_became_of_it_since():
 def test_another_market_region_day_or_sku_is_looked_up():
     assert Scenario(market=Market.SPOT).point_for(E2, BOOK).usd_per_hour == 0.040212
     assert Scenario(as_of=date(2024, 3, 1)).point_for(P5, BOOK).usd_per_hour == 98.32
-    assert Scenario(sku="aws/m5.large", as_of=date(2024, 3, 1)).point_for(E2, BOOK).usd_per_hour == 0.096
+    assert Scenario(skus=("aws/m5.large",), as_of=date(2024, 3, 1)).point_for(E2, BOOK).usd_per_hour == 0.096
     assert Scenario(region="europe-west4").point_for(E2, BOOK).usd_per_hour == 0.073772
     with pytest.raises(PriceBookError, match=r"no on_demand rate in region 'eastus'; it has: .*, us-central1"):
         Scenario(region="eastus").point_for(E2, BOOK)
@@ -53,12 +53,13 @@ def test_a_day_before_the_first_price_is_told_with_those_that_exist_and_machines
 
 
 def test_another_kind_of_device_is_never_re_priced():
-    scenario = Scenario(sku="aws/m7i.xlarge")  # four vCPU; the run took one of two
-    assert not scenario.reprices(E2, BOOK)
+    scenario = Scenario(skus=("aws/m7i.xlarge",))  # four vCPU; the run took one of two
     assert scenario.point_for(E2, BOOK).sku == E2.sku
-    assert Scenario(sku="gcp/a3-highgpu-8g").reprices(P5, BOOK)
+    assert Scenario(skus=("gcp/a3-highgpu-8g",)).point_for(P5, BOOK).sku == "gcp/a3-highgpu-8g"
+    both = Scenario(skus=("aws/m5.large", "gcp/a3-highgpu-8g"))
+    assert [both.point_for(point, BOOK).sku for point in (E2, P5)] == ["aws/m5.large", "gcp/a3-highgpu-8g"]
     with pytest.raises(PriceBookError, match=r"unknown SKU 'aws/m7i\.xlage'; did you mean"):
-        Scenario(sku="aws/m7i.xlage").reprices(E2, BOOK)
+        Scenario(skus=("aws/m7i.xlage",)).point_for(E2, BOOK)
 
 
 # --- what is changed about them ------------------------------------------------------------------

@@ -15,6 +15,7 @@ usd_per_hour = 31.0
 effective_from = 2026-01-01
 source = "contract 4711"
 """
+NEW = NEGOTIATED.replace("p5.48xlarge", "new") + "vcpu = 2\n"
 DISCOUNT = """
 [[rate]]
 sku = "aws/m7i.large"
@@ -87,9 +88,12 @@ def test_own_hardware_is_priced_by_purchase_power_and_upkeep(book):
 
 
 def test_what_a_user_does_not_say_of_own_hardware_is_named_in_its_source(book):
-    text = '[[own]]\nsku = "lab/box"\nvcpu = 16\npurchase_usd = 3000\npower_kw = 0.4\n'
+    text = '[[own]]\nsku = "lab/box"\narchitecture = "x86_64"\nvcpu = 16\npurchase_usd = 3000\npower_kw = 0.4\n'
     point = book(text + 'effective_from = 2026-01-01\nsource = "shop"\n').point("lab/box", Market.ON_PREM)
-    assert point.source == "shop (defaults for lifetime_years, utilisation, pue, usd_per_kwh, maintenance_share)"
+    assert (
+        point.source
+        == "shop (defaults: lifetime_years 5.0, utilisation 0.6, pue 1.54, usd_per_kwh 0.09, maintenance_share 0.1)"
+    )
     assert point.usd_per_hour == pytest.approx(3000 / (5 * 8760 * 0.6) * 1.1 + 0.4 * 1.54 * 0.09)
 
 
@@ -122,8 +126,23 @@ def test_amounts_are_shown_by_the_newest_rate_of_a_currency_or_that_of_a_day(boo
         (NEGOTIATED.replace('"reserved"', '"spto"'), "did you mean 'spot'?"),
         (NEGOTIATED.replace("2026-01-01", '"2026-01-01"'), "is not a date like 2026-07-20 (without quotes)"),
         (NEGOTIATED.replace("2026-01-01", "2026-01-01T10:00:00"), "is not a date like"),
-        (NEGOTIATED.replace("aws/p5.48xlarge", "p5"), "sku is 'p5', not 'provider/name'"),
-        (NEGOTIATED.replace("aws/p5.48xlarge", "aws/new"), "all blank"),
+        (
+            NEGOTIATED.replace("aws/p5.48xlarge", "p5") + "vcpu = 2\narchitecture = 'arm64'\n",
+            "sku is 'p5', not 'provider/",
+        ),
+        (
+            NEGOTIATED.replace("p5.48xlarge", "p5.48xlage"),
+            "unknown SKU 'aws/p5.48xlage'; did you mean 'aws/p5.48xlarge'",
+        ),
+        (
+            NEGOTIATED.replace("p5.48xlarge", "new") + "vcpu = 2\n",
+            "aws/new is new, without an accelerator: it needs arch",
+        ),
+        (NEGOTIATED.replace("contract", "contract\\u001b[31m"), "a text is printable and of at most 500 characters"),
+        (NEGOTIATED.replace("contract", "x" * 501), "a text is printable and of at most 500 characters"),
+        (EURO.replace("2026-11-01", "2026-01-01"), "currency: a second rate of EUR on 2026-01-01"),
+        (EURO.replace('"EUR"', '"euro"'), "currency.code: 'EURO' is not a code of three letters"),
+        (EURO.replace('"EUR"', '"USD"'), "currency.code: 'USD' is not a code of three letters"),
         (NEGOTIATED + "ram_gb = 3\n", "aws/p5.48xlarge is in the book with another ram_gb"),
         (NEGOTIATED + NEGOTIATED, "a second rate for aws/p5.48xlarge, reserved on 2026-01-01"),
         (
@@ -139,7 +158,6 @@ def test_amounts_are_shown_by_the_newest_rate_of_a_currency_or_that_of_a_day(boo
         (EURO.replace("1.16", "0"), "line 10, currency.usd: 0 is not a number from"),
         ("[[rates]]\n", "line 1, rates: unknown table; did you mean 'rate'?"),
         ("rate = 3\n", "rate: not a list of tables; write [[rate]]"),
-        ("", "nothing in it"),
         ("[[rate]\n", "not valid TOML"),
     ],
 )
@@ -165,6 +183,33 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(RequestError, match="is not UTF-8 text"):
         open_price_book(None, tmp_path / "binary.toml")
+
+
+def test_a_file_in_which_nothing_is_said_yet_changes_nothing(book):
+    assert book("# [[rate]]\n").points == load_price_book().points
+
+
+def test_a_rate_that_has_ended_or_not_begun_is_not_taken_for_todays(book):
+    ended = NEGOTIATED.replace("2026-01-01", "2024-01-01\neffective_to = 2024-06-01").replace("reserved", "on_demand")
+    future = NEGOTIATED.replace("2026-01-01", "2090-01-01").replace("reserved", "on_demand")
+    for text in (ended, future):
+        prices = book(text)
+        assert prices.point("aws/p5.48xlarge", Market.ON_DEMAND).usd_per_hour == 55.04
+        assert "user" not in {point.quality for point in prices.offers()}
+    assert book(ended).point("aws/p5.48xlarge", Market.ON_DEMAND, date(2024, 3, 1)).usd_per_hour == 31.0
+
+
+def test_the_users_rate_is_taken_also_where_the_listed_one_is_lower(book):
+    dear = DISCOUNT.replace("aws/m7i.large", "gcp/e2-standard-2").replace("0.07", "0.9").replace("effective_to", "#")
+    prices = book(dear)
+    assert prices.point("gcp/e2-standard-2", Market.ON_DEMAND).usd_per_hour == 0.9
+    machine = Hardware("Linux", "a CPU", "x86_64", 2, 2**33)
+    assert prices.cheapest_for(machine, "cpu", Market.ON_DEMAND).sku == "azure/Standard_F2s_v2"
+
+
+def test_the_same_file_named_twice_counts_once(book, tmp_path):
+    once = book(NEGOTIATED)
+    assert open_price_book(None, tmp_path / "prices.toml", tmp_path / "." / "prices.toml").points == once.points
 
 
 def test_the_installed_book_stays_as_it_is(book):

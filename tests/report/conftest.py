@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 from tracker.pricing.price_book import load_price_book
-from tracker.records import Direction, Market, QualityMetric
-from tracker.store.run_table import STEADY_USAGE, StudyTable
+from tracker.records import STEADY_USAGE, Direction, Market, QualityMetric
+from tracker.store.run_table import StudyTable
 
 USD_PER_HOUR = 0.096
 PRICE_POINT = json.dumps(load_price_book().point("aws/m5.large", Market.ON_DEMAND).row)

@@ -52,7 +52,16 @@ def test_a_loss_is_better_when_it_is_lower(small):
 
 def test_the_frontier_document_has_the_promised_keys_and_is_json(small):
     document = json.loads(json.dumps(frontier_document(small), allow_nan=False))
-    assert list(document) == ["study", "quality", "spend_usd", "scenario", "price_book", "points", "references"]
+    assert list(document) == [
+        "study",
+        "quality",
+        "spend_usd",
+        "currency",
+        "scenario",
+        "price_book",
+        "points",
+        "references",
+    ]
     assert document["quality"] == {"name": "accuracy", "direction": "maximize"}
     assert document["spend_usd"] == pytest.approx(0.5 + 1.5 + 2 + 6 + 7 + 0.25)
     assert list(document["points"][0]) == [

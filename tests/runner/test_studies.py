@@ -120,7 +120,7 @@ def test_a_resumed_study_goes_on_from_what_was_spent(study, home):
     assert len(runs) == len(study.runs())
 
 
-LAB = '[[rate]]\nsku = "lab/box"\nvcpu = 4\nusd_per_hour = {}\neffective_from = 2026-01-01\nsource = "us"\n'
+LAB = '[[rate]]\nsku = "lab/box"\narchitecture = "x86_64"\nvcpu = 4\nusd_per_hour = {}\neffective_from = 2026-01-01\nsource = "us"\n'
 
 
 def test_a_rate_that_changes_meanwhile_changes_nothing_that_was_billed(tmp_path, monkeypatch):

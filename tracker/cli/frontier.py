@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -71,7 +70,7 @@ def _compare(name: str, scenario: Scenario, currency: str, pair: str, as_json: b
     names = [each.strip() for each in pair.split(",")]
     if len(names) != 2 or not all(names):
         raise RequestError(f"--compare-scenarios {pair!r} is not two scenario files with a comma between them")
-    chosen = [scenario if each == BILLED else scenario.then(read_scenario(Path(each))) for each in names]
+    chosen = [scenario if each == BILLED else read_scenario(each).then(scenario) for each in names]
     first, second = (priced_study_table(home, name, each, currency) for each in chosen)
     labels = (_label(first), _label(second))
     document = compare_scenarios(first, second, labels)
@@ -91,7 +90,7 @@ def _compare(name: str, scenario: Scenario, currency: str, pair: str, as_json: b
 
 
 def _label(table: StudyTable) -> str:
-    return BILLED if table.scenario is None else table.scenario.name
+    return BILLED if table.scenario is None else table.scenario.label
 
 
 def _side(point: dict[str, Any] | None, table: StudyTable) -> tuple[str, str]:

@@ -60,11 +60,11 @@ def scenario_options(command: Command) -> Command:
         market: str | None,
         region: str | None,
         as_of: date | None,
-        sku: str | None,
+        skus: tuple[str, ...],
         scenario_files: tuple[Path, ...],
         **options: Any,
     ) -> Any:
-        chosen = Scenario(market=Market(market) if market else None, region=region, as_of=as_of, sku=sku)
+        chosen = Scenario(market=Market(market) if market else None, region=region or None, as_of=as_of, skus=skus)
         scenario = compose([*map(read_scenario, scenario_files), chosen])
         return command(*arguments, scenario=scenario, **options)
 
@@ -77,7 +77,12 @@ _SCENARIO_OPTIONS = (
     click.option("--market", type=MARKETS, help="At the rates of this market."),
     click.option("--region", help="At the rates of this region."),
     day_option("--as-of", "At the rates of that day."),
-    click.option("--sku", help="As billed on this SKU; for runs on the same kind of device."),
+    click.option(
+        "--sku",
+        "skus",
+        multiple=True,
+        help="As billed on this SKU, for runs on the same kind of device; may be given again for another kind.",
+    ),
     click.option(
         "--scenario",
         "scenario_files",

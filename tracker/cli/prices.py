@@ -10,7 +10,7 @@ import click
 
 from tracker.cli.options import MARKETS, day_option, home_option, json_option, print_json
 from tracker.cli.tables import print_table
-from tracker.errors import CatalogueError, RequestError
+from tracker.errors import CatalogueError, PriceBookError, RequestError
 from tracker.pricing.catalogues import CATALOGUES
 from tracker.pricing.catalogues.update import update_price_table
 from tracker.pricing.price_book import PriceBook, load_price_book
@@ -33,13 +33,13 @@ def prices() -> None:
 @click.option("--accelerator", default="", help="With this accelerator, such as H100.")
 @click.option("--region", default="", help="In this region.")
 @click.option("--market", type=MARKETS, help="In this market.")
-@day_option("--on", "The rates of that day.  [default: the newest]")
+@day_option("--on", "The rates of that day.  [default: today]")
 @json_option
 @home_option
 def list_(
     provider: str, accelerator: str, region: str, market: str | None, on: date | None, as_json: bool, home: Home
 ) -> None:
-    """List what is on offer: of each SKU, region and market the newest rate, or that of a day."""
+    """List what is on offer: of each SKU, region and market the rate of today, or of a day."""
     book = home.price_book()
     chosen = Market(market) if market else None
     offers = book.offers(on, provider=provider, accelerator=accelerator, region=region, market=chosen)
@@ -102,11 +102,18 @@ def history(sku: str, plot: Path | None, as_json: bool, home: Home) -> None:
 @home_option
 def check(files: tuple[Path, ...], home: Home) -> None:
     """Hold the price book, or FILES (tables in .csv, your rates in .toml), to its rules; exit 2 where one is broken."""
+    problems = []
     for path in files:
-        book = _with(load_price_book(), path)
-        added = len(book.points) - len(load_price_book().points)
+        try:
+            book = _with(load_price_book(), path)
+        except RequestError as error:
+            problems.append(str(error))
+            continue
+        added = len(set(book.points) - set(load_price_book().points))
         currencies = f", {several(len(book.exchange_rates), 'exchange rate')}" if book.exchange_rates else ""
-        click.echo(f"{path}: {several(added, 'rate')}{currencies}, nothing wrong", err=True)
+        click.echo(f"{path}: {several(added, 'rate')} of its own{currencies}, nothing wrong", err=True)
+    if problems:
+        raise PriceBookError("\n".join(problems))
     if files:
         return
     book = home.price_book()
@@ -155,7 +162,7 @@ def update(sources: tuple[str, ...], regions: tuple[str, ...], home: Home) -> No
 
 def _with(book: PriceBook, path: Path) -> PriceBook:
     if path.suffix == ".csv":
-        return PriceBook((*book.points, *read_price_table(path)))
+        return PriceBook(tuple(dict.fromkeys((*book.points, *read_price_table(path)))))
     if path.suffix == ".toml":
         return book.with_user_rates(path)
     raise RequestError(f"'{path}' is neither a price table (.csv) nor a file of your rates (.toml)")

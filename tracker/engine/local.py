@@ -87,6 +87,7 @@ class LocalEngine:
             "cores": request.cores,
             "accelerator": request.accelerator,
             "price_point": request.price_point.row,
+            "price_book": request.price_book,
         }
         EventLog(request.log_path).write("asked", asked)
         attempt = Attempt(request, reservation, self._forkserver.start(work, request))
@@ -140,7 +141,7 @@ def write_killed(log_path: Path, record: AttemptRecord, wall_seconds: float, mes
         "state": TrialState.KILLED,
         "reason": "killed",
         "message": message,
-        "usage": replace(record.usage, wall_seconds=wall_seconds),
+        "usage": replace(record.usage, wall_seconds=wall_seconds, startup_seconds=startup_seconds),
         "phases": phases,
         "summary": {},
     }

@@ -50,7 +50,7 @@ USD = ExchangeRate("USD", 1.0, None, "")
 
 
 def exchange_rate(code: str, known: Iterable[ExchangeRate], on: date | None = None) -> ExchangeRate:
-    """The rate of a currency on the day ``on``, or the newest one.
+    """The rate of a currency on the day ``on``, or today's: the newest one by then.
 
     Raises PriceBookError for a currency or a day that the user gave no rate for.
     """
@@ -61,8 +61,9 @@ def exchange_rate(code: str, known: Iterable[ExchangeRate], on: date | None = No
     if not of_code:
         names = {"USD", *(rate.code for rate in rates)}
         raise PriceBookError(f"unknown currency {code!r}; {did_you_mean(code.upper(), names)}; add it as [[currency]]")
-    held = [rate for rate in of_code if on is None or rate.on is None or rate.on <= on]
+    day = on or date.today()
+    held = [rate for rate in of_code if rate.on is not None and rate.on <= day]
     if not held:
         days = ", ".join(sorted(str(rate.on) for rate in of_code))
-        raise PriceBookError(f"no rate of {code.upper()} on {on}; its rates begin on: {days}")
+        raise PriceBookError(f"no rate of {code.upper()} on {day}; its rates begin on: {days}")
     return max(held, key=lambda rate: rate.on or date.min)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tracker.errors import PriceBookError, did_you_mean
 from tracker.pricing.currency import ExchangeRate
-from tracker.pricing.price_point import COLUMNS, PricePoint
+from tracker.pricing.price_point import PricePoint
 from tracker.pricing.price_table import check_together, read_price_table
 from tracker.pricing.user_rates import read_user_rates
 from tracker.records import Hardware, Market
@@ -45,7 +45,7 @@ class PriceBook:
     @cached_property
     def version(self) -> str:
         """Twelve hexadecimal digits of the content's SHA-256: equal for equal rates, in any order of rows."""
-        lines = sorted("\x1f".join(str(getattr(point, column)) for column in COLUMNS) for point in self.points)
+        lines = sorted("\x1f".join(point.row.values()) for point in self.points)
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
 
     @cached_property
@@ -79,14 +79,14 @@ class PriceBook:
         region: str = "",
         market: Market | None = None,
     ) -> tuple[PricePoint, ...]:
-        """What is on offer, by SKU: of each SKU, region and market the rate on the day ``on``, or the newest.
+        """What is on offer, by SKU: of each SKU, region and market the rate on the day ``on``, or today's.
 
         "" and None are any. Raises PriceBookError, naming the nearest, for a provider, accelerator or region that
         no rate has.
         """
         for column, wanted in (("provider", provider), ("accelerator", accelerator), ("region", region)):
             self._check_known(column, wanted)
-        rows = _newest(row for row in self.points if on is None or row.holds_on(on))
+        rows = _newest(row for row in self.points if row.holds_on(on or date.today()))
         fitting = (
             row
             for row in rows
@@ -98,7 +98,7 @@ class PriceBook:
         return tuple(sorted(fitting, key=lambda row: (row.sku, row.market, row.region)))
 
     def point(self, sku: str, market: Market, on: date | None = None, region: str = "") -> PricePoint:
-        """The rate of ``sku`` on the day ``on``, or its newest in the book.
+        """The rate of ``sku`` on the day ``on``, or today's.
 
         Without ``region`` that of the provider's home region (HOME_REGIONS), and of a SKU that is not listed there
         the cheapest region's. Raises PriceBookError for a SKU, market, region or day that the book has no rate for,
@@ -108,33 +108,35 @@ class PriceBook:
         self._check_known("region", region)
         rows = self._by_sku[sku]
         offers = [row for row in rows if row.market == market]
+        day = on or date.today()
         if not offers:
-            raise PriceBookError(f"{sku} has no {market} rate; it has: {_listed(row.market for row in rows)}")
+            markets = _listed(row.market for row in rows)
+            raise PriceBookError(f"{sku} has no {market} rate; it has: {markets}{self._alternatives(sku, market, day)}")
         in_region = _in_region(offers, region)
         if not in_region:
             regions = _listed(row.region or "(not stated)" for row in offers)
             raise PriceBookError(f"{sku} has no {market} rate in region {region!r}; it has: {regions}")
-        candidates = _newest(row for row in in_region if on is None or row.holds_on(on))
+        candidates = _users_first(_newest(row for row in in_region if row.holds_on(day)))
         if not candidates:
             days = _listed(row.effective_from.isoformat() for row in in_region)
             raise PriceBookError(
-                f"{sku} has no {market} rate on {on}; its rates begin on: {days}{self._alternatives(sku, market, on)}"
+                f"{sku} has no {market} rate on {day}; its rates begin on: {days}{self._alternatives(sku, market, day)}"
             )
         # A rate that somebody once copied counts only where no seller's own is known for that day.
         candidates = [row for row in candidates if row.quality in BILLABLE_QUALITIES] or candidates
-        return min(candidates, key=lambda row: (not _is_users(row), row.usd_per_hour, row.region))
+        return min(candidates, key=lambda row: (row.usd_per_hour, row.region))
 
     def _check_known(self, column: str, wanted: str) -> None:
         known = {str(getattr(row, column)) for row in self.points} - {""} if wanted else set()
         if wanted and wanted not in known:
             raise PriceBookError(f"no rate has the {column} {wanted!r}; {did_you_mean(wanted, known)}")
 
-    def _alternatives(self, sku: str, market: Market, on: date | None) -> str:
-        """SKUs of the same kind of device that do have a rate on that day, as the end of a message."""
+    def _alternatives(self, sku: str, market: Market, day: date) -> str:
+        """SKUs of the same kind of device that do have a rate in a market that day, as the end of a message."""
         kind = self._by_sku[sku][0].device_kind
         alike = (row for row in self.points if row.device_kind == kind and row.market == market)
-        names = sorted({row.sku for row in alike if on is None or row.holds_on(on)})
-        return f"; of the same kind of device these have one then: {', '.join(names[:6])}" if names else ""
+        names = sorted({row.sku for row in alike if row.holds_on(day)})
+        return f"; of the same kind of device these have one: {', '.join(names[:6])}" if names else ""
 
     def cheapest_for(self, hardware: Hardware, device: str, market: Market, region: str = "") -> PricePoint:
         """What a trial on ``device`` ("cpu" or "cuda") of this machine is billed as where nobody names a SKU.
@@ -145,13 +147,14 @@ class PriceBook:
         - cuda: of the SKUs with the machine's accelerator, the lowest rate for one accelerator: a trial
           takes one and is billed its share. Equal to a hundredth of a cent: the fewest accelerators.
 
-        Only rates of BILLABLE_QUALITIES that have not ended count: what a table of the past or a median of other
+        Only rates of BILLABLE_QUALITIES that hold today count: what a table of the past or a median of other
         people's offers says is billed only where a user names its SKU. Without ``region`` those of other regions
         count as in ``point``. Ties go by name. Raises PriceBookError where none fits.
         """
         offers = _in_region([row for row in self.points if row.market == market], region)
-        current = _newest(row for row in offers if row.quality in BILLABLE_QUALITIES)
-        on_sale = [row for row in current if row.effective_to is None]
+        today = date.today()
+        billable = (row for row in offers if row.quality in BILLABLE_QUALITIES and row.holds_on(today))
+        on_sale = _users_first(_newest(billable))
         if device == "cpu":
             return self._cheapest_cpu(hardware, market, on_sale)
         if not hardware.accelerator:
@@ -210,10 +213,22 @@ def open_price_book(fetched: Path | None = None, *user_files: Path) -> PriceBook
     """
     book = load_price_book()
     if fetched is not None and fetched.exists():
-        book = PriceBook((*book.points, *read_price_table(fetched)))
-    for path in user_files:
+        book = PriceBook((*book.points, *_beside(book, read_price_table(fetched))))
+    for path in dict.fromkeys(path.resolve() for path in user_files):
         book = book.with_user_rates(path)
     return book
+
+
+def _beside(book: PriceBook, fetched: Iterable[PricePoint]) -> list[PricePoint]:
+    """What was fetched, without what the installed book has come to know better since: the same day, the machine."""
+    known = {(row.sku, row.region, row.market, row.effective_from) for row in book.points}
+    machines = {row.sku: row.machine for row in book.points}
+    return [
+        row
+        for row in fetched
+        if (row.sku, row.region, row.market, row.effective_from) not in known
+        and machines.get(row.sku, row.machine) == row.machine
+    ]
 
 
 def _is_users(point: PricePoint) -> bool:
@@ -235,6 +250,12 @@ def _in_region(points: list[PricePoint], region: str) -> list[PricePoint]:
 
 def _is_at_home(point: PricePoint) -> bool:
     return point.region in ("", HOME_REGIONS.get(point.provider))
+
+
+def _users_first(points: list[PricePoint]) -> list[PricePoint]:
+    """Rates of one market, where the user has one for a SKU without what is listed of it."""
+    own = {row.sku for row in points if _is_users(row)}
+    return [row for row in points if _is_users(row) or row.sku not in own]
 
 
 def _listed(names: Iterable[str]) -> str:

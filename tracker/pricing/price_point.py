@@ -19,6 +19,7 @@ QUALITIES: Mapping[str, str] = {
     "user": "given by the user: negotiated, internal, or worked out for own hardware",
 }
 """How far a rate can be trusted, and what each of the words means."""
+MOST_CHARACTERS = 500
 MOST_USD_PER_HOUR = 1000.0
 """Above any machine on sale (the dearest in the book, eight B300, costs 142): beyond it lie typing errors."""
 
@@ -176,6 +177,10 @@ def _problem(point: PricePoint) -> str | None:
     """The first rule that the point breaks, with the value; None where it keeps them all."""
     if not point.provider or not point.sku.startswith(f"{point.provider}/") or point.sku == f"{point.provider}/":
         return f"sku is {point.sku!r}, not 'provider/name' with the provider {point.provider!r}"
+    for column in ("sku", "region", "accelerator", "date_kind", "source", "licence", "spec_source"):
+        text = getattr(point, column)
+        if len(text) > MOST_CHARACTERS or not text.isprintable():
+            return f"{column} is {text[:40]!r}…; a text is printable and of at most {MOST_CHARACTERS} characters"
     if point.architecture not in ARCHITECTURES:
         return f"architecture is {point.architecture!r}; {did_you_mean(point.architecture, ARCHITECTURES)}"
     if point.quality not in QUALITIES:

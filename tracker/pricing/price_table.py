@@ -78,10 +78,10 @@ def _check_periods(offer: list[PricePoint]) -> None:
 
 
 def _check_spot(spot: list[PricePoint], on_demand: list[PricePoint]) -> None:
-    rates = {point.usd_per_hour: point for point in on_demand}
     for point in spot:
-        twin = rates.get(point.usd_per_hour)
-        if twin is not None:
+        begun = [twin for twin in on_demand if twin.effective_from <= point.effective_from]
+        twin = max(begun, key=lambda each: each.effective_from, default=None)
+        if twin is not None and twin.usd_per_hour == point.usd_per_hour:
             raise PriceBookError(
                 f"{_where(point)}: spot rate {point.usd_per_hour:g} is the on_demand rate of {_where(twin)}"
             )

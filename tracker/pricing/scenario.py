@@ -6,20 +6,25 @@ points and to the parts of a price; it never touches a usage.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from typing import Any
 
+from tracker.errors import ScenarioError, did_you_mean
 from tracker.pricing.price_book import PriceBook
 from tracker.pricing.price_point import PricePoint
 from tracker.records import CostPart, Market
-from tracker.study.costs import CostTerms
+from tracker.study.costs import CostTerms, term_problems
+from tracker.study.toml_file import day_problem
 
 DAYS_PER_YEAR = 365.25
 ENERGY = "energy"
 """Besides the four parts of a price: the electricity of own hardware, which is inside compute."""
 PARTS = (*CostPart, ENERGY)
+AMOUNTS = ("factor", "usd_per_hour", "usd_per_accelerator_hour", "decline_per_year")
+"""What a change may say of an amount."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +33,8 @@ class RateChange:
 
     Exactly one of these is given: ``factor``; a new hourly rate of the machine (``usd_per_hour``) or of one of
     its accelerators (``usd_per_accelerator_hour``); ``decline_per_year``, the share by which it falls each year,
-    compounding, from ``since`` (the day of the rate, without one) until ``until``.
+    compounding, from ``since`` (the day of the rate, without one) until ``until``. Raises ScenarioError for anything
+    else.
     """
 
     part: str = CostPart.COMPUTE
@@ -43,8 +49,47 @@ class RateChange:
     since: date | None = None
     until: date | None = None
 
+    def __post_init__(self) -> None:
+        amounts = [name for name in AMOUNTS if getattr(self, name) is not None]
+        if len(amounts) != 1:
+            given = f"{', '.join(amounts)} are given" if amounts else "nothing is given"
+            raise ScenarioError(f"{given}; a change has exactly one of: {', '.join(AMOUNTS)}")
+        if self.part not in PARTS:
+            raise ScenarioError(f"part {self.part!r}; {did_you_mean(self.part, PARTS)}")
+        if problem := self._inconsistency(amounts[0]):
+            raise ScenarioError(problem)
+
+    def _inconsistency(self, amount: str) -> str:
+        """What is wrong with the values together; "" where nothing is."""
+        value = float(getattr(self, amount))
+        if not math.isfinite(value) or (value < 0 and amount != "decline_per_year"):
+            return f"{amount} is {value:g}; it is a number of at least 0"
+        if amount.startswith("usd_") and self.part != CostPart.COMPUTE:
+            return f"a new rate is one of compute; for {self.part} give factor or decline_per_year"
+        if value == 0 and amount != "decline_per_year" and self.part == CostPart.COMPUTE:
+            return f"{amount} is 0, and a rate is above 0; allowed: above 0"
+        if amount != "decline_per_year":
+            stray = [day for day in ("since", "until") if getattr(self, day) is not None]
+            return f"{stray[0]} belongs to decline_per_year only" if stray else ""
+        if value >= 1:
+            return f"decline_per_year is {value:g}; it is a share below 1"
+        if self.until is None:
+            return "decline_per_year needs until, the day up to which it goes on"
+        if self.since is None and self.part not in (CostPart.COMPUTE, ENERGY):
+            return f"the decline of {self.part} needs since, the day from which it goes on"
+        if self.since is not None and self.since >= self.until:
+            return f"until {self.until} is not after since {self.since}"
+        return ""
+
+    def has_effect_on(self, point: PricePoint) -> bool:
+        """Whether a run that is priced at ``point``, after the change, is priced otherwise because of it."""
+        replaced = self.usd_per_hour is not None or self.usd_per_accelerator_hour is not None
+        return self.concerns(point) and (replaced or self.factor_for(point) != 1.0)
+
     def concerns(self, point: PricePoint) -> bool:
         """Whether the change is for this machine in this market."""
+        if self.usd_per_accelerator_hour is not None and not point.accelerator_count:
+            return False
         wanted = (self.provider, self.accelerator, self.sku, self.market)
         given = (point.provider, point.accelerator, point.sku, point.market)
         return all(not want or want == have for want, have in zip(wanted, given, strict=True))
@@ -76,7 +121,9 @@ class RateChange:
         if self.usd_per_hour is not None or self.usd_per_accelerator_hour is not None:
             upkeep *= factor
         rate = capital + energy + upkeep
-        return replace(point, usd_per_hour=rate, energy_usd_per_hour=energy, maintenance_usd_per_hour=upkeep)
+        return replace(
+            point, usd_per_hour=rate, energy_usd_per_hour=energy, maintenance_usd_per_hour=upkeep, place=self.sentence
+        )
 
     @property
     def document(self) -> dict[str, Any]:
@@ -103,18 +150,30 @@ class RateChange:
 class Scenario:
     """Which rates to take, and what to change about them; what is None or empty stays as it was billed.
 
-    ``terms`` replaces assumptions of the study (study.costs.CostTerms) by name; ``sources`` are the files that it
-    was read from.
+    ``skus`` are what runs are billed as instead, each for runs on its own kind of device; of two of one kind the
+    first. ``terms`` replaces assumptions of the study (study.costs.CostTerms) by name; ``sources`` are the files
+    that it was read from.
     """
 
     name: str = ""
     market: Market | None = None
     region: str | None = None
     as_of: date | None = None
-    sku: str | None = None
+    skus: tuple[str, ...] = ()
     changes: tuple[RateChange, ...] = ()
     terms: Mapping[str, Any] | None = None
     sources: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.as_of is not None and (problem := day_problem(self.as_of)):
+            raise ScenarioError(f"as_of: {problem}")
+        for name, problem in term_problems(self.terms or {}).items():
+            raise ScenarioError(f"costs.{name}: {problem}")
+
+    @property
+    def label(self) -> str:
+        """What the scenario is called in a heading: its name, or what it does."""
+        return self.name or "; ".join(self.sentences) or "billed"
 
     @property
     def is_empty(self) -> bool:
@@ -124,7 +183,7 @@ class Scenario:
     @property
     def chooses(self) -> bool:
         """Whether other rates are taken from the price book than those that were billed."""
-        return any(each is not None for each in (self.market, self.region, self.as_of, self.sku))
+        return bool(self.skus) or any(each is not None for each in (self.market, self.region, self.as_of))
 
     def then(self, later: Scenario) -> Scenario:
         """Both, one after the other: what ``later`` chooses wins, changes add up in their order."""
@@ -133,7 +192,7 @@ class Scenario:
             market=later.market or self.market,
             region=later.region if later.region is not None else self.region,
             as_of=later.as_of or self.as_of,
-            sku=later.sku or self.sku,
+            skus=(*later.skus, *self.skus),
             changes=(*self.changes, *later.changes),
             terms={**(self.terms or {}), **(later.terms or {})},
             sources=(*self.sources, *later.sources),
@@ -143,22 +202,25 @@ class Scenario:
         """The rate at which a run that was billed at ``billed`` is priced here.
 
         Where nothing is chosen anew, the billed rate itself is changed, and the book is not asked: what became
-        of it since does not matter. ``sku`` applies to runs on the same kind of device (PricePoint.device_kind);
-        on another, the time would be a prediction, and ``billed``'s own SKU stays. Raises PriceBookError where
-        the book has no such rate, or a changed rate cannot be one.
+        of it since does not matter. A SKU in ``skus`` is for runs on the same kind of device (PricePoint.device_kind);
+        on another, the time would be a prediction, and ``billed``'s own SKU stays. Where such a SKU is sold in one
+        market only, that is meant. Raises PriceBookError where the book has no such rate, or a changed rate cannot
+        be one.
         """
-        point = billed
-        if self.chooses:
-            sku = billed.sku
-            if self.sku is not None and self.reprices(billed, book):
-                sku = self.sku
-            region = self.region if self.region is not None else (billed.region if sku == billed.sku else "")
-            point = book.point(sku, self.market or billed.market, self.as_of, region)
-        return self._changed(point)
+        if not self.chooses:
+            return self._changed(billed)
+        sku = self.sku_for(billed, book)
+        market = self.market or _market_of(sku, billed, book)
+        region = self.region if self.region is not None else (billed.region if sku == billed.sku else "")
+        return self._changed(book.point(sku, market, self.as_of, region))
 
-    def reprices(self, billed: PricePoint, book: PriceBook) -> bool:
-        """Whether ``sku`` is the same kind of device as a run's: then its price there needs no prediction."""
-        return self.sku is not None and book.machine(self.sku).device_kind == billed.device_kind
+    def sku_for(self, billed: PricePoint, book: PriceBook) -> str:
+        """The first of ``skus`` on the same kind of device as a run was billed for, else the run's own.
+
+        Raises PriceBookError for a SKU that the book does not know.
+        """
+        alike = [sku for sku in self.skus if book.machine(sku).device_kind == billed.device_kind]
+        return alike[0] if alike else billed.sku
 
     def part_factor(self, part: CostPart, point: PricePoint) -> float:
         """What a part other than compute is multiplied by, for a run priced at ``point``."""
@@ -179,7 +241,7 @@ class Scenario:
             f"market {self.market}" if self.market else "",
             f"region {self.region}" if self.region else "",
             f"prices of {self.as_of}" if self.as_of else "",
-            f"billed as {self.sku}" if self.sku else "",
+            f"billed as {' or '.join(self.skus)}" if self.skus else "",
         ]
         terms = [f"{name} = {str(value).lower()}" for name, value in (self.terms or {}).items()]
         return (*filter(None, chosen), *(change.sentence for change in self.changes), *terms)
@@ -192,7 +254,7 @@ class Scenario:
             "market": self.market,
             "region": self.region,
             "as_of": self.as_of and self.as_of.isoformat(),
-            "sku": self.sku,
+            "skus": list(self.skus),
             "changes": [change.document for change in self.changes],
             "costs": dict(self.terms or {}),
             "sources": list(self.sources),
@@ -211,6 +273,12 @@ class Scenario:
 
 AS_BILLED = Scenario()
 """The scenario that changes nothing."""
+
+
+def _market_of(sku: str, billed: PricePoint, book: PriceBook) -> Market:
+    """The market of a run, or the only one that another SKU is sold in."""
+    markets = {point.market for point in book.history(sku)} if sku != billed.sku else {billed.market}
+    return markets.pop() if len(markets) == 1 else billed.market
 
 
 def compose(scenarios: Iterable[Scenario]) -> Scenario:

@@ -46,18 +46,17 @@ _TOP: Mapping[str, Knob] = {
     "name": _TEXT,
     "market": Knob("str", "", "", choices=tuple(Market)),
     "region": _TEXT,
-    "sku": _TEXT,
 }
-_KEYS = (*_TOP, "as_of", "include", "change", "costs")
+_KEYS = (*_TOP, "sku", "as_of", "include", "change", "costs")
 
 
-def read_scenario(path: Path) -> Scenario:
+def read_scenario(path: str | Path) -> Scenario:
     """The scenario in the file at ``path``, what it includes composed before it.
 
     Raises ScenarioError with every problem of a file, each with its line, for one that changes nothing and for
     one that includes itself (with the whole circle); RequestError where a file cannot be read.
     """
-    return _read(path, ())
+    return _read(Path(path), ())
 
 
 def _read(path: Path, above: tuple[Path, ...]) -> Scenario:
@@ -68,11 +67,8 @@ def _read(path: Path, above: tuple[Path, ...]) -> Scenario:
     content, text = read_toml(path, "scenario file", lambda reason: ScenarioError(f"{path}: {reason}"))
     problems = TomlProblems(str(path), text)
     _check_top(content, problems)
-    changes = [
-        RateChange(**entry)
-        for index, entry in enumerate(problems.entries(content, "change"))
-        if _is_right(entry, index, problems)
-    ]
+    entries = enumerate(problems.entries(content, "change"))
+    changes = [change for index, entry in entries if (change := _change(entry, index, problems))]
     included = _included(content.get("include", []), problems)
     if problems:
         raise ScenarioError(str(problems))
@@ -81,7 +77,7 @@ def _read(path: Path, above: tuple[Path, ...]) -> Scenario:
         market=Market(content["market"]) if "market" in content else None,
         region=content.get("region"),
         as_of=content.get("as_of"),
-        sku=content.get("sku"),
+        skus=_skus(content.get("sku", [])),
         changes=tuple(changes),
         terms=content.get("costs", {}),
         sources=(str(path),),
@@ -100,6 +96,8 @@ def _check_top(content: Mapping[str, Any], problems: TomlProblems) -> None:
             problems.add(key, problem)
     if "as_of" in content and (problem := day_problem(content["as_of"])):
         problems.add("as_of", problem)
+    if not _is_names(content.get("sku", [])) and not isinstance(content["sku"], str):
+        problems.add("sku", f"{content['sku']!r} is neither a SKU nor a list of them")
     costs = content.get("costs", {})
     if not isinstance(costs, dict):
         problems.add("costs", f"{costs!r} is not a table; write [costs] and its keys below it")
@@ -108,39 +106,27 @@ def _check_top(content: Mapping[str, Any], problems: TomlProblems) -> None:
         problems.add(f"costs.{key}", problem)
 
 
-def _is_right(entry: Mapping[str, Any], index: int, problems: TomlProblems) -> bool:
+def _change(entry: Mapping[str, Any], index: int, problems: TomlProblems) -> RateChange | None:
+    """The change that an entry under [[change]] describes; None, and a problem, where it is wrong."""
     if not problems.check_entry("change", entry, _CHANGE, _DAYS, index):
-        return False
-    if problem := _inconsistency(entry):
-        problems.add("change", problem, index)
-    return not problem
-
-
-def _inconsistency(entry: Mapping[str, Any]) -> str:
-    """What is wrong with a change whose values are right each by itself; "" where nothing is."""
-    amounts = [name for name in _AMOUNTS if name in entry]
-    part = entry.get("part", CostPart.COMPUTE)
-    if len(amounts) != 1:
-        given = f"{', '.join(amounts)} are given" if amounts else "nothing is given"
-        return f"{given}; a change has exactly one of: {', '.join(_AMOUNTS)}"
-    if amounts[0].startswith("usd_") and part != CostPart.COMPUTE:
-        return f"a new rate is one of compute; for {part} give factor or decline_per_year"
-    if entry.get("factor") == 0 and part == CostPart.COMPUTE:
-        return "factor is 0, and a rate is above 0; allowed: above 0"
-    if amounts[0] == "decline_per_year":
-        if "until" not in entry:
-            return "decline_per_year needs until, the day up to which it goes on"
-        if part not in (CostPart.COMPUTE, "energy") and "since" not in entry:
-            return f"the decline of {part} needs since, the day from which it goes on"
-        if "since" in entry and entry["since"] >= entry["until"]:
-            return f"until {entry['until']} is not after since {entry['since']}"
-    elif stray := [day for day in _DAYS if day in entry]:
-        return f"{stray[0]} belongs to decline_per_year only"
-    return ""
+        return None
+    try:
+        return RateChange(**entry)
+    except ScenarioError as error:
+        problems.add("change", str(error), index)
+        return None
 
 
 def _included(names: Any, problems: TomlProblems) -> list[str]:
-    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
+    if not _is_names(names):
         problems.add("include", f"{names!r} is not a list of file names")
         return []
-    return names
+    return list(names)
+
+
+def _skus(given: Any) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+def _is_names(given: Any) -> bool:
+    return isinstance(given, list) and all(isinstance(name, str) and name for name in given)

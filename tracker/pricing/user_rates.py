@@ -24,13 +24,15 @@ source = "ECB reference rate"
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from tracker.errors import PriceBookError, did_you_mean
-from tracker.pricing.currency import ExchangeRate
+from tracker.pricing.currency import USD, ExchangeRate
 from tracker.pricing.own_hardware import OWN_HARDWARE, OwnHardware
 from tracker.pricing.price_point import ARCHITECTURES, PricePoint
 from tracker.records import Market
@@ -103,15 +105,22 @@ class _Reader:
                 self._problems.add(key, f"unknown table; {did_you_mean(key, _KEYS)}")
         rates = [point for index, entry in self._entries("rate") if (point := self._rate(index, entry))]
         owned = [point for index, entry in self._entries("own") if (point := self._own(index, entry))]
-        currencies = [
-            ExchangeRate(str(entry["code"]).upper(), float(entry["usd"]), entry["on"], entry["source"])
-            for _, entry in self._entries("currency")
-        ]
-        if not self._problems and not (rates or owned or currencies):
-            raise PriceBookError(f"{self._path}: nothing in it; give at least one [[rate]], [[own]] or [[currency]]")
+        currencies = self._currencies()
         if self._problems:
             raise PriceBookError(str(self._problems))
         return UserRates((*rates, *owned), tuple(currencies))
+
+    def _currencies(self) -> list[ExchangeRate]:
+        rates: dict[tuple[str, date], ExchangeRate] = {}
+        for index, entry in self._entries("currency"):
+            code, day = str(entry["code"]).upper(), entry["on"]
+            if not re.fullmatch(r"[A-Z]{3}", code) or code == USD.code:
+                self._problems.add("currency.code", f"{code!r} is not a code of three letters, such as EUR", index)
+            elif (code, day) in rates:
+                self._problems.add("currency", f"a second rate of {code} on {day}", index)
+            else:
+                rates[code, day] = ExchangeRate(code, float(entry["usd"]), day, entry["source"])
+        return list(rates.values())
 
     def _entries(self, table: str) -> list[tuple[int, Mapping[str, Any]]]:
         """The entries of [[table]] that are right in themselves, by their index."""
@@ -135,7 +144,8 @@ class _Reader:
             **{name: float(entry.get(name, each.knob.default)) for name, each in OWN_HARDWARE.items()}
         )
         assumed = [name for name in OWN_HARDWARE if name not in entry]
-        defaults = f" (defaults for {', '.join(assumed)})" if assumed else ""
+        told = ", ".join(f"{name} {OWN_HARDWARE[name].knob.default}" for name in assumed)
+        defaults = f" (defaults: {told})" if told else ""
         return self._point(
             "own",
             index,
@@ -179,6 +189,15 @@ class _Reader:
             self._problems.add(f"{table}.like", f"unknown SKU {like!r}; {did_you_mean(like, self._machines)}", index)
             return None
         if known is None:
+            if not (given.get("accelerator") or given.get("vcpu") or given.get("ram_gb")):
+                hint = did_you_mean(like, self._machines)
+                self._problems.add(
+                    table, f"unknown SKU {like!r}; {hint}; a new one needs vcpu, ram_gb or accelerator", index
+                )
+                return None
+            if not given.get("accelerator") and not given.get("architecture"):
+                self._problems.add(table, f"{like} is new, without an accelerator: it needs architecture", index)
+                return None
             blank = {name: knob.default for name, knob in _MACHINE.items()}
             return {**blank, **given, "spec_source": "given by the user"}
         columns = {name: getattr(known, name) for name in _MACHINE}

@@ -19,6 +19,7 @@ import plotly.graph_objects as go
 import plotly.offline
 from markupsafe import Markup
 
+from tracker.pricing.currency import USD
 from tracker.records import CostPart
 from tracker.report import words
 from tracker.report.energy import energy_sentences
@@ -28,6 +29,7 @@ from tracker.report.headlines import headlines
 from tracker.report.scenarios import price_remarks
 from tracker.report.style import PLOTLY_CONFIG
 from tracker.report.tables import frontier_csv, frontier_table, runs_csv, searched_settings, spend_by_part
+from tracker.store.home import Home, folder_name
 from tracker.store.run_table import StudyTable
 from tracker.study.costs import ASSUMPTIONS, CostTerms
 
@@ -56,6 +58,14 @@ def write_report(table: StudyTable, out: Path) -> list[Path]:
     out.mkdir(parents=True, exist_ok=True)
     texts = {"report.html": report_page(table), "runs.csv": runs_csv(table), "frontier.csv": frontier_csv(table)}
     return [_write_whole(out / name, text) for name, text in texts.items()]
+
+
+def report_folder(home: Home, table: StudyTable) -> Path:
+    """Where a study's report goes: reports/<study>, and for other prices than the billed ones a folder below it."""
+    folder = home.reports / folder_name(table.study)
+    if table.scenario is not None:
+        folder /= folder_name(table.scenario.label)
+    return folder if table.currency.code == USD.code else folder / table.currency.code
 
 
 def report_page(table: StudyTable) -> str:
@@ -128,7 +138,7 @@ def _assumptions(terms: CostTerms) -> list[dict[str, str]]:
             "name": name,
             "value": words.setting(getattr(terms, name)),
             "help": assumption.knob.help,
-            "source": "set for this study" if name in terms.changed else assumption.source,
+            "source": "set by the study or the scenario" if name in terms.changed else assumption.source,
         }
         for name, assumption in ASSUMPTIONS.items()
     ]

@@ -62,15 +62,16 @@ def history_figure(sku: str, history: Sequence[PricePoint]) -> go.Figure:
     offers = groupby(history, key=lambda point: (str(point.market), point.region))
     for at, ((market, region), rates) in enumerate(offers):
         points = list(rates)
+        ended = points[-1].effective_to or max(date.today(), points[-1].effective_from)
         figure.add_trace(
             go.Scatter(
-                x=[point.effective_from for point in points],
-                y=[point.usd_per_hour for point in points],
+                x=[*(point.effective_from for point in points), ended],
+                y=[*(point.usd_per_hour for point in points), points[-1].usd_per_hour],
                 name=escape(f"{market} {region}".strip()),
                 mode="lines+markers",
                 line={"shape": "hv", "width": 2, "color": colours[at % len(colours)]},
                 marker={"size": 8},
-                hovertext=[_hover(point) for point in points],
+                hovertext=[_hover(point) for point in (*points, points[-1])],
                 hoverinfo="text",
             )
         )

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import date
 from functools import cache
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tracker.errors import ScenarioError
+from tracker.errors import ScenarioError, did_you_mean
 from tracker.pricing.cost import Parts, RateColumns, UsageColumns, check_billable, price_parts
 from tracker.pricing.currency import USD, exchange_rate
 from tracker.pricing.price_book import PriceBook
 from tracker.pricing.price_point import PricePoint, price_point_from_row
 from tracker.pricing.scenario import Scenario
-from tracker.records import CostPart, Market
+from tracker.records import STEADY_USAGE, CostPart, Market
 from tracker.store.home import Home
-from tracker.store.run_table import STEADY_USAGE, StudyTable, carbon_grams, read_study_table
+from tracker.store.run_table import StudyTable, carbon_grams, read_study_table
 from tracker.study.costs import CostTerms
 
 
@@ -26,14 +27,15 @@ def reprice(table: StudyTable, scenario: Scenario, book: PriceBook) -> StudyTabl
     """The study as it would have cost under ``scenario``; the tables have the same rows and columns.
 
     Every price becomes a pure function of the usage that was measured, the rate that ``scenario`` gives each run,
-    and the study's cost terms. ``price_basis`` is "repriced" throughout. Where ``scenario.sku`` is another kind of
-    device than a run's own (PricePoint.device_kind), its time there would be a prediction: that run keeps its SKU.
+    and the study's cost terms. ``price_basis`` is "repriced" throughout. Where none of ``scenario.skus`` is the
+    kind of device that a run was on (PricePoint.device_kind), its time there would be a prediction: that run keeps
+    its SKU.
 
-    Raises PriceBookError where a rate is missing, ScenarioError where ``scenario.sku`` suits no run at all.
+    Raises PriceBookError where a rate is missing, ScenarioError where one of ``scenario.skus`` suits no run at all,
+    or a change names what nobody knows.
     """
     codes, billed = _billed_points(table, book)
-    if scenario.sku is not None:
-        _check_suits_a_run(scenario, billed, book)
+    _check_names(scenario, billed, book)
     points = [scenario.point_for(point, book) for point in billed]
     for at, accelerators in set(zip(codes.tolist(), table.runs["accelerators"].tolist(), strict=True)):
         check_billable(points[at], accelerators)
@@ -53,23 +55,28 @@ def priced_study_table(home: Home, name: str, scenario: Scenario, currency: str 
     if scenario.is_empty and currency == USD.code:
         return table  # the price book is not needed, so nothing that is wrong with it matters
     book = home.price_book(table.prices_file)
-    table = replace(table, currency=exchange_rate(currency, book.exchange_rates))
+    table = replace(table, currency=exchange_rate(currency, book.exchange_rates, scenario.as_of))
     return table if scenario.is_empty else reprice(table, scenario, book)
 
 
 def _billed_points(table: StudyTable, book: PriceBook) -> tuple[NDArray[np.intp], list[PricePoint]]:
     """The distinct rates that the runs were billed at, and for each run which of them."""
-    codes, texts = pd.factorize(table.runs["price_point"])
-    if "" not in set(texts):
-        return codes, [_point_of(text) for text in texts]
-    # Logged before runs kept their price point: found again by what was kept.
-    identity = table.runs["sku"] + "\n" + table.runs["market"] + "\n" + table.runs["price_date"]
-    codes, keys = pd.factorize(identity)
-    found = []
-    for key in keys:
-        sku, market, day = key.split("\n")
-        found.append(book.point(sku, Market(market), pd.Timestamp(day).date()))
-    return codes, found
+    texts = table.runs["price_point"]
+    untold = texts == ""
+    if untold.any():
+        texts = texts.where(~untold, _rates_found_again(table.runs[untold], book))
+    codes, distinct = pd.factorize(texts)
+    return codes, [_point_of(text) for text in distinct]
+
+
+def _rates_found_again(runs: pd.DataFrame, book: PriceBook) -> pd.Series[str]:
+    """The price points of runs that were logged before runs kept theirs: the book's machines at the billed rates."""
+    identities = zip(runs["sku"], runs["market"], runs["usd_per_hour"], runs["price_date"], strict=True)
+    points = [
+        replace(book.machine(sku), market=Market(market), usd_per_hour=rate, effective_from=date.fromisoformat(day))
+        for sku, market, rate, day in identities
+    ]
+    return pd.Series([json.dumps(point.row) for point in points], index=runs.index, dtype=object)
 
 
 @cache
@@ -77,13 +84,22 @@ def _point_of(text: str) -> PricePoint:
     return price_point_from_row(json.loads(text), "")
 
 
-def _check_suits_a_run(scenario: Scenario, billed: list[PricePoint], book: PriceBook) -> None:
-    if not any(scenario.reprices(point, book) for point in billed):
-        kinds = ", ".join(sorted({_kind(point) for point in billed}))
-        raise ScenarioError(
-            f"{scenario.sku} is another kind of device ({_kind(book.machine(str(scenario.sku)))}) than any run was "
-            f"measured on ({kinds}): a price there would be a prediction, not a re-pricing"
-        )
+def _check_names(scenario: Scenario, billed: list[PricePoint], book: PriceBook) -> None:
+    """Hold what a scenario names against what there is: a misspelt name would change nothing, silently."""
+    points = (*book.points, *billed)
+    for column in ("provider", "accelerator", "sku"):
+        known = {str(getattr(point, column)) for point in points} - {""}
+        for change in scenario.changes:
+            named = getattr(change, column)
+            if named and named not in known:
+                raise ScenarioError(f"{scenario.label}: unknown {column} {named!r}; {did_you_mean(named, known)}")
+    for sku in scenario.skus:
+        if billed and not any(book.machine(sku).device_kind == point.device_kind for point in billed):
+            kinds = ", ".join(sorted({_kind(point) for point in billed}))
+            raise ScenarioError(
+                f"{sku} is another kind of device ({_kind(book.machine(sku))}) than any run was measured on ({kinds}): "
+                "a price there would be a prediction, not a re-pricing"
+            )
 
 
 def _kind(point: PricePoint) -> str:

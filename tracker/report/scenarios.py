@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pandas as pd
 
 from tracker.pricing.currency import USD
+from tracker.pricing.price_point import price_point_from_row
 from tracker.records import Direction
 from tracker.report.plain import plain
 from tracker.report.tables import frontier_table, study_head
 from tracker.report.words import several
 from tracker.store.run_table import StudyTable
 
+MOST_RATES = 4
 POINT = ("trial", "epoch", "quality", "price_usd", "sku")
 
 
@@ -21,16 +24,32 @@ def price_remarks(table: StudyTable) -> tuple[str, ...]:
     remarks = []
     if (scenario := table.scenario) is not None:
         name = f"scenario {scenario.name}" if scenario.name else "scenario"
-        remarks.append(f"{name}: {'; '.join(scenario.sentences)}; price book {table.price_book}")
-        others = int((table.runs["sku"] != scenario.sku).sum()) if scenario.sku else 0
+        remarks.append(f"{name}: {'; '.join(scenario.sentences) or 'nothing changed'}; price book {table.price_book}")
+        remarks += _rates_used(table)
+        points = [price_point_from_row(json.loads(text), "") for text in table.runs["price_point"].unique()]
+        idle = [each.sentence for each in scenario.changes if not any(map(each.has_effect_on, points))]
+        remarks += [f"this changes the price of no run of the study: {sentence}" for sentence in idle]
+        others = int((~table.runs["sku"].isin(scenario.skus)).sum()) if scenario.skus else 0
         if others:
             remarks.append(
-                f"left at their own SKU, being on another kind of device than {scenario.sku}: "
+                f"left at their own SKU, being on another kind of device than {', '.join(scenario.skus)}: "
                 f"{several(others, 'run')}; what they would take there was not measured"
             )
     if table.currency.code != USD.code:
         remarks.append(table.currency.sentence)
     return tuple(remarks)
+
+
+def _rates_used(table: StudyTable) -> list[str]:
+    """The rates that runs are priced at, each with its place and date: a sentence."""
+    rates = table.runs[["sku", "market", "region", "usd_per_hour", "price_date"]].drop_duplicates()
+    told = [
+        f"{row['sku']} ({', '.join(filter(None, [row['market'], row['region']]))})"
+        f" at ${row['usd_per_hour']:.6g} an hour of {row['price_date']}"
+        for row in rates.to_dict("records")
+    ]
+    more = f" and {len(told) - MOST_RATES} more" if len(told) > MOST_RATES else ""
+    return [f"priced at: {'; '.join(told[:MOST_RATES])}{more}"] if told else []
 
 
 def compare_scenarios(first: StudyTable, second: StudyTable, names: tuple[str, str]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from tracker.frontier.pareto import frontier_mask, slope_per_point
+from tracker.pricing.currency import USD
 from tracker.records import CostPart, Direction
 from tracker.report.plain import plain, plain_rows
 from tracker.store.run_table import RUN_COLUMNS, StudyTable
@@ -89,6 +90,7 @@ def study_head(table: StudyTable) -> dict[str, Any]:
         "study": table.study,
         "quality": {"name": table.quality.name, "direction": str(table.quality.direction)},
         "spend_usd": plain(table.spend_usd),
+        "currency": None if table.currency.code == USD.code else plain(asdict(table.currency)),
     }
 
 

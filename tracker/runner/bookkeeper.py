@@ -13,11 +13,20 @@ from tracker.errors import StoreError
 from tracker.frontier.so_far import FrontierSoFar
 from tracker.pricing.cost import price_of
 from tracker.pricing.price_point import PricePoint
-from tracker.records import AttemptRecord, CostPart, DataCard, Price, QualityMetric, Role, TrialState, Usage
+from tracker.records import (
+    STEADY_USAGE,
+    AttemptRecord,
+    CostPart,
+    DataCard,
+    Price,
+    QualityMetric,
+    Role,
+    TrialState,
+    Usage,
+)
 from tracker.runner.jobs import Job
 from tracker.search.budget import Ledger
 from tracker.store.mlflow_store import RunLog, StudyLog
-from tracker.store.run_table import STEADY_USAGE
 from tracker.study.costs import CostTerms
 from tracker.study.spec import Budget
 from tracker.training.meter import measured_while_busy
@@ -43,6 +52,8 @@ class Account:
         for checkpoint in record.checkpoints[self._checkpoints_logged :]:
             values = {**checkpoint.metrics, **self._costs(checkpoint.usage)}
             self.log.add(values, step=checkpoint.epoch, timestamp=checkpoint.timestamp)
+        if len(record.checkpoints) > self._checkpoints_logged:
+            self.log.tag({"tracker.energy_source": record.usage.energy_source})
         self._checkpoints_logged = len(record.checkpoints)
 
     def close(self, record: AttemptRecord) -> None:
@@ -76,15 +87,14 @@ class Account:
     def _finals(self, record: AttemptRecord) -> dict[str, float]:
         usage, phases, price = record.usage, record.phases, self.price(record.usage)
         finals = {
+            **record.summary,
             **self._costs(usage),
             **{f"{part}_usd": getattr(price, f"{part}_usd") for part in CostPart},
             "billed_seconds": price.billed_seconds,
             "machine_share": price.share,
             "cpu_seconds": usage.cpu_seconds,
-            "startup_seconds": phases.startup_seconds,
             "train_seconds": phases.train_seconds,
             "evaluation_seconds": phases.evaluation_seconds,
-            **record.summary,
         }
         if usage.waiting_seconds is not None:
             finals["waiting_seconds"] = usage.waiting_seconds
@@ -127,13 +137,19 @@ class Bookkeeper:
         self._accounts: dict[str, Account] = {}
         self._files: dict[str, Path] = {}  # of the trials that have ended and may still be on the frontier
 
-    def open(self, job: Job, point: PricePoint, started_at: float, *, seen_before: bool = False) -> None:
-        """An account for a run that was asked for; ``seen_before`` looks whether MLflow has it already."""
+    def open(
+        self, job: Job, point: PricePoint, price_book: str, started_at: float, *, seen_before: bool = False
+    ) -> None:
+        """An account for a run that was asked for at a rate of a version of the price book.
+
+        ``seen_before`` looks whether MLflow has it already.
+        """
         tags = {
             **self._tags,
             "tracker.role": job.role,
             "tracker.trial": "" if job.trial is None else str(job.trial),
             "tracker.state": TrialState.RUNNING,
+            "tracker.price_book": price_book,
             "tracker.sku": point.sku,
             "tracker.region": point.region,
             "tracker.market": point.market,
@@ -153,7 +169,10 @@ class Bookkeeper:
         account = self._accounts[label]
         account.follow(record)
         self._enter_frontier(account, record)
-        self.ledger.record(label, account.price(replace(record.usage, wall_seconds=wall_seconds)).usd)
+        # Until the worker says that training begins, all of its time is start-up.
+        startup_seconds = record.phases.startup_seconds or wall_seconds
+        usage = replace(record.usage, wall_seconds=wall_seconds, startup_seconds=startup_seconds)
+        self.ledger.record(label, account.price(usage).usd)
 
     def close(self, label: str, record: AttemptRecord) -> float:
         """Enter an attempt's end; what it cost, in USD."""

@@ -64,9 +64,9 @@ class Coordinator:
         with self._interrupts(), self._no_worker_left_behind():
             while True:
                 self._launch()
-                if not self._engine.running:
+                if not self._engine.running and self._closed():
                     break
-                self._step()
+                self._step()  # with nothing running, another study has the cores: wait for them
         for job in self._waiting:
             if job.trial is not None:
                 self._search.tell(job.trial, TrialState.STOPPED, None, 0.0)
@@ -100,7 +100,7 @@ class Coordinator:
         request = attempt_request(job, reservation, self._plan, self._trials_folder, self._cache, self._data_card)
         self._jobs[job.label] = job
         self._engine.start(request, reservation)
-        self._books.open(job, request.price_point, request.asked_at)
+        self._books.open(job, request.price_point, request.price_book, request.asked_at)
 
     def _step(self) -> None:
         ended = self._engine.poll(POLL_SECONDS)

@@ -81,6 +81,7 @@ def attempt_request(
         accelerator=reservation.accelerator,
         accelerator_model=plan.hardware.accelerator,
         price_point=point,
+        price_book=plan.price_book.version,
         cache=cache,
         asked_at=time.time(),
     )
@@ -93,14 +94,15 @@ def job_of(asked: Event) -> Job:
     return Job(role, label, str(number), asked["settings"], asked["seed"], number)
 
 
-def point_of(asked: Event, plan: StudyPlan) -> PricePoint:
-    """The rate that an attempt was billed at from its first event on, whatever became of it in the book since.
+def rate_of(asked: Event, plan: StudyPlan) -> tuple[PricePoint, str]:
+    """The rate that an attempt was asked for at, whatever became of it since, and the version of its price book.
 
     Attempts that were logged before events told it are billed at what their SKU costs in the study's market now.
     """
     if "price_point" in asked:
-        return price_point_from_row(asked["price_point"], asked["label"])
-    return plan.price_book.point(asked["sku"], plan.spec.pricing.market)
+        return price_point_from_row(asked["price_point"], asked["label"]), asked["price_book"]
+    pricing = plan.spec.pricing
+    return plan.price_book.point(asked["sku"], pricing.market, region=pricing.region), plan.price_book.version
 
 
 def _everyday_settings(spec: StudySpec, hardware: Hardware) -> Settings:

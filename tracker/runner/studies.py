@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from tracker.engine.forkserver import Forkserver
 from tracker.engine.local import LocalEngine, write_killed
@@ -17,7 +18,7 @@ from tracker.errors import DataError, RequestError, StudyExistsError, WorkFailed
 from tracker.records import AttemptRecord, DataCard, Hardware, TrialState
 from tracker.runner.bookkeeper import Bookkeeper
 from tracker.runner.coordinator import POLL_SECONDS, Coordinator
-from tracker.runner.jobs import attempt_request, baselines, job_of, point_of, preparation
+from tracker.runner.jobs import attempt_request, baselines, job_of, preparation, rate_of
 from tracker.runner.plan import StudyPlan, make_plan
 from tracker.runner.progress import Observer, Silent
 from tracker.runner.study_folder import StudyFolder
@@ -49,7 +50,7 @@ def run_study(
     Nothing is left behind where the request was wrong. Raises StudyFileError, StudyExistsError, DataError,
     HardwareError, PriceBookError, StoreError.
     """
-    observer, document = observer or Silent(), document.anchored()
+    observer, document = observer or Silent(), document.anchored(Path.cwd())
     home, forkserver = places.home, Forkserver(str(document.content.get("workload", "")))
     plan = make_plan(document, forkserver, home)
     _announce(plan, observer)
@@ -164,7 +165,7 @@ def _prepare(plan: StudyPlan, folder: StudyFolder, home: Home, engine: LocalEngi
 
 
 def _books(plan: StudyPlan, folder: StudyFolder, log: StudyLog, card: DataCard, observer: Observer) -> Bookkeeper:
-    run_tags = ("tracker.study", "tracker.price_book", "tracker.hardware", "tracker.data", "tracker.commit")
+    run_tags = ("tracker.study", "tracker.hardware", "tracker.data", "tracker.commit")
     tags = {name: text for name, text in _study_tags(plan, card).items() if name in run_tags}
     return Bookkeeper(
         log=log,
@@ -189,7 +190,7 @@ def _take_in(
             last_seen_seconds = max(0.0, float(events[-1]["time"]) - record.started_at)
             write_killed(path, record, last_seen_seconds, "the process and its coordinator vanished")
             record = read_attempt(path, int(path.stem))
-        books.open(job, point_of(events[0], plan), record.started_at, seen_before=seen_before)
+        books.open(job, *rate_of(events[0], plan), record.started_at, seen_before=seen_before)
         books.close(job.label, record)
         done[job.label] = record
     books.flush()

@@ -11,17 +11,19 @@ import importlib
 import json
 import math
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import pandas as pd
 
 from tracker.errors import StudyNotFoundError, did_you_mean
-from tracker.pricing.cost import DEFAULT_TERMS
+from tracker.pricing.cost import DEFAULT_TERMS, RateColumns, UsageColumns, price_parts
 from tracker.pricing.currency import USD, ExchangeRate
 from tracker.pricing.energy import JOULES_PER_KWH, co2_grams, country_of
+from tracker.pricing.price_point import price_point_from_row
 from tracker.pricing.scenario import Scenario
-from tracker.records import CostPart, Direction, QualityMetric, SettingValue
+from tracker.records import STEADY_USAGE, CostPart, Direction, QualityMetric, SettingValue
 from tracker.store.logged_run import LoggedRun, Measurement
 from tracker.store.sql_reader import SqlReader
 from tracker.study.costs import CostTerms
@@ -40,13 +42,11 @@ CHECKPOINT_COLUMNS = (
     *("energy_joules", "timestamp", "metrics", "peak_memory_bytes", "startup_seconds"),
     *("acquired_samples", "acquired_bytes", "stored_bytes", "kept_bytes"),
 )
-STEADY_USAGE = (
-    *("peak_memory_bytes", "startup_seconds"),
+_PARTS_USD = tuple(f"{part}_usd" for part in CostPart)
+_NOT_SUMMARY = (
+    *("price_usd", "wall_seconds", "energy_joules", "billed_seconds", "machine_share", *_PARTS_USD),
     *("acquired_samples", "acquired_bytes", "stored_bytes", "kept_bytes"),
 )
-"""The usage that prices depend on and that is logged only at the checkpoints where it has changed."""
-_PARTS_USD = tuple(f"{part}_usd" for part in CostPart)
-_NOT_SUMMARY = ("price_usd", "wall_seconds", "energy_joules", "billed_seconds", "machine_share", *_PARTS_USD)
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,9 @@ def read_study_table(tracking_uri: str, study: str) -> StudyTable:
         raise StudyNotFoundError(f"there is no study '{study}'; {did_you_mean(study, names)}")
     quality = QualityMetric(parent.tags["tracker.quality"], Direction(parent.tags["tracker.direction"]))
     budget, country = parent.tags.get("tracker.budget_usd"), parent.tags.get("tracker.country", "")
+    terms = CostTerms(**json.loads(parent.tags.get("tracker.costs", "{}")))
     nested = sorted((run for run in runs if run is not parent), key=lambda run: run.started_at_ms)
+    rows = [_run_row(run, quality, country, terms) for run in nested]
     checkpoints = [row for run in nested for row in _checkpoint_rows(run, quality)]
     return StudyTable(
         study=study,
@@ -137,9 +139,9 @@ def read_study_table(tracking_uri: str, study: str) -> StudyTable:
         budget_usd=float(budget) if budget else None,
         price_book=parent.tags.get("tracker.price_book", ""),
         state=parent.tags.get("tracker.state", "running"),
-        runs=pd.DataFrame([_run_row(run, quality, country) for run in nested], columns=[*RUN_COLUMNS, "price_point"]),
+        runs=pd.DataFrame(rows, columns=[*RUN_COLUMNS, "price_point"]),
         checkpoints=pd.DataFrame(checkpoints, columns=list(CHECKPOINT_COLUMNS)),
-        terms=CostTerms(**json.loads(parent.tags.get("tracker.costs", "{}"))),
+        terms=terms,
         country=country,
         prices_file=parent.tags.get("tracker.prices", ""),
     )
@@ -164,7 +166,7 @@ def _identity(run: LoggedRun) -> dict[str, Any]:
     }
 
 
-def _run_row(run: LoggedRun, quality: QualityMetric, country: str) -> dict[str, Any]:
+def _run_row(run: LoggedRun, quality: QualityMetric, country: str, terms: CostTerms) -> dict[str, Any]:
     final: dict[str, Measurement] = {}
     for measurement in run.measurements:
         if measurement.name not in final or measurement[1:3] >= final[measurement.name][1:3]:
@@ -192,9 +194,7 @@ def _run_row(run: LoggedRun, quality: QualityMetric, country: str) -> dict[str, 
         "summary": {name: value for name, value in values.items() if name not in _NOT_SUMMARY},
         "region": tag("tracker.region", ""),
         "price_basis": "billed",
-        # A run that was logged before prices had parts has its whole price in compute.
-        **{part: values.get(part, 0.0) for part in _PARTS_USD if part != "compute_usd"},
-        "compute_usd": values.get("compute_usd", values.get("price_usd", 0.0)),
+        **_parts_usd(values, run.tags, terms),
         "billed_seconds": values.get("billed_seconds", math.nan),
         "machine_share": values.get("machine_share", math.nan),
         "cores": int(tag("tracker.cores", "0")),
@@ -205,6 +205,23 @@ def _run_row(run: LoggedRun, quality: QualityMetric, country: str) -> dict[str, 
         "co2_grams": carbon_grams(kwh, tag("tracker.sku", ""), tag("tracker.region", ""), country),
         "price_point": tag("tracker.price_point", ""),
     }
+
+
+def _parts_usd(values: Mapping[str, float], tags: Mapping[str, str], terms: CostTerms) -> dict[str, float]:
+    """The parts of a run's price: as they were logged, or as long as it runs, worked out from what it has used."""
+    if "compute_usd" not in values and "tracker.price_point" in tags:
+        usage = UsageColumns(
+            wall_seconds=values.get("wall_seconds", 0.0),
+            cores=float(tags.get("tracker.cores", "0")),
+            accelerators=float(tags.get("tracker.accelerators", "0")),
+            **{name: values.get(name, 0.0) for name in STEADY_USAGE},
+        )
+        point = price_point_from_row(json.loads(tags["tracker.price_point"]), "")
+        parts = price_parts(usage, RateColumns.of(point), terms)
+        return {f"{part}_usd": float(getattr(parts, part)) for part in CostPart}
+    # A run that was logged before prices had parts has its whole price in compute.
+    unsaid = {"compute_usd": values.get("price_usd", 0.0)}
+    return {part: values.get(part, unsaid.get(part, 0.0)) for part in _PARTS_USD}
 
 
 def carbon_grams(kwh: float, sku: str, region: str, country: str) -> float:

@@ -24,14 +24,14 @@ class StudyDocument:
     def read(cls, path: Path) -> StudyDocument:
         """Read a TOML file. Raises RequestError where there is none, StudyFileError where it is not TOML."""
         content, text = read_toml(path, "study file", lambda reason: StudyFileError(str(path), [reason]))
-        return cls(str(path), content, text)
+        return cls(str(path), content, text).anchored(path.parent)
 
-    def anchored(self) -> StudyDocument:
-        """The same document with the path of its price file made absolute: found from any folder, later too."""
+    def anchored(self, folder: Path) -> StudyDocument:
+        """The same document with the path of its price file, below ``folder``, made absolute: found from anywhere."""
         pricing = self.content.get("pricing")
         if not isinstance(pricing, Mapping) or not isinstance(pricing.get("prices"), str) or not pricing["prices"]:
             return self
-        prices = str(Path(pricing["prices"]).resolve())
+        prices = str((folder / pricing["prices"]).resolve())
         return StudyDocument(self.source, {**self.content, "pricing": {**pricing, "prices": prices}}, self.text)
 
     def override(

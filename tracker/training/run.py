@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from tracker.errors import TrainingFailedError
-from tracker.records import DataCard, Settings, SettingValue
+from tracker.records import BOOKED_METRICS, DataCard, Settings, SettingValue
 from tracker.training.meter import Meter
 from tracker.training.precision import Precision
 
@@ -80,13 +80,15 @@ class Run:
 
         Raises TrainingFailedError(``not_finite``) where one is NaN or infinite: what was spent stays counted,
         and no such number is ever called a quality. Raises TrainingFailedError(``bad_report``) where the epoch
-        does not rise or a metric that the workload promised is missing.
+        does not rise, a metric that the workload promised is missing, or one has a name that the tracker keeps the
+        books under (records.BOOKED_METRICS).
         """
         missing = self._quality_metrics - metrics.keys()
         if missing:
             raise TrainingFailedError("bad_report", f"epoch {epoch} reports no {', '.join(sorted(missing))}")
         if epoch <= self._last_epoch:
             raise TrainingFailedError("bad_report", f"epoch {epoch} was reported after epoch {self._last_epoch}")
+        _refuse_booked(metrics)
         values = {name: float(value) for name, value in metrics.items()}
         broken = {name: value for name, value in values.items() if not math.isfinite(value)}
         if broken:
@@ -98,8 +100,10 @@ class Run:
     def conclude(self, **figures: float) -> None:
         """Figures about the whole run, shown and logged but never told to the search.
 
-        Such as ``test_accuracy``, ``parameters``, ``flops``, ``samples_per_second``.
+        Such as ``test_accuracy``, ``parameters``, ``flops``, ``samples_per_second``. Raises
+        TrainingFailedError(``bad_report``) for a name of records.BOOKED_METRICS.
         """
+        _refuse_booked(figures)
         self.summary.update({name: float(value) for name, value in figures.items()})
 
     def artifact(self, name: str) -> Path:
@@ -109,3 +113,11 @@ class Run:
         """
         self._artifacts.mkdir(parents=True, exist_ok=True)
         return self._artifacts / name
+
+
+def _refuse_booked(figures: Mapping[str, float]) -> None:
+    """Nothing that training code says may pass for what was measured of it."""
+    if taken := sorted(figures.keys() & set(BOOKED_METRICS)):
+        raise TrainingFailedError(
+            "bad_report", f"{', '.join(taken)}: the tracker measures this itself; use another name"
+        )

@@ -42,8 +42,9 @@ class AttemptRequest:
     """Everything that a worker needs to know.
 
     ``folder`` holds this trial's files; ``data_card`` is None while the data are prepared; ``asked_at`` is in
-    seconds since 1970; ``cores`` are the CPU numbers reserved for it and ``accelerator`` the GPU's index,
-    None without one, ``accelerator_model`` the price book's name of it; ``price_point`` is what it is billed as.
+    seconds since 1970; ``cores`` are the CPU numbers reserved for it and ``accelerator`` the GPU's index, None
+    without one, ``accelerator_model`` the price book's name of it; ``price_point`` is what it is billed as, by the
+    price book of version ``price_book``.
     """
 
     folder: Path
@@ -59,6 +60,7 @@ class AttemptRequest:
     accelerator: int | None
     accelerator_model: str
     price_point: PricePoint
+    price_book: str
     cache: Path
     asked_at: float
 

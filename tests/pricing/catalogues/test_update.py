@@ -52,7 +52,7 @@ def test_new_rates_are_appended_to_a_table_that_is_made_for_them(table):
     assert update == Update(appended=(FETCHED, BIG, SPOT), unchanged=0, refused=())
     assert read_price_table(table) == update.appended
     assert table.read_text().splitlines()[0] == ",".join(COLUMNS)
-    assert PriceBook((*BOOK.points, *read_price_table(table))).point("acme/small", Market.ON_DEMAND) == FETCHED
+    assert PriceBook((*BOOK.points, *read_price_table(table))).point("acme/small", Market.ON_DEMAND, TODAY) == FETCHED
 
 
 def test_a_rate_that_is_known_is_not_appended_again(table):
