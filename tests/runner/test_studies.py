@@ -16,11 +16,10 @@ import optuna
 import pytest
 
 from tests.support.studies import digits
-from tracker import open_study, resume_study, run_study
+from tracker import RateChange, Scenario, open_study, resume_study, run_study
 from tracker.errors import (
     DataError,
     HardwareError,
-    PriceBookError,
     RequestError,
     StudyExistsError,
     StudyFileError,
@@ -120,7 +119,15 @@ def test_a_resumed_study_goes_on_from_what_was_spent(study, home):
     assert len(runs) == len(study.runs())
 
 
-LAB = '[[rate]]\nsku = "lab/box"\narchitecture = "x86_64"\nvcpu = 4\nusd_per_hour = {}\neffective_from = 2026-01-01\nsource = "us"\n'
+LAB = """
+[[rate]]
+sku = "lab/box"
+architecture = "x86_64"
+vcpu = 4
+usd_per_hour = {}
+effective_from = 2026-01-01
+source = "us"
+"""
 
 
 def test_a_rate_that_changes_meanwhile_changes_nothing_that_was_billed(tmp_path, monkeypatch):
@@ -140,6 +147,36 @@ def test_a_rate_that_changes_meanwhile_changes_nothing_that_was_billed(tmp_path,
     assert twice == 0
 
 
+def test_a_run_keeps_the_price_book_that_it_was_billed_by(tmp_path):
+    before = set(run_versions(run_study(digits(), home=tmp_path, trials=1)))
+    (tmp_path / "prices.toml").write_text(LAB.format(0.1))
+    after = run_versions(resume_study("digits", home=tmp_path, trials=2))
+    assert len(before) == 1
+    assert [version in before for version in after] == [True, True, True, False]
+
+
+def run_versions(study):
+    """The price book's version on every run, in the order of their start."""
+    connection = sqlite3.connect(study.home.mlflow_database)
+    query = """select tags.value from runs join tags using (run_uuid) where tags.key = 'tracker.price_book'
+        and run_uuid in (select run_uuid from tags where key = 'tracker.role' and value != 'study')
+        order by runs.start_time"""
+    return [version for (version,) in connection.execute(query)]
+
+
+@pytest.mark.parametrize("accident", ["exit", "raise", "not_a_number"])
+def test_what_failed_or_died_is_priced_anew_as_it_was_billed(accident, tmp_path):
+    costs = {"startup_billed": False, "minimum_seconds": 0.05, "keep_months": 1.0}
+    study = run_study(digits(settings={"accident": accident}, costs=costs), home=tmp_path, trials=2)
+    billed, again = study.table(), study.table(Scenario(changes=(RateChange(factor=1.0),)))
+    assert set(billed.runs.query("role == 'trial'")["state"]) <= {"failed", "killed"}
+    assert again.runs["price_usd"].to_numpy() == pytest.approx(billed.runs["price_usd"].to_numpy())
+    query = """select latest_metrics.value from latest_metrics join tags using (run_uuid)
+        where latest_metrics.key = 'price_usd' and tags.key = 'tracker.role' and tags.value = 'study'"""
+    (logged,) = sqlite3.connect(tmp_path / "mlflow.db").execute(query).fetchone()
+    assert logged == pytest.approx(billed.spend_usd)
+
+
 def test_an_attempt_that_was_logged_without_its_rate_is_billed_at_what_its_sku_costs(tmp_path):
     study = run_study(digits(), home=tmp_path, trials=1)
     before = study.spend_usd
@@ -153,8 +190,11 @@ def test_an_attempt_that_was_logged_without_its_rate_is_billed_at_what_its_sku_c
 
 
 def test_data_costs_are_counted_against_the_budget(tmp_path):
-    study = run_study(digits(costs={"labelling_usd_per_sample": 0.01}, budget={"usd": 1.0, "trials": 5}), home=tmp_path)
-    assert study.runs()["role"].tolist() == ["preparation"]
+    costs = {"labelling_usd_per_sample": 0.01}
+    with pytest.raises(RequestError, match=r"the data cost \$17.97 for 1,797 samples.* nothing is left of its budget"):
+        run_study(digits(costs=costs, budget={"usd": 1.0}), home=tmp_path)
+    assert list((tmp_path / "studies").iterdir()) == []
+    study = run_study(digits(costs=costs, budget={"usd": 100.0, "trials": 1}), home=tmp_path)
     assert study.spend_usd == pytest.approx(17.97, abs=0.01)
 
 
@@ -163,7 +203,8 @@ def test_data_costs_are_counted_against_the_budget(tmp_path):
     [
         ({"data": {"broken": True}}, DataError, "the digits are broken"),
         ({"settings": {"threads": 10_000}}, HardwareError, "threads = 10000 is impossible here"),
-        ({"pricing": {"sku_cpu": "aws/m7i.larg"}}, PriceBookError, "did you mean 'aws/m7i.large'"),
+        ({"pricing": {"sku_cpu": "aws/m7i.larg"}}, StudyFileError, "did you mean 'aws/m7i.large'"),
+        ({"pricing": {"country": "Germny"}}, StudyFileError, "did you mean 'Germany'"),
         ({"workload": "tests.support.digits:Digts"}, StudyFileError, "did you mean 'Digits'"),
         ({"space": {"widht": [1]}}, StudyFileError, "did you mean 'width'"),
         ({"name": "../../etc"}, None, ""),

@@ -14,7 +14,7 @@ from typing import Any
 from tracker.errors import RequestError
 from tracker.pricing.llm_api import ApiPrice, PredictionTokens
 from tracker.report.plain import plain
-from tracker.report.tables import frontier_table, references_table
+from tracker.report.tables import frontier_table, references_table, spend_by_part
 from tracker.report.words import usd
 from tracker.store.run_table import StudyTable
 
@@ -27,23 +27,25 @@ def build_or_buy_document(
     """Every frontier point, and every baseline, against the hosted model, as one JSON-safe document.
 
     ``predictions`` is the N that training is spread over, ``as_of`` the ISO date that the hosted model is priced
-    on, None for now. Of each point: ``training_usd``, ``own_usd_per_1000`` (its predictions alone; None where
+    on, None for now. Of each point: ``training_usd`` (what the study's data cost included: every model of one's own
+    needs them), ``own_usd_per_1000`` (its predictions alone; None where
     their speed was not measured), ``total_usd_per_1000`` (with its share of the training), ``api_usd_per_1000``,
     and ``break_even_predictions``, None with a ``break_even_reason`` where there is none. Raises RequestError for
     an N that is not a number of at least 1, and where no trial has reached a checkpoint.
     """
     check_predictions(predictions)
+    data_usd = spend_by_part(table)["data"]
     runs = {row["run_id"]: row for row in table.runs.to_dict("records")}
     points = [
         {key: row[key] for key in ("trial", "epoch", "quality")}
-        | _compared(row["price_usd"], runs[row["run_id"]], api, predictions)
+        | _compared(row["price_usd"] + data_usd, runs[row["run_id"]], api, predictions)
         for row in frontier_table(table).to_dict("records")
     ]
     if not points:
         raise RequestError(f"study '{table.study}' has no checkpoint yet: there is no model to compare with")
     references = [
         {key: row[key] for key in ("name", "quality")}
-        | _compared(row["price_usd"], runs[row["run_id"]], api, predictions)
+        | _compared(row["price_usd"] + data_usd, runs[row["run_id"]], api, predictions)
         for row in references_table(table).to_dict("records")
     ]
     document: dict[str, Any] = plain(
@@ -178,5 +180,7 @@ def _own_notes(table: StudyTable, points: list[dict[str, Any]]) -> list[str]:
             f"{unmeasured} of {len(points)} models have no predictions_per_second: only their training is counted,"
             " their predictions as free, and the break-even is the least that it can be"
         )
-    notes.append(f"training is the one model's; the whole study cost {usd(table.spend_usd)}")
+    data_usd = spend_by_part(table)["data"]
+    data = f" and the {usd(data_usd)} that the data cost" if data_usd else ""
+    notes.append(f"training is the one model's{data}; the whole study cost {usd(table.spend_usd)}")
     return notes

@@ -11,8 +11,8 @@ from tracker.pricing.currency import USD
 from tracker.pricing.price_point import price_point_from_row
 from tracker.records import Direction
 from tracker.report.plain import plain
-from tracker.report.tables import frontier_table, study_head
-from tracker.report.words import several
+from tracker.report.tables import frontier_table, spend_by_part, study_head
+from tracker.report.words import money, several
 from tracker.store.run_table import StudyTable
 
 MOST_RATES = 4
@@ -20,7 +20,7 @@ POINT = ("trial", "epoch", "quality", "price_usd", "sku")
 
 
 def price_remarks(table: StudyTable) -> tuple[str, ...]:
-    """What a reader must know of a table's prices, a sentence each; none where they are the billed ones in USD."""
+    """What a reader must know of a table's prices, a sentence each; none where there is nothing to it."""
     remarks = []
     if (scenario := table.scenario) is not None:
         name = f"scenario {scenario.name}" if scenario.name else "scenario"
@@ -35,6 +35,9 @@ def price_remarks(table: StudyTable) -> tuple[str, ...]:
                 f"left at their own SKU, being on another kind of device than {', '.join(scenario.skus)}: "
                 f"{several(others, 'run')}; what they would take there was not measured"
             )
+    if data_usd := spend_by_part(table)["data"]:
+        paid = money(data_usd, table.currency)
+        remarks.append(f"the data cost {paid}, paid once by the study: in its spend, not in the price of a point")
     if table.currency.code != USD.code:
         remarks.append(table.currency.sentence)
     return tuple(remarks)

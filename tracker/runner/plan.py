@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from tracker.engine.forkserver import Forkserver
-from tracker.errors import StudyFileError
+from tracker.errors import PriceBookError, StudyFileError
 from tracker.pricing.cost import check_billable
 from tracker.pricing.energy import grams_per_kwh
 from tracker.pricing.price_book import PriceBook
@@ -17,6 +18,7 @@ from tracker.study.check import check_study
 from tracker.study.document import StudyDocument
 from tracker.study.space import SearchSpace, search_space
 from tracker.study.spec import StudySpec
+from tracker.study.toml_file import TomlProblems
 from tracker.training.describe import Surroundings, describe
 
 
@@ -42,12 +44,30 @@ def make_plan(document: StudyDocument, forkserver: Forkserver, home: Home) -> St
     surroundings = _look_around(document, forkserver)
     spec = check_study(document, surroundings.workload)
     space = search_space(spec, surroundings.hardware, surroundings.compile_problem)
-    if spec.pricing.country:
-        grams_per_kwh(spec.pricing.country)  # raises for a country that is not in the table
     book = home.price_book(spec.pricing.prices)
+    _check_pricing(document, spec, book)
     points = {device: _point(book, spec, surroundings.hardware, device) for device in space.devices}
     cpu_point = points.get("cpu") or _point(book, spec, surroundings.hardware, "cpu")
     return StudyPlan(document, spec, surroundings.hardware, space, book, points, cpu_point)
+
+
+def _check_pricing(document: StudyDocument, spec: StudySpec, book: PriceBook) -> None:
+    """Hold what [pricing] names against the price book. Raises StudyFileError with every problem."""
+    problems, pricing = TomlProblems(document.source, document.text), spec.pricing
+    checks: list[tuple[str, Callable[[], object]]] = [
+        (f"sku_{device}", partial(book.point, sku, pricing.market, region=pricing.region))
+        for device, sku in pricing.sku.items()
+        if sku != "auto"
+    ]
+    if pricing.country:
+        checks.append(("country", partial(grams_per_kwh, pricing.country)))
+    for key, check in checks:
+        try:
+            check()
+        except PriceBookError as error:
+            problems.add(f"pricing.{key}", str(error))
+    if problems:
+        raise StudyFileError(document.source, problems.found)
 
 
 def _look_around(document: StudyDocument, forkserver: Forkserver) -> Surroundings:

@@ -15,7 +15,8 @@ from tracker.engine.forkserver import Forkserver
 from tracker.engine.local import LocalEngine, write_killed
 from tracker.engine.reservations import Reservations
 from tracker.errors import DataError, RequestError, StudyExistsError, WorkFailedError, WorkloadError
-from tracker.records import AttemptRecord, DataCard, Hardware, TrialState
+from tracker.pricing.cost import price_of
+from tracker.records import AttemptRecord, DataCard, Hardware, TrialState, Usage
 from tracker.runner.bookkeeper import Bookkeeper
 from tracker.runner.coordinator import POLL_SECONDS, Coordinator
 from tracker.runner.jobs import attempt_request, baselines, job_of, preparation, rate_of
@@ -64,7 +65,7 @@ def run_study(
         )
     engine = _engine(plan.hardware, forkserver, workers)
     with StudyFolder.staged(home.study(name)) as staged:
-        _prepare(plan, staged, home, engine, observer)
+        _check_data_cost(plan, _prepare(plan, staged, home, engine, observer), observer)
         staged.save(document)
         with home.databases_being_made():
             search = Search.create(places.optuna_storage, name, plan.spec.quality, plan.space, plan.spec.seed)
@@ -145,8 +146,8 @@ def _announce(plan: StudyPlan, observer: Observer) -> None:
         observer.say(f"left out: {sentence}")
 
 
-def _prepare(plan: StudyPlan, folder: StudyFolder, home: Home, engine: LocalEngine, observer: Observer) -> None:
-    """Make the data ready in a worker of its own; its time is the first thing that the study pays for."""
+def _prepare(plan: StudyPlan, folder: StudyFolder, home: Home, engine: LocalEngine, observer: Observer) -> Usage:
+    """Make the data ready in a worker of its own; what it used is the first thing that the study pays for."""
     job = preparation(plan.spec, plan.hardware)
     while (reservation := engine.reserve(job.threads, accelerator=False)) is None:
         time.sleep(POLL_SECONDS)  # another study has the cores
@@ -162,6 +163,20 @@ def _prepare(plan: StudyPlan, folder: StudyFolder, home: Home, engine: LocalEngi
         wrong_requests = {error.__name__: error for error in (DataError, WorkloadError)}
         failure = wrong_requests.get(attempt.record.reason, WorkFailedError)
         raise failure(f"the data cannot be prepared: {attempt.record.message}")
+    return attempt.record.usage
+
+
+def _check_data_cost(plan: StudyPlan, usage: Usage, observer: Observer) -> None:
+    """Say what the data cost; refuse a study whose budget they use up before the first trial."""
+    data_usd, budget_usd = price_of(usage, plan.cpu_point, plan.spec.costs).data_usd, plan.spec.budget.usd
+    if not data_usd:
+        return
+    told = f"the data cost ${data_usd:,.4g} for {usage.acquired_samples:,} samples, paid once by the study"
+    if budget_usd is not None and data_usd >= budget_usd:
+        raise RequestError(
+            f"{told}: nothing is left of its budget of ${budget_usd:g}; raise budget.usd, or lower what [costs] says"
+        )
+    observer.say(told)
 
 
 def _books(plan: StudyPlan, folder: StudyFolder, log: StudyLog, card: DataCard, observer: Observer) -> Bookkeeper:
