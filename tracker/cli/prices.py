@@ -92,7 +92,7 @@ def history(sku: str, plot: Path | None, as_json: bool, home: Home) -> None:
         return
     drawn = bars([point.usd_per_hour for point in rates])
     rows = [_dated(point, bar) for point, bar in zip(rates, drawn, strict=True)]
-    print_table(["market ", "region ", "from", "$ an hour", " ", "quality ", "source "], rows)
+    print_table(["market ", "region ", "from", "$ an hour", "", "quality ", "source "], rows)
     if plot is not None:
         click.echo(plot)
 

@@ -3,36 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+GAP = 2
 SHORTEST_TEXT = 8
 """Characters that a text column keeps in a narrow terminal; what is cut ends in an ellipsis."""
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table on standard output; a column whose name ends in a space is text, the others are figures.
+    """A table on standard output; a column whose name ends in a space is text, one without a name a drawing, the
+    others are figures.
 
-    In a narrow terminal texts are cut, figures never: where even that is too wide, lines wrap. As wide as it
+    In a narrow terminal texts are cut, nothing else: where even that is too wide, lines wrap. As wide as it
     needs to be where the output is not a terminal.
     """
     body = [tuple(row) for row in rows]
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    least_width = 0
-    for at, column in enumerate(columns):
-        text = column.endswith(" ")
-        natural = max(cell_len(cell) for cell in (column.strip(), *(row[at] for row in body)))
-        least = min(natural, SHORTEST_TEXT) if text else natural
-        least_width += least + 2
-        table.add_column(column.strip(), justify="left" if text else "right", no_wrap=True, min_width=least)
+    natural = [
+        max(cell_len(cell) for cell in (column.strip(), *(row[at] for row in body)))
+        for at, column in enumerate(columns)
+    ]
+    console = Console(highlight=False)
+    room = console.width if console.is_terminal else sum(natural) + GAP * len(columns)
+    widths = _cut([column.endswith(" ") for column in columns], natural, room - GAP * len(columns))
+    table = Table(box=None, padding=(0, GAP, 0, 0), header_style="bold")
+    for column, width in zip(columns, widths, strict=True):
+        justify: Literal["left", "right"] = "right" if column.strip() == column != "" else "left"
+        table.add_column(column.strip(), justify=justify, no_wrap=True, width=width)
     for row in body:
         table.add_row(*(Text(cell) for cell in row))
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=Console(width=10_000).measure(table).maximum)
-    elif console.width < least_width:
-        console = Console(highlight=False, width=least_width, soft_wrap=True)
-    console.print(table)
+    Console(highlight=False, width=sum(widths) + GAP * len(columns), soft_wrap=True).print(table)
+
+
+def _cut(texts: Sequence[bool], natural: Sequence[int], room: int) -> list[int]:
+    """The widths of columns that have ``room`` together: of the texts, the widest are cut first."""
+    widths = list(natural)
+    while sum(widths) > room:
+        cuttable = [at for at, text in enumerate(texts) if text and widths[at] > SHORTEST_TEXT]
+        if not cuttable:
+            break
+        widths[max(cuttable, key=lambda at: widths[at])] -= 1
+    return widths

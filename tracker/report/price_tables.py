@@ -16,7 +16,7 @@ from tracker.report.figures import amount_ticks, chart_layout
 from tracker.report.plane import escape
 from tracker.report.style import OTHER_COLOURS, PRECISION_COLOURS
 
-BAR_CELLS = 24
+BAR_CELLS = 12
 
 
 def rate_document(point: PricePoint) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def bars(values: Sequence[float]) -> list[str]:
     """A bar for each of some positive values, the longest BAR_CELLS wide: a chart for a terminal.
 
     >>> bars([1.0, 0.5, 0.01])
-    ['████████████████████████', '████████████', '▏']
+    ['████████████', '██████', '▏']
     """
     eighths = " ▏▎▍▌▋▊▉"
     most = max(values, default=1.0)
