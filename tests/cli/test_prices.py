@@ -201,21 +201,3 @@ def test_a_wrong_request_is_told_in_a_line_with_exit_code_2(home, arguments, sai
     assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
-
-
-def test_a_price_file_that_is_wrong_stops_a_study_before_it_begins(tmp_path):
-    (tmp_path / "prices.toml").write_text(MINE.replace("1500", "-1"))
-    study = tmp_path / "study.toml"
-    study.write_text(
-        'name = "s"\nworkload = "tests.support.digits:Digits"\n[quality]\nmetric = "accuracy"\n[budget]\ntrials = 1\n'
-        "[costs]\nkeep_month = 3\nmaintenance_share = -1\n[space]\nwidth = [4]\n"
-    )
-    done = tracker("run", study, home=tmp_path)
-    assert done.returncode == 2
-    assert "line 9, costs.maintenance_share: -1 is not a number from 0 to 10" in done.stderr
-    assert "line 8, costs.keep_month: unknown key; did you mean 'keep_months'?" in done.stderr
-    study.write_text(study.read_text().replace("keep_month = 3\nmaintenance_share = -1\n", ""))
-    done = tracker("run", study, home=tmp_path)
-    assert done.returncode == 2
-    assert "line 5, own.purchase_usd: -1 is not a number from 0.01" in done.stderr
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["prices.toml", "study.toml"]
