@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tracker.library import Study, open_study, resume_study, run_study
-    from tracker.pricing.scenario import RateChange, Scenario
+    from tracker.pricing.rate_change import RateChange
+    from tracker.pricing.scenario import Scenario
     from tracker.pricing.scenario_file import read_scenario
 
 _MODULES = {
     **dict.fromkeys(("Study", "open_study", "resume_study", "run_study"), "tracker.library"),
-    **dict.fromkeys(("RateChange", "Scenario"), "tracker.pricing.scenario"),
+    "RateChange": "tracker.pricing.rate_change",
+    "Scenario": "tracker.pricing.scenario",
     "read_scenario": "tracker.pricing.scenario_file",
 }
 __all__ = ["RateChange", "Scenario", "Study", "open_study", "read_scenario", "resume_study", "run_study"]

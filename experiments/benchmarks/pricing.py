@@ -23,7 +23,8 @@ from experiments.benchmarks.figures import Figure, main
 from tracker.pricing.cost import DEFAULT_TERMS, price_of
 from tracker.pricing.price_book import PRICES_CSV, PriceBook, load_price_book
 from tracker.pricing.price_table import read_price_table
-from tracker.pricing.scenario import RateChange, Scenario
+from tracker.pricing.rate_change import RateChange
+from tracker.pricing.scenario import Scenario
 from tracker.records import STEADY_USAGE, Direction, Market, QualityMetric, Usage
 from tracker.report.repricing import reprice
 from tracker.store.run_table import CHECKPOINT_COLUMNS, RUN_COLUMNS, StudyTable

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracker.errors import PriceBookError
-from tracker.pricing.price_book import HOME_REGIONS, PriceBook, load_price_book
+from tracker.pricing.offers import HOME_REGIONS
+from tracker.pricing.price_book import PriceBook, load_price_book
 from tracker.pricing.price_point import COLUMNS, PricePoint
 from tracker.pricing.price_table import read_price_table
 from tracker.records import Hardware, Market

@@ -9,7 +9,8 @@ from itertools import pairwise
 import pytest
 
 from tracker.pricing.energy import country_of
-from tracker.pricing.price_book import BILLABLE_QUALITIES, HOME_REGIONS, PRICES_CSV, load_price_book
+from tracker.pricing.offers import HOME_REGIONS
+from tracker.pricing.price_book import BILLABLE_QUALITIES, PRICES_CSV, load_price_book
 from tracker.pricing.price_point import COLUMNS, QUALITIES
 from tracker.records import Market
 

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from tracker.errors import PriceBookError, RequestError, ScenarioError
 from tracker.pricing.price_book import load_price_book
-from tracker.pricing.scenario import RateChange, Scenario, compose
+from tracker.pricing.rate_change import RateChange
+from tracker.pricing.scenario import Scenario, compose
 from tracker.pricing.scenario_file import read_scenario
 from tracker.records import CostPart, Market
 from tracker.study.costs import CostTerms

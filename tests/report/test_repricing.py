@@ -18,7 +18,8 @@ from tracker import run_study
 from tracker.errors import PriceBookError, ScenarioError
 from tracker.pricing.price_book import load_price_book
 from tracker.pricing.price_point import price_point_from_row
-from tracker.pricing.scenario import RateChange, Scenario
+from tracker.pricing.rate_change import RateChange
+from tracker.pricing.scenario import Scenario
 from tracker.pricing.scenario_file import read_scenario
 from tracker.records import CostPart, Direction, Market
 from tracker.report.repricing import priced_study_table, reprice

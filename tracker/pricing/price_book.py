@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date
 from functools import cache, cached_property
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tracker.errors import PriceBookError, did_you_mean
 from tracker.pricing.currency import ExchangeRate
+from tracker.pricing.offers import in_region, newest, users_first
 from tracker.pricing.price_point import PricePoint
 from tracker.pricing.price_table import check_together, read_price_table
 from tracker.pricing.user_rates import read_user_rates
@@ -19,8 +20,6 @@ from tracker.records import Hardware, Market
 PRICES_CSV = Path(__file__).with_name("data") / "prices.csv"
 BILLABLE_QUALITIES = ("price_list", "fetched", "user")
 """What a rate may be to be billed without anybody having asked for it."""
-HOME_REGIONS: Mapping[str, str] = {"aws": "us-east-1", "azure": "eastus", "gcp": "us-central1"}
-"""Where a price is taken when nobody names a region."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ class PriceBook:
         """
         for column, wanted in (("provider", provider), ("accelerator", accelerator), ("region", region)):
             self._check_known(column, wanted)
-        rows = _newest(row for row in self.points if row.holds_on(on or date.today()))
+        rows = newest(row for row in self.points if row.holds_on(on or date.today()))
         fitting = (
             row
             for row in rows
@@ -100,8 +99,8 @@ class PriceBook:
     def point(self, sku: str, market: Market, on: date | None = None, region: str = "") -> PricePoint:
         """The rate of ``sku`` on the day ``on``, or today's.
 
-        Without ``region`` that of the provider's home region (HOME_REGIONS), and of a SKU that is not listed there
-        the cheapest region's. Raises PriceBookError for a SKU, market, region or day that the book has no rate for,
+        Without ``region`` that of the provider's home region (offers.HOME_REGIONS), and of a SKU that is not listed
+        there the cheapest region's. Raises PriceBookError for a SKU, market, region or day that the book has no rate for,
         saying which it has.
         """
         self.machine(sku)
@@ -112,13 +111,13 @@ class PriceBook:
         if not offers:
             markets = _listed(row.market for row in rows)
             raise PriceBookError(f"{sku} has no {market} rate; it has: {markets}{self._alternatives(sku, market, day)}")
-        in_region = _in_region(offers, region)
-        if not in_region:
+        nearby = in_region(offers, region)
+        if not nearby:
             regions = _listed(row.region or "(not stated)" for row in offers)
             raise PriceBookError(f"{sku} has no {market} rate in region {region!r}; it has: {regions}")
-        candidates = _users_first(_newest(row for row in in_region if row.holds_on(day)))
+        candidates = users_first(newest(row for row in nearby if row.holds_on(day)))
         if not candidates:
-            days = _listed(row.effective_from.isoformat() for row in in_region)
+            days = _listed(row.effective_from.isoformat() for row in nearby)
             raise PriceBookError(
                 f"{sku} has no {market} rate on {day}; its rates begin on: {days}{self._alternatives(sku, market, day)}"
             )
@@ -151,10 +150,10 @@ class PriceBook:
         people's offers says is billed only where a user names its SKU. Without ``region`` those of other regions
         count as in ``point``. Ties go by name. Raises PriceBookError where none fits.
         """
-        offers = _in_region([row for row in self.points if row.market == market], region)
+        offers = in_region([row for row in self.points if row.market == market], region)
         today = date.today()
         billable = (row for row in offers if row.quality in BILLABLE_QUALITIES and row.holds_on(today))
-        on_sale = _users_first(_newest(billable))
+        on_sale = users_first(newest(billable))
         if device == "cpu":
             return self._cheapest_cpu(hardware, market, on_sale)
         if not hardware.accelerator:
@@ -231,40 +230,5 @@ def _beside(book: PriceBook, fetched: Iterable[PricePoint]) -> list[PricePoint]:
     ]
 
 
-def _is_users(point: PricePoint) -> bool:
-    return point.quality == "user"
-
-
-def _in_region(points: list[PricePoint], region: str) -> list[PricePoint]:
-    """The rates of one market that hold in a region; what a user gives without one holds everywhere.
-
-    Without a region, a SKU's listed rates of its provider's home region, or where it has none those of every region,
-    and the user's own: a cheaper region in the book changes no price of a study that named none. A listed rate that
-    states no region counts as one at home, since it cannot be told to be elsewhere.
-    """
-    if region:
-        return [row for row in points if row.region == region or (_is_users(row) and not row.region)]
-    at_home = {row.sku for row in points if not _is_users(row) and _is_at_home(row)}
-    return [row for row in points if _is_users(row) or _is_at_home(row) or row.sku not in at_home]
-
-
-def _is_at_home(point: PricePoint) -> bool:
-    return point.region in ("", HOME_REGIONS.get(point.provider))
-
-
-def _users_first(points: list[PricePoint]) -> list[PricePoint]:
-    """Rates of one market, where the user has one for a SKU without what is listed of it."""
-    own = {row.sku for row in points if _is_users(row)}
-    return [row for row in points if _is_users(row) or row.sku not in own]
-
-
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(sorted(set(names)))
-
-
-def _newest(points: Iterable[PricePoint]) -> list[PricePoint]:
-    """Of each SKU, region and market the point that began last; the user's own apart from the listed ones."""
-    newest: dict[tuple[str, str, Market, bool], PricePoint] = {}
-    for point in sorted(points, key=lambda point: point.effective_from):
-        newest[point.sku, point.region, point.market, _is_users(point)] = point
-    return list(newest.values())

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from tracker.errors import ScenarioError, did_you_mean
-from tracker.pricing.scenario import PARTS, RateChange, Scenario, compose
+from tracker.pricing.rate_change import PARTS, RateChange
+from tracker.pricing.scenario import Scenario, compose
 from tracker.records import CostPart, Market
 from tracker.study.costs import term_problems
 from tracker.study.knobs import Knob
