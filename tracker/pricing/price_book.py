@@ -100,8 +100,8 @@ class PriceBook:
         """The rate of ``sku`` on the day ``on``, or today's.
 
         Without ``region`` that of the provider's home region (offers.HOME_REGIONS), and of a SKU that is not listed
-        there the cheapest region's. Raises PriceBookError for a SKU, market, region or day that the book has no rate for,
-        saying which it has.
+        there the cheapest region's. Raises PriceBookError for a SKU, market, region or day that the book has no rate
+        for, saying which it has.
         """
         self.machine(sku)
         self._check_known("region", region)
