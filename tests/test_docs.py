@@ -90,7 +90,7 @@ def test_the_readme_counts_what_is_in_the_price_book():
     sellers = {point.provider for point in book.points} - {"aws", "gcp", "azure"}
     years = sorted({point.effective_from.year for point in book.points})
     counted = (
-        f"{len(book.skus)} SKUs of AWS, Google Cloud, Azure and {len(sellers)} GPU clouds, "
+        f"{len(book.skus)} SKUs of AWS, Google Cloud, Azure and {len(sellers)} other sellers of GPUs, "
         f"with {len(book.points)} dated rates from {years[0]} to {years[-1]}"
     )
     assert counted in " ".join(README.split())

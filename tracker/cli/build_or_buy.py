@@ -61,7 +61,7 @@ def build_or_buy(
     if as_json:
         print_json(document)
         return
-    spread = f"+ training / {predictions:,.0f}"
+    spread = f"1,000 with training over {predictions:,.0f}"
     columns = ["model ", document["quality"]["name"], "training", "1,000 own", spread, "1,000 by API", "break-even"]
     print_table(columns, [_row(point) for point in [*document["points"], *document["references"]]])
     for note in document["notes"]:

@@ -63,7 +63,8 @@ def _billing(book: PriceBook, hardware: Hardware, device: str, market: Market) -
 def _billing_line(billing: dict[str, object]) -> str:
     if "problem" in billing:
         return f"nothing: {billing['problem']}"
+    place = [str(billing["market"]), str(billing["region"])]
     return (
-        f"{billing['sku']} ({billing['market']}, {billing['region']}), ${billing['usd_per_hour']:g} an hour "
+        f"{billing['sku']} ({', '.join(filter(None, place))}), ${billing['usd_per_hour']:g} an hour "
         f"for the whole machine\n                        on {billing['effective_from']}, from {billing['source']}"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from datetime import date
 from itertools import groupby
 from typing import Any
@@ -13,6 +14,7 @@ from tracker.pricing.currency import USD
 from tracker.pricing.price_book import PriceBook
 from tracker.pricing.price_point import QUALITIES, PricePoint
 from tracker.report.figures import amount_ticks, chart_layout
+from tracker.report.plain import plain
 from tracker.report.plane import escape
 from tracker.report.style import OTHER_COLOURS, PRECISION_COLOURS
 
@@ -21,28 +23,9 @@ BAR_CELLS = 12
 
 def rate_document(point: PricePoint) -> dict[str, Any]:
     """One rate with all that is known of it; keys as the columns of the price table."""
-    return {
-        "sku": point.sku,
-        "provider": point.provider,
-        "region": point.region,
-        "market": str(point.market),
-        "architecture": point.architecture,
-        "accelerator": point.accelerator,
-        "accelerator_count": point.accelerator_count,
-        "accelerator_memory_gb": point.accelerator_memory_gb,
-        "vcpu": point.vcpu,
-        "ram_gb": point.ram_gb,
-        "usd_per_hour": point.usd_per_hour,
-        "energy_usd_per_hour": point.energy_usd_per_hour,
-        "maintenance_usd_per_hour": point.maintenance_usd_per_hour,
-        "effective_from": point.effective_from.isoformat(),
-        "effective_to": point.effective_to.isoformat() if point.effective_to else None,
-        "quality": point.quality,
-        "date_kind": point.date_kind,
-        "source": point.source,
-        "licence": point.licence,
-        "spec_source": point.spec_source,
-    }
+    known: dict[str, Any] = plain({each.name: getattr(point, each.name) for each in fields(point)})
+    del known["place"]  # a line of a file is no fact about the rate
+    return known
 
 
 def rates_document(book: PriceBook, points: Iterable[PricePoint], on: date | None = None) -> dict[str, Any]:

@@ -56,7 +56,10 @@ class CostTerms:
         0.023, "keeping one GB of data, checkpoints or models for a month", "Amazon S3 Standard, us-east-1, list price"
     )
     keep_months: float = _term(
-        0.0, "data and every trial's model are kept this long after it", "assumed: nothing is kept", high=1200.0
+        0.0,
+        "data and every trial's model are priced as kept this long; only the frontier's models are: an upper bound",
+        "assumed: nothing is kept",
+        high=1200.0,
     )
     maintenance_share: float = _term(
         0.0, "upkeep and upgrades, as a share of compute", "assumed: a seller's rate includes the upkeep", high=10.0
