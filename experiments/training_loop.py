@@ -1,51 +1,50 @@
-"""Training a classifier on batches, epoch by epoch: shared by every workload.
+"""Training a model on batches, epoch by epoch: the one loop that every workload shares.
 
-AdamW with linear warm-up and cosine decay, gradient clipping, mixed precision with loss scaling where the
-precision asks for it, evaluation and a checkpoint after every epoch.
+Mixed precision with loss scaling where the precision asks for it, gradient accumulation and clipping, a schedule,
+early stopping, an average of the weights, several processes, evaluation and a checkpoint after every epoch. The
+training can be paused after any epoch and gone on with in another process, to the same result.
 """
 
 from __future__ import annotations
 
-import math
+import contextlib
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from tracker.records import Settings
+from experiments.optimiser import OPTIMISER_KNOBS, make_optimiser, set_learning_rate
 from tracker.study.knobs import Knob
 from tracker.training.run import Run
 
-Batch = tuple[Tensor, Tensor]
-"""Inputs, and the class of each."""
+Batch = tuple[Tensor, ...]
+"""Tensors whose first dimension is the examples."""
 
 LOOP_KNOBS: Mapping[str, Knob] = {
-    "learning_rate": Knob("float", 2e-3, "AdamW's learning rate after warm-up", low=0.0),
-    "weight_decay": Knob("float", 0.05, "AdamW's decoupled decay of the weight matrices", low=0.0),
-    "warmup_fraction": Knob("float", 0.1, "share of all steps in which the learning rate rises", low=0.0, high=1.0),
-    "gradient_clip": Knob("float", 1.0, "gradients of a larger norm are scaled down to it; 0 for never", low=0.0),
+    **OPTIMISER_KNOBS,
     "batch_size": Knob("int", 64, "examples in one step", low=1),
+    "gradient_accumulation": Knob("int", 1, "parts that a step's examples are computed in, one after another", low=1),
     "epochs": Knob("int", 5, "passes over the training split", low=1),
-}
+    "patience": Knob("int", 0, "stop after so many epochs without a better quality; 0 for never", low=0),
+    "label_smoothing": Knob("float", 0.0, "share of each label that is spread over all classes", low=0.0, high=0.5),
+    "weight_average": Knob("float", 0.0, "decay of the weights' evaluated average; 0: none", low=0.0, high=0.9999),
+}  # fmt: skip
 """The settings that ``fit`` reads."""
 
 
 @dataclass(frozen=True, slots=True)
-class Scores:
-    """How a model does on some examples: mean cross-entropy, the share that it gets right, predictions a second."""
-
-    loss: float
-    accuracy: float
-    predictions_per_second: float
-
-
-@dataclass(frozen=True, slots=True)
 class Fit:
-    """What a training came to: examples seen, and the seconds spent on them, without evaluation."""
+    """What a training came to.
 
+    ``model`` is the one to predict with: the trained one or the average of its weights. ``samples`` are the examples
+    seen by all processes, ``seconds`` those spent on them, without evaluation.
+    """
+
+    model: nn.Module
     samples: int
     seconds: float
 
@@ -56,76 +55,121 @@ def fit(
     *,
     steps_per_epoch: int,
     train_batches: Callable[[int], Iterable[Batch]],
-    validation_batches: Callable[[], Iterable[Batch]],
+    loss: Callable[[nn.Module, Batch], Tensor],
+    evaluate: Callable[[nn.Module], Mapping[str, float]],
+    keep: Callable[[nn.Module, Path], None] | None = None,
 ) -> Fit:
-    """Train ``model``, reporting training_loss, validation_loss and accuracy after every epoch (from 1)."""
+    """Train ``model`` and report training_loss and what ``evaluate`` tells after every epoch (from 1).
+
+    ``train_batches`` gives the batches of an epoch, the same ones in every process; ``loss`` the mean loss of a
+    batch (called with the model, which may be wrapped), under the run's precision. ``evaluate`` and ``keep``, which
+    writes the model into a folder of its own, get the model to predict with, in evaluation mode; a checkpoint's
+    model is kept where its quality is the run's best so far. All but training happens in process 0 alone.
+    """
     settings = run.settings
-    optimizer = adamw(model, settings)
+    trained = run.distribute(model)
+    optimiser = make_optimiser(model, settings)
     scaler = run.precision.scaler(run.device)
-    epochs, clip = int(settings["epochs"]), float(settings["gradient_clip"])
-    total_steps = epochs * steps_per_epoch
-    step, samples, seconds = 0, 0, 0.0
-    for epoch in range(1, epochs + 1):
+    average = _average(model, float(settings["weight_average"]))
+    predicting = model if average is None else average.module
+    epochs, patience = int(settings["epochs"]), int(settings["patience"])
+    epoch, stale, samples, seconds = 0, 0, 0, 0.0
+    if (state := run.restore()) is not None:
+        model.load_state_dict(state["model"])
+        optimiser.load_state_dict(state["optimiser"])
+        scaler.load_state_dict(state["scaler"])
+        if average is not None:
+            average.load_state_dict(state["average"])
+        epoch, stale, samples, seconds = (state[name] for name in ("epoch", "stale", "samples", "seconds"))
+    while epoch < epochs and not (patience and stale >= patience):
+        epoch += 1
         begin = time.perf_counter()
+        # Each epoch draws its random numbers from a seed of its own: going on in another process changes none.
+        torch.manual_seed((run.seed * 1_000_003 + epoch) * 1_009 + run.rank)
         model.train()
         loss_sum, count = torch.zeros((), device=run.device), 0
-        for inputs, labels in train_batches(epoch):
-            set_learning_rate(optimizer, settings, step / total_steps)
-            with run.precision.autocast(run.device):
-                loss = F.cross_entropy(model(inputs), labels)
-            scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-            scaler.unscale_(optimizer)
-            if clip:
-                nn.utils.clip_grad_norm_(model.parameters(), clip)
-            scaler.step(optimizer)
-            scaler.update()
-            optimizer.zero_grad(set_to_none=True)
-            loss_sum += loss.detach() * len(labels)
-            count += len(labels)
-            step += 1
-        training_loss = loss_sum.item() / count  # waits for the device: the clock is read after it
+        for step, batch in enumerate(train_batches(epoch), start=(epoch - 1) * steps_per_epoch):
+            set_learning_rate(optimiser, settings, step / (epochs * steps_per_epoch))
+            loss_sum += _step(run, trained, batch, loss, optimiser, scaler)
+            count += len(batch[0])
+            if average is not None:
+                average.update_parameters(model)
+        training_loss = _over_processes(run, loss_sum) / max(
+            count, 1
+        )  # waits for the device: the clock is read after it
         samples, seconds = samples + count, seconds + time.perf_counter() - begin
-        with run.evaluating():
-            scores = evaluate(run, model, validation_batches())
-        run.report(epoch, training_loss=training_loss, validation_loss=scores.loss, accuracy=scores.accuracy)
-    return Fit(samples, seconds)
+        if run.rank == 0:
+            predicting.eval()
+            with run.evaluating(), torch.no_grad():
+                scores = evaluate(predicting)
+            run.report(epoch, training_loss=training_loss, **scores)
+            stale = 0 if run.improved else stale + 1
+            if keep is not None and run.improved:
+                keep(predicting, run.artifact(f"epoch-{epoch}/model.pt").parent)
+        stale = int(run.agree(stale))
+        run.save(
+            {
+                "model": model.state_dict(),
+                "optimiser": optimiser.state_dict(),
+                "scaler": scaler.state_dict(),
+                "average": {} if average is None else average.state_dict(),
+                "epoch": epoch,
+                "stale": stale,
+                "samples": samples,
+                "seconds": seconds,
+            }
+        )
+    return Fit(predicting, samples, seconds)
 
 
-def evaluate(run: Run, model: nn.Module, batches: Iterable[Batch]) -> Scores:
-    """The model's scores on all batches together, without dropout and without gradients."""
-    begin = time.perf_counter()
-    model.eval()
-    loss_sum, correct, count = torch.zeros((), device=run.device), torch.zeros((), device=run.device), 0
-    with torch.no_grad():
-        for inputs, labels in batches:
+def _step(
+    run: Run,
+    model: nn.Module,
+    batch: Batch,
+    loss: Callable[[nn.Module, Batch], Tensor],
+    optimiser: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+) -> Tensor:
+    """One step of the optimiser on this process's share of a batch; the sum of its examples' losses."""
+    rows, parts = len(batch[0]), int(run.settings["gradient_accumulation"])
+    if rows < run.processes:
+        return torch.zeros((), device=run.device)  # an example for some processes only: left out by all
+    share = batch if run.processes == 1 else tuple(each[run.rank :: run.processes] for each in batch)
+    loss_sum = torch.zeros((), device=run.device)
+    pieces = list(zip(*(each.chunk(parts) for each in share), strict=True)) if parts > 1 else [share]
+    for number, piece in enumerate(pieces, start=1):
+        with _gradients_kept_back(model, number < len(pieces)):
             with run.precision.autocast(run.device):
-                logits = model(inputs)
-            loss_sum += F.cross_entropy(logits.float(), labels, reduction="sum")
-            correct += (logits.argmax(dim=1) == labels).sum()
-            count += len(labels)
-    loss, accuracy = loss_sum.item() / count, correct.item() / count  # waits for the device, as in fit
-    return Scores(loss, accuracy, count / (time.perf_counter() - begin))
+                mean = loss(model, piece)
+            # So that the gradient is that of the whole batch's mean, however it is divided.
+            weight = len(piece[0]) * run.processes / rows
+            scaler.scale(mean if weight == 1.0 else mean * weight).backward()  # type: ignore[no-untyped-call]
+        loss_sum += mean.detach() * len(piece[0])
+    if clip := float(run.settings["gradient_clip"]):
+        scaler.unscale_(optimiser)
+        nn.utils.clip_grad_norm_(model.parameters(), clip)
+    scaler.step(optimiser)
+    scaler.update()
+    optimiser.zero_grad(set_to_none=True)
+    return loss_sum
 
 
-def adamw(model: nn.Module, settings: Settings) -> torch.optim.AdamW:
-    """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101) that decays matrices, but no gain and no bias."""
-    parameters = list(model.parameters())
-    groups = [
-        {"params": [each for each in parameters if each.ndim > 1], "weight_decay": float(settings["weight_decay"])},
-        {"params": [each for each in parameters if each.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=float(settings["learning_rate"]), betas=(0.9, 0.98), fused=True)
-
-
-def set_learning_rate(optimizer: torch.optim.Optimizer, settings: Settings, progress: float) -> None:
-    """Set the learning rate for the step at ``progress`` (0 is the first step, 1 the end of the training).
-
-    It rises linearly during ``warmup_fraction``, then falls to zero along half a cosine.
-    """
-    warmup = float(settings["warmup_fraction"])
-    if progress < warmup:
-        factor = progress / warmup
+@contextlib.contextmanager
+def _gradients_kept_back(model: nn.Module, more_to_come: bool) -> Iterator[None]:
+    """Processes exchange their gradients once a step, with the last of its parts."""
+    if more_to_come and isinstance(model, nn.parallel.DistributedDataParallel):
+        with model.no_sync():
+            yield
     else:
-        factor = (1 + math.cos(math.pi * (progress - warmup) / max(1.0 - warmup, 1e-9))) / 2
-    for group in optimizer.param_groups:
-        group["lr"] = float(settings["learning_rate"]) * factor
+        yield
+
+
+def _average(model: nn.Module, decay: float) -> AveragedModel | None:
+    """An exponential moving average of the weights (Polyak averaging; Izmailov et al. 2018, arXiv:1803.05407)."""
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True) if decay else None
+
+
+def _over_processes(run: Run, value: Tensor) -> float:
+    if run.processes > 1:
+        torch.distributed.all_reduce(value)
+    return float(value.item())

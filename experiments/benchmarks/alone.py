@@ -12,6 +12,7 @@ import torch
 
 from experiments.benchmarks.plain_loop import train_plainly
 from experiments.workloads.text_classifier import TextClassifier
+from tracker.records import Direction, QualityMetric
 from tracker.training.meter import Meter
 from tracker.training.precision import PRECISIONS
 from tracker.training.run import Run
@@ -60,7 +61,8 @@ def _run(epochs: int, threads: int, home: Path, clock: _Clock) -> Run:
         precision=PRECISIONS["fp32"],
         cache=cache,
         artifacts=Path(tempfile.mkdtemp(dir=home)),
-        quality_metrics=frozenset(TextClassifier.metrics),
+        quality=QualityMetric("accuracy", Direction.MAXIMIZE),
+        promised_metrics=frozenset(TextClassifier.metrics),
         meter=Meter(started_at=time.time(), cores=threads),
         write=clock.write,
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,12 @@ def learn_vocabulary(texts: Iterable[str], size: int) -> Tokenizer:
     trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=special, limit_alphabet=1000, show_progress=False)
     tokenizer.train_from_iterator(texts, trainer)
     return tokenizer
+
+
+def tokenizer_of(path: Path, settings: Settings) -> Callable[[Sequence[str]], list[list[int]]]:
+    """What cuts texts into tokens as they were cut for the training with these settings."""
+    tokenizer = Tokenizer.from_file(str(path))
+    return lambda texts: [each.ids for each in tokenizer.encode_batch_fast([clean(text, settings) for text in texts])]
 
 
 def write_tokens(corpus: Corpus, settings: Settings, folder: Path, progress: Callable[[str], None]) -> None:

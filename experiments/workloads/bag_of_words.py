@@ -15,12 +15,12 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from experiments.data.corpus import Corpus, LabelledTexts
 from experiments.data.text_preparation import clean, load_corpus
+from experiments.scores import probability_scores
 from tracker.training.run import Run
 
 INVERSE_REGULARISATION = 10.0  # the best of 3, 10 and 30 on the validation split of the docstrings
 MAX_ITERATIONS = 300
 TOLERANCE = 1e-3
-SMALLEST_PROBABILITY = 1e-7  # keeps the loss finite where a class had no training text
 
 
 def train(run: Run) -> None:
@@ -33,12 +33,12 @@ def train(run: Run) -> None:
         model = _fit(corpus.splits["train"], len(corpus.classes))
         seconds = time.perf_counter() - begin
         with run.evaluating():
-            training_loss, _ = model.scores(corpus.splits["train"])
-            validation_loss, accuracy = model.scores(validation)
-        run.report(1, accuracy=accuracy, validation_loss=validation_loss, training_loss=training_loss)
+            training_loss = model.scores(corpus.splits["train"])["validation_loss"]
+            scores = model.scores(validation)
+        run.report(1, training_loss=training_loss, **scores)
         with run.evaluating():
             begin = time.perf_counter()
-            _, test_accuracy = model.scores(corpus.splits["test"])
+            test_accuracy = model.scores(corpus.splits["test"])["accuracy"]
             test_seconds = time.perf_counter() - begin
     run.conclude(
         test_accuracy=test_accuracy,
@@ -54,13 +54,11 @@ class _Model:
     regression: LogisticRegression
     classes: int
 
-    def scores(self, of: LabelledTexts) -> tuple[float, float]:
-        """Mean cross-entropy, and accuracy."""
+    def scores(self, of: LabelledTexts) -> dict[str, float]:
+        """What is reported of these texts; the loss as that of the validation."""
         probabilities = np.zeros((len(of), self.classes))
         probabilities[:, self.regression.classes_] = self.regression.predict_proba(self.vectorizer.transform(of.texts))
-        labels = np.asarray(of.labels)
-        likelihood = probabilities[np.arange(len(of)), labels].clip(min=SMALLEST_PROBABILITY)
-        return float(-np.log(likelihood).mean()), float((probabilities.argmax(axis=1) == labels).mean())
+        return probability_scores(probabilities, np.asarray(of.labels))
 
 
 def _fit(train_split: LabelledTexts, classes: int) -> _Model:

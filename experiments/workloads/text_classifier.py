@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,13 +22,16 @@ from experiments import lazy
 from experiments.data.batches import BatchPlan, shuffled_batches, sorted_batches
 from experiments.data.prepared import prepare_tokens, prepared_tokens
 from experiments.data.token_arrays import MAX_TOKENS, PADDING, UNKNOWN, TokenizedTexts, load_card, load_texts
-from experiments.training_loop import LOOP_KNOBS, Batch, evaluate, fit
+from experiments.inference import with_weights
+from experiments.layers import attention
+from experiments.scores import CLASSIFIER_METRICS, classification_loss, classifier_scores
+from experiments.training_loop import LOOP_KNOBS, Batch, fit
 from tracker.errors import WorkloadError
 from tracker.records import DataCard, Direction, Settings
 from tracker.study.knobs import Knob
 from tracker.training.meter import bytes_below
 from tracker.training.run import Run
-from tracker.training.workload import PredictionTexts
+from tracker.training.workload import PredictionTexts, Predictor
 
 WIDTH_PER_SIZE = 32
 HEAD_WIDTH = 32
@@ -81,20 +84,6 @@ def check_heads(width: int, heads: int) -> None:
         raise WorkloadError(f"width {width} cannot be shared by {heads} heads; allowed with it: {allowed}")
 
 
-def attention(query: Tensor, key: Tensor, value: Tensor, real: Tensor) -> Tensor:
-    """softmax(Q K^T / sqrt(d_k)) V (Vaswani et al. 2017, arXiv:1706.03762, eq. 1), never to padding.
-
-    ``query``, ``key`` and ``value`` are (batch, heads, length, d_k); ``real`` (batch, length) is True where
-    there is a token. Every row needs one.
-    """
-    mask = real[:, None, None, :]
-    if query.device.type == "cpu" and query.dtype == torch.bfloat16:
-        # torch 2.13: the fused kernel's bfloat16 backward pass on CPUs takes five times as long as the formula.
-        scores = query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])
-        return scores.masked_fill(~mask, -math.inf).softmax(dim=-1).to(value.dtype) @ value
-    return F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-
-
 class Layer(nn.Module):
     """A pre-norm encoder layer (Xiong et al. 2020, arXiv:2002.04745): attention, then a two-layer perceptron."""
 
@@ -113,7 +102,7 @@ class Layer(nn.Module):
         batch, length, width = states.shape
         split = self.query_key_value(self.attention_norm(states)).view(batch, length, 3, self.heads, -1)
         query, key, value = split.permute(2, 0, 3, 1, 4)
-        mixed = attention(query, key, value, real).transpose(1, 2).reshape(batch, length, width)
+        mixed = attention(query, key, value, real[:, None, None, :]).transpose(1, 2).reshape(batch, length, width)
         states = states + self.output(mixed)
         mapped: Tensor = self.fall(F.relu(self.rise(self.perceptron_norm(states))))
         return states + mapped
@@ -171,11 +160,7 @@ class TextClassifier:
         "validation_documents": Knob("int", 0, "validation texts to measure each epoch with; 0 for all", low=0),
         **LOOP_KNOBS,
     }
-    metrics: Mapping[str, Direction] = {
-        "accuracy": Direction.MAXIMIZE,
-        "validation_loss": Direction.MINIMIZE,
-        "training_loss": Direction.MINIMIZE,
-    }
+    metrics: Mapping[str, Direction] = CLASSIFIER_METRICS
     data_options: Mapping[str, str] = {
         "source": "'docstrings', those of the packages installed here, or the path of a csv or jsonl file",
         "text_column": "the column of the texts; default 'text'",
@@ -221,10 +206,14 @@ class TextClassifier:
             model,
             steps_per_epoch=math.ceil(len(train) / batch_size),
             train_batches=train_batches,
-            validation_batches=lambda: batches(validation),
+            loss=classification_loss(run),
+            evaluate=lambda trained: classifier_scores(run, trained, batches(validation)).reported,
+            keep=lambda trained, kept: save(run, trained, corpus.classes, folder / "tokenizer.json", kept),
         )
+        if run.rank:
+            return
         with run.evaluating():
-            test = evaluate(run, model, batches(load_texts(folder, "test", run.device, shape.max_length)))
+            test = classifier_scores(run, done.model, batches(load_texts(folder, "test", run.device, shape.max_length)))
         run.conclude(
             test_accuracy=test.accuracy,
             parameters=sum(each.numel() for each in model.parameters()),
@@ -232,13 +221,34 @@ class TextClassifier:
             samples_per_second=done.samples / done.seconds,
             predictions_per_second=test.predictions_per_second,  # by now everything is compiled
         )
-        save(run, model, corpus.classes, folder / "tokenizer.json")
 
     def prediction_texts(self, data: Mapping[str, Any], settings: Settings, cache: Path, limit: int) -> PredictionTexts:
         """Whole texts of the test split, and the names of their classes. Raises DataError."""
         del settings  # they change what the classifier reads of a text, not the text
         texts: PredictionTexts = lazy.call("experiments.data.text_preparation:prediction_texts", data, cache, limit)
         return texts
+
+    def predictor(self, folder: Path, weights: str, device: torch.device) -> Predictor:
+        """Texts to the names of their classes, by the model that ``save`` kept in ``folder``."""
+        told = json.loads((folder / "settings.json").read_text())
+        shape, settings = Shape(**told["shape"]), told["settings"]
+        model = Classifier(shape)
+        model.load_state_dict(torch.load(folder / "model.pt", weights_only=True))
+        ready = with_weights(model, weights, device)
+        cut = lazy.call("experiments.data.text_preparation:tokenizer_of", folder / "tokenizer.json", settings)
+
+        def predict(texts: Sequence[str]) -> list[str]:
+            rows = [torch.tensor(tokens[: shape.max_length] or [UNKNOWN]) for tokens in cut(texts)]
+            padded = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=PADDING)
+            with torch.inference_mode():
+                found = ready(padded.to(device)).argmax(dim=1).tolist()
+            return [told["classes"][index] for index in found]
+
+        return predict
+
+    def prediction_inputs(self, data: Mapping[str, Any], settings: Settings, cache: Path, limit: int) -> list[str]:
+        """Whole texts of the test split. Raises DataError."""
+        return list(self.prediction_texts(data, settings, cache, limit).inputs)
 
     @staticmethod
     def _bag_of_words(run: Run) -> None:
@@ -269,9 +279,9 @@ def training_flops(model: Classifier, plans: list[BatchPlan]) -> float:
     return float(sum(len(plan.rows) * plan.width * (6 * matrices + per_position * plan.width) for plan in plans))
 
 
-def save(run: Run, model: Classifier, classes: tuple[str, ...], tokenizer: Path) -> None:
+def save(run: Run, model: nn.Module, classes: tuple[str, ...], tokenizer: Path, folder: Path) -> None:
     """Keep the weights (a state dict, readable with weights_only=True), the tokenizer and the settings."""
-    torch.save(model.state_dict(), run.artifact("model.pt"))
-    shutil.copyfile(tokenizer, run.artifact("tokenizer.json"))
+    torch.save(model.state_dict(), folder / "model.pt")
+    shutil.copyfile(tokenizer, folder / "tokenizer.json")
     told = {"shape": asdict(model.shape), "classes": classes, "settings": dict(run.settings)}
-    run.artifact("settings.json").write_text(json.dumps(told, indent=2))
+    (folder / "settings.json").write_text(json.dumps(told, indent=2))

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from experiments.workloads.text_classifier import TextClassifier
+from tracker.records import Direction, QualityMetric
 from tracker.training.meter import Meter
 from tracker.training.precision import PRECISIONS
 from tracker.training.run import Run
@@ -26,7 +27,7 @@ FILLERS = ["the", "a", "of", "and", "near", "by", "old", "new", "small", "great"
 
 SMALL = {
     "size": 1, "max_length": 16, "vocabulary_size": 200, "batch_size": 16, "epochs": 3, "learning_rate": 5e-3,
-    "device": "cpu", "precision": "fp32", "threads": 1, "compile": False,
+    "device": "cpu", "precision": "fp32", "threads": 1, "compile": False, "processes": 1,
 }  # fmt: skip
 
 
@@ -78,7 +79,8 @@ def make_run(topics: dict[str, Any], cache: Path, tmp_path: Path) -> Callable[..
             precision=PRECISIONS[chosen["precision"]],
             cache=cache,
             artifacts=tmp_path / "artifacts",
-            quality_metrics=frozenset(TextClassifier.metrics),
+            quality=QualityMetric("accuracy", Direction.MAXIMIZE),
+            promised_metrics=frozenset(TextClassifier.metrics),
             meter=Meter(started_at=time.time(), cores=1),
             write=lambda event, payload: events.append((event, payload)),
         )

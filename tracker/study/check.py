@@ -10,7 +10,7 @@ from tracker.records import Direction, Market, QualityMetric, SettingValue
 from tracker.study.costs import CostTerms, term_problems
 from tracker.study.document import StudyDocument
 from tracker.study.domains import Domain, parse_domain
-from tracker.study.knobs import HARDWARE_KNOBS, Knob
+from tracker.study.knobs import COMMON_KNOBS, Knob
 from tracker.study.spec import Budget, PricingSpec, StudySpec, WorkloadDescription
 from tracker.study.toml_file import TomlProblems
 
@@ -135,7 +135,7 @@ class _Checker:
     ) -> tuple[Mapping[str, SettingValue], Mapping[str, Domain]]:
         if self._description is None:
             return {}, {}
-        knobs = {**self._description.knobs, **HARDWARE_KNOBS}
+        knobs = {**self._description.knobs, **COMMON_KNOBS}
         self._only("settings", settings, tuple(knobs))
         self._only("space", space, tuple(knobs))
         for name in settings.keys() & space.keys():

@@ -56,7 +56,7 @@ def _parse_choices(raw: list[object], knob: Knob) -> tuple[Domain | None, list[s
 def _parse_range(raw: dict[str, object], knob: Knob) -> tuple[Domain | None, list[str]]:
     allowed = {"low", "high", "log", "step"}
     problems = [f"unknown key '{key}' in a range; allowed: high, log, low, step" for key in raw if key not in allowed]
-    if knob.kind not in ("int", "float"):
+    if knob.kind not in ("int", "float", "any"):
         return None, [*problems, f"a range cannot give {knob.allowed}; use a list"]
     for bound in ("low", "high"):
         if bound not in raw:
@@ -81,4 +81,5 @@ def _parse_range(raw: dict[str, object], knob: Knob) -> tuple[Domain | None, lis
     if log and step is not None:
         problems.append("log and step exclude each other")
     step_value = float(step) if isinstance(step, int | float) else None
-    return (None, problems) if problems else (Range(low, high, bool(log), step_value, knob.kind == "int"), [])
+    whole = knob.kind == "int" or (knob.kind == "any" and isinstance(low, int) and isinstance(high, int))
+    return (None, problems) if problems else (Range(low, high, bool(log), step_value, whole), [])

@@ -13,8 +13,8 @@ from typing import Literal
 from tracker.errors import did_you_mean
 from tracker.records import SettingValue
 
-Kind = Literal["int", "float", "bool", "str"]
-_TYPES: Mapping[Kind, type] = {"int": int, "float": float, "bool": bool, "str": str}
+Kind = Literal["int", "float", "bool", "str", "any"]
+_TYPES: Mapping[Kind, type] = {"int": int, "float": float, "bool": bool, "str": str, "any": object}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,13 @@ class Knob:
             return "true or false"
         if self.choices:
             return "one of " + ", ".join(map(str, self.choices))
-        what = {"int": "a whole number", "float": "a number", "str": "a text"}[self.kind]
+        whats = {
+            "int": "a whole number",
+            "float": "a number",
+            "str": "a text",
+            "any": "a number, a text, true or false",
+        }
+        what = whats[self.kind]
         if self.low is not None and self.high is not None:
             return f"{what} from {self.low:g} to {self.high:g}"
         if self.low is not None:
@@ -61,6 +67,8 @@ class Knob:
         return None
 
     def _has_kind(self, value: object) -> bool:
+        if self.kind == "any":
+            return isinstance(value, bool | int | float | str)
         if isinstance(value, bool) or self.kind == "bool":
             return isinstance(value, bool) and self.kind == "bool"
         if self.kind == "float":
@@ -70,8 +78,15 @@ class Knob:
 
 HARDWARE_KNOBS: Mapping[str, Knob] = {
     "device": Knob("str", None, "where the model trains", choices=("cpu", "cuda")),
-    "threads": Knob("int", None, "CPU cores that the trial takes for itself", low=1),
+    "threads": Knob("int", None, "CPU cores that the trial takes for itself, shared by its processes", low=1),
+    "processes": Knob("int", 1, "processes that train the one model together, each on a GPU of its own", low=1),
     "precision": Knob("str", "fp32", "number format of the matrix products", choices=("fp32", "tf32", "bf16", "fp16")),
     "compile": Knob("bool", False, "torch.compile the model first"),
 }
 """The knobs that every workload has: the tracker sets them up before training code is called."""
+
+COMMON_KNOBS: Mapping[str, Knob] = {
+    **HARDWARE_KNOBS,
+    "seed": Knob("int", None, "the trial's seed; where it is not named each trial has one of its own", low=0),
+}
+"""All knobs that a study file knows beside those of its workload."""

@@ -12,7 +12,7 @@ from tracker.errors import WorkloadError
 from tracker.records import Hardware
 from tracker.study.spec import WorkloadDescription
 from tracker.training.hardware import can_compile, describe_hardware
-from tracker.training.workload import load_workload
+from tracker.training.loading import load_workload
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,30 +6,48 @@ Nothing else of the tracker is needed to train: no MLflow, no Optuna, no configu
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+from torch import nn
 
 from tracker.errors import TrainingFailedError
-from tracker.records import BOOKED_METRICS, DataCard, Settings, SettingValue
+from tracker.records import BOOKED_METRICS, DataCard, Direction, QualityMetric, Settings, SettingValue
 from tracker.training.meter import Meter
 from tracker.training.precision import Precision
+from tracker.training.state import SavedState, StateLostError, read_state, write_state
+
+SAVING_SHARE = 0.05
+"""States are saved at most so often that writing them takes about this share of the time: an assumption."""
+
+Model = TypeVar("Model", bound=nn.Module)
+
+
+class Paused(BaseException):
+    """Raised out of ``Run.save`` where the attempt was asked to pause there."""
 
 
 class Run:
     """One attempt at training, seen from the inside.
 
     Attributes:
-        settings: every knob's value, the hardware knobs (device, threads, precision, compile) among them.
+        settings: every knob's value, the hardware knobs (device, threads, precision, compile, processes) among them.
         data: the study's ``[data]`` table.
         data_card: what ``Workload.prepare`` returned for it.
         seed: seeds every source of randomness that the training uses.
         device: where to put model and batches.
         precision: ``precision.autocast(device)`` and ``precision.scaler(device)`` do the right thing.
         cache: the folder that ``Workload.prepare`` was given.
+        rank: which of the trial's processes this is, from 0; only process 0 reports, saves and keeps files.
+        processes: how many processes train the one model together.
+        summary: what ``conclude`` was told.
+        quality: the study's measure of quality: what to stop early by, for instance.
+        reported: whether there was a report.
+        improved: whether the last report's quality is better than that of every one before it.
     """
 
     def __init__(
@@ -43,9 +61,14 @@ class Run:
         precision: Precision,
         cache: Path,
         artifacts: Path,
-        quality_metrics: frozenset[str],
+        quality: QualityMetric,
         meter: Meter,
         write: Callable[[str, Mapping[str, Any]], None],
+        promised_metrics: frozenset[str] = frozenset(),
+        state_path: Path | None = None,
+        pause_after_epoch: int | None = None,
+        rank: int = 0,
+        processes: int = 1,
     ) -> None:
         self.settings = settings
         self.data = data
@@ -54,12 +77,21 @@ class Run:
         self.device = device
         self.precision = precision
         self.cache = cache
+        self.rank = rank
+        self.processes = processes
+        self.summary: dict[str, float] = {}
+        self.quality = quality
+        self.reported = False
+        self.improved = False
         self._artifacts = artifacts
-        self._quality_metrics = quality_metrics
+        self._promised_metrics = promised_metrics | {quality.name}
         self._meter = meter
         self._write = write
+        self._state_path = state_path
+        self._pause_after_epoch = pause_after_epoch
         self._last_epoch = 0
-        self.summary: dict[str, float] = {}
+        self._best: float | None = None
+        self._next_save = 0.0
 
     def __getitem__(self, knob: str) -> SettingValue:
         return self.settings[knob]
@@ -76,48 +108,119 @@ class Run:
             yield
 
     def report(self, epoch: int, **metrics: float) -> None:
-        """A checkpoint: after ``epoch`` (from 1, rising) the model has these metrics.
+        """A checkpoint: after ``epoch`` (from 1, rising) the model has these metrics, each a number.
 
         Raises TrainingFailedError(``not_finite``) where one is NaN or infinite: what was spent stays counted,
         and no such number is ever called a quality. Raises TrainingFailedError(``bad_report``) where the epoch
-        does not rise, a metric that the workload promised is missing, or one has a name that the tracker keeps the
-        books under (records.BOOKED_METRICS).
+        is not a whole number above the last one, a metric that the workload or the study promised is missing or no
+        number, or one has a name that the tracker keeps the books under (records.BOOKED_METRICS).
         """
-        missing = self._quality_metrics - metrics.keys()
+        missing = self._promised_metrics - metrics.keys()
         if missing:
             raise TrainingFailedError("bad_report", f"epoch {epoch} reports no {', '.join(sorted(missing))}")
+        if isinstance(epoch, bool) or not isinstance(epoch, int):
+            raise TrainingFailedError("bad_report", f"epoch {epoch!r} is not a whole number of at least 1")
         if epoch <= self._last_epoch:
             raise TrainingFailedError("bad_report", f"epoch {epoch} was reported after epoch {self._last_epoch}")
-        _refuse_booked(metrics)
-        values = {name: float(value) for name, value in metrics.items()}
+        values = _numbers(metrics)
         broken = {name: value for name, value in values.items() if not math.isfinite(value)}
         if broken:
             told = ", ".join(f"{name} is {value}" for name, value in broken.items())
             raise TrainingFailedError("not_finite", f"{told} after epoch {epoch}")
-        self._last_epoch = epoch
-        self._write("checkpoint", {"epoch": epoch, "metrics": values, "usage": self._meter.usage()})
+        self._last_epoch, self.reported = epoch, True
+        sign = 1 if self.quality.direction is Direction.MAXIMIZE else -1
+        self.improved = self._best is None or sign * values[self.quality.name] > sign * self._best
+        self._best = values[self.quality.name] if self.improved else self._best
+        if self.rank == 0:
+            self._write("checkpoint", {"epoch": epoch, "metrics": values, "usage": self._meter.usage()})
 
     def conclude(self, **figures: float) -> None:
         """Figures about the whole run, shown and logged but never told to the search.
 
         Such as ``test_accuracy``, ``parameters``, ``flops``, ``samples_per_second``. Raises
-        TrainingFailedError(``bad_report``) for a name of records.BOOKED_METRICS.
+        TrainingFailedError(``bad_report``) for what is no number, and for a name of records.BOOKED_METRICS.
         """
-        _refuse_booked(figures)
-        self.summary.update({name: float(value) for name, value in figures.items()})
+        self.summary.update(_numbers(figures))
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Offer what training could go on from after the last reported epoch; call it after each report.
+
+        ``state`` is tensors, numbers and texts in dicts, lists and tuples: state dicts of models and optimizers
+        are. It is written now and then, so that saving takes a small share of the time (SAVING_SHARE), and always
+        where the attempt is to pause here: then this call does not return. Raises TrainingFailedError
+        (``bad_state``) for what cannot be saved.
+        """
+        pause = self._pause_after_epoch is not None and self._last_epoch >= self._pause_after_epoch
+        if self.rank == 0 and self._state_path is not None and (pause or time.monotonic() >= self._next_save):
+            begin = time.monotonic()
+            try:
+                write_state(self._state_path, SavedState(self._last_epoch, self._best, dict(state)))
+            except OSError as error:
+                # A full disk costs the chance to resume here, not the training.
+                print(f"the state after epoch {self._last_epoch} was not saved: {error.strerror}", flush=True)
+            self._next_save = time.monotonic() + (time.monotonic() - begin) / SAVING_SHARE
+            self._write("saved", {"epoch": self._last_epoch})
+        if pause:
+            raise Paused
+
+    def restore(self) -> dict[str, Any] | None:
+        """The state that an earlier attempt at this trial saved last, on the CPU; None where training starts anew.
+
+        Reports go on above the epoch that it was saved after. A state that cannot be read is lost: that is
+        recorded, and training starts anew.
+        """
+        if self._state_path is None:
+            return None
+        try:
+            saved = read_state(self._state_path)
+        except FileNotFoundError:
+            return None
+        except StateLostError as error:
+            self._state_path.unlink(missing_ok=True)
+            self._write("state_lost", {"message": f"the saved state cannot be read ({error}): training starts anew"})
+            return None
+        self._last_epoch, self._best, self.reported = saved.epoch, saved.best_quality, True
+        self._write("restored", {"epoch": saved.epoch})
+        return saved.state
 
     def artifact(self, name: str) -> Path:
         """Where to write a file that is worth keeping with the run, such as the model's weights.
 
-        Kept for runs on the frontier; deleted with the rest otherwise.
+        Kept for runs on the frontier; deleted with the rest otherwise. Files below ``epoch-K/`` belong to the
+        checkpoint after epoch K and are kept only where that one is on the frontier.
         """
-        self._artifacts.mkdir(parents=True, exist_ok=True)
-        return self._artifacts / name
+        path = self._artifacts / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def distribute(self, model: Model) -> Model | nn.parallel.DistributedDataParallel:
+        """``model``, its gradients averaged over the trial's processes; itself where there is only one."""
+        if self.processes == 1:
+            return model
+        return nn.parallel.DistributedDataParallel(model)
+
+    def agree(self, value: float) -> float:
+        """What process 0 says, to all of the trial's processes: each must call it. For decisions such as stopping."""
+        if self.processes == 1:
+            return value
+        told = torch.tensor([value], dtype=torch.float64 if self.device.type == "cpu" else torch.float32)
+        told = told.to(self.device)
+        torch.distributed.broadcast(told, src=0)
+        return float(told.item())
 
 
-def _refuse_booked(figures: Mapping[str, float]) -> None:
-    """Nothing that training code says may pass for what was measured of it."""
+def _numbers(figures: Mapping[str, float]) -> dict[str, float]:
+    """The figures as numbers. Nothing that training code says may pass for what was measured of it."""
     if taken := sorted(figures.keys() & set(BOOKED_METRICS)):
         raise TrainingFailedError(
             "bad_report", f"{', '.join(taken)}: the tracker measures this itself; use another name"
         )
+    values = {}
+    for name, value in figures.items():
+        try:
+            if isinstance(value, str | bytes):
+                raise TypeError
+            values[name] = float(value)
+        except (TypeError, ValueError, RuntimeError):
+            raise TrainingFailedError("bad_report", f"{name} is {value!r}, which is not a number") from None
+    return values

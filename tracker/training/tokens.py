@@ -33,7 +33,8 @@ def measure_tokens(
     the workload tells no texts, the data are others now, or rs-bpe is not installed; WorkloadError, DataError.
     """
     # Here and not at the top: it brings torch, for which the process that asks for the count has no use.
-    from tracker.training.workload import TellsTexts, load_workload
+    from tracker.training.loading import load_workload
+    from tracker.training.workload import TellsTexts
 
     count = token_counter()
     with contextlib.redirect_stdout(sys.stderr):  # the caller's standard output may be a JSON document

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from tracker.errors import WorkloadError, did_you_mean
+import torch
+
 from tracker.records import DataCard, Direction, Settings
 from tracker.study.knobs import Knob
 from tracker.training.run import Run
@@ -23,26 +21,31 @@ Progress = Callable[[str], None]
 class Workload(Protocol):
     """Something that can be trained with different settings.
 
-    Instances hold no state between calls: each call may happen in another process.
+    Instances hold no state between calls: each call may happen in another process. Of a class that a study names,
+    only ``train`` is required: tracker.training.loading fills in the rest, as this describes it for each.
     """
 
     knobs: Mapping[str, Knob]
-    """The settings that ``train`` reads, besides the hardware knobs."""
+    """The settings that ``train`` reads, besides the hardware knobs; none where unsaid."""
 
     metrics: Mapping[str, Direction]
-    """The metrics that every checkpoint reports, with the way each gets better."""
+    """The metrics that every checkpoint reports, with the way each gets better.
+
+    Empty or unsaid: a study names its quality metric and the direction of it, and checkpoints need no other.
+    """
 
     data_options: Mapping[str, str]
-    """The keys that a study's ``[data]`` table may have, each with a line of help."""
+    """The keys that a study's ``[data]`` table may have, each with a line of help; none where unsaid."""
 
     baselines: Mapping[str, Callable[[Run], None]]
-    """Cheap references by name, trained once a study on the same data; may be empty."""
+    """Cheap references by name, trained once a study on the same data; may be empty or unsaid."""
 
     def prepare(self, data: Mapping[str, Any], settings: Settings, cache: Path, progress: Progress) -> DataCard:
         """Make ready, under ``cache``, whatever trials with these settings would otherwise each redo.
 
         Called once before the first trial and must be cheap when there is nothing left to do.
-        ``settings`` are the study's fixed settings and defaults. Raises DataError.
+        ``settings`` are the study's fixed settings and defaults. Raises DataError. Where unsaid there is nothing to
+        prepare, and nothing is known of the data.
         """
         ...
 
@@ -76,51 +79,24 @@ class TellsTexts(Protocol):
         ...
 
 
-def load_workload(reference: str) -> Workload:
-    """The workload named "package.module:name" or "path/to/file.py:name".
+Predictor = Callable[[Sequence[Any]], list[Any]]
+"""Some inputs as they come from outside (texts, rows, nested lists of numbers) to one JSON-able answer each."""
 
-    ``name`` is an instance, or a class that is called without arguments. Raises WorkloadError.
-    """
-    place, colon, name = reference.rpartition(":")
-    if not colon or not place or not name:
-        raise WorkloadError(f"workload '{reference}' is not of the form 'package.module:name' or 'file.py:name'")
-    module = _load_file(place) if place.endswith(".py") else _load_module(place)
-    if not hasattr(module, name):
-        public = [each for each in vars(module) if not each.startswith("_")]
-        raise WorkloadError(f"workload '{reference}': no '{name}' in {place}; {did_you_mean(name, public)}")
-    workload = getattr(module, name)
-    workload = workload() if isinstance(workload, type) else workload
-    missing = [part for part in Workload.__annotations__ | {"prepare": 0, "train": 0} if not hasattr(workload, part)]
-    if missing:
-        raise WorkloadError(
-            f"workload '{reference}' lacks {', '.join(missing)}; see tracker.training.workload.Workload"
-        )
-    checked: Workload = workload
-    return checked
+WEIGHTS = ("fp32", "bf16", "int8")
+"""The number formats that a kept model's weights can be served in."""
 
 
-def _load_module(name: str) -> object:
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name and (name == error.name or name.startswith(error.name + ".")):
-            raise WorkloadError(f"workload module '{name}' was not found (no module named '{error.name}')") from None
-        raise WorkloadError(f"workload module '{name}' cannot be imported: {error}") from error
-    except Exception as error:
-        raise WorkloadError(f"workload module '{name}' cannot be imported: {error!r}") from error
+@runtime_checkable
+class Predicts(Protocol):
+    """What a workload may have besides the members of Workload, whose kept models can then be served."""
 
+    def predictor(self, folder: Path, weights: str, device: torch.device) -> Predictor:
+        """The model whose kept files (``Run.artifact``) are in ``folder``, with its weights in one of WEIGHTS."""
+        ...
 
-def _load_file(place: str) -> object:
-    path = Path(place).resolve()
-    if not path.is_file():
-        raise WorkloadError(f"workload file '{place}' was not found")
-    spec = importlib.util.spec_from_file_location(f"workload_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise WorkloadError(f"workload file '{place}' is not a Python module")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise WorkloadError(f"workload file '{place}' cannot be imported: {error!r}") from error
-    return module
+    def prediction_inputs(self, data: Mapping[str, Any], settings: Settings, cache: Path, limit: int) -> list[Any]:
+        """At most ``limit`` inputs of the test split, as ``predictor`` takes them.
+
+        The arguments are as in ``Workload.prepare``. Raises DataError.
+        """
+        ...

@@ -1,0 +1,78 @@
+"""The file that a trial's state is saved in, to be paused now and resumed later, in another process.
+
+Written whole and then moved into place, and read with ``weights_only=True``: a state is tensors, numbers and texts
+in dicts, lists and tuples, and reading it runs no code.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tracker.errors import TrainingFailedError
+
+FILE_NAME = "state.pt"
+
+
+@dataclass(frozen=True, slots=True)
+class SavedState:
+    """What training goes on from: its own ``state`` after ``epoch``, and the best quality up to then."""
+
+    epoch: int
+    best_quality: float | None
+    state: dict[str, Any]
+
+
+class StateLostError(Exception):
+    """There is a state, and it cannot be read."""
+
+
+def write_state(path: Path, saved: SavedState) -> None:
+    """Save a state.
+
+    Raises TrainingFailedError(``bad_state``) for what would not be read back, OSError where it cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    try:
+        with partial.open("wb") as file:
+            torch.save({"epoch": saved.epoch, "best_quality": saved.best_quality, "state": saved.state}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        if not path.exists():
+            read_state(partial)  # the first one: what cannot be read back is told now, not when it is needed
+        partial.replace(path)
+    except (pickle.PicklingError, AttributeError, TypeError, StateLostError) as error:
+        raise TrainingFailedError(
+            "bad_state",
+            f"the state after epoch {saved.epoch} cannot be saved: {error}; allowed: tensors, numbers, texts"
+            " and dicts, lists and tuples of them",
+        ) from None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read_state(path: Path) -> SavedState:
+    """What was saved, its tensors on the CPU. Raises StateLostError, FileNotFoundError."""
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        return SavedState(**saved)
+    except FileNotFoundError:
+        raise
+    except (
+        OSError,
+        RuntimeError,
+        EOFError,
+        pickle.UnpicklingError,
+        zipfile.BadZipFile,
+        KeyError,
+        TypeError,
+        ValueError,
+    ) as error:
+        raise StateLostError(str(error).splitlines()[0] if str(error) else type(error).__name__) from None
