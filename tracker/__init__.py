@@ -16,14 +16,31 @@ if TYPE_CHECKING:
     from tracker.pricing.rate_change import RateChange
     from tracker.pricing.scenario import Scenario
     from tracker.pricing.scenario_file import read_scenario
+    from tracker.study.knobs import Knob
+    from tracker.training.function_workload import workload
+    from tracker.training.run import Run
 
 _MODULES = {
     **dict.fromkeys(("Study", "open_study", "resume_study", "run_study"), "tracker.library"),
     "RateChange": "tracker.pricing.rate_change",
     "Scenario": "tracker.pricing.scenario",
     "read_scenario": "tracker.pricing.scenario_file",
+    "Knob": "tracker.study.knobs",
+    "workload": "tracker.training.function_workload",
+    "Run": "tracker.training.run",
 }
-__all__ = ["RateChange", "Scenario", "Study", "open_study", "read_scenario", "resume_study", "run_study"]
+__all__ = [
+    "Knob",
+    "RateChange",
+    "Run",
+    "Scenario",
+    "Study",
+    "open_study",
+    "read_scenario",
+    "resume_study",
+    "run_study",
+    "workload",
+]
 
 
 def __getattr__(name: str) -> object:

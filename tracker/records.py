@@ -7,7 +7,7 @@ hold it and any process may send it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 SettingValue = bool | int | float | str
@@ -118,6 +118,34 @@ class Usage:
     acquired_bytes: int = 0
     stored_bytes: int = 0
     kept_bytes: int = 0
+
+
+def added(earlier: Usage, later: Usage) -> Usage:
+    """What two attempts at one trial used, one after the other.
+
+    Times, energy and what was acquired add up; of memory and disk the larger counts. What is unknown of one is
+    unknown of both, and energy is as good as the less good source of the two.
+    """
+    known = earlier.energy_joules is not None and later.energy_joules is not None
+    measured = earlier.energy_source is later.energy_source is EnergySource.MEASURED
+    waited = (earlier.waiting_seconds, later.waiting_seconds)
+    return replace(
+        later,
+        wall_seconds=earlier.wall_seconds + later.wall_seconds,
+        cpu_seconds=earlier.cpu_seconds + later.cpu_seconds,
+        startup_seconds=earlier.startup_seconds + later.startup_seconds,
+        waiting_seconds=None if None in waited else sum(seconds or 0.0 for seconds in waited),
+        energy_joules=(earlier.energy_joules or 0.0) + (later.energy_joules or 0.0) if known else None,
+        energy_source=(
+            (EnergySource.MEASURED if measured else EnergySource.ESTIMATED) if known else EnergySource.UNAVAILABLE
+        ),
+        acquired_samples=earlier.acquired_samples + later.acquired_samples,
+        acquired_bytes=earlier.acquired_bytes + later.acquired_bytes,
+        peak_memory_bytes=max(earlier.peak_memory_bytes, later.peak_memory_bytes),
+        peak_accelerator_memory_bytes=max(earlier.peak_accelerator_memory_bytes, later.peak_accelerator_memory_bytes),
+        stored_bytes=max(earlier.stored_bytes, later.stored_bytes),
+        kept_bytes=max(earlier.kept_bytes, later.kept_bytes),
+    )
 
 
 @dataclass(frozen=True, slots=True)

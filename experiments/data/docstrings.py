@@ -17,15 +17,12 @@ The rule, whole:
 from __future__ import annotations
 
 import ast
-import gc
 import hashlib
 import importlib.metadata
-import multiprocessing
-import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa  # type: ignore[import-untyped]
@@ -34,6 +31,7 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]
 from experiments.data.corpus import SPLITS, Corpus, gather, split_for_share, stable_hash
 from experiments.data.files import whole_file
 from experiments.data.installed_packages import SourceFile, dependency_closure, package_names, source_files
+from experiments.data.source_reading import definitions, read_files
 from tracker.errors import DataError
 
 RULE_VERSION = 2
@@ -87,10 +85,8 @@ COMMON_WORDS = frozenset(
         "you",
     ]
 )
-FILES_PER_TASK = 100
 
 _WORD = re.compile(r"[A-Za-z]+")
-_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 Row = tuple[str, str, str]
 """A text, its label, and the file that it is from (for the last step: its split)."""
@@ -108,10 +104,9 @@ def load_docstrings(cache: Path, progress: Callable[[str], None], distribution: 
                 f"docstrings of the packages that {distribution} installs: fewer than two packages have "
                 f"{MIN_TEXTS} texts in {MIN_FILES} files"
             )
-        with whole_file(path) as partial:
-            pq.write_table(
-                pa.table(dict(zip(("text", "label", "split"), zip(*rows, strict=True), strict=True))), partial
-            )
+        with whole_file(path) as unfinished:
+            columns = dict(zip(("text", "label", "split"), zip(*rows, strict=True), strict=True))
+            pq.write_table(pa.table(columns), unfinished)
     table = pq.read_table(path)
     rows = list(zip(*(table[name].to_pylist() for name in ("text", "label", "split")), strict=True))
     classes = tuple(sorted({label for _, label, _ in rows}))
@@ -183,49 +178,18 @@ def own_name_pattern(names: Iterable[str]) -> re.Pattern[str]:
 
 def docstrings_of(source: bytes) -> Iterator[str]:
     """Every docstring in a file's source, in the order of a walk; none where it cannot be parsed."""
-    if b'"""' not in source and b"'''" not in source:
-        return
-    try:
-        waiting: list[ast.AST] = [ast.parse(source)]
-    except (SyntaxError, ValueError, RecursionError):
-        return
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, _DOCUMENTED):
-            text = ast.get_docstring(node, clean=False)
-            if text:
-                yield text
-        # Only statements hold further definitions: expressions, most of a tree, are not walked.
-        for block in ("body", "orelse", "finalbody", "handlers"):
-            inner = getattr(node, block, ())
-            waiting.extend(inner if isinstance(inner, list) else ())
+    for node in definitions(source):
+        if text := ast.get_docstring(node, clean=False):
+            yield text
 
 
 def _texts_of_files(
     files: list[SourceFile], names: Mapping[str, frozenset[str]], progress: Callable[[str], None]
 ) -> Iterator[Row]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    tasks = [files[start : start + FILES_PER_TASK] for start in range(0, len(files), FILES_PER_TASK)]
-    progress(f"reading the docstrings of {len(files):,} Python files with {cores} processes")
-    results: dict[int, list[Row]] = {}
-    # A forkserver, because the caller may have threads (which a fork must not copy); where the caller is itself
-    # the child of one, these processes start from the same server in milliseconds.
-    pool = ProcessPoolExecutor(cores, mp_context=multiprocessing.get_context("forkserver"))
-    try:
-        waiting = {pool.submit(_read_files, task, names): index for index, task in enumerate(tasks)}
-        for done, future in enumerate(as_completed(waiting), start=1):
-            results[waiting[future]] = future.result()
-            if done * 10 // len(tasks) > (done - 1) * 10 // len(tasks):
-                progress(f"read {done / len(tasks):.0%} of the files, {sum(map(len, results.values())):,} docstrings")
-    finally:
-        pool.shutdown(cancel_futures=True)  # at once, also where the caller is asked to stop
-    for index in range(len(tasks)):
-        yield from results[index]
+    return read_files(files, partial(_read_files, names=names), "docstrings", progress)
 
 
 def _read_files(files: list[SourceFile], names: Mapping[str, frozenset[str]]) -> list[Row]:
-    # Syntax trees have no cycles to collect, and looking for some takes a third of the time.
-    gc.disable()
     rows = []
     for file in files:
         try:

@@ -14,7 +14,7 @@ from tracker.engine.local import LocalEngine
 from tracker.engine.reservations import Reservations
 from tracker.errors import DataError, WorkFailedError
 from tracker.pricing.price_book import load_price_book
-from tracker.records import DataCard, Market, Role, TrialState
+from tracker.records import DataCard, Direction, Market, QualityMetric, Role, TrialState
 from tracker.training.events import read_attempt
 from tracker.training.worker import AttemptRequest
 
@@ -34,10 +34,12 @@ def engine(forkserver):
 
 
 def start(engine, folder, **settings):
-    reservation = engine.reserve(1, accelerator=False)
+    reservation = engine.reserve(1)
     known = {"epochs": 3, "width": 4, "learning_rate": 0.01, "epoch_seconds": 0.0, "accident": "none"}
     hardware = {"device": "cpu", "threads": 1, "precision": "fp32", "compile": False}
     request = AttemptRequest(
+        study="study",
+        quality=QualityMetric("accuracy", Direction.MAXIMIZE),
         folder=folder,
         attempt=1,
         role=Role.TRIAL,
@@ -48,7 +50,7 @@ def start(engine, folder, **settings):
         data_card=DataCard("digits", "8x8", {"train": 1400}),
         seed=0,
         cores=reservation.cores,
-        accelerator=None,
+        accelerators=(),
         accelerator_model="",
         price_point=load_price_book().point("aws/m7i.large", Market.ON_DEMAND),
         price_book="",
@@ -73,7 +75,7 @@ def wait_for_checkpoint(engine, attempt):
 
 def test_a_trial_runs_to_its_end_and_gives_its_core_back(engine, tmp_path):
     start(engine, tmp_path)
-    assert engine.reserve(1, accelerator=False) is None
+    assert engine.reserve(1) is None
     attempt = finish(engine)
     record = attempt.record
     assert record.state is TrialState.COMPLETED
@@ -81,7 +83,7 @@ def test_a_trial_runs_to_its_end_and_gives_its_core_back(engine, tmp_path):
     assert record.usage.wall_seconds >= record.checkpoints[-1].usage.wall_seconds > 0
     assert record.summary["test_accuracy"] > 0
     assert (attempt.request.artifacts / "model.txt").read_text() == "width 4"
-    assert engine.reserve(1, accelerator=False) is not None
+    assert engine.reserve(1) is not None
 
 
 def test_spend_rises_from_checkpoint_to_checkpoint(engine, tmp_path):
@@ -126,7 +128,7 @@ def test_a_worker_that_is_asked_to_stop_ends_at_once_with_what_it_reached(engine
     attempt = start(engine, tmp_path, epochs=1000, epoch_seconds=0.3)
     wait_for_checkpoint(engine, attempt)
     begin = time.monotonic()
-    engine.stop_all("budget")
+    engine.pause_all("budget")
     record = finish(engine).record
     assert record.reason == "budget"
     assert time.monotonic() - begin < 2.0
@@ -139,7 +141,7 @@ def test_a_worker_that_is_deaf_to_the_request_is_killed(engine, tmp_path, monkey
     attempt = start(engine, tmp_path, accident="deaf")
     wait_for_checkpoint(engine, attempt)
     time.sleep(0.5)
-    engine.stop_all("budget")
+    engine.pause_all("budget")
     assert finish(engine, within_seconds=10).record.state is TrialState.KILLED
 
 

@@ -17,19 +17,19 @@ def own_folder(tmp_path, monkeypatch):
 
 def test_what_is_taken_is_not_given_again_until_it_comes_back():
     ledger = Reservations([0, 1, 2], [0])
-    first = ledger.take(2, accelerator=True)
-    assert first == Reservation((0, 1), 0)
-    assert ledger.take(2, accelerator=False) is None
-    assert ledger.take(1, accelerator=True) is None
-    assert ledger.take(1, accelerator=False) == Reservation((2,), None)
+    first = ledger.take(2, accelerators=1)
+    assert first == Reservation((0, 1), (0,))
+    assert ledger.take(2) is None
+    assert ledger.take(1, accelerators=1) is None
+    assert ledger.take(1) == Reservation((2,))
     ledger.give_back(first)
-    assert ledger.take(2, accelerator=True) == first
+    assert ledger.take(2, accelerators=1) == first
 
 
 def test_a_request_that_cannot_be_met_takes_nothing():
     ledger = Reservations([0, 1], [])
-    assert ledger.take(2, accelerator=True) is None
-    assert ledger.take(2, accelerator=False) == Reservation((0, 1), None)
+    assert ledger.take(2, accelerators=1) is None
+    assert ledger.take(2) == Reservation((0, 1))
 
 
 def test_two_studies_share_the_machine_and_a_dead_one_lets_go(tmp_path):
@@ -37,14 +37,14 @@ def test_two_studies_share_the_machine_and_a_dead_one_lets_go(tmp_path):
         f"import tempfile; tempfile.tempdir = {str(tmp_path)!r}\n"
         "from tracker.engine.reservations import Reservations\n"
         "ledger = Reservations([0, 1], [])\n"
-        "print(ledger.take(1, accelerator=False).cores[0], flush=True)\n"
+        "print(ledger.take(1).cores[0], flush=True)\n"
         "input()\n"
     )
     other = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert other.stdout.readline() == "0\n"
     ledger = Reservations([0, 1], [])
-    assert ledger.take(2, accelerator=False) is None
-    assert ledger.take(1, accelerator=False) == Reservation((1,), None)
+    assert ledger.take(2) is None
+    assert ledger.take(1) == Reservation((1,))
     other.kill()
     other.wait()
-    assert ledger.take(1, accelerator=False) == Reservation((0,), None)
+    assert ledger.take(1) == Reservation((0,))

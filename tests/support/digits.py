@@ -94,4 +94,5 @@ class Digits:
             raise MemoryError
         elif accident == "deaf":
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            signal.signal(signal.SIGUSR1, signal.SIG_IGN)
             time.sleep(60)

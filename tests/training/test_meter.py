@@ -131,7 +131,7 @@ class FailingDriver:
 @pytest.mark.parametrize("last", [RuntimeError("GPU is lost"), 100])
 def test_a_gpu_that_is_lost_on_the_way_ends_the_figure_and_not_the_run(monkeypatch, last):
     driver = FailingDriver(last)
-    monkeypatch.setattr(meter_module, "energy_counter", lambda *_: NvmlEnergy(driver, None))
+    monkeypatch.setattr(meter_module, "energy_counter", lambda *_: NvmlEnergy(driver, [None]))
     meter = Meter(started_at=time.time(), cores=1)
     assert meter.usage().energy_joules == pytest.approx(2.0)
     assert meter.usage().energy_source is EnergySource.UNAVAILABLE

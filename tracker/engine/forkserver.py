@@ -17,7 +17,9 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess
 from typing import Any, ParamSpec, TypeVar
 
 from tracker.errors import TrackerError, WorkFailedError
+from tracker.study.document import COMMAND_MARK
 
+_COMMANDS = "tracker.training.command_workload"
 _PRELOAD = ("torch", "torch._dynamo", "tracker.training.worker")
 """What every child has imported. The first optimizer imports torch._dynamo, which takes a second."""
 
@@ -28,13 +30,13 @@ Parameters = ParamSpec("Parameters")
 class Forkserver:
     """Starts children that have torch, the worker and the training code's module imported.
 
-    ``workload`` is a reference as in a study file; one that names a file is imported by each child. There
-    is one forkserver in a process: the first child to be started fixes what all have imported.
+    ``workload`` is a reference as ``StudyDocument.workload`` gives it; one that names a file is imported by each
+    child. There is one forkserver in a process: the first child to be started fixes what all have imported.
     """
 
     def __init__(self, workload: str = "") -> None:
         self._context: ForkServerContext = multiprocessing.get_context("forkserver")
-        module = workload.partition(":")[0]
+        module = _COMMANDS if workload.startswith(COMMAND_MARK) else workload.partition(":")[0]
         preload = [module] if module and not module.endswith(".py") else []
         self._context.set_forkserver_preload([*_PRELOAD, *preload])
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -14,7 +16,7 @@ from tracker.engine.forkserver import Forkserver
 from tracker.engine.reservations import Reservation, Reservations
 from tracker.records import AttemptRecord, PhaseSeconds, TrialState
 from tracker.training.events import Event, EventLog, EventReader, follow, new_attempt
-from tracker.training.worker import AttemptRequest, work
+from tracker.training.worker import PAUSE_SIGNAL, AttemptRequest, work
 
 STOP_GRACE_SECONDS = 5.0
 
@@ -30,6 +32,7 @@ class Attempt:
         self.record: AttemptRecord = new_attempt(request.attempt, request.asked_at, len(request.cores))
         self._reader = EventReader(request.log_path)
         self._stop_deadline: float | None = None
+        self._memory_kills = _memory_kills()
 
     @property
     def wall_seconds(self) -> float:
@@ -44,17 +47,26 @@ class Attempt:
             for event in events:
                 self.on_event(event)
 
-    def stop(self, reason: str) -> None:
-        """Ask the worker to stop; it is killed when it has not ended within the grace period."""
-        if self._stop_deadline is None:
+    def stop(self, reason: str, *, pause: bool = False) -> None:
+        """Ask the worker to stop, or to pause if it can; it is killed when it has not ended in the grace period."""
+        if self._stop_deadline is None and self.process.pid is not None:
             EventLog(self.request.log_path).write("stop_asked", {"reason": reason})
             self._stop_deadline = time.monotonic() + STOP_GRACE_SECONDS
-            self.process.terminate()
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.process.pid, PAUSE_SIGNAL if pause else signal.SIGTERM)
 
-    def kill_if_overdue(self) -> None:
-        """Kill a worker that ignored the request to stop."""
+    def end_if_overdue(self) -> None:
+        """Stop a worker that is past its time limit, and kill one that ignored the request to stop."""
+        limit = self.request.time_limit_seconds
+        if limit is not None and self.wall_seconds > limit:
+            self.stop("time_limit")
         if self._stop_deadline is not None and time.monotonic() > self._stop_deadline:
             self.process.kill()
+
+    @property
+    def ran_out_of_memory(self) -> bool:
+        """Whether, since it began, the system killed some process to get memory back; where it tells."""
+        return self._memory_kills is not None and (_memory_kills() or 0) > self._memory_kills
 
 
 class LocalEngine:
@@ -71,9 +83,9 @@ class LocalEngine:
         """Whether one more worker may run, if its cores are free."""
         return len(self.running) < self._workers
 
-    def reserve(self, cores: int, *, accelerator: bool) -> Reservation | None:
-        """Take cores, and a GPU if asked; None when they are not free now or enough workers run already."""
-        return self._reservations.take(cores, accelerator=accelerator) if self.has_room else None
+    def reserve(self, cores: int, accelerators: int = 0) -> Reservation | None:
+        """Take cores and GPUs; None when they are not free now or enough workers run already."""
+        return self._reservations.take(cores, accelerators) if self.has_room else None
 
     def start(self, request: AttemptRequest, reservation: Reservation) -> Attempt:
         """Start a worker on a request made out for ``reservation``; its log begins with the asking."""
@@ -85,7 +97,7 @@ class LocalEngine:
             "settings": request.settings,
             "seed": request.seed,
             "cores": request.cores,
-            "accelerator": request.accelerator,
+            "accelerators": request.accelerators,
             "price_point": request.price_point.row,
             "price_book": request.price_book,
         }
@@ -108,13 +120,13 @@ class LocalEngine:
         for attempt in (*self.running, *ended):
             attempt.read()
         for attempt in self.running:
-            attempt.kill_if_overdue()
+            attempt.end_if_overdue()
         return ended
 
-    def stop_all(self, reason: str) -> None:
-        """Ask every worker to stop, for a reason in a word; ``poll`` tells when they have."""
+    def pause_all(self, reason: str) -> None:
+        """Ask every worker to pause, or stop where it cannot, for a reason in a word; ``poll`` tells when they have."""
         for attempt in self.running:
-            attempt.stop(reason)
+            attempt.stop(reason, pause=True)
 
     def kill_all(self) -> None:
         """Kill every worker and wait for their death, for when the coordinator itself is going down."""
@@ -130,22 +142,39 @@ def _close(attempt: Attempt) -> None:
     exit_code = attempt.process.exitcode or 0
     attempt.read()
     if attempt.record.ended_at is None:
-        write_killed(attempt.request.log_path, attempt.record, attempt.wall_seconds, _death(exit_code))
+        record, asked_to = attempt.record, attempt.record.reason
+        starved = exit_code == -signal.SIGKILL and not asked_to and attempt.ran_out_of_memory
+        message = "the system killed the process to get memory back" if starved else _death(exit_code)
+        if asked_to == "time_limit":
+            message = f"it did not stop at its time limit of {attempt.request.time_limit_seconds:g} seconds"
+        reason = "out_of_memory" if starved else asked_to or "killed"
+        write_killed(attempt.request.log_path, record, attempt.wall_seconds, message, reason)
 
 
-def write_killed(log_path: Path, record: AttemptRecord, wall_seconds: float, message: str) -> None:
+def write_killed(
+    log_path: Path, record: AttemptRecord, wall_seconds: float, message: str, reason: str = "killed"
+) -> None:
     """End the log of a worker that vanished; all the time until then was paid for."""
     startup_seconds = record.phases.startup_seconds or wall_seconds
     phases = PhaseSeconds(startup_seconds, max(0.0, wall_seconds - startup_seconds), 0.0)
     fields = {
-        "state": TrialState.KILLED,
-        "reason": "killed",
+        "state": TrialState.FAILED if reason == "out_of_memory" else TrialState.KILLED,
+        "reason": reason,
         "message": message,
         "usage": replace(record.usage, wall_seconds=wall_seconds, startup_seconds=startup_seconds),
         "phases": phases,
         "summary": {},
     }
     EventLog(log_path).write("ended", fields)
+
+
+def _memory_kills() -> int | None:
+    """How many processes Linux has killed to get memory back; None where it does not tell (proc_vmstat)."""
+    try:
+        lines = dict(line.split() for line in Path("/proc/vmstat").read_text().splitlines())
+    except (OSError, ValueError):
+        return None
+    return int(lines["oom_kill"]) if "oom_kill" in lines else None
 
 
 def _death(exit_code: int) -> str:

@@ -16,10 +16,10 @@ from typing import IO
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """Cores (CPU numbers) and a GPU (its index, or None) that belong to one attempt while it runs."""
+    """Cores (CPU numbers) and GPUs (their indices) that belong to one attempt while it runs."""
 
     cores: tuple[int, ...]
-    accelerator: int | None
+    accelerators: tuple[int, ...] = ()
 
 
 class Reservations:
@@ -32,19 +32,19 @@ class Reservations:
         self._folder = Path(tempfile.gettempdir()) / f"tracker-reservations-{os.getuid()}"
         self._folder.mkdir(mode=0o700, exist_ok=True)
 
-    def take(self, cores: int, *, accelerator: bool) -> Reservation | None:
-        """Take that many cores, and a GPU if asked: all of it, or None where it is not free now."""
+    def take(self, cores: int, accelerators: int = 0) -> Reservation | None:
+        """Take that many cores and GPUs: all of them, or None where they are not free now."""
         taken_cores = self._lock([f"core-{number}" for number in self.cores], cores)
-        gpus = self._lock([f"gpu-{number}" for number in self.accelerators], int(accelerator))
-        if len(taken_cores) < cores or len(gpus) < int(accelerator):
+        gpus = self._lock([f"gpu-{number}" for number in self.accelerators], accelerators)
+        if len(taken_cores) < cores or len(gpus) < accelerators:
             self._unlock([*taken_cores, *gpus])
             return None
         numbers = [int(name.rpartition("-")[2]) for name in (*taken_cores, *gpus)]
-        return Reservation(tuple(numbers[:cores]), numbers[cores] if accelerator else None)
+        return Reservation(tuple(numbers[:cores]), tuple(numbers[cores:]))
 
     def give_back(self, reservation: Reservation) -> None:
         """Free what was taken."""
-        gpus = [] if reservation.accelerator is None else [f"gpu-{reservation.accelerator}"]
+        gpus = [f"gpu-{number}" for number in reservation.accelerators]
         self._unlock([*(f"core-{number}" for number in reservation.cores), *gpus])
 
     def _lock(self, names: Sequence[str], count: int) -> list[str]:

@@ -2,41 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping
 
 import numpy as np
 
 from tracker.frontier.pareto import frontier_mask
 from tracker.records import Direction
 
+Point = tuple[float, float]
+"""A quality and a price in USD."""
+
 
 class FrontierSoFar:
-    """Who is on the frontier, as checkpoints come in. Points are (quality, price in USD)."""
+    """Which checkpoints are on the frontier, as they come in."""
 
     def __init__(self, direction: Direction) -> None:
         self._direction = direction
-        self._points: dict[str, Sequence[tuple[float, float]]] = {}
-        self._labels: frozenset[str] | None = None
+        self._points: dict[str, dict[int, Point]] = defaultdict(dict)
+        self._epochs: Mapping[str, frozenset[int]] | None = None
 
-    def enter(self, label: str, points: Sequence[tuple[float, float]]) -> None:
-        """All the points that the run of this label has reached by now."""
-        if len(points) != len(self._points.get(label, ())):
-            self._points[label] = points
-            self._labels = None
-
-    @property
-    def labels(self) -> frozenset[str]:
-        """The labels of the runs with at least one point on the frontier."""
-        if self._labels is None:
-            owners = [label for label, points in self._points.items() for _ in points]
-            plane = np.array([point for points in self._points.values() for point in points]).reshape(-1, 2)
-            mask = frontier_mask(plane[:, 0], plane[:, 1], self._direction)
-            self._labels = frozenset(label for label, kept in zip(owners, mask, strict=True) if kept)
-        return self._labels
+    def enter(self, label: str, points: Mapping[int, Point]) -> None:
+        """The points that the run of this label has reached, by epoch; those known before stay."""
+        if points.keys() - self._points[label].keys():
+            self._points[label] |= points
+            self._epochs = None
 
     @property
-    def best(self) -> tuple[float, float] | None:
+    def epochs(self) -> Mapping[str, frozenset[int]]:
+        """The epochs on the frontier of each run that has one there, by its label."""
+        if self._epochs is None:
+            owners = [(label, epoch) for label, points in self._points.items() for epoch in points]
+            plane = np.array([self._points[label][epoch] for label, epoch in owners]).reshape(-1, 2)
+            found = defaultdict(set)
+            for (label, epoch), kept in zip(
+                owners, frontier_mask(plane[:, 0], plane[:, 1], self._direction), strict=True
+            ):
+                if kept:
+                    found[label].add(epoch)
+            self._epochs = {label: frozenset(epochs) for label, epochs in found.items()}
+        return self._epochs
+
+    @property
+    def best(self) -> Point | None:
         """The best quality of all and the lowest price in USD that reached it; None before any."""
         sign = 1.0 if self._direction is Direction.MAXIMIZE else -1.0
-        points = [point for points in self._points.values() for point in points]
+        points = [point for points in self._points.values() for point in points.values()]
         return max(points, key=lambda point: (sign * point[0], -point[1]), default=None)
+
+    def owner(self, of_best: bool) -> tuple[str, int] | None:
+        """The label and epoch of the frontier's best point, or of its cheapest; None before any."""
+        sign = 1.0 if self._direction is Direction.MAXIMIZE else -1.0
+        on_it = [(label, epoch) for label, epochs in self.epochs.items() for epoch in epochs]
+        points = [(sign * self._points[label][epoch][0], -self._points[label][epoch][1]) for label, epoch in on_it]
+        ranked = [point if of_best else point[::-1] for point in points]
+        return on_it[ranked.index(max(ranked))] if on_it else None

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 
 from tracker.errors import StoreError
@@ -23,12 +25,13 @@ from tracker.records import (
     Role,
     TrialState,
     Usage,
+    added,
 )
 from tracker.runner.jobs import Job
 from tracker.search.budget import Ledger
 from tracker.store.mlflow_store import RunLog, StudyLog
 from tracker.study.costs import CostTerms
-from tracker.study.spec import Budget
+from tracker.study.spec import Budget, Limit
 from tracker.training.meter import measured_while_busy
 
 
@@ -42,10 +45,32 @@ class Account:
         self._terms = terms
         self._checkpoints_logged = 0
         self._told: dict[str, float] = {}
+        self._earlier: list[tuple[Usage, Price]] = []
+        self.state = TrialState.RUNNING
+
+    def go_on(self, job: Job, point: PricePoint) -> None:
+        """Another attempt at the same trial begins: its usage and price come on top."""
+        self.job, self._point, self._checkpoints_logged, self.state = job, point, 0, TrialState.RUNNING
+
+    @property
+    def price_usd(self) -> float:
+        """What the attempts that have ended cost together, in USD."""
+        return sum(price.usd for _, price in self._earlier)
+
+    def usage(self, usage: Usage) -> Usage:
+        """What all attempts have used together, the current one ``usage``."""
+        return reduce(lambda later, earlier: added(earlier, later), (used for used, _ in self._earlier), usage)
 
     def price(self, usage: Usage) -> Price:
-        """What a usage costs."""
-        return price_of(usage, self._point, self._terms)
+        """What all attempts cost together, the current one's being that of ``usage``, each at its own rate."""
+        price = price_of(usage, self._point, self._terms)
+        for _, earlier in self._earlier:
+            price = replace(
+                price,
+                **{f"{part}_usd": getattr(price, f"{part}_usd") + getattr(earlier, f"{part}_usd") for part in CostPart},
+                billed_seconds=price.billed_seconds + earlier.billed_seconds,
+            )
+        return price
 
     def follow(self, record: AttemptRecord) -> None:
         """Enter the checkpoints that are new since the last call."""
@@ -59,6 +84,7 @@ class Account:
     def close(self, record: AttemptRecord) -> None:
         """Enter how the attempt ended; its finals stand one step after its last checkpoint."""
         self.follow(record)
+        self.state = record.state
         ended_at = record.ended_at or record.started_at + record.usage.wall_seconds
         step = record.checkpoints[-1].epoch + 1 if record.checkpoints else 0
         self.log.add(self._finals(record), step=step, timestamp=ended_at)
@@ -73,9 +99,11 @@ class Account:
             }
         )
         self.log.end(record.state, ended_at)
+        self._earlier.append((record.usage, price_of(record.usage, self._point, self._terms)))
 
     def _costs(self, usage: Usage) -> dict[str, float]:
-        costs = {"wall_seconds": usage.wall_seconds, "price_usd": self.price(usage).usd}
+        price_usd, usage = self.price(usage).usd, self.usage(usage)
+        costs = {"wall_seconds": usage.wall_seconds, "price_usd": price_usd}
         if usage.energy_joules is not None:
             costs["energy_joules"] = usage.energy_joules
         # The rest of what a price depends on rarely changes: a step that does not tell it is as the one before.
@@ -85,10 +113,10 @@ class Account:
         return {**costs, **new}
 
     def _finals(self, record: AttemptRecord) -> dict[str, float]:
-        usage, phases, price = record.usage, record.phases, self.price(record.usage)
+        usage, phases, price = self.usage(record.usage), record.phases, self.price(record.usage)
         finals = {
             **record.summary,
-            **self._costs(usage),
+            **self._costs(record.usage),
             **{f"{part}_usd": getattr(price, f"{part}_usd") for part in CostPart},
             "billed_seconds": price.billed_seconds,
             "machine_share": price.share,
@@ -116,6 +144,7 @@ class Bookkeeper:
         *,
         log: StudyLog,
         quality: QualityMetric,
+        limits: Sequence[Limit],
         budget: Budget,
         card: DataCard,
         tags: Mapping[str, str],
@@ -125,6 +154,7 @@ class Bookkeeper:
     ) -> None:
         self.ledger = Ledger(budget)
         self.quality = quality
+        self._limits = limits
         self.states: Counter[TrialState] = Counter()
         self.frontier = FrontierSoFar(quality.direction)
         self._log = log
@@ -158,8 +188,14 @@ class Bookkeeper:
             "tracker.price_date": point.effective_from.isoformat(),
             "tracker.price_point": json.dumps(point.row, ensure_ascii=False),
             "tracker.cores": str(job.threads),
-            "tracker.accelerators": str(int(job.device == "cuda")),
+            "tracker.accelerators": str(job.accelerators),
         }
+        if job.label in self._accounts:
+            account = self._accounts[job.label]
+            self.states[account.state] -= job.role is Role.TRIAL
+            account.go_on(job, point)
+            account.log.tag(tags)
+            return
         log = self._log.run(job.label, job.settings, tags, started_at, seen_before=seen_before)
         log.input(self._card)
         self._accounts[job.label] = Account(job, point, self._terms, log)
@@ -177,13 +213,13 @@ class Bookkeeper:
     def close(self, label: str, record: AttemptRecord) -> float:
         """Enter an attempt's end; what it cost, in USD."""
         account = self._accounts[label]
-        account.close(record)
         self._enter_frontier(account, record)
+        account.close(record)
         if account.job.role is Role.TRIAL:
             self.states[record.state] += 1
             self._files[label] = self._files_of(account.job)
             self._drop_dominated_files()
-        spend_usd = account.price(record.usage).usd
+        spend_usd = account.price_usd
         self.ledger.record(label, spend_usd)
         return spend_usd
 
@@ -209,14 +245,24 @@ class Bookkeeper:
         return self.flush() and self._keep_frontier_files()
 
     def _enter_frontier(self, account: Account, record: AttemptRecord) -> None:
-        if account.job.role is Role.TRIAL:
-            reached = [(each.metrics[self.quality.name], account.price(each.usage).usd) for each in record.checkpoints]
-            self.frontier.enter(account.job.label, reached)
+        if account.job.role is not Role.TRIAL:
+            return
+        reached = {
+            each.epoch: (each.metrics[self.quality.name], account.price(each.usage).usd)
+            for each in record.checkpoints
+            if all(limit.excess(each.metrics.get(limit.metric, math.nan)) <= 0 for limit in self._limits)
+        }
+        self.frontier.enter(account.job.label, reached)
 
     def _drop_dominated_files(self) -> None:
-        """Delete the files of trials that left the frontier: a dominated run never comes back to it."""
-        for label in self._files.keys() - self.frontier.labels:
-            shutil.rmtree(self._files.pop(label), ignore_errors=True)
+        """Delete the files of checkpoints that left the frontier: a dominated one never comes back to it."""
+        for label, folder in list(self._files.items()):
+            if label not in self.frontier.epochs:
+                shutil.rmtree(self._files.pop(label), ignore_errors=True)
+                continue
+            for kept in folder.glob("epoch-*"):
+                if kept.name.removeprefix("epoch-") not in map(str, self.frontier.epochs[label]):
+                    shutil.rmtree(kept, ignore_errors=True)
 
     def _keep_frontier_files(self) -> bool:
         for label, files in self._files.items():

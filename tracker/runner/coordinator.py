@@ -43,6 +43,7 @@ class Coordinator:
         trials_folder: Path,
         cache: Path,
         data_card: DataCard,
+        tracking_uri: str,
     ) -> None:
         self._plan = plan
         self._engine = engine
@@ -53,6 +54,7 @@ class Coordinator:
         self._trials_folder = trials_folder
         self._cache = cache
         self._data_card = data_card
+        self._tracking_uri = tracking_uri
         self._jobs: dict[str, Job] = {}
         self._interrupted = ""
         self._started = time.monotonic()
@@ -68,7 +70,7 @@ class Coordinator:
                     break
                 self._step()  # with nothing running, another study has the cores: wait for them
         for job in self._waiting:
-            if job.trial is not None:
+            if job.trial is not None and job.attempt == 1:
                 self._search.tell(job.trial, TrialState.STOPPED, None, 0.0)
         state = TrialState.STOPPED if self._interrupted else TrialState.COMPLETED
         self._observer.say(f"{state}: {self._closed() or 'nothing left to do'}")
@@ -81,7 +83,11 @@ class Coordinator:
     def _closed(self) -> str:
         """Why nothing more may start, "" while something may."""
         running = sum(attempt.request.role is Role.TRIAL for attempt in self._engine.running)
-        return self._interrupted or self._books.ledger.closed(self._books.states.total() + running)
+        to_go_on_with = sum(job.attempt > 1 for job in self._waiting)  # counted among those that paused
+        closed = self._books.ledger.closed(self._books.states.total() + running - to_go_on_with)
+        if not closed and not self._waiting and self._search.exhausted:
+            closed = "every combination was tried"
+        return self._interrupted or closed
 
     def _launch(self) -> None:
         """Start what fits: each job when the cores, or the GPU, that it asks for are free."""
@@ -91,13 +97,21 @@ class Coordinator:
                     return
                 self._waiting.append(trial(self._search.ask(), self._plan.spec))
             job = self._waiting[0]
-            reservation = self._engine.reserve(job.threads, accelerator=job.device == "cuda")
+            reservation = self._engine.reserve(job.threads, job.accelerators)
             if reservation is None:
                 return
             self._start(self._waiting.popleft(), reservation)
 
     def _start(self, job: Job, reservation: Reservation) -> None:
-        request = attempt_request(job, reservation, self._plan, self._trials_folder, self._cache, self._data_card)
+        request = attempt_request(
+            job,
+            reservation,
+            self._plan,
+            self._trials_folder,
+            self._cache,
+            self._data_card,
+            tracking_uri=self._tracking_uri,
+        )
         self._jobs[job.label] = job
         self._engine.start(request, reservation)
         self._books.open(job, request.price_point, request.price_book, request.asked_at)
@@ -109,7 +123,7 @@ class Coordinator:
         for attempt in ended:
             self._end(attempt)
         if self._books.ledger.spent or self._interrupted:
-            self._engine.stop_all("interrupted" if self._interrupted else "budget")
+            self._engine.pause_all("interrupted" if self._interrupted else "budget")
         if ended or time.monotonic() - self._flushed > FLUSH_SECONDS:
             self._books.flush()
             self._flushed = time.monotonic()
@@ -119,8 +133,10 @@ class Coordinator:
         job, record = self._jobs.pop(attempt.request.label), attempt.record
         price_usd = self._books.close(job.label, record)
         quality = record.checkpoints[-1].metrics[self._books.quality.name] if record.checkpoints else None
-        if job.trial is not None:
+        if job.trial is not None and record.state is not TrialState.PAUSED:
             self._search.tell(job.trial, record.state, quality, price_usd)
+        if record.reason == "out_of_memory":
+            self._search.avoid(job.settings)
         self._observer.ended(EndedAttempt(job.label, record.state, quality, price_usd, record.message))
 
     def _progress(self) -> Progress:

@@ -16,10 +16,16 @@ from tracker.study.spec import StudySpec
 from tracker.training.events import Event
 from tracker.training.worker import AttemptRequest
 
+MEMORY_SHARE = 0.9
+"""What one attempt on the CPU may take of the machine's memory: the rest is the system's and the coordinator's."""
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One run to be: ``trial`` is its number, None for other roles; ``folder`` its name below trials/."""
+    """One run to be: ``trial`` is its number, None for other roles; ``folder`` its name below trials/.
+
+    ``attempt`` above 1 goes on with a trial that was paused.
+    """
 
     role: Role
     label: str
@@ -27,6 +33,7 @@ class Job:
     settings: Settings
     seed: int
     trial: int | None = None
+    attempt: int = 1
 
     @property
     def device(self) -> str:
@@ -37,6 +44,11 @@ class Job:
     def threads(self) -> int:
         """The cores that it asks for."""
         return int(self.settings["threads"])
+
+    @property
+    def accelerators(self) -> int:
+        """The GPUs that it asks for: one for each of its processes."""
+        return int(self.settings.get("processes", 1)) if self.device == "cuda" else 0
 
 
 def preparation(spec: StudySpec, hardware: Hardware) -> Job:
@@ -52,9 +64,10 @@ def baselines(spec: StudySpec, hardware: Hardware) -> list[Job]:
 
 
 def trial(suggestion: Suggestion, spec: StudySpec) -> Job:
-    """The job that tries what the search suggested; every trial has a seed of its own."""
+    """The job that tries what the search suggested; a trial has a seed of its own unless its settings name one."""
     number = suggestion.trial
-    return Job(Role.TRIAL, f"#{number}", str(number), suggestion.settings, spec.seed + number, number)
+    seed = int(suggestion.settings.get("seed", spec.seed + number))
+    return Job(Role.TRIAL, f"#{number}", str(number), suggestion.settings, seed, number)
 
 
 def attempt_request(
@@ -64,26 +77,33 @@ def attempt_request(
     trials_folder: Path,
     cache: Path,
     data_card: DataCard | None = None,
+    *,
+    tracking_uri: str,
 ) -> AttemptRequest:
     """What a worker is told to do ``job``, on what was reserved for it, from now on."""
     point = plan.price_points.get(job.device, plan.cpu_point)
     return AttemptRequest(
+        study=plan.spec.name,
         folder=trials_folder / job.folder,
-        attempt=1,
+        attempt=job.attempt,
         role=job.role,
         label=job.label,
         workload=plan.spec.workload,
+        quality=plan.spec.quality,
         settings=job.settings,
         data=plan.spec.data,
         data_card=data_card,
         seed=job.seed,
         cores=reservation.cores,
-        accelerator=reservation.accelerator,
+        accelerators=reservation.accelerators,
         accelerator_model=plan.hardware.accelerator,
         price_point=point,
         price_book=plan.price_book.version,
         cache=cache,
         asked_at=time.time(),
+        tracking_uri=tracking_uri,
+        memory_limit_bytes=int(MEMORY_SHARE * plan.hardware.memory_bytes),
+        time_limit_seconds=None if job.role is Role.PREPARATION else plan.spec.budget.trial_seconds,
     )
 
 
@@ -91,7 +111,7 @@ def job_of(asked: Event) -> Job:
     """The job that an attempt's first event tells of."""
     label, role = asked["label"], Role(asked["role"])
     number = int(label.removeprefix("#")) if role is Role.TRIAL else None
-    return Job(role, label, str(number), asked["settings"], asked["seed"], number)
+    return Job(role, label, str(number), asked["settings"], asked["seed"], number, asked["attempt"])
 
 
 def rate_of(asked: Event, plan: StudyPlan) -> tuple[PricePoint, str]:
@@ -111,5 +131,6 @@ def _everyday_settings(spec: StudySpec, hardware: Hardware) -> Settings:
         "threads": hardware.cores,
         "precision": "fp32",
         "compile": False,
+        "processes": 1,
     }
     return {**spec.default_settings, **everyday}

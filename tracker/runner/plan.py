@@ -71,10 +71,9 @@ def _check_pricing(document: StudyDocument, spec: StudySpec, book: PriceBook) ->
 
 
 def _look_around(document: StudyDocument, forkserver: Forkserver) -> Surroundings:
-    workload = document.content.get("workload")
-    if not isinstance(workload, str):
-        said = "missing; name the training code as module:name" if workload is None else f"{workload!r} is not a text"
-        raise StudyFileError(document.source, [f"workload: {said}"])
+    workload = document.workload
+    if workload is None:
+        raise StudyFileError(document.source, [": ".join(document.workload_problem or ())])
     return forkserver.call(describe, workload, try_compile=_may_compile(document))
 
 

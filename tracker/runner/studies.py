@@ -7,8 +7,8 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from tracker.engine.forkserver import Forkserver
@@ -19,7 +19,7 @@ from tracker.pricing.cost import price_of
 from tracker.records import AttemptRecord, DataCard, Hardware, TrialState, Usage
 from tracker.runner.bookkeeper import Bookkeeper
 from tracker.runner.coordinator import POLL_SECONDS, Coordinator
-from tracker.runner.jobs import attempt_request, baselines, job_of, preparation, rate_of
+from tracker.runner.jobs import Job, attempt_request, baselines, job_of, preparation, rate_of
 from tracker.runner.plan import StudyPlan, make_plan
 from tracker.runner.progress import Observer, Silent
 from tracker.runner.study_folder import StudyFolder
@@ -28,6 +28,10 @@ from tracker.store.home import Home
 from tracker.store.mlflow_store import MlflowStore, StudyLog
 from tracker.study.document import StudyDocument
 from tracker.training.events import read_attempt
+from tracker.training.state import FILE_NAME
+
+_CAN_GO_ON = (TrialState.PAUSED, TrialState.STOPPED, TrialState.KILLED)
+"""How a trial's last attempt ended that is gone on with where it saved a state and its search waits for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,9 @@ def run_study(
         _check_data_cost(plan, _prepare(plan, staged, home, engine, observer), observer)
         staged.save(document)
         with home.databases_being_made():
-            search = Search.create(places.optuna_storage, name, plan.spec.quality, plan.space, plan.spec.seed)
+            search = Search.create(
+                places.optuna_storage, name, plan.spec.quality, plan.space, plan.spec.seed, plan.spec.strategy
+            )
         try:
             card = staged.data_card()
             log = store.create_study(name, _study_tags(plan, card), time.time(), home.artifacts(name))
@@ -105,19 +111,26 @@ def resume_study(
     _announce(plan, observer)
     with folder.locked():
         folder.save(document)
-        search = Search.load(places.optuna_storage, name, plan.space, plan.spec.seed)
+        search = Search.load(places.optuna_storage, name, plan.space, plan.spec.seed, plan.spec.strategy)
         log = MlflowStore(home.tracking_uri).open_study(name)
         card = folder.data_card()
         log.parent.tag(_study_tags(plan, card))
         books = _books(plan, folder, log, card, observer)
         done = _take_in(plan, folder, books, seen_before=True)
+        paused: list[Job] = []
         for number in search.unfinished():
-            record = done.get(f"#{number}")
+            job, record = done.get(f"#{number}", (None, None))
+            if job and record and record.state in _CAN_GO_ON and (folder.trials / job.folder / FILE_NAME).exists():
+                paused.append(replace(job, attempt=job.attempt + 1))
+                continue
             reached = record.checkpoints[-1].metrics[plan.spec.quality.name] if record and record.checkpoints else None
             price_usd = books.ledger.of(f"#{number}")
             search.tell(number, record.state if record else TrialState.KILLED, reached, price_usd)
         engine = _engine(plan.hardware, forkserver, workers)
-        return _coordinate(plan, places, folder, engine, search, books, observer, card, done)
+        for job, record in done.values():
+            if record.reason == "out_of_memory":
+                search.avoid(job.settings)
+        return _coordinate(plan, places, folder, engine, search, books, observer, card, done, paused)
 
 
 def stop_study(name: str, home: Home) -> bool:
@@ -149,9 +162,9 @@ def _announce(plan: StudyPlan, observer: Observer) -> None:
 def _prepare(plan: StudyPlan, folder: StudyFolder, home: Home, engine: LocalEngine, observer: Observer) -> Usage:
     """Make the data ready in a worker of its own; what it used is the first thing that the study pays for."""
     job = preparation(plan.spec, plan.hardware)
-    while (reservation := engine.reserve(job.threads, accelerator=False)) is None:
+    while (reservation := engine.reserve(job.threads)) is None:
         time.sleep(POLL_SECONDS)  # another study has the cores
-    request = attempt_request(job, reservation, plan, folder.trials, home.cache)
+    request = attempt_request(job, reservation, plan, folder.trials, home.cache, tracking_uri=home.tracking_uri)
     try:
         attempt = engine.start(request, reservation)
         attempt.on_event = lambda event: observer.say(event["message"]) if event["event"] == "progress" else None
@@ -185,6 +198,7 @@ def _books(plan: StudyPlan, folder: StudyFolder, log: StudyLog, card: DataCard, 
     return Bookkeeper(
         log=log,
         quality=plan.spec.quality,
+        limits=plan.spec.limits,
         budget=plan.spec.budget,
         card=card,
         tags=tags,
@@ -196,7 +210,7 @@ def _books(plan: StudyPlan, folder: StudyFolder, log: StudyLog, card: DataCard, 
 
 def _take_in(
     plan: StudyPlan, folder: StudyFolder, books: Bookkeeper, *, seen_before: bool = False
-) -> dict[str, AttemptRecord]:
+) -> dict[str, tuple[Job, AttemptRecord]]:
     """Enter every attempt that the folder knows of; those without an end lost their coordinator."""
     done = {}
     for path, events in folder.attempts():
@@ -207,7 +221,7 @@ def _take_in(
             record = read_attempt(path, int(path.stem))
         books.open(job, *rate_of(events[0], plan), record.started_at, seen_before=seen_before)
         books.close(job.label, record)
-        done[job.label] = record
+        done[job.label] = job, record
     books.flush()
     return done
 
@@ -221,9 +235,11 @@ def _coordinate(
     books: Bookkeeper,
     observer: Observer,
     card: DataCard,
-    done: Mapping[str, AttemptRecord],
+    done: Mapping[str, tuple[Job, AttemptRecord]],
+    paused: Sequence[Job] = (),
 ) -> TrialState:
     waiting = [job for job in baselines(plan.spec, plan.hardware) if job.label not in done]
+    waiting += paused
     coordinator = Coordinator(
         plan,
         engine,
@@ -234,6 +250,7 @@ def _coordinate(
         trials_folder=folder.trials,
         cache=places.home.cache,
         data_card=card,
+        tracking_uri=places.home.tracking_uri,
     )
     return coordinator.run()
 
@@ -251,6 +268,7 @@ def _study_tags(plan: StudyPlan, card: DataCard) -> dict[str, str]:
         "tracker.price_book": plan.price_book.version,
         "tracker.prices": spec.pricing.prices,
         "tracker.country": spec.pricing.country,
+        "tracker.limits": json.dumps([asdict(limit) for limit in spec.limits]),
         "tracker.costs": json.dumps(spec.costs.changed),
         "tracker.hardware": plan.hardware.label,
         "tracker.data": card.fingerprint,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import math
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,12 +13,19 @@ import optuna
 from optuna.trial import TrialState as OptunaState
 from sqlalchemy.exc import SQLAlchemyError
 
-from tracker.errors import StoreError, StudyExistsError, StudyNotFoundError
+from tracker.errors import RequestError, StoreError, StudyExistsError, StudyNotFoundError
 from tracker.records import Direction, QualityMetric, Settings, SettingValue, TrialState
 from tracker.study.domains import Choices, Domain
 from tracker.study.space import SearchSpace
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+MOST_COMBINATIONS = 10_000
+"""Of a grid."""
+
+_ATTEMPTS_TO_AVOID = 20
+"""How often the sampler is asked again where it suggests what ran out of memory before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +43,23 @@ class Search:
     Ozaki et al., GECCO 2020), seeded, so that the same results give the same suggestions.
     """
 
-    def __init__(self, study: optuna.Study, storage: str, space: SearchSpace) -> None:
+    def __init__(self, study: optuna.Study, storage: str, space: SearchSpace, strategy: str = "optuna") -> None:
         self._study = study
         self._storage = storage
         self._space = space
+        self._strategy = strategy
+        self._out_of_memory: set[str] = set()
 
     @classmethod
-    def create(cls, storage: str, name: str, quality: QualityMetric, space: SearchSpace, seed: int) -> Search:
-        """Make a new study. Raises StudyExistsError where the name is taken, StoreError without a database."""
+    def create(
+        cls, storage: str, name: str, quality: QualityMetric, space: SearchSpace, seed: int, strategy: str = "optuna"
+    ) -> Search:
+        """Make a new study; ``strategy`` is one of study.spec.STRATEGIES.
+
+        Raises StudyExistsError where the name is taken, StoreError without a database, RequestError for a grid of
+        more than MOST_COMBINATIONS.
+        """
+        combinations = _combinations(space) if strategy == "grid" else []
         with _database(storage):
             try:
                 study = optuna.create_study(
@@ -56,10 +74,14 @@ class Search:
                 ) from None
         with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
             study.set_metric_names([quality.name, "price_usd"])
-        return cls(study, storage, space)
+        search = cls(study, storage, space, strategy)
+        with _database(storage):
+            for device, values in combinations:
+                search._enqueue(device, values)
+        return search
 
     @classmethod
-    def load(cls, storage: str, name: str, space: SearchSpace, seed: int) -> Search:
+    def load(cls, storage: str, name: str, space: SearchSpace, seed: int, strategy: str = "optuna") -> Search:
         """Go on with a study. Raises StudyNotFoundError, StoreError."""
         with _database(storage):
             try:
@@ -68,16 +90,42 @@ class Search:
                 raise StudyNotFoundError(f"the Optuna database has no study '{name}'") from None
         # Random draws go on where they stopped: the same seed again would repeat the first ones.
         study.sampler = _sampler(seed + len(study.get_trials(deepcopy=False)))
-        return cls(study, storage, space)
+        return cls(study, storage, space, strategy)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether there is nothing left to try: every combination of a grid was asked for."""
+        if self._strategy != "grid":
+            return False
+        with _database(self._storage):
+            return not self._study.get_trials(deepcopy=False, states=(OptunaState.WAITING,))
 
     def delete(self) -> None:
         """Take the study out of the database, where its other halves could not be made."""
         optuna.delete_study(study_name=self._study.study_name, storage=self._storage)
 
     def ask(self) -> Suggestion:
-        """The next settings to try. Raises StoreError."""
+        """The next settings to try; rather none whose choices ran out of memory before. Raises StoreError."""
         with _database(self._storage):
-            return self._ask()
+            for _ in range(_ATTEMPTS_TO_AVOID):
+                suggestion = self._ask()
+                if self._choices_of(suggestion.settings) not in self._out_of_memory or self._strategy == "grid":
+                    break
+                self._study.tell(suggestion.trial, state=OptunaState.PRUNED)  # nothing was paid for it
+            return suggestion
+
+    def avoid(self, settings: Settings) -> None:
+        """These settings ran out of memory: others with the same choices would too, whatever their ranges' values."""
+        self._out_of_memory.add(self._choices_of(settings))
+
+    def _choices_of(self, settings: Settings) -> str:
+        domains = self._space.by_device.get(str(settings["device"]), {})
+        names = [name for name, domain in domains.items() if isinstance(domain, Choices)]
+        return repr(sorted((name, settings[name]) for name in ("device", *names) if name in settings)) if names else ""
+
+    def _enqueue(self, device: str, values: Settings) -> None:
+        named = {self._parameter(name, self._space.by_device[device][name]): value for name, value in values.items()}
+        self._study.enqueue_trial({**named, **({"device": device} if len(self._space.devices) > 1 else {})})
 
     def _ask(self) -> Suggestion:
         trial = self._study.ask()
@@ -103,14 +151,31 @@ class Search:
                 self._study.tell(trial, state=ended, skip_if_finished=True)
 
     def unfinished(self) -> tuple[int, ...]:
-        """The trials that were asked for and never told: their coordinator vanished."""
-        return tuple(trial.number for trial in self._study.get_trials(deepcopy=False) if not trial.state.is_finished())
+        """The trials that were asked for and never told: they are paused, or their coordinator vanished."""
+        running = self._study.get_trials(deepcopy=False, states=(OptunaState.RUNNING,))
+        return tuple(trial.number for trial in running)
 
     def _parameter(self, name: str, domain: Domain) -> str:
         """Optuna's name for a knob: its own, unless what can be drawn depends on the device."""
         same = all(domains.get(name) == domain for domains in self._space.by_device.values())
         device = next(device for device, domains in self._space.by_device.items() if domains.get(name) == domain)
         return name if same else f"{name} ({device})"
+
+
+def _combinations(space: SearchSpace) -> list[tuple[str, dict[str, SettingValue]]]:
+    """Every device with every combination of its choices, in the order that they are written."""
+    combinations = []
+    for device, domains in space.by_device.items():
+        choices = {name: domain.values for name, domain in domains.items() if isinstance(domain, Choices)}
+        count = math.prod(map(len, choices.values()))
+        if count > MOST_COMBINATIONS:
+            raise RequestError(
+                f"strategy 'grid': the space has {count:,} combinations; allowed: at most {MOST_COMBINATIONS:,}"
+            )
+        combinations += [
+            (device, dict(zip(choices, values, strict=True))) for values in itertools.product(*choices.values())
+        ]
+    return combinations
 
 
 def _suggest(trial: optuna.Trial, name: str, domain: Domain) -> SettingValue:

@@ -6,16 +6,24 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tracker.errors import StudyFileError, did_you_mean
-from tracker.records import Direction, Market, QualityMetric, SettingValue
+from tracker.records import BOOKED_METRICS, Direction, Market, QualityMetric, SettingValue
 from tracker.study.costs import CostTerms, term_problems
 from tracker.study.document import StudyDocument
-from tracker.study.domains import Domain, parse_domain
+from tracker.study.domains import Choices, Domain, parse_domain
 from tracker.study.knobs import COMMON_KNOBS, Knob
-from tracker.study.spec import Budget, PricingSpec, StudySpec, WorkloadDescription
+from tracker.study.spec import (
+    ANY_DATA_KEY,
+    STRATEGIES,
+    Budget,
+    Limit,
+    PricingSpec,
+    StudySpec,
+    WorkloadDescription,
+)
 from tracker.study.toml_file import TomlProblems
 
-_TABLES = ("quality", "budget", "pricing", "costs", "settings", "space", "data")
-_TOP = ("name", "workload", "seed", *_TABLES)
+_TABLES = ("quality", "limits", "budget", "pricing", "costs", "settings", "space", "data", "smoke")
+_TOP = ("name", "workload", "command", "folder", "seed", "strategy", *_TABLES)
 _NAME_LIMIT_BYTES = 80
 
 
@@ -34,7 +42,7 @@ class _Checker:
         self._document = document
         self._problems = TomlProblems(document.source, document.text)
         if isinstance(description, str):
-            self._problem("workload", description)
+            self._problem("command" if "command" in document.content else "workload", description)
             self._description = None
         else:
             self._description = description
@@ -45,17 +53,35 @@ class _Checker:
         tables = {name: self._table(name) for name in _TABLES}
         name = self._name(content.get("name"))
         seed = self._value("seed", content.get("seed", 0), Knob("int", 0, "", low=0, high=2**31 - 1))
+        self._reference(content)
         quality = self._quality(tables["quality"])
+        strategy = self._value("strategy", content.get("strategy", "optuna"), Knob("str", None, "", choices=STRATEGIES))
+        limits = self._limits(tables["limits"])
         budget = self._budget(tables["budget"])
         pricing = self._pricing(tables["pricing"])
         costs = self._costs(tables["costs"])
         settings, space = self._settings(tables["settings"], tables["space"])
         self._data(tables["data"])
+        self._smoke(tables["smoke"])
+        if strategy == "grid":
+            self._grid(space)
         if self._problems or self._description is None:
             raise StudyFileError(self._document.source, self._problems.found)
-        workload = str(content["workload"])
+        workload = str(self._document.workload)
         return StudySpec(
-            name, workload, seed, quality, budget, pricing, costs, settings, space, tables["data"], self._description
+            name,
+            workload,
+            seed,
+            quality,
+            budget,
+            pricing,
+            costs,
+            settings,
+            space,
+            tables["data"],
+            self._description,
+            strategy,
+            limits,
         )
 
     def _problem(self, path: str, message: str) -> None:
@@ -85,14 +111,27 @@ class _Checker:
             self._problem("name", f"{name!r} is not a printable text of at most {_NAME_LIMIT_BYTES} bytes")
         return str(name)
 
+    def _reference(self, content: Mapping[str, Any]) -> None:
+        if problem := self._document.workload_problem:
+            self._problem(*problem)
+        if "folder" in content and "command" not in content:
+            self._problem("folder", "a folder is where a command runs, and there is none; name files by their paths")
+        self._value("folder", content.get("folder", "."), Knob("str", None, ""))
+
     def _quality(self, table: Mapping[str, Any]) -> QualityMetric:
         self._only("quality", table, ("metric", "direction"))
         metrics = self._description.metrics if self._description else {}
         metric = table.get("metric")
         if metric is None:
             self._problem("quality.metric", "missing; name the metric that quality is measured by")
-        elif self._description and str(metric) not in metrics:
-            self._problem("quality.metric", f"the workload reports no '{metric}'; {did_you_mean(str(metric), metrics)}")
+        elif not isinstance(metric, str) or metric in BOOKED_METRICS:
+            said = "the tracker measures this itself" if metric in BOOKED_METRICS else "not a metric's name"
+            self._problem("quality.metric", f"{metric!r}: {said}; name one that training reports")
+        elif metrics and metric not in metrics:
+            self._problem("quality.metric", f"the workload reports no '{metric}'; {did_you_mean(metric, metrics)}")
+        if self._description and not metrics and "direction" not in table:
+            allowed = "'maximize' or 'minimize'"
+            self._problem("quality.direction", f"missing; the workload does not say it, so the study must: {allowed}")
         direction = table.get("direction", metrics.get(str(metric), Direction.MAXIMIZE))
         if direction not in list(Direction):
             self._problem("quality.direction", f"{direction!r}; {did_you_mean(str(direction), Direction)}")
@@ -100,15 +139,46 @@ class _Checker:
         return QualityMetric(str(metric), Direction(direction))
 
     def _budget(self, table: Mapping[str, Any]) -> Budget:
-        self._only("budget", table, ("usd", "trials"))
-        usd, trials = table.get("usd"), table.get("trials")
+        self._only("budget", table, ("usd", "trials", "trial_seconds"))
+        usd, trials, trial_seconds = (table.get(key) for key in ("usd", "trials", "trial_seconds"))
         if usd is not None and (Knob("float", None, "").problem(usd) or usd <= 0):
             self._problem("budget.usd", f"{usd!r} is not a number of dollars above 0")
         if trials is not None:
             self._value("budget.trials", trials, Knob("int", None, "", low=1))
+        if trial_seconds is not None and (Knob("float", None, "").problem(trial_seconds) or trial_seconds <= 0):
+            self._problem("budget.trial_seconds", f"{trial_seconds!r} is not a number of seconds above 0")
         if usd is None and trials is None:
             self._problem("budget", "a study needs an end: give usd, trials or both")
-        return Budget(usd, trials)
+        return Budget(usd, trials, trial_seconds)
+
+    def _limits(self, table: Mapping[str, Any]) -> tuple[Limit, ...]:
+        metrics = self._description.metrics if self._description else {}
+        limits = []
+        for metric, bounds in table.items():
+            path = f"limits.{metric}"
+            if metrics and metric not in metrics:
+                self._problem(path, f"the workload reports no '{metric}'; {did_you_mean(metric, metrics)}")
+            if not isinstance(bounds, dict) or not bounds:
+                self._problem(path, f"{bounds!r} is not a table with min, max or both, such as {{ min = 0.6 }}")
+                continue
+            self._only(path, bounds, ("min", "max"))
+            for key in bounds.keys() & {"min", "max"}:
+                self._value(f"{path}.{key}", bounds[key], Knob("float", None, ""))
+            limits.append(Limit(metric, bounds.get("min"), bounds.get("max")))
+        return tuple(limits)
+
+    def _smoke(self, table: Mapping[str, Any]) -> None:
+        if self._description is None:
+            return
+        knobs = {**self._description.knobs, **COMMON_KNOBS, "trials": Knob("int", None, "", low=1)}
+        self._only("smoke", table, tuple(knobs))
+        for name in table.keys() & knobs.keys():
+            self._value(f"smoke.{name}", table[name], knobs[name])
+
+    def _grid(self, space: Mapping[str, Domain]) -> None:
+        for name, domain in space.items():
+            if not isinstance(domain, Choices):
+                self._problem(f"space.{name}", "strategy 'grid' tries every choice; give a list in place of a range")
 
     def _pricing(self, table: Mapping[str, Any]) -> PricingSpec:
         self._only("pricing", table, ("market", "region", "sku_cpu", "sku_cuda", "prices", "country"))
@@ -149,10 +219,14 @@ class _Checker:
                 self._problem(f"space.{name}", problem)
             if domain is not None:
                 domains[name] = domain
+        for name, knob in self._description.knobs.items():
+            if knob.kind == "any" and knob.default is None and name not in {**settings, **space}:
+                said = f"{{{name}}} has no value; give it one under [settings] or search it in [space]"
+                self._problem("command", f"{said} (a brace of the shell's own is written twice)")
         if not space:
             self._problem("space", "nothing to search; give at least one knob a list or a range")
         return dict(settings), domains
 
     def _data(self, table: Mapping[str, Any]) -> None:
-        if self._description is not None:
+        if self._description is not None and ANY_DATA_KEY not in self._description.data_options:
             self._only("data", table, tuple(self._description.data_options))

@@ -11,6 +11,12 @@ from typing import Any
 from tracker.errors import RequestError, StudyFileError
 from tracker.study.toml_file import read_toml
 
+SMOKE_TRIALS = 2
+COMMAND_MARK = "$ "
+"""What the reference of a shell command begins with, where other references name a module or a file."""
+FOLDER_MARK = "  # in "
+"""What stands between a command and the folder that it runs in: to a shell, a comment."""
+
 
 @dataclass(frozen=True, slots=True)
 class StudyDocument:
@@ -27,12 +33,39 @@ class StudyDocument:
         return cls(str(path), content, text).anchored(path.parent)
 
     def anchored(self, folder: Path) -> StudyDocument:
-        """The same document with the path of its price file, below ``folder``, made absolute: found from anywhere."""
-        pricing = self.content.get("pricing")
-        if not isinstance(pricing, Mapping) or not isinstance(pricing.get("prices"), str) or not pricing["prices"]:
-            return self
-        prices = str((folder / pricing["prices"]).resolve())
-        return StudyDocument(self.source, {**self.content, "pricing": {**pricing, "prices": prices}}, self.text)
+        """The same document with its paths, which are below ``folder``, made absolute: found from anywhere.
+
+        They are that of its price file and, where it has a command, that of the folder which the command runs in.
+        """
+        content, pricing = dict(self.content), self.content.get("pricing")
+        if isinstance(pricing, Mapping) and isinstance(pricing.get("prices"), str) and pricing["prices"]:
+            content["pricing"] = {**pricing, "prices": str((folder / pricing["prices"]).resolve())}
+        if "command" in content and isinstance(place := content.get("folder", "."), str):
+            content["folder"] = str((folder / place).resolve())
+        return StudyDocument(self.source, content, self.text)
+
+    @property
+    def workload(self) -> str | None:
+        """The reference of the training code: that under ``workload``, or "$ COMMAND  # in FOLDER" of a ``command``.
+
+        None where ``workload_problem`` tells of one.
+        """
+        if self.workload_problem is not None:
+            return None
+        if "command" not in self.content:
+            return str(self.content["workload"])
+        return f"{COMMAND_MARK}{self.content['command']}{FOLDER_MARK}{self.content.get('folder', '.')}"
+
+    @property
+    def workload_problem(self) -> tuple[str, str] | None:
+        """What is wrong with how the file names its training code: the place and a sentence; None where nothing is."""
+        named = [key for key in ("workload", "command") if key in self.content]
+        if not named:
+            return "workload", "missing; name the training code as module:name, or give a shell command under 'command'"
+        if len(named) == 2:
+            return "command", "there is a workload too; a study has one of the two"
+        value = self.content[named[0]]
+        return None if isinstance(value, str) else (named[0], f"{value!r} is not a text")
 
     def override(
         self,
@@ -58,6 +91,20 @@ class StudyDocument:
         if isinstance(space := content.get("space"), dict):
             content["space"] = {knob: domain for knob, domain in space.items() if knob not in (settings or {})}
         return StudyDocument(self.source, content, self.text)
+
+    def smoke(self) -> StudyDocument:
+        """The study as its [smoke] table has it: the same path through everything, in seconds.
+
+        The table's knobs are fixed and its ``trials`` are the budget. Raises RequestError where there is no table.
+        """
+        table = self.content.get("smoke")
+        if not isinstance(table, Mapping):
+            raise RequestError(
+                f"{self.source} has no [smoke] table; it says which knobs make a study that takes seconds"
+            )
+        settings = {name: value for name, value in table.items() if name != "trials"}
+        name, trials = self.content.get("name"), table.get("trials", SMOKE_TRIALS)
+        return self.override(settings, name=f"{name}-smoke" if isinstance(name, str) else None, trials=trials)
 
 
 def parse_assignments(assignments: Sequence[str]) -> dict[str, object]:

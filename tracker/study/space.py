@@ -49,7 +49,7 @@ def search_space(spec: StudySpec, hardware: Hardware, compile_problem: str = "")
     left_out: list[str] = []
     devices = _devices(spec, hardware, left_out)
     fixed: dict[str, SettingValue] = {**spec.fixed_settings}
-    for name, value in (("threads", hardware.cores), ("precision", "fp32"), ("compile", False)):
+    for name, value in (("threads", hardware.cores), ("precision", "fp32"), ("compile", False), ("processes", 1)):
         if name not in spec.space:
             fixed.setdefault(name, value)
     fixed.pop("device", None)
@@ -69,9 +69,14 @@ def search_space(spec: StudySpec, hardware: Hardware, compile_problem: str = "")
 def _limits(device: str, hardware: Hardware, compile_problem: str) -> Mapping[str, tuple[str, _Allows]]:
     """For each hardware knob, which values this machine can do, and why not the others."""
     precisions = hardware.precisions.get(device, ("fp32",))
+    most = hardware.accelerator_count if device == "cuda" else hardware.cores
+    has = (
+        f"the machine has {most} GPU{'s' if most != 1 else ''}" if device == "cuda" else f"the machine has {most} cores"
+    )
     return {
         "precision": (f"not computed by this machine's {device} device", lambda value: value in precisions),
         "threads": (f"the machine has {hardware.cores} cores", lambda value: int(value) <= hardware.cores),
+        "processes": (has, lambda value: int(value) <= most),
         "compile": (compile_problem, lambda value: not value or not compile_problem),
     }
 

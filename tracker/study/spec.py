@@ -11,6 +11,9 @@ from tracker.study.costs import CostTerms
 from tracker.study.domains import Domain
 from tracker.study.knobs import Knob
 
+ANY_DATA_KEY = "*"
+"""Among a workload's data options: a study's [data] table may have any keys besides those that it names."""
+
 
 @dataclass(frozen=True, slots=True)
 class WorkloadDescription:
@@ -24,10 +27,35 @@ class WorkloadDescription:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What a study may use: dollars, trials, whichever is reached first; None is no limit."""
+    """What a study may use: dollars, trials, whichever is reached first; None is no limit.
+
+    ``trial_seconds`` is what one attempt may take: one that hangs is ended then.
+    """
 
     usd: float | None = None
     trials: int | None = None
+    trial_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What a metric must keep to for a checkpoint to count; None is no bound."""
+
+    metric: str
+    low: float | None = None
+    high: float | None = None
+
+    def excess(self, value: float) -> float:
+        """By how much ``value`` misses the limit; 0 or less where it keeps it, infinite where it is no number."""
+        if value != value:
+            return float("inf")
+        below = -float("inf") if self.low is None else self.low - value
+        above = -float("inf") if self.high is None else value - self.high
+        return max(below, above)
+
+
+STRATEGIES = ("optuna", "grid")
+"""How trials are chosen: by Optuna's sampler, or every combination of the space's choices once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +88,8 @@ class StudySpec:
     space: Mapping[str, Domain]
     data: Mapping[str, Any]
     description: WorkloadDescription
+    strategy: str = "optuna"
+    limits: tuple[Limit, ...] = ()
 
     @property
     def default_settings(self) -> dict[str, SettingValue]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 
-def energy_counter(cores: int, accelerator: int | None) -> NvmlEnergy | RaplEnergy | None:
+def energy_counter(cores: int, accelerators: Sequence[int]) -> NvmlEnergy | RaplEnergy | None:
     """The counter of an attempt's own energy; None where there is none that counts it alone."""
-    if accelerator is not None:
-        return NvmlEnergy.find(accelerator)
+    if accelerators:
+        return NvmlEnergy.find(accelerators)
     # RAPL counts the whole machine: what it says is an attempt's own only where the attempt has all cores.
     return RaplEnergy.find() if cores >= (os.cpu_count() or 1) else None
 
@@ -56,21 +57,21 @@ class RaplEnergy:
 
 
 class NvmlEnergy:
-    """Joules of one GPU since the start, from NVML's energy counter (Volta and newer)."""
+    """Joules of some GPUs since the start, from NVML's energy counters (Volta and newer)."""
 
-    def __init__(self, nvml: object, handle: object) -> None:
+    def __init__(self, nvml: object, handles: Sequence[object]) -> None:
         self._nvml = nvml
-        self._handle = handle
+        self._handles = handles
         self._start_millijoules = self._read()
 
     @classmethod
-    def find(cls, accelerator: int) -> NvmlEnergy | None:
-        """The counter of the GPU with this index; None where it cannot be read."""
+    def find(cls, accelerators: Sequence[int]) -> NvmlEnergy | None:
+        """The counters of the GPUs with these indices; None where one cannot be read."""
         try:
             import pynvml
 
             pynvml.nvmlInit()
-            return cls(pynvml, pynvml.nvmlDeviceGetHandleByIndex(accelerator))
+            return cls(pynvml, [pynvml.nvmlDeviceGetHandleByIndex(index) for index in accelerators])
         except Exception:  # noqa: BLE001 - no library, no driver, an old chip: then there is no figure
             return None
 
@@ -82,4 +83,5 @@ class NvmlEnergy:
         return (now - self._start_millijoules) / 1e3
 
     def _read(self) -> int:
-        return int(self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._handle))  # type: ignore[attr-defined]
+        read = self._nvml.nvmlDeviceGetTotalEnergyConsumption  # type: ignore[attr-defined]
+        return sum(int(read(handle)) for handle in self._handles)

@@ -4,13 +4,16 @@ Events, each with ``event`` and ``time`` (seconds since 1970):
 
 | event      | written by  | fields                                                               |
 |------------|-------------|----------------------------------------------------------------------|
-| asked      | coordinator | role, label, attempt, settings, seed, cores, accelerator, price_point, price_book |
+| asked      | coordinator | role, label, attempt, settings, seed, cores, accelerators, price_point, price_book |
 | started    | worker      | pid                                                                  |
 | progress   | worker      | message                                                              |
 | ready      | worker      | startup_seconds                                                      |
 | checkpoint | worker      | epoch, metrics, usage                                                |
 | heartbeat  | worker      | usage                                                                |
 | stop_asked | coordinator | reason                                                               |
+| saved      | worker      | epoch: the state after it can be gone on from                        |
+| restored   | worker      | epoch: training went on from the state after it                      |
+| state_lost | worker      | message: training starts anew                                        |
 | data       | worker      | the data card                                                        |
 | ended      | worker, or the coordinator when the worker vanished | state, reason, message, usage, phases, summary |
 """
@@ -126,8 +129,7 @@ def new_attempt(number: int, started_at: float = 0.0, cores: int = 0) -> Attempt
 def _after(record: AttemptRecord, event: Event) -> AttemptRecord:
     match event["event"]:
         case "asked":
-            accelerators = 0 if event["accelerator"] is None else 1
-            usage = replace(record.usage, cores=len(event["cores"]), accelerators=accelerators)
+            usage = replace(record.usage, cores=len(event["cores"]), accelerators=len(_accelerators(event)))
             return replace(record, started_at=event["time"], usage=usage)
         case "ready":
             return replace(record, phases=PhaseSeconds(startup_seconds=event["startup_seconds"]))
@@ -151,6 +153,13 @@ def _after(record: AttemptRecord, event: Event) -> AttemptRecord:
                 ended_at=event["time"],
             )
     return record
+
+
+def _accelerators(asked: Event) -> list[int]:
+    """The GPUs of an attempt; before attempts could have several, events told of one or none."""
+    single = asked.get("accelerator")
+    gpus: list[int] = asked.get("accelerators", [] if single is None else [single])
+    return gpus
 
 
 def _usage(fields: Mapping[str, Any]) -> Usage:

@@ -12,17 +12,22 @@ from typing import Any
 
 from tracker.errors import WorkloadError, did_you_mean
 from tracker.records import DataCard, Direction, Settings
+from tracker.study.document import COMMAND_MARK
 from tracker.study.knobs import Knob
 from tracker.training.function_workload import FunctionWorkload
 from tracker.training.workload import Progress, Workload
 
 
 def load_workload(reference: str) -> Workload:
-    """The workload named "package.module:name" or "path/to/file.py:name".
+    """The workload named "package.module:name" or "path/to/file.py:name", or that of a shell command, "$ command".
 
     ``name`` is a function, an instance, or a class that is called without arguments; modules are looked for in the
     current folder too. Raises WorkloadError.
     """
+    if reference.startswith(COMMAND_MARK):
+        from tracker.training.command_workload import CommandWorkload  # only where it is needed: it reads databases
+
+        return CommandWorkload(reference)
     place, colon, name = reference.rpartition(":")
     if not colon or not place or not name:
         raise WorkloadError(f"workload '{reference}' is not of the form 'package.module:name' or 'file.py:name'")

@@ -10,7 +10,7 @@ import contextlib
 import os
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -18,13 +18,14 @@ from pathlib import Path
 
 from tracker.pricing.energy import energy_of
 from tracker.records import DataCard, EnergySource, PhaseSeconds, Usage
+from tracker.training.descendants import Descendants, run_queue_seconds
 from tracker.training.energy_counters import energy_counter
 
 
 class Meter:
-    """Measures this process from ``started_at`` (seconds since 1970) on.
+    """Measures this process, and those below it, from ``started_at`` (seconds since 1970) on.
 
-    ``accelerator`` is the index of the GPU in use, None for the CPU alone; ``data_bytes`` what the data that it
+    ``accelerators`` are the indices of the GPUs in use, none for the CPU alone; ``data_bytes`` what the data that it
     reads take on disk, ``kept_files`` the folder of the files that it makes and leaves. ``cpu_model`` and
     ``accelerator_model`` are what energy is estimated by where no counter can be read (pricing.energy).
     """
@@ -34,7 +35,7 @@ class Meter:
         *,
         started_at: float,
         cores: int,
-        accelerator: int | None = None,
+        accelerators: Sequence[int] = (),
         data_bytes: int = 0,
         kept_files: Path | None = None,
         cpu_model: str = "",
@@ -44,10 +45,12 @@ class Meter:
         self._before_seconds = max(0.0, time.time() - started_at)
         self._start = time.monotonic()
         self._cores = cores
-        self._accelerator = accelerator
-        self._energy = energy_counter(cores, accelerator)
+        self._accelerators = tuple(accelerators)
+        self._energy = energy_counter(cores, accelerators)
+        self._descendants = Descendants()
+        self._most_memory_below_bytes = 0
         # What this process did before is not the attempt's: a child may have imported a lot by then.
-        self._cpu_seconds_before = _cpu_seconds()
+        self._cpu_seconds_before = self._cpu_seconds = _cpu_seconds() + self._descendants.look().cpu_seconds
         self._waiting_seconds_before = run_queue_seconds() or 0.0
         self._startup_seconds: float | None = None
         self._evaluation_seconds = 0.0
@@ -86,20 +89,29 @@ class Meter:
         return PhaseSeconds(startup, train, self._evaluation_seconds)
 
     def usage(self) -> Usage:
-        """What this process, its threads and its finished children have used since the meter was made."""
+        """What this process, its threads and the processes below it have used since the meter was made.
+
+        Memory is the most that one process ever had, or that those below this one had together at any look.
+        """
         own = resource.getrusage(resource.RUSAGE_SELF)
         children = resource.getrusage(resource.RUSAGE_CHILDREN)
-        waiting = run_queue_seconds()
+        # In this order, what ends in between is missed and not counted twice; the next look has it.
+        counted_seconds, living, waiting = _cpu_seconds(), self._descendants.look(), run_queue_seconds()
+        self._most_memory_below_bytes = max(self._most_memory_below_bytes, living.memory_bytes)
+        # What is below a child that ended without waiting for it is lost to the system's count.
+        self._cpu_seconds = max(self._cpu_seconds, counted_seconds + living.cpu_seconds)
+        if waiting is not None:
+            waiting += self._descendants.waiting_seconds
         joules = self._joules()
         wall_seconds, card = self.wall_seconds(), self._acquired
         kept_bytes = bytes_below(self._kept_files) + (card.size_bytes if card else 0)
         usage = Usage(
             wall_seconds=wall_seconds,
-            cpu_seconds=_cpu_seconds() - self._cpu_seconds_before,
+            cpu_seconds=self._cpu_seconds - self._cpu_seconds_before,
             cores=self._cores,
-            accelerators=0 if self._accelerator is None else 1,
-            peak_memory_bytes=max(own.ru_maxrss, children.ru_maxrss) * 1024,
-            peak_accelerator_memory_bytes=_peak_accelerator_memory_bytes(self._accelerator),
+            accelerators=len(self._accelerators),
+            peak_memory_bytes=max(own.ru_maxrss * 1024, children.ru_maxrss * 1024, self._most_memory_below_bytes),
+            peak_accelerator_memory_bytes=_peak_accelerator_memory_bytes(self._accelerators),
             waiting_seconds=None if waiting is None else max(0.0, waiting - self._waiting_seconds_before),
             energy_joules=joules,
             energy_source=EnergySource.UNAVAILABLE if joules is None else EnergySource.MEASURED,
@@ -159,21 +171,9 @@ def measured_while_busy(usage: Usage) -> bool:
     return usage.cpu_seconds < 0.9 * reserved_seconds and usage.waiting_seconds > 0.1 * reserved_seconds
 
 
-def run_queue_seconds() -> float | None:
-    """Seconds that this process's threads were ready to run and had to wait for a core.
-
-    The second figure of each thread's /proc/.../schedstat (Linux, Documentation/scheduler/sched-stats);
-    None where the system does not tell.
-    """
-    try:
-        delays = [int((task / "schedstat").read_text().split()[1]) for task in Path("/proc/self/task").iterdir()]
-    except (OSError, IndexError, ValueError):
-        return None
-    return sum(delays) / 1e9
-
-
-def _peak_accelerator_memory_bytes(accelerator: int | None) -> int:
-    if accelerator is None:
+def _peak_accelerator_memory_bytes(accelerators: Sequence[int]) -> int:
+    """The most that this process had on its own GPU: with several processes, each has about as much on its own."""
+    if not accelerators:
         return 0
     import torch  # the meter of a CPU run must not touch CUDA
 

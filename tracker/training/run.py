@@ -44,6 +44,11 @@ class Run:
         cache: the folder that ``Workload.prepare`` was given.
         rank: which of the trial's processes this is, from 0; only process 0 reports, saves and keeps files.
         processes: how many processes train the one model together.
+        folder: the trial's own folder, which later attempts at it find again; None outside a study.
+        study, label: the study's name, and a text that names this attempt among all.
+        tracking_uri: the study's MLflow store.
+        accelerators: the indices of all GPUs that the attempt has.
+        output: the file that the attempt's output goes to; None where it is not redirected.
         summary: what ``conclude`` was told.
         quality: the study's measure of quality: what to stop early by, for instance.
         reported: whether there was a report.
@@ -69,6 +74,12 @@ class Run:
         pause_after_epoch: int | None = None,
         rank: int = 0,
         processes: int = 1,
+        folder: Path | None = None,
+        study: str = "",
+        label: str = "",
+        tracking_uri: str = "",
+        accelerators: tuple[int, ...] = (),
+        output: Path | None = None,
     ) -> None:
         self.settings = settings
         self.data = data
@@ -77,6 +88,12 @@ class Run:
         self.device = device
         self.precision = precision
         self.cache = cache
+        self.folder = folder
+        self.study = study
+        self.label = label
+        self.tracking_uri = tracking_uri
+        self.accelerators = accelerators
+        self.output = output
         self.rank = rank
         self.processes = processes
         self.summary: dict[str, float] = {}

@@ -10,6 +10,7 @@ import contextlib
 import multiprocessing
 import os
 import random
+import resource
 import signal
 import sys
 import tempfile
@@ -26,15 +27,20 @@ import torch
 
 from tracker.errors import TrackerError, TrainingFailedError
 from tracker.pricing.price_point import PricePoint
-from tracker.records import DataCard, Role, Settings, TrialState
+from tracker.records import DataCard, QualityMetric, Role, Settings, TrialState
 from tracker.training.events import EventLog
 from tracker.training.hardware import cpu_model
+from tracker.training.loading import load_workload
 from tracker.training.meter import Meter
 from tracker.training.precision import PRECISIONS
-from tracker.training.run import Run
-from tracker.training.workload import Workload, load_workload
+from tracker.training.processes import Companions
+from tracker.training.run import Paused, Run
+from tracker.training.state import FILE_NAME
+from tracker.training.workload import Workload
 
 HEARTBEAT_SECONDS = 2.0
+PAUSE_SIGNAL = signal.SIGUSR1
+"""Asks a worker to end so that its trial can be gone on with; SIGTERM ends the trial for good."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,27 +48,34 @@ class AttemptRequest:
     """Everything that a worker needs to know.
 
     ``folder`` holds this trial's files; ``data_card`` is None while the data are prepared; ``asked_at`` is in
-    seconds since 1970; ``cores`` are the CPU numbers reserved for it and ``accelerator`` the GPU's index, None
-    without one, ``accelerator_model`` the price book's name of it; ``price_point`` is what it is billed as, by the
-    price book of version ``price_book``.
+    seconds since 1970; ``cores`` are the CPU numbers reserved for it and ``accelerators`` the GPUs' indices,
+    ``accelerator_model`` the price book's name of them; ``price_point`` is what it is billed as, by the price book of
+    version ``price_book``. ``tracking_uri`` is the study's MLflow store, for training code that logs to it by itself.
+    ``memory_limit_bytes`` is what training on the CPU may take; ``pause_after_epoch`` pauses it there.
     """
 
+    study: str
     folder: Path
     attempt: int
     role: Role
     label: str
     workload: str
+    quality: QualityMetric
     settings: Settings
     data: Mapping[str, Any]
     data_card: DataCard | None
     seed: int
     cores: tuple[int, ...]
-    accelerator: int | None
+    accelerators: tuple[int, ...]
     accelerator_model: str
     price_point: PricePoint
     price_book: str
     cache: Path
     asked_at: float
+    tracking_uri: str = ""
+    memory_limit_bytes: int | None = None
+    time_limit_seconds: float | None = None
+    pause_after_epoch: int | None = None
 
     @property
     def log_path(self) -> Path:
@@ -79,6 +92,16 @@ class AttemptRequest:
         """The folder of the files that the training keeps."""
         return self.folder / "artifacts"
 
+    @property
+    def state_path(self) -> Path:
+        """What the trial can be gone on from, in this attempt or a later one."""
+        return self.folder / FILE_NAME
+
+    @property
+    def processes(self) -> int:
+        """How many processes train together; the data and the baselines are for one."""
+        return int(self.settings.get("processes", 1)) if self.role is Role.TRIAL else 1
+
 
 class StopRequested(BaseException):
     """Raised in the main thread of a worker that is asked to stop; like KeyboardInterrupt, not an error."""
@@ -88,39 +111,37 @@ def work(request: AttemptRequest) -> None:
     """Carry out an attempt from its request to its ``ended`` event; the whole life of a worker."""
     _redirect_output(request.output_path)
     log = EventLog(request.log_path)
-    meter = Meter(
-        started_at=request.asked_at,
-        cores=len(request.cores),
-        accelerator=request.accelerator,
-        data_bytes=request.data_card.size_bytes if request.data_card else 0,
-        kept_files=request.artifacts,
-        cpu_model=cpu_model(),
-        accelerator_model=request.accelerator_model,
-    )
+    meter = _meter(request)
     log.write("started", {"pid": os.getpid()})
+    _take_cores(request.cores)
+    _limit_memory(request)
     state, reason, message, summary = TrialState.COMPLETED, "", "", dict[str, float]()
     stop = _StopSignal()
+    companions = Companions(request.processes, _accompany, request)
     try:
-        with _heartbeat(log, meter, stop):
+        with companions, _heartbeat(log, meter, stop):
             summary = _carry_out(request, log, meter, stop)
+    except Paused:
+        state, reason, message = TrialState.PAUSED, "paused", f"paused after epoch {request.pause_after_epoch}"
     except StopRequested:
-        state, reason, message = TrialState.STOPPED, stop.reason, "stopped before its last epoch"
-    except TrainingFailedError as error:
-        state, reason, message = TrialState.FAILED, error.reason, str(error)
-    except (MemoryError, torch.cuda.OutOfMemoryError) as error:
-        state, reason, message = TrialState.FAILED, "out_of_memory", str(error) or "out of memory"
+        pausing = stop.pausing and request.state_path.exists()
+        state = TrialState.PAUSED if pausing else TrialState.STOPPED
+        reason, message = stop.reason, f"{state} before its last epoch"
     except TrackerError as error:
-        state, reason, message = TrialState.FAILED, type(error).__name__, str(error)
+        state, reason, message = TrialState.FAILED, getattr(error, "reason", type(error).__name__), str(error)
     except Exception as error:  # noqa: BLE001 - whatever training code raises fails its trial, not the study
         traceback.print_exc()
-        state, reason, message = TrialState.FAILED, "error", f"{type(error).__name__}: {error}"
+        state, (reason, message) = TrialState.FAILED, _told(error)
     stop.ignore()
+    if companions.failure is not None:
+        state, (reason, message) = TrialState.FAILED, companions.failure
+    if state is not TrialState.PAUSED:
+        request.state_path.unlink(missing_ok=True)
     ended = {"state": state, "reason": reason, "message": message, "summary": summary}
     log.write("ended", {**ended, "usage": meter.usage(), "phases": meter.phases()})
 
 
 def _carry_out(request: AttemptRequest, log: EventLog, meter: Meter, stop: _StopSignal) -> dict[str, float]:
-    _take_cores(request.cores)
     workload = load_workload(request.workload)
     if request.role is Role.PREPARATION:
         torch.set_num_threads(len(request.cores))
@@ -131,31 +152,51 @@ def _carry_out(request: AttemptRequest, log: EventLog, meter: Meter, stop: _Stop
         meter.acquired(card)
         log.write("data", {"card": card})
         return {}
-    run = _run(request, workload, log, meter, stop)
-    train = workload.train if request.role is Role.TRIAL else workload.baselines[request.label]
-    with tempfile.TemporaryDirectory(prefix="inductor-", ignore_cleanup_errors=True) as scratch:
-        # Each trial pays for its own compilation, so that its price does not depend on who came before.
-        os.environ["TORCHINDUCTOR_CACHE_DIR"] = scratch
-        train(run)
-    return run.summary
-
-
-def _run(request: AttemptRequest, workload: Workload, log: EventLog, meter: Meter, stop: _StopSignal) -> Run:
-    random.seed(request.seed)
-    np.random.seed(request.seed)
-    torch.manual_seed(request.seed)
-    torch.set_num_threads(len(request.cores))
-    precision = PRECISIONS[str(request.settings["precision"])]
-    precision.set_up()
-    device = torch.device("cpu")
-    if request.accelerator is not None:
-        device = torch.device("cuda", request.accelerator)
-        torch.cuda.set_device(device)
 
     def write(event: str, fields: Mapping[str, Any]) -> None:
         with stop.held():
             log.write(event, fields)
 
+    run = _run(request, workload, meter, write)
+    train = workload.train if request.role is Role.TRIAL else workload.baselines[request.label]
+    with tempfile.TemporaryDirectory(prefix="inductor-", ignore_cleanup_errors=True) as scratch:
+        # Each trial pays for its own compilation, so that its price does not depend on who came before.
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = scratch
+        train(run)
+    if not run.reported:
+        raise TrainingFailedError("no_report", "the training ended without a report; run.report(epoch, …) makes one")
+    return run.summary
+
+
+def _accompany(request: AttemptRequest, rank: int) -> tuple[str, str] | None:
+    """The whole life of process ``rank`` above 0 of a trial; what went wrong, where something did."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(PAUSE_SIGNAL, signal.SIG_IGN)
+    try:
+        workload = load_workload(request.workload)
+        workload.train(_run(request, workload, _meter(request), _say_nothing, rank))
+    except Paused:
+        pass
+    except Exception as error:  # noqa: BLE001 - told to process 0
+        traceback.print_exc()
+        reason, message = _told(error)
+        return reason, f"process {rank}: {message}"
+    return None
+
+
+def _run(request: AttemptRequest, workload: Workload, meter: Meter, write: Any, rank: int = 0) -> Run:
+    random.seed(request.seed)
+    np.random.seed(request.seed)
+    torch.manual_seed(request.seed)
+    torch.set_num_threads(max(1, len(request.cores) // request.processes))
+    precision = PRECISIONS[str(request.settings["precision"])]
+    precision.set_up()
+    device = torch.device("cpu")
+    if request.accelerators:
+        device = torch.device("cuda", request.accelerators[rank])
+        torch.cuda.set_device(device)
+    if request.processes > 1:
+        Companions.meet(rank, request.processes, device, request.folder / f"{request.attempt}.meeting")
     return Run(
         settings=request.settings,
         data=request.data,
@@ -165,25 +206,68 @@ def _run(request: AttemptRequest, workload: Workload, log: EventLog, meter: Mete
         precision=precision,
         cache=request.cache,
         artifacts=request.artifacts,
-        quality_metrics=frozenset(workload.metrics),
+        quality=request.quality,
+        promised_metrics=frozenset(workload.metrics),
         meter=meter,
         write=write,
+        state_path=request.state_path if request.role is Role.TRIAL else None,
+        pause_after_epoch=request.pause_after_epoch,
+        rank=rank,
+        processes=request.processes,
+        folder=request.folder,
+        study=request.study,
+        label=f"{request.study} {request.label} {request.attempt}",
+        tracking_uri=request.tracking_uri,
+        accelerators=request.accelerators,
+        output=request.output_path,
     )
 
 
+def _meter(request: AttemptRequest) -> Meter:
+    return Meter(
+        started_at=request.asked_at,
+        cores=len(request.cores),
+        accelerators=request.accelerators,
+        data_bytes=request.data_card.size_bytes if request.data_card else 0,
+        kept_files=request.artifacts,
+        cpu_model=cpu_model(),
+        accelerator_model=request.accelerator_model,
+    )
+
+
+def _told(error: Exception) -> tuple[str, str]:
+    """Why a training failed, in a word and in a sentence."""
+    if isinstance(error, TrackerError):
+        return getattr(error, "reason", type(error).__name__), str(error)
+    text = str(error)
+    lacks_memory = "can't allocate memory" in text or "not enough memory" in text  # what torch says of a CPU's
+    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or lacks_memory:
+        return "out_of_memory", text.splitlines()[0] if text else "out of memory"
+    return "error", f"{type(error).__name__}: {text}"
+
+
+def _say_nothing(event: str, fields: Mapping[str, Any]) -> None:
+    """Only process 0 writes events."""
+    del event, fields
+
+
 class _StopSignal:
-    """Turns SIGTERM into StopRequested in the main thread, but never in the middle of an event."""
+    """Turns SIGTERM and PAUSE_SIGNAL into StopRequested in the main thread, never in the middle of an event."""
 
     def __init__(self) -> None:
         self.reason = ""
         """Why, where this process knows better than the coordinator that asked."""
+        self.pausing = False
+        """Whether the trial is to be gone on with."""
         self._held = False
         self._pending = False
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the coordinator decides
         signal.signal(signal.SIGTERM, self._receive)
+        signal.signal(PAUSE_SIGNAL, self._receive)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        del number, frame
+        del frame
+        self.pausing = number == PAUSE_SIGNAL
         if self._held:
             self._pending = True
         else:
@@ -201,6 +285,7 @@ class _StopSignal:
 
     def ignore(self) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(PAUSE_SIGNAL, signal.SIG_IGN)
 
 
 @contextlib.contextmanager
@@ -214,7 +299,7 @@ def _heartbeat(log: EventLog, meter: Meter, stop: _StopSignal) -> Iterator[None]
             log.write("heartbeat", {"usage": meter.usage()})
             if coordinator is not None and not coordinator.is_alive():
                 stop.reason = "coordinator_gone"
-                os.kill(os.getpid(), signal.SIGTERM)
+                os.kill(os.getpid(), PAUSE_SIGNAL)
                 return
 
     thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
@@ -230,6 +315,18 @@ def _take_cores(cores: tuple[int, ...]) -> None:
     if hasattr(os, "sched_setaffinity"):
         with contextlib.suppress(OSError):  # a hint: a container may forbid it
             os.sched_setaffinity(0, cores)
+
+
+def _limit_memory(request: AttemptRequest) -> None:
+    """Have memory refused to this process before the system runs out of it, and kills whom it likes.
+
+    Linux counts what is private and writable (RLIMIT_DATA); a process that drives GPUs reserves far more than it uses.
+    """
+    if request.memory_limit_bytes is not None and not request.accelerators and sys.platform == "linux":
+        with contextlib.suppress(OSError, ValueError):  # a tighter limit is set already
+            resource.setrlimit(resource.RLIMIT_DATA, (request.memory_limit_bytes, resource.RLIM_INFINITY))
+        with contextlib.suppress(OSError):
+            Path("/proc/self/oom_score_adj").write_text("500")  # if someone must go, then rather not the coordinator
 
 
 def _redirect_output(path: Path) -> None:

@@ -1,0 +1,66 @@
+"""One image: in grey or colour, resized to a square, as an array.
+
+Imported only where images are prepared or come from outside (see experiments.lazy).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from tracker.errors import DataError
+
+CHANNELS = {"grey": 1, "rgb": 3}
+"""The channels that images can be read in."""
+
+
+def arrays_of(images: Sequence[Any], channels: int, side: int) -> np.ndarray:
+    """Images from outside as they are prepared: uint8 (images, channels, side, side).
+
+    Each is nested lists of numbers from 0 to 255: height × width, or height × width × 1, 3 (red, green, blue) or 4
+    (opacity too). Raises DataError that names the image and what is wrong with it.
+    """
+    squares = []
+    for number, image in enumerate(images, start=1):
+        try:
+            pixels = np.asarray(image, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"image {number} is not rows of equally many numbers: {error}") from error
+        if pixels.ndim not in (2, 3) or not pixels.size or pixels.shape[2:] not in ((), (1,), (3,), (4,)):
+            raise DataError(
+                f"image {number} is of shape {' × '.join(map(str, pixels.shape))}; allowed: height × width, or "
+                "height × width × 1, 3 or 4"
+            )
+        if not ((pixels >= 0) & (pixels <= 255)).all():
+            raise DataError(
+                f"image {number} holds {pixels.min():g} to {pixels.max():g}; allowed: numbers from 0 to 255"
+            )
+        shades = np.rint(pixels).astype(np.uint8)
+        image_of = Image.fromarray(shades[..., 0] if shades.shape[2:] == (1,) else shades)
+        squares.append(square(converted(image_of, channels), side))
+    return np.stack(squares) if squares else np.zeros((0, channels, side, side), np.uint8)
+
+
+def converted(image: Image.Image, channels: int) -> Image.Image:
+    """The image upright, in 8-bit grey (1 channel) or colour (3), what is transparent in it on white.
+
+    Raises ValueError for 32 bits a pixel, and whatever Pillow raises for broken files.
+    """
+    image = ImageOps.exif_transpose(image)
+    if image.mode in ("I", "F"):
+        raise ValueError("its pixels have 32 bits; allowed are 8 and 16")
+    if image.mode.startswith("I;16"):
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))  # Pillow would cut values off at 255
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("L" if channels == 1 else "RGB")
+
+
+def square(image: Image.Image, side: int) -> np.ndarray:
+    """The image resized, by a bilinear filter over all it covers, to uint8 (channels, side, side)."""
+    resized = np.asarray(image.resize((side, side), Image.Resampling.BILINEAR))
+    return resized[np.newaxis] if resized.ndim == 2 else resized.transpose(2, 0, 1)

@@ -1,0 +1,196 @@
+"""Pairs of texts and where they come from; from them to token arrays, with one vocabulary for both sides.
+
+Imported only where there is something to prepare (see experiments.lazy).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
+
+from experiments import lazy
+from experiments.data.corpus import SPLITS, split_for_share, stable_hash
+from experiments.data.files import whole_folder
+from experiments.data.pair_arrays import SPACE, SPECIAL_TOKENS, PairCard, save_pair_card, save_pairs
+from tracker.errors import DataError
+from tracker.records import Settings
+from tracker.training.workload import PredictionTexts
+
+RULE_VERSION = 1
+"""Raise it whenever it changes what becomes of the same file."""
+
+SIGNATURES = "signatures"
+HUB = "datasets:"
+COLUMN_OPTIONS = ("source_column", "target_column", "split_column")
+SIGNATURE_OPTIONS = ("distribution", "files_per_package")
+
+WORD = (
+    rf"{SPACE}?(?:\p{{Lu}}?[\p{{Ll}}\p{{M}}]+|\p{{Lu}}+(?![\p{{Ll}}\p{{M}}])|[\p{{L}}\p{{M}}]+|\p{{N}}+)"
+    rf"|{SPACE}?[^\p{{L}}\p{{M}}\p{{N}}{SPACE}_]+|{SPACE}?_+|{SPACE}"
+)
+"""A word: letters up to the next capital ("get" and "HTTP" and "Server" in getHTTPServer), digits, or other signs."""
+
+Pair = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class PairCorpus:
+    """Pairs of a source and a target text.
+
+    Attributes:
+        name: what a person calls it.
+        fingerprint: changes whenever a text or a split may have changed.
+        splits: the pairs of each of SPLITS, in an order that depends on the texts alone and looks shuffled, so that
+            the first n are a fair sample that is the same in every process.
+        description: where the texts come from, in a sentence.
+    """
+
+    name: str
+    fingerprint: str
+    splits: Mapping[str, Sequence[Pair]]
+    description: str
+
+    def without_duplicates(self) -> PairCorpus:
+        """This corpus with every pair once, and no source of the training split in another one."""
+        train = dict.fromkeys(self.splits["train"])
+        learnt, seen = {source for source, _ in train}, set(train)
+        kept = {"train": list(train)}
+        for split in SPLITS[1:]:
+            kept[split] = [
+                pair for pair in dict.fromkeys(self.splits[split]) if pair not in seen and pair[0] not in learnt
+            ]
+            seen.update(kept[split])
+        return replace(self, splits=kept)
+
+    def cut(self, settings: Settings) -> PairCorpus:
+        """What these settings leave of it. Raises DataError where a split is empty."""
+        left = self.without_duplicates() if settings["deduplicate"] else self
+        for split in SPLITS:
+            if not left.splits[split]:
+                rows = {name: len(pairs) for name, pairs in left.splits.items()}
+                raise DataError(f"{self.name}: the {split} split is empty ({rows}); each split needs a pair")
+        return left
+
+
+def load_corpus(data: Mapping[str, Any], cache: Path, progress: Callable[[str], None]) -> PairCorpus:
+    """The corpus that a study's ``[data]`` table names.
+
+    Raises DataError for: an option that its source does not have, no such distribution, file, data set or column, a
+    file that cannot be read, an empty text, an unknown split.
+    """
+    source = str(data.get("source", SIGNATURES))
+    foreign = COLUMN_OPTIONS if source == SIGNATURES else SIGNATURE_OPTIONS
+    if source.startswith(HUB):
+        foreign = (*foreign, "split_column")
+    if given := [name for name in foreign if name in data]:
+        allowed = sorted({*COLUMN_OPTIONS, *SIGNATURE_OPTIONS} - set(foreign))
+        raise DataError(f"data option {given[0]} is not for source '{source}'; allowed with it: {', '.join(allowed)}")
+    if source == SIGNATURES:
+        return _signatures(data, cache, progress)
+    columns = [str(data.get("source_column", "source")), str(data.get("target_column", "target"))]
+    if source.startswith(HUB):
+        return _of_hub(source, columns, cache)
+    return _of_file(Path(source), columns, str(data.get("split_column", "")), cache)
+
+
+def prediction_texts(data: Mapping[str, Any], settings: Settings, cache: Path, limit: int) -> PredictionTexts:
+    """The first ``limit`` pairs of the test split, whole. Raises DataError."""
+    corpus = load_corpus(data, cache, lambda _: None)
+    sources, targets = zip(*corpus.cut(settings).splits["test"][:limit], strict=True)
+    return PredictionTexts(sources, targets, "test", corpus.fingerprint)
+
+
+def learn_vocabulary(texts: Iterable[str], size: int) -> Tokenizer:
+    """A byte-pair vocabulary (Sennrich et al. 2016, arXiv:1508.07909) of at most ``size`` tokens.
+
+    A blank is part of the word after it, as SPACE, so that tokens joined together are the text again. The commonest
+    characters have a token each, half of ``size`` at most; others are unknown.
+    """
+    tokenizer = Tokenizer(models.BPE(unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Metaspace(SPACE), pre_tokenizers.Split(Regex(WORD), "isolated")]
+    )
+    trainer = trainers.BpeTrainer(
+        vocab_size=size, special_tokens=list(SPECIAL_TOKENS), limit_alphabet=size // 2, show_progress=False
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer
+
+
+def tokenizer_of(path: Path) -> Callable[[Sequence[str]], list[list[int]]]:
+    """What cuts source texts into tokens as they were cut for the training."""
+    tokenizer = Tokenizer.from_file(str(path))
+    return lambda texts: [each.ids for each in tokenizer.encode_batch_fast([_plain(text) for text in texts])]
+
+
+def write_pairs(corpus: PairCorpus, settings: Settings, folder: Path, progress: Callable[[str], None]) -> None:
+    """Fill ``folder`` with the token arrays of ``corpus``. Raises DataError where a split is empty."""
+    os.environ["TOKENIZERS_PARALLELISM"] = "true"  # it would turn itself off, and say so, in a forked process
+    splits = corpus.cut(settings).splits
+    progress(f"learning a vocabulary from {len(splits['train']):,} training pairs")
+    tokenizer = learn_vocabulary((text for pair in splits["train"] for text in pair), int(settings["vocabulary_size"]))
+    with whole_folder(folder) as unfinished:
+        for split, pairs in splits.items():
+            progress(f"cutting {len(pairs):,} {split} pairs into tokens")
+            sources, targets = ([pair[side] for pair in pairs] for side in (0, 1))
+            tokens = ([each.ids for each in tokenizer.encode_batch_fast(texts)] for texts in (sources, targets))
+            save_pairs(unfinished, split, *tokens, targets)
+        tokenizer.save(str(unfinished / "tokenizer.json"))
+        rows = {split: len(pairs) for split, pairs in splits.items()}
+        size = tokenizer.get_vocab_size()
+        save_pair_card(unfinished, PairCard(corpus.name, corpus.fingerprint, size, rows, corpus.description))
+
+
+def _signatures(data: Mapping[str, Any], cache: Path, progress: Callable[[str], None]) -> PairCorpus:
+    given = {name: data[name] for name in SIGNATURE_OPTIONS if name in data}
+    rows, fingerprint = lazy.call("experiments.data.signatures:load_signatures", cache, progress, **given)
+    description = "function signatures of installed Python packages to the first lines of their docstrings"
+    return PairCorpus(SIGNATURES, fingerprint, _gather(rows), description)
+
+
+def _of_file(path: Path, columns: list[str], split_column: str, cache: Path) -> PairCorpus:
+    """Rows are split by ``split_column``; without one, by a hash of the source, so that equal ones stay together."""
+    table = lazy.call("experiments.data.table_file:read_table", path, cache, SIGNATURES).flatten()
+    sources, targets = (_column(table, column, path) for column in columns)
+    if split_column:
+        splits = lazy.call("experiments.data.table_file:split_column_of", table, split_column, path)
+    else:
+        splits = [split_for_share(stable_hash(source) / 2**64) for source in sources]
+    told = f"rule {RULE_VERSION}, columns {[*columns, split_column]}\n".encode()
+    fingerprint = hashlib.sha256(told + path.read_bytes()).hexdigest()[:16]
+    description = f"{path.name}: '{columns[0]}' to '{columns[1]}', {len(sources):,} pairs"
+    return PairCorpus(path.stem, fingerprint, _gather(zip(sources, targets, splits, strict=True)), description)
+
+
+def _of_hub(source: str, columns: list[str], cache: Path) -> PairCorpus:
+    splits = lazy.call("experiments.data.hub:hub_splits", source, cache)
+    rows: list[tuple[str, str, str]] = []
+    for split, table in splits.items():
+        texts = [_column(table.flatten(), column, f"{source}, split {split}") for column in columns]
+        rows.extend((*pair, split) for pair in zip(*texts, strict=True))
+    told = f"rule {RULE_VERSION}, columns {columns}, {lazy.call('experiments.data.hub:hub_fingerprint', splits)}"
+    fingerprint = hashlib.sha256(told.encode()).hexdigest()[:16]
+    name = source.removeprefix(HUB)
+    return PairCorpus(name, fingerprint, _gather(rows), f"{name}: '{columns[0]}' to '{columns[1]}'")
+
+
+def _column(table: Any, column: str, place: object) -> list[str]:
+    texts: list[str] = lazy.call("experiments.data.table_file:filled_column", table, column, place)
+    return [_plain(text) for text in texts]
+
+
+def _plain(text: str) -> str:
+    """White space collapsed, and half a surrogate pair, which is no character, made a question mark."""
+    return " ".join(text.encode("utf-8", "replace").decode().split())
+
+
+def _gather(rows: Iterable[tuple[str, str, str]]) -> dict[str, list[Pair]]:
+    """The pairs of each split, from rows of (source, target, split)."""
+    shuffled = sorted(rows, key=lambda row: stable_hash("\n".join(row[:2])))
+    return {split: [(source, target) for source, target, of in shuffled if of == split] for split in SPLITS}

@@ -1,0 +1,233 @@
+from __future__ import annotations
+
+import importlib
+import math
+import sys
+import time
+import warnings
+
+import pytest
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import EarlyStopping
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from tracker.errors import HardwareError, TrainingFailedError, WorkloadError
+from tracker.integrations.lightning import TrackerCallback, trainer_arguments
+from tracker.records import Direction, QualityMetric
+from tracker.training.meter import Meter
+from tracker.training.run import Paused
+
+warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+
+
+class Points(LightningModule):
+    """Tells which of two clouds a point is of; with dropout, and a learning rate that falls from epoch to epoch."""
+
+    def __init__(self, learning_rate: float = 0.05) -> None:
+        super().__init__()
+        self.learning_rate = learning_rate
+        self.layers = nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Dropout(0.3), nn.Linear(8, 2))
+        self.losses: list[float] = []
+        self.right: list[torch.Tensor] = []
+
+    def training_step(self, batch, number):
+        loss = nn.functional.cross_entropy(self.layers(batch[0]), batch[1])
+        self.log("train_loss", loss, on_step=False, on_epoch=True)
+        self.losses.append(loss.item())
+        return loss
+
+    def validation_step(self, batch, number):
+        self.right.append(self.layers(batch[0]).argmax(1) == batch[1])
+
+    def on_validation_epoch_end(self):
+        self.log("val_acc", torch.cat(self.right).float().mean())
+        self.right.clear()
+
+    def test_step(self, batch, number):
+        self.validation_step(batch, number)
+
+    def configure_optimizers(self):
+        optimizer = torch.optim.Adam(self.parameters(), lr=self.learning_rate)
+        return [optimizer], [torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5)]
+
+
+class NotANumber(Points):
+    def on_validation_epoch_end(self):
+        self.log("val_acc", math.nan)
+
+
+class Slow(Points):
+    def validation_step(self, batch, number):
+        time.sleep(0.05)
+        super().validation_step(batch, number)
+
+
+def checkpoints(events):
+    return [payload for event, payload in events if event == "checkpoint"]
+
+
+def points(shuffle=False):
+    """64 points of two clouds that overlap, in batches of 16."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(64) % 2
+    inputs = torch.randn(64, 2, generator=generator) + labels[:, None]
+    return DataLoader(TensorDataset(inputs, labels), batch_size=16, shuffle=shuffle)
+
+
+def fit(run, module=None, metrics=None, epochs=3, callbacks=(), callback=None, **arguments):
+    """Train; the module afterwards, and the trainer."""
+    module = module or Points()
+    callback = callback or TrackerCallback(run, metrics or {"accuracy": "val_acc", "training_loss": "train_loss"})
+    chosen = {**trainer_arguments(run), "max_epochs": epochs, **arguments}
+    trainer = Trainer(callbacks=[callback, *callbacks], **chosen)
+    trainer.fit(module, points(shuffle=True), points())
+    return module, trainer
+
+
+def test_each_epoch_is_a_checkpoint_with_its_own_metrics_under_the_names_asked_for(make_run):
+    run, events = make_run()
+    module, _ = fit(run)
+    assert [event for event, _ in events] == ["ready", "checkpoint", "checkpoint", "checkpoint"]
+    assert [each["epoch"] for each in checkpoints(events)] == [1, 2, 3]
+    assert all(each["metrics"].keys() == {"accuracy", "training_loss"} for each in checkpoints(events))
+    assert checkpoints(events)[-1]["metrics"]["accuracy"] > 0.6, "chance is one in two"
+    for epoch, each in enumerate(checkpoints(events)):
+        of_the_epoch = module.losses[4 * epoch : 4 * epoch + 4]
+        assert each["metrics"]["training_loss"] == pytest.approx(sum(of_the_epoch) / 4), "not of the epoch before"
+
+
+def test_without_names_everything_that_the_module_logs_is_reported(make_run):
+    run, events = make_run(quality=QualityMetric("val_acc", Direction.MAXIMIZE))
+    fit(run, callback=TrackerCallback(run), epochs=1)
+    assert checkpoints(events)[0]["metrics"].keys() == {"val_acc", "train_loss"}
+
+
+def test_the_trial_validation_before_training_is_no_checkpoint(make_run):
+    run, events = make_run()
+    fit(run, metrics={"accuracy": "val_acc"}, epochs=1, num_sanity_val_steps=2)
+    assert [each["epoch"] for each in checkpoints(events)] == [1]
+
+
+def test_validations_within_an_epoch_are_counted_and_those_of_some_epochs_keep_their_number(make_run):
+    run, events = make_run()
+    fit(run, metrics={"accuracy": "val_acc"}, epochs=2, val_check_interval=0.5)
+    assert [each["epoch"] for each in checkpoints(events)] == [1, 2, 3, 4]
+    run, events = make_run()
+    fit(run, epochs=4, check_val_every_n_epoch=2)
+    assert [each["epoch"] for each in checkpoints(events)] == [2, 4]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "validations"),
+    [({}, 1), ({"val_check_interval": 0.5}, 2), ({"epochs": -1, "max_steps": 12}, 1)],
+    ids=["one validation an epoch", "two validations an epoch", "a number of steps"],
+)
+def test_a_paused_training_goes_on_as_if_it_had_not_been_interrupted(make_run, tmp_path, arguments, validations):
+    arguments = {"metrics": {"accuracy": "val_acc"}, **arguments}
+    whole, events = make_run()
+    expected, _ = fit(whole, **arguments)
+
+    first, before = make_run(state_path=tmp_path / "state.pt", pause_after_epoch=validations)
+    with pytest.raises(Paused):
+        fit(first, **arguments)
+    second, after = make_run(seed=99, state_path=tmp_path / "state.pt")
+    resumed, trainer = fit(second, **arguments)
+
+    assert [event for event, _ in before] == ["ready", *["checkpoint"] * validations, "saved"]
+    assert [event for event, _ in after][:2] == ["restored", "ready"]
+    told = [(each["epoch"], each["metrics"]) for each in [*checkpoints(before), *checkpoints(after)]]
+    assert told == [(each["epoch"], each["metrics"]) for each in checkpoints(events)]
+    torch.testing.assert_close(resumed.state_dict(), expected.state_dict(), rtol=0, atol=0)
+    assert trainer.global_step == 12
+    assert trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.05 / 8)
+
+
+def test_the_patience_of_lightnings_own_early_stopping_outlives_a_pause(make_run, tmp_path):
+    def patience():
+        return EarlyStopping("val_acc", mode="max", patience=2)
+
+    metrics = {"accuracy": "val_acc"}
+    still = Points(learning_rate=0.0)
+    first, before = make_run(state_path=tmp_path / "state.pt", pause_after_epoch=2)
+    with pytest.raises(Paused):
+        fit(first, still, metrics, epochs=9, callbacks=[patience()])
+    second, after = make_run(state_path=tmp_path / "state.pt")
+    fit(second, Points(learning_rate=0.0), metrics, epochs=9, callbacks=[patience()])
+    assert [each["epoch"] for each in checkpoints(before) + checkpoints(after)] == [1, 2, 3]
+
+
+def test_a_callback_that_is_told_to_save_nothing_runs_on(make_run, tmp_path):
+    run, events = make_run(state_path=tmp_path / "state.pt", pause_after_epoch=1)
+    fit(run, callback=TrackerCallback(run, {"accuracy": "val_acc"}, resumable=False), epochs=2)
+    assert [each["epoch"] for each in checkpoints(events)] == [1, 2]
+    assert not (tmp_path / "state.pt").exists()
+
+
+def test_a_quality_that_is_no_number_fails_the_training(make_run):
+    run, events = make_run()
+    with pytest.raises(TrainingFailedError, match="accuracy is nan after epoch 1") as failure:
+        fit(run, NotANumber())
+    assert failure.value.reason == "not_finite"
+    assert not checkpoints(events)
+
+
+def test_a_metric_that_the_module_does_not_log_fails_the_training(make_run):
+    run, _ = make_run()
+    with pytest.raises(TrainingFailedError, match="no 'val_accuracy' to report as accuracy; did you mean 'val_acc'"):
+        fit(run, metrics={"accuracy": "val_accuracy"})
+
+
+def test_a_promised_metric_that_is_not_reported_fails_the_training(make_run):
+    run, _ = make_run(promised_metrics=frozenset({"validation_loss"}))
+    with pytest.raises(TrainingFailedError, match="epoch 1 reports no validation_loss"):
+        fit(run)
+
+
+def test_validation_and_test_count_as_evaluation_and_the_trial_validation_as_start_up(make_run):
+    meter = Meter(started_at=time.time(), cores=1)
+    run, _ = make_run(meter=meter)
+    module, trainer = fit(run, Slow(), epochs=2, num_sanity_val_steps=2)
+    seconds = meter.phases().evaluation_seconds
+    assert 0.4 <= seconds < 0.8, "two times four batches of 0.05 s"
+    trainer.test(module, points(), verbose=False)
+    assert meter.phases().evaluation_seconds >= seconds + 0.2
+    assert meter.phases().startup_seconds >= 0.1
+
+
+def test_a_validation_of_its_own_is_no_checkpoint(make_run):
+    run, events = make_run()
+    module, trainer = fit(run, epochs=1)
+    trainer.validate(module, points(), verbose=False)
+    assert [each["epoch"] for each in checkpoints(events)] == [1]
+
+
+def test_the_arguments_follow_the_run_and_leave_its_threads_alone(make_run):
+    run, events = make_run(precision="bf16")
+    assert trainer_arguments(run)["precision"] == "bf16-mixed"
+    _, trainer = fit(run)
+    assert trainer.precision == "bf16-mixed"
+    assert trainer.strategy.root_device == torch.device("cpu")
+    assert torch.get_num_threads() == 1
+    assert not trainer.loggers and not trainer.checkpoint_callbacks
+    assert len(checkpoints(events)) == 3
+    on_gpu, _ = make_run(precision="fp16", device=torch.device("cuda", 1))
+    assert trainer_arguments(on_gpu).items() >= {"accelerator": "gpu", "devices": [1], "precision": "16-mixed"}.items()
+
+
+def test_a_device_that_is_not_billed_and_several_processes_are_refused(make_run):
+    run, events = make_run(device=torch.device("cuda", 0))
+    with pytest.raises(HardwareError, match=r"takes 1 × cpu, and this trial is billed for one cuda"):
+        fit(run, accelerator="cpu", devices=1, precision="32-true")
+    assert not events
+    run, _ = make_run(processes=2)
+    with pytest.raises(WorkloadError, match="processes is 2; allowed: 1"):
+        TrackerCallback(run)
+
+
+def test_without_lightning_the_error_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "lightning.pytorch", None)
+    monkeypatch.delitem(sys.modules, "tracker.integrations.lightning")
+    with pytest.raises(ImportError, match=r"pip install 'cost-quality-tracker\[lightning\]'"):
+        importlib.import_module("tracker.integrations.lightning")

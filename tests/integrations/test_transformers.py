@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import importlib
+import math
+import sys
+import time
+
+import pytest
+import torch
+from torch.utils.data import Dataset
+from transformers import BertConfig, BertForSequenceClassification, Trainer, TrainingArguments
+
+from tracker.errors import HardwareError, TrainingFailedError, WorkloadError
+from tracker.integrations.transformers import TrackerCallback, trainer_arguments
+from tracker.records import Direction, QualityMetric
+from tracker.training.meter import Meter
+from tracker.training.run import Paused
+
+CONFIG = BertConfig(
+    vocab_size=20, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16,
+    max_position_embeddings=8,
+)  # fmt: skip
+
+
+class Sequences(Dataset):
+    """Token sequences whose first token tells their class."""
+
+    def __init__(self, rows: int) -> None:
+        self.tokens = torch.randint(2, 20, (rows, 8), generator=torch.Generator().manual_seed(rows))
+        self.labels = torch.arange(rows) % 2
+        self.tokens[:, 0] = self.labels
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __getitem__(self, number: int) -> dict[str, torch.Tensor]:
+        return {"input_ids": self.tokens[number], "labels": self.labels[number]}
+
+
+def accuracy(predictions):
+    return {"accuracy": (predictions.predictions.argmax(1) == predictions.label_ids).mean()}
+
+
+def checkpoints(events):
+    return [payload for event, payload in events if event == "checkpoint"]
+
+
+def trainer_of(run, callback, compute_metrics=accuracy, evaluation=None, **arguments):
+    chosen = {**trainer_arguments(run), "num_train_epochs": 3, "learning_rate": 0.01, **arguments}
+    return Trainer(
+        BertForSequenceClassification(CONFIG),
+        TrainingArguments(per_device_train_batch_size=16, **chosen),
+        train_dataset=Sequences(64),
+        eval_dataset=evaluation or Sequences(32),
+        compute_metrics=compute_metrics,
+        callbacks=[callback],
+    )
+
+
+def train(run, metrics=None, resumable=True, **arguments):
+    """Train; the trainer afterwards."""
+    callback = TrackerCallback(run, metrics)
+    trainer = trainer_of(run, callback, **arguments)
+    trainer.train(resume_from_checkpoint=callback.checkpoint() if resumable else None)
+    return trainer
+
+
+def test_each_epoch_is_a_checkpoint_with_its_metrics_and_without_the_trainers_speeds(make_run, tmp_path):
+    run, events = make_run()
+    train(run)
+    assert [event for event, _ in events] == ["ready", "checkpoint", "checkpoint", "checkpoint"]
+    assert [each["epoch"] for each in checkpoints(events)] == [1, 2, 3]
+    assert all(each["metrics"].keys() == {"accuracy", "loss"} for each in checkpoints(events))
+    assert checkpoints(events)[-1]["metrics"]["accuracy"] > 0.9, "chance is one in two"
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()], "no files of the Trainer are left"
+
+
+def test_the_names_asked_for_are_reported_and_no_others(make_run):
+    run, events = make_run(quality=QualityMetric("validation_loss", Direction.MINIMIZE))
+    train(run, {"validation_loss": "eval_loss"}, num_train_epochs=1)
+    assert checkpoints(events)[0]["metrics"].keys() == {"validation_loss"}
+
+
+def test_evaluations_within_an_epoch_are_counted_and_the_one_before_training_is_none(make_run):
+    run, events = make_run()
+    train(run, num_train_epochs=1, eval_strategy="steps", eval_steps=2, eval_on_start=True)
+    assert [each["epoch"] for each in checkpoints(events)] == [1, 2]
+
+
+def test_several_data_sets_make_up_one_checkpoint(make_run):
+    run, events = make_run(quality=QualityMetric("near_accuracy", Direction.MAXIMIZE))
+    train(run, num_train_epochs=2, evaluation={"near": Sequences(16), "far": Sequences(20)})
+    assert [each["epoch"] for each in checkpoints(events)] == [1, 2]
+    assert checkpoints(events)[0]["metrics"].keys() == {"near_accuracy", "near_loss", "far_accuracy", "far_loss"}
+
+
+@pytest.mark.parametrize(
+    "arguments", [{}, {"eval_strategy": "steps", "eval_steps": 3}], ids=["at an epoch's end", "within an epoch"]
+)
+def test_a_paused_training_goes_on_as_if_it_had_not_been_interrupted(make_run, tmp_path, arguments):
+    whole, events = make_run()
+    expected = train(whole, **arguments)
+
+    first, before = make_run(state_path=tmp_path / "state.pt", pause_after_epoch=1)
+    with pytest.raises(Paused):
+        train(first, **arguments)
+    second, after = make_run(seed=99, state_path=tmp_path / "state.pt")
+    second.seed = first.seed  # the Trainer orders its data by it
+    resumed = train(second, **arguments)
+
+    assert [event for event, _ in before] == ["ready", "checkpoint", "saved"]
+    assert [event for event, _ in after][:2] == ["restored", "ready"]
+    told = [(each["epoch"], each["metrics"]) for each in [*checkpoints(before), *checkpoints(after)]]
+    assert told == [(each["epoch"], each["metrics"]) for each in checkpoints(events)]
+    torch.testing.assert_close(resumed.model.state_dict(), expected.model.state_dict(), rtol=0, atol=0)
+    assert resumed.state.global_step == 12
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["state.pt"]
+
+
+def test_checkpoints_that_the_user_asked_for_stay(make_run, tmp_path):
+    run, _ = make_run()
+    train(run, save_strategy="epoch", num_train_epochs=2)
+    assert {path.name for path in (tmp_path / "artifacts" / "trainer").iterdir()} == {"checkpoint-4", "checkpoint-8"}
+
+
+@pytest.mark.parametrize("arguments", [{"resumable": False}, {"save_only_model": True}])
+def test_a_training_that_is_not_to_be_resumed_runs_on(make_run, tmp_path, arguments):
+    run, events = make_run(state_path=tmp_path / "state.pt", pause_after_epoch=1)
+    train(run, num_train_epochs=2, **arguments)
+    assert [each["epoch"] for each in checkpoints(events)] == [1, 2]
+    assert not (tmp_path / "state.pt").exists()
+
+
+def test_a_quality_that_is_no_number_fails_the_training(make_run):
+    run, events = make_run()
+    with pytest.raises(TrainingFailedError, match="accuracy is nan after epoch 1") as failure:
+        train(run, compute_metrics=lambda predictions: {"accuracy": math.nan})
+    assert failure.value.reason == "not_finite"
+    assert not checkpoints(events)
+
+
+def test_a_metric_that_no_evaluation_finds_fails_the_training(make_run):
+    run, _ = make_run()
+    with pytest.raises(TrainingFailedError, match="no 'eval_acuracy' to report as accuracy; did you mean 'eval_accur"):
+        train(run, {"accuracy": "eval_acuracy"})
+
+
+def test_a_promised_metric_that_is_not_reported_fails_the_training_even_at_its_end(make_run):
+    run, _ = make_run(promised_metrics=frozenset({"f1"}))
+    with pytest.raises(TrainingFailedError, match="epoch 1 reports no f1"):
+        train(run, resumable=False, num_train_epochs=1)
+
+
+def test_evaluation_and_prediction_count_as_evaluation(make_run):
+    def slowly(predictions):
+        time.sleep(0.2)
+        return accuracy(predictions)
+
+    meter = Meter(started_at=time.time(), cores=1)
+    run, events = make_run(meter=meter)
+    trainer = train(run, compute_metrics=slowly, num_train_epochs=2)
+    seconds = meter.phases().evaluation_seconds
+    assert 0.4 <= seconds < 0.4 + meter.phases().train_seconds
+    trainer.predict(Sequences(16))
+    trainer.evaluate()
+    assert len(checkpoints(events)) == 2, "an evaluation after training is no checkpoint"
+
+
+def test_the_arguments_follow_the_run_and_leave_its_threads_alone(make_run):
+    run, events = make_run(precision="bf16")
+    trainer = train(run, num_train_epochs=1)
+    assert trainer.args.bf16 and not trainer.args.fp16 and trainer.args.seed == run.seed
+    assert trainer.args.device == torch.device("cpu")
+    assert torch.get_num_threads() == 1
+    assert len(checkpoints(events)) == 1
+    on_gpu, _ = make_run(precision="tf32", device=torch.device("cuda", 0), settings={"compile": True})
+    assert trainer_arguments(on_gpu).items() >= {"use_cpu": False, "tf32": True, "torch_compile": True}.items()
+
+
+def test_a_device_that_is_not_billed_and_several_processes_are_refused(make_run):
+    run, events = make_run(device=torch.device("cuda", 0))
+    with pytest.raises(HardwareError, match=r"takes 1 × cpu, and this trial is billed for one cuda"):
+        train(run, use_cpu=True, tf32=None)
+    assert not events
+    run, _ = make_run(processes=2)
+    with pytest.raises(WorkloadError, match="processes is 2; allowed: 1"):
+        TrackerCallback(run)
+
+
+def test_without_transformers_the_error_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    monkeypatch.delitem(sys.modules, "tracker.integrations.transformers")
+    with pytest.raises(ImportError, match=r"pip install 'cost-quality-tracker\[transformers\]'"):
+        importlib.import_module("tracker.integrations.transformers")

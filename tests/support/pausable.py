@@ -1,0 +1,74 @@
+"""The digits trained by code that can be paused, alone or in several processes, and code that goes wrong at its end."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from tests.support.digits import data
+from tracker import Knob, workload
+
+
+@workload(metrics={"accuracy": "maximize", "validation_loss": "minimize"})
+def pausable(
+    run,
+    learning_rate: float = 0.01,
+    width: int = 16,
+    epochs: int = 4,
+    epoch_seconds: float = 0.0,
+    accident: str = Knob("str", "none", "what goes wrong", choices=("none", "memory", "hang", "silence", "companion")),
+):
+    """Trains in full batches: what it does depends on nothing but its state."""
+    images, labels, unseen, answers = data()
+    torch.manual_seed(run.seed)
+    model = torch.nn.Sequential(torch.nn.Linear(64, width), torch.nn.ReLU(), torch.nn.Linear(width, 10))
+    trained = run.distribute(model)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=learning_rate)
+    epoch = 0
+    if state := run.restore():
+        model.load_state_dict(state["model"])
+        optimiser.load_state_dict(state["optimiser"])
+        epoch = state["epoch"]
+    run.ready()
+    if accident == "silence":
+        return
+    if accident == "hang":
+        time.sleep(600)
+    share = slice(run.rank, None, run.processes)
+    while epoch < epochs:
+        epoch += 1
+        for _ in range(10):
+            loss = torch.nn.functional.cross_entropy(trained(images[share]), labels[share])
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+        if accident == "memory" and epoch == 2:
+            torch.empty(2**50)
+        if accident == "companion" and epoch == 2 and run.rank == 1:
+            raise ValueError("process 1 failed, as asked for")
+        with torch.no_grad():
+            logits = model(unseen)
+        time.sleep(epoch_seconds)
+        run.report(
+            epoch,
+            accuracy=(logits.argmax(1) == answers).float().mean(),
+            validation_loss=torch.nn.functional.cross_entropy(logits, answers),
+        )
+        run.save({"model": model.state_dict(), "optimiser": optimiser.state_dict(), "epoch": epoch})
+
+
+PAUSABLE = {
+    "name": "pausable",
+    "workload": "tests.support.pausable:pausable",
+    "quality": {"metric": "accuracy"},
+    "budget": {"trials": 1},
+    "pricing": {"sku_cpu": "aws/m7i.xlarge"},
+    "settings": {"threads": 1, "precision": "fp32"},
+    "space": {"width": [16]},
+}
+
+
+def study(**settings):
+    """The study with some knobs fixed."""
+    return {**PAUSABLE, "settings": {**PAUSABLE["settings"], **settings}}

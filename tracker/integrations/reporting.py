@@ -1,0 +1,75 @@
+"""What the callbacks of all libraries do with a run: report what was validated, and count the time that it took."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+
+from tracker.errors import HardwareError, TrainingFailedError, WorkloadError, did_you_mean
+from tracker.training.run import Run
+
+
+def not_installed(library: str, error: ImportError) -> ImportError:
+    """The error that names the extra which brings ``library``; both have the same name."""
+    return ImportError(f"{library} cannot be imported ({error}); pip install 'cost-quality-tracker[{library}]'")
+
+
+class Reporter:
+    """Reports the validations of one training to its run.
+
+    ``metrics`` maps the names to report to the library's own; None reports all that the library tells.
+    ``evaluations`` counts the validations of the training so far, those of earlier attempts at it included.
+    Raises WorkloadError where the trial has several processes.
+    """
+
+    def __init__(self, run: Run, metrics: Mapping[str, str] | None) -> None:
+        if run.processes > 1:
+            raise WorkloadError(f"a TrackerCallback follows one process; processes is {run.processes}; allowed: 1")
+        self.run = run
+        self.evaluations = 0
+        self._metrics = metrics
+        self.training = False
+        self._evaluation: ExitStack | None = None
+
+    def start(self, device: torch.device, devices: int) -> None:
+        """Training starts now, on ``devices`` of the kind of ``device``.
+
+        Raises HardwareError where that is not what the trial was given and is billed for.
+        """
+        billed = self.run.device.type
+        if device.type != billed or devices > 1:
+            raise HardwareError(
+                f"the Trainer takes {devices} × {device.type}, and this trial is billed for one {billed};"
+                " give the Trainer what trainer_arguments(run) says"
+            )
+        self.training = True
+        self.run.ready()
+
+    def begin_evaluation(self) -> None:
+        """From here on time is counted as evaluation; without effect before the training and within an evaluation."""
+        if self.training and self._evaluation is None:
+            self._evaluation = ExitStack()
+            self._evaluation.enter_context(self.run.evaluating())
+
+    def end_evaluation(self) -> None:
+        """Time is counted as training again; without effect outside of an evaluation."""
+        if self._evaluation is not None:
+            self._evaluation.close()
+            self._evaluation = None
+
+    def report(self, epoch: int, found: Mapping[str, Any]) -> None:
+        """Report a checkpoint with what the library ``found``.
+
+        Raises what Run.report does, and TrainingFailedError(``bad_report``) where one of ``metrics`` was not found.
+        """
+        names = {name: name for name in found if name != "epoch"} if self._metrics is None else self._metrics
+        for name, original in names.items():
+            if original not in found:
+                hint = did_you_mean(original, found)
+                raise TrainingFailedError(
+                    "bad_report", f"epoch {epoch} has no '{original}' to report as {name}; {hint}"
+                )
+        self.run.report(epoch, **{name: found[original] for name, original in names.items()})
