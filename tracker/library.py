@@ -12,6 +12,7 @@ import pandas as pd
 from tracker.pricing.scenario import AS_BILLED, Scenario
 from tracker.report.hosted_api import build_or_buy
 from tracker.report.html import report_folder, write_report
+from tracker.report.levers import levers_table
 from tracker.report.repricing import priced_study_table
 from tracker.report.scenarios import compare_scenarios
 from tracker.report.tables import frontier_document, frontier_table
@@ -58,6 +59,10 @@ class Study:
         tables = self.table(first), self.table(second)
         return compare_scenarios(*tables, (first.label, second.label))
 
+    def levers(self, scenario: Scenario = AS_BILLED) -> pd.DataFrame:
+        """What each lever saved, from pairs of trials that differ in it alone; see report.levers.levers_table."""
+        return levers_table(self.table(scenario))
+
     def build_or_buy(self, model: str, **options: Any) -> dict[str, Any]:
         """The frontier's models beside a hosted language model; see report.hosted_api.build_or_buy."""
         return build_or_buy(self.name, self.home, model, **options)
@@ -84,15 +89,18 @@ def run_study(
     seed: int | None = None,
     budget_usd: float | None = None,
     trials: int | None = None,
+    smoke: bool = False,
     settings: Mapping[str, object] | None = None,
     workers: int | None = None,
     observer: Observer | None = None,
 ) -> Study:
     """Run a study from a TOML file, or from a mapping of the same shape, and return it when it has ended.
 
-    ``settings`` fixes knobs; the other arguments are the options of ``tracker run``. Raises TrackerError.
+    ``smoke`` takes the study's [smoke] table for it; ``settings`` fixes knobs; the other arguments are the options of
+    ``tracker run``. Raises TrackerError.
     """
     document = StudyDocument("study", study) if isinstance(study, Mapping) else StudyDocument.read(Path(study))
+    document = document.smoke() if smoke else document
     document = document.override(settings or {}, name=name, seed=seed, budget_usd=budget_usd, trials=trials)
     places = studies.Places(Home.find(home), storage)
     studies.run_study(document, places, workers=workers, observer=observer)

@@ -18,7 +18,7 @@ CHANNELS = {"grey": 1, "rgb": 3}
 
 
 def arrays_of(images: Sequence[Any], channels: int, side: int) -> np.ndarray:
-    """Images from outside as they are prepared: uint8 (images, channels, side, side).
+    """Images from outside, one or more, as they are prepared: uint8 (images, channels, side, side).
 
     Each is nested lists of numbers from 0 to 255: height × width, or height × width × 1, 3 (red, green, blue) or 4
     (opacity too). Raises DataError that names the image and what is wrong with it.
@@ -41,7 +41,7 @@ def arrays_of(images: Sequence[Any], channels: int, side: int) -> np.ndarray:
         shades = np.rint(pixels).astype(np.uint8)
         image_of = Image.fromarray(shades[..., 0] if shades.shape[2:] == (1,) else shades)
         squares.append(square(converted(image_of, channels), side))
-    return np.stack(squares) if squares else np.zeros((0, channels, side, side), np.uint8)
+    return np.stack(squares)
 
 
 def converted(image: Image.Image, channels: int) -> Image.Image:

@@ -19,14 +19,7 @@ from torch import Tensor
 
 from experiments import lazy
 from experiments.data.batches import shuffled_batches, sorted_batches
-from experiments.data.token_arrays import (
-    PADDING,
-    UNKNOWN,
-    TokenizedTexts,
-    digest,
-    load_texts,
-    save_texts,
-)
+from experiments.data.token_arrays import MAX_TOKENS, PADDING, UNKNOWN, TokenizedTexts, digest, load_texts, save_texts
 from experiments.training_loop import Batch
 from tracker.errors import DataError
 from tracker.records import DataCard, Settings
@@ -45,6 +38,8 @@ NEVER_WRITTEN = (PADDING, UNKNOWN, BEGIN)
 
 SPACE = "▁"
 """What stands for a blank in the vocabulary's tokens."""
+
+TARGET_BAND = 6  # of 4, 6 and 8 tokens the one with the least padding in batches of 64 signatures: 14 %
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,27 +84,32 @@ class TokenPairs:
         return int(self.target.host_lengths.sum()) - len(self)
 
     @property
-    def lengths(self) -> Tensor:
-        """The tokens of both texts of each pair together, on the CPU."""
-        return self.source.host_lengths + self.target.host_lengths
+    def order(self) -> Tensor:
+        """A number for each pair, on the CPU: where two are near each other, both of their texts are of like length.
+
+        Targets of like length make a band, and in it pairs stand by the length of their sources, which rises in one
+        band and falls in the next: so also a batch that reaches over two bands has little padding.
+        """
+        band, source = self.target.host_lengths // TARGET_BAND, self.source.host_lengths
+        return band * (2 * MAX_TOKENS) + torch.where(band % 2 == 0, source, MAX_TOKENS - source)
 
     def shuffled(self, batch_size: int, seed: int, *, by_length: bool) -> list[Tensor]:
         """The rows of each batch of one epoch, in random order, those of like length together if ``by_length``."""
         generator = torch.Generator().manual_seed(seed)
         if by_length:
-            return [plan.rows for plan in shuffled_batches(self.lengths, batch_size, generator)]
+            return [plan.rows for plan in shuffled_batches(self.order, batch_size, generator)]
         return list(torch.split(torch.randperm(len(self), generator=generator), batch_size))
 
     def sorted(self, batch_size: int) -> list[Tensor]:
         """The rows of each batch, by length: for evaluation, where order does not matter."""
-        return [plan.rows for plan in sorted_batches(self.lengths, batch_size)]
+        return [plan.rows for plan in sorted_batches(self.order, batch_size)]
 
     def padding_share(self, plans: Iterable[Tensor]) -> float:
         """The share of padding among the tokens of batches of these rows."""
         of_batches, real = 0, 0
         for rows in plans:
             of_batches += len(rows) * sum(self.widths(rows))
-            real += int(self.lengths[rows].sum())
+            real += int(self.source.host_lengths[rows].sum() + self.target.host_lengths[rows].sum())
         return 1 - real / of_batches
 
 

@@ -30,8 +30,8 @@ PREPARATION_KNOBS = ("sample_rate", "clip_seconds", "resampling", "deduplicate")
 
 SYNTHETIC = "synthetic"
 SYNTHETIC_OPTIONS: Mapping[str, Knob] = {
-    "speakers": Knob("int", 100, "made-up speakers", low=7, high=100_000),  # with fewer a split would be empty
-    "takes": Knob("int", 3, "utterances of each digit by each speaker", low=1, high=1000),
+    "speakers": Knob("int", 120, "made-up speakers", low=7, high=100_000),  # with fewer a split would be empty
+    "takes": Knob("int", 2, "utterances of each digit by each speaker", low=1, high=1000),
     "seed": Knob("int", 0, "the seed of every random number in the sounds", low=0),
 }
 FOLDER_OPTIONS: Mapping[str, Knob] = {

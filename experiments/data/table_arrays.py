@@ -65,7 +65,8 @@ class Columns:
             numbers = [_number(row.get(name), name, number) for name in self.numbers]
             codes = [_code(row.get(name), coded[name]) for name in self.categories]
             inputs.append([*numbers, *map(float, codes)])
-        return torch.tensor(inputs, dtype=torch.float64).reshape(len(inputs), -1)
+        columns = len(self.numbers) + len(self.categories)
+        return torch.tensor(inputs, dtype=torch.float64).reshape(len(inputs), columns)
 
 
 def _number(value: Any, column: str, row: int) -> float:

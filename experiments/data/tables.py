@@ -54,19 +54,19 @@ def table_arrays(source: TableSource) -> tuple[ArrayCard, Mapping[str, Arrays]]:
         names, slices = np.unique(rows.slices.to_numpy(str), return_inverse=True)
         arrays["slices"], told["slices"] = slices.astype(np.int64), names.tolist()
     told["counts"] = {split: np.bincount(labels[of], minlength=len(classes)).tolist() for split, of in in_split.items()}
-    what = f"{len(columns.numbers)} numbers and {len(columns.categories)} categories, {len(labels):,} rows"
+    what = f"{len(labels):,} rows; columns: {len(columns.numbers)} of numbers, {len(columns.categories)} of categories"
     card = ArrayCard(
         name=source.name,
         fingerprint=source.fingerprint,
         classes=tuple(classes.tolist()),
         rows={split: int(of.sum()) for split, of in in_split.items()},
-        description="; ".join([f"'{source.options.label_column}' of {source.name} from {what}", *notes]),
+        description="; ".join([f"'{source.options.label_column}' of {source.name}, {what}", *notes]),
         told=told,
     )
     return card, {split: {name: array[of] for name, array in arrays.items()} for split, of in in_split.items()}
 
 
-def test_rows(
+def prediction_rows(
     data: Mapping[str, Any], cache: Path, columns: Columns, limit: int
 ) -> list[dict[str, float | str | None]]:
     """The features of the first ``limit`` rows of the test split by column name; None where one is missing."""
@@ -119,29 +119,33 @@ def _columns(
     for name in map(str, features.columns):
         texts = features[name]
         missing = texts.str.lower().isin(MISSING)
-        if missing.all() or missing[train].all():
+        if missing.all() or (train.any() and missing[train].all()):
             where = "every row" if missing.all() else "every training row"
             raise DataError(f"{source.place}: column '{name}' is empty in {where}; leave it out with drop_columns")
         values = pd.to_numeric(texts.mask(missing), errors="coerce").astype(float)
         words = values.isna() & ~missing
         if not words.any() and name not in source.options.categorical_columns:
-            if np.isinf(values).any():
-                row = _row(np.isinf(values))
+            if (infinite := values.abs() == np.inf).any():
+                row = _row(infinite)
                 raise DataError(f"{source.place}: column '{name}' is {texts[row - 1]!r} in row {row}; allowed: finite")
             numbers[name] = values.to_numpy()
             continue
-        if words.any() and values.notna().mean() > MOSTLY:
-            notes.append(f"'{name}' is read as categories, for it is {texts[_row(words) - 1]!r} in row {_row(words)}")
-        categories[name] = _categories(source, name, texts[train])
+        mostly = words.any() and values.notna().mean() > MOSTLY
+        odd = f"{texts[_row(words) - 1][:40]!r} in row {_row(words)}" if mostly else ""
+        if odd:
+            notes.append(f"'{name}' is read as categories, for it is {odd}")
+        categories[name] = _categories(source, name, texts[train], odd)
     return Columns(tuple(numbers), categories), list(numbers.values()), notes
 
 
-def _categories(source: TableSource, name: str, texts: pd.Series[str]) -> tuple[str, ...]:
+def _categories(source: TableSource, name: str, texts: pd.Series[str], odd: str) -> tuple[str, ...]:
+    """The categories of a column; ``odd`` is the text, if any, for which it is not numbers."""
     found = tuple(sorted(texts.unique()))
     if len(found) > MOST_CATEGORIES:
+        hint = f"it would be numbers but for {odd}" if odd else "leave it out with drop_columns"
         raise DataError(
-            f"{source.place}: column '{name}' has {len(found):,} categories, such as {found[0][:40]!r}; at most "
-            f"{MOST_CATEGORIES:,} are allowed: leave it out with drop_columns"
+            f"{source.place}: column '{name}' has {len(found):,} categories, such as {found[-1][:40]!r}; at most "
+            f"{MOST_CATEGORIES:,} are allowed; {hint}"
         )
     return found
 

@@ -58,8 +58,8 @@ class AudioClassifier:
     data_options: Mapping[str, str] = {
         "source": "'synthetic', made on this machine, or a folder of CLASS/*.wav or train|validation|test/CLASS/*.wav",
         "corrupt": "what to do about a wav file that cannot be read: 'fail' (the default) or 'skip'",
-        "speakers": "made-up speakers of the synthetic sounds; default 100",
-        "takes": "synthetic utterances of each digit by each speaker; default 3",
+        "speakers": "made-up speakers of the synthetic sounds; default 120",
+        "takes": "synthetic utterances of each digit by each speaker; default 2",
         "seed": "the seed of the synthetic sounds; default 0",
     }
 

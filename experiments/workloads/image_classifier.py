@@ -106,6 +106,8 @@ class ImageClassifier:
         ready = with_weights(model, weights, device)
 
         def predict(images: Sequence[Any]) -> list[str]:
+            if not images:
+                return []
             squares: np.ndarray = lazy.call(
                 "experiments.data.image_pixels:arrays_of", images, shape.channels, shape.side
             )

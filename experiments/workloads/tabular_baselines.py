@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy import sparse  # type: ignore[import-untyped]
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import OneHotEncoder
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from experiments.data.prepared_tables import Table
@@ -28,13 +28,16 @@ def logistic_regression(run: Run) -> None:
     """Fit once and report one checkpoint: numbers standardised, categories one-hot."""
     table = Table.of(run)
     read = {split: table.read(split, torch.device("cpu")).inputs.numpy() for split in table.splits}
-    encoder = OneHotEncoder(handle_unknown="ignore", sparse_output=False, dtype=np.float32)
-    encoder.fit(read["train"][:, table.numbers :])
 
-    def features(split: str) -> np.ndarray:
-        rows = read[split]
-        categories = encoder.transform(rows[:, table.numbers :])
-        return np.concatenate([rows[:, : table.numbers], categories], axis=1)
+    def features(split: str) -> Any:
+        numbers, codes = np.split(read[split], [table.numbers], axis=1)
+        if not codes.shape[1]:
+            return numbers
+        rows = np.repeat(np.arange(len(codes)), codes.shape[1])
+        marks = (np.ones(codes.size, np.float32), (rows, codes.ravel().astype(np.int64)))
+        # Every category has a code of its own; that of unknown ones, 0, marks nothing.
+        one_hot = sparse.csr_matrix(marks, shape=(len(codes), table.columns.codes))[:, 1:]
+        return sparse.hstack([numbers, one_hot], format="csr")
 
     model = LogisticRegression(max_iter=MAX_ITERATIONS, class_weight=_class_weight(run))
     _fit(run, table, model, features, lambda: model.coef_.size + model.intercept_.size)
@@ -63,9 +66,7 @@ def _class_weight(run: Run) -> str | None:
     return "balanced" if run.settings["balance_classes"] else None
 
 
-def _fit(
-    run: Run, table: Table, model: Any, features: Callable[[str], np.ndarray], parameters: Callable[[], int]
-) -> None:
+def _fit(run: Run, table: Table, model: Any, features: Callable[[str], Any], parameters: Callable[[], int]) -> None:
     train = table.splits["train"]
 
     def probabilities(split: str) -> np.ndarray:

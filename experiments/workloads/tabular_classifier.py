@@ -128,7 +128,7 @@ class TabularClassifier:
         """Rows of the test split by column name, without their labels. Raises DataError."""
         del settings
         columns = Columns.of(load_array_card(prepare_table(data, cache)).told)
-        rows: list[Any] = lazy.call("experiments.data.tables:test_rows", data, cache, columns, limit)
+        rows: list[Any] = lazy.call("experiments.data.tables:prediction_rows", data, cache, columns, limit)
         return rows
 
     @staticmethod

@@ -34,6 +34,11 @@ SMALL = {
 ARCHITECTURES = ("cnn", "vit")
 
 
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("images")
@@ -47,7 +52,6 @@ def make_run(cache: Path, tmp_path: Path) -> Callable[..., tuple[Run, list[tuple
         events = []
         defaults = {name: knob.default for name, knob in ImageClassifier.knobs.items() if knob.default is not None}
         chosen = {**defaults, **SMALL, **settings}
-        torch.set_num_threads(1)
         run = Run(
             settings=chosen,
             data=data or {},
@@ -90,7 +94,7 @@ def test_it_is_a_workload_that_predicts():
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("side", [4, 8, 30, 33, 64])
+@pytest.mark.parametrize("side", [4, 8, 33])
 def test_every_side_and_number_of_channels_gives_a_logit_a_class(architecture, channels, side):
     model = make_model(shape(architecture, channels=channels, side=side)).eval()
     assert model(images(channels, side)).shape == (5, 10)
@@ -180,7 +184,7 @@ def test_a_vision_transformer_learns_the_digits(make_run):
 def test_every_way_of_computing_learns(make_run):
     together = {"channels_last": True, "activation_checkpointing": True, "weight_average": 0.5, "precision": "bf16"}
     for settings in (together, {**together, "architecture": "vit", "gradient_accumulation": 2}):
-        run, events = make_run(batch_size=16, epochs=3, learning_rate=5e-3, train_share=0.5, **settings)
+        run, events = make_run(batch_size=16, epochs=2, learning_rate=5e-3, train_share=0.5, **settings)
         ImageClassifier().train(run)
         assert metrics(events)[-1]["accuracy"] > 0.7
 

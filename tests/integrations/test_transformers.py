@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import importlib
 import math
 import sys
@@ -7,6 +8,7 @@ import time
 
 import pytest
 import torch
+import transformers
 from torch.utils.data import Dataset
 from transformers import BertConfig, BertForSequenceClassification, Trainer, TrainingArguments
 
@@ -20,6 +22,14 @@ CONFIG = BertConfig(
     vocab_size=20, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16,
     max_position_embeddings=8,
 )  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_collections():
+    """Each training begins with a collection of garbage, which takes long where so much is imported."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 class Sequences(Dataset):
@@ -45,7 +55,7 @@ def checkpoints(events):
     return [payload for event, payload in events if event == "checkpoint"]
 
 
-def trainer_of(run, callback, compute_metrics=accuracy, evaluation=None, **arguments):
+def trainer_of(run, callback, compute_metrics=accuracy, evaluation=None, callbacks=(), **arguments):
     chosen = {**trainer_arguments(run), "num_train_epochs": 3, "learning_rate": 0.01, **arguments}
     return Trainer(
         BertForSequenceClassification(CONFIG),
@@ -53,7 +63,7 @@ def trainer_of(run, callback, compute_metrics=accuracy, evaluation=None, **argum
         train_dataset=Sequences(64),
         eval_dataset=evaluation or Sequences(32),
         compute_metrics=compute_metrics,
-        callbacks=[callback],
+        callbacks=[callback, *callbacks],
     )
 
 
@@ -156,13 +166,20 @@ def test_evaluation_and_prediction_count_as_evaluation(make_run):
         time.sleep(0.2)
         return accuracy(predictions)
 
+    class SlowSteps(transformers.TrainerCallback):
+        def on_pre_optimizer_step(self, *arguments, **named):
+            time.sleep(0.05)
+
     meter = Meter(started_at=time.time(), cores=1)
     run, events = make_run(meter=meter)
-    trainer = train(run, compute_metrics=slowly, num_train_epochs=2)
+    trainer = train(run, compute_metrics=slowly, num_train_epochs=2, callbacks=[SlowSteps()])
     seconds = meter.phases().evaluation_seconds
-    assert 0.4 <= seconds < 0.4 + meter.phases().train_seconds
+    assert seconds >= 0.4, "two evaluations"
+    assert meter.phases().train_seconds >= 0.4, "two times four steps"
     trainer.predict(Sequences(16))
+    assert meter.phases().evaluation_seconds >= seconds + 0.2
     trainer.evaluate()
+    assert meter.phases().evaluation_seconds >= seconds + 0.4
     assert len(checkpoints(events)) == 2, "an evaluation after training is no checkpoint"
 
 

@@ -20,10 +20,10 @@ def text_of(page):
     return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", bare)).split())
 
 
-def test_a_report_is_a_page_and_two_tables(small, tmp_path):
+def test_a_report_is_a_page_and_three_tables(small, tmp_path):
     written = write_report(small, tmp_path / "new" / "report")
-    assert [path.name for path in written] == ["report.html", "runs.csv", "frontier.csv"]
-    assert sorted(path.name for path in written[0].parent.iterdir()) == ["frontier.csv", "report.html", "runs.csv"]
+    assert [path.name for path in written] == ["report.html", "runs.csv", "frontier.csv", "levers.csv"]
+    assert {path.name for path in written[0].parent.iterdir()} == {path.name for path in written}
     with written[1].open(newline="") as file:
         assert [row["label"] for row in csv.DictReader(file)][2:4] == ["#0", "#1"]
     frontier = pd.read_csv(written[2])

@@ -57,6 +57,7 @@ def test_the_frontier_document_has_the_promised_keys_and_is_json(small):
         "quality",
         "spend_usd",
         "currency",
+        "limits",
         "scenario",
         "price_book",
         "points",

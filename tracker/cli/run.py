@@ -20,6 +20,7 @@ from tracker.study.document import StudyDocument, parse_assignments
 @workers_option
 @click.option("--name", help="The study's name, in place of the file's.")
 @click.option("--seed", type=int, help="The seed, in place of the file's.")
+@click.option("--smoke", is_flag=True, help="As the file's [smoke] table has it: seconds instead of hours.")
 @click.option("--set", "settings", multiple=True, metavar="KNOB=VALUE", help="Fix a knob; may be given again.")
 @home_option
 @storage_option
@@ -30,12 +31,14 @@ def run(
     workers: int | None,
     name: str | None,
     seed: int | None,
+    smoke: bool,
     settings: tuple[str, ...],
     home: Home,
     storage: str | None,
 ) -> None:
     """Search, train, measure, price and log, until the budget is spent. Ctrl-C stops cleanly."""
-    document = StudyDocument.read(study_file).override(
+    document = StudyDocument.read(study_file)
+    document = (document.smoke() if smoke else document).override(
         parse_assignments(settings), name=name, seed=seed, budget_usd=budget_usd, trials=trials
     )
     with observer() as shown:

@@ -31,7 +31,7 @@ class Reporter:
         self.run = run
         self.evaluations = 0
         self._metrics = metrics
-        self.training = False
+        self._started = False
         self._evaluation: ExitStack | None = None
 
     def start(self, device: torch.device, devices: int) -> None:
@@ -45,12 +45,12 @@ class Reporter:
                 f"the Trainer takes {devices} × {device.type}, and this trial is billed for one {billed};"
                 " give the Trainer what trainer_arguments(run) says"
             )
-        self.training = True
+        self._started = True
         self.run.ready()
 
     def begin_evaluation(self) -> None:
         """From here on time is counted as evaluation; without effect before the training and within an evaluation."""
-        if self.training and self._evaluation is None:
+        if self._started and self._evaluation is None:
             self._evaluation = ExitStack()
             self._evaluation.enter_context(self.run.evaluating())
 

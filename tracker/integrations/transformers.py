@@ -78,6 +78,7 @@ class TrackerCallback(transformers.TrainerCallback):
         self._found: dict[str, Any] = {}
         """The metrics of an evaluation that is still to be reported."""
         self._reported_step = 0
+        self._training = False
         self._resumable = False
         self._folder: TemporaryDirectory[str] | None = None
 
@@ -104,6 +105,7 @@ class TrackerCallback(transformers.TrainerCallback):
         """Start-up ends here."""
         self._resumable = self._resumable and not args.save_only_model
         self._reporter.start(args.device, max(1, args.n_gpu) * args.world_size)
+        self._training = True
 
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -148,8 +150,8 @@ class TrackerCallback(transformers.TrainerCallback):
     ) -> None:
         """One data set is evaluated; the Trainer is asked for a checkpoint of its own."""
         self._reporter.end_evaluation()
-        if not self._reporter.training or not state.global_step:
-            return  # before, after or outside of the training
+        if not self._training or not state.global_step:
+            return  # not after a step of the training
         self._found.update(metrics or {})
         control.should_save = control.should_save or self._resumable
 
@@ -170,7 +172,7 @@ class TrackerCallback(transformers.TrainerCallback):
     ) -> None:
         """Report the last evaluation."""
         self._report(args, state)
-        self._reporter.training = False
+        self._training = False
         if self._folder is not None:
             self._folder.cleanup()
 

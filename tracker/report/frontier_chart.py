@@ -49,6 +49,7 @@ def frontier_caption(table: StudyTable) -> str:
     """What the frontier chart shows and what it leaves out, in words; plain text."""
     trials = table.runs[table.runs["role"] == "trial"]
     unseen = ~trials["run_id"].isin(table.checkpoints["run_id"])
+    limited = "" if not table.limits else "Hollow points are outside the study's limits, and never on the line."
     failed = trials["state"].isin(["failed", "killed"])
     words = [
         "Every point is a checkpoint that a trial reached; #12 e3 is trial 12 after epoch 3.",
@@ -63,7 +64,7 @@ def frontier_caption(table: StudyTable) -> str:
         )
     if (unseen & ~failed).any():
         words.append(f"Not drawn, having no checkpoint yet: {several(int((unseen & ~failed).sum()), 'trial')}.")
-    return " ".join(words)
+    return " ".join(filter(None, [*words, limited]))
 
 
 def _frontier_layout(plane: Plane, height: int) -> dict[str, object]:
@@ -123,23 +124,30 @@ def _natural(name: str) -> list[tuple[int, str]]:
 
 
 def _add_dominated(figure: go.Figure, plane: Plane, symbols: dict[str, str]) -> None:
-    points = plane.points[~plane.points["on_frontier"]]
-    if points.empty:
-        return
-    scatter = go.Scatter if len(points) <= SVG_POINTS else go.Scattergl
-    figure.add_trace(
-        scatter(
-            x=_prices(plane, points),
-            y=points["quality"],
-            mode="markers",
-            name="dominated",
-            legendrank=2000,
-            marker={"color": DOMINATED, "size": 7, "symbol": [symbols[name] for name in points["hardware"]]},
-            customdata=points["run_id"],
-            hovertext=points["hover"],
-            hoverinfo="text",
+    """What is not on the frontier: grey where it is beaten, hollow where it is outside the study's limits."""
+    others = plane.points[~plane.points["on_frontier"]]
+    outside = others["missed"] != ""
+    scatter = go.Scatter if len(others) <= SVG_POINTS else go.Scattergl
+    for name, points, suffix in (("dominated", others[~outside], ""), ("outside the limits", others[outside], "-open")):
+        if points.empty:
+            continue
+        figure.add_trace(
+            scatter(
+                x=_prices(plane, points),
+                y=points["quality"],
+                mode="markers",
+                name=name,
+                legendrank=2000,
+                marker={
+                    "color": DOMINATED,
+                    "size": 7,
+                    "symbol": [symbols[hardware] + suffix for hardware in points["hardware"]],
+                },
+                customdata=points["run_id"],
+                hovertext=points["hover"],
+                hoverinfo="text",
+            )
         )
-    )
 
 
 def _add_frontier_line(figure: go.Figure, plane: Plane) -> None:

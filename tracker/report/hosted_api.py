@@ -68,10 +68,10 @@ def _tokens(
 def _measured(name: str, home: Home) -> PredictionTokens:
     folder = StudyFolder(home.study(name))
     try:
-        content, card = folder.document().content, folder.data_card()
+        document, card = folder.document(), folder.data_card()
     except (StudyNotFoundError, StoreError) as error:
         raise RequestError(f"{error}; give the tokens of a text instead (--input-tokens)") from None
-    workload = str(content["workload"])
+    workload, content = document.workload or "", document.content
     return Forkserver(workload).call(
         measure_tokens, workload, content.get("data", {}), content.get("settings", {}), home.cache, card.fingerprint
     )

@@ -26,6 +26,7 @@ from tracker.report.energy import energy_sentences
 from tracker.report.figures import hypervolume_figure, spend_figure
 from tracker.report.frontier_chart import frontier_caption, frontier_figure
 from tracker.report.headlines import headlines
+from tracker.report.levers import levers_table
 from tracker.report.scenarios import price_remarks
 from tracker.report.style import PLOTLY_CONFIG
 from tracker.report.tables import frontier_csv, frontier_table, runs_csv, searched_settings, spend_by_part
@@ -50,13 +51,18 @@ _PAGES.filters |= {"quality": words.quality, "duration": words.duration, "settin
 
 
 def write_report(table: StudyTable, out: Path) -> list[Path]:
-    """Write report.html, runs.csv and frontier.csv into ``out`` and return their paths.
+    """Write report.html, runs.csv, frontier.csv and levers.csv into ``out`` and return their paths.
 
     ``out`` is made if need be. Each file is written whole and then moved into place, so a reader never
     sees half of one. Raises OSError where ``out`` cannot be written.
     """
     out.mkdir(parents=True, exist_ok=True)
-    texts = {"report.html": report_page(table), "runs.csv": runs_csv(table), "frontier.csv": frontier_csv(table)}
+    texts = {
+        "report.html": report_page(table),
+        "runs.csv": runs_csv(table),
+        "frontier.csv": frontier_csv(table),
+        "levers.csv": levers_table(table).to_csv(index=False, lineterminator="\n"),
+    }
     return [_write_whole(out / name, text) for name, text in texts.items()]
 
 
@@ -76,6 +82,9 @@ def report_page(table: StudyTable) -> str:
     return _PAGES.get_template("report.html.jinja").render(
         table=table,
         usd=partial(words.money, currency=table.currency),
+        usd_change=partial(words.change, in_words=partial(words.money, currency=table.currency)),
+        quality_change=partial(words.change, in_words=words.figure),
+        percent_change=words.percent_change,
         remarks=price_remarks(table),
         parts=_parts(table),
         energy=energy_sentences(table),
@@ -84,6 +93,8 @@ def report_page(table: StudyTable) -> str:
         fixed={name: value for name, value in settings.items() if name not in searched},
         headlines=headlines(table),
         frontier=frontier_table(table).to_dict("records"),
+        levers=levers_table(table).to_dict("records"),
+        limits=[limit.words for limit in table.limits],
         runs=table.runs.to_dict("records"),
         rates=_rates(table.runs),
         caption=frontier_caption(table),

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tracker.frontier.pareto import frontier_mask
 from tracker.pricing.currency import ExchangeRate
 from tracker.records import Direction
 from tracker.report.tables import references_table, trial_checkpoints
@@ -29,9 +28,9 @@ class Plane:
     """The points of a study on the plane of price and quality.
 
     ``points``: one row a checkpoint of a trial: run_id, trial, epoch, quality, price_usd, on_frontier,
-    precision, hardware, short (its label) and hover (escaped HTML). ``references``: one row a
-    baseline: name (escaped), quality, price_usd, run_id, hover. Ranges span all of them. ``currency`` is what
-    prices are drawn in.
+    missed (of the limits, in words), precision, hardware, short (its label) and hover (escaped HTML).
+    ``references``: one row a baseline: name (escaped), quality, price_usd, run_id, hover. Ranges span all of them.
+    ``currency`` is what prices are drawn in.
     """
 
     metric: str
@@ -51,7 +50,6 @@ class Plane:
 def study_plane(table: StudyTable) -> Plane:
     """The plane of a study, its hover texts included; empty where no trial reached a checkpoint."""
     points = trial_checkpoints(table)
-    points["on_frontier"] = frontier_mask(points["quality"], points["price_usd"], table.quality.direction)
     points["precision"] = [escape(str(each.get("precision", UNSTATED))) for each in points["settings"]]
     points["hardware"] = [
         hardware_name(settings, sku) for settings, sku in zip(points["settings"], points["sku"], strict=True)
@@ -62,7 +60,7 @@ def study_plane(table: StudyTable) -> Plane:
     references["hover"] = [_reference_hover(row, table) for row in references.to_dict("records")]
     references["name"] = [escape(shorten(str(name), 42)) for name in references["name"]]
     both = pd.concat([points[["quality", "price_usd"]], references[["quality", "price_usd"]]])
-    columns = [*("run_id", "trial", "epoch", "quality", "price_usd", "on_frontier", "precision", "hardware")]
+    columns = [*("run_id", "trial", "epoch", "quality", "price_usd", "on_frontier", "missed"), "precision", "hardware"]
     return Plane(
         metric=escape(shorten(table.quality.name, 32)),
         direction=table.quality.direction,
@@ -152,16 +150,24 @@ def _standings(points: pd.DataFrame, metric: str) -> list[str]:
     Of the frontier points that dominate it, the best one that costs no more.
     """
     frontier = points[points["on_frontier"]].sort_values("price_usd")
+    if frontier.empty:
+        return [_outside(missed) for missed in points["missed"]]
     at = np.searchsorted(frontier["price_usd"].to_numpy(), points["price_usd"].to_numpy(), side="right") - 1
     winners = frontier.iloc[at]
     gains = winners["quality"].to_numpy() - points["quality"].to_numpy()
     savings = 1 - winners["price_usd"].to_numpy() / points["price_usd"].to_numpy()
     return [
-        "<b>on the frontier</b>" if on_frontier else f"dominated by {winner}: {_by_how_much(gain, saving, metric)}"
-        for on_frontier, winner, gain, saving in zip(
-            points["on_frontier"], winners["short"], gains, savings, strict=True
+        "<b>on the frontier</b>"
+        if on_frontier
+        else _outside(missed) or f"dominated by {winner}: {_by_how_much(gain, saving, metric)}"
+        for on_frontier, missed, winner, gain, saving in zip(
+            points["on_frontier"], points["missed"], winners["short"], gains, savings, strict=True
         )
     ]
+
+
+def _outside(missed: str) -> str:
+    return f"outside the limits: {escape(missed)}" if missed else ""
 
 
 def _by_how_much(gain: float, saving: float, metric: str) -> str:

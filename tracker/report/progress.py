@@ -60,7 +60,10 @@ def _payments(table: StudyTable) -> pd.DataFrame:
     steps = steps[np.isfinite(steps["price_usd"].to_numpy(dtype=np.float64))]
     reached = steps.groupby("run_id")["price_usd"].cummax()
     before = reached.groupby(steps["run_id"]).shift(fill_value=0.0)
-    bought = steps["quality"].where(steps["role"] == "trial")
+    points = trial_checkpoints(table)
+    kept = set(zip(*(points.loc[points["missed"] == "", name] for name in ("run_id", "epoch")), strict=True))
+    counts = [key in kept for key in zip(steps["run_id"], steps["epoch"], strict=True)]
+    bought = steps["quality"].where(counts)
     at_checkpoints = pd.DataFrame(
         {
             "timestamp": steps["timestamp"],

@@ -14,6 +14,7 @@ def status_document(table: StudyTable) -> dict[str, Any]:
     """State, trials by state, spend against budget, and the best checkpoint (the cheapest of equals)."""
     trials = table.runs[table.runs["role"] == "trial"]
     points = trial_checkpoints(table)
+    points = points[points["missed"] == ""]
     best = None
     if len(points):
         rising = table.quality.direction is Direction.MINIMIZE

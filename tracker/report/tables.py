@@ -6,7 +6,7 @@ The keys of the documents are a contract that scripts read: they may grow, and n
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -18,6 +18,7 @@ from tracker.pricing.currency import USD
 from tracker.records import CostPart, Direction
 from tracker.report.plain import plain, plain_rows
 from tracker.store.run_table import RUN_COLUMNS, StudyTable
+from tracker.study.spec import Limit
 
 POINT_COLUMNS = ["trial", "epoch", "quality", "price_usd", "wall_seconds", "sku", "price_basis", "settings"]
 
@@ -26,8 +27,9 @@ def trial_checkpoints(table: StudyTable) -> pd.DataFrame:
     """The checkpoints that trials reached, with a finite quality and price: the points of the plane.
 
     The columns are those of ``table.checkpoints``, then what their run says: ``state``, ``sku``,
-    ``settings``, ``summary``, ``price_source``, ``price_date``, ``price_basis``, ``busy``, and ``last``, true for
-    the run's last checkpoint.
+    ``settings``, ``summary``, ``price_source``, ``price_date``, ``price_basis``, ``busy``, ``last``, true for
+    the run's last checkpoint, ``missed``, what it misses of the study's limits in words ("" where it keeps them),
+    and ``on_frontier``, true for the non-dominated ones of those that miss nothing.
     """
     of_run = ["run_id", "state", "sku", "settings", "summary", "price_source", "price_date", "price_basis", "busy"]
     points = table.checkpoints[table.checkpoints["role"] == "trial"]
@@ -35,7 +37,24 @@ def trial_checkpoints(table: StudyTable) -> pd.DataFrame:
     usable: pd.DataFrame = points[np.isfinite(figures).all(axis=1)]
     points = usable.merge(table.runs[of_run], on="run_id", how="left")
     points["last"] = points["epoch"] == points.groupby("run_id")["epoch"].transform("max")
+    points["missed"] = [_missed(metrics, table.limits) for metrics in points["metrics"]]
+    kept = (points["missed"] == "").to_numpy(dtype=np.bool_)
+    on_frontier = np.zeros(len(points), dtype=np.bool_)
+    direction = table.quality.direction
+    on_frontier[kept] = frontier_mask(points["quality"][kept], points["price_usd"][kept], direction)
+    points["on_frontier"] = on_frontier
     return points.reset_index(drop=True)
+
+
+def _missed(metrics: Mapping[str, float], limits: Sequence[Limit]) -> str:
+    missed = []
+    for limit in limits:
+        value = metrics.get(limit.metric, np.nan)
+        if limit.excess(value) > 0:
+            low = limit.low is not None and not value >= limit.low
+            bound = f"below {limit.low:g}" if low else f"above {limit.high:g}"
+            missed.append(f"{limit.metric} {value:.3g} is {bound}" if value == value else f"no {limit.metric}")
+    return ", ".join(missed)
 
 
 def frontier_table(table: StudyTable) -> pd.DataFrame:
@@ -47,7 +66,7 @@ def frontier_table(table: StudyTable) -> pd.DataFrame:
     """
     points = trial_checkpoints(table)
     direction = table.quality.direction
-    rows = points[frontier_mask(points["quality"], points["price_usd"], direction)].sort_values("price_usd")
+    rows = points[points["on_frontier"]].sort_values("price_usd")
     tested = [
         summary.get("test_accuracy", np.nan) if last else np.nan
         for summary, last in zip(rows["summary"], rows["last"], strict=True)
@@ -89,6 +108,7 @@ def study_head(table: StudyTable) -> dict[str, Any]:
     return {
         "study": table.study,
         "quality": {"name": table.quality.name, "direction": str(table.quality.direction)},
+        "limits": [plain(asdict(limit)) for limit in table.limits],
         "spend_usd": plain(table.spend_usd),
         "currency": None if table.currency.code == USD.code else plain(asdict(table.currency)),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from tracker.pricing.currency import USD, ExchangeRate
 
@@ -110,3 +111,22 @@ def setting(value: object) -> str:
     ('0.0008707', '16', 'bf16', 'True')
     """
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def change(difference: float, low: float, high: float, in_words: Callable[[float], str]) -> str:
+    """A difference with its sign, and its interval where there is one.
+
+    >>> change(-0.5, -0.75, -0.25, str), change(0.5, math.nan, math.nan, str)
+    ('-0.5 (-0.75 to -0.25)', '+0.5')
+    """
+    told = [in_words(value) if value <= 0 else f"+{in_words(value)}" for value in (difference, low, high)]
+    return told[0] if math.isnan(low) else f"{told[0]} ({told[1]} to {told[2]})"
+
+
+def percent_change(ratio: float) -> str:
+    """How much more or less a ratio is than one.
+
+    >>> percent_change(0.8), percent_change(1.254)
+    ('-20 %', '+25 %')
+    """
+    return f"{100 * (ratio - 1):+.0f} %" if math.isfinite(ratio) else NOTHING

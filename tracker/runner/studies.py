@@ -26,7 +26,7 @@ from tracker.runner.study_folder import StudyFolder
 from tracker.search.sampler import Search
 from tracker.store.home import Home
 from tracker.store.mlflow_store import MlflowStore, StudyLog
-from tracker.study.document import StudyDocument
+from tracker.study.document import COMMAND_MARK, StudyDocument, command_experiment
 from tracker.training.events import read_attempt
 from tracker.training.state import FILE_NAME
 
@@ -56,7 +56,7 @@ def run_study(
     HardwareError, PriceBookError, StoreError.
     """
     observer, document = observer or Silent(), document.anchored(Path.cwd())
-    home, forkserver = places.home, Forkserver(str(document.content.get("workload", "")))
+    home, forkserver = places.home, Forkserver(document.workload or "")
     plan = make_plan(document, forkserver, home)
     _announce(plan, observer)
     home.make()
@@ -78,6 +78,9 @@ def run_study(
         try:
             card = staged.data_card()
             log = store.create_study(name, _study_tags(plan, card), time.time(), home.artifacts(name))
+            if plan.spec.workload.startswith(COMMAND_MARK):
+                own = command_experiment(name)
+                store.make_experiment(own, home.artifacts(own))
             folder = staged.commit(home.study(name))
         except BaseException:
             search.delete()
@@ -106,7 +109,7 @@ def resume_study(
     home = places.home
     folder = StudyFolder(home.study(name))
     document = folder.document().override(budget_usd=budget_usd, trials=trials)
-    forkserver = Forkserver(str(document.content["workload"]))
+    forkserver = Forkserver(document.workload or "")
     plan = make_plan(document, forkserver, home)
     _announce(plan, observer)
     with folder.locked():

@@ -69,6 +69,21 @@ class MlflowStore:
         parent.flush()
         return StudyLog(self._client, experiment_id, name, parent)
 
+    def make_experiment(self, name: str, artifacts: Path) -> None:
+        """An experiment for what training code logs by itself, unless it is there already. Raises StoreError.
+
+        Two scripts that find none of this name at once both make it, and one of them fails: so it is made before.
+        """
+        location = None if self._uri.startswith("http") else artifacts.as_uri()
+        try:
+            found = self._client.get_experiment_by_name(name)
+            if found is None:
+                self._client.create_experiment(name, artifact_location=location)
+            elif found.lifecycle_stage != "active":
+                self._client.restore_experiment(found.experiment_id)
+        except MlflowException as error:
+            raise StoreError(f"MLflow store '{self._uri}' refused experiment '{name}': {_first_line(error)}") from error
+
     def open_study(self, name: str) -> StudyLog:
         """An experiment that was made by ``create_study``. Raises StudyNotFoundError."""
         experiment = self._experiment(name)

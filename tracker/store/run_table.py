@@ -27,6 +27,7 @@ from tracker.records import STEADY_USAGE, CostPart, Direction, QualityMetric, Se
 from tracker.store.logged_run import LoggedRun, Measurement
 from tracker.store.sql_reader import SqlReader
 from tracker.study.costs import CostTerms
+from tracker.study.spec import Limit
 
 RUN_COLUMNS = (
     *("run_id", "role", "trial", "label", "state", "reason", "message", "attempts", "quality", "price_usd"),
@@ -68,6 +69,7 @@ class StudyTable:
     wall_seconds (both cumulative over the trial's attempts), energy_joules (NaN where unavailable),
     timestamp, metrics (dict), and the usage that its price depends on.
 
+    ``limits`` are what a checkpoint's metrics must keep to, to be on the frontier.
     ``terms`` are the study's assumptions about costs, ``prices_file`` its file of rates of its own ("" without
     one), ``country`` where its electricity is from ("" for each region's own); ``scenario`` is what the prices
     were changed by, None where they are those that were billed.
@@ -81,6 +83,7 @@ class StudyTable:
     state: str
     runs: pd.DataFrame
     checkpoints: pd.DataFrame
+    limits: tuple[Limit, ...] = ()
     terms: CostTerms = DEFAULT_TERMS
     prices_file: str = ""
     country: str = ""
@@ -141,6 +144,7 @@ def read_study_table(tracking_uri: str, study: str) -> StudyTable:
         state=parent.tags.get("tracker.state", "running"),
         runs=pd.DataFrame(rows, columns=[*RUN_COLUMNS, "price_point"]),
         checkpoints=pd.DataFrame(checkpoints, columns=list(CHECKPOINT_COLUMNS)),
+        limits=tuple(Limit(**limit) for limit in json.loads(parent.tags.get("tracker.limits", "[]"))),
         terms=terms,
         country=country,
         prices_file=parent.tags.get("tracker.prices", ""),
@@ -237,7 +241,8 @@ def _checkpoint_rows(run: LoggedRun, quality: QualityMetric) -> list[dict[str, A
     """A step is a checkpoint when it has a quality; the step after the last one holds the run's end."""
     steps: dict[int, dict[str, float]] = defaultdict(dict)
     times: dict[int, float] = {}
-    for name, step, timestamp_ms, value in run.measurements:
+    # Where a step was reached twice (a pause whose state was lost), the later, dearer time counts.
+    for name, step, timestamp_ms, value in sorted(run.measurements, key=lambda each: each.timestamp_ms):
         steps[step][name] = value
         if name == quality.name:
             times[step] = timestamp_ms / 1000

@@ -18,6 +18,11 @@ FOLDER_MARK = "  # in "
 """What stands between a command and the folder that it runs in: to a shell, a comment."""
 
 
+def command_experiment(study: str) -> str:
+    """The MLflow experiment of the runs that a study's command makes by itself, beside the study's own."""
+    return f"{study} (by its command)"
+
+
 @dataclass(frozen=True, slots=True)
 class StudyDocument:
     """A study file as read, before it is checked; ``source`` and ``text`` serve the messages."""

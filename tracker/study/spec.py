@@ -45,6 +45,17 @@ class Limit:
     low: float | None = None
     high: float | None = None
 
+    @property
+    def words(self) -> str:
+        """The limit as a person says it.
+
+        >>> Limit("recall", 0.6).words
+        'recall of at least 0.6'
+        """
+        bounds = [f"at least {self.low:g}"] if self.low is not None else []
+        bounds += [f"at most {self.high:g}"] if self.high is not None else []
+        return f"{self.metric} of {' and '.join(bounds)}"
+
     def excess(self, value: float) -> float:
         """By how much ``value`` misses the limit; 0 or less where it keeps it, infinite where it is no number."""
         if value != value:

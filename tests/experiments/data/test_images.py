@@ -329,4 +329,3 @@ def test_images_from_outside_may_be_of_any_size_grey_or_coloured():
     for channels in (1, 3):
         squares = arrays_of(images, channels, 4)
         assert squares.shape == (4, channels, 4, 4) and (squares == 7).all()
-    assert arrays_of([], 3, 4).shape == (0, 3, 4, 4)

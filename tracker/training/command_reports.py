@@ -1,0 +1,126 @@
+"""What a command reports while it runs, by JSON lines or through MLflow, as reports of its Run."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tracker.errors import TrainingFailedError
+from tracker.training.mlflow_pickup import MlflowPickup, PickedUp
+from tracker.training.run import Run
+
+_QUOTED_CHARACTERS = 200
+_LAST_TRIES, _RETRY_SECONDS = 3, 0.5
+
+
+class ReportLines:
+    """A file that a command appends lines to: each call gives what came since the last one."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._path.write_bytes(b"")
+        self._read = 0
+
+    def new(self, *, last: bool = False) -> list[bytes]:
+        """The whole lines that are new; with ``last``, one that no newline ends is taken for whole too.
+
+        Raises TrainingFailedError(``bad_report``) where the file has become shorter or has gone.
+        """
+        try:
+            with self._path.open("rb") as file:
+                size = file.seek(0, os.SEEK_END)
+                file.seek(self._read)
+                text = file.read()
+        except OSError as error:
+            raise TrainingFailedError("bad_report", f"TRACKER_REPORT cannot be read: {error.strerror}") from None
+        if size < self._read:
+            raise TrainingFailedError("bad_report", "TRACKER_REPORT was cut short; open it to append, not to write")
+        whole = text if last else text[: text.rfind(b"\n") + 1]
+        self._read += len(whole)
+        return [line for line in whole.splitlines() if line.strip()]
+
+
+class CommandReports:
+    """Turns what a command says into reports, and keeps the trial resumable once the command has saved a state.
+
+    A JSON line with an ``epoch`` is a checkpoint, one without it is what ``Run.conclude`` takes. Lines are preferred:
+    from the first line with an epoch on, nothing is picked up from MLflow. ``state`` is where the command keeps its
+    state, ``epoch`` the last one that an earlier attempt reported: those up to it are known already.
+    """
+
+    def __init__(self, run: Run, lines: ReportLines, pickup: MlflowPickup | None, state: Path, epoch: int = 0) -> None:
+        self._run = run
+        self._lines = lines
+        self._pickup = pickup
+        self._state = state
+        self._known_epoch = epoch
+        self._reached: dict[str, int] | None = None
+
+    def take_in(self, *, last: bool = False, whole: bool = False) -> None:
+        """Report what is new. ``last`` is for when the command has ended, ``whole`` for when it ended well.
+
+        Raises TrainingFailedError as Run.report does, with the line that is wrong, and Paused where the attempt is to
+        pause here and the command has saved its state.
+        """
+        before = self._reached
+        for line in self._lines.new(last=whole):
+            self._take_line(line)
+        if self._pickup is not None:
+            for found in _looked(self._pickup, last=last):
+                self._run.report(found.epoch, **found.metrics)
+                self._known_epoch, self._reached = found.epoch, {"epoch": found.epoch, "step": found.step}
+        if self._reached is not before:
+            self.offer_state()
+
+    def offer_state(self) -> None:
+        """Say that training can be gone on with from here, where the command has saved something."""
+        if self._reached is not None and self._state.exists():
+            self._run.save(self._reached)
+
+    def check(self) -> None:
+        """Raises TrainingFailedError(``no_report``) where nothing was reported and MLflow could not be read."""
+        if not self._run.reported and self._pickup is not None and self._pickup.problem:
+            raise TrainingFailedError("no_report", f"the command wrote no JSON lines, and {self._pickup.problem}")
+
+    def _take_line(self, line: bytes) -> None:
+        try:
+            told = _parsed(line)
+            if "epoch" not in told:
+                self._run.conclude(**told)
+                return
+            epoch = told.pop("epoch")
+            self._pickup = None
+            if isinstance(epoch, int) and epoch <= self._known_epoch:
+                return
+            self._run.report(epoch, **told)
+            self._reached = {"epoch": epoch, "step": 0}
+        except TrainingFailedError as error:
+            if error.reason != "bad_report":
+                raise
+            quoted = line[:_QUOTED_CHARACTERS].decode(errors="replace")
+            raise TrainingFailedError("bad_report", f"{error}, in the line {quoted}") from None
+
+
+def _looked(pickup: MlflowPickup, *, last: bool) -> list[PickedUp]:
+    """What a look gives; the last one is tried a few times, because there is no later one."""
+    found = pickup.look(last=last)
+    for _ in range(_LAST_TRIES if last else 0):
+        if not pickup.problem:
+            break
+        time.sleep(_RETRY_SECONDS)
+        found = pickup.look(last=True)
+    return found
+
+
+def _parsed(line: bytes) -> dict[str, Any]:
+    try:
+        told = json.loads(line)
+    except ValueError:
+        told = None
+    if not isinstance(told, Mapping):
+        raise TrainingFailedError("bad_report", "what was reported is not a JSON object")
+    return dict(told)
