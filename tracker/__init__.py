@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tracker.pricing.scenario import Scenario
     from tracker.pricing.scenario_file import read_scenario
     from tracker.study.knobs import Knob
-    from tracker.training.function_workload import workload
+    from tracker.training.function_workload import knob, workload
     from tracker.training.run import Run
 
 _MODULES = {
@@ -26,6 +26,7 @@ _MODULES = {
     "Scenario": "tracker.pricing.scenario",
     "read_scenario": "tracker.pricing.scenario_file",
     "Knob": "tracker.study.knobs",
+    "knob": "tracker.training.function_workload",
     "workload": "tracker.training.function_workload",
     "Run": "tracker.training.run",
 }
@@ -35,6 +36,7 @@ __all__ = [
     "Run",
     "Scenario",
     "Study",
+    "knob",
     "open_study",
     "read_scenario",
     "resume_study",

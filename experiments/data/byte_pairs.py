@@ -32,7 +32,9 @@ def write_tokens(folder: Path, splits: Mapping[str, Sequence[str]], size: int) -
     counts = {}
     for split, texts in splits.items():
         cut = cut_texts(tokenizer, texts)
-        np.save(folder / f"{split}-tokens.npy", np.concatenate([separator, *(p for each in cut for p in (each, separator))]))
+        np.save(
+            folder / f"{split}-tokens.npy", np.concatenate([separator, *(p for each in cut for p in (each, separator))])
+        )
         counts[split] = np.array([len(each) + 1 for each in cut], dtype=np.int64)
     return counts
 

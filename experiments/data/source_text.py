@@ -181,7 +181,9 @@ def _read(path: Path) -> str:
         return _checked(path.read_bytes().decode("utf-8-sig"), str(path))
     except UnicodeDecodeError as error:
         value = error.object[error.start]
-        raise DataError(f"{path}: byte {value:#04x} at position {error.start} is not UTF-8 text; UTF-8 is needed") from None
+        raise DataError(
+            f"{path}: byte {value:#04x} at position {error.start} is not UTF-8 text; UTF-8 is needed"
+        ) from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from None
 

@@ -63,9 +63,7 @@ class StreamCard:
     def data_card(self, folder: Path) -> DataCard:
         """The card that the tracker records; its rows are bytes of text."""
         told = f"{self.description}; rows are bytes"
-        return DataCard(
-            self.name, self.fingerprint, self.split_bytes, description=told, size_bytes=bytes_below(folder)
-        )
+        return DataCard(self.name, self.fingerprint, self.split_bytes, description=told, size_bytes=bytes_below(folder))
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,32 +120,51 @@ def load_stream_card(folder: Path) -> StreamCard:
     return StreamCard(**{**fields, "slices": tuple(fields["slices"])})
 
 
-def load_stream(
-    folder: Path, split: str, device: torch.device, *, share: float = 1.0, first_bytes: int = 0, as_bytes: bool = False
-) -> TokenStream:
-    """The tokens of a split that its first ``share`` holds whole, of at most ``first_bytes`` bytes (0: no limit).
+def load_tokens(
+    folder: Path,
+    split: str,
+    device: torch.device,
+    *,
+    share: float = 1.0,
+    first_bytes: int = 0,
+    as_bytes: bool = False,
+) -> Tensor:
+    """The tokens (n,) that the first ``share`` of a split's bytes, and at most ``first_bytes`` (0: all), hold whole.
 
     Memory-mapped, so that processes share the pages. ``as_bytes`` gives bytes though there are tokens.
     """
     in_tokens = (folder / f"{split}-tokens.npy").exists() and not as_bytes
     # "c" (copy on write) rather than "r": torch warns of arrays that it could not write to.
     tokens = np.load(folder / f"{split}-{'tokens' if in_tokens else 'bytes'}.npy", mmap_mode="c")
-    documents = np.load(folder / f"{split}-documents.npy")
-    sizes = np.load(folder / "token-bytes.npy") if in_tokens else np.ones(BYTES, dtype=np.int32)
-    total = int(documents[:, 0].sum())
+    total = int(np.load(folder / f"{split}-documents.npy")[:, 0].sum())
     limit = min(round(share * total), first_bytes or total)
-    count = len(tokens) - 1
     if limit < total:
-        count = int(np.searchsorted(np.cumsum(sizes[tokens[1:]]), limit, side="right")) if in_tokens else limit
-    tokens = tokens[: count + 1]
-    slices = np.repeat(documents[:, 2], documents[:, 1 if in_tokens else 0])[:count]
-    return TokenStream(torch.from_numpy(tokens).to(device), sizes[tokens[1:]], slices)
+        count = limit
+        if in_tokens:
+            sizes = np.load(folder / "token-bytes.npy")
+            count = int(np.searchsorted(np.cumsum(sizes[tokens[1:]]), limit, side="right"))
+        tokens = tokens[: count + 1]
+    return torch.from_numpy(tokens).to(device)
+
+
+def load_stream(
+    folder: Path, split: str, device: torch.device, *, first_bytes: int = 0, as_bytes: bool = False
+) -> TokenStream:
+    """The same of a split, with what each token counts for."""
+    tokens = load_tokens(folder, split, device, first_bytes=first_bytes, as_bytes=as_bytes)
+    documents = np.load(folder / f"{split}-documents.npy")
+    in_bytes = tokens.dtype == torch.uint8
+    sizes = np.ones(BYTES, dtype=np.int32) if in_bytes else np.load(folder / "token-bytes.npy")
+    slices = np.repeat(documents[:, 2].astype(np.int32), documents[:, 0 if in_bytes else 1])
+    return TokenStream(tokens, sizes[tokens[1:].cpu().numpy()], slices[: len(tokens) - 1])
 
 
 def text_coder(folder: Path, vocabulary_size: int) -> Coder:
     """What cuts text into the tokens of a vocabulary of this size and joins them again; ``folder`` has its file."""
     if vocabulary_size == BYTES:
-        return lambda text: list(text.encode("utf-8", "replace")), lambda tokens: bytes(tokens).decode("utf-8", "replace")
+        return lambda text: list(text.encode("utf-8", "replace")), lambda tokens: bytes(tokens).decode(
+            "utf-8", "replace"
+        )
     coder: Coder = lazy.call("experiments.data.byte_pairs:text_coder", folder / TOKENIZER)
     return coder
 

@@ -49,7 +49,7 @@ class AudioClassifier:
         "dropout": Knob("float", 0.2, "share of what the last layer reads, dropped while training", low=0.0, high=0.9),
         "time_mask": Knob("float", 0.2, "share of a clip's time masked while training, at most", low=0.0, high=1.0),
         "frequency_mask": Knob("float", 0.2, "share of the bands masked while training, at most", low=0.0, high=1.0),
-        "channels_last": Knob("bool", False, "keep a place's channels beside each other in memory"),
+        "channels_last": Knob("bool", True, "keep a place's channels beside each other in memory"),
         "train_share": Knob("float", 1.0, "share of the training clips that are used", low=0.001, high=1.0),
         "deduplicate": Knob("bool", True, "of sounds that are equal to the sample, use the first by path alone"),
         **LOOP_KNOBS,

@@ -7,7 +7,7 @@ import time
 import torch
 
 from tests.support.digits import data
-from tracker import Knob, workload
+from tracker import knob, workload
 
 
 @workload(metrics={"accuracy": "maximize", "validation_loss": "minimize"})
@@ -17,7 +17,7 @@ def pausable(
     width: int = 16,
     epochs: int = 4,
     epoch_seconds: float = 0.0,
-    accident: str = Knob("str", "none", "what goes wrong", choices=("none", "memory", "hang", "silence", "companion")),
+    accident: str = knob("none", "what goes wrong", choices=("none", "memory", "hang", "silence", "companion")),
 ):
     """Trains in full batches: what it does depends on nothing but its state."""
     images, labels, unseen, answers = data()

@@ -58,10 +58,10 @@ def test_what_is_wrong_with_training_code_is_said_before_anything_is_paid(code, 
 FUNCTION = """
 from __future__ import annotations
 import beside
-from tracker import Knob, workload
+from tracker import knob, workload
 
 @workload(metrics={"accuracy": "maximize"}, data_options={"path": "a file"})
-def train(run, rate: float, width: int = Knob("int", 64, "hidden units", low=1), deep=True, precision="fp32"):
+def train(run, rate: float, width: int = knob(64, "hidden units", low=1), deep=True, precision="fp32"):
     run.append((rate, width, deep, precision))
 """
 

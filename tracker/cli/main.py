@@ -23,6 +23,8 @@ COMMANDS = {
     "frontier": "The best quality for the money, point by point.",
     "build-or-buy": "Your own model's price beside that of a hosted language model.",
     "prices": "The price book: rates with their sources, dates and history.",
+    "check-workload": "Hold training code to what the tracker relies on.",
+    "new": "A study and its training code from a template that runs as it is.",
     "report": "Write a study's report: an HTML page and CSV files.",
 }
 """Each command with its line of help; its code is tracker/cli/NAME.py, with _ for -. Importing all takes seconds."""

@@ -108,9 +108,9 @@ def study_head(table: StudyTable) -> dict[str, Any]:
     return {
         "study": table.study,
         "quality": {"name": table.quality.name, "direction": str(table.quality.direction)},
-        "limits": [plain(asdict(limit)) for limit in table.limits],
         "spend_usd": plain(table.spend_usd),
         "currency": None if table.currency.code == USD.code else plain(asdict(table.currency)),
+        "limits": [plain(asdict(limit)) for limit in table.limits],
     }
 
 

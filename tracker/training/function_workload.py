@@ -1,7 +1,7 @@
 """A function as a workload: its parameters are the knobs.
 
 @workload(metrics={"accuracy": "maximize"})
-def train(run, learning_rate: float = 1e-3, width: int = Knob("int", 64, "hidden units", low=1)): ...
+def train(run, learning_rate: float = 1e-3, width: int = knob(64, "hidden units", low=1)): ...
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from tracker.errors import WorkloadError
-from tracker.records import DataCard, Direction, Settings
+from tracker.records import DataCard, Direction, Settings, SettingValue
 from tracker.study.knobs import COMMON_KNOBS, Kind, Knob
 from tracker.training.run import Run
 from tracker.training.workload import Progress
@@ -25,7 +25,7 @@ class FunctionWorkload:
     """The workload that a function makes. Called itself, it is the function: a script can go on using it.
 
     The function's first parameter is the Run; each other one is a knob, or takes the value of a common knob of that
-    name (device, precision, …). A knob's kind is that of its default or its annotation; a default that is a Knob says
+    name (device, precision, …). A knob's kind is that of its default or its annotation; ``knob`` says
     the bounds too. ``metrics`` and ``data_options`` are as in Workload. Raises WorkloadError.
     """
 
@@ -69,6 +69,21 @@ class FunctionWorkload:
     def train(self, run: Run) -> None:
         """Call the function with the run's settings."""
         self.function(run, **{name: run.settings[name] for name in self._names if name in run.settings})
+
+
+def knob(
+    default: SettingValue,
+    help: str = "",  # noqa: A002 - as in Knob
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[SettingValue, ...] = (),
+) -> Any:
+    """The default of a function's parameter that says its bounds too: ``width: int = knob(64, "hidden units", low=1)``.
+
+    Its kind is that of ``default``: write 1.0 for a number that need not be whole.
+    """
+    return Knob(_KINDS[type(default)], default, help, low, high, choices)
 
 
 def workload(

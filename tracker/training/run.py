@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, SupportsFloat, TypeVar
 
 import torch
 from torch import nn
@@ -124,7 +124,7 @@ class Run:
         with self._meter.evaluating():
             yield
 
-    def report(self, epoch: int, **metrics: float) -> None:
+    def report(self, epoch: int, **metrics: SupportsFloat) -> None:
         """A checkpoint: after ``epoch`` (from 1, rising) the model has these metrics, each a number.
 
         Raises TrainingFailedError(``not_finite``) where one is NaN or infinite: what was spent stays counted,
@@ -151,7 +151,7 @@ class Run:
         if self.rank == 0:
             self._write("checkpoint", {"epoch": epoch, "metrics": values, "usage": self._meter.usage()})
 
-    def conclude(self, **figures: float) -> None:
+    def conclude(self, **figures: SupportsFloat) -> None:
         """Figures about the whole run, shown and logged but never told to the search.
 
         Such as ``test_accuracy``, ``parameters``, ``flops``, ``samples_per_second``. Raises
@@ -226,7 +226,7 @@ class Run:
         return float(told.item())
 
 
-def _numbers(figures: Mapping[str, float]) -> dict[str, float]:
+def _numbers(figures: Mapping[str, SupportsFloat]) -> dict[str, float]:
     """The figures as numbers. Nothing that training code says may pass for what was measured of it."""
     if taken := sorted(figures.keys() & set(BOOKED_METRICS)):
         raise TrainingFailedError(
