@@ -30,6 +30,7 @@ from experiments.data.docstrings import split_by_file
 from experiments.data.files import whole_file
 from experiments.data.installed_packages import SourceFile, dependency_closure, source_files
 from experiments.data.source_reading import definitions, read_files
+from tracker.errors import DataError
 
 RULE_VERSION = 1
 """Raise it whenever the rule above changes: old caches are then left alone and never read."""
@@ -55,8 +56,12 @@ def load_signatures(
 ) -> tuple[list[Row], str]:
     """The rows under the rule above, from ``cache`` or else read with all cores, and their fingerprint.
 
-    ``files_per_package`` 0 is for all files.
+    ``files_per_package`` 0 is for all files. Raises DataError where the distribution is not installed.
     """
+    try:
+        importlib.metadata.distribution(distribution)
+    except (importlib.metadata.PackageNotFoundError, ValueError):
+        raise DataError(f"distribution '{distribution}' is not installed; allowed: one that pip list names") from None
     distributions = dependency_closure(distribution)
     fingerprint = _fingerprint(distributions, files_per_package)
     path = cache / f"signatures-{fingerprint}.parquet"
@@ -85,9 +90,9 @@ def pairs_of(source: bytes) -> Iterator[tuple[str, str]]:
     """The signature of every documented function in a file's source, with the first line of its docstring."""
     for node in definitions(source):
         if isinstance(node, Function) and (docstring := ast.get_docstring(node, clean=False)):
-            target = _plain(next(iter(docstring.strip().splitlines()), ""))
+            target = plain(next(iter(docstring.strip().splitlines()), ""))
             if len(_WORD.findall(target)) >= MIN_WORDS:
-                yield _plain(signature(node)), target
+                yield plain(signature(node)), target
 
 
 def signature(function: Function) -> str:
@@ -100,7 +105,7 @@ def signature(function: Function) -> str:
     return f"{function.name}({ast.unparse(named)}){given_back}"
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """White space collapsed, and half a surrogate pair, which is no character, made a question mark."""
     return " ".join(text.encode("utf-8", "replace").decode().split())
 

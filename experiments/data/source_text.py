@@ -12,6 +12,7 @@ in the order of a hash of their name, so that the first ones are a fair sample t
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 import sysconfig
 from collections.abc import Callable, Iterable, Mapping
@@ -111,17 +112,13 @@ def split_by_file(files: Iterable[str]) -> dict[str, str]:
 def _standard_library() -> Splits:
     root = Path(sysconfig.get_paths()["stdlib"])
     files = []
-    for path in root.rglob("*.py"):
-        parts = path.relative_to(root).parts
-        if not LEFT_OUT_FOLDERS.intersection(parts[:-1]) and not any(map(_is_of_a_build, parts)):
-            files.append(path)
+    for folder, below, names in os.walk(root):
+        below[:] = [each for each in below if each not in LEFT_OUT_FOLDERS and not each.startswith(LEFT_OUT_PREFIXES)]
+        kept = [each for each in names if each.endswith(".py") and not each.startswith(LEFT_OUT_PREFIXES)]
+        files += [Path(folder, each) for each in kept]
     if len(files) < FEWEST_FILES:
         raise DataError(f"{root} holds no source of Python's standard library; name a text of your own as 'source'")
     return _split_files(root, files)
-
-
-def _is_of_a_build(part: str) -> bool:
-    return part.startswith(LEFT_OUT_PREFIXES)
 
 
 def _folder(root: Path, pattern: str) -> Splits:

@@ -18,6 +18,7 @@ from experiments import lazy
 from experiments.data.corpus import SPLITS, split_for_share, stable_hash
 from experiments.data.files import whole_folder
 from experiments.data.pair_arrays import SPACE, SPECIAL_TOKENS, PairCard, save_pair_card, save_pairs
+from experiments.data.signatures import DISTRIBUTION, FILES_PER_PACKAGE, load_signatures, plain
 from tracker.errors import DataError
 from tracker.records import Settings
 from tracker.training.workload import PredictionTexts
@@ -126,7 +127,7 @@ def learn_vocabulary(texts: Iterable[str], size: int) -> Tokenizer:
 def tokenizer_of(path: Path) -> Callable[[Sequence[str]], list[list[int]]]:
     """What cuts source texts into tokens as they were cut for the training."""
     tokenizer = Tokenizer.from_file(str(path))
-    return lambda texts: [each.ids for each in tokenizer.encode_batch_fast([_plain(text) for text in texts])]
+    return lambda texts: [each.ids for each in tokenizer.encode_batch_fast([plain(text) for text in texts])]
 
 
 def write_pairs(corpus: PairCorpus, settings: Settings, folder: Path, progress: Callable[[str], None]) -> None:
@@ -148,9 +149,12 @@ def write_pairs(corpus: PairCorpus, settings: Settings, folder: Path, progress: 
 
 
 def _signatures(data: Mapping[str, Any], cache: Path, progress: Callable[[str], None]) -> PairCorpus:
-    given = {name: data[name] for name in SIGNATURE_OPTIONS if name in data}
-    rows, fingerprint = lazy.call("experiments.data.signatures:load_signatures", cache, progress, **given)
-    description = "function signatures of installed Python packages to the first lines of their docstrings"
+    count = data.get("files_per_package", FILES_PER_PACKAGE)
+    if isinstance(count, bool) or not isinstance(count, int) or count < 0:
+        raise DataError(f"data option files_per_package is {count!r}; allowed: a whole number of at least 0")
+    distribution = str(data.get("distribution", DISTRIBUTION))
+    rows, fingerprint = load_signatures(cache, progress, distribution=distribution, files_per_package=count)
+    description = f"signatures of functions that {distribution} installs to the first lines of their docstrings"
     return PairCorpus(SIGNATURES, fingerprint, _gather(rows), description)
 
 
@@ -182,12 +186,7 @@ def _of_hub(source: str, columns: list[str], cache: Path) -> PairCorpus:
 
 def _column(table: Any, column: str, place: object) -> list[str]:
     texts: list[str] = lazy.call("experiments.data.table_file:filled_column", table, column, place)
-    return [_plain(text) for text in texts]
-
-
-def _plain(text: str) -> str:
-    """White space collapsed, and half a surrogate pair, which is no character, made a question mark."""
-    return " ".join(text.encode("utf-8", "replace").decode().split())
+    return [plain(text) for text in texts]
 
 
 def _gather(rows: Iterable[tuple[str, str, str]]) -> dict[str, list[Pair]]:

@@ -124,6 +124,8 @@ class AudioClassifier:
         number_format = torch.bfloat16 if weights == "bf16" else torch.float32
 
         def predict(sounds: Sequence[Any]) -> list[str]:
+            if not sounds:
+                return []
             clips = torch.stack([sound_of(each, number, shape) for number, each in enumerate(sounds, start=1)])
             with torch.inference_mode():
                 spectrograms = spectrogram(clips.to(device))[:, None].to(number_format)

@@ -15,7 +15,7 @@ from experiments.stream_scores import StreamScores, stream_scores
 from experiments.workloads.language_model import evaluation_stream, training_tokens
 from tracker.training.run import Run
 
-ORDER = 6
+ORDER = 6  # the best of 4 to 8 on the validation split of the standard library
 LARGEST_ORDER = 8
 """So many bytes fit into one number of 64 bits."""
 

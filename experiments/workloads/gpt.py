@@ -1,6 +1,7 @@
-"""A decoder-only Transformer (GPT-2: Radford et al. 2019) that foretells the next token, and writing with it.
+"""A decoder-only Transformer that foretells the next token, and writing with it.
 
-Reads from top to bottom: the shape, attention to what came before, the model, how it writes.
+That of GPT-2 (Radford et al. 2019) without biases, and with rotary positions where they are not to be learned. Reads
+from top to bottom: the shape, attention to what came before, the model, how it writes.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from torch.utils.checkpoint import checkpoint
 
 from experiments.data.windows import NO_TARGET
 from experiments.workloads.text_classifier import check_heads
+from tracker.errors import WorkloadError
 from tracker.records import Settings
 
 WIDTH_PER_SIZE = 64
@@ -26,6 +28,9 @@ VOCABULARY_MULTIPLE = 64
 
 DEVIATION = 0.02
 """Of the initial weights, as in GPT-2."""
+
+LONGEST_WAVE = 10_000.0
+"""The base of the rotations' wavelengths."""
 
 QUERIES_AT_ONCE = 128
 """Of 64, 128 and 256 the fastest here, or as fast as the fastest, for contexts of 128 to 1024."""
@@ -40,6 +45,7 @@ class Shape:
     width: int
     heads: int
     depth: int
+    positions: str
     dropout: float
     activation_checkpointing: bool = False
 
@@ -49,19 +55,22 @@ class Shape:
 
         The dial ``size`` gives width = 64 × size, depth = size and heads of 64 (fewer, wider ones where those do not
         fill the width): 12 is the smallest GPT-2. A width, heads or depth that is set is taken instead. Raises
-        WorkloadError where the heads cannot share the width evenly.
+        WorkloadError where the heads cannot share the width evenly, or their shares are odd.
         """
         size = int(settings["size"])
         width = int(settings.get("width") or WIDTH_PER_SIZE * size)
         fitting = max(heads for heads in range(1, max(1, width // HEAD_WIDTH) + 1) if width % heads == 0)
         heads = int(settings.get("heads") or fitting)
         check_heads(width, heads)
+        if (width // heads) % 2:
+            raise WorkloadError(f"width {width} gives {heads} heads {width // heads} each; an even number is needed")
         return cls(
             vocabulary_size=vocabulary_size,
             context_length=int(settings["context_length"]),
             width=width,
             heads=heads,
             depth=int(settings.get("depth") or size),
+            positions=str(settings["positions"]),
             dropout=float(settings["dropout"]),
             activation_checkpointing=bool(settings["activation_checkpointing"]),
         )
@@ -89,6 +98,17 @@ def causal_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     return torch.cat(mixed, dim=2)
 
 
+def rotated(states: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
+    """States (batch, length, …, d), each turned by the angle of its position (Su et al. 2021, arXiv:2104.09864).
+
+    ``cosines`` and ``sines`` are (length, …, d / 2). The pairs that are turned are those d / 2 apart.
+    """
+    first, second = states.chunk(2, dim=-1)
+    cosines, sines = cosines.to(states.dtype), sines.to(states.dtype)
+    turned = torch.addcmul(first * cosines, second, sines, value=-1), torch.addcmul(second * cosines, first, sines)
+    return torch.cat(turned, dim=-1)
+
+
 class Layer(nn.Module):
     """A pre-norm decoder layer (Xiong et al. 2020, arXiv:2002.04745): attention, then a two-layer perceptron."""
 
@@ -102,12 +122,15 @@ class Layer(nn.Module):
         self.rise = nn.Linear(shape.width, 4 * shape.width, bias=False)
         self.fall = nn.Linear(4 * shape.width, shape.width, bias=False)
 
-    def forward(self, states: Tensor) -> Tensor:
-        """States (batch, length, width) to states of the same shape."""
+    def forward(self, states: Tensor, turn: tuple[Tensor, Tensor] | None) -> Tensor:
+        """States (batch, length, width) to states of the same shape; ``turn`` is what ``rotated`` takes."""
         batch, length, width = states.shape
         split = self.query_key_value(self.attention_norm(states)).view(batch, length, 3, self.heads, -1)
-        query, key, value = split.permute(2, 0, 3, 1, 4)
-        mixed = causal_attention(query, key, value).transpose(1, 2).reshape(batch, length, width)
+        query_key = split[:, :, :2] if turn is None else rotated(split[:, :, :2], *turn)
+        query, key = query_key.permute(2, 0, 3, 1, 4)
+        mixed = (
+            causal_attention(query, key, split[:, :, 2].transpose(1, 2)).transpose(1, 2).reshape(batch, length, width)
+        )
         states = states + self._dropped(self.output(mixed))
         return states + self._dropped(self.fall(F.gelu(self.rise(self.perceptron_norm(states)))))
 
@@ -127,7 +150,13 @@ class Gpt(nn.Module):
         super().__init__()
         self.shape = shape
         self.tokens = nn.Embedding(shape.padded_vocabulary, shape.width)
-        self.positions = nn.Embedding(shape.context_length, shape.width)
+        self.positions = nn.Embedding(shape.context_length, shape.width) if shape.positions == "learned" else None
+        if self.positions is None:
+            half = shape.width // shape.heads // 2
+            speeds = LONGEST_WAVE ** -(torch.arange(half) / half)
+            angles = torch.outer(torch.arange(shape.context_length), speeds)[:, None, None]
+            self.register_buffer("cosines", angles.cos(), persistent=False)
+            self.register_buffer("sines", angles.sin(), persistent=False)
         self.layers = nn.ModuleList(Layer(shape) for _ in range(shape.depth))
         self.norm = nn.LayerNorm(shape.width, bias=False)
         for name, weight in self.named_parameters():
@@ -147,21 +176,26 @@ class Gpt(nn.Module):
 
     def states(self, tokens: Tensor) -> Tensor:
         """The states (batch, length, width) that the next tokens are foretold from."""
-        states = self.tokens(tokens) + self.positions.weight[: tokens.shape[1]]
+        states, turn = self.tokens(tokens), None
+        if self.positions is None:
+            turn = self.cosines[: tokens.shape[1]], self.sines[: tokens.shape[1]]
+        else:
+            states = states + self.positions.weight[: tokens.shape[1]]
         if self.training and self.shape.dropout:
             states = F.dropout(states, self.shape.dropout)
         for layer in self.layers:
             if self.shape.activation_checkpointing and self.training:
-                states = checkpoint(layer, states, use_reentrant=False)
+                states = checkpoint(layer, states, turn, use_reentrant=False)
             else:
-                states = layer(states)
+                states = layer(states, turn)
         normed: Tensor = self.norm(states)
         return normed
 
     @property
     def matrix_parameters(self) -> int:
-        """Parameters that every token is multiplied with: all but the positions."""
-        return sum(each.numel() for each in self.parameters()) - self.positions.weight.numel()
+        """Parameters that every token is multiplied with: all but learned positions."""
+        positions = 0 if self.positions is None else self.positions.weight.numel()
+        return sum(each.numel() for each in self.parameters()) - positions
 
     @property
     def flops_per_token(self) -> float:

@@ -32,6 +32,7 @@ from experiments.data.pair_arrays import (
 )
 from experiments.data.token_arrays import MAX_TOKENS, PADDING, UNKNOWN
 from experiments.inference import with_weights
+from experiments.memory import keep_freed_memory
 from experiments.training_loop import LOOP_KNOBS, Batch, fit
 from experiments.workloads.text_classifier import check_heads
 from experiments.workloads.translator_model import Shape, Translator, translate
@@ -97,6 +98,8 @@ class TextTranslator:
         """Train one translator; keeps its weights, its tokenizer and its settings."""
         settings = run.settings
         torch.manual_seed(run.seed)
+        if run.device.type == "cpu":
+            keep_freed_memory()  # a third of a step's time
         folder = prepared_pairs(run)
         card, vocabulary = load_pair_card(folder), load_vocabulary(folder)
         used = max(1, round(float(settings["train_share"]) * card.rows["train"]))

@@ -50,7 +50,7 @@ class Points(LightningModule):
 
     def configure_optimizers(self):
         optimizer = torch.optim.Adam(self.parameters(), lr=self.learning_rate)
-        return [optimizer], [torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5)]
+        return [optimizer], [torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.1, total_iters=3)]
 
 
 class NotANumber(Points):
@@ -145,7 +145,7 @@ def test_a_paused_training_goes_on_as_if_it_had_not_been_interrupted(make_run, t
     assert told == [(each["epoch"], each["metrics"]) for each in checkpoints(events)]
     torch.testing.assert_close(resumed.state_dict(), expected.state_dict(), rtol=0, atol=0)
     assert trainer.global_step == 12
-    assert trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.05 / 8)
+    assert trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.005)
 
 
 def test_the_patience_of_lightnings_own_early_stopping_outlives_a_pause(make_run, tmp_path):
@@ -201,9 +201,12 @@ def test_validation_and_test_count_as_evaluation_and_the_trial_validation_as_sta
     assert meter.phases().startup_seconds >= 0.1
 
 
-def test_a_validation_of_its_own_is_no_checkpoint(make_run):
+def test_a_validation_outside_of_training_is_no_checkpoint(make_run):
     run, events = make_run()
-    module, trainer = fit(run, epochs=1)
+    module = Points()
+    trainer = Trainer(callbacks=[TrackerCallback(run, {"accuracy": "val_acc"})], max_epochs=1, **trainer_arguments(run))
+    trainer.validate(module, points(), verbose=False)
+    trainer.fit(module, points(shuffle=True), points())
     trainer.validate(module, points(), verbose=False)
     assert [each["epoch"] for each in checkpoints(events)] == [1]
 

@@ -33,6 +33,9 @@ def report(**told):
 """
 
 
+REPORTS = """echo '{{"epoch": 1, "accuracy": 1}}' >> $TRACKER_REPORT"""
+
+
 @pytest.fixture
 def make_run(tmp_path):
     """Makes a run in a trial's folder, with the list that its events go to."""
@@ -264,6 +267,16 @@ def test_what_was_reported_before_a_failure_counts_and_a_torn_line_does_not(make
     assert [epoch for epoch, _ in checkpoints(events)] == [1]
 
 
+def test_a_command_that_says_nothing_has_failed(make_run, tmp_path):
+    database = tmp_path / "mlflow.db"
+    with pytest.raises(TrainingFailedError, match="no JSON line .* logged 'accuracy'") as caught:
+        load_workload(f"$ true  # in {tmp_path}").train(make_run(tracking_uri=f"sqlite:///{database}")[0])
+    assert caught.value.reason == "no_report"
+    database.write_text("this is not a database, whatever its name says")
+    with pytest.raises(TrainingFailedError, match="MLflow database .* cannot be read"):
+        load_workload(f"$ true  # in {tmp_path}").train(make_run(tracking_uri=f"sqlite:///{database}")[0])
+
+
 def test_the_environment_tells_the_command_what_it_needs(make_run, script, tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_RUN_ID", "of another")
     workload = script("json.dump(dict(os.environ), open('environment.json', 'w')); report(epoch=1, accuracy=1)")
@@ -302,7 +315,7 @@ def test_a_command_sees_the_gpus_that_are_reserved_for_it(make_run, tmp_path, mo
     if visible:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     run, _ = make_run(accelerators=(0, 2))
-    load_workload(f"$ echo $CUDA_VISIBLE_DEVICES > gpus  # in {tmp_path}").train(run)
+    load_workload(f"$ echo $CUDA_VISIBLE_DEVICES > gpus; {REPORTS}  # in {tmp_path}").train(run)
     assert (tmp_path / "gpus").read_text().strip() == seen
 
 
@@ -366,13 +379,15 @@ def test_a_stop_ends_a_hanging_command_and_all_that_it_started(make_run, script,
 
 
 def test_what_a_command_leaves_running_in_its_group_ends_with_it(make_run, tmp_path):
-    load_workload(f"$ sleep 60 & echo $! > pid  # in {tmp_path}").train(make_run()[0])
+    load_workload(f"$ sleep 60 & echo $! > pid; {REPORTS}  # in {tmp_path}").train(make_run()[0])
     pid = int((tmp_path / "pid").read_text())
     wait_for(lambda: not lives(pid), 2.0)
 
 
 def test_a_command_that_waits_for_all_its_children_ends(make_run, script):
-    workload = script("while True:\n    try: os.wait()\n    except ChildProcessError: break")
+    workload = script(
+        "report(epoch=1, accuracy=1)\nwhile True:\n    try: os.wait()\n    except ChildProcessError: break"
+    )
     workload.train(make_run()[0])
 
 

@@ -22,6 +22,7 @@ COMMANDS = {
     "runs": "Every run of a study, with its spend.",
     "frontier": "The best quality for the money, point by point.",
     "build-or-buy": "Your own model's price beside that of a hosted language model.",
+    "serve-cost": "What the frontier's models cost to serve on this machine.",
     "prices": "The price book: rates with their sources, dates and history.",
     "check-workload": "Hold training code to what the tracker relies on.",
     "new": "A study and its training code from a template that runs as it is.",

@@ -50,10 +50,12 @@ class FrontierSoFar:
         points = [point for points in self._points.values() for point in points.values()]
         return max(points, key=lambda point: (sign * point[0], -point[1]), default=None)
 
-    def owner(self, of_best: bool) -> tuple[str, int] | None:
-        """The label and epoch of the frontier's best point, or of its cheapest; None before any."""
-        sign = 1.0 if self._direction is Direction.MAXIMIZE else -1.0
+    def point(self, label: str, epoch: int) -> Point:
+        """What the run of this label reached after an epoch."""
+        return self._points[label][epoch]
+
+    @property
+    def by_price(self) -> list[tuple[str, int]]:
+        """The label and epoch of each point on the frontier, by rising price: its best one is the last."""
         on_it = [(label, epoch) for label, epochs in self.epochs.items() for epoch in epochs]
-        points = [(sign * self._points[label][epoch][0], -self._points[label][epoch][1]) for label, epoch in on_it]
-        ranked = [point if of_best else point[::-1] for point in points]
-        return on_it[ranked.index(max(ranked))] if on_it else None
+        return sorted(on_it, key=lambda owner: self.point(*owner)[1])

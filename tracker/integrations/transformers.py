@@ -78,7 +78,6 @@ class TrackerCallback(transformers.TrainerCallback):
         self._found: dict[str, Any] = {}
         """The metrics of an evaluation that is still to be reported."""
         self._reported_step = 0
-        self._training = False
         self._resumable = False
         self._folder: TemporaryDirectory[str] | None = None
 
@@ -105,7 +104,7 @@ class TrackerCallback(transformers.TrainerCallback):
         """Start-up ends here."""
         self._resumable = self._resumable and not args.save_only_model
         self._reporter.start(args.device, max(1, args.n_gpu) * args.world_size)
-        self._training = True
+        self._found = {}
 
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -150,8 +149,8 @@ class TrackerCallback(transformers.TrainerCallback):
     ) -> None:
         """One data set is evaluated; the Trainer is asked for a checkpoint of its own."""
         self._reporter.end_evaluation()
-        if not self._training or not state.global_step:
-            return  # not after a step of the training
+        if not state.global_step:
+            return  # nothing is trained yet
         self._found.update(metrics or {})
         control.should_save = control.should_save or self._resumable
 
@@ -172,7 +171,6 @@ class TrackerCallback(transformers.TrainerCallback):
     ) -> None:
         """Report the last evaluation."""
         self._report(args, state)
-        self._training = False
         if self._folder is not None:
             self._folder.cleanup()
 

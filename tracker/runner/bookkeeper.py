@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -27,6 +26,7 @@ from tracker.records import (
     Usage,
     added,
 )
+from tracker.runner.frontier_files import FrontierFiles
 from tracker.runner.jobs import Job
 from tracker.search.budget import Ledger
 from tracker.store.mlflow_store import RunLog, StudyLog
@@ -135,7 +135,8 @@ class Bookkeeper:
     """Keeps the books of all runs of a study.
 
     ``terms`` are the study's assumptions about costs; ``tags`` stand on every run; ``files_of`` gives the folder
-    of the files that a run keeps; ``warn`` is told, once, when MLflow does not take an entry: it is kept and
+    of the files that a run keeps; ``served_by`` is the workload that serves its models in the store at
+    ``tracking_uri``, "" where it cannot; ``warn`` is told, once, when MLflow does not take an entry: it is kept and
     tried again.
     """
 
@@ -150,6 +151,8 @@ class Bookkeeper:
         tags: Mapping[str, str],
         terms: CostTerms,
         files_of: Callable[[Job], Path],
+        tracking_uri: str,
+        served_by: str,
         warn: Callable[[str], None],
     ) -> None:
         self.ledger = Ledger(budget)
@@ -165,7 +168,14 @@ class Bookkeeper:
         self._warn = warn
         self._warned = False
         self._accounts: dict[str, Account] = {}
-        self._files: dict[str, Path] = {}  # of the trials that have ended and may still be on the frontier
+        self._files = FrontierFiles(
+            self.frontier,
+            lambda label: self._accounts[label].log,
+            tracking_uri=tracking_uri,
+            study=log.name,
+            workload=served_by,
+            warn=warn,
+        )
 
     def open(
         self, job: Job, point: PricePoint, price_book: str, started_at: float, *, seen_before: bool = False
@@ -217,8 +227,7 @@ class Bookkeeper:
         account.close(record)
         if account.job.role is Role.TRIAL:
             self.states[record.state] += 1
-            self._files[label] = self._files_of(account.job)
-            self._drop_dominated_files()
+            self._files.ended(label, self._files_of(account.job))
         spend_usd = account.price_usd
         self.ledger.record(label, spend_usd)
         return spend_usd
@@ -242,7 +251,7 @@ class Bookkeeper:
         parent.add({"price_usd": self.ledger.spend_usd, "trials": float(trials)}, step=trials, timestamp=ended_at)
         parent.tag({"tracker.state": state})
         parent.end(state, ended_at)
-        return self.flush() and self._keep_frontier_files()
+        return self.flush() and self._files.keep()
 
     def _enter_frontier(self, account: Account, record: AttemptRecord) -> None:
         if account.job.role is not Role.TRIAL:
@@ -253,24 +262,3 @@ class Bookkeeper:
             if all(limit.excess(each.metrics.get(limit.metric, math.nan)) <= 0 for limit in self._limits)
         }
         self.frontier.enter(account.job.label, reached)
-
-    def _drop_dominated_files(self) -> None:
-        """Delete the files of checkpoints that left the frontier: a dominated one never comes back to it."""
-        for label, folder in list(self._files.items()):
-            if label not in self.frontier.epochs:
-                shutil.rmtree(self._files.pop(label), ignore_errors=True)
-                continue
-            for kept in folder.glob("epoch-*"):
-                if kept.name.removeprefix("epoch-") not in map(str, self.frontier.epochs[label]):
-                    shutil.rmtree(kept, ignore_errors=True)
-
-    def _keep_frontier_files(self) -> bool:
-        for label, files in self._files.items():
-            if files.is_dir():
-                try:
-                    self._accounts[label].log.keep_files(files)
-                except StoreError as error:
-                    self._warn(f"{error}; they stay in '{files}'")
-                    return False
-                shutil.rmtree(files, ignore_errors=True)
-        return True

@@ -86,7 +86,7 @@ def run_study(
             search.delete()
             raise
     with folder.locked():
-        books = _books(plan, folder, log, card, observer)
+        books = _books(plan, home, folder, log, card, observer)
         done = _take_in(plan, folder, books)
         return _coordinate(plan, places, folder, engine, search, books, observer, card, done)
 
@@ -118,7 +118,7 @@ def resume_study(
         log = MlflowStore(home.tracking_uri).open_study(name)
         card = folder.data_card()
         log.parent.tag(_study_tags(plan, card))
-        books = _books(plan, folder, log, card, observer)
+        books = _books(plan, home, folder, log, card, observer)
         done = _take_in(plan, folder, books, seen_before=True)
         paused: list[Job] = []
         for number in search.unfinished():
@@ -195,10 +195,14 @@ def _check_data_cost(plan: StudyPlan, usage: Usage, observer: Observer) -> None:
     observer.say(told)
 
 
-def _books(plan: StudyPlan, folder: StudyFolder, log: StudyLog, card: DataCard, observer: Observer) -> Bookkeeper:
+def _books(
+    plan: StudyPlan, home: Home, folder: StudyFolder, log: StudyLog, card: DataCard, observer: Observer
+) -> Bookkeeper:
     run_tags = ("tracker.study", "tracker.hardware", "tracker.data", "tracker.commit")
     tags = {name: text for name, text in _study_tags(plan, card).items() if name in run_tags}
     return Bookkeeper(
+        tracking_uri=home.tracking_uri,
+        served_by=plan.spec.workload if plan.spec.description.serves else "",
         log=log,
         quality=plan.spec.quality,
         limits=plan.spec.limits,

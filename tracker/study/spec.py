@@ -23,6 +23,8 @@ class WorkloadDescription:
     metrics: Mapping[str, Direction]
     data_options: Mapping[str, str]
     baselines: tuple[str, ...] = ()
+    serves: bool = False
+    """Whether its kept models can be served (training.workload.Predicts)."""
 
 
 @dataclass(frozen=True, slots=True)

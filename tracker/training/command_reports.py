@@ -82,9 +82,14 @@ class CommandReports:
             self._run.save(self._reached)
 
     def check(self) -> None:
-        """Raises TrainingFailedError(``no_report``) where nothing was reported and MLflow could not be read."""
-        if not self._run.reported and self._pickup is not None and self._pickup.problem:
-            raise TrainingFailedError("no_report", f"the command wrote no JSON lines, and {self._pickup.problem}")
+        """Raises TrainingFailedError(``no_report``) where nothing was reported, with where that was looked for."""
+        if self._run.reported:
+            return
+        told = "the command ended without a report: no JSON line with an epoch is in the file of TRACKER_REPORT"
+        if self._pickup is not None:
+            logged = f"no run of its own logged '{self._run.quality.name}' to MLFLOW_TRACKING_URI"
+            told += f", and {self._pickup.problem or logged}"
+        raise TrainingFailedError("no_report", told)
 
     def _take_line(self, line: bytes) -> None:
         try:

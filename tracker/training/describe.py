@@ -13,6 +13,7 @@ from tracker.records import Hardware
 from tracker.study.spec import WorkloadDescription
 from tracker.training.hardware import can_compile, describe_hardware
 from tracker.training.loading import load_workload
+from tracker.training.workload import Predicts
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,5 +42,9 @@ def describe_workload(reference: str) -> WorkloadDescription | str:
     except WorkloadError as error:
         return str(error)
     return WorkloadDescription(
-        dict(workload.knobs), dict(workload.metrics), dict(workload.data_options), tuple(workload.baselines)
+        dict(workload.knobs),
+        dict(workload.metrics),
+        dict(workload.data_options),
+        tuple(workload.baselines),
+        isinstance(workload, Predicts),
     )

@@ -125,7 +125,7 @@ def test_a_folder_in_the_place_of_a_file_is_told(tmp_path):
 @pytest.mark.parametrize("resampling", ["sinc", "linear"])
 def test_resampling_keeps_a_tones_frequency_and_level(rate, to_rate, resampling):
     found = resampled(tone(440, rate), rate, to_rate, resampling)
-    assert len(found) == round(0.5 * to_rate) and found.dtype == np.float32
+    assert abs(len(found) - 0.5 * to_rate) <= 1 and found.dtype == np.float32
     assert loudest_hertz(found, to_rate) == pytest.approx(440, abs=2.5)
     middle = slice(len(found) // 10, -len(found) // 10)
     np.testing.assert_allclose(found[middle], tone(440, to_rate)[: len(found)][middle], atol=0.02)
@@ -195,8 +195,6 @@ def test_a_folder_that_holds_no_classes_is_told(tmp_path, names, message):
         write_wav(tmp_path / name, tone(440, 8000))
     with pytest.raises(DataError, match=message):
         sound_files(tmp_path)
-        if "valid" in message:
-            pytest.fail("nothing was said")
 
 
 def test_a_source_that_is_no_folder_is_told_with_where_it_was_looked_for(tmp_path):

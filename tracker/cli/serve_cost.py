@@ -1,0 +1,98 @@
+"""tracker serve-cost: what the frontier's models cost to serve on this machine."""
+
+from __future__ import annotations
+
+import click
+
+from tracker.cli.options import home_option, json_option, print_json
+from tracker.cli.tables import print_table
+from tracker.report import words
+from tracker.report.repricing import priced_study_table
+from tracker.report.served_models import measure_frontier
+from tracker.report.serving import SAME_ANSWERS, save_serving, serving_document, total_frontier
+from tracker.store.home import Home
+from tracker.training.workload import WEIGHTS
+
+
+@click.command(name="serve-cost", short_help="What the frontier's models cost to serve on this machine.")
+@click.argument("name")
+@click.option("--predictions", type=float, default=1e6, show_default=True, help="Predictions to add to the training.")
+@click.option(
+    "--weights", type=click.Choice(WEIGHTS), multiple=True, help="A number format to measure; default all of them."
+)
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Cores to predict on.")
+@click.option(
+    "--seconds", type=click.FloatRange(min=0.05), default=2.0, show_default=True, help="Time for each figure."
+)
+@click.option("--points", type=click.IntRange(min=1), default=12, show_default=True, help="Frontier points, at most.")
+@json_option
+@home_option
+def serve_cost(
+    name: str,
+    predictions: float,
+    weights: tuple[str, ...],
+    threads: int,
+    seconds: float,
+    points: int,
+    as_json: bool,
+    home: Home,
+) -> None:
+    """Measure latency, throughput, memory and price of study NAME's kept frontier models, one by one.
+
+    Quality against training plus N predictions then makes a frontier of its own.
+    """
+    table = priced_study_table(home, name)
+    served = measure_frontier(
+        table, home, weights or WEIGHTS, threads, seconds, points, lambda message: click.echo(message, err=True)
+    )
+    total = total_frontier(served, predictions, table)
+    save_serving(served, home.study(name))
+    if as_json:
+        print_json(serving_document(served, total, predictions, table))
+        return
+    print_table(
+        [
+            "model ",
+            table.quality.name,
+            "weights ",
+            "p50 ms",
+            "p99 ms",
+            "a second",
+            "memory",
+            "same answers",
+            "per 1,000",
+        ],
+        [
+            (
+                f"#{row['trial']} e{row['epoch']}",
+                words.quality(row["quality"]),
+                row["weights"],
+                words.figure(row["p50_ms"]),
+                words.figure(row["p99_ms"]),
+                words.figure(row["predictions_per_second"]),
+                f"{row['peak_memory_bytes'] / 2**20:,.0f} MiB",
+                words.percent(row["agreement"]) if row["agreement"] == row["agreement"] else words.NOTHING,
+                words.money(row["usd_per_1000"], table.currency) if not row["problem"] else row["problem"][:40],
+            )
+            for row in served.to_dict("records")
+        ],
+    )
+    click.echo(f"training plus {predictions:,.0f} predictions:")
+    print_table(
+        ["model ", table.quality.name, "weights ", "training", "in all"],
+        [
+            (
+                f"#{row['trial']} e{row['epoch']}",
+                words.quality(row["quality"]),
+                row["weights"],
+                words.money(row["training_usd"], table.currency),
+                words.money(row["total_usd"], table.currency),
+            )
+            for row in total.to_dict("records")
+        ],
+    )
+    click.echo(
+        f"billed as {served['sku'].iloc[0]}, by a machine that is kept busy; weights count where they give the fp32"
+        f" answer to at least {SAME_ANSWERS:.0%} of the inputs, and quality is the checkpoint's own",
+        err=True,
+    )

@@ -1,0 +1,84 @@
+"""Measures the kept models of a study's frontier, each format of each model in a process of its own."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tracker.engine.forkserver import Forkserver
+from tracker.errors import RequestError
+from tracker.pricing.price_point import PricePoint, price_point_from_row
+from tracker.report.serving import MeasuredPoint, serving_table
+from tracker.report.tables import frontier_table
+from tracker.runner.study_folder import StudyFolder
+from tracker.store.home import Home
+from tracker.store.run_table import StudyTable
+from tracker.training.hardware import usable_cores
+from tracker.training.serving_cost import measure_serving, serving_inputs
+
+INPUTS = 256
+"""Inputs of the test split that are predicted, at most."""
+
+
+def measure_frontier(
+    table: StudyTable,
+    home: Home,
+    weights: Sequence[str],
+    threads: int,
+    seconds: float,
+    points: int,
+    say: Callable[[str], None],
+) -> pd.DataFrame:
+    """What serving each of at most ``points`` frontier models costs on this machine's CPU; see ``serving_table``.
+
+    ``weights`` are formats of tracker.training.workload.WEIGHTS; fp32 is always measured, for its answers. Raises
+    RequestError where there are no kept models, the workload cannot predict, or ``threads`` are more than there are.
+    """
+    if threads > usable_cores():
+        raise RequestError(f"threads {threads}: this machine has {usable_cores()} cores to use")
+    document = StudyFolder(home.study(table.study)).document()
+    workload, data = document.workload or "", document.content.get("data", {})
+    frontier = frontier_table(table)
+    chosen = frontier.iloc[np.unique(np.linspace(0, len(frontier) - 1, min(points, len(frontier))).astype(int))]
+    forkserver = Forkserver(workload)
+    formats = list(dict.fromkeys(["fp32", *weights]))
+    measured, inputs = [], None
+    for row in chosen.to_dict("records"):
+        folder = _model_files(home, row["run_id"], row["epoch"])
+        if folder is None:
+            say(f"no model is kept of trial #{row['trial']} after epoch {row['epoch']}: left out")
+            continue
+        if inputs is None:
+            inputs = forkserver.call(serving_inputs, workload, data, row["settings"], home.cache, INPUTS)
+        say(f"measuring trial #{row['trial']} after epoch {row['epoch']}")
+        servings = [
+            forkserver.call(measure_serving, workload, folder, each, "cpu", threads, inputs, seconds)
+            for each in formats
+        ]
+        measured.append(MeasuredPoint(row, servings))
+    if not measured:
+        raise RequestError(
+            f"no model of study '{table.study}' is kept that could be served: its workload needs a predictor"
+        )
+    return serving_table(measured, _cpu_point(table), table.terms, threads)
+
+
+def _model_files(home: Home, run_id: str, epoch: int) -> Path | None:
+    """The kept files of a run's epoch on this machine, None where there are none."""
+    models: Any = importlib.import_module("tracker.store.mlflow_models")  # it brings MLflow
+    found: Path | None = models.fetch(home.tracking_uri, run_id, epoch)
+    return found
+
+
+def _cpu_point(table: StudyTable) -> PricePoint:
+    """What work on this machine's CPU was billed as in the study: that of preparing the data."""
+    rows = table.runs[(table.runs["role"] == "preparation") & (table.runs["price_point"] != "")]
+    if rows.empty:
+        raise RequestError(f"study '{table.study}' does not say what its machine's CPU is billed as")
+    return price_point_from_row(json.loads(rows.iloc[0]["price_point"]), "preparation")

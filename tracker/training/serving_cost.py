@@ -1,0 +1,104 @@
+"""How fast a kept model predicts on this machine: latency, throughput and memory, in each format of its weights.
+
+To be called in a child process, one model and one format a call: memory is that of the whole process.
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from tracker.errors import RequestError, TrackerError
+from tracker.records import Settings
+from tracker.training.loading import load_workload
+from tracker.training.meter import bytes_below
+from tracker.training.serving import predictor_of
+from tracker.training.workload import Predictor, Predicts
+
+BATCH = 32
+"""Predictions in one call where throughput is measured."""
+FEWEST_CALLS = 20
+WARM_UP_CALLS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A kept model measured in one format of its weights.
+
+    ``p50_ms`` and ``p99_ms`` are the time of one prediction alone, ``predictions_per_second`` those in batches of
+    BATCH, ``peak_memory_bytes`` the process's, ``model_bytes`` the kept files'. ``answers`` are those to the inputs
+    that were given, to be compared with another format's. ``problem`` says why there is no figure, "" where there is.
+    """
+
+    weights: str
+    p50_ms: float
+    p99_ms: float
+    predictions_per_second: float
+    peak_memory_bytes: int
+    model_bytes: int
+    answers: tuple[Any, ...]
+    problem: str = ""
+
+
+def serving_inputs(workload: str, data: Mapping[str, Any], settings: Settings, cache: Path, limit: int) -> list[Any]:
+    """Inputs of the test split to measure with. Raises RequestError where the workload has none, DataError."""
+    loaded = load_workload(workload)
+    if not isinstance(loaded, Predicts):
+        raise RequestError(
+            f"workload '{workload}' has no predictor(folder, weights, device) and prediction_inputs(…): its models"
+            " cannot be served"
+        )
+    inputs = loaded.prediction_inputs(data, settings, cache, limit)
+    if not inputs:
+        raise RequestError(f"workload '{workload}' gives no inputs to predict")
+    return inputs
+
+
+def measure_serving(
+    workload: str, folder: Path, weights: str, device: str, threads: int, inputs: Sequence[Any], seconds: float
+) -> Serving:
+    """Measure for about ``seconds``, half of it one by one and half in batches. A format that does not work is told."""
+    torch.set_num_threads(threads)
+    try:
+        predictor = predictor_of(workload, folder, weights, device)
+        answers = tuple(_batched(predictor, inputs))
+        single = _call_seconds(predictor, [[each] for each in inputs], seconds / 2)
+        batches = [list(inputs[at : at + BATCH]) for at in range(0, len(inputs), BATCH)]
+        together = _call_seconds(predictor, batches, seconds / 2)
+    except (TrackerError, RuntimeError, NotImplementedError, TypeError, ValueError) as error:
+        told = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return Serving(weights, *[float("nan")] * 3, 0, 0, (), told)
+    sizes = np.array([len(batches[at % len(batches)]) for at in range(len(together))])
+    return Serving(
+        weights=weights,
+        p50_ms=float(np.percentile(single, 50)) * 1000,
+        p99_ms=float(np.percentile(single, 99)) * 1000,
+        predictions_per_second=float(sizes.sum() / np.sum(together)),
+        peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        model_bytes=bytes_below(folder),
+        answers=answers,
+    )
+
+
+def _batched(predictor: Predictor, inputs: Sequence[Any]) -> list[Any]:
+    return [answer for at in range(0, len(inputs), BATCH) for answer in predictor(inputs[at : at + BATCH])]
+
+
+def _call_seconds(predictor: Predictor, calls: Sequence[Sequence[Any]], seconds: float) -> list[float]:
+    """The time of each call, over and over for about ``seconds``, at least FEWEST_CALLS."""
+    for number in range(WARM_UP_CALLS):
+        predictor(calls[number % len(calls)])
+    taken: list[float] = []
+    end = time.perf_counter() + seconds
+    while len(taken) < FEWEST_CALLS or time.perf_counter() < end:
+        begin = time.perf_counter()
+        predictor(calls[len(taken) % len(calls)])
+        taken.append(time.perf_counter() - begin)
+    return taken
