@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 SMALLEST_ENERGY = 1e-6
-"""Added before the logarithm: about the energy of a band where white noise lies 80 dB below the loudest sound."""
+"""Added before the logarithm: about what a narrow band holds of white noise that lies 80 dB below full scale."""
 
 SMALLEST_VARIANCE = 1e-6
 """Keeps a clip of digital silence finite."""
@@ -106,7 +106,8 @@ def masked(spectrograms: Tensor, time_mask: float, frequency_mask: float) -> Ten
 
 def _stretches(like: Tensor, length: int, share: float) -> Tensor:
     """True (batch, length) inside one stretch a row, of at most ``share`` of the length."""
-    width, place = torch.rand((2, len(like), 1), device=like.device)
-    begin = place * (length - share * length * width)
+    drawn, place = torch.rand((2, len(like), 1), device=like.device)
+    width = share * length * drawn
+    begin = place * (length - width)
     positions = torch.arange(length, device=like.device) + 0.5
-    return (positions >= begin) & (positions < begin + share * length * width)
+    return (positions >= begin) & (positions < begin + width)

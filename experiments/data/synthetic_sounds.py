@@ -80,7 +80,7 @@ PHONEMES: Mapping[str, Phoneme] = {
     "t": Phoneme((400, 1600, 2600), 0.04, voice=0.0, hiss=0.35, hiss_hertz=4200, hiss_width=2500),
     "k": Phoneme((300, 1990, 2850), 0.04, voice=0.0, hiss=0.30, hiss_hertz=2000, hiss_width=600),
 }
-"""Formants after Klatt 1980, tables II and III; durations, levels and noises were chosen here."""
+"""Formants after Klatt 1980, tables II and III; durations, levels, noises and "uh" were chosen here."""
 
 DIGITS: Mapping[str, Sequence[str]] = {
     "zero": ("z", "iy", "r", "ow1", "ow2"),
@@ -117,7 +117,8 @@ class Plan:
 
     ``tracks`` (FRAMES, 8) are the pitch in hertz, three formants in hertz, the levels of voice and hiss, the hiss's
     middle and width in hertz; ``pulses`` and ``noise`` (SAMPLES) drive voice and hiss; ``around`` (SAMPLES) is what
-    else there is to hear, where the voice has a root mean square of 1; ``loudness`` is that of all in the end.
+    else there is to hear, where the voice has a root mean square of 1; ``tilt`` is the microphone's, ``loudness``
+    the root mean square of all in the end.
     """
 
     tracks: np.ndarray
@@ -223,7 +224,7 @@ def glottal_pulses(pitch: np.ndarray) -> np.ndarray:
 def _through_resonators(plans: Sequence[Plan]) -> tuple[np.ndarray, np.ndarray]:
     """Voiced and hissed, each (plans, SAMPLES): the voice through the formants; noise of unit variance through its own.
 
-    y[n] = a x[n] + b y[n - 1] + c y[n - 2] for each resonator (Klatt 1980, eqs. 2 and 3). All of them move a sample
+    y[n] = a x[n] + b y[n - 1] + c y[n - 2] for each resonator (Klatt 1980). All of them move a sample
     at once: each formant hears the one before it a sample later, which delays the voice by three samples.
     """
     gains, firsts, seconds = _coefficients(np.stack([each.tracks for each in plans]))

@@ -1,7 +1,8 @@
 """A convolutional network over log-mel spectrograms, for short sounds: the shape, the layers, the operations.
 
 Spectrograms are computed from the clips at every step, as the model's first layer: one preparation of the data then
-serves every choice of bands, windows and hops, and costs a small share of a step.
+serves every choice of bands, windows and hops. On one CPU core, at 8,000 samples a second, that took a third of a step
+at size 1, an eighth or less from size 3 on.
 """
 
 from __future__ import annotations

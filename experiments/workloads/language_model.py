@@ -63,7 +63,6 @@ class LanguageModel:
         "heads": Knob("int", None, "attention heads; default one for each 64 of the width", low=1, high=128),
         "depth": Knob("int", None, "layers; default size", low=1, high=96),
         "context_length": Knob("int", 256, "tokens that are looked back at", low=8, high=65_536),
-        "positions": Knob("str", "rotary", "how a model knows a token's place", choices=("rotary", "learned")),
         "vocabulary_size": Knob("int", 0, "tokens learnt on the training split; 0 for bytes", low=0, high=200_000),
         "dropout": Knob("float", 0.0, "share of embeddings and of what layers add that is dropped", low=0.0, high=0.9),
         "activation_checkpointing": Knob("bool", False, "compute activations twice rather than hold them in memory"),

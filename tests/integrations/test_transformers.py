@@ -5,6 +5,7 @@ import importlib
 import math
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -71,7 +72,9 @@ def train(run, metrics=None, resumable=True, **arguments):
     """Train; the trainer afterwards."""
     callback = TrackerCallback(run, metrics)
     trainer = trainer_of(run, callback, **arguments)
-    trainer.train(resume_from_checkpoint=callback.checkpoint() if resumable else None)
+    folder = callback.checkpoint() if resumable else None
+    trainer.train(resume_from_checkpoint=folder)
+    assert folder is None or not Path(folder).exists(), "what it went on from is deleted"
     return trainer
 
 
@@ -114,6 +117,9 @@ def test_a_paused_training_goes_on_as_if_it_had_not_been_interrupted(make_run, t
     first, before = make_run(state_path=tmp_path / "state.pt", pause_after_epoch=1)
     with pytest.raises(Paused):
         train(first, **arguments)
+    files = torch.load(tmp_path / "state.pt", weights_only=True)["state"]["files"]
+    assert files.keys() >= {"model.safetensors", "optimizer.pt", "trainer_state.json"}
+    assert "training_args.bin" not in files, "a pickled object"
     second, after = make_run(seed=99, state_path=tmp_path / "state.pt")
     second.seed = first.seed  # the Trainer orders its data by it
     resumed = train(second, **arguments)
@@ -162,9 +168,10 @@ def test_a_promised_metric_that_is_not_reported_fails_the_training_even_at_its_e
 
 
 def test_evaluation_and_prediction_count_as_evaluation(make_run):
-    def slowly(predictions):
-        time.sleep(0.2)
-        return accuracy(predictions)
+    class SlowSequences(Sequences):
+        def __getitem__(self, number):
+            time.sleep(0.03)
+            return super().__getitem__(number)
 
     class SlowSteps(transformers.TrainerCallback):
         def on_pre_optimizer_step(self, *arguments, **named):
@@ -172,14 +179,14 @@ def test_evaluation_and_prediction_count_as_evaluation(make_run):
 
     meter = Meter(started_at=time.time(), cores=1)
     run, events = make_run(meter=meter)
-    trainer = train(run, compute_metrics=slowly, num_train_epochs=2, callbacks=[SlowSteps()])
+    trainer = train(run, evaluation=SlowSequences(8), num_train_epochs=2, callbacks=[SlowSteps()])
     seconds = meter.phases().evaluation_seconds
-    assert seconds >= 0.4, "two evaluations"
+    assert seconds >= 0.48, "two evaluations of one batch"
     assert meter.phases().train_seconds >= 0.4, "two times four steps"
-    trainer.predict(Sequences(16))
-    assert meter.phases().evaluation_seconds >= seconds + 0.2
-    trainer.evaluate()
-    assert meter.phases().evaluation_seconds >= seconds + 0.4
+    trainer.predict(SlowSequences(24))
+    assert meter.phases().evaluation_seconds >= seconds + 0.24, "its third batch: two are read before a hook tells"
+    trainer.evaluate(SlowSequences(24))
+    assert meter.phases().evaluation_seconds >= seconds + 0.48
     assert len(checkpoints(events)) == 2, "an evaluation after training is no checkpoint"
 
 

@@ -22,6 +22,12 @@ if mode == "bad":
     sys.exit("the data are gone")
 if mode == "silent":
     sys.exit()
+if mode == "mlflow":
+    import mlflow
+
+    for step in range(epochs):
+        mlflow.log_metrics({"error": 1 / (step + 1), "loss": step}, step=step)
+    sys.exit()
 state, done = os.environ["TRACKER_STATE"], 0
 if os.path.exists(state):
     with open(state) as file:
@@ -61,17 +67,10 @@ threads = 1
 [space]
 mode = {modes}
 """
-BY_MLFLOW = """
-import sys
-import mlflow
-
-for step in range(int(sys.argv[2])):
-    mlflow.log_metrics({"error": 1 / (step + 1), "loss": step}, step=step)
-"""
 
 
-def write_study(folder, script=SCRIPT, *, trials, modes, epochs=2, pause=0.0):
-    (folder / "train.py").write_text(script)
+def write_study(folder, *, trials, modes, epochs=2, pause=0.0):
+    (folder / "train.py").write_text(SCRIPT)
     path = folder / "commands.toml"
     path.write_text(STUDY.format(trials=trials, modes=json.dumps(modes), epochs=epochs, pause=pause))
     return path
@@ -82,27 +81,69 @@ def runs_of(study, experiment, wanted=""):
     return client.search_runs([client.get_experiment_by_name(experiment).experiment_id], wanted)
 
 
-def test_a_command_is_searched_measured_and_priced_and_its_failures_are_told(tmp_path):
-    path = write_study(tmp_path, trials=3, modes=["good", "bad", "silent"])
-    study = run_study(path, home=tmp_path / "home")
-    trials = study.runs().query("role == 'trial'")
-    by_mode = {row["settings"]["mode"]: row for row in trials.to_dict("records")}
-    ends = {mode: (row["state"], row["reason"]) for mode, row in by_mode.items()}
-    assert ends["good"] == ("completed", "")
-    assert ends["bad"] == ("failed", "command_failed")
-    assert by_mode["bad"]["message"] == "the command ended with exit code 1: the data are gone"
-    assert ends["silent"] == ("failed", "no_report")
-    assert "no JSON line with an epoch" in by_mode["silent"]["message"]
-    assert (trials["price_usd"] > 0).all()
-    good = study.checkpoints().query(f"run_id == '{by_mode['good']['run_id']}'").sort_values("epoch")
-    assert list(good["quality"]) == [1.0, 0.5]
-    assert good["price_usd"].is_monotonic_increasing
-    assert by_mode["good"]["summary"]["parameters"] == 12
-    kept = list((tmp_path / "home/artifacts").rglob("model.txt"))
-    assert [file.read_text() for file in kept] == [f"trained in {tmp_path}"]
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("study")
+
+
+@pytest.fixture(scope="module")
+def study(folder):
+    """A study whose script reports in each way that it can, and in none."""
+    path = write_study(folder, trials=4, modes=["good", "bad", "silent", "mlflow"])
+    return run_study(path, home=folder / "home")
+
+
+def trial_of(study, mode):
+    (trial,) = [row for row in study.runs().to_dict("records") if row["settings"].get("mode") == mode]
+    return trial
+
+
+def points_of(study, mode):
+    return study.checkpoints().query(f"run_id == '{trial_of(study, mode)['run_id']}'").sort_values("epoch")
+
+
+def test_a_command_is_searched_measured_and_priced(study):
+    trial, points = trial_of(study, "good"), points_of(study, "good")
+    assert trial["state"] == "completed"
+    assert list(points["quality"]) == [1.0, 0.5]
+    assert points["price_usd"].is_monotonic_increasing
+    assert trial["summary"]["parameters"] == 12
+    assert trial["price_usd"] > 0
+
+
+def test_a_command_that_fails_is_told_and_paid(study):
+    bad, silent = trial_of(study, "bad"), trial_of(study, "silent")
+    assert (bad["state"], bad["reason"]) == ("failed", "command_failed")
+    assert bad["message"] == "the command ended with exit code 1: the data are gone"
+    assert (silent["state"], silent["reason"]) == ("failed", "no_report")
+    assert "no JSON line with an epoch" in silent["message"]
+    assert min(bad["price_usd"], silent["price_usd"]) > 0
+
+
+def test_a_command_runs_beside_its_study_file_and_its_files_are_kept(study, folder):
+    kept = list((folder / "home/artifacts").rglob("model.txt"))
+    assert [file.read_text() for file in kept] == [f"trained in {folder}"]
     (parent,) = runs_of(study, "commands", "tags.`tracker.role` = 'study'")
     command = "$ {python} train.py {mode} {epochs} {pause}"
-    assert parent.data.tags["tracker.workload"] == f"{command}  # in {tmp_path}"
+    assert parent.data.tags["tracker.workload"] == f"{command}  # in {folder}"
+
+
+def test_a_script_that_only_logs_to_mlflow_is_measured_and_priced(study):
+    trial, points = trial_of(study, "mlflow"), points_of(study, "mlflow")
+    assert trial["state"] == "completed"
+    assert list(points["epoch"]) == [1, 2]
+    assert list(points["quality"]) == [1.0, 0.5]
+    assert (points["price_usd"] > points_of(study, "good")["price_usd"].max()).all(), "importing MLflow is paid for"
+    (run,) = runs_of(study, "commands", f"tags.`tracker.trial` = '{trial['trial']}'")
+    assert run.data.metrics["cpu_seconds"] > 0.5
+
+
+def test_the_runs_of_the_script_stand_beside_the_study_and_name_their_attempt(study):
+    (run,) = runs_of(study, "commands (by its command)")
+    assert run.data.tags["tracker.attempt"] == f"commands #{trial_of(study, 'mlflow')['trial']} 1"
+    assert run.data.metrics.keys() == {"error", "loss"}
+    roles = {each.data.tags["tracker.role"] for each in runs_of(study, "commands")}
+    assert roles == {"study", "trial", "preparation"}
 
 
 def interrupt_after(home, epochs):
@@ -133,28 +174,3 @@ def test_an_interrupted_command_goes_on_from_the_state_that_it_kept(tmp_path):
     for _, points in checkpoints.groupby("trial"):
         assert sorted(points["epoch"]) == [1, 2, 3, 4]
     assert not list(home.rglob("command-state"))
-
-
-@pytest.fixture(scope="module")
-def logged(tmp_path_factory):
-    """A study whose script logs to MLflow and knows nothing of the tracker."""
-    folder = tmp_path_factory.mktemp("logged")
-    return run_study(write_study(folder, BY_MLFLOW, trials=1, modes=["good", "bad"], epochs=3), home=folder / "home")
-
-
-def test_a_script_that_only_logs_to_mlflow_is_measured_and_priced(logged):
-    (trial,) = logged.runs().query("role == 'trial'").to_dict("records")
-    assert trial["state"] == "completed"
-    points = logged.checkpoints().query("role == 'trial'").sort_values("epoch")
-    assert list(points["epoch"]) == [1, 2, 3]
-    assert list(points["quality"]) == pytest.approx([1.0, 1 / 2, 1 / 3])
-    assert (points["price_usd"] > 0).all()
-
-
-def test_the_runs_of_the_script_stand_beside_the_study_and_name_their_attempt(logged):
-    (run,) = runs_of(logged, "commands (by its command)")
-    assert run.data.tags["tracker.attempt"] == "commands #0 1"
-    assert run.data.metrics.keys() == {"error", "loss"}
-    ours = {each.data.tags["tracker.role"]: each for each in runs_of(logged, "commands")}
-    assert ours.keys() == {"study", "trial", "preparation"}
-    assert ours["trial"].data.metrics["cpu_seconds"] > 0.5, "importing MLflow is work too"

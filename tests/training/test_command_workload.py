@@ -269,11 +269,11 @@ def test_what_was_reported_before_a_failure_counts_and_a_torn_line_does_not(make
 
 def test_a_command_that_says_nothing_has_failed(make_run, tmp_path):
     database = tmp_path / "mlflow.db"
-    with pytest.raises(TrainingFailedError, match="no JSON line .* logged 'accuracy'") as caught:
+    with pytest.raises(TrainingFailedError, match=r"no JSON line .* logged 'accuracy'") as caught:
         load_workload(f"$ true  # in {tmp_path}").train(make_run(tracking_uri=f"sqlite:///{database}")[0])
     assert caught.value.reason == "no_report"
     database.write_text("this is not a database, whatever its name says")
-    with pytest.raises(TrainingFailedError, match="MLflow database .* cannot be read"):
+    with pytest.raises(TrainingFailedError, match=r"MLflow database .* cannot be read"):
         load_workload(f"$ true  # in {tmp_path}").train(make_run(tracking_uri=f"sqlite:///{database}")[0])
 
 

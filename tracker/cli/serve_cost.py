@@ -6,12 +6,16 @@ import click
 
 from tracker.cli.options import home_option, json_option, print_json
 from tracker.cli.tables import print_table
+from tracker.pricing.currency import USD
+from tracker.pricing.scenario import AS_BILLED
 from tracker.report import words
 from tracker.report.repricing import priced_study_table
 from tracker.report.served_models import measure_frontier
 from tracker.report.serving import SAME_ANSWERS, save_serving, serving_document, total_frontier
 from tracker.store.home import Home
 from tracker.training.workload import WEIGHTS
+
+FIGURES = ("p50 ms", "p99 ms", "a second", "memory", "same answers", "per 1,000")
 
 
 @click.command(name="serve-cost", short_help="What the frontier's models cost to serve on this machine.")
@@ -22,7 +26,7 @@ from tracker.training.workload import WEIGHTS
 )
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Cores to predict on.")
 @click.option(
-    "--seconds", type=click.FloatRange(min=0.05), default=2.0, show_default=True, help="Time for each figure."
+    "--seconds", type=click.FloatRange(min=0.05), default=2.0, show_default=True, help="Time for each format."
 )
 @click.option("--points", type=click.IntRange(min=1), default=12, show_default=True, help="Frontier points, at most.")
 @json_option
@@ -41,7 +45,7 @@ def serve_cost(
 
     Quality against training plus N predictions then makes a frontier of its own.
     """
-    table = priced_study_table(home, name)
+    table = priced_study_table(home, name, AS_BILLED, USD.code)
     served = measure_frontier(
         table, home, weights or WEIGHTS, threads, seconds, points, lambda message: click.echo(message, err=True)
     )

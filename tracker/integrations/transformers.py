@@ -125,7 +125,7 @@ class TrackerCallback(transformers.TrainerCallback):
     def on_prediction_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """An evaluation that no hook announced has begun."""
+        """An evaluation that no hook announced, such as one after the training, counts after its first batch."""
         self._reporter.begin_evaluation()
 
     def on_predict(

@@ -63,9 +63,7 @@ def measure_frontier(
         ]
         measured.append(MeasuredPoint(row, servings))
     if not measured:
-        raise RequestError(
-            f"no model of study '{table.study}' is kept that could be served: its workload needs a predictor"
-        )
+        raise RequestError(f"study '{table.study}' keeps no model that could be served: its workload needs a predictor")
     return serving_table(measured, _cpu_point(table), table.terms, threads)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +38,7 @@ class MeasuredPoint:
     servings: Sequence[Serving]
 
 
-def serving_table(
-    points: Sequence[MeasuredPoint], point: PricePoint, terms: CostTerms, threads: int, accelerators: int = 0
-) -> pd.DataFrame:
+def serving_table(points: Sequence[MeasuredPoint], point: PricePoint, terms: CostTerms, threads: int) -> pd.DataFrame:
     """One row for each frontier point and format of its weights.
 
     Columns: trial, epoch, quality (that of the checkpoint, in the precision it was trained in), training_usd, weights,
@@ -51,25 +49,17 @@ def serving_table(
     rows = []
     for measured in points:
         plain_answers = next((each.answers for each in measured.servings if each.weights == "fp32"), ())
-        for serving in measured.servings:
-            rows.append(
-                {
-                    "trial": measured.row["trial"],
-                    "epoch": measured.row["epoch"],
-                    "quality": measured.row["quality"],
-                    "training_usd": measured.row["price_usd"],
-                    "weights": serving.weights,
-                    "p50_ms": serving.p50_ms,
-                    "p99_ms": serving.p99_ms,
-                    "predictions_per_second": serving.predictions_per_second,
-                    "peak_memory_bytes": serving.peak_memory_bytes,
-                    "model_bytes": serving.model_bytes,
-                    "agreement": _agreement(plain_answers, serving.answers),
-                    "usd_per_1000": _usd_per_1000(serving, point, terms, threads, accelerators),
-                    "sku": point.sku,
-                    "problem": serving.problem,
-                }
-            )
+        rows += [
+            {
+                **{name: measured.row[name] for name in ("trial", "epoch", "quality")},
+                "training_usd": measured.row["price_usd"],
+                **{name: value for name, value in asdict(serving).items() if name != "answers"},
+                "agreement": _agreement(plain_answers, serving.answers),
+                "usd_per_1000": _usd_per_1000(serving, point, terms, threads),
+                "sku": point.sku,
+            }
+            for serving in measured.servings
+        ]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -121,9 +111,9 @@ def _agreement(expected: Sequence[Any], found: Sequence[Any]) -> float:
     return sum(one == other for one, other in zip(expected, found, strict=True)) / len(expected)
 
 
-def _usd_per_1000(serving: Serving, point: PricePoint, terms: CostTerms, threads: int, accelerators: int) -> float:
+def _usd_per_1000(serving: Serving, point: PricePoint, terms: CostTerms, threads: int) -> float:
     if serving.problem:
         return math.nan
     seconds = 1000 / serving.predictions_per_second
-    price = price_of(Usage(seconds, seconds * threads, threads, accelerators), point, terms)
-    return price.compute_usd + price.maintenance_usd
+    price = price_of(Usage(seconds, seconds * threads, threads), point, terms)
+    return float(price.compute_usd + price.maintenance_usd)

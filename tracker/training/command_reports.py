@@ -14,7 +14,7 @@ from tracker.training.mlflow_pickup import MlflowPickup, PickedUp
 from tracker.training.run import Run
 
 _QUOTED_CHARACTERS = 200
-_LAST_TRIES, _RETRY_SECONDS = 3, 0.5
+_LAST_TRIES, _RETRY_SECONDS = 2, 0.5
 
 
 class ReportLines:

@@ -49,7 +49,8 @@ class CommandWorkload:
     environment tells it TRACKER_REPORT (the file to append JSON lines to), TRACKER_STATE (where to keep what another
     attempt could go on from: there is something where the trial is resumed), TRACKER_ARTIFACTS (a folder for files
     worth keeping), TRACKER_SEED, TRACKER_DEVICE, TRACKER_THREADS, TRACKER_PRECISION, TRACKER_DATA_<KEY> for each key
-    of the study's [data] table, and where MLflow is. Raises WorkloadError.
+    of the study's [data] table, and where MLflow is. It reports by JSON lines (CommandReports), or by what it logs to
+    MLflow (MlflowPickup). Raises WorkloadError.
     """
 
     metrics: Mapping[str, Direction] = {}
@@ -90,12 +91,11 @@ class CommandWorkload:
             try:
                 self._follow(run, reports, self.rendered(run), environment)
             except Exception:
-                _remove(state)
+                _remove(state)  # as the tracker's own state: only what was interrupted is gone on with
                 raise
-            else:
-                _remove(state)
             finally:
                 _remove(report)
+            _remove(state)
 
     def _follow(self, run: Run, reports: CommandReports, command: str, environment: Mapping[str, str]) -> None:
         try:
@@ -103,12 +103,11 @@ class CommandWorkload:
                 run.ready()
                 while not process.has_ended(POLL_SECONDS):
                     reports.take_in()
-        except Exception:
-            raise
-        except BaseException:  # asked to stop or to pause: what it said until its end counts
-            with contextlib.suppress(TrainingFailedError):
-                reports.take_in()
-            reports.offer_state()
+        except BaseException as error:
+            if not isinstance(error, Exception):  # asked to stop or to pause: what it said until its end counts
+                with contextlib.suppress(TrainingFailedError):
+                    reports.take_in()
+                reports.offer_state()
             raise
         reports.take_in(last=True, whole=process.succeeded)
         process.check()

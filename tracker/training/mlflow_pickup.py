@@ -2,6 +2,8 @@
 
 A script's runs are known by a tag that MLflow puts on every run which ``mlflow.start_run`` or an autologger starts in
 a process with the environment variable MLFLOW_RUN_CONTEXT (mlflow/tracking/context/system_environment_context.py).
+``MlflowClient.create_run`` alone does not look at it: it must be given ``json.loads(os.environ["MLFLOW_RUN_CONTEXT"])``
+as tags, which is what Lightning's MLFlowLogger does by itself.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from tracker.training.mlflow_pickup import Logged, Source
 TAG = "tracker.command"
 """The tag that a command's runs are found by: its value is the command's own, with nothing to be escaped in it."""
 _DATABASES = ("sqlite", "mysql", "postgresql", "mssql")
-_TIMEOUT_SECONDS = 2.0
+_TIMEOUT_SECONDS = (2.0, 5.0)  # to be connected, to be answered
 _EXPERIMENTS_SECONDS = 5.0
 _PAGE = 1000
 
@@ -51,11 +51,10 @@ class MlflowDatabase:
     seconds_between_looks = 0.2
 
     def __init__(self, url: str, tag: str, quality: str) -> None:
-        self._url = url
         try:
             self._engine = sa.create_engine(url)
         except (SQLAlchemyError, ArgumentError, ImportError) as error:
-            raise StoreError(f"MLflow database '{url}' cannot be read: {error}") from None
+            raise StoreError(f"MLflow's database cannot be read: {error}") from None
         tagged = sa.select(_TAGS.c.run_uuid).where(_TAGS.c.key == TAG, _TAGS.c.value == tag)
         self._values = (
             sa.select(_METRICS.c.run_uuid, _METRICS.c.step, _METRICS.c.timestamp, _METRICS.c.value, _METRICS.c.is_nan)
@@ -92,7 +91,8 @@ class MlflowDatabase:
             with self._engine.connect() as connection:
                 return list(connection.execute(query).tuples())
         except SQLAlchemyError as error:
-            raise StoreError(f"MLflow database '{self._url}' cannot be read: {str(error).splitlines()[0]}") from None
+            url = self._engine.url.render_as_string(hide_password=True)
+            raise StoreError(f"MLflow database '{url}' cannot be read: {str(error).splitlines()[0]}") from None
 
 
 class MlflowServer:

@@ -5,6 +5,7 @@ To be called in a child process, one model and one format a call: memory is that
 
 from __future__ import annotations
 
+import math
 import resource
 import time
 from collections.abc import Mapping, Sequence
@@ -74,7 +75,7 @@ def measure_serving(
         together = _call_seconds(predictor, batches, seconds / 2)
     except (TrackerError, RuntimeError, NotImplementedError, TypeError, ValueError) as error:
         told = str(error).splitlines()[0] if str(error) else type(error).__name__
-        return Serving(weights, *[float("nan")] * 3, 0, 0, (), told)
+        return Serving(weights, math.nan, math.nan, math.nan, 0, 0, (), told)
     sizes = np.array([len(batches[at % len(batches)]) for at in range(len(together))])
     return Serving(
         weights=weights,
