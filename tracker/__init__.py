@@ -9,7 +9,11 @@ print(study.frontier())
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING
+
+for _switch in ("MLFLOW_DISABLE_TELEMETRY", "HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK"):
+    os.environ.setdefault(_switch, "true")  # read when those libraries are imported, in children too
 
 if TYPE_CHECKING:
     from tracker.library import Study, open_study, resume_study, run_study

@@ -21,13 +21,18 @@ class BatchPlan:
     width: int
 
 
-def shuffled_batches(lengths: Tensor, batch_size: int, generator: torch.Generator) -> list[BatchPlan]:
+def shuffled_batches(
+    lengths: Tensor, batch_size: int, generator: torch.Generator, *, by_length: bool = True
+) -> list[BatchPlan]:
     """One epoch: every row once, in random order but for texts of like length standing together.
 
-    The rows are shuffled, cut into stretches of BATCHES_SORTED_TOGETHER batches, sorted by length inside
+    Without ``by_length`` the order is random, and every batch as wide as its longest text happens to be.
+    With it the rows are shuffled, cut into stretches of BATCHES_SORTED_TOGETHER batches, sorted by length inside
     each stretch and cut into batches, whose order is then shuffled too.
     """
     order = torch.randperm(len(lengths), generator=generator)
+    if not by_length:
+        return _plans(torch.split(order, batch_size), lengths)
     batches: list[Tensor] = []
     for stretch in torch.split(order, batch_size * BATCHES_SORTED_TOGETHER):
         batches.extend(torch.split(stretch[lengths[stretch].argsort(stable=True)], batch_size))

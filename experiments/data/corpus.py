@@ -27,6 +27,11 @@ class LabelledTexts:
         """The first ``count`` texts; all of them where ``count`` is 0."""
         return LabelledTexts(self.texts[:count], self.labels[:count]) if count else self
 
+    def distinct(self) -> LabelledTexts:
+        """Each text once, with the label that it has first."""
+        first = {text: label for text, label in zip(reversed(self.texts), reversed(self.labels), strict=True)}
+        return LabelledTexts(tuple(reversed(first)), tuple(reversed(first.values())))
+
 
 @dataclass(frozen=True, slots=True)
 class Corpus:

@@ -16,10 +16,10 @@ from tracker.errors import DataError
 from tracker.records import Settings
 from tracker.training.run import Run
 
-PREPARATION_VERSION = 1
+PREPARATION_VERSION = 2
 """Raise it whenever cleaning or tokenisation changes."""
 
-PREPARATION_KNOBS = ("keep_punctuation", "remove_stop_words", "train_documents", "vocabulary_size")
+PREPARATION_KNOBS = ("deduplicate", "keep_punctuation", "remove_stop_words", "train_documents", "vocabulary_size")
 
 
 def prepare_tokens(data: Mapping[str, Any], settings: Settings, cache: Path, progress: Callable[[str], None]) -> Path:

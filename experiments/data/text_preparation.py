@@ -77,7 +77,9 @@ def tokenizer_of(path: Path, settings: Settings) -> Callable[[Sequence[str]], li
 def write_tokens(corpus: Corpus, settings: Settings, folder: Path, progress: Callable[[str], None]) -> None:
     """Fill ``folder`` with the token arrays of ``corpus``; its training split may be cut already."""
     os.environ["TOKENIZERS_PARALLELISM"] = "true"  # it would turn itself off, and say so, in a forked process
-    splits = corpus.with_texts(lambda text: clean(text, settings)).splits
+    splits = dict(corpus.with_texts(lambda text: clean(text, settings)).splits)
+    if settings["deduplicate"]:
+        splits["train"] = splits["train"].distinct()
     progress(f"learning a vocabulary from {len(splits['train']):,} training texts")
     tokenizer = learn_vocabulary(splits["train"].texts, int(settings["vocabulary_size"]))
     with whole_folder(folder) as partial:

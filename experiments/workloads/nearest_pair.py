@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 import scipy.sparse
+import torch
 from sklearn.feature_extraction.text import TfidfTransformer
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
@@ -17,6 +18,7 @@ from experiments.data.token_arrays import TokenizedTexts
 from experiments.translation_scores import text_scores
 from tracker.training.run import Run
 
+CPU = torch.device("cpu")
 ROWS_AT_ONCE = 256
 
 
@@ -29,9 +31,9 @@ def train(run: Run) -> None:
     settings, folder = run.settings, prepared_pairs(run)
     card = load_pair_card(folder)
     used = max(1, round(float(settings["train_share"]) * card.rows["train"]))
-    pairs = load_pairs(folder, "train", run.device, settings, used)
-    validation = load_pairs(folder, "validation", run.device, settings, int(settings["validation_pairs"]))
-    test = load_pairs(folder, "test", run.device, settings, int(settings["test_pairs"]))
+    pairs = load_pairs(folder, "train", CPU, settings, used)
+    validation = load_pairs(folder, "validation", CPU, settings, int(settings["validation_pairs"]))
+    test = load_pairs(folder, "test", CPU, settings, int(settings["test_pairs"]))
     run.ready()
     begin = time.perf_counter()
     with threadpool_limits(int(settings["threads"])):
@@ -74,7 +76,7 @@ class Nearest:
 
 
 def frequency_loss(train_pairs: TokenPairs, pairs: TokenPairs, vocabulary_size: int) -> float:
-    """Mean cross-entropy of the targets of ``pairs`` under the tokens' frequencies in ``train_pairs``, each plus one."""
+    """Mean cross-entropy of the target tokens of ``pairs``, by the counts of those of ``train_pairs``, each plus one."""
     seen, asked = (_target_counts(each, vocabulary_size) for each in (train_pairs, pairs))
     return float(-(asked * np.log((seen + 1) / (seen + 1).sum())).sum() / asked.sum())
 
@@ -97,7 +99,7 @@ def _target_counts(pairs: TokenPairs, vocabulary_size: int) -> np.ndarray:
 
 def _tokens(texts: TokenizedTexts) -> np.ndarray:
     """The tokens of all texts, each cut to its length."""
-    lengths, starts = texts.host_lengths.numpy(), texts.starts.cpu().numpy()
+    lengths, starts = texts.host_lengths.numpy(), texts.starts.numpy()
     positions = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    tokens: np.ndarray = texts.tokens.cpu().numpy()[np.repeat(starts, lengths) + positions]
+    tokens: np.ndarray = texts.tokens.numpy()[np.repeat(starts, lengths) + positions]
     return tokens

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from experiments import lazy
 from experiments.data.batches import BatchPlan, shuffled_batches, sorted_batches
@@ -51,6 +52,7 @@ class Shape:
     depth: int
     dropout: float
     token_dropout: float
+    activation_checkpointing: bool = False
 
     @classmethod
     def of(cls, settings: Settings, vocabulary_size: int, classes: int) -> Shape:
@@ -74,6 +76,7 @@ class Shape:
             depth=int(settings.get("depth") or math.ceil(size / 2)),
             dropout=float(settings["dropout"]),
             token_dropout=float(settings["token_dropout"]),
+            activation_checkpointing=bool(settings.get("activation_checkpointing", False)),
         )
 
 
@@ -135,7 +138,10 @@ class Classifier(nn.Module):
             tokens = tokens.masked_fill(hidden & real, UNKNOWN)
         states = self.tokens(tokens) + self.positions.weight[: tokens.shape[1]]
         for layer in self.layers:
-            states = layer(states, real)
+            if self.training and self.shape.activation_checkpointing:
+                states = checkpoint(layer, states, real, use_reentrant=False)
+            else:
+                states = layer(states, real)
         counted = real.unsqueeze(-1).to(states.dtype)
         mean = (self.norm(states) * counted).sum(dim=1) / counted.sum(dim=1)
         logits: Tensor = self.head(self.dropout(mean))
@@ -156,6 +162,9 @@ class TextClassifier:
         "vocabulary_size": Knob("int", 8000, "tokens in the vocabulary, at most", low=64, high=100_000),
         "remove_stop_words": Knob("bool", True, "leave out the commonest English words"),
         "keep_punctuation": Knob("bool", False, "read punctuation as tokens of its own"),
+        "deduplicate": Knob("bool", False, "leave out training texts that, once cleaned, are there before"),
+        "bucket_by_length": Knob("bool", True, "make batches of texts of like length, with little padding"),
+        "activation_checkpointing": Knob("bool", False, "compute layers anew in the backward pass, to save memory"),
         "train_documents": Knob("int", 0, "training texts to use; 0 for all", low=0),
         "validation_documents": Knob("int", 0, "validation texts to measure each epoch with; 0 for all", low=0),
         **LOOP_KNOBS,
@@ -193,10 +202,11 @@ class TextClassifier:
         model = Classifier(shape).to(run.device)
         if settings["compile"]:
             model.compile(dynamic=True)  # one compilation for batches of every width
-        batch_size, plans = int(settings["batch_size"]), list[BatchPlan]()
+        batch_size, by_length = int(settings["batch_size"]), bool(settings["bucket_by_length"])
+        plans = list[BatchPlan]()
 
         def train_batches(epoch: int) -> Iterator[Batch]:
-            plan = shuffled_batches(train.host_lengths, batch_size, seeded(run.seed + epoch))
+            plan = shuffled_batches(train.host_lengths, batch_size, seeded(run.seed + epoch), by_length=by_length)
             plans.extend(plan)
             return batches(train, plan)
 

@@ -185,7 +185,7 @@ class Measured:
 
 
 def token_loss(run: Run, train: TokenPairs) -> Callable[[nn.Module, Batch], Tensor]:
-    """Cross-entropy of the target tokens, padding left out, per mean number of tokens in a target.
+    """Smoothed cross-entropy of the target tokens, padding left out, over the mean number of tokens in a target.
 
     Divided by that mean rather than by the tokens of the batch, every token counts alike in an epoch: whatever batch
     it is in, and however a batch is divided over parts and processes.

@@ -64,7 +64,13 @@ Events = list[tuple[str, Any]]
 def make_run(topics: dict[str, Any], cache: Path, tmp_path: Path) -> Callable[..., tuple[Run, Events]]:
     """Makes a run of the text classifier, with the list that its events go to."""
 
-    def make(seed: int = 0, data: dict[str, Any] | None = None, **settings: Any) -> tuple[Run, Events]:
+    def make(
+        seed: int = 0,
+        data: dict[str, Any] | None = None,
+        state_path: Path | None = None,
+        pause_after_epoch: int | None = None,
+        **settings: Any,
+    ) -> tuple[Run, Events]:
         events: Events = []
         defaults = {name: knob.default for name, knob in TextClassifier.knobs.items() if knob.default is not None}
         chosen = {**defaults, **SMALL, **settings}
@@ -82,6 +88,8 @@ def make_run(topics: dict[str, Any], cache: Path, tmp_path: Path) -> Callable[..
             quality=QualityMetric("accuracy", Direction.MAXIMIZE),
             promised_metrics=frozenset(TextClassifier.metrics),
             meter=Meter(started_at=time.time(), cores=1),
+            state_path=state_path,
+            pause_after_epoch=pause_after_epoch,
             write=lambda event, payload: events.append((event, payload)),
         )
         return run, events

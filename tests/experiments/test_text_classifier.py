@@ -12,7 +12,10 @@ from experiments.benchmarks.plain_loop import train_plainly
 from experiments.data.batches import BatchPlan
 from experiments.layers import attention
 from experiments.workloads.text_classifier import Classifier, Shape, TextClassifier, training_flops
+from tests.experiments.conftest import TOPICS
 from tracker.errors import TrainingFailedError, WorkloadError
+from tracker.training.run import Paused
+from tracker.training.workload import WEIGHTS
 
 SHAPE = Shape(vocabulary_size=50, classes=3, max_length=16, width=32, heads=2, depth=2, dropout=0.1, token_dropout=0.3)
 
@@ -160,3 +163,79 @@ def test_every_precision_learns_on_a_gpu(make_run, precision):
     run, events = make_run(device="cuda", precision=precision)
     TextClassifier().train(run)
     assert accuracies(events)[-1] > 0.8
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"gradient_accumulation": 3},
+        {"activation_checkpointing": True},
+        {"fused_optimiser": False},
+        {"bucket_by_length": False},
+        {"weight_average": 0.5},
+        {"schedule": "linear"},
+        {"schedule": "constant"},
+        {"label_smoothing": 0.1},
+        {"deduplicate": True},
+    ],
+    ids=str,
+)
+def test_every_lever_learns_as_well(make_run, settings):
+    run, events = make_run(token_dropout=0.0, dropout=0.0, **settings)
+    TextClassifier().train(run)
+    assert accuracies(events)[-1] > 0.8
+
+
+def losses(events):
+    return [each["metrics"]["validation_loss"] for each in checkpoints(events)]
+
+
+@pytest.mark.parametrize("settings", [{"gradient_accumulation": 4}, {"activation_checkpointing": True}], ids=str)
+def test_levers_that_only_save_memory_change_no_result(make_run, settings):
+    plain, plain_events = make_run(token_dropout=0.0, dropout=0.0)
+    TextClassifier().train(plain)
+    run, events = make_run(token_dropout=0.0, dropout=0.0, **settings)
+    TextClassifier().train(run)
+    assert losses(events) == pytest.approx(losses(plain_events), rel=1e-3)
+
+
+def test_training_stops_early_when_the_quality_no_longer_gets_better(make_run):
+    run, events = make_run(patience=2, epochs=40, learning_rate=2e-2)
+    TextClassifier().train(run)
+    reached = accuracies(events)
+    assert len(reached) < 40
+    assert max(reached[-2:]) <= max(reached[:-2])
+
+
+def test_a_training_that_was_paused_goes_on_to_the_same_result(make_run, tmp_path):
+    whole, whole_events = make_run(weight_average=0.9)
+    TextClassifier().train(whole)
+    first, first_events = make_run(weight_average=0.9, state_path=tmp_path / "state.pt", pause_after_epoch=1)
+    with pytest.raises(Paused):
+        TextClassifier().train(first)
+    second, second_events = make_run(weight_average=0.9, state_path=tmp_path / "state.pt")
+    TextClassifier().train(second)
+    assert losses(first_events) + losses(second_events) == losses(whole_events)
+    assert second.summary["test_accuracy"] == whole.summary["test_accuracy"]
+
+
+def test_a_kept_model_predicts_the_classes_of_texts_in_every_format_of_its_weights(make_run, tmp_path):
+    run, _ = make_run()
+    workload = TextClassifier()
+    workload.train(run)
+    inputs = workload.prediction_inputs(run.data, run.settings, run.cache, 40)
+    folder = max((tmp_path / "artifacts").iterdir())
+    predictors = {weights: workload.predictor(folder, weights, torch.device("cpu")) for weights in WEIGHTS}
+    answers = {weights: predict(inputs) for weights, predict in predictors.items()}
+    topics = [next(name for name, words in TOPICS.items() if set(words) & set(text.split())) for text in inputs]
+    for weights, found in answers.items():
+        assert sum(one == other for one, other in zip(found, topics, strict=True)) / len(inputs) > 0.8, weights
+    assert sum(one == other for one, other in zip(answers["fp32"], answers["bf16"], strict=True)) / len(inputs) > 0.95
+
+
+def test_the_worst_class_is_reported_with_its_gap(make_run):
+    run, events = make_run(epochs=1, learning_rate=1e-4)
+    TextClassifier().train(run)
+    scores = checkpoints(events)[0]["metrics"]
+    assert 0 <= scores["worst_slice_accuracy"] <= scores["accuracy"]
+    assert 0 <= scores["slice_accuracy_gap"] <= 1 - scores["worst_slice_accuracy"]

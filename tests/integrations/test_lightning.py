@@ -48,6 +48,12 @@ class Points(LightningModule):
     def test_step(self, batch, number):
         self.validation_step(batch, number)
 
+    def on_save_checkpoint(self, checkpoint):
+        checkpoint["steps_before"] = len(self.losses)
+
+    def on_load_checkpoint(self, checkpoint):
+        self.steps_before = checkpoint["steps_before"]
+
     def configure_optimizers(self):
         optimizer = torch.optim.Adam(self.parameters(), lr=self.learning_rate)
         return [optimizer], [torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.1, total_iters=3)]
@@ -145,6 +151,7 @@ def test_a_paused_training_goes_on_as_if_it_had_not_been_interrupted(make_run, t
     assert told == [(each["epoch"], each["metrics"]) for each in checkpoints(events)]
     torch.testing.assert_close(resumed.state_dict(), expected.state_dict(), rtol=0, atol=0)
     assert trainer.global_step == 12
+    assert resumed.steps_before == 4, "the module's own addition"
     assert trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.005)
 
 

@@ -42,8 +42,8 @@ class Reporter:
         billed = self.run.device.type
         if device.type != billed or devices > 1:
             raise HardwareError(
-                f"the Trainer takes {devices} × {device.type}, and this trial is billed for one {billed};"
-                " give the Trainer what trainer_arguments(run) says"
+                f"the Trainer takes {devices} × {device.type}, and this trial is billed for one {billed}; allowed: what"
+                " trainer_arguments(run) says, where the process sees one GPU (CUDA_VISIBLE_DEVICES) or none"
             )
         self._started = True
         self.run.ready()

@@ -133,7 +133,7 @@ def test_a_stream_is_the_text_with_separators_and_nothing_else(folder, tmp_path,
         whole = "".join(f"{document.text}\0" for document in text.splits[split])
         assert decode(stream.tokens.tolist()) == f"\0{whole}"
         assert stream.size_bytes == len(whole.encode()) == card.split_bytes[split]
-        sizes = {name: 0 for name in card.slices}
+        sizes = dict.fromkeys(card.slices, 0)
         for index, size in zip(stream.slices, stream.sizes, strict=True):
             sizes[card.slices[index]] += size
         for name in card.slices:
