@@ -76,7 +76,7 @@ class Nearest:
 
 
 def frequency_loss(train_pairs: TokenPairs, pairs: TokenPairs, vocabulary_size: int) -> float:
-    """Mean cross-entropy of the target tokens of ``pairs``, by the counts of those of ``train_pairs``, each plus one."""
+    """Mean cross-entropy of the target tokens of ``pairs``, by the counts of ``train_pairs``, each plus one."""
     seen, asked = (_target_counts(each, vocabulary_size) for each in (train_pairs, pairs))
     return float(-(asked * np.log((seen + 1) / (seen + 1).sum())).sum() / asked.sum())
 

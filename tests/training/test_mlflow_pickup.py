@@ -35,6 +35,7 @@ def server(database, tmp_path_factory):
     """MLflow's own REST API over that database, as `mlflow server` has it, in a thread of this process."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("_MLFLOW_SERVER_FILE_STORE", database)
+        patch.setenv("MLFLOW_TRACKING_URI", database)  # the server sets it in its process, which is this one
         patch.setenv("_MLFLOW_SERVER_ARTIFACT_ROOT", str(tmp_path_factory.mktemp("served")))
         from mlflow.server import app
 
@@ -44,6 +45,7 @@ def server(database, tmp_path_factory):
         MlflowClient(address).search_runs(["0"])  # the first answer takes long
         yield address
         served.shutdown()
+        mlflow.set_tracking_uri(None)
 
 
 @pytest.fixture(params=["database", "server"])

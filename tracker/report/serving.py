@@ -108,7 +108,8 @@ def load_serving(folder: Path) -> pd.DataFrame:
 def _agreement(expected: Sequence[Any], found: Sequence[Any]) -> float:
     if not expected or len(expected) != len(found):
         return math.nan
-    return sum(one == other for one, other in zip(expected, found, strict=True)) / len(expected)
+    same = sum(bool(one == other) for one, other in zip(expected, found, strict=True))
+    return same / len(expected)
 
 
 def _usd_per_1000(serving: Serving, point: PricePoint, terms: CostTerms, threads: int) -> float:

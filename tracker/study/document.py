@@ -40,11 +40,15 @@ class StudyDocument:
     def anchored(self, folder: Path) -> StudyDocument:
         """The same document with its paths, which are below ``folder``, made absolute: found from anywhere.
 
-        They are that of its price file and, where it has a command, that of the folder which the command runs in.
+        They are that of its price file, that of its training code's file where it names one, and where it has a
+        command, that of the folder which the command runs in.
         """
         content, pricing = dict(self.content), self.content.get("pricing")
         if isinstance(pricing, Mapping) and isinstance(pricing.get("prices"), str) and pricing["prices"]:
             content["pricing"] = {**pricing, "prices": str((folder / pricing["prices"]).resolve())}
+        place, colon, name = str(content.get("workload", "")).rpartition(":")
+        if place.endswith(".py") and (folder / place).is_file():
+            content["workload"] = f"{(folder / place).resolve()}{colon}{name}"  # else below the current folder
         if "command" in content and isinstance(place := content.get("folder", "."), str):
             content["folder"] = str((folder / place).resolve())
         return StudyDocument(self.source, content, self.text)

@@ -1,0 +1,109 @@
+"""The contract of training code, on every workload of the gallery, on the template, and on code that breaks it."""
+
+from __future__ import annotations
+
+import shutil
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from tracker.runner.contract import check_workload
+from tracker.store.home import Home
+from tracker.study.document import StudyDocument
+
+STUDIES = sorted((Path(__file__).parents[2] / "experiments" / "studies").glob("*.toml"))
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    return Home(tmp_path_factory.mktemp("home"))
+
+
+def findings(document, home):
+    return {finding.check: finding for finding in check_workload(document, home, lambda message: None)}
+
+
+@pytest.mark.parametrize("study", STUDIES, ids=lambda path: path.stem)
+def test_every_workload_of_the_gallery_keeps_the_contract(study, home):
+    found = findings(StudyDocument.read(study).smoke(), home)
+    assert [finding for finding in found.values() if finding.verdict == "failed"] == []
+    assert found["pauses and resumes to the same result"].verdict == "passed"
+    assert found["honours its seed"].verdict == "passed"
+
+
+def test_the_template_keeps_it(home, tmp_path):
+    templates = Path(str(files("tracker.cli") / "templates"))
+    shutil.copyfile(templates / "workload.py", tmp_path / "NAME.py")
+    shutil.copyfile(templates / "study.toml", tmp_path / "NAME.toml")
+    found = findings(StudyDocument.read(tmp_path / "NAME.toml").smoke(), home)
+    assert {finding.verdict for finding in found.values()} == {"passed"}
+
+
+BROKEN = """
+import random, time
+from tracker import workload
+
+def report(run, epochs):
+    for epoch in range(1, epochs + 1):
+        time.sleep(0.01)
+        yield epoch
+
+@workload(metrics={"accuracy": "maximize"})
+def unseeded(run, epochs: int = 2):
+    for epoch in report(run, epochs):
+        run.report(epoch, accuracy=random.SystemRandom().random())
+
+@workload(metrics={"accuracy": "maximize"})
+def deaf_to_seeds(run, epochs: int = 2):
+    for epoch in report(run, epochs):
+        run.report(epoch, accuracy=0.1 * epoch)
+
+@workload(metrics={"accuracy": "maximize"})
+def forgetful(run, epochs: int = 3):
+    state, start = run.restore(), 0
+    score = run.seed / 10
+    if state:
+        start, score = state["epoch"], 0.0
+    for epoch in range(start + 1, epochs + 1):
+        score += 0.1
+        run.report(epoch, accuracy=score)
+        run.save({"epoch": epoch})
+
+@workload(metrics={"accuracy": "maximize"})
+def getting_worse(run, epochs: int = 2):
+    for epoch in report(run, epochs):
+        run.report(epoch, accuracy=(0.5 + run.seed) / epoch)
+
+@workload(metrics={"accuracy": "maximize"})
+def only_in_fp32(run, epochs: int = 2, precision: str = "fp32"):
+    if precision != "fp32":
+        raise ValueError("no " + precision)
+    for epoch in report(run, epochs):
+        run.report(epoch, accuracy=0.1 * epoch + run.seed)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "check", "seen"),
+    [
+        ("unseeded", "honours its seed", "the same seed gave another result"),
+        ("deaf_to_seeds", "honours its seed", "run.seed is not used"),
+        ("forgetful", "pauses and resumes to the same result", "accuracy"),
+        ("getting_worse", "learns", "0.5 after the first checkpoint"),
+        ("only_in_fp32", "works in bf16", "no bf16"),
+    ],
+)
+def test_what_breaks_the_contract_is_found_and_named(name, check, seen, home, tmp_path):
+    (tmp_path / "broken.py").write_text(BROKEN)
+    content = {
+        "name": "check",
+        "workload": f"{tmp_path / 'broken.py'}:{name}",
+        "quality": {"metric": "accuracy"},
+        "budget": {"trials": 1},
+        "settings": {"threads": 1},
+        "space": {"seed": [0]},
+    }
+    found = findings(StudyDocument("broken", content), home)
+    assert found[check].verdict == "failed"
+    assert seen in found[check].seen
