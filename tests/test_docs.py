@@ -18,6 +18,7 @@ from tracker.study.check import check_study
 from tracker.study.costs import ASSUMPTIONS
 from tracker.study.document import StudyDocument
 from tracker.study.spec import WorkloadDescription
+from tracker.training.describe import describe_workload
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -59,9 +60,16 @@ def test_every_file_that_a_page_links_to_is_there(page):
 
 
 def toml_shown():
-    """The TOML files that the README shows: a study, rates of one's own, a scenario."""
-    study, rates, scenario = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
-    return {"study": study, "rates": rates, "scenario": scenario}
+    """The TOML files that the README shows: a study of a command, a study, rates of one's own, a scenario."""
+    blocks = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    return dict(zip(("study", "command", "rates", "scenario"), blocks, strict=True))
+
+
+def test_the_command_shown_is_a_valid_study(tmp_path):
+    (tmp_path / "study.toml").write_text(toml_shown()["command"])
+    document = StudyDocument.read(tmp_path / "study.toml")
+    description = describe_workload(document.workload)
+    assert set(check_study(document, description).description.knobs) == {"learning_rate", "epochs"}
 
 
 def test_the_study_file_shown_is_a_valid_one():

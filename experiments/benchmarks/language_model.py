@@ -14,40 +14,17 @@ import argparse
 import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-import torch
 
 from experiments.benchmarks.figures import Figure, main
-from experiments.benchmarks.minimal_gpt import train_minimal
-from experiments.data.token_streams import prepare_streams
-from experiments.workloads.gpt import Gpt, Shape
-from experiments.workloads.language_model import LanguageModel
+from experiments.benchmarks.gpt_speed import known_peak, our_speed, prepare, script_speed, utilisation
 from tracker.engine.forkserver import Forkserver
-from tracker.records import Direction, QualityMetric, Settings
 from tracker.training.hardware import usable_cores
-from tracker.training.meter import Meter
-from tracker.training.precision import PRECISIONS
-from tracker.training.run import Run
 
 WORKLOAD = "experiments.workloads.language_model:LanguageModel"
-DATA = {"source": "standard_library"}
 SETTINGS = {"size": 2, "context_length": 256, "batch_size": 16, "train_bytes": 100_000, "validation_bytes": 40_000}
-HARDWARE = {"device": "cpu", "precision": "fp32", "compile": False, "processes": 1}
-
-GPT2_SMALL = {
-    "size": 12, "context_length": 1024, "vocabulary_size": 50_257, "batch_size": 32, "validation_bytes": 100_000,
-    "device": "cuda", "precision": "bf16", "compile": True, "epochs": 6,
-}  # fmt: skip
-"""124 million parameters."""
-
-PEAK_FLOPS = {"H200": 989.5e12, "H100 80GB HBM3": 989.4e12, "A100": 312e12}
-"""Dense bfloat16 operations a second by what a GPU calls itself: NVIDIA's data sheets of the H200, the H100 SXM and the
-A100, the figures with sparsity halved (nvidia.com/en-us/data-center/h200, /h100 and /a100)."""
 
 UTILISATION_TARGET = 0.5
 
@@ -66,7 +43,7 @@ def measure(rounds: int, epochs: int) -> Iterator[Figure]:
     with tempfile.TemporaryDirectory(prefix="language-model-") as folder:
         home, forkserver = Path(folder), Forkserver(WORKLOAD)
         settings = {**SETTINGS, "epochs": epochs, "threads": usable_cores()}
-        forkserver.call(_prepare, settings, home)
+        forkserver.call(prepare, settings, home)
         cases = {
             f"{who}, {precision}{', compiled' if compiled else ''}": partial(
                 forkserver.call, function, {**settings, "precision": precision, "compile": compiled}, home
@@ -85,26 +62,29 @@ def measure(rounds: int, epochs: int) -> Iterator[Figure]:
         yield from _utilisation(forkserver, home)
 
 
-def our_speed(settings: Settings, home: Path) -> float:
-    """Tokens a second of the workload's own training, with nobody following it. For a child process."""
-    moments: list[float] = []
-    LanguageModel().train(_run(settings, home, lambda run: moments.append(time.perf_counter())))
-    return _tokens_per_second(settings, moments)
+def _utilisation(forkserver: Forkserver, home: Path) -> Iterator[Figure]:
+    name = "model FLOPs utilisation, 124M parameters in bf16"
+    _, reason = forkserver.call(known_peak)
+    if reason:
+        print(f"{name}: skipped, {reason}", file=sys.stderr)
+        return
+    value = forkserver.call(utilisation, home)
+    yield Figure(name, value, "of peak", f">= {UTILISATION_TARGET}", value >= UTILISATION_TARGET)
 
 
-def script_speed(settings: Settings, home: Path) -> float:
-    """Tokens a second of the minimal script on the same work. For a child process."""
-    run = _run(settings, home, lambda run: None)
-    folder = prepare_streams(DATA, run.settings, home / "cache", _say_nothing)
-    return _tokens_per_second(settings, [moment for moment, _ in train_minimal(run.settings, folder)])
+def _in_turns(rounds: int, cases: Mapping[str, Callable[[], float]]) -> dict[str, list[float]]:
+    """What each case gives in each round."""
+    found: dict[str, list[float]] = {name: [] for name in cases}
+    for number in range(rounds):
+        for name in list(cases)[:: -1 if number % 2 else 1]:
+            found[name].append(cases[name]())
+    return found
 
 
-def utilisation(home: Path) -> float:
-    """The share of its peak that a GPU trains GPT-2's smallest model with. For a child process."""
-    seconds: list[float] = []
-    # A quality to be maximised that only falls: no model is written to disk between the epochs that are timed.
-    run = _run(GPT2_SMALL, home, lambda run: seconds.append(run.train_seconds()), Direction.MAXIMIZE)
-    LanguageModel().train(run)
-    tokens = run.summary["flops"] / _flops_per_token(run.settings)
-    per_second = tokens * (1 - 1 / len(seconds)) / (seconds[-1] - seconds[0])
-    return per_second * _flops_per_token(run.settings) / _peak(torch.cuda.get_device_name())
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--rounds", type=int, default=5, help="trainings of each kind; the median ratio counts")
+    parser.add_argument("--epochs", type=int, default=5, help="epochs of 24 steps in each training, 2 or more")
+
+
+if __name__ == "__main__":
+    main("language_model", _arguments, measure)

@@ -29,7 +29,7 @@ class LabelledTexts:
 
     def distinct(self) -> LabelledTexts:
         """Each text once, with the label that it has first."""
-        first = {text: label for text, label in zip(reversed(self.texts), reversed(self.labels), strict=True)}
+        first = dict(zip(reversed(self.texts), reversed(self.labels), strict=True))
         return LabelledTexts(tuple(reversed(first)), tuple(reversed(first.values())))
 
 

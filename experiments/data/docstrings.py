@@ -30,7 +30,13 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
 from experiments.data.corpus import SPLITS, Corpus, gather, split_for_share, stable_hash
 from experiments.data.files import whole_file
-from experiments.data.installed_packages import SourceFile, dependency_closure, package_names, source_files
+from experiments.data.installed_packages import (
+    SourceFile,
+    check_installed,
+    dependency_closure,
+    package_names,
+    source_files,
+)
 from experiments.data.source_reading import definitions, read_files
 from tracker.errors import DataError
 
@@ -94,6 +100,7 @@ Row = tuple[str, str, str]
 
 def load_docstrings(cache: Path, progress: Callable[[str], None], distribution: str = DISTRIBUTION) -> Corpus:
     """The corpus, from ``cache`` or else extracted with all cores. Raises DataError where too little is found."""
+    check_installed(distribution)
     distributions = dependency_closure(distribution)
     fingerprint = _fingerprint(distributions)
     path = cache / f"docstrings-{fingerprint}.parquet"

@@ -10,6 +10,8 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tracker.errors import DataError
+
 TEST_FOLDERS = frozenset({"test", "tests", "testing"})
 
 
@@ -24,6 +26,14 @@ class SourceFile:
     package: str
     relative: str
     path: Path
+
+
+def check_installed(distribution: str) -> None:
+    """Raises DataError where there is no installed distribution of this name."""
+    try:
+        importlib.metadata.distribution(distribution)
+    except (importlib.metadata.PackageNotFoundError, ValueError):
+        raise DataError(f"distribution '{distribution}' is not installed; allowed: one that pip list names") from None
 
 
 def dependency_closure(distribution: str) -> dict[str, importlib.metadata.Distribution]:

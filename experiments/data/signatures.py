@@ -28,9 +28,8 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]
 from experiments.data.corpus import SPLITS, stable_hash
 from experiments.data.docstrings import split_by_file
 from experiments.data.files import whole_file
-from experiments.data.installed_packages import SourceFile, dependency_closure, source_files
+from experiments.data.installed_packages import SourceFile, check_installed, dependency_closure, source_files
 from experiments.data.source_reading import definitions, read_files
-from tracker.errors import DataError
 
 RULE_VERSION = 1
 """Raise it whenever the rule above changes: old caches are then left alone and never read."""
@@ -58,10 +57,7 @@ def load_signatures(
 
     ``files_per_package`` 0 is for all files. Raises DataError where the distribution is not installed.
     """
-    try:
-        importlib.metadata.distribution(distribution)
-    except (importlib.metadata.PackageNotFoundError, ValueError):
-        raise DataError(f"distribution '{distribution}' is not installed; allowed: one that pip list names") from None
+    check_installed(distribution)
     distributions = dependency_closure(distribution)
     fingerprint = _fingerprint(distributions, files_per_package)
     path = cache / f"signatures-{fingerprint}.parquet"

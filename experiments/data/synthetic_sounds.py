@@ -18,12 +18,16 @@ Every random number follows from the seed, the speaker, the digit and the take a
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 
 from experiments.data.corpus import split_for_share, stable_hash
+from tracker.training.hardware import usable_cores
 
 RULE_VERSION = 1
 """Raise it whenever the rule above, or any figure below, changes."""
@@ -142,9 +146,23 @@ def speaker_splits(speakers: int) -> list[str]:
 
 
 def sounds(seed: int, wanted: Sequence[Utterance]) -> Iterator[np.ndarray]:
-    """Each utterance as a clip (SAMPLES,) of RATE samples a second, from -1 to 1, float32."""
-    for start in range(0, len(wanted), AT_ONCE):
-        yield from render([plan(seed, each) for each in wanted[start : start + AT_ONCE]])
+    """Each utterance as a clip (SAMPLES,) of RATE samples a second, from -1 to 1, float32; many with all cores."""
+    parts = [wanted[start : start + AT_ONCE] for start in range(0, len(wanted), AT_ONCE)]
+    if len(parts) <= 2:
+        for part in parts:
+            yield from _made(seed, part)
+        return
+    # A forkserver, because the caller may have threads, which a fork must not copy.
+    pool = ProcessPoolExecutor(usable_cores(), mp_context=multiprocessing.get_context("forkserver"))
+    try:
+        for made in pool.map(_made, repeat(seed), parts):
+            yield from made
+    finally:
+        pool.shutdown(cancel_futures=True)  # at once, also where the caller is asked to stop
+
+
+def _made(seed: int, part: Sequence[Utterance]) -> list[np.ndarray]:
+    return list(render([plan(seed, each) for each in part]))
 
 
 def plan(seed: int, utterance: Utterance) -> Plan:

@@ -31,7 +31,8 @@ def load_corpus(data: Mapping[str, Any], cache: Path, progress: Callable[[str], 
     source = str(data.get("source", DOCSTRINGS))
     corpus: Corpus
     if source == DOCSTRINGS:
-        corpus = lazy.call("experiments.data.docstrings:load_docstrings", cache, progress)
+        distribution = [str(data["distribution"])] if "distribution" in data else []
+        corpus = lazy.call("experiments.data.docstrings:load_docstrings", cache, progress, *distribution)
     else:
         columns = {key: str(data[key]) for key in ("text_column", "label_column", "split_column") if key in data}
         corpus = lazy.call("experiments.data.labelled_text:load_labelled_text", Path(source), cache, **columns)

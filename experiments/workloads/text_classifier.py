@@ -172,6 +172,7 @@ class TextClassifier:
     metrics: Mapping[str, Direction] = CLASSIFIER_METRICS
     data_options: Mapping[str, str] = {
         "source": "'docstrings', those of the packages installed here, or the path of a csv or jsonl file",
+        "distribution": "of docstrings: those of what this installed distribution depends on; default this project",
         "text_column": "the column of the texts; default 'text'",
         "label_column": "the column of the classes; default 'label'",
         "split_column": "the column that says train, validation or test; default a split by hash of the text",

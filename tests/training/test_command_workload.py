@@ -18,12 +18,13 @@ from tracker.errors import StudyFileError, TrainingFailedError, WorkloadError
 from tracker.records import Direction, QualityMetric
 from tracker.study.check import check_study
 from tracker.study.document import StudyDocument
-from tracker.training.command_workload import STATE_NAME, CommandWorkload
+from tracker.training.command_workload import CommandWorkload
 from tracker.training.describe import describe_workload
 from tracker.training.loading import load_workload
 from tracker.training.meter import Meter
 from tracker.training.precision import PRECISIONS
 from tracker.training.run import Paused, Run
+from tracker.training.state import COMMAND_STATE_NAME
 
 REPORT = """
 import json, os, sys, time
@@ -297,7 +298,7 @@ def test_the_environment_tells_the_command_what_it_needs(make_run, script, tmp_p
         "TRACKER_DATA_MAX_ROWS": "3",
         "TRACKER_DATA_CLEAN": "true",
         "TRACKER_DATA_COLUMNS": '["a", "b"]',
-        "TRACKER_STATE": str(tmp_path / STATE_NAME),
+        "TRACKER_STATE": str(tmp_path / COMMAND_STATE_NAME),
         "MLFLOW_TRACKING_URI": uri,
         "MLFLOW_EXPERIMENT_NAME": "digits (by its command)",
     }
@@ -432,7 +433,7 @@ def test_a_command_that_keeps_its_state_is_paused_and_gone_on_with(make_run, scr
     script(RESUMABLE).train(second)
     assert ("restored", {"epoch": 2}) in told
     assert [epoch for epoch, _ in checkpoints(told)] == [3, 4]
-    assert not (tmp_path / STATE_NAME).exists(), "nothing is kept of what is done"
+    assert not (tmp_path / COMMAND_STATE_NAME).exists(), "nothing is kept of what is done"
 
 
 def test_epochs_that_are_trained_again_after_a_pause_are_not_reported_twice(make_run, script):

@@ -72,7 +72,9 @@ def declared_metric(workload: str) -> str | None:
 
 def _single(document: StudyDocument) -> StudyDocument:
     """The study without its search: one seed, at least two epochs, and all it fixes."""
-    content = {**document.content, "name": "check", "budget": {"trials": 1}, "space": {"seed": [0]}, "strategy": "grid"}
+    settings = {name: value for name, value in document.content.get("settings", {}).items() if name != "seed"}
+    replaced = {"name": "check", "budget": {"trials": 1}, "settings": settings, "space": {"seed": [0]}}
+    content = {**document.content, **replaced, "strategy": "grid"}
     return StudyDocument(document.source, {key: value for key, value in content.items() if key != "smoke"})
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from tracker.errors import StudyFileError, did_you_mean
 from tracker.records import BOOKED_METRICS, Direction, Market, QualityMetric, SettingValue
 from tracker.study.costs import CostTerms, term_problems
-from tracker.study.document import StudyDocument
+from tracker.study.document import SMOKE_KEYS, StudyDocument
 from tracker.study.domains import Choices, Domain, parse_domain
 from tracker.study.knobs import COMMON_KNOBS, Knob
 from tracker.study.spec import (
@@ -171,7 +171,11 @@ class _Checker:
         if self._description is None:
             return
         knobs = {**self._description.knobs, **COMMON_KNOBS, "trials": Knob("int", None, "", low=1)}
-        self._only("smoke", table, tuple(knobs))
+        self._only("smoke", table, (*knobs, *SMOKE_KEYS))
+        if isinstance(data := table.get("data", {}), dict):
+            self._data(data, "smoke.data")
+        else:
+            self._problem("smoke.data", f"{data!r} is not a table")
         for name in table.keys() & knobs.keys():
             self._value(f"smoke.{name}", table[name], knobs[name])
 
@@ -227,6 +231,6 @@ class _Checker:
             self._problem("space", "nothing to search; give at least one knob a list or a range")
         return dict(settings), domains
 
-    def _data(self, table: Mapping[str, Any]) -> None:
+    def _data(self, table: Mapping[str, Any], path: str = "data") -> None:
         if self._description is not None and ANY_DATA_KEY not in self._description.data_options:
-            self._only("data", table, tuple(self._description.data_options))
+            self._only(path, table, tuple(self._description.data_options))

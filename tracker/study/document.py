@@ -12,6 +12,8 @@ from tracker.errors import RequestError, StudyFileError
 from tracker.study.toml_file import read_toml
 
 SMOKE_TRIALS = 2
+SMOKE_KEYS = ("trials", "data")
+"""What a [smoke] table may have beside knobs."""
 COMMAND_MARK = "$ "
 """What the reference of a shell command begins with, where other references name a module or a file."""
 FOLDER_MARK = "  # in "
@@ -104,16 +106,19 @@ class StudyDocument:
     def smoke(self) -> StudyDocument:
         """The study as its [smoke] table has it: the same path through everything, in seconds.
 
-        The table's knobs are fixed and its ``trials`` are the budget. Raises RequestError where there is no table.
+        The table's knobs are fixed, its ``trials`` are the budget, its own table ``data`` goes before [data]. Raises
+        RequestError where there is no table.
         """
         table = self.content.get("smoke")
         if not isinstance(table, Mapping):
             raise RequestError(
                 f"{self.source} has no [smoke] table; it says which knobs make a study that takes seconds"
             )
-        settings = {name: value for name, value in table.items() if name != "trials"}
+        settings = {name: value for name, value in table.items() if name not in SMOKE_KEYS}
         name, trials = self.content.get("name"), table.get("trials", SMOKE_TRIALS)
-        return self.override(settings, name=f"{name}-smoke" if isinstance(name, str) else None, trials=trials)
+        document = self.override(settings, name=f"{name}-smoke" if isinstance(name, str) else None, trials=trials)
+        data = {**self.content.get("data", {}), **table.get("data", {})}
+        return StudyDocument(self.source, {**document.content, "data": data}, self.text)
 
 
 def parse_assignments(assignments: Sequence[str]) -> dict[str, object]:

@@ -32,10 +32,10 @@ from tracker.training.command_reports import CommandReports, ReportLines
 from tracker.training.mlflow_pickup import MlflowPickup
 from tracker.training.mlflow_sources import TAG, open_source
 from tracker.training.run import Run
+from tracker.training.state import COMMAND_STATE_NAME
 from tracker.training.workload import Progress
 
 POLL_SECONDS = 0.1
-STATE_NAME = "command-state"
 _PYTHON = "python"
 _NOT_PASSED_ON = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID")
 """Of a run that the tracker itself may have been started in: the command's runs are its own."""
@@ -83,7 +83,7 @@ class CommandWorkload:
             return  # the command starts what processes it needs
         going_on = run.restore() or {}
         with _own_folder(run) as folder:
-            token, state = uuid.uuid4().hex, folder / STATE_NAME
+            token, state = uuid.uuid4().hex, folder / COMMAND_STATE_NAME
             report = folder / f"report-{token}"
             pickup = _pickup(run, token, going_on)
             reports = CommandReports(run, ReportLines(report), pickup, state, going_on.get("epoch", 0))

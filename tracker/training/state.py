@@ -17,6 +17,8 @@ import torch
 from tracker.errors import TrainingFailedError
 
 FILE_NAME = "state.pt"
+COMMAND_STATE_NAME = "command-state"
+"""Where a shell command keeps what it can go on from, in a form of its own."""
 
 
 @dataclass(frozen=True, slots=True)

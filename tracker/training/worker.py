@@ -35,7 +35,7 @@ from tracker.training.meter import Meter
 from tracker.training.precision import PRECISIONS
 from tracker.training.processes import Companions
 from tracker.training.run import Paused, Run
-from tracker.training.state import FILE_NAME
+from tracker.training.state import COMMAND_STATE_NAME, FILE_NAME
 from tracker.training.workload import Workload
 
 HEARTBEAT_SECONDS = 2.0
@@ -136,7 +136,8 @@ def work(request: AttemptRequest) -> None:
     if companions.failure is not None:
         state, (reason, message) = TrialState.FAILED, companions.failure
     if state is not TrialState.PAUSED:
-        request.state_path.unlink(missing_ok=True)
+        for kept in (request.state_path, request.folder / COMMAND_STATE_NAME):
+            kept.unlink(missing_ok=True)
     ended = {"state": state, "reason": reason, "message": message, "summary": summary}
     log.write("ended", {**ended, "usage": meter.usage(), "phases": meter.phases()})
 
