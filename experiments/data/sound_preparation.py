@@ -21,6 +21,7 @@ from experiments.data.token_arrays import digest
 from tracker.errors import DataError
 from tracker.records import Settings
 from tracker.study.knobs import Knob
+from tracker.training.hardware import usable_cores
 from tracker.training.run import Run
 
 PREPARATION_VERSION = 1
@@ -108,7 +109,7 @@ def _synthetic(speakers: int, takes: int, seed: int) -> Source:
 
     def read(left_out: Tell) -> Iterator[Sound]:
         del left_out  # nothing ever is
-        for each, samples in zip(wanted, synthetic_sounds.sounds(seed, wanted), strict=True):
+        for each, samples in zip(wanted, synthetic_sounds.sounds(seed, wanted, usable_cores()), strict=True):
             yield Sound(each.name, each.digit, splits[each.speaker], samples, synthetic_sounds.RATE)
 
     told = {"rule": synthetic_sounds.RULE_VERSION, "speakers": speakers, "takes": takes, "seed": seed}

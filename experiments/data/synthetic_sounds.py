@@ -27,7 +27,6 @@ from itertools import repeat
 import numpy as np
 
 from experiments.data.corpus import split_for_share, stable_hash
-from tracker.training.hardware import usable_cores
 
 RULE_VERSION = 1
 """Raise it whenever the rule above, or any figure below, changes."""
@@ -145,15 +144,18 @@ def speaker_splits(speakers: int) -> list[str]:
     return [split[number] for number in range(speakers)]
 
 
-def sounds(seed: int, wanted: Sequence[Utterance]) -> Iterator[np.ndarray]:
-    """Each utterance as a clip (SAMPLES,) of RATE samples a second, from -1 to 1, float32; many with all cores."""
+def sounds(seed: int, wanted: Sequence[Utterance], processes: int = 1) -> Iterator[np.ndarray]:
+    """Each utterance as a clip (SAMPLES,) of RATE samples a second, from -1 to 1, float32.
+
+    More than two parts of AT_ONCE are made by so many processes, which come to the same.
+    """
     parts = [wanted[start : start + AT_ONCE] for start in range(0, len(wanted), AT_ONCE)]
-    if len(parts) <= 2:
+    if processes == 1 or len(parts) <= 2:
         for part in parts:
             yield from _made(seed, part)
         return
     # A forkserver, because the caller may have threads, which a fork must not copy.
-    pool = ProcessPoolExecutor(usable_cores(), mp_context=multiprocessing.get_context("forkserver"))
+    pool = ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("forkserver"))
     try:
         for made in pool.map(_made, repeat(seed), parts):
             yield from made

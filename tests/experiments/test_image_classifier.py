@@ -18,8 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from experiments.data.array_data import load_array_card, load_examples
 from experiments.data.images import prepared_images
-from experiments.workloads.image_classifier import ImageClassifier, batches, set_up, training_batches
-from experiments.workloads.image_models import Shape, make_model
+from experiments.workloads.image_classifier import ImageClassifier, Shape, batches, make_model, set_up, training_batches
 from tracker.errors import DataError
 from tracker.records import Direction, QualityMetric
 from tracker.training.meter import Meter

@@ -13,8 +13,15 @@ import torch
 from torch.nn import functional as F
 
 from experiments.data.prepared_tables import Table
-from experiments.workloads.tabular_classifier import TabularClassifier, probabilities, weighted_loss
-from experiments.workloads.tabular_models import FTTransformer, Perceptron, Shape, make_model
+from experiments.workloads.tabular_classifier import (
+    FTTransformer,
+    Perceptron,
+    Shape,
+    TabularClassifier,
+    make_model,
+    probabilities,
+    weighted_loss,
+)
 from tracker.errors import DataError, HardwareError, TrainingFailedError
 from tracker.records import Direction, QualityMetric
 from tracker.training.meter import Meter

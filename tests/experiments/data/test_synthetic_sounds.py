@@ -19,6 +19,12 @@ def test_the_same_seed_speaker_digit_and_take_give_the_same_sound_whatever_is_ma
         np.testing.assert_array_equal(one, other)
 
 
+def test_several_processes_make_the_same_sounds_in_the_same_order(monkeypatch):
+    monkeypatch.setattr(synthetic_sounds, "AT_ONCE", 2)
+    for one, other in zip(made(3, SOME), synthetic_sounds.sounds(3, SOME, processes=2), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_another_seed_speaker_digit_or_take_gives_another_sound():
     base = Utterance("four", 1, 0)
     sound = made(0, [base])[0]
