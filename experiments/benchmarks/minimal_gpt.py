@@ -79,6 +79,9 @@ class Block(nn.Module):
 class MinimalGpt(nn.Module):
     """Tokens and targets (batch, length) to logits and their mean cross-entropy."""
 
+    cos: Tensor
+    sin: Tensor
+
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.wte = nn.Embedding(shape.padded_vocabulary, shape.width)

@@ -150,6 +150,9 @@ class Gpt(nn.Module):
     arXiv:1608.05859).
     """
 
+    cosines: Tensor
+    sines: Tensor
+
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = shape
