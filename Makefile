@@ -2,9 +2,11 @@
 #
 #   PYTHON     the interpreter that .venv is made with
 #   PIP_FLAGS  passed to pip, e.g. an index with CPU-only builds of torch
+#   TESTERS    how many processes run the tests
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PIP_FLAGS ?=
+TESTERS ?= 2
 BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(PIP_FLAGS)
 DEMO_NAME := demo-$(shell date +%Y%m%d-%H%M%S)
@@ -21,8 +23,8 @@ demo: install  ## a real study in about three minutes, its frontier and its repo
 	@$(BIN)/tracker report $(DEMO_NAME)
 	@echo "The dashboard: $(BIN)/tracker dashboard"
 
-test: tools  ## every test
-	$(BIN)/python -m pytest
+test: tools  ## every test, whole files side by side, those that take longest first
+	$(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadfile --no-loadscope-reorder
 
 check: tools  ## style, types, layers, documentation
 	$(BIN)/ruff check .

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from tracker.engine.forkserver import Forkserver
 from tracker.pricing.scenario import AS_BILLED, Scenario
 from tracker.report.hosted_api import build_or_buy
 from tracker.report.html import report_folder, write_report
@@ -16,8 +17,8 @@ from tracker.report.levers import levers_table
 from tracker.report.repricing import priced_study_table
 from tracker.report.scenarios import compare_scenarios
 from tracker.report.tables import frontier_document, frontier_table
-from tracker.runner import studies
 from tracker.runner.progress import Observer
+from tracker.runner.study_folder import StudyFolder
 from tracker.store.home import Home
 from tracker.store.run_table import StudyTable
 from tracker.study.document import StudyDocument
@@ -102,6 +103,9 @@ def run_study(
     document = StudyDocument("study", study) if isinstance(study, Mapping) else StudyDocument.read(Path(study))
     document = document.smoke() if smoke else document
     document = document.override(settings or {}, name=name, seed=seed, budget_usd=budget_usd, trials=trials)
+    Forkserver(document.workload or "").warm_up()
+    from tracker.runner import studies  # MLflow and Optuna, while the forkserver imports torch
+
     places = studies.Places(Home.find(home), storage)
     studies.run_study(document, places, workers=workers, observer=observer)
     return Study(str(document.content["name"]), places.home)
@@ -118,6 +122,9 @@ def resume_study(
     observer: Observer | None = None,
 ) -> Study:
     """Go on with a study until its budget, or a new one, is spent. Raises TrackerError."""
+    Forkserver(StudyFolder(Home.find(home).study(name)).document().workload or "").warm_up()
+    from tracker.runner import studies  # MLflow and Optuna, while the forkserver imports torch
+
     places = studies.Places(Home.find(home), storage)
     studies.resume_study(name, places, budget_usd=budget_usd, trials=trials, workers=workers, observer=observer)
     return Study(name, places.home)

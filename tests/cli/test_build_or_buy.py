@@ -8,7 +8,8 @@ import random
 
 import pytest
 
-from tests.support.command import tracker
+from tests.support.command import tracker, tracker_process
+from tracker import run_study
 
 pytest.importorskip("genai_prices", reason="the extra llm (genai-prices) is not installed")
 
@@ -52,17 +53,16 @@ batch_size = [16, 32]
 """
 
 
-def run_study(text, folder, home):
+def run_the_study(text, folder, home):
     path = folder / "study.toml"
     path.write_text(text)
-    done = tracker("run", path, home=home)
-    assert done.returncode == 0, done.stderr
+    run_study(path, home=home)
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
     home = tmp_path_factory.mktemp("home")
-    run_study(DIGITS, tmp_path_factory.mktemp("digits"), home)
+    run_the_study(DIGITS, tmp_path_factory.mktemp("digits"), home)
     return home
 
 
@@ -77,7 +77,7 @@ def texts_home(tmp_path_factory):
         for number in range(200):
             label = "sea" if number % 2 else "wood"
             table.writerow([f"The {' '.join(chance.choices(words[label], k=5))}, {number}.", label])
-    run_study(TEXTS.format(source=folder / "texts.csv"), folder, home)
+    run_the_study(TEXTS.format(source=folder / "texts.csv"), folder, home)
     return home
 
 
@@ -133,6 +133,12 @@ def test_a_day_in_the_past_has_the_price_of_that_day(home):
     before, after = (json.loads(tracker(*arguments, day, home=home).stdout) for day in ("2025-06-01", "2025-06-20"))
     assert before["api"]["usd_per_1000"] == pytest.approx(5 * after["api"]["usd_per_1000"])
     assert before["api"]["as_of"] == "2025-06-01"
+
+
+def test_a_process_of_its_own_says_the_same_and_nothing_else(home):
+    arguments = ("build-or-buy", "digits", *GIVEN, "--json")
+    done, expected = tracker_process(*arguments, home=home), tracker(*arguments, home=home)
+    assert (done.returncode, done.stdout, done.stderr) == (0, expected.stdout, expected.stderr)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command import ROOT, tracker
+from tests.support.command import ROOT, tracker, tracker_process
 from tracker.cli.main import COMMANDS
 
 NAME = "it's <b>a/b</b> 🦊"
@@ -53,7 +53,7 @@ def study_file(tmp_path_factory):
 @pytest.fixture(scope="module")
 def ran(home, study_file):
     """A study under a name with everything in it that could go wrong."""
-    done = tracker("run", study_file, "--name", NAME, "--workers", "1", "--seed", "7", home=home)
+    done = tracker_process("run", study_file, "--name", NAME, "--workers", "1", "--seed", "7", home=home)
     assert done.returncode == 0, done.stderr
     return done
 
@@ -132,6 +132,13 @@ def test_a_wrong_request_is_told_in_a_line_with_exit_code_2(arguments, said, stu
     assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize("arguments", [("run", "STUDY", "--set", "widht=3"), ("frontier", "nobody")])
+def test_nothing_else_is_said_by_a_process_of_its_own(arguments, study_file, tmp_path):
+    given = [study_file if argument == "STUDY" else argument for argument in arguments]
+    done, expected = tracker_process(*given, home=tmp_path), tracker(*given, home=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", expected.stderr)
 
 
 def test_a_home_that_cannot_be_written_is_said(study_file, tmp_path):

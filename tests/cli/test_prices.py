@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command import tracker
+from tests.support.command import tracker, tracker_process
 from tests.support.studies import DIGITS
 from tracker import run_study
 from tracker.pricing.price_book import PRICES_CSV, load_price_book
@@ -96,7 +96,7 @@ def test_without_a_network_an_update_says_so_in_a_line_and_changes_nothing(tmp_p
     monkeypatch.setenv("GPUHUNT_CATALOG_URL", "http://127.0.0.1:9/nothing.zip")
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     before = PRICES_CSV.read_bytes()
-    done = tracker("prices", "update", home=tmp_path / "new")
+    done = tracker_process("prices", "update", home=tmp_path / "new")
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: nothing was changed, for no catalogue could be read (azure: ")

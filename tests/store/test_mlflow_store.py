@@ -10,6 +10,7 @@ import urllib.request
 
 import pytest
 
+from tests.support.mlflow_database import put_mlflow_database
 from tracker.errors import StoreError, StudyExistsError, StudyNotFoundError
 from tracker.records import DataCard, Direction, TrialState
 from tracker.store.mlflow_store import MlflowStore
@@ -51,7 +52,7 @@ def fill(run):
 
 @pytest.fixture
 def uri(tmp_path):
-    return f"sqlite:///{tmp_path / 'mlflow.db'}"
+    return f"sqlite:///{put_mlflow_database(tmp_path)}"
 
 
 def test_what_was_logged_is_read_back_as_tables(uri, tmp_path):
@@ -90,7 +91,8 @@ def test_a_study_that_is_there_is_not_made_again(uri, tmp_path):
         MlflowStore(uri).create_study("s", STUDY_TAGS, 0.0, tmp_path)
 
 
-def test_an_unknown_study_is_refused_with_the_nearest_name(uri, tmp_path):
+def test_an_unknown_study_is_refused_with_the_nearest_name(tmp_path):
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     with pytest.raises(StudyNotFoundError, match="allowed: nothing"):
         read_study_table(uri, "docstrings")
     assert not (tmp_path / "mlflow.db").exists(), "asking for a study must not make a database"

@@ -8,7 +8,7 @@ import click
 
 from tracker.cli.display import end_study, observer
 from tracker.cli.options import budget_option, home_option, storage_option, trials_option, workers_option
-from tracker.runner.studies import Places, run_study
+from tracker.engine.forkserver import Forkserver
 from tracker.store.home import Home
 from tracker.study.document import StudyDocument, parse_assignments
 
@@ -41,6 +41,9 @@ def run(
     document = (document.smoke() if smoke else document).override(
         parse_assignments(settings), name=name, seed=seed, budget_usd=budget_usd, trials=trials
     )
+    Forkserver(document.workload or "").warm_up()
+    from tracker.runner.studies import Places, run_study  # MLflow and Optuna, while the forkserver imports torch
+
     with observer() as shown:
         state = run_study(document, Places(home, storage), workers=workers, observer=shown)
     end_study(str(document.content["name"]), state)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import multiprocessing.forkserver
 import sys
 import traceback
 import types
@@ -39,6 +40,10 @@ class Forkserver:
         module = _COMMANDS if workload.startswith(COMMAND_MARK) else workload.partition(":")[0]
         preload = [module] if module and not module.endswith(".py") else []
         self._context.set_forkserver_preload([*_PRELOAD, *preload])
+
+    def warm_up(self) -> None:
+        """Begin to start the forkserver without waiting for it: it imports while the caller does something else."""
+        multiprocessing.forkserver.ensure_running()
 
     def start(self, target: Callable[..., None], *arguments: Any) -> ForkServerProcess:
         """A child that runs ``target(*arguments)``; both must be importable or picklable."""

@@ -1,4 +1,4 @@
-"""Run a study, go on with one, stop one: what the command and the library offer."""
+"""Run a study, go on with one: what the command and the library offer."""
 
 from __future__ import annotations
 
@@ -134,13 +134,6 @@ def resume_study(
             if record.reason == "out_of_memory":
                 search.avoid(job.settings)
         return _coordinate(plan, places, folder, engine, search, books, observer, card, done, paused)
-
-
-def stop_study(name: str, home: Home) -> bool:
-    """Ask a running study to stop, as Ctrl-C does; False where it is not running. Raises StudyNotFoundError."""
-    folder = StudyFolder(home.study(name))
-    folder.document()
-    return folder.stop()
 
 
 def _engine(hardware: Hardware, forkserver: Forkserver, workers: int | None) -> LocalEngine:

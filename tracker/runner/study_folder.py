@@ -111,7 +111,8 @@ class StudyFolder:
         return None
 
     def stop(self) -> bool:
-        """Ask the coordinator to stop, as Ctrl-C does; False where none is running."""
+        """Ask the coordinator to stop, as Ctrl-C does; False where none is running. Raises StudyNotFoundError."""
+        self.document()
         coordinator = self.coordinator()
         if coordinator is None:
             return False

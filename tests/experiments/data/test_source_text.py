@@ -103,7 +103,7 @@ def test_a_data_set_of_the_hub_gives_its_text_column_by_its_own_splits(tmp_path)
             csv.writer(file).writerows([["review", "stars"], *([f"{split} review {n}", n] for n in range(5))])
     text = load(f"datasets:{root}", tmp_path / "cache", text_column="review")
     assert {document.text for document in text.splits["test"]} == {f"test review {n}" for n in range(5)}
-    with pytest.raises(DataError, match="no column 'text'; .*allowed: review, stars"):
+    with pytest.raises(DataError, match=r"no column 'text'; .*allowed: review, stars"):
         load(f"datasets:{root}", tmp_path / "cache")
     with pytest.raises(DataError, match="train, row 1: column 'stars' holds 0, which is not a text"):
         load(f"datasets:{root}", tmp_path / "cache", text_column="stars")
