@@ -12,6 +12,18 @@ FLAGS = [
     *("--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync", "--no-first-run"),
 ]
+LONGEST = (
+    *("test_readme.py", "contracts/test_workloads.py", "runner/test_studies.py", "runner/test_pausing.py"),
+    *("cli/test_commands.py", "runner/test_command_studies.py", "cli/test_build_or_buy.py"),
+    *("training/test_hardware.py", "test_privacy.py", "report/test_repricing.py", "store/test_mlflow_store.py"),
+)
+"""Files that take longest, the longest first."""
+
+
+def pytest_collection_modifyitems(items):
+    """The longest files come first: files run side by side, and everyone would wait for a long one at the end."""
+    places = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from experiments.workloads.gpt import Shape
+from experiments.workloads.language_model import Shape
 from tracker.records import Settings
 
 LOG_INTERVAL = 10

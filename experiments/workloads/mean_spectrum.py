@@ -18,8 +18,7 @@ from experiments.data.array_data import Examples, load_array_card, load_examples
 from experiments.data.sound_preparation import prepared_sounds
 from experiments.scores import probability_scores
 from experiments.spectrogram import LogMel
-from experiments.workloads.audio_classifier import batches
-from experiments.workloads.audio_models import Shape
+from experiments.workloads.audio_classifier import Shape, batches
 from tracker.training.run import Run
 
 INVERSE_REGULARISATION = 1.0

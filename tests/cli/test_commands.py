@@ -88,9 +88,10 @@ def test_the_tables_show_every_run_and_every_frontier_point(ran, home):
     assert "3 completed" in tracker("status", NAME, home=home).stdout
 
 
-def test_a_report_is_a_page_and_two_tables(ran, home, tmp_path):
+def test_a_report_is_a_page_and_three_tables(ran, home, tmp_path):
     done = tracker("report", NAME, "--out", tmp_path / "out", home=home)
-    assert [Path(line).name for line in done.stdout.splitlines()] == ["report.html", "runs.csv", "frontier.csv"]
+    written = [Path(line).name for line in done.stdout.splitlines()]
+    assert written == ["report.html", "runs.csv", "frontier.csv", "levers.csv"]
     page = (tmp_path / "out/report.html").read_text()
     assert "<b>a/b</b>" not in page.replace("\\u003cb", "<not ")
     with (tmp_path / "out/runs.csv").open() as file:

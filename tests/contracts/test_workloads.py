@@ -1,9 +1,7 @@
-"""The contract of training code, on every workload of the gallery, on the template, and on code that breaks it."""
+"""The contract of training code, on every workload of the gallery, and on code that breaks it."""
 
 from __future__ import annotations
 
-import shutil
-from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -31,14 +29,6 @@ def test_every_workload_of_the_gallery_keeps_the_contract(study, home):
     assert [finding for finding in found.values() if finding.verdict == "failed"] == []
     assert found["pauses and resumes to the same result"].verdict == "passed"
     assert found["honours its seed"].verdict == "passed"
-
-
-def test_the_template_keeps_it(home, tmp_path):
-    templates = Path(str(files("tracker.cli") / "templates"))
-    shutil.copyfile(templates / "workload.py", tmp_path / "NAME.py")
-    shutil.copyfile(templates / "study.toml", tmp_path / "NAME.toml")
-    found = findings(StudyDocument.read(tmp_path / "NAME.toml").smoke(), home)
-    assert {finding.verdict for finding in found.values()} == {"passed"}
 
 
 BROKEN = """

@@ -13,8 +13,7 @@ import torch
 from torch import nn
 
 from experiments.data.sound_preparation import prepared_sounds
-from experiments.workloads.audio_classifier import AudioClassifier
-from experiments.workloads.audio_models import Classifier, Network, Shape, training_flops
+from experiments.workloads.audio_classifier import AudioClassifier, Classifier, Network, Shape, training_flops
 from tracker.errors import DataError, TrainingFailedError
 from tracker.records import Direction, QualityMetric
 from tracker.training.loading import load_workload

@@ -17,8 +17,7 @@ from experiments.data.token_streams import TokenStream, load_stream, prepare_str
 from experiments.data.windows import NO_TARGET, evaluation_windows, steps_per_epoch, training_windows
 from experiments.stream_scores import stream_scores
 from experiments.workloads.byte_ngrams import ByteNgrams
-from experiments.workloads.gpt import Gpt, Shape, causal_attention, write_on
-from experiments.workloads.language_model import LanguageModel, text_scores
+from experiments.workloads.language_model import Gpt, LanguageModel, Shape, causal_attention, text_scores, write_on
 from tracker.errors import DataError, TrainingFailedError, WorkloadError
 from tracker.records import Direction, QualityMetric
 from tracker.training.meter import Meter

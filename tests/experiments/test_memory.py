@@ -6,13 +6,13 @@ import sys
 import pytest
 
 FAULTS = """
-import resource, torch
+import resource, numpy
 from experiments.memory import keep_freed_memory
 if {keep}:
     keep_freed_memory()
 def use():
-    for _ in range(20):
-        torch.ones(10_000_000)
+    for _ in range(5):
+        numpy.ones(10_000_000)
 use()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 use()

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import threading
-import time
-from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 
+from tests.support.interrupts import ctrl_c_after
 from tracker import resume_study, run_study
 
 SCRIPT = """
@@ -146,25 +142,11 @@ def test_the_runs_of_the_script_stand_beside_the_study_and_name_their_attempt(st
     assert roles == {"study", "trial", "preparation"}
 
 
-def interrupt_after(home, epochs):
-    """Press Ctrl-C in this process when the first trial has reported so often."""
-
-    def watch():
-        while True:
-            time.sleep(0.05)
-            for log in Path(home).glob("studies/*/trials/0/1.jsonl"):
-                if log.read_text().count('"checkpoint"') >= epochs:
-                    os.kill(os.getpid(), signal.SIGINT)
-                    return
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
 def test_an_interrupted_command_goes_on_from_the_state_that_it_kept(tmp_path):
     home = tmp_path / "home"
     path = write_study(tmp_path, trials=2, modes=["good", "better"], epochs=4, pause=0.5)
-    interrupt_after(home, 2)
-    stopped = run_study(path, home=home, workers=1)
+    with ctrl_c_after(home, 2):
+        stopped = run_study(path, home=home, workers=1)
     assert list(stopped.runs().query("role == 'trial'")["state"]) == ["paused"]
     finished = resume_study("commands", home=home, workers=1)
     trials = finished.runs().query("role == 'trial'").sort_values("trial")

@@ -7,13 +7,13 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
 import optuna
 import pytest
 
+from tests.support.interrupts import ctrl_c_after
 from tests.support.pausable import PAUSABLE, study
 from tracker import open_study, resume_study, run_study
 
@@ -33,23 +33,9 @@ def events_of(home, attempt):
     return [json.loads(line) for line in log.read_text().splitlines()]
 
 
-def interrupt_after(home, epochs):
-    """Press Ctrl-C in this process when the trial has reported so often."""
-
-    def watch():
-        while True:
-            time.sleep(0.05)
-            for log in Path(home).glob("studies/*/trials/0/1.jsonl"):
-                if log.read_text().count('"checkpoint"') >= epochs:
-                    os.kill(os.getpid(), signal.SIGINT)
-                    return
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
 def test_an_interrupted_trial_goes_on_to_the_same_result_and_both_attempts_are_paid(tmp_path, uninterrupted):
-    interrupt_after(tmp_path, 2)
-    stopped = run_study(study(epochs=4, epoch_seconds=0.5), home=tmp_path)
+    with ctrl_c_after(tmp_path, 2):
+        stopped = run_study(study(epochs=4, epoch_seconds=0.5), home=tmp_path)
     paused = stopped.runs().query("role == 'trial'").iloc[0]
     assert (paused["state"], paused["reason"]) == ("paused", "interrupted")
     finished = resume_study("pausable", home=tmp_path)
@@ -94,8 +80,8 @@ def test_a_killed_machine_loses_no_epoch_that_was_saved(tmp_path, uninterrupted)
 
 
 def test_a_corrupt_state_means_that_the_trial_starts_anew_and_that_is_recorded(tmp_path, uninterrupted):
-    interrupt_after(tmp_path, 2)
-    run_study(study(epochs=4, epoch_seconds=0.5), home=tmp_path)
+    with ctrl_c_after(tmp_path, 2):
+        run_study(study(epochs=4, epoch_seconds=0.5), home=tmp_path)
     next(tmp_path.glob("studies/*/trials/0/state.pt")).write_bytes(b"torn")
     finished = resume_study("pausable", home=tmp_path)
     assert metrics_of(finished) == uninterrupted

@@ -38,10 +38,10 @@ def test_phases_add_up_to_the_wall_time():
     spin(0.05)
     with meter.evaluating():
         spin(0.05)
-    phases = meter.phases()
+    before, phases, after = meter.wall_seconds(), meter.phases(), meter.wall_seconds()
     assert min(phases.startup_seconds, phases.train_seconds, phases.evaluation_seconds) >= 0.05
     total = phases.startup_seconds + phases.train_seconds + phases.evaluation_seconds
-    assert total == pytest.approx(meter.wall_seconds(), abs=0.02)
+    assert before <= total <= after
 
 
 def test_energy_is_a_measurement_or_it_is_unavailable():

@@ -12,7 +12,7 @@ from experiments.data.text_preparation import clean, learn_vocabulary, write_tok
 from experiments.data.token_arrays import UNKNOWN, load_card, load_texts
 from tracker.errors import DataError
 
-SETTINGS = {"keep_punctuation": False, "remove_stop_words": False, "vocabulary_size": 100}
+SETTINGS = {"keep_punctuation": False, "deduplicate": False, "remove_stop_words": False, "vocabulary_size": 100}
 CPU = torch.device("cpu")
 
 
