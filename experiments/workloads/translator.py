@@ -1,8 +1,8 @@
 """A Transformer that writes a text for a text, trained from scratch: a translation, a summary, a description.
 
-Reads from top to bottom: the workload, its loss, how it is measured, what is kept of it. The model is
-experiments.workloads.translator, pairs of texts come as tokens from experiments.data, and the loop over epochs is
-experiments.training_loop.
+Reads from top to bottom: the model, an encoder of the source text and a decoder that writes the target token by token;
+then the workload, its loss, how it is measured, what is kept of it. Pairs of texts come as tokens from
+experiments.data, and the loop over epochs is experiments.training_loop.
 """
 
 from __future__ import annotations
