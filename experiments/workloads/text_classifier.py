@@ -171,7 +171,7 @@ class TextClassifier:
     }
     metrics: Mapping[str, Direction] = CLASSIFIER_METRICS
     data_options: Mapping[str, str] = {
-        "source": "'docstrings', those of the packages installed here, or the path of a csv or jsonl file",
+        "source": "'docstrings' of the packages installed here, a csv or jsonl file, or 'datasets:NAME'",
         "distribution": "of docstrings: those of what this installed distribution depends on; default this project",
         "text_column": "the column of the texts; default 'text'",
         "label_column": "the column of the classes; default 'label'",

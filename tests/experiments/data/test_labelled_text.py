@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from experiments.data.labelled_text import load_labelled_text
+from experiments.data.labelled_text import load_hub_text, load_labelled_text
 from tracker.errors import DataError
 
 
@@ -91,3 +91,19 @@ def test_an_empty_jsonl_text_is_told(tmp_path):
     path.write_text('{"text": "one", "label": "a"}\n{"text": null, "label": "b"}\n')
     with pytest.raises(DataError, match="column 'text' is empty in row 2"):
         load_labelled_text(path, tmp_path)
+
+
+def test_a_data_set_by_name_keeps_its_splits_and_the_names_of_its_classes(tmp_path):
+    folder = tmp_path / "reviews"
+    folder.mkdir()
+    for split, rows in (("train", 40), ("test", 10)):
+        lines = [f"{split} text number {n},{'good' if n % 2 else 'bad'}" for n in range(rows)]
+        (folder / f"{split}.csv").write_text("\n".join(["review,verdict", *lines]))
+    columns = {"text_column": "review", "label_column": "verdict"}
+    corpus = load_hub_text(f"datasets:{folder}", tmp_path / "cache", **columns)
+    assert corpus.classes == ("bad", "good")
+    assert {text.split()[0] for text in corpus.splits["test"].texts} == {"test"}
+    assert len(corpus.splits["test"]) == 10
+    assert len(corpus.splits["train"]) + len(corpus.splits["validation"]) == 40, "15 % of train are cut for validation"
+    with pytest.raises(DataError, match="no column 'text'; allowed: review, verdict"):
+        load_hub_text(f"datasets:{folder}", tmp_path / "cache")
