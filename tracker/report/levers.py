@@ -121,8 +121,8 @@ def _row(
 def mean_interval(differences: np.ndarray) -> tuple[float, float, float]:
     """The mean of some differences and its 95 % interval; NaN bounds where there is only one.
 
-    >>> mean_interval(np.array([1.0, 2.0, 3.0]))
-    (2.0, -0.4841377117728907, 4.484137711772891)
+    >>> [round(value, 3) for value in mean_interval(np.array([1.0, 2.0, 3.0]))]
+    [2.0, -0.484, 4.484]
     """
     count, mean = len(differences), float(differences.mean())
     if count < 2:
