@@ -200,7 +200,13 @@ def _learns(trials: _Trials, whole: AttemptRecord) -> Finding:
     if len(qualities) < 2:
         return Finding("learns", "skipped", "one checkpoint, and no classes to guess among: nothing to compare with")
     told = f"{name} {qualities[0]:.4g} after the first checkpoint, {best:.4g} at best"
-    return Finding("learns", "passed" if sign * best > sign * qualities[0] else "failed", told)
+    better = sign * best > sign * qualities[0]
+    if not better and all("validation_loss" in checkpoint.metrics for checkpoint in whole.checkpoints):
+        # Scores of written text stay at nothing, or jump about, long after a model has begun to learn.
+        losses = _qualities(whole, "validation_loss")
+        told += f"; validation_loss {losses[0]:.4g}, {min(losses):.4g} at best"
+        better = min(losses) < losses[0]
+    return Finding("learns", "passed" if better else "failed", told)
 
 
 def _spends(whole: AttemptRecord) -> Finding:
