@@ -26,7 +26,7 @@ import torch.distributed
 PATIENCE = timedelta(hours=24)
 """How long a process waits for another: an evaluation by process 0 takes as long as it takes."""
 GRACE_SECONDS = 5.0
-FAILURE_SECONDS = 1.0
+FAILURE_SECONDS = 3.0
 
 Failure = tuple[str, str]
 """A reason in a word, and a sentence."""
@@ -95,7 +95,7 @@ class Companions:
                 waiting.remove((process, receiver))
 
     def _note(self, process: ForkProcess, receiver: Connection, *, asked_to_go: bool) -> None:
-        if self.failure is not None or process.is_alive():
+        if self.failure is not None:
             return
         told: Failure | None = None
         with contextlib.suppress(EOFError, OSError):

@@ -1,0 +1,89 @@
+"""A workload of the gallery trained by a loop of choice, with nobody following it: what benchmarks.loops times."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import tempfile
+import time
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from experiments.benchmarks.plain_fit import plain_fit
+from experiments.training_loop import Fit, fit
+from tracker.records import DataCard, Direction, QualityMetric
+from tracker.training.loading import load_workload
+from tracker.training.meter import Meter
+from tracker.training.precision import PRECISIONS
+from tracker.training.run import Run
+
+STUDIES = Path(__file__).parents[1] / "studies"
+LOOPS = {"ours": fit, "plain": plain_fit}
+
+
+def smoke_study(name: str) -> dict[str, Any]:
+    """A study of the gallery with its [smoke] settings."""
+    study = tomllib.loads((STUDIES / f"{name}.toml").read_text(encoding="utf-8"))
+    smoke = {knob: value for knob, value in study.get("smoke", {}).items() if knob != "trials"}
+    return {**study, "settings": {**study.get("settings", {}), **smoke}}
+
+
+def prepare(study: Mapping[str, Any], threads: int, home: Path) -> DataCard:
+    """Make the data ready. For a child process."""
+    workload, settings = load_workload(study["workload"]), _settings(study, threads, 1)
+    return workload.prepare(study.get("data", {}), settings, home / "cache", _say_nothing)
+
+
+def train(study: Mapping[str, Any], threads: int, home: Path, card: DataCard, loop: str, epochs: int) -> float:
+    """Seconds from ready to the end of fit. For a child process: the loop is put in its workload's place for good."""
+    torch.set_num_threads(threads)
+    reference = study["workload"]
+    workload, module = load_workload(reference), importlib.import_module(reference.partition(":")[0])
+    clock: dict[str, float] = {}
+
+    def timed(*arguments: Any, **named: Any) -> Fit:
+        clock["begin"] = time.perf_counter()
+        done = LOOPS[loop](*arguments, **named)
+        clock["end"] = time.perf_counter()
+        raise _FitDoneError(done)
+
+    module.fit = timed
+    run = Run(
+        settings=_settings(study, threads, epochs),
+        data=study.get("data", {}),
+        data_card=card,
+        seed=0,
+        device=torch.device("cpu"),
+        precision=PRECISIONS["fp32"],
+        cache=home / "cache",
+        artifacts=Path(tempfile.mkdtemp(dir=home)),
+        quality=QualityMetric(study["quality"]["metric"], Direction(study["quality"].get("direction", "maximize"))),
+        meter=Meter(started_at=time.time(), cores=threads),
+        write=_write_nothing,
+    )
+    with contextlib.suppress(_FitDoneError):
+        workload.train(run)
+    return clock["end"] - clock["begin"]
+
+
+class _FitDoneError(Exception):
+    """Ends a training where the loop has ended: what comes after it is not measured."""
+
+
+def _settings(study: Mapping[str, Any], threads: int, epochs: int) -> dict[str, Any]:
+    workload = load_workload(study["workload"])
+    defaults = {name: knob.default for name, knob in workload.knobs.items() if knob.default is not None}
+    hardware = {"device": "cpu", "threads": threads, "precision": "fp32", "compile": False, "processes": 1}
+    return {**defaults, **study["settings"], **hardware, "epochs": epochs}
+
+
+def _say_nothing(message: str) -> None:
+    del message
+
+
+def _write_nothing(event: str, fields: Mapping[str, Any]) -> None:
+    del event, fields
