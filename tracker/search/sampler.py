@@ -1,28 +1,26 @@
-"""What to try next: an Optuna study, asked and told. The only file that imports Optuna."""
+"""A study's trials in Optuna, asked for and told. The only file that imports Optuna."""
 
 from __future__ import annotations
 
 import contextlib
-import itertools
-import math
+import inspect
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import optuna
 from optuna.trial import TrialState as OptunaState
 from sqlalchemy.exc import SQLAlchemyError
 
-from tracker.errors import RequestError, StoreError, StudyExistsError, StudyNotFoundError
-from tracker.records import Direction, QualityMetric, Settings, SettingValue, TrialState
+from tracker.errors import RequestError, StoreError, StudyExistsError, StudyNotFoundError, did_you_mean
+from tracker.records import Direction, Settings, SettingValue, TrialState
 from tracker.study.domains import Choices, Domain
 from tracker.study.space import SearchSpace
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
-
-MOST_COMBINATIONS = 10_000
-"""Of a grid."""
+DEFAULT_SAMPLER = "TPESampler"
 
 _ATTEMPTS_TO_AVOID = 20
 """How often the sampler is asked again where it suggests what ran out of memory before."""
@@ -36,52 +34,62 @@ class Suggestion:
     settings: Settings
 
 
-class Search:
-    """A search with two objectives, quality and dollars, over a machine's search space.
+class Trials:
+    """A study's trials in an Optuna database: opened with settings, told their end, readable by Optuna's own tools.
 
-    Suggestions come from Optuna's TPE sampler (Bergstra et al., NeurIPS 2011; for several objectives
-    Ozaki et al., GECCO 2020), seeded, so that the same results give the same suggestions.
+    ``sampler`` is the name of a class in optuna.samplers; the default is TPE (Bergstra et al., NeurIPS 2011; for
+    several objectives Ozaki et al., GECCO 2020). It is seeded: the same results give the same suggestions.
     """
 
-    def __init__(self, study: optuna.Study, storage: str, space: SearchSpace, strategy: str = "optuna") -> None:
+    def __init__(self, study: optuna.Study, storage: str | None, space: SearchSpace) -> None:
         self._study = study
         self._storage = storage
         self._space = space
-        self._strategy = strategy
         self._out_of_memory: set[str] = set()
 
     @classmethod
     def create(
-        cls, storage: str, name: str, quality: QualityMetric, space: SearchSpace, seed: int, strategy: str = "optuna"
-    ) -> Search:
-        """Make a new study; ``strategy`` is one of study.spec.STRATEGIES.
+        cls,
+        storage: str | None,
+        name: str,
+        objectives: Mapping[str, Direction],
+        space: SearchSpace,
+        seed: int,
+        sampler: str = DEFAULT_SAMPLER,
+        options: Mapping[str, Any] | None = None,
+    ) -> Trials:
+        """Make a new study of these objectives; in memory only where ``storage`` is None.
 
-        Raises StudyExistsError where the name is taken, StoreError without a database, RequestError for a grid of
-        more than MOST_COMBINATIONS.
+        Raises StudyExistsError where the name is taken, StoreError without a database, RequestError for a sampler
+        that there is not.
         """
-        combinations = _combinations(space) if strategy == "grid" else []
+        drawer = make_sampler(sampler, seed, options or {})
         with _database(storage):
             try:
                 study = optuna.create_study(
                     storage=storage,
                     study_name=name,
-                    directions=[quality.direction.value, Direction.MINIMIZE.value],
-                    sampler=_sampler(seed),
+                    directions=[direction.value for direction in objectives.values()],
+                    sampler=drawer,
                 )
             except optuna.exceptions.DuplicatedStudyError:
                 raise StudyExistsError(
                     f"the Optuna database has a study '{name}' already; `tracker resume` it, or choose another --name"
                 ) from None
         with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
-            study.set_metric_names([quality.name, "price_usd"])
-        search = cls(study, storage, space, strategy)
-        with _database(storage):
-            for device, values in combinations:
-                search._enqueue(device, values)
-        return search
+            study.set_metric_names(list(objectives))
+        return cls(study, storage, space)
 
     @classmethod
-    def load(cls, storage: str, name: str, space: SearchSpace, seed: int, strategy: str = "optuna") -> Search:
+    def load(
+        cls,
+        storage: str,
+        name: str,
+        space: SearchSpace,
+        seed: int,
+        sampler: str = DEFAULT_SAMPLER,
+        options: Mapping[str, Any] | None = None,
+    ) -> Trials:
         """Go on with a study. Raises StudyNotFoundError, StoreError."""
         with _database(storage):
             try:
@@ -89,43 +97,78 @@ class Search:
             except KeyError:
                 raise StudyNotFoundError(f"the Optuna database has no study '{name}'") from None
         # Random draws go on where they stopped: the same seed again would repeat the first ones.
-        study.sampler = _sampler(seed + len(study.get_trials(deepcopy=False)))
-        return cls(study, storage, space, strategy)
+        study.sampler = make_sampler(sampler, seed + len(study.get_trials(deepcopy=False)), options or {})
+        return cls(study, storage, space)
 
     @property
-    def exhausted(self) -> bool:
-        """Whether there is nothing left to try: every combination of a grid was asked for."""
-        if self._strategy != "grid":
-            return False
+    def waiting(self) -> int:
+        """How many settings are enqueued and not asked for yet."""
         with _database(self._storage):
-            return not self._study.get_trials(deepcopy=False, states=(OptunaState.WAITING,))
+            return len(self._study.get_trials(deepcopy=False, states=(OptunaState.WAITING,)))
 
     def delete(self) -> None:
         """Take the study out of the database, where its other halves could not be made."""
-        optuna.delete_study(study_name=self._study.study_name, storage=self._storage)
+        optuna.delete_study(study_name=self._study.study_name, storage=self._study._storage)
 
     def ask(self) -> Suggestion:
-        """The next settings to try; rather none whose choices ran out of memory before. Raises StoreError."""
+        """The next settings to try: those enqueued first, then the sampler's.
+
+        The sampler's are rather none whose choices ran out of memory before. Raises StoreError.
+        """
         with _database(self._storage):
+            enqueued = bool(self._out_of_memory) and self.waiting > 0
             for _ in range(_ATTEMPTS_TO_AVOID):
                 suggestion = self._ask()
-                if self._choices_of(suggestion.settings) not in self._out_of_memory or self._strategy == "grid":
+                if enqueued or self._choices_of(suggestion.settings) not in self._out_of_memory:
                     break
                 self._study.tell(suggestion.trial, state=OptunaState.PRUNED)  # nothing was paid for it
             return suggestion
+
+    def open(self, settings: Settings) -> Suggestion:
+        """A trial of exactly these settings. Raises StoreError."""
+        with _database(self._storage):
+            self.enqueue(settings)
+            return self._ask()
+
+    def enqueue(self, settings: Settings) -> None:
+        """Let one of the next trials have these settings; knobs that they lack are drawn. Raises StoreError."""
+        device = str(settings["device"])
+        domains = self._space.by_device[device].items()
+        named = {self._parameter(name, domain): settings[name] for name, domain in domains if name in settings}
+        with _database(self._storage):
+            self._study.enqueue_trial({**named, **({"device": device} if len(self._space.devices) > 1 else {})})
 
     def avoid(self, settings: Settings) -> None:
         """These settings ran out of memory: others with the same choices would too, whatever their ranges' values."""
         self._out_of_memory.add(self._choices_of(settings))
 
-    def _choices_of(self, settings: Settings) -> str:
-        domains = self._space.by_device.get(str(settings["device"]), {})
-        names = [name for name, domain in domains.items() if isinstance(domain, Choices)]
-        return repr(sorted((name, settings[name]) for name in ("device", *names) if name in settings)) if names else ""
+    def tell(self, trial: int, state: TrialState, values: Sequence[float] | None) -> None:
+        """How a trial ended. Only completed ones have values that may be compared; the rest just ended.
 
-    def _enqueue(self, device: str, values: Settings) -> None:
-        named = {self._parameter(name, self._space.by_device[device][name]): value for name, value in values.items()}
-        self._study.enqueue_trial({**named, **({"device": device} if len(self._space.devices) > 1 else {})})
+        Raises StoreError.
+        """
+        with _database(self._storage):
+            if state is TrialState.COMPLETED and values is not None:
+                self._study.tell(trial, list(values), skip_if_finished=True)
+            else:
+                ended = OptunaState.PRUNED if state is TrialState.STOPPED else OptunaState.FAIL
+                self._study.tell(trial, state=ended, skip_if_finished=True)
+
+    def learn(self, settings: Settings, values: Sequence[float]) -> None:
+        """Enter settings that were tried elsewhere, with what came of them. Raises StoreError."""
+        self.tell(self.open(settings).trial, TrialState.COMPLETED, values)
+
+    def note(self, trial: int, notes: Mapping[str, Any]) -> None:
+        """Write on a trial that is under way how it stands: its user attributes. Raises StoreError."""
+        with _database(self._storage):
+            number = self._study.get_trials(deepcopy=False)[trial]._trial_id
+            for name, value in notes.items():
+                self._study._storage.set_trial_user_attr(number, name, value)
+
+    def unfinished(self) -> tuple[int, ...]:
+        """The trials that were asked for and never told: they are paused, or their coordinator vanished."""
+        running = self._study.get_trials(deepcopy=False, states=(OptunaState.RUNNING,))
+        return tuple(trial.number for trial in running)
 
     def _ask(self) -> Suggestion:
         trial = self._study.ask()
@@ -138,44 +181,16 @@ class Search:
             settings[name] = _suggest(trial, self._parameter(name, domain), domain)
         return Suggestion(trial.number, settings)
 
-    def tell(self, trial: int, state: TrialState, quality: float | None, price_usd: float) -> None:
-        """How a trial ended. Only completed ones have values that may be compared; the rest just ended.
-
-        Raises StoreError.
-        """
-        with _database(self._storage):
-            if state is TrialState.COMPLETED and quality is not None:
-                self._study.tell(trial, [quality, price_usd])
-            else:
-                ended = OptunaState.PRUNED if state is TrialState.STOPPED else OptunaState.FAIL
-                self._study.tell(trial, state=ended, skip_if_finished=True)
-
-    def unfinished(self) -> tuple[int, ...]:
-        """The trials that were asked for and never told: they are paused, or their coordinator vanished."""
-        running = self._study.get_trials(deepcopy=False, states=(OptunaState.RUNNING,))
-        return tuple(trial.number for trial in running)
+    def _choices_of(self, settings: Settings) -> str:
+        domains = self._space.by_device.get(str(settings["device"]), {})
+        names = [name for name, domain in domains.items() if isinstance(domain, Choices)]
+        return repr(sorted((name, settings[name]) for name in ("device", *names) if name in settings)) if names else ""
 
     def _parameter(self, name: str, domain: Domain) -> str:
         """Optuna's name for a knob: its own, unless what can be drawn depends on the device."""
         same = all(domains.get(name) == domain for domains in self._space.by_device.values())
         device = next(device for device, domains in self._space.by_device.items() if domains.get(name) == domain)
         return name if same else f"{name} ({device})"
-
-
-def _combinations(space: SearchSpace) -> list[tuple[str, dict[str, SettingValue]]]:
-    """Every device with every combination of its choices, in the order that they are written."""
-    combinations = []
-    for device, domains in space.by_device.items():
-        choices = {name: domain.values for name, domain in domains.items() if isinstance(domain, Choices)}
-        count = math.prod(map(len, choices.values()))
-        if count > MOST_COMBINATIONS:
-            raise RequestError(
-                f"strategy 'grid': the space has {count:,} combinations; allowed: at most {MOST_COMBINATIONS:,}"
-            )
-        combinations += [
-            (device, dict(zip(choices, values, strict=True))) for values in itertools.product(*choices.values())
-        ]
-    return combinations
 
 
 def _suggest(trial: optuna.Trial, name: str, domain: Domain) -> SettingValue:
@@ -188,13 +203,30 @@ def _suggest(trial: optuna.Trial, name: str, domain: Domain) -> SettingValue:
     return trial.suggest_float(name, domain.low, domain.high, step=domain.step, log=domain.log)
 
 
-def _sampler(seed: int) -> optuna.samplers.BaseSampler:
-    with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
-        return optuna.samplers.TPESampler(seed=seed, constant_liar=True)
+def make_sampler(name: str, seed: int, options: Mapping[str, Any]) -> optuna.samplers.BaseSampler:
+    """The sampler of this class name in optuna.samplers, made with these keyword arguments.
+
+    Raises RequestError for a name that is none, and for arguments that it does not take.
+    """
+    names = [each for each in optuna.samplers.__all__ if each.endswith("Sampler") and each != "BaseSampler"]
+    if name not in names:
+        raise RequestError(f"search.sampler: '{name}' is no sampler of Optuna's; {did_you_mean(name, names)}")
+    sampler = getattr(optuna.samplers, name)
+    given = dict(options)
+    if "seed" in inspect.signature(sampler).parameters:
+        given.setdefault("seed", seed)
+    if name == DEFAULT_SAMPLER:
+        given.setdefault("constant_liar", True)  # workers that run side by side try different settings
+    try:
+        with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
+            made: optuna.samplers.BaseSampler = sampler(**given)
+            return made
+    except (TypeError, ValueError, ImportError) as error:
+        raise RequestError(f"search.sampler: {name} cannot be made with {given}: {error}") from None
 
 
 @contextlib.contextmanager
-def _database(storage: str) -> Iterator[None]:
+def _database(storage: str | None) -> Iterator[None]:
     """Turn what a database raises into a StoreError that names it."""
     try:
         yield
