@@ -156,6 +156,7 @@ class Checkpoint:
     metrics: Mapping[str, float]
     usage: Usage
     timestamp: float  # seconds since 1970, when it was reached
+    evaluation_seconds: float = 0.0  # of its attempt up to then
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +182,7 @@ class AttemptRecord:
     reason: str = ""  # one word for a state other than completed
     message: str = ""  # that reason in a sentence
     ended_at: float | None = None
+    saved_epoch: int = 0  # after which a state was saved last; 0 for none
 
 
 @dataclass(frozen=True, slots=True)

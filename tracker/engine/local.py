@@ -16,7 +16,7 @@ from tracker.engine.forkserver import Forkserver
 from tracker.engine.reservations import Reservation, Reservations
 from tracker.records import AttemptRecord, PhaseSeconds, TrialState
 from tracker.training.events import Event, EventLog, EventReader, follow, new_attempt
-from tracker.training.worker import PAUSE_SIGNAL, AttemptRequest, work
+from tracker.training.worker import PAUSE_AT_SAVE_SIGNAL, PAUSE_SIGNAL, AttemptRequest, work
 
 STOP_GRACE_SECONDS = 5.0
 
@@ -39,6 +39,11 @@ class Attempt:
         """Seconds since it was asked for: what it would be billed if it ended now."""
         return max(self.record.usage.wall_seconds, time.time() - self.request.asked_at)
 
+    @property
+    def stopping(self) -> bool:
+        """Whether it was asked to stop or to pause at once."""
+        return self._stop_deadline is not None
+
     def read(self) -> None:
         """Bring ``record`` up to date, and tell ``on_event`` what is new."""
         events = self._reader.new_events()
@@ -54,6 +59,12 @@ class Attempt:
             self._stop_deadline = time.monotonic() + STOP_GRACE_SECONDS
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.process.pid, PAUSE_SIGNAL if pause else signal.SIGTERM)
+
+    def pause_at_save(self) -> None:
+        """Ask the worker to pause where it saves its state next; one that saves none goes on."""
+        if self.process.pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.process.pid, PAUSE_AT_SAVE_SIGNAL)
 
     def end_if_overdue(self) -> None:
         """Stop a worker that is past its time limit, and kill one that ignored the request to stop."""

@@ -12,11 +12,12 @@ from pathlib import Path
 
 from tracker.errors import StoreError
 from tracker.frontier.so_far import FrontierSoFar
-from tracker.pricing.cost import price_of
+from tracker.pricing.cost import SECONDS_PER_HOUR, price_of
 from tracker.pricing.price_point import PricePoint
 from tracker.records import (
     STEADY_USAGE,
     AttemptRecord,
+    Checkpoint,
     CostPart,
     DataCard,
     Price,
@@ -34,13 +35,24 @@ from tracker.study.costs import CostTerms
 from tracker.study.spec import Budget, Limit
 from tracker.training.meter import measured_while_busy
 
+Reached = list[tuple[int, dict[str, float]]]
+"""Checkpoints: each one's epoch, and all that is known there: metrics, and what every attempt has used and cost."""
+
 
 class Account:
-    """One run's books: what it is billed as, what it has cost, its way into the log."""
+    """One run's books: what it is billed as, what it has cost, its way into the log.
 
-    def __init__(self, job: Job, point: PricePoint, terms: CostTerms, log: RunLog) -> None:
+    ``predictions`` are how many the metric ``prediction_usd`` is the price of, each of which takes the mean time of the
+    ``evaluated`` samples of a checkpoint's evaluation.
+    """
+
+    def __init__(
+        self, job: Job, point: PricePoint, terms: CostTerms, log: RunLog, predictions: int, evaluated: int
+    ) -> None:
         self.job = job
         self.log = log
+        self._predictions = predictions
+        self._evaluated = evaluated
         self._point = point
         self._terms = terms
         self._checkpoints_logged = 0
@@ -72,18 +84,33 @@ class Account:
             )
         return price
 
-    def follow(self, record: AttemptRecord) -> None:
-        """Enter the checkpoints that are new since the last call."""
-        for checkpoint in record.checkpoints[self._checkpoints_logged :]:
+    def follow(self, record: AttemptRecord) -> Reached:
+        """Enter the checkpoints that are new since the last call; those are returned."""
+        reached: Reached = []
+        for number, checkpoint in enumerate(
+            record.checkpoints[self._checkpoints_logged :], self._checkpoints_logged + 1
+        ):
             values = {**checkpoint.metrics, **self._costs(checkpoint.usage)}
             self.log.add(values, step=checkpoint.epoch, timestamp=checkpoint.timestamp)
-        if len(record.checkpoints) > self._checkpoints_logged:
+            reached.append((checkpoint.epoch, {**values, **self._beside(checkpoint, number)}))
+        if reached:
             self.log.tag({"tracker.energy_source": record.usage.energy_source})
         self._checkpoints_logged = len(record.checkpoints)
+        return reached
 
-    def close(self, record: AttemptRecord) -> None:
-        """Enter how the attempt ended; its finals stand one step after its last checkpoint."""
-        self.follow(record)
+    def _beside(self, checkpoint: Checkpoint, number: int) -> dict[str, float]:
+        """What a search may want to know of an attempt's checkpoint, the how-manieth of it, beside what is logged."""
+        usage = self.usage(checkpoint.usage)
+        beside = {name: float(getattr(usage, name)) for name in STEADY_USAGE}
+        if checkpoint.evaluation_seconds > 0 and self._evaluated:
+            price = self.price(checkpoint.usage)
+            seconds = checkpoint.evaluation_seconds / number / self._evaluated
+            beside["prediction_usd"] = self._predictions * seconds * price.usd_per_hour * price.share / SECONDS_PER_HOUR
+        return beside
+
+    def close(self, record: AttemptRecord) -> Reached:
+        """Enter how the attempt ended, its finals one step after its last checkpoint; what was new is returned."""
+        reached = self.follow(record)
         self.state = record.state
         ended_at = record.ended_at or record.started_at + record.usage.wall_seconds
         step = record.checkpoints[-1].epoch + 1 if record.checkpoints else 0
@@ -100,6 +127,7 @@ class Account:
         )
         self.log.end(record.state, ended_at)
         self._earlier.append((record.usage, price_of(record.usage, self._point, self._terms)))
+        return reached
 
     def _costs(self, usage: Usage) -> dict[str, float]:
         price_usd, usage = self.price(usage).usd, self.usage(usage)
@@ -154,11 +182,12 @@ class Bookkeeper:
         tracking_uri: str,
         served_by: str,
         warn: Callable[[str], None],
+        predictions: int = 0,
     ) -> None:
         self.ledger = Ledger(budget)
         self.quality = quality
         self._limits = limits
-        self.states: Counter[TrialState] = Counter()
+        self._predictions = predictions
         self.frontier = FrontierSoFar(quality.direction)
         self._log = log
         self._card = card
@@ -202,35 +231,50 @@ class Bookkeeper:
         }
         if job.label in self._accounts:
             account = self._accounts[job.label]
-            self.states[account.state] -= job.role is Role.TRIAL
             account.go_on(job, point)
             account.log.tag(tags)
             return
         log = self._log.run(job.label, job.settings, tags, started_at, seen_before=seen_before)
         log.input(self._card)
-        self._accounts[job.label] = Account(job, point, self._terms, log)
+        self._accounts[job.label] = Account(
+            job, point, self._terms, log, self._predictions, self._card.rows.get("validation", 0)
+        )
 
-    def follow(self, label: str, record: AttemptRecord, wall_seconds: float) -> None:
-        """Bring an attempt under way up to date, ``wall_seconds`` after it was asked for."""
+    @property
+    def states(self) -> Counter[TrialState]:
+        """How many trials stand how, those under way among them."""
+        return Counter(account.state for account in self._accounts.values() if account.job.role is Role.TRIAL)
+
+    def follow(self, label: str, record: AttemptRecord, wall_seconds: float) -> Reached:
+        """Bring an attempt under way up to date, ``wall_seconds`` after it was asked for; its new checkpoints."""
         account = self._accounts[label]
-        account.follow(record)
-        self._enter_frontier(account, record)
+        reached = account.follow(record)
+        self._enter_frontier(account, reached)
         # Until the worker says that training begins, all of its time is start-up.
         startup_seconds = record.phases.startup_seconds or wall_seconds
         usage = replace(record.usage, wall_seconds=wall_seconds, startup_seconds=startup_seconds)
         self.ledger.record(label, account.price(usage).usd)
+        return reached
 
-    def close(self, label: str, record: AttemptRecord) -> float:
-        """Enter an attempt's end; what it cost, in USD."""
+    def close(self, label: str, record: AttemptRecord) -> Reached:
+        """Enter an attempt's end; its new checkpoints."""
         account = self._accounts[label]
-        self._enter_frontier(account, record)
-        account.close(record)
+        reached = account.close(record)
+        self._enter_frontier(account, reached)
         if account.job.role is Role.TRIAL:
-            self.states[record.state] += 1
             self._files.ended(label, self._files_of(account.job))
-        spend_usd = account.price_usd
-        self.ledger.record(label, spend_usd)
-        return spend_usd
+        self.ledger.record(label, account.price_usd)
+        return reached
+
+    def price_usd(self, label: str, checkpoint: Checkpoint) -> float:
+        """What all attempts at a run cost together, until a checkpoint of the one under way."""
+        return self._accounts[label].price(checkpoint.usage).usd
+
+    def stop(self, label: str, why: str) -> None:
+        """A trial that was paused is not gone on with."""
+        account = self._accounts[label]
+        account.state = TrialState.STOPPED
+        account.log.tag({"tracker.state": TrialState.STOPPED, "tracker.reason": "dropped", "tracker.message": why})
 
     def flush(self) -> bool:
         """Write everything new to MLflow; False where it was not all taken."""
@@ -253,12 +297,12 @@ class Bookkeeper:
         parent.end(state, ended_at)
         return self.flush() and self._files.keep()
 
-    def _enter_frontier(self, account: Account, record: AttemptRecord) -> None:
+    def _enter_frontier(self, account: Account, reached: Reached) -> None:
         if account.job.role is not Role.TRIAL:
             return
-        reached = {
-            each.epoch: (each.metrics[self.quality.name], account.price(each.usage).usd)
-            for each in record.checkpoints
-            if all(limit.excess(each.metrics.get(limit.metric, math.nan)) <= 0 for limit in self._limits)
+        points = {
+            epoch: (values[self.quality.name], values["price_usd"])
+            for epoch, values in reached
+            if all(limit.excess(values.get(limit.metric, math.nan)) <= 0 for limit in self._limits)
         }
-        self.frontier.enter(account.job.label, reached)
+        self.frontier.enter(account.job.label, points)

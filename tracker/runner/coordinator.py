@@ -1,65 +1,82 @@
-"""The loop of a study: ask → launch → follow → price → log → tell, until the budget is spent."""
+"""The loop of a study: step → launch → follow → price → log → tell, until the budget is spent."""
 
 from __future__ import annotations
 
 import contextlib
+import math
 import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 
 from tracker.engine.local import Attempt, LocalEngine
 from tracker.engine.reservations import Reservation
-from tracker.records import DataCard, Role, TrialState
-from tracker.runner.bookkeeper import Bookkeeper
+from tracker.errors import RequestError
+from tracker.records import DataCard, TrialState
+from tracker.runner.bookkeeper import Bookkeeper, Reached
+from tracker.runner.decisions import Decisions
 from tracker.runner.jobs import Job, attempt_request, trial
 from tracker.runner.plan import StudyPlan
 from tracker.runner.progress import EndedAttempt, Observer, Progress, RunningAttempt
-from tracker.search.sampler import Search
+from tracker.runner.saved_states import SavedStates
+from tracker.runner.searchers import save_memory
+from tracker.search.steps import Searcher, Step
 
-POLL_SECONDS = 0.5
+POLL_SECONDS = 0.2
 FLUSH_SECONDS = 5.0
+TIDY_SECONDS = 2.0
 
 
 class Coordinator:
     """Runs a study whose folder, databases and data are ready.
 
-    ``waiting`` are the jobs to do before the search is asked for trials; ``trials_folder`` holds one folder
-    a job.
+    ``waiting`` are the jobs to do before the search is asked for trials; ``attempts`` says how many attempts at each
+    trial there were; ``folder`` is the study's own; ``worked_seconds`` is how long it was at work before.
     """
 
     def __init__(
         self,
         plan: StudyPlan,
         engine: LocalEngine,
-        search: Search,
+        searcher: Searcher,
         books: Bookkeeper,
         observer: Observer,
+        decisions: Decisions,
         *,
         waiting: list[Job],
-        trials_folder: Path,
+        attempts: Mapping[int, int],
+        folder: Path,
         cache: Path,
         data_card: DataCard,
         tracking_uri: str,
+        worked_seconds: float = 0.0,
     ) -> None:
         self._plan = plan
         self._engine = engine
-        self._search = search
+        self._searcher = searcher
         self._books = books
         self._observer = observer
+        self._decisions = decisions
         self._waiting = deque(waiting)
-        self._trials_folder = trials_folder
+        self._attempts = dict(attempts)
+        self._folder = folder
+        self._trials_folder = folder / "trials"
         self._cache = cache
         self._data_card = data_card
         self._tracking_uri = tracking_uri
+        self._states = SavedStates(self._trials_folder, plan.spec.search.state_bytes)
         self._jobs: dict[str, Job] = {}
+        self._steps: dict[int, Step] = {}
+        self._pausing: set[int] = set()
+        self._cannot_pause = False
         self._interrupted = ""
         self._started = time.monotonic()
+        self._worked_before = worked_seconds
         self._spend_before_usd = books.ledger.spend_usd
-        self._flushed = self._started
+        self._flushed = self._tidied = self._started
 
     def run(self) -> TrialState:
         """Run until the budget is spent (completed) or someone stops it (stopped); no worker is left then."""
@@ -70,8 +87,9 @@ class Coordinator:
                     break
                 self._step()  # with nothing running, another study has the cores: wait for them
         for job in self._waiting:
-            if job.trial is not None and job.attempt == 1:
-                self._search.tell(job.trial, TrialState.STOPPED, None, 0.0)
+            if job.trial is not None:
+                self._never_started(job, job.trial)
+        save_memory(self._folder, self._searcher)
         state = TrialState.STOPPED if self._interrupted else TrialState.COMPLETED
         self._observer.say(f"{state}: {self._closed() or 'nothing left to do'}")
         if not self._books.finish(state, time.time()):
@@ -82,25 +100,51 @@ class Coordinator:
 
     def _closed(self) -> str:
         """Why nothing more may start, "" while something may."""
-        running = sum(attempt.request.role is Role.TRIAL for attempt in self._engine.running)
-        to_go_on_with = sum(job.attempt > 1 for job in self._waiting)  # counted among those that paused
-        closed = self._books.ledger.closed(self._books.states.total() + running - to_go_on_with)
-        if not closed and not self._waiting and self._search.exhausted:
-            closed = "every combination was tried"
-        return self._interrupted or closed
+        worked = self._worked_before + time.monotonic() - self._started
+        closed = self._interrupted or self._books.ledger.closed(worked)
+        return closed or ("" if self._waiting else self._searcher.closed)
 
     def _launch(self) -> None:
         """Start what fits: each job when the cores, or the GPU, that it asks for are free."""
+        self._searcher.closed = ""
         while not self._closed():
             if not self._waiting:
-                if not self._engine.has_room:
+                if not self._engine.has_room or (step := self._next_step()) is None:
                     return
-                self._waiting.append(trial(self._search.ask(), self._plan.spec))
+                self._waiting.append(self._job_of(step))
             job = self._waiting[0]
+            if job.label in self._jobs:
+                return  # its earlier attempt is still on its way to the pause
             reservation = self._engine.reserve(job.threads, job.accelerators)
             if reservation is None:
                 return
             self._start(self._waiting.popleft(), reservation)
+
+    def _next_step(self, at_hand: int | None = None) -> Step | None:
+        ledger = self._books.ledger
+        may_begin = ledger.new_trials(len(self._attempts))
+        step = self._searcher.next_step(ledger.left_usd, new_trials=may_begin, at_hand=at_hand)
+        if step is not None:
+            self._steps[step.trial] = step
+            label = f"#{step.trial}"
+            ledger.promise(label, ledger.of(label) + step.expected_usd)
+        return step
+
+    def _job_of(self, step: Step) -> Job:
+        """The job that takes a step, in a new attempt; why it is taken is written down."""
+        attempt = self._attempts[step.trial] = self._attempts.get(step.trial, 0) + 1
+        self._decisions.write(step.trial, "begin" if attempt == 1 else "resume", step.why, self._told(step))
+        return trial(step.trial, step.settings, self._plan.spec, attempt)
+
+    def _never_started(self, job: Job, number: int) -> None:
+        if job.attempt == 1:
+            self._searcher.ended(number, TrialState.STOPPED, 0.0)
+        else:
+            self._searcher.paused(number, self._books.ledger.of(job.label))
+
+    @staticmethod
+    def _told(step: Step) -> dict[str, object]:
+        return {"until_usd": step.until_usd, "expected_usd": step.expected_usd, **step.numbers}
 
     def _start(self, job: Job, reservation: Reservation) -> None:
         request = attempt_request(
@@ -119,25 +163,112 @@ class Coordinator:
     def _step(self) -> None:
         ended = self._engine.poll(POLL_SECONDS)
         for attempt in self._engine.running:
-            self._books.follow(attempt.request.label, attempt.record, attempt.wall_seconds)
+            self._follow(attempt)
         for attempt in ended:
             self._end(attempt)
-        if self._books.ledger.spent or self._interrupted:
+        if self._interrupted or self._books.ledger.closed(self._worked_before + time.monotonic() - self._started):
             self._engine.pause_all("interrupted" if self._interrupted else "budget")
         if ended or time.monotonic() - self._flushed > FLUSH_SECONDS:
             self._books.flush()
+            save_memory(self._folder, self._searcher)
             self._flushed = time.monotonic()
+        if time.monotonic() - self._tidied > TIDY_SECONDS:
+            self._tidy()
+            self._tidied = time.monotonic()
         self._observer.show(self._progress())
+
+    def _follow(self, attempt: Attempt) -> None:
+        """Price what an attempt has reached, tell the search, and let it decide where a step is done."""
+        job, record = self._jobs[attempt.request.label], attempt.record
+        self._tell_reached(job, self._books.follow(job.label, record, attempt.wall_seconds))
+        if job.trial is None or job.trial in self._pausing or not record.checkpoints or attempt.stopping:
+            return
+        until_usd = self._steps[job.trial].until_usd
+        if (
+            until_usd is None
+            or self._cannot_pause
+            or self._books.price_usd(job.label, record.checkpoints[-1]) < until_usd
+        ):
+            return
+        if record.saved_epoch:
+            self._at_rung(attempt, job.trial)
+        elif len(record.checkpoints) > 1:
+            self._cannot_pause = True
+            self._observer.say(
+                f"{self._plan.spec.workload} saves no state that a trial could be gone on with (run.save after each "
+                "report): trials are not paused, each runs to its end"
+            )
+
+    def _at_rung(self, attempt: Attempt, number: int) -> None:
+        """A step is done: go on with the same trial, or pause it for another."""
+        label, ledger = attempt.request.label, self._books.ledger
+        price_usd = ledger.of(label)
+        ledger.promise(label, 0.0)
+        self._searcher.paused(number, price_usd)
+        step = None if self._waiting else self._next_step(at_hand=number)
+        if step is not None and step.trial == number:
+            self._decisions.write(number, "continue", step.why, self._told(step))
+            return
+        why = self._searcher.closed
+        if step is not None:
+            self._waiting.append(self._job_of(step))
+            why = f"the next dollars go to #{step.trial}: {step.why}"
+        elif self._waiting:
+            why = f"the cores are for {self._waiting[0].label}"
+        self._decisions.write(number, "pause", why, {"price_usd": price_usd, **(step.numbers if step else {})})
+        self._pausing.add(number)
+        attempt.pause_at_save()
+
+    def _tell_reached(self, job: Job, reached: Reached) -> None:
+        """Raises RequestError where an objective is neither reported nor measured."""
+        if job.trial is None:
+            return
+        for epoch, values in reached:
+            for name in self._plan.spec.search.objectives:
+                if not math.isfinite(values.get(name, math.nan)):
+                    told = ", ".join(sorted(values))
+                    raise RequestError(
+                        f"search.objectives: no run reports '{name}' here; reported and measured: {told}"
+                    )
+            self._searcher.reached(job.trial, epoch, values)
 
     def _end(self, attempt: Attempt) -> None:
         job, record = self._jobs.pop(attempt.request.label), attempt.record
-        price_usd = self._books.close(job.label, record)
+        self._tell_reached(job, self._books.close(job.label, record))
+        ledger = self._books.ledger
+        price_usd = ledger.of(job.label)
+        ledger.promise(job.label, 0.0)
         quality = record.checkpoints[-1].metrics[self._books.quality.name] if record.checkpoints else None
-        if job.trial is not None and record.state is not TrialState.PAUSED:
-            self._search.tell(job.trial, record.state, quality, price_usd)
-        if record.reason == "out_of_memory":
-            self._search.avoid(job.settings)
+        if job.trial is not None:
+            self._end_trial(job.trial, record.state, record.reason, record.message, price_usd)
         self._observer.ended(EndedAttempt(job.label, record.state, quality, price_usd, record.message))
+
+    def _end_trial(self, number: int, state: TrialState, reason: str, message: str, price_usd: float) -> None:
+        chosen_again = any(waiting.trial == number for waiting in self._waiting)
+        self._pausing.discard(number)
+        if state is TrialState.PAUSED:
+            if reason != "paused":  # not the search, a budget or a person
+                self._decisions.write(number, "pause", f"{reason}: {message}", {"price_usd": price_usd})
+            if not chosen_again:
+                self._searcher.paused(number, price_usd)
+            return
+        if chosen_again:
+            self._waiting = deque(waiting for waiting in self._waiting if waiting.trial != number)
+        self._decisions.write(number, "end", f"{state}: {message or 'trained to its end'}", {"price_usd": price_usd})
+        self._searcher.ended(number, state, price_usd, reason)
+
+    def _tidy(self) -> None:
+        """Delete states: of trials that can no longer matter, and of the least promising where all take too much."""
+        prospects = {
+            number: gain for number, gain in self._searcher.prospects().items() if f"#{number}" not in self._jobs
+        }
+        waiting = {job.trial for job in self._waiting}
+        for number, why in self._states.to_drop({n: g for n, g in prospects.items() if n not in waiting}):
+            label = f"#{number}"
+            self._decisions.write(number, "stop", why, {"price_usd": self._books.ledger.of(label)})
+            self._states.drop(number)
+            self._books.stop(label, why)
+            self._searcher.ended(number, TrialState.STOPPED, self._books.ledger.of(label))
 
     def _progress(self) -> Progress:
         ledger, states = self._books.ledger, self._books.states
@@ -147,7 +278,7 @@ class Coordinator:
             quality=self._books.quality,
             spend_usd=ledger.spend_usd,
             budget_usd=ledger.budget.usd,
-            trials=dict(states),
+            trials={state: count for state, count in states.items() if state is not TrialState.RUNNING},
             trials_budget=ledger.budget.trials,
             best_quality=best[0] if best else None,
             best_price_usd=best[1] if best else None,
@@ -162,15 +293,17 @@ class Coordinator:
         return RunningAttempt(label, last.epoch if last else 0, quality, self._books.ledger.of(label))
 
     def _seconds_left(self) -> float | None:
-        """By dollars and by trials, each at the pace so far; the one that runs out first."""
+        """By dollars, by trials, each at the pace so far, and by wall time; the one that runs out first."""
         ledger, elapsed = self._books.ledger, time.monotonic() - self._started
         estimates = []
         spent_usd = ledger.spend_usd - self._spend_before_usd
         if ledger.budget.usd is not None and spent_usd > 0:
             estimates.append(elapsed * max(0.0, ledger.budget.usd - ledger.spend_usd) / spent_usd)
-        done = self._books.states.total()
+        done = sum(count for state, count in self._books.states.items() if state is not TrialState.RUNNING)
         if ledger.budget.trials is not None and done:
             estimates.append(elapsed * max(0, ledger.budget.trials - done) / done)
+        if ledger.budget.wall_seconds is not None:
+            estimates.append(max(0.0, ledger.budget.wall_seconds - self._worked_before - elapsed))
         return min(estimates, default=None)
 
     @contextlib.contextmanager

@@ -11,7 +11,6 @@ from tracker.engine.reservations import Reservation
 from tracker.pricing.price_point import PricePoint, price_point_from_row
 from tracker.records import DataCard, Hardware, Role, Settings, SettingValue
 from tracker.runner.plan import StudyPlan
-from tracker.search.sampler import Suggestion
 from tracker.study.spec import StudySpec
 from tracker.training.events import Event
 from tracker.training.worker import AttemptRequest
@@ -63,11 +62,10 @@ def baselines(spec: StudySpec, hardware: Hardware) -> list[Job]:
     return [Job(Role.BASELINE, label, f"baseline-{number}", settings, spec.seed) for number, label in labels]
 
 
-def trial(suggestion: Suggestion, spec: StudySpec) -> Job:
-    """The job that tries what the search suggested; a trial has a seed of its own unless its settings name one."""
-    number = suggestion.trial
-    seed = int(suggestion.settings.get("seed", spec.seed + number))
-    return Job(Role.TRIAL, f"#{number}", str(number), suggestion.settings, seed, number)
+def trial(number: int, settings: Settings, spec: StudySpec, attempt: int = 1) -> Job:
+    """An attempt at a trial of the search; it has a seed of its own unless its settings name one."""
+    seed = int(settings.get("seed", spec.seed + number))
+    return Job(Role.TRIAL, f"#{number}", str(number), settings, seed, number, attempt)
 
 
 def attempt_request(

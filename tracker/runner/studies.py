@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tracker.engine.forkserver import Forkserver
@@ -16,14 +17,28 @@ from tracker.engine.local import LocalEngine, write_killed
 from tracker.engine.reservations import Reservations
 from tracker.errors import DataError, RequestError, StudyExistsError, WorkFailedError, WorkloadError
 from tracker.pricing.cost import price_of
-from tracker.records import AttemptRecord, DataCard, Hardware, TrialState, Usage
+from tracker.records import DataCard, Hardware, TrialState, Usage
 from tracker.runner.bookkeeper import Bookkeeper
 from tracker.runner.coordinator import POLL_SECONDS, Coordinator
-from tracker.runner.jobs import Job, attempt_request, baselines, job_of, preparation, rate_of
+from tracker.runner.decisions import FILE_NAME as DECISIONS_FILE
+from tracker.runner.decisions import Decisions
+from tracker.runner.evidence import evidence_from
+from tracker.runner.jobs import attempt_request, baselines, job_of, preparation, rate_of
 from tracker.runner.plan import StudyPlan, make_plan
 from tracker.runner.progress import Observer, Silent
+from tracker.runner.searchers import (
+    Evidence,
+    History,
+    as_rows,
+    create_trials,
+    from_rows,
+    load_trials,
+    make_searcher,
+    read_memory,
+    sampling_of,
+)
 from tracker.runner.study_folder import StudyFolder
-from tracker.search.sampler import Search
+from tracker.search.steps import Searcher
 from tracker.store.home import Home
 from tracker.store.mlflow_store import MlflowStore, StudyLog
 from tracker.study.document import COMMAND_MARK, StudyDocument, command_experiment
@@ -48,17 +63,26 @@ class Places:
 
 
 def run_study(
-    document: StudyDocument, places: Places, *, workers: int | None = None, observer: Observer | None = None
+    document: StudyDocument,
+    places: Places,
+    *,
+    workers: int | None = None,
+    warm_start: Sequence[str] = (),
+    observer: Observer | None = None,
 ) -> TrialState:
     """Run a new study to its end; completed, or stopped where someone interrupted it.
 
-    Nothing is left behind where the request was wrong. Raises StudyFileError, StudyExistsError, DataError,
-    HardwareError, PriceBookError, StoreError.
+    ``warm_start`` names earlier studies of the same space that the search learns from, at this study's prices. Nothing
+    is left behind where the request was wrong. Raises StudyFileError, StudyExistsError, DataError, HardwareError,
+    PriceBookError, StoreError, and RequestError where an earlier study's space is another or a reference point is
+    beaten by none of its trials.
     """
     observer, document = observer or Silent(), document.anchored(Path.cwd())
     home, forkserver = places.home, Forkserver(document.workload or "")
     plan = make_plan(document, forkserver, home)
     _announce(plan, observer)
+    sampling_of(plan)
+    evidence = _evidence(plan, home, warm_start, observer)
     home.make()
     name = plan.spec.name
     with home.databases_being_made():
@@ -71,10 +95,9 @@ def run_study(
     with StudyFolder.staged(home.study(name)) as staged:
         _check_data_cost(plan, _prepare(plan, staged, home, engine, observer), observer)
         staged.save(document)
+        staged.save_evidence(as_rows(evidence))
         with home.databases_being_made():
-            search = Search.create(
-                places.optuna_storage, name, plan.spec.quality, plan.space, plan.spec.seed, plan.spec.strategy
-            )
+            trials = create_trials(plan, places.optuna_storage)
         try:
             card = staged.data_card()
             log = store.create_study(name, _study_tags(plan, card), time.time(), home.artifacts(name))
@@ -83,12 +106,13 @@ def run_study(
                 store.make_experiment(own, home.artifacts(own))
             folder = staged.commit(home.study(name))
         except BaseException:
-            search.delete()
+            trials.delete()
             raise
     with folder.locked():
         books = _books(plan, home, folder, log, card, observer)
-        done = _take_in(plan, folder, books)
-        return _coordinate(plan, places, folder, engine, search, books, observer, card, done)
+        taken = _take_in(plan, folder, books)
+        searcher = make_searcher(plan, trials, {}, evidence)
+        return _coordinate(plan, places, folder, engine, searcher, books, observer, card, taken)
 
 
 def resume_study(
@@ -114,26 +138,25 @@ def resume_study(
     _announce(plan, observer)
     with folder.locked():
         folder.save(document)
-        search = Search.load(places.optuna_storage, name, plan.space, plan.spec.seed, plan.spec.strategy)
+        found = load_trials(plan, places.optuna_storage)
         log = MlflowStore(home.tracking_uri).open_study(name)
         card = folder.data_card()
         log.parent.tag(_study_tags(plan, card))
         books = _books(plan, home, folder, log, card, observer)
-        done = _take_in(plan, folder, books, seen_before=True)
-        paused: list[Job] = []
-        for number in search.unfinished():
-            job, record = done.get(f"#{number}", (None, None))
-            if job and record and record.state in _CAN_GO_ON and (folder.trials / job.folder / FILE_NAME).exists():
-                paused.append(replace(job, attempt=job.attempt + 1))
-                continue
-            reached = record.checkpoints[-1].metrics[plan.spec.quality.name] if record and record.checkpoints else None
-            price_usd = books.ledger.of(f"#{number}")
-            search.tell(number, record.state if record else TrialState.KILLED, reached, price_usd)
+        taken = _take_in(plan, folder, books, seen_before=True)
+        unfinished = found.unfinished()
+        for number, history in taken.trials.items():
+            state = history.record.state if history.record else None
+            history.can_go_on = (
+                number in unfinished and state in _CAN_GO_ON and (folder.trials / str(number) / FILE_NAME).exists()
+            )
+        for number in unfinished:
+            if number not in taken.trials:  # it was asked for, and nothing came of it
+                found.tell(number, TrialState.KILLED, None)
+        evidence = from_rows(folder.evidence())
+        searcher = make_searcher(plan, found, read_memory(folder.path), evidence, taken.trials.values())
         engine = _engine(plan.hardware, forkserver, workers)
-        for job, record in done.values():
-            if record.reason == "out_of_memory":
-                search.avoid(job.settings)
-        return _coordinate(plan, places, folder, engine, search, books, observer, card, done, paused)
+        return _coordinate(plan, places, folder, engine, searcher, books, observer, card, taken)
 
 
 def _engine(hardware: Hardware, forkserver: Forkserver, workers: int | None) -> LocalEngine:
@@ -205,14 +228,24 @@ def _books(
         terms=plan.spec.costs,
         files_of=lambda job: folder.trials / job.folder / "artifacts",
         warn=observer.say,
+        predictions=plan.spec.search.predictions,
     )
 
 
-def _take_in(
-    plan: StudyPlan, folder: StudyFolder, books: Bookkeeper, *, seen_before: bool = False
-) -> dict[str, tuple[Job, AttemptRecord]]:
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """What a study's folder knows: the labels of all jobs, the trials' histories, how long workers were at work."""
+
+    labels: frozenset[str]
+    trials: Mapping[int, History]
+    worked_seconds: float
+
+
+def _take_in(plan: StudyPlan, folder: StudyFolder, books: Bookkeeper, *, seen_before: bool = False) -> _Taken:
     """Enter every attempt that the folder knows of; those without an end lost their coordinator."""
-    done = {}
+    labels: set[str] = set()
+    trials: dict[int, History] = {}
+    spans = []
     for path, events in folder.attempts():
         job, record = job_of(events[0]), read_attempt(path, int(path.stem))
         if record.ended_at is None:
@@ -220,10 +253,33 @@ def _take_in(
             write_killed(path, record, last_seen_seconds, "the process and its coordinator vanished")
             record = read_attempt(path, int(path.stem))
         books.open(job, *rate_of(events[0], plan), record.started_at, seen_before=seen_before)
-        books.close(job.label, record)
-        done[job.label] = job, record
+        reached = books.close(job.label, record)
+        labels.add(job.label)
+        spans.append((record.started_at, record.ended_at or record.started_at))
+        if job.trial is not None:
+            history = trials.setdefault(job.trial, History(job))
+            history.job, history.record, history.price_usd = job, record, books.ledger.of(job.label)
+            history.checkpoints += reached
     books.flush()
-    return done
+    return _Taken(frozenset(labels), trials, _covered_seconds(spans))
+
+
+def _covered_seconds(spans: Sequence[tuple[float, float]]) -> float:
+    """How much time intervals (begin, end) cover together."""
+    covered, reached = 0.0, -math.inf
+    for begin, end in sorted(spans):
+        covered += max(0.0, end - max(begin, reached))
+        reached = max(reached, end)
+    return covered
+
+
+def _evidence(plan: StudyPlan, home: Home, names: Sequence[str], observer: Observer) -> list[Evidence]:
+    evidence = []
+    for name in names:
+        found = evidence_from(plan, StudyFolder(home.study(name)), name)
+        observer.say(f"the search learns from {len(found)} trials of the study '{name}', at this study's prices")
+        evidence += found
+    return evidence
 
 
 def _coordinate(
@@ -231,26 +287,26 @@ def _coordinate(
     places: Places,
     folder: StudyFolder,
     engine: LocalEngine,
-    search: Search,
+    searcher: Searcher,
     books: Bookkeeper,
     observer: Observer,
     card: DataCard,
-    done: Mapping[str, tuple[Job, AttemptRecord]],
-    paused: Sequence[Job] = (),
+    taken: _Taken,
 ) -> TrialState:
-    waiting = [job for job in baselines(plan.spec, plan.hardware) if job.label not in done]
-    waiting += paused
     coordinator = Coordinator(
         plan,
         engine,
-        search,
+        searcher,
         books,
         observer,
-        waiting=waiting,
-        trials_folder=folder.trials,
+        Decisions(folder.path / DECISIONS_FILE),
+        waiting=[job for job in baselines(plan.spec, plan.hardware) if job.label not in taken.labels],
+        attempts={number: history.record.number if history.record else 0 for number, history in taken.trials.items()},
+        folder=folder.path,
         cache=places.home.cache,
         data_card=card,
         tracking_uri=places.home.tracking_uri,
+        worked_seconds=taken.worked_seconds,
     )
     return coordinator.run()
 
@@ -264,6 +320,7 @@ def _study_tags(plan: StudyPlan, card: DataCard) -> dict[str, str]:
         "tracker.direction": spec.quality.direction,
         "tracker.budget_usd": "" if spec.budget.usd is None else repr(spec.budget.usd),
         "tracker.seed": str(spec.seed),
+        "tracker.strategy": spec.strategy,
         "tracker.state": TrialState.RUNNING,
         "tracker.price_book": plan.price_book.version,
         "tracker.prices": spec.pricing.prices,

@@ -70,6 +70,22 @@ class StudyFolder:
         except (OSError, ValueError, KeyError) as error:
             raise StoreError(f"study description '{path}' cannot be read: {error}") from None
 
+    def save_evidence(self, rows: list[dict[str, Any]]) -> None:
+        """Keep what earlier studies tell the search: the study can be resumed without them."""
+        if rows:
+            (self.path / "evidence.json").write_text(json.dumps(rows), encoding="utf-8")
+
+    def evidence(self) -> list[dict[str, Any]]:
+        """What ``save_evidence`` kept. Raises StoreError."""
+        path = self.path / "evidence.json"
+        try:
+            rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+            return rows
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError) as error:
+            raise StoreError(f"'{path}' cannot be read: {error}") from None
+
     def attempts(self) -> list[tuple[Path, list[Event]]]:
         """Every attempt's log with its events, in the order of their asking."""
         logs = [(path, EventReader(path).new_events()) for path in self.path.glob("trials/*/*.jsonl")]

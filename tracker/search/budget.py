@@ -1,7 +1,8 @@
-"""The budget: dollars and trials. What was spent stays spent, however an attempt ended."""
+"""The budget: dollars, trials and wall time. What was spent stays spent, however an attempt ended."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable
 
 from tracker.study.spec import Budget
@@ -16,6 +17,7 @@ class Ledger:
     def __init__(self, budget: Budget) -> None:
         self.budget = budget
         self._spend_usd: dict[Hashable, float] = {}
+        self._promised_usd: dict[Hashable, float] = {}
 
     def record(self, attempt: Hashable, spend_usd: float) -> None:
         """An attempt has cost this much so far."""
@@ -30,15 +32,26 @@ class Ledger:
         """The sum over all attempts."""
         return sum(self._spend_usd.values())
 
-    @property
-    def spent(self) -> bool:
-        """Whether the dollars are gone."""
-        return self.budget.usd is not None and self.spend_usd >= self.budget.usd
+    def promise(self, attempt: Hashable, spend_usd: float) -> None:
+        """An attempt is under way that is expected to have cost this much when it is done; 0 where it is over."""
+        self._promised_usd[attempt] = spend_usd
 
-    def closed(self, trials: int) -> str:
-        """Why no further trial may start after ``trials`` of them, "" while one may."""
-        if self.spent:
+    @property
+    def left_usd(self) -> float:
+        """What may still be promised: the budget less what was spent, and less what is promised beyond that."""
+        if self.budget.usd is None:
+            return math.inf
+        promised = sum(max(0.0, usd - self.of(attempt)) for attempt, usd in self._promised_usd.items())
+        return max(0.0, self.budget.usd - self.spend_usd - promised)
+
+    def closed(self, wall_seconds: float) -> str:
+        """Why nothing more may be spent after ``wall_seconds`` of work, "" while something may."""
+        if self.budget.usd is not None and self.spend_usd >= self.budget.usd:
             return f"the budget of ${self.budget.usd:g} is spent"
-        if self.budget.trials is not None and trials >= self.budget.trials:
-            return f"all {self.budget.trials} trials are done"
+        if self.budget.wall_seconds is not None and wall_seconds >= self.budget.wall_seconds:
+            return f"the budget of {self.budget.wall_seconds:g} seconds is used up"
         return ""
+
+    def new_trials(self, begun: int) -> bool:
+        """Whether another trial may begin after so many."""
+        return self.budget.trials is None or begun < self.budget.trials

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from tracker.records import Settings, TrialState
 from tracker.search.sampler import Trials
@@ -60,6 +61,14 @@ class FullRuns:
         """A trial was interrupted; it goes first when steps are taken again."""
         del price_usd
         self._paused.append(trial)
+
+    def prospects(self) -> Mapping[int, float]:
+        """Nothing is known of what is paused."""
+        return {}
+
+    def memory(self) -> dict[str, Any]:
+        """Nothing but what it was told."""
+        return {}
 
     def ended(self, trial: int, state: TrialState, price_usd: float, reason: str = "") -> None:
         """A trial is over; Optuna is told."""

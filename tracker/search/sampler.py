@@ -6,7 +6,7 @@ import contextlib
 import inspect
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import optuna
@@ -20,10 +20,39 @@ from tracker.study.space import SearchSpace
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
-DEFAULT_SAMPLER = "TPESampler"
-
 _ATTEMPTS_TO_AVOID = 20
 """How often the sampler is asked again where it suggests what ran out of memory before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """An Optuna sampler: its class name in optuna.samplers, and the keyword arguments that it is made with.
+
+    The default is TPE (Bergstra et al., NeurIPS 2011; for several objectives Ozaki et al., GECCO 2020).
+    """
+
+    name: str = "TPESampler"
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def make(self, seed: int) -> optuna.samplers.BaseSampler:
+        """The sampler itself. Raises RequestError for a name that is none, and for arguments that it does not take."""
+        names = [each for each in optuna.samplers.__all__ if each.endswith("Sampler") and each != "BaseSampler"]
+        if self.name not in names:
+            raise RequestError(
+                f"search.sampler: '{self.name}' is no sampler of Optuna's; {did_you_mean(self.name, names)}"
+            )
+        sampler = getattr(optuna.samplers, self.name)
+        given = dict(self.options)
+        if "seed" in inspect.signature(sampler).parameters:
+            given.setdefault("seed", seed)
+        if self.name == "TPESampler":
+            given.setdefault("constant_liar", True)  # workers that run side by side try different settings
+        try:
+            with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
+                made: optuna.samplers.BaseSampler = sampler(**given)
+                return made
+        except (TypeError, ValueError, ImportError) as error:
+            raise RequestError(f"search.sampler: {self.name} cannot be made with {given}: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +66,7 @@ class Suggestion:
 class Trials:
     """A study's trials in an Optuna database: opened with settings, told their end, readable by Optuna's own tools.
 
-    ``sampler`` is the name of a class in optuna.samplers; the default is TPE (Bergstra et al., NeurIPS 2011; for
-    several objectives Ozaki et al., GECCO 2020). It is seeded: the same results give the same suggestions.
+    Its sampler is seeded: the same results give the same suggestions.
     """
 
     def __init__(self, study: optuna.Study, storage: str | None, space: SearchSpace) -> None:
@@ -55,22 +83,21 @@ class Trials:
         objectives: Mapping[str, Direction],
         space: SearchSpace,
         seed: int,
-        sampler: str = DEFAULT_SAMPLER,
-        options: Mapping[str, Any] | None = None,
+        sampling: Sampling = Sampling(),
     ) -> Trials:
         """Make a new study of these objectives; in memory only where ``storage`` is None.
 
         Raises StudyExistsError where the name is taken, StoreError without a database, RequestError for a sampler
         that there is not.
         """
-        drawer = make_sampler(sampler, seed, options or {})
+        sampler = sampling.make(seed)
         with _database(storage):
             try:
                 study = optuna.create_study(
                     storage=storage,
                     study_name=name,
                     directions=[direction.value for direction in objectives.values()],
-                    sampler=drawer,
+                    sampler=sampler,
                 )
             except optuna.exceptions.DuplicatedStudyError:
                 raise StudyExistsError(
@@ -87,8 +114,7 @@ class Trials:
         name: str,
         space: SearchSpace,
         seed: int,
-        sampler: str = DEFAULT_SAMPLER,
-        options: Mapping[str, Any] | None = None,
+        sampling: Sampling = Sampling(),
     ) -> Trials:
         """Go on with a study. Raises StudyNotFoundError, StoreError."""
         with _database(storage):
@@ -97,7 +123,7 @@ class Trials:
             except KeyError:
                 raise StudyNotFoundError(f"the Optuna database has no study '{name}'") from None
         # Random draws go on where they stopped: the same seed again would repeat the first ones.
-        study.sampler = make_sampler(sampler, seed + len(study.get_trials(deepcopy=False)), options or {})
+        study.sampler = sampling.make(seed + len(study.get_trials(deepcopy=False)))
         return cls(study, storage, space)
 
     @property
@@ -154,9 +180,22 @@ class Trials:
                 ended = OptunaState.PRUNED if state is TrialState.STOPPED else OptunaState.FAIL
                 self._study.tell(trial, state=ended, skip_if_finished=True)
 
-    def learn(self, settings: Settings, values: Sequence[float]) -> None:
-        """Enter settings that were tried elsewhere, with what came of them. Raises StoreError."""
-        self.tell(self.open(settings).trial, TrialState.COMPLETED, values)
+    def enter(self, tried: Sequence[tuple[Settings, Sequence[float]]]) -> None:
+        """Settings that were tried already, each with its values. Raises StoreError."""
+        with _database(self._storage):
+            self._study.add_trials(
+                [
+                    optuna.trial.create_trial(values=list(values), **self._parameters(settings))
+                    for settings, values in tried
+                ]
+            )
+
+    def suggest(self) -> Settings:
+        """Settings that the sampler would try; no trial is made of them. Raises StoreError."""
+        with _database(self._storage):
+            suggestion = self._ask()
+            self._study.tell(suggestion.trial, state=OptunaState.FAIL)
+        return suggestion.settings
 
     def note(self, trial: int, notes: Mapping[str, Any]) -> None:
         """Write on a trial that is under way how it stands: its user attributes. Raises StoreError."""
@@ -181,6 +220,19 @@ class Trials:
             settings[name] = _suggest(trial, self._parameter(name, domain), domain)
         return Suggestion(trial.number, settings)
 
+    def _parameters(self, settings: Settings) -> dict[str, Any]:
+        """Settings as what Optuna keeps of a trial: its params and their distributions."""
+        device = str(settings["device"])
+        params: dict[str, Any] = {}
+        distributions: dict[str, optuna.distributions.BaseDistribution] = {}
+        if len(self._space.devices) > 1:
+            params["device"] = device
+            distributions["device"] = optuna.distributions.CategoricalDistribution(self._space.devices)
+        for name, domain in self._space.by_device[device].items():
+            key = self._parameter(name, domain)
+            params[key], distributions[key] = settings[name], _distribution(domain)
+        return {"params": params, "distributions": distributions}
+
     def _choices_of(self, settings: Settings) -> str:
         domains = self._space.by_device.get(str(settings["device"]), {})
         names = [name for name, domain in domains.items() if isinstance(domain, Choices)]
@@ -203,26 +255,13 @@ def _suggest(trial: optuna.Trial, name: str, domain: Domain) -> SettingValue:
     return trial.suggest_float(name, domain.low, domain.high, step=domain.step, log=domain.log)
 
 
-def make_sampler(name: str, seed: int, options: Mapping[str, Any]) -> optuna.samplers.BaseSampler:
-    """The sampler of this class name in optuna.samplers, made with these keyword arguments.
-
-    Raises RequestError for a name that is none, and for arguments that it does not take.
-    """
-    names = [each for each in optuna.samplers.__all__ if each.endswith("Sampler") and each != "BaseSampler"]
-    if name not in names:
-        raise RequestError(f"search.sampler: '{name}' is no sampler of Optuna's; {did_you_mean(name, names)}")
-    sampler = getattr(optuna.samplers, name)
-    given = dict(options)
-    if "seed" in inspect.signature(sampler).parameters:
-        given.setdefault("seed", seed)
-    if name == DEFAULT_SAMPLER:
-        given.setdefault("constant_liar", True)  # workers that run side by side try different settings
-    try:
-        with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
-            made: optuna.samplers.BaseSampler = sampler(**given)
-            return made
-    except (TypeError, ValueError, ImportError) as error:
-        raise RequestError(f"search.sampler: {name} cannot be made with {given}: {error}") from None
+def _distribution(domain: Domain) -> optuna.distributions.BaseDistribution:
+    if isinstance(domain, Choices):
+        return optuna.distributions.CategoricalDistribution(domain.values)
+    if domain.integer:
+        step = int(domain.step or 1)
+        return optuna.distributions.IntDistribution(int(domain.low), int(domain.high), step=step, log=domain.log)
+    return optuna.distributions.FloatDistribution(domain.low, domain.high, step=domain.step, log=domain.log)
 
 
 @contextlib.contextmanager

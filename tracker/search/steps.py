@@ -30,9 +30,8 @@ class Searcher(Protocol):
     A trial is under way from the step that names it until it is said to be paused or ended.
     """
 
-    @property
-    def closed(self) -> str:
-        """Why there was no step when one was asked for last; "" where there was one."""
+    closed: str
+    """Why there was no step when one was asked for last; "" where there was one."""
 
     def next_step(self, left_usd: float, *, new_trials: bool = True, at_hand: int | None = None) -> Step | None:
         """The step to take next with ``left_usd`` to spend; None where none is worth it or fits.
@@ -47,5 +46,11 @@ class Searcher(Protocol):
     def paused(self, trial: int, price_usd: float) -> None:
         """A trial waits to be gone on with; its attempts cost this much."""
 
+    def prospects(self) -> Mapping[int, float]:
+        """What a dollar could add at best through each paused trial; 0 where it can no longer matter."""
+
+    def memory(self) -> dict[str, Any]:
+        """What it knows beside what it was told, as JSON: to be given back when the study is resumed."""
+
     def ended(self, trial: int, state: TrialState, price_usd: float, reason: str = "") -> None:
-        """A trial will not be gone on with; its attempts cost this much. ``reason`` is a word, such as out_of_memory."""
+        """A trial will not be gone on with; its attempts cost this much. ``reason`` is a word: out_of_memory."""

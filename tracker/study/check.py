@@ -13,16 +13,19 @@ from tracker.study.domains import Choices, Domain, parse_domain
 from tracker.study.knobs import COMMON_KNOBS, Knob
 from tracker.study.spec import (
     ANY_DATA_KEY,
+    COSTS,
+    MOST_OBJECTIVES,
     STRATEGIES,
     Budget,
     Limit,
     PricingSpec,
+    SearchSpec,
     StudySpec,
     WorkloadDescription,
 )
 from tracker.study.toml_file import TomlProblems
 
-_TABLES = ("quality", "limits", "budget", "pricing", "costs", "settings", "space", "data", "smoke")
+_TABLES = ("quality", "limits", "budget", "pricing", "costs", "search", "settings", "space", "data", "smoke")
 _TOP = ("name", "workload", "command", "folder", "seed", "strategy", *_TABLES)
 _NAME_LIMIT_BYTES = 80
 
@@ -55,9 +58,12 @@ class _Checker:
         seed = self._value("seed", content.get("seed", 0), Knob("int", 0, "", low=0, high=2**31 - 1))
         self._reference(content)
         quality = self._quality(tables["quality"])
-        strategy = self._value("strategy", content.get("strategy", "optuna"), Knob("str", None, "", choices=STRATEGIES))
+        strategy = self._value(
+            "strategy", content.get("strategy", STRATEGIES[0]), Knob("str", None, "", choices=STRATEGIES)
+        )
         limits = self._limits(tables["limits"])
         budget = self._budget(tables["budget"])
+        search = self._search(tables["search"], quality)
         pricing = self._pricing(tables["pricing"])
         costs = self._costs(tables["costs"])
         settings, space = self._settings(tables["settings"], tables["space"])
@@ -81,6 +87,7 @@ class _Checker:
             tables["data"],
             self._description,
             strategy,
+            search,
             limits,
         )
 
@@ -139,17 +146,75 @@ class _Checker:
         return QualityMetric(str(metric), Direction(direction))
 
     def _budget(self, table: Mapping[str, Any]) -> Budget:
-        self._only("budget", table, ("usd", "trials", "trial_seconds"))
-        usd, trials, trial_seconds = (table.get(key) for key in ("usd", "trials", "trial_seconds"))
+        self._only("budget", table, ("usd", "trials", "wall_seconds", "trial_seconds"))
+        usd, trials = table.get("usd"), table.get("trials")
         if usd is not None and (Knob("float", None, "").problem(usd) or usd <= 0):
             self._problem("budget.usd", f"{usd!r} is not a number of dollars above 0")
         if trials is not None:
             self._value("budget.trials", trials, Knob("int", None, "", low=1))
-        if trial_seconds is not None and (Knob("float", None, "").problem(trial_seconds) or trial_seconds <= 0):
-            self._problem("budget.trial_seconds", f"{trial_seconds!r} is not a number of seconds above 0")
-        if usd is None and trials is None:
-            self._problem("budget", "a study needs an end: give usd, trials or both")
-        return Budget(usd, trials, trial_seconds)
+        seconds = {key: table.get(key) for key in ("wall_seconds", "trial_seconds")}
+        for key, value in seconds.items():
+            if value is not None and (Knob("float", None, "").problem(value) or value <= 0):
+                self._problem(f"budget.{key}", f"{value!r} is not a number of seconds above 0")
+        if usd is None and trials is None and seconds["wall_seconds"] is None:
+            self._problem("budget", "a study needs an end: give usd, trials, wall_seconds or several")
+        return Budget(usd, trials, seconds["wall_seconds"], seconds["trial_seconds"])
+
+    def _search(self, table: Mapping[str, Any], quality: QualityMetric) -> SearchSpec:
+        keys = ("sampler", "options", "objectives", "reference", "predictions", "disk_limit_gb")
+        self._only("search", table, keys)
+        objectives = self._objectives(table.get("objectives"), quality)
+        sampler = self._value("search.sampler", table.get("sampler", "TPESampler"), Knob("str", None, ""))
+        options, reference = table.get("options", {}), table.get("reference", {})
+        if not isinstance(options, dict):
+            self._problem("search.options", f"{options!r} is not a table of the sampler's keyword arguments")
+        if not isinstance(reference, dict):
+            self._problem("search.reference", f"{reference!r} is not a table with a number for some of the objectives")
+            reference = {}
+        self._only("search.reference", reference, tuple(objectives))
+        for name in reference.keys() & objectives.keys():
+            problem = Knob("float", None, "").problem(reference[name])
+            if problem or (name in COSTS and reference[name] <= 0):
+                self._problem(f"search.reference.{name}", problem or f"{reference[name]!r} is not above 0")
+        predictions, gigabytes = table.get("predictions", 1_000_000), table.get("disk_limit_gb", 10.0)
+        self._value("search.predictions", predictions, Knob("int", None, "", low=1))
+        if Knob("float", None, "").problem(gigabytes) or gigabytes <= 0:
+            self._problem("search.disk_limit_gb", f"{gigabytes!r} is not a number of gigabytes above 0")
+            gigabytes = 10.0
+        return SearchSpec(objectives, sampler, options, reference, predictions, gigabytes * 1e9)
+
+    def _objectives(self, names: Any, quality: QualityMetric) -> Mapping[str, Direction]:
+        """Names with their directions: quality, what the workload reports, and costs, of which less is better."""
+        objectives = {quality.name: quality.direction}
+        if names is None:
+            return {**objectives, "price_usd": Direction.MINIMIZE}
+        metrics = self._description.metrics if self._description else {}
+        if not isinstance(names, list):
+            self._problem("search.objectives", f"{names!r} is not a list of names")
+            names = []
+        for place, entry in enumerate(names):
+            path = f"search.objectives[{place}]"
+            given = entry if isinstance(entry, dict) else {"metric": entry}
+            self._only(path, given, ("metric", "direction"))
+            name, direction = given.get("metric"), given.get("direction")
+            known = {**metrics, **dict.fromkeys(COSTS, Direction.MINIMIZE), **objectives}
+            if not isinstance(name, str) or (name not in known and (metrics or name in BOOKED_METRICS)):
+                self._problem(path, f"no run reports {name!r}; {did_you_mean(str(name), known)}")
+            elif direction is not None and direction not in list(Direction):
+                self._problem(f"{path}.direction", f"{direction!r}; {did_you_mean(str(direction), Direction)}")
+            elif direction is None and name not in known:
+                example = f'{{ metric = "{name}", direction = "maximize" }}'
+                self._problem(path, f"the workload does not say which way '{name}' gets better; write {example}")
+            else:
+                objectives[name] = Direction(direction or known[name])
+        if self._problems:
+            return objectives
+        if not 2 <= len(objectives) <= MOST_OBJECTIVES:
+            told = ", ".join(objectives)
+            self._problem("search.objectives", f"{told}: {len(objectives)} objectives; allowed: 2 to {MOST_OBJECTIVES}")
+        elif not objectives.keys() & set(COSTS):
+            self._problem("search.objectives", f"none of them is a cost; allowed: {', '.join(COSTS)}")
+        return objectives
 
     def _limits(self, table: Mapping[str, Any]) -> tuple[Limit, ...]:
         metrics = self._description.metrics if self._description else {}

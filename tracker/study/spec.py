@@ -29,13 +29,15 @@ class WorkloadDescription:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What a study may use: dollars, trials, whichever is reached first; None is no limit.
+    """What a study may use: dollars, trials, wall time, whichever is reached first; None is no limit.
 
+    ``wall_seconds`` is how long the study's workers may be at work in all, not counting pauses between its runs;
     ``trial_seconds`` is what one attempt may take: one that hangs is ended then.
     """
 
     usd: float | None = None
     trials: int | None = None
+    wall_seconds: float | None = None
     trial_seconds: float | None = None
 
 
@@ -67,8 +69,31 @@ class Limit:
         return max(below, above)
 
 
-STRATEGIES = ("optuna", "grid")
-"""How trials are chosen: by Optuna's sampler, or every combination of the space's choices once."""
+STRATEGIES = ("frontier", "optuna", "grid")
+"""How a study spends: each dollar where it moves the frontier most, trials paused and gone on with; on full runs that
+Optuna's sampler suggests; on a full run of every combination of the space's choices."""
+
+COSTS = ("price_usd", "wall_seconds", "energy_joules", "prediction_usd")
+"""The objectives that are measured and priced by the tracker: less is better. The last is the price of predictions."""
+MOST_OBJECTIVES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class SearchSpec:
+    """How the search goes about it.
+
+    ``sampler`` is a class in optuna.samplers and ``options`` are its keyword arguments. ``objectives`` are what is to
+    be good at once, by name, the study's quality first. ``reference`` has values to measure the hypervolume from, for
+    some of them. ``predictions`` is how many the objective prediction_usd is the price of. States of paused trials
+    take at most ``state_bytes`` on disk.
+    """
+
+    objectives: Mapping[str, Direction]
+    sampler: str = "TPESampler"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    reference: Mapping[str, float] = field(default_factory=dict)
+    predictions: int = 1_000_000
+    state_bytes: float = 10e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +126,8 @@ class StudySpec:
     space: Mapping[str, Domain]
     data: Mapping[str, Any]
     description: WorkloadDescription
-    strategy: str = "optuna"
+    strategy: str
+    search: SearchSpec
     limits: tuple[Limit, ...] = ()
 
     @property

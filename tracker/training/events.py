@@ -8,7 +8,7 @@ Events, each with ``event`` and ``time`` (seconds since 1970):
 | started    | worker      | pid                                                                  |
 | progress   | worker      | message                                                              |
 | ready      | worker      | startup_seconds                                                      |
-| checkpoint | worker      | epoch, metrics, usage                                                |
+| checkpoint | worker      | epoch, metrics, usage, evaluation_seconds                            |
 | heartbeat  | worker      | usage                                                                |
 | stop_asked | coordinator | reason                                                               |
 | saved      | worker      | epoch: the state after it can be gone on from                        |
@@ -139,8 +139,13 @@ def _after(record: AttemptRecord, event: Event) -> AttemptRecord:
             return replace(record, reason=event["reason"])
         case "checkpoint":
             usage = _usage(event["usage"])
-            checkpoint = Checkpoint(event["epoch"], event["metrics"], usage, event["time"])
+            evaluation_seconds = event.get("evaluation_seconds", 0.0)
+            checkpoint = Checkpoint(event["epoch"], event["metrics"], usage, event["time"], evaluation_seconds)
             return replace(record, usage=usage, checkpoints=(*record.checkpoints, checkpoint))
+        case "saved" | "restored":
+            return replace(record, saved_epoch=event["epoch"])
+        case "state_lost":
+            return replace(record, saved_epoch=0)
         case "ended":
             return replace(
                 record,

@@ -28,7 +28,7 @@ Model = TypeVar("Model", bound=nn.Module)
 
 
 class Paused(BaseException):
-    """Raised out of ``Run.save`` where the attempt was asked to pause there."""
+    """Raised out of ``Run.save`` where the attempt was asked to pause there; its text is the epoch."""
 
 
 class Run:
@@ -52,6 +52,7 @@ class Run:
         summary: what ``conclude`` was told.
         quality: the study's measure of quality: what to stop early by, for instance.
         reported: whether there was a report.
+        pause_asked: whether the attempt is to pause at its next ``save``.
         improved: whether the last report's quality is better than that of every one before it.
     """
 
@@ -99,6 +100,7 @@ class Run:
         self.summary: dict[str, float] = {}
         self.quality = quality
         self.reported = False
+        self.pause_asked = False
         self.improved = False
         self._artifacts = artifacts
         self._promised_metrics = promised_metrics | {quality.name}
@@ -109,6 +111,7 @@ class Run:
         self._last_epoch = 0
         self._best: float | None = None
         self._next_save = 0.0
+        self._together = False
 
     def __getitem__(self, knob: str) -> SettingValue:
         return self.settings[knob]
@@ -149,7 +152,11 @@ class Run:
         self.improved = self._best is None or sign * values[self.quality.name] > sign * self._best
         self._best = values[self.quality.name] if self.improved else self._best
         if self.rank == 0:
-            self._write("checkpoint", {"epoch": epoch, "metrics": values, "usage": self._meter.usage()})
+            seconds = self._meter.phases().evaluation_seconds
+            self._write(
+                "checkpoint",
+                {"epoch": epoch, "metrics": values, "usage": self._meter.usage(), "evaluation_seconds": seconds},
+            )
 
     def conclude(self, **figures: SupportsFloat) -> None:
         """Figures about the whole run, shown and logged but never told to the search.
@@ -168,6 +175,9 @@ class Run:
         (``bad_state``) for what cannot be saved.
         """
         pause = self._pause_after_epoch is not None and self._last_epoch >= self._pause_after_epoch
+        pause = pause or self.pause_asked
+        if self._together:  # process 0 alone is asked to pause
+            pause = bool(self.agree(pause))
         if self.rank == 0 and self._state_path is not None and (pause or time.monotonic() >= self._next_save):
             begin = time.monotonic()
             try:
@@ -178,7 +188,7 @@ class Run:
             self._next_save = time.monotonic() + (time.monotonic() - begin) / SAVING_SHARE
             self._write("saved", {"epoch": self._last_epoch})
         if pause:
-            raise Paused
+            raise Paused(self._last_epoch)
 
     def restore(self) -> dict[str, Any] | None:
         """The state that an earlier attempt at this trial saved last, on the CPU; None where training starts anew.
@@ -214,6 +224,7 @@ class Run:
         """``model``, its gradients averaged over the trial's processes; itself where there is only one."""
         if self.processes == 1:
             return model
+        self._together = True
         return nn.parallel.DistributedDataParallel(model)
 
     def agree(self, value: float) -> float:

@@ -16,8 +16,9 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -40,7 +41,9 @@ from tracker.training.workload import Workload
 
 HEARTBEAT_SECONDS = 2.0
 PAUSE_SIGNAL = signal.SIGUSR1
-"""Asks a worker to end so that its trial can be gone on with; SIGTERM ends the trial for good."""
+"""Asks a worker to end at once so that its trial can be gone on with; SIGTERM ends the trial for good."""
+PAUSE_AT_SAVE_SIGNAL = signal.SIGUSR2
+"""Asks a worker to pause where it saves its state next: nothing that was trained is lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +124,8 @@ def work(request: AttemptRequest) -> None:
     try:
         with companions, _heartbeat(log, meter, stop):
             summary = _carry_out(request, log, meter, stop)
-    except Paused:
-        state, reason, message = TrialState.PAUSED, "paused", f"paused after epoch {request.pause_after_epoch}"
+    except Paused as pause:
+        state, reason, message = TrialState.PAUSED, "paused", f"paused after epoch {pause}"
     except StopRequested:
         pausing = stop.pausing and request.state_path.exists()
         state = TrialState.PAUSED if pausing else TrialState.STOPPED
@@ -159,6 +162,7 @@ def _carry_out(request: AttemptRequest, log: EventLog, meter: Meter, stop: _Stop
             log.write(event, fields)
 
     run = _run(request, workload, meter, write)
+    stop.pause_at_save = partial(setattr, run, "pause_asked", True)
     train = workload.train if request.role is Role.TRIAL else workload.baselines[request.label]
     with tempfile.TemporaryDirectory(prefix="inductor-", ignore_cleanup_errors=True) as scratch:
         # Each trial pays for its own compilation, so that its price does not depend on who came before.
@@ -173,6 +177,7 @@ def _accompany(request: AttemptRequest, rank: int) -> tuple[str, str] | None:
     """The whole life of process ``rank`` above 0 of a trial; what went wrong, where something did."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(PAUSE_SIGNAL, signal.SIG_IGN)
+    signal.signal(PAUSE_AT_SAVE_SIGNAL, signal.SIG_IGN)
     try:
         workload = load_workload(request.workload)
         workload.train(_run(request, workload, _meter(request), _say_nothing, rank))
@@ -260,11 +265,14 @@ class _StopSignal:
         """Why, where this process knows better than the coordinator that asked."""
         self.pausing = False
         """Whether the trial is to be gone on with."""
+        self.pause_at_save: Callable[[], None] = lambda: None
+        """What to do when a pause at the next saving is asked for."""
         self._held = False
         self._pending = False
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the coordinator decides
         signal.signal(signal.SIGTERM, self._receive)
         signal.signal(PAUSE_SIGNAL, self._receive)
+        signal.signal(PAUSE_AT_SAVE_SIGNAL, self._pause_at_save)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         del frame
@@ -273,6 +281,10 @@ class _StopSignal:
             self._pending = True
         else:
             raise StopRequested
+
+    def _pause_at_save(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        self.pause_at_save()
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
@@ -287,6 +299,7 @@ class _StopSignal:
     def ignore(self) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.signal(PAUSE_SIGNAL, signal.SIG_IGN)
+        signal.signal(PAUSE_AT_SAVE_SIGNAL, signal.SIG_IGN)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,60 @@
+"""What the search decided, with the numbers of that moment: a file of JSON objects, one a line."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tracker.errors import StoreError
+
+FILE_NAME = "decisions.jsonl"
+
+
+class Decisions:
+    """The decisions about a study's trials, in the order that they were taken.
+
+    Each has ``time`` (seconds since 1970), ``trial``, ``action`` (begin, continue, pause, resume, stop, end), ``why``
+    in words, and ``numbers``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def write(self, trial: int, action: str, why: str, numbers: Mapping[str, Any]) -> None:
+        """Append one. A full disk costs the explanation, not the study."""
+        decision = {"time": time.time(), "trial": trial, "action": action, "why": why, "numbers": _plain(numbers)}
+        try:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(decision, ensure_ascii=False) + "\n")
+        except OSError:
+            return
+
+    def of(self, trial: int) -> list[dict[str, Any]]:
+        """Those about one trial. Raises StoreError where the file cannot be read."""
+        try:
+            lines = self._path.read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise StoreError(f"decisions '{self._path}' cannot be read: {error.strerror}") from None
+        decisions = []
+        for line in lines:
+            try:
+                decision = json.loads(line)
+            except ValueError:  # torn by a power cut
+                continue
+            if isinstance(decision, dict) and decision.get("trial") == trial:
+                decisions.append(decision)
+        return decisions
+
+
+def _plain(numbers: Mapping[str, Any]) -> dict[str, Any]:
+    """The numbers as JSON knows them: what is infinite or no number becomes null."""
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in numbers.items()
+    }

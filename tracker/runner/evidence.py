@@ -1,0 +1,61 @@
+"""What earlier studies of the same space tell a new one."""
+
+from __future__ import annotations
+
+from functools import reduce
+
+from tracker.errors import RequestError
+from tracker.pricing.cost import price_of
+from tracker.records import STEADY_USAGE, Role, TrialState, Usage, added
+from tracker.runner.jobs import job_of
+from tracker.runner.plan import StudyPlan
+from tracker.runner.searchers import Evidence
+from tracker.runner.study_folder import StudyFolder
+from tracker.study.document import StudyDocument
+from tracker.training.events import read_attempt
+
+
+def evidence_from(plan: StudyPlan, folder: StudyFolder, name: str) -> list[Evidence]:
+    """The trials of the study in ``folder``, their checkpoints priced as this study's would be.
+
+    Raises StudyNotFoundError, StoreError, and RequestError where it is a study of something else: says what differs.
+    """
+    if differences := _differences(plan.document, folder.document()):
+        raise RequestError(f"--from {name}: it is a study of another space; these differ: {', '.join(differences)}")
+    trials: dict[int, tuple[Evidence, list[Usage]]] = {}
+    for path, events in folder.attempts():
+        job, record = job_of(events[0]), read_attempt(path, int(path.stem))
+        if job.role is not Role.TRIAL or job.trial is None:
+            continue
+        point = plan.price_points.get(job.device)
+        if point is None:
+            continue  # a device that this machine has not
+        evidence, earlier = trials.get(job.trial, (Evidence(job.settings, []), []))
+        for checkpoint in record.checkpoints:
+            usages = [*earlier, checkpoint.usage]
+            whole = reduce(added, usages)
+            values = {
+                **checkpoint.metrics,
+                "wall_seconds": whole.wall_seconds,
+                "price_usd": sum(price_of(usage, point, plan.spec.costs).usd for usage in usages),
+                **({} if whole.energy_joules is None else {"energy_joules": whole.energy_joules}),
+                **{figure: float(getattr(whole, figure)) for figure in STEADY_USAGE},
+            }
+            evidence.checkpoints.append((checkpoint.epoch, values))
+        failed = record.reason or "failed" if record.state is TrialState.FAILED else ""
+        trials[job.trial] = Evidence(evidence.settings, evidence.checkpoints, failed), [*earlier, record.usage]
+    return [evidence for evidence, _ in trials.values() if evidence.checkpoints or evidence.failure]
+
+
+def _differences(document: StudyDocument, other: StudyDocument) -> list[str]:
+    """Each thing in which two studies differ that decides what a trial's settings mean and how good it is."""
+    differences = []
+    if document.workload != other.workload:
+        differences.append(f"the training code ({other.workload} there, {document.workload} here)")
+    for table in ("quality", "data", "space", "settings"):
+        here, there = document.content.get(table, {}), other.content.get(table, {})
+        for key in sorted(here.keys() | there.keys()):
+            if here.get(key) != there.get(key):
+                told = [f"{side[key]!r}" if key in side else "absent" for side in (there, here)]
+                differences.append(f"{table}.{key} ({told[0]} there, {told[1]} here)")
+    return differences

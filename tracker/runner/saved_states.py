@@ -1,0 +1,42 @@
+"""The states that paused trials wait with: kept while they can matter, and within a limit on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from tracker.training.state import COMMAND_STATE_NAME, FILE_NAME
+
+
+class SavedStates:
+    """The state files of trials below ``trials_folder``, which may take ``most_bytes`` together."""
+
+    def __init__(self, trials_folder: Path, most_bytes: float) -> None:
+        self._folder = trials_folder
+        self._most_bytes = most_bytes
+
+    def size_bytes(self, trial: int) -> int:
+        """What a trial's state takes on disk; 0 where it has none."""
+        return sum(path.stat().st_size for path in self._files(trial) if path.exists())
+
+    def drop(self, trial: int) -> None:
+        """Delete a trial's state: it cannot be gone on with."""
+        for path in self._files(trial):
+            path.unlink(missing_ok=True)
+
+    def to_drop(self, prospects: Mapping[int, float]) -> Iterator[tuple[int, str]]:
+        """Of the paused trials, each with what a dollar could add through it, those to drop, each with why."""
+        sizes = {trial: self.size_bytes(trial) for trial in prospects}
+        kept_bytes = sum(sizes.values())
+        for trial in sorted(prospects, key=lambda trial: prospects[trial]):
+            if prospects[trial] <= 0:
+                yield trial, "even at the best that is to be expected of it, it adds nothing to the frontier"
+            elif kept_bytes > self._most_bytes and sizes[trial]:
+                sizes_gb = f"{kept_bytes / 1e9:.3g} GB of the {self._most_bytes / 1e9:.3g} GB allowed"
+                yield trial, f"paused trials' states take {sizes_gb}, and it is the least promising"
+            else:
+                continue
+            kept_bytes -= sizes[trial]
+
+    def _files(self, trial: int) -> list[Path]:
+        return [self._folder / str(trial) / name for name in (FILE_NAME, COMMAND_STATE_NAME)]

@@ -1,0 +1,147 @@
+"""The searcher that a study's strategy asks for, new or with what was learnt so far."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tracker.records import AttemptRecord, Settings, TrialState
+from tracker.runner.bookkeeper import Reached
+from tracker.runner.jobs import MEMORY_SHARE, Job
+from tracker.runner.plan import StudyPlan
+from tracker.search.frontier_search import FrontierSearch
+from tracker.search.full_runs import FullRuns
+from tracker.search.grid import combinations
+from tracker.search.objectives import Objective
+from tracker.search.sampler import Sampling, Trials
+from tracker.search.steps import Searcher
+from tracker.study.spec import Limit
+
+MEMORY_FILE = "search.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A trial of an earlier study: its checkpoints at this study's prices, and why it failed, "" where it did not."""
+
+    settings: Settings
+    checkpoints: Reached
+    failure: str = ""
+
+
+@dataclass(slots=True)
+class History:
+    """A trial of this study as its logs tell it: every attempt's checkpoints, and how the last one ended."""
+
+    job: Job
+    checkpoints: Reached = field(default_factory=list)
+    record: AttemptRecord | None = None
+    can_go_on: bool = False
+    price_usd: float = 0.0
+
+
+def sampling_of(plan: StudyPlan) -> Sampling:
+    """The sampler that the study file names. Raises RequestError where there is none such."""
+    sampling = Sampling(plan.spec.search.sampler, plan.spec.search.options)
+    sampling.make(plan.spec.seed)
+    return sampling
+
+
+def create_trials(plan: StudyPlan, storage: str) -> Trials:
+    """The study in Optuna's database. Raises what Trials.create raises, and RequestError for too large a grid."""
+    found = combinations(plan.space) if plan.spec.strategy == "grid" else []
+    trials = Trials.create(
+        storage, plan.spec.name, plan.spec.search.objectives, plan.space, plan.spec.seed, sampling_of(plan)
+    )
+    for settings in found:
+        trials.enqueue(settings)
+    return trials
+
+
+def load_trials(plan: StudyPlan, storage: str) -> Trials:
+    """The study that is in Optuna's database. Raises what Trials.load raises."""
+    return Trials.load(storage, plan.spec.name, plan.space, plan.spec.seed, sampling_of(plan))
+
+
+def make_searcher(
+    plan: StudyPlan,
+    trials: Trials,
+    memory: Mapping[str, Any],
+    evidence: Iterable[Evidence] = (),
+    histories: Iterable[History] = (),
+) -> Searcher:
+    """The searcher, told all that is known: ``memory`` is what it remembered of itself (``remember``)."""
+    spec = plan.spec
+    if spec.strategy != "frontier":
+        searcher: FullRuns | FrontierSearch = FullRuns(
+            trials, list(spec.search.objectives), enqueued_only=spec.strategy == "grid"
+        )
+    else:
+        given = {"price_usd": spec.budget.usd, "wall_seconds": spec.budget.wall_seconds}
+        budgets = {name: value for name, value in given.items() if value is not None}
+        searcher = FrontierSearch(
+            trials,
+            plan.space,
+            spec.quality,
+            [Objective(name, direction) for name, direction in spec.search.objectives.items()],
+            sampling=sampling_of(plan),
+            reference={**budgets, **spec.search.reference, **memory.get("reference", {})},
+            limits=[*spec.limits, Limit("peak_memory_bytes", high=MEMORY_SHARE * plan.hardware.memory_bytes)],
+            seed=spec.seed,
+        )
+        searcher.recall(memory)
+        for each in evidence:
+            searcher.learn(each.settings, each.checkpoints, each.failure)
+    for history in histories:
+        _tell(searcher, history)
+    return searcher
+
+
+def _tell(searcher: FullRuns | FrontierSearch, history: History) -> None:
+    number, record = history.job.trial, history.record
+    if number is None:
+        return
+    searcher.know(number, history.job.settings)
+    for epoch, values in history.checkpoints:
+        searcher.reached(number, epoch, values)
+    if history.can_go_on:
+        searcher.paused(number, history.price_usd)
+    elif record is not None:
+        searcher.ended(number, record.state, history.price_usd, record.reason)
+    else:
+        searcher.ended(number, TrialState.KILLED, history.price_usd)
+
+
+def save_memory(folder: Path, searcher: Searcher) -> None:
+    """Keep what the searcher knows beside the facts: whole, then moved into place. A full disk costs that alone."""
+    remembered = searcher.memory()
+    part = folder / f"{MEMORY_FILE}.part"
+    with contextlib.suppress(OSError):
+        part.write_text(json.dumps(remembered), encoding="utf-8")
+        part.replace(folder / MEMORY_FILE)
+
+
+def read_memory(folder: Path) -> dict[str, Any]:
+    """What ``save_memory`` kept; nothing where there is none or it cannot be read."""
+    try:
+        memory = json.loads((folder / MEMORY_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return memory if isinstance(memory, dict) else {}
+
+
+def as_rows(evidence: Iterable[Evidence]) -> list[dict[str, Any]]:
+    """Evidence as JSON."""
+    return [asdict(each) for each in evidence]
+
+
+def from_rows(rows: Iterable[Mapping[str, Any]]) -> list[Evidence]:
+    """What ``as_rows`` made."""
+    return [
+        Evidence(row["settings"], [(epoch, values) for epoch, values in row["checkpoints"]], row["failure"])
+        for row in rows
+    ]

@@ -1,0 +1,502 @@
+"""The search that spends each dollar where it moves the frontier most.
+
+At any moment it may begin a trial, or go on with a paused one until that one's price has doubled: rungs are levels of
+money. For each choice it forecasts what the trial would reach after one, two, … further doublings and at what price;
+the choice whose expected growth of the hypervolume per dollar is highest, at its best horizon, goes next (the idea of
+the index of Gittins, J. R. Statist. Soc. B 41, 1979). A share of the steps is drawn evenly over the rungs, dollar for
+dollar, instead: settings that start slowly are tried at depth whatever the model thinks of them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.special import stdtrit
+
+from tracker.records import Direction, QualityMetric, Settings, TrialState
+from tracker.search.curves import Array, Features
+from tracker.search.encoding import UnitCube
+from tracker.search.facts import Standing, TrialFacts
+from tracker.search.objectives import GROWING, PREDICTION_PRICE, Frontier, Objective
+from tracker.search.outlook import Forecast, Outlook
+from tracker.search.sampler import Sampling, Trials
+from tracker.search.steps import Step
+from tracker.search.trust import Trust
+from tracker.study.space import SearchSpace
+from tracker.study.spec import Limit
+
+FIRST_TRIALS = 8
+"""How many are begun before there is anything to learn from."""
+EVEN_SHARE = 0.3
+"""The share of the steps that are drawn evenly over the rungs."""
+_EDGES = np.array([0.0, 0.05, 0.2, 0.4, 0.6, 0.8, 0.95, 0.99, 1.0])
+_PATHS = stdtrit(5.0, (_EDGES[1:] + _EDGES[:-1]) / 2)
+"""The futures that are looked at of each choice, in standard deviations: quantiles of Student's t with 5 degrees of
+freedom, the far ones among them, for forecasts err more often than a normal distribution says."""
+_WEIGHTS = np.diff(_EDGES)
+_SUGGESTED, _DRAWN, _NEIGHBOURS = (
+    4,
+    24,
+    12,
+)  # new settings that are looked at: by the sampler, at random, near good ones
+_REFIT_GROWTH = 1.04  # of what was observed since the models were fitted
+_NOTHING = 1e-9
+_SHADOW_GROWTH = 1.15
+_LOOKED_AT = 40  # paused trials: the most promising by an optimistic forecast
+_OPTIMISM, _HOPELESS = 2.0, 3.0  # standard deviations
+_REMEMBERED = 300  # trials that the sampler learns from, the latest
+_OPEN_ENDED = 100.0  # a reference for costs without a budget: so many times the dearest first checkpoint
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """A step that could be taken: with a paused trial, or a new one where ``trial`` is None."""
+
+    trial: int | None
+    settings: Settings
+    rung: int
+    until_epoch: float
+    step_usd: float
+    step_gain: float
+    gain: float
+    gain_per_usd: float
+    near: float
+    numbers: Mapping[str, Any]
+
+
+class FrontierSearch:
+    """A searcher (search.steps.Searcher) that pauses trials and goes on with those that the frontier needs.
+
+    ``trials`` is the study in Optuna, which records every trial; ``sampling`` makes the Optuna sampler whose
+    suggestions are looked at beside others. ``objectives`` are two to four, the study's quality first. ``reference``
+    has values to measure the hypervolume from; those that it lacks are frozen once the first trials have a checkpoint.
+    ``limits`` are on metrics that are reported and on peak_memory_bytes.
+    """
+
+    def __init__(
+        self,
+        trials: Trials,
+        space: SearchSpace,
+        quality: QualityMetric,
+        objectives: Sequence[Objective],
+        *,
+        sampling: Sampling,
+        reference: Mapping[str, float],
+        limits: Sequence[Limit] = (),
+        seed: int = 0,
+    ) -> None:
+        self.closed = ""
+        self._trials = trials
+        self._space = space
+        self._cube = UnitCube(space)
+        self._quality = quality
+        self._objectives = objectives
+        self._sampling = sampling
+        self._given = dict(reference)
+        self._limits = [limit for limit in limits if limit.metric != "peak_memory_bytes"]
+        bounds = [limit.high for limit in limits if limit.metric == "peak_memory_bytes" and limit.high is not None]
+        self._memory_limit_bytes = min(bounds, default=math.inf)
+        self._seed = seed
+        self._features = Features(self._cube.width)
+        names = [quality.name, *(each.name for each in objectives), *(limit.metric for limit in self._limits)]
+        self._metrics = [name for name in dict.fromkeys(names) if name not in (*GROWING, PREDICTION_PRICE)]
+        self._known: dict[int, TrialFacts] = {}
+        self._elsewhere: list[TrialFacts] = []
+        self._frontier: Frontier | None = None
+        self._reached: list[Mapping[str, float]] = []  # until the frontier's reference is frozen
+        self._observed = 0
+        self._fitted_to = 0
+        self._shadow_of = 0
+        self._outlook: Outlook | None = None
+        self._suggestions: list[Settings] = []
+        self._steps = 0
+        self._trust = Trust()
+
+    @property
+    def reference(self) -> Mapping[str, float] | None:
+        """What the hypervolume is measured from, by objective; None before it is frozen."""
+        return self._frontier.reference if self._frontier else None
+
+    def memory(self) -> dict[str, Any]:
+        """The reference once it is frozen, and how far forecasts were right."""
+        return {"reference": dict(self.reference), "trust": self._trust.memory()} if self.reference else {}
+
+    def recall(self, memory: Mapping[str, Any]) -> None:
+        """Take up what ``memory`` gave before; the reference is an argument."""
+        self._trust = Trust(memory.get("trust", {}))
+
+    # What became of the steps.
+
+    def know(self, trial: int, settings: Settings) -> None:
+        """A trial that was begun before: what is reached, paused and ended of it is told after this."""
+        self._known[trial] = TrialFacts.of(settings)
+
+    def learn(
+        self, settings: Settings, checkpoints: Sequence[tuple[int, Mapping[str, float]]], failure: str = ""
+    ) -> None:
+        """A trial of an earlier study of the same space: evidence, but no point of this study's frontier."""
+        facts = TrialFacts.of(settings, Standing.ELSEWHERE)
+        facts.failure = failure
+        self._elsewhere.append(facts)
+        for epoch, values in checkpoints:
+            self._observed += facts.observe(epoch, values, self._metrics, self._quality)
+
+    def reached(self, trial: int, epoch: int, values: Mapping[str, float]) -> None:
+        """A trial's checkpoint. Raises KeyError where the value of an objective is missing."""
+        self._observed += self._known[trial].observe(epoch, values, self._metrics, self._quality)
+        if all(limit.excess(values.get(limit.metric, math.nan)) <= 0 for limit in self._limits):
+            if self._frontier is None:
+                self._reached.append(values)
+            else:
+                gains = self._frontier.gains([values])
+                self._trust.came(trial, float(self._frontier.added(self._frontier.reaches(gains))[0]))
+                self._frontier.enter(gains)
+
+    def paused(self, trial: int, price_usd: float) -> None:
+        """A trial waits to be gone on with."""
+        self._stands(trial, Standing.PAUSED, price_usd)
+
+    def ended(self, trial: int, state: TrialState, price_usd: float, reason: str = "") -> None:
+        """A trial is over; Optuna is told its true values where it was completed."""
+        facts = self._known[trial]
+        self._stands(trial, Standing.ENDED, price_usd)
+        if state is TrialState.FAILED:
+            facts.failure = reason or "failed"
+            self._observed += 1
+        self._trials.tell(trial, state, self._values(facts) if facts.epoch else None)
+
+    def _stands(self, trial: int, standing: Standing, price_usd: float) -> None:
+        facts = self._known[trial]
+        facts.standing = standing
+        self._trust.settle(trial)
+        if facts.epoch:
+            facts.costs[0] = max(facts.costs[0], price_usd)
+
+    def _values(self, facts: TrialFacts) -> list[float]:
+        told = {
+            **dict(zip(self._metrics, facts.metrics, strict=True)),
+            **dict(zip(GROWING, facts.costs, strict=True)),
+            PREDICTION_PRICE: facts.prediction_usd,
+        }
+        return [float(told[each.name]) for each in self._objectives]
+
+    # What to do next.
+
+    def next_step(self, left_usd: float, *, new_trials: bool = True, at_hand: int | None = None) -> Step | None:
+        """The step to take next; None where nothing fits in ``left_usd`` or would add to the frontier."""
+        self._steps += 1
+        begun = [facts for facts in self._known.values() if facts.epoch or facts.failure]
+        if new_trials and len(self._known) + len(self._elsewhere) < FIRST_TRIALS:
+            return self._begin_first(left_usd)
+        if not any(facts.epoch for facts in (*begun, *self._elsewhere)):
+            return (
+                self._begin_first(left_usd) if new_trials else self._nothing("no trial has a checkpoint to go on from")
+            )
+        self._freeze_reference()
+        self._refit()
+        choices = self._paused_choices(left_usd, at_hand)
+        if new_trials:
+            choices += self._new_choices(left_usd)
+        if not choices:
+            return self._nothing(self._why_none(left_usd, new_trials))
+        choice, why = self._choose(choices)
+        runner_up = max((other for other in choices if other is not choice), key=_rate, default=None)
+        return self._step(choice, why, runner_up, left_usd)
+
+    def prospects(self) -> Mapping[int, float]:
+        """For each paused trial, the most that a dollar could add through it by an optimistic forecast.
+
+        0 is for a trial that can no longer matter, nothing is told before enough is known to say so.
+        """
+        paused = self._waiting()
+        if self._outlook is None or self._frontier is None or not paused or len(self._known) < 2 * FIRST_TRIALS:
+            return {}
+        forecast = self._outlook.of_trials([self._known[trial] for trial in paused])
+        rates = self._added(forecast, _HOPELESS) / forecast.cost_usd
+        return dict(zip(paused, map(float, rates.max(axis=1)), strict=True))
+
+    def _waiting(self) -> list[int]:
+        return [
+            trial
+            for trial, facts in self._known.items()
+            if facts.standing is Standing.PAUSED and 0 < facts.epoch < facts.last_epoch
+        ]
+
+    def _begin_first(self, left_usd: float) -> Step | None:
+        prices = [facts.first_usd for facts in self._everyone() if facts.epoch]
+        if prices and min(prices) > left_usd:
+            return self._nothing(
+                f"the cheapest step, one epoch for ${min(prices):.4g}, does not fit in ${left_usd:.4g}"
+            )
+        suggestion = self._trials.ask()
+        self.know(suggestion.trial, suggestion.settings)
+        expected_usd = float(np.median(prices)) if prices else 0.0
+        why = f"one of the first {FIRST_TRIALS} trials, which the search learns from"
+        return Step(suggestion.trial, suggestion.settings, 0.0, min(expected_usd, left_usd), why, {"by": "start"})
+
+    def _nothing(self, why: str) -> Step | None:
+        self.closed = why
+        return None
+
+    def _everyone(self) -> list[TrialFacts]:
+        return [*self._elsewhere, *self._known.values()]
+
+    def _freeze_reference(self) -> None:
+        if self._frontier is not None:
+            return
+        known = [facts for facts in self._everyone() if facts.epoch]
+        reference = {}
+        for each in self._objectives:
+            if each.name in self._metrics:
+                index = self._metrics.index(each.name)
+                first = [facts.seen[min(facts.seen)][1][index] for facts in known]
+                worst = min(first) if each.direction is Direction.MAXIMIZE else max(first)
+            elif each.name == PREDICTION_PRICE:
+                worst = _OPEN_ENDED * max(facts.prediction_usd for facts in known)
+            else:
+                worst = _OPEN_ENDED * max(facts.first_costs[GROWING.index(each.name)] for facts in known)
+            reference[each.name] = self._given.get(each.name, float(worst))
+        self._frontier = Frontier(self._objectives, reference)
+        self._frontier.enter(self._frontier.gains(self._reached))
+        self._reached = []
+
+    def _refit(self) -> None:
+        if self._outlook is not None and self._observed < _REFIT_GROWTH * self._fitted_to:
+            return
+        assert self._frontier is not None
+        everyone = self._everyone()
+        self._outlook = Outlook(
+            everyone, self._cube, self._features, self._quality, self._metrics, self._limits, self._memory_limit_bytes
+        )
+        self._fitted_to = self._observed
+        if self._observed >= _SHADOW_GROWTH * self._shadow_of:
+            self._teach_sampler(everyone)
+        self._new = self._new_settings()
+
+    def _teach_sampler(self, everyone: Sequence[TrialFacts]) -> None:
+        self._shadow_of = self._observed
+        tried = [facts for facts in everyone if facts.epoch][-_REMEMBERED:]
+        near = self._closeness(tried)
+        best = np.argsort(-near, kind="stable")[:_NEIGHBOURS]
+        self._models = [tried[index].settings for index in best]
+        self._shadow = Trials.create(
+            None,
+            "suggestions",
+            {"closeness": Direction.MAXIMIZE},
+            self._space,
+            self._seed + self._observed,
+            self._sampling,
+        )
+        self._shadow.enter([(facts.settings, [float(value)]) for facts, value in zip(tried, near, strict=True)])
+        del self._suggestions[:1]
+
+    def _closeness(self, trials: Sequence[TrialFacts]) -> Array:
+        """How near to the frontier n trials are, or are expected to come: 1 on it."""
+        assert self._frontier is not None and self._outlook is not None
+        forecast = self._outlook.of_trials(trials)
+        ahead = self._frontier.closeness(self._reaches(forecast, np.zeros(1))[:, 0]).max(axis=1)
+        values = [
+            dict(zip([each.name for each in self._objectives], self._values(facts), strict=True)) for facts in trials
+        ]
+        return np.maximum(ahead, self._frontier.closeness(self._frontier.reaches(self._frontier.gains(values))))
+
+    # Gains of choices.
+
+    def _reaches(self, forecast: Forecast, quantiles: Array) -> Array:
+        """How far the frontier would reach along each ray if a forecast came true at S quantiles: [n, S, J, L]."""
+        assert self._frontier is not None
+        count, horizons = forecast.epochs.shape
+        gains = np.empty((count, len(quantiles), horizons, len(self._objectives)))
+        for column, each in enumerate(self._objectives):
+            reference = self._frontier.reference[each.name]
+            if each.name in self._metrics:
+                index = self._metrics.index(each.name)
+                # Other metrics are not believed to be lucky when quality is: their quantiles are dealt out otherwise.
+                dealt = quantiles if index == 0 else np.roll(quantiles[::-1], index)
+                sign = 1.0 if each.direction is Direction.MAXIMIZE else -1.0
+                values = (
+                    forecast.mean[:, None, :, index] + sign * dealt[:, None] * forecast.deviation[:, None, :, index]
+                )
+                gains[..., column] = each.gain(values, reference)
+            elif each.name == PREDICTION_PRICE:
+                gains[..., column] = each.gain(forecast.prediction_usd, reference)[:, None, None]
+            else:
+                gains[..., column] = each.gain(forecast.costs[:, None, :, GROWING.index(each.name)], reference)
+        reaches: Array = self._frontier.reaches(gains)
+        for horizon in range(1, horizons):  # what is reached on the way counts too
+            np.maximum(reaches[:, :, horizon], reaches[:, :, horizon - 1], out=reaches[:, :, horizon])
+        return reaches
+
+    def _added(self, forecast: Forecast, quantile: float) -> Array:
+        """The growth of the hypervolume [n, J] up to each horizon if all came true at one quantile."""
+        assert self._frontier is not None
+        added: Array = self._frontier.added(self._reaches(forecast, np.array([quantile])))[:, 0] * forecast.sound
+        return added
+
+    def _paused_choices(self, left_usd: float, at_hand: int | None) -> list[_Choice]:
+        assert self._outlook is not None
+        waiting = self._waiting()
+        if not waiting:
+            return []
+        facts = [self._known[trial] for trial in waiting]
+        warm = self._known[at_hand] if at_hand is not None else None
+        rungs = self._rungs(np.array([each.price_usd for each in facts]))
+        if len(waiting) > _LOOKED_AT:
+            forecast = self._outlook.of_trials(facts, warm)
+            optimistic = self._added(forecast, _OPTIMISM) / forecast.cost_usd
+            optimistic = np.where(forecast.cost_usd <= left_usd, optimistic, -1.0).max(axis=1)
+            order = np.argsort(-optimistic, kind="stable")
+            kept = set(order[:_LOOKED_AT]) | {order[rungs[order] == rung][0] for rung in set(rungs)}
+            if at_hand is not None and at_hand in waiting:
+                kept.add(waiting.index(at_hand))
+            waiting, facts = [waiting[index] for index in kept], [facts[index] for index in kept]
+            rungs = self._rungs(np.array([each.price_usd for each in facts]))
+        forecast = self._outlook.of_trials(facts, warm)
+        settings = [each.settings for each in facts]
+        return self._choices(forecast, left_usd, settings, waiting, rungs)
+
+    def _new_choices(self, left_usd: float) -> list[_Choice]:
+        assert self._outlook is not None
+        settings, forecast = self._new
+        return self._choices(forecast, left_usd, settings)
+
+    def _new_settings(self) -> tuple[list[Settings], Forecast]:
+        assert self._outlook is not None
+        random = np.random.default_rng([self._seed, self._observed, len(self._known)])
+        while len(self._suggestions) < _SUGGESTED:
+            self._suggestions.append(self._shadow.suggest())
+        drawn = [self._cube.draw(random) for _ in range(_DRAWN)]
+        near = [self._cube.neighbour(settings, random) for settings in self._models]
+        taken = {_named(facts.settings) for facts in self._known.values()}
+        fresh = {_named(each): each for each in [*self._suggestions, *drawn, *near]}
+        settings = [each for name, each in fresh.items() if name not in taken] or drawn
+        return settings, self._outlook.of_settings(settings)
+
+    def _choices(
+        self,
+        forecast: Forecast,
+        left_usd: float,
+        settings: Sequence[Settings],
+        trials: Sequence[int] | None = None,
+        rungs: Array | None = None,
+    ) -> list[_Choice]:
+        """The steps that fit in what is left, each judged at its best horizon."""
+        assert self._frontier is not None
+        reaches = self._reaches(forecast, _PATHS)
+        added = np.einsum("nsj,s->nj", self._frontier.added(reaches), _WEIGHTS) * forecast.sound
+        near = self._frontier.closeness(reaches[:, -2]).max(axis=1) * forecast.sound.max(axis=1)
+        trust = self._trust.of(rungs if rungs is not None else np.zeros(len(settings), dtype=int))
+        rates = np.where(forecast.cost_usd <= left_usd, trust[:, None] * added / forecast.cost_usd, -1.0)
+        best = rates.argmax(axis=1)
+        choices = []
+        for index, horizon in enumerate(best):
+            if forecast.cost_usd[index, 0] > left_usd:
+                continue
+            quality, deviation = forecast.mean[index, horizon, 0], forecast.deviation[index, horizon, 0]
+            choices.append(
+                _Choice(
+                    trials[index] if trials is not None else None,
+                    settings[index],
+                    int(rungs[index]) if rungs is not None else 0,
+                    float(forecast.epochs[index, 0]),
+                    float(forecast.cost_usd[index, 0]),
+                    float(added[index, 0]),
+                    float(added[index, min(1, added.shape[1] - 1)]),
+                    float(rates[index, horizon]),
+                    float(near[index]),
+                    {
+                        "expected_gain": float(added[index, horizon]),
+                        "expected_cost_usd": float(forecast.cost_usd[index, horizon]),
+                        "at_epoch": float(forecast.epochs[index, horizon]),
+                        f"expected_{self._quality.name}": float(quality),
+                        "standard_deviation": float(deviation),
+                        "price_then_usd": float(forecast.costs[index, horizon, 0]),
+                    },
+                )
+            )
+        return choices
+
+    def _rungs(self, prices_usd: Array) -> Array:
+        """Which level of money trials of these prices [n] have reached, from 1; each is twice the one below."""
+        cheapest = min(facts.first_usd for facts in self._everyone() if facts.epoch)
+        return 1 + np.maximum(np.floor(np.log2(np.maximum(prices_usd, cheapest) / cheapest)), 0).astype(int)
+
+    def _spent_by_rung(self, highest: int) -> Array:
+        """How many dollars went into trials while they were on each rung, from 0 (their first checkpoint) to ``highest``."""
+        own = [facts for facts in self._known.values() if facts.epoch]
+        first = np.array([facts.first_usd for facts in own])
+        price = np.array([facts.price_usd for facts in own])
+        cheapest = min(facts.first_usd for facts in self._everyone() if facts.epoch)
+        tops = cheapest * 2.0 ** np.arange(1, highest + 1)
+        on_rungs = np.minimum(price[:, None], tops) - np.maximum(first[:, None], tops / 2)
+        return np.concatenate([[first.sum()], np.maximum(on_rungs, 0.0).sum(axis=0)])
+
+    def _choose(self, choices: Sequence[_Choice]) -> tuple[_Choice, str]:
+        random = np.random.default_rng([self._seed, self._observed, self._steps, 1])
+        if random.random() < EVEN_SHARE:
+            best: dict[int, _Choice] = {}
+            for choice in choices:
+                other = best.get(choice.rung)
+                if other is None or (choice.gain, choice.near) > (other.gain, other.near):
+                    best[choice.rung] = choice
+            spent_usd = self._spent_by_rung(max(best))
+            owed_usd = {rung: float(spent_usd.mean() - spent_usd[rung]) for rung in best}
+            payable = [rung for rung in best if best[rung].step_usd <= owed_usd[rung]]
+            if payable:
+                rung = max(payable, key=lambda rung: owed_usd[rung])
+                return best[rung], f"the most promising of rung {rung}, which is owed ${owed_usd[rung]:.4g}"
+        first = max(choices, key=_rate)
+        new = [choice for choice in choices if choice.trial is None]
+        if first.gain_per_usd < _NOTHING and new:
+            return max(new, key=lambda choice: choice.near), "nothing is expected to add anything: explore"
+        return first, "no other step is expected to add as much for a dollar"
+
+    def _step(self, choice: _Choice, why: str, runner_up: _Choice | None, left_usd: float) -> Step:
+        self.closed = ""
+        trial, settings, before_usd = choice.trial, choice.settings, 0.0
+        if trial is None:
+            if settings in self._suggestions:
+                self._suggestions.remove(settings)
+            suggestion = self._trials.open(settings)
+            trial, settings = suggestion.trial, suggestion.settings
+            self.know(trial, settings)
+            self._new = self._new_settings()
+        self._trust.promise(trial, choice.rung, choice.step_gain)
+        facts = self._known[trial]
+        before_usd = facts.price_usd
+        until_usd: float | None = 0.0
+        if choice.trial is not None:
+            facts.standing = Standing.RUNNING
+            # A little early: the checkpoint that completes the step shall not just miss it.
+            until_usd = before_usd + choice.step_usd - 0.3 * float(facts.costs_an_epoch[0])
+            if choice.until_epoch >= facts.last_epoch:
+                until_usd = None
+        numbers = {
+            "left_usd": left_usd,
+            "rung": choice.rung,
+            "expected_step_usd": choice.step_usd,
+            "expected_gain_per_usd": choice.gain_per_usd,
+            **choice.numbers,
+            "hypervolume": self._frontier.volume if self._frontier else 0.0,
+        }
+        if runner_up is not None:
+            numbers |= {"next_best": runner_up.trial, "next_best_gain_per_usd": runner_up.gain_per_usd}
+        return Step(trial, settings, until_usd, choice.step_usd, why, numbers)
+
+    def _why_none(self, left_usd: float, new_trials: bool) -> str:
+        if not new_trials and not self._waiting():
+            return "every trial is done"
+        cheapest = min(facts.costs_an_epoch[0] for facts in self._everyone() if facts.epoch)
+        return f"no step fits in what is left, ${left_usd:.4g}: an epoch of the cheapest trial costs ${cheapest:.4g}"
+
+
+def _named(settings: Settings) -> str:
+    return repr(sorted(settings.items()))
+
+
+def _rate(choice: _Choice) -> float:
+    return choice.gain_per_usd
