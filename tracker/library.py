@@ -130,6 +130,24 @@ def resume_study(
     return Study(name, places.home)
 
 
+def confirm_study(
+    name: str,
+    *,
+    home: str | Path | None = None,
+    seeds: int = 3,
+    budget_usd: float | None = None,
+    workers: int | None = None,
+    observer: Observer | None = None,
+) -> Study:
+    """Train the frontier's points again with ``seeds`` new seeds each; see runner.confirm. Raises TrackerError."""
+    Forkserver(StudyFolder(Home.find(home).study(name)).document().workload or "").warm_up()
+    from tracker.runner import confirm, studies  # MLflow and Optuna, while the forkserver imports torch
+
+    places = studies.Places(Home.find(home))
+    confirm.confirm_study(name, places, seeds=seeds, budget_usd=budget_usd, workers=workers, observer=observer)
+    return Study(name, places.home)
+
+
 def open_study(name: str, *, home: str | Path | None = None) -> Study:
     """A study that was run before. Raises StudyNotFoundError where there is none of this name."""
     study = Study(name, Home.find(home))

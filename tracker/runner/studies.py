@@ -58,7 +58,7 @@ def run_study(
     observer, document = observer or Silent(), document.anchored(Path.cwd())
     home, forkserver = places.home, Forkserver(document.workload or "")
     plan = make_plan(document, forkserver, home)
-    _announce(plan, observer)
+    announce(plan, observer)
     home.make()
     name = plan.spec.name
     with home.databases_being_made():
@@ -67,7 +67,7 @@ def run_study(
         raise StudyExistsError(
             f"a study '{name}' is there already; go on with it by `tracker resume`, or choose another --name"
         )
-    engine = _engine(plan.hardware, forkserver, workers)
+    engine = engine_for(plan.hardware, forkserver, workers)
     with StudyFolder.staged(home.study(name)) as staged:
         _check_data_cost(plan, _prepare(plan, staged, home, engine, observer), observer)
         staged.save(document)
@@ -86,8 +86,8 @@ def run_study(
             search.delete()
             raise
     with folder.locked():
-        books = _books(plan, home, folder, log, card, observer)
-        done = _take_in(plan, folder, books)
+        books = open_books(plan, home, folder, log, card, observer)
+        done = take_in(plan, folder, books)
         return _coordinate(plan, places, folder, engine, search, books, observer, card, done)
 
 
@@ -111,15 +111,15 @@ def resume_study(
     document = folder.document().override(budget_usd=budget_usd, trials=trials)
     forkserver = Forkserver(document.workload or "")
     plan = make_plan(document, forkserver, home)
-    _announce(plan, observer)
+    announce(plan, observer)
     with folder.locked():
         folder.save(document)
         search = Search.load(places.optuna_storage, name, plan.space, plan.spec.seed, plan.spec.strategy)
         log = MlflowStore(home.tracking_uri).open_study(name)
         card = folder.data_card()
         log.parent.tag(_study_tags(plan, card))
-        books = _books(plan, home, folder, log, card, observer)
-        done = _take_in(plan, folder, books, seen_before=True)
+        books = open_books(plan, home, folder, log, card, observer)
+        done = take_in(plan, folder, books, seen_before=True)
         paused: list[Job] = []
         for number in search.unfinished():
             job, record = done.get(f"#{number}", (None, None))
@@ -129,14 +129,15 @@ def resume_study(
             reached = record.checkpoints[-1].metrics[plan.spec.quality.name] if record and record.checkpoints else None
             price_usd = books.ledger.of(f"#{number}")
             search.tell(number, record.state if record else TrialState.KILLED, reached, price_usd)
-        engine = _engine(plan.hardware, forkserver, workers)
+        engine = engine_for(plan.hardware, forkserver, workers)
         for job, record in done.values():
             if record.reason == "out_of_memory":
                 search.avoid(job.settings)
         return _coordinate(plan, places, folder, engine, search, books, observer, card, done, paused)
 
 
-def _engine(hardware: Hardware, forkserver: Forkserver, workers: int | None) -> LocalEngine:
+def engine_for(hardware: Hardware, forkserver: Forkserver, workers: int | None) -> LocalEngine:
+    """The workers of this machine, at most ``workers`` at once. Raises RequestError where that is none."""
     if workers is not None and workers < 1:
         raise RequestError(f"--workers {workers} is not a whole number of at least 1")
     usable = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(hardware.cores)
@@ -144,7 +145,8 @@ def _engine(hardware: Hardware, forkserver: Forkserver, workers: int | None) -> 
     return LocalEngine(forkserver, reservations, workers)
 
 
-def _announce(plan: StudyPlan, observer: Observer) -> None:
+def announce(plan: StudyPlan, observer: Observer) -> None:
+    """Say what machine this is, what it is billed as, and what is assumed or left out."""
     observer.say(f"machine: {plan.hardware.label}")
     for device, point in plan.price_points.items():
         rate = f"${point.usd_per_hour:g} an hour for the whole machine on {point.effective_from}"
@@ -188,9 +190,10 @@ def _check_data_cost(plan: StudyPlan, usage: Usage, observer: Observer) -> None:
     observer.say(told)
 
 
-def _books(
+def open_books(
     plan: StudyPlan, home: Home, folder: StudyFolder, log: StudyLog, card: DataCard, observer: Observer
 ) -> Bookkeeper:
+    """The books of a study, with nothing in them yet."""
     run_tags = ("tracker.study", "tracker.hardware", "tracker.data", "tracker.commit")
     tags = {name: text for name, text in _study_tags(plan, card).items() if name in run_tags}
     return Bookkeeper(
@@ -208,7 +211,7 @@ def _books(
     )
 
 
-def _take_in(
+def take_in(
     plan: StudyPlan, folder: StudyFolder, books: Bookkeeper, *, seen_before: bool = False
 ) -> dict[str, tuple[Job, AttemptRecord]]:
     """Enter every attempt that the folder knows of; those without an end lost their coordinator."""

@@ -1,0 +1,242 @@
+"""How sure a frontier is: points that were trained again with other seeds, in numpy only.
+
+A frontier is picked by looking for high values, so its points were lucky: the measurement that put a point there
+overstates it (the optimizer's curse: Smith and Winkler 2006, Management Science 52). Its repeats were not picked. A
+point with at least two repeats is therefore judged by them alone; one with a single repeat by both measurements.
+
+The model is that of a random effect with one pooled variance (Searle, Casella and McCulloch 1992, Variance
+Components, ch. 3). Run r of trial t gives y[t, e, r] = mean[t, e] + shared[t, r] + own[t, e, r]: a seed that is good
+for one epoch is good for the run's others too, so that epochs of one trial are told apart better than two trials
+are. Variances are pooled over all repeated points, and the degrees of freedom count each run once, not once an epoch.
+Qualities enter as they are, prices by their logarithm: a machine that is slow is slow in proportion.
+
+With a flat prior on the means and the usual 1/variance on the variance, a mean given the data is Student's t around
+the average of its n measurements, with scale sqrt(variance / n) (Gelman et al. 2013, Bayesian Data Analysis, 3.2).
+The interval is that distribution's central 95 %; frontiers of means drawn from it say how probable each point is. A
+point that was never repeated is held at its one measurement: of hundreds of single measurements with noise drawn
+upon them, the luckiest would beat everything.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tracker.frontier.pareto import frontier_mask
+from tracker.frontier.student_t import t_quantile
+from tracker.records import Direction
+
+DRAWS = 10_000
+"""Frontiers drawn; the standard error of a probability is at most 0.005."""
+_CELLS = 2_000_000
+"""Of draws times points that are worked on at once: 16 MB an array."""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Measurements:
+    """What n points measured, in runs of which the first is the original and m are repeats.
+
+    ``quality`` and ``price_usd`` are [n, 1 + m], NaN where a run did not reach the point; of the points of one trial
+    a column is one run. ``trial`` [n] tells which trial a point is of.
+    """
+
+    quality: Floats
+    price_usd: Floats
+    trial: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        shape = self.quality.shape
+        if len(shape) != 2 or shape[1] < 1 or self.price_usd.shape != shape or self.trial.shape != shape[:1]:
+            given = f"quality {shape}, price {self.price_usd.shape} and trial {self.trial.shape}"
+            raise ValueError(f"{given} are not of shapes [n, 1 + m], [n, 1 + m] and [n]")
+        if not np.isfinite(self.quality[:, 0]).all() or not np.isfinite(self.price_usd[:, 0]).all():
+            raise ValueError("every point needs an original measurement: a finite quality and price in column 0")
+        if (self.price_usd <= 0).any():
+            raise ValueError(f"every price must be above zero; the lowest given is {np.nanmin(self.price_usd)}")
+
+    @property
+    def repeats(self) -> NDArray[np.int64]:
+        """How many repeats reached each point, [n]."""
+        return np.isfinite(self.quality[:, 1:]).sum(axis=1)
+
+    def judged_by(self, values: Floats) -> Floats:
+        """``values`` [n, 1 + m] without the original of the points that have at least two repeats."""
+        kept = np.where(np.isfinite(self.quality), values, np.nan)
+        kept[self.repeats >= 2, 0] = np.nan
+        return kept
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """The variance of one measurement: what the epochs of a run share, what each has of its own."""
+
+    shared: float
+    own: float
+    degrees: int
+    """Of freedom; 0 where nothing was measured twice, and then nothing is known of the variance."""
+
+    def half_width(self, count: Floats) -> Floats:
+        """Half of the 95 % interval of a mean of ``count`` measurements; NaN where nothing is known."""
+        if self.degrees == 0:
+            return np.full(count.shape, np.nan)
+        return t_quantile(self.degrees) * np.sqrt((self.shared + self.own) / count)
+
+    def tells_apart(self, difference: float, counts: tuple[float, float], *, same_trial: bool) -> bool:
+        """Whether two means of ``counts`` measurements differ, at 95 %. Means of the same trial share their runs."""
+        first, second = 1 / counts[0], 1 / counts[1]
+        shared = abs(first - second) if same_trial else first + second
+        return abs(difference) > t_quantile(self.degrees) * math.sqrt(
+            self.shared * shared + self.own * (first + second)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Certainty:
+    """What is known of n points; every array is [n].
+
+    ``quality_low`` and ``quality_high`` bound the 95 % interval of the mean quality, and ``probability`` is that of
+    being on the frontier; NaN where no point has a repeat. ``price_mean_usd`` is the geometric mean.
+    ``tied_with`` is the index of the next cheaper point of the frontier where the qualities of the two cannot be told
+    apart: of the two, buy that one; -1 elsewhere.
+    """
+
+    repeats: NDArray[np.int64]
+    quality_mean: Floats
+    quality_low: Floats
+    quality_high: Floats
+    price_mean_usd: Floats
+    probability: Floats
+    tied_with: NDArray[np.int64]
+
+
+def certainty(measured: Measurements, on_frontier: ArrayLike, direction: Direction, seed: int = 0) -> Certainty:
+    """How sure each of n points is; ``on_frontier`` [n] is True for the points of the frontier as first measured.
+
+    ``seed`` is that of the DRAWS frontiers. Hand in all points that might belong to the frontier: those that were
+    never repeated compete too. Raises ValueError where shapes differ.
+    """
+    qualities, logs = (measured.judged_by(values) for values in (measured.quality, np.log(measured.price_usd)))
+    count = np.isfinite(qualities).sum(axis=1).astype(np.float64)
+    mean, log_price = np.nanmean(qualities, axis=1), np.nanmean(logs, axis=1)
+    spread = spread_of(qualities, measured.trial)
+    half = spread.half_width(count)
+    on = np.asarray(on_frontier, dtype=np.bool_)
+    if on.shape != mean.shape:
+        raise ValueError(f"on_frontier {on.shape} must tell of each of the {len(mean)} points")
+    sign = 1.0 if direction == Direction.MAXIMIZE else -1.0
+    probability = np.full(mean.shape, np.nan)
+    if spread.degrees:
+        spreads = (spread, spread_of(logs, measured.trial))
+        probability = _probability((sign * mean, log_price), spreads, count, measured, np.random.default_rng(seed))
+    return Certainty(
+        repeats=measured.repeats,
+        quality_mean=mean,
+        quality_low=mean - half,
+        quality_high=mean + half,
+        price_mean_usd=np.exp(log_price),
+        probability=probability,
+        tied_with=_ties(mean, count, spread, measured, on),
+    )
+
+
+def spread_of(values: Floats, trial: NDArray[np.int64]) -> Spread:
+    """The pooled variance of measurements [n, runs], NaN where there is none, of points of these trials [n].
+
+    Each trial counts with the degrees of freedom of its runs; what is shared is the covariance of a trial's epochs
+    over its runs, between 0 and the whole variance, and 0 where no trial has two points.
+    """
+    known = np.isfinite(values)
+    centred = np.where(known, values - np.nanmean(values, axis=1, keepdims=True), 0.0)
+    variances, covariances = [], []
+    for each in np.unique(trial):
+        rows = (trial == each) & (known.sum(axis=1) >= 2)
+        if not rows.any():
+            continue
+        pairs = known[rows].astype(np.float64) @ known[rows].T
+        moments = centred[rows] @ centred[rows].T / np.maximum(pairs - 1, 1)
+        degrees = int(known[rows].sum(axis=1).max()) - 1
+        variances.append((degrees, float(np.diag(moments).mean())))
+        others = ~np.eye(len(moments), dtype=np.bool_) & (pairs >= 2)
+        if others.any():
+            covariances.append((degrees, float(moments[others].mean())))
+    whole = _weighted(variances)
+    shared = min(max(_weighted(covariances), 0.0), whole)
+    return Spread(shared, whole - shared, sum(degrees for degrees, _ in variances))
+
+
+def _weighted(parts: list[tuple[int, float]]) -> float:
+    weight = sum(degrees for degrees, _ in parts)
+    return sum(degrees * value for degrees, value in parts) / weight if weight else 0.0
+
+
+def _probability(
+    means: tuple[Floats, Floats],
+    spreads: tuple[Spread, Spread],
+    count: Floats,
+    measured: Measurements,
+    generator: np.random.Generator,
+) -> Floats:
+    """The share of drawn frontiers that each point is on, its gain and log price being ``means`` [n]."""
+    gain, log_price = means
+    repeated = measured.repeats > 0
+    candidates = repeated.copy()  # of the others only those that none of them dominates can matter
+    candidates[~repeated] = frontier_mask(gain[~repeated], np.exp(log_price[~repeated]), Direction.MAXIMIZE)
+    at = np.flatnonzero(candidates)
+    noise = np.where(repeated[at], 1 / np.sqrt(count[at]), 0.0)
+    trial = np.unique(measured.trial[at], return_inverse=True)[1]
+    hits = np.zeros(len(at))
+    step = max(1, _CELLS // len(at))
+    for begin in range(0, DRAWS, step):
+        draws = min(step, DRAWS - begin)
+        gains, prices = (
+            mean[at] + noise * _errors(spread, trial, draws, generator)
+            for mean, spread in zip(means, spreads, strict=True)
+        )
+        hits += _on_frontier(gains, prices).sum(axis=0)
+    probability = np.zeros(gain.shape)
+    probability[at] = hits / DRAWS
+    return probability
+
+
+def _errors(spread: Spread, trial: NDArray[np.intp], draws: int, generator: np.random.Generator) -> Floats:
+    """Errors of single measurements, [draws, points]: those of one trial have a part in common."""
+    scale = np.sqrt(spread.degrees / generator.chisquare(spread.degrees, (draws, 1)))
+    shared = generator.standard_normal((draws, int(trial.max()) + 1))[:, trial]
+    own = generator.standard_normal((draws, len(trial)))
+    errors: Floats = scale * (math.sqrt(spread.shared) * shared + math.sqrt(spread.own) * own)
+    return errors
+
+
+def _on_frontier(gains: Floats, prices: Floats) -> NDArray[np.bool_]:
+    """Which points of each row are non-dominated, as ``frontier_mask`` says it of one row."""
+    order = np.lexsort((-gains, prices), axis=-1)
+    ranked = np.take_along_axis(gains, order, axis=1)
+    best_before = np.maximum.accumulate(ranked, axis=1)
+    better = np.ones(ranked.shape, dtype=np.bool_)
+    better[:, 1:] = ranked[:, 1:] > best_before[:, :-1]
+    found = np.empty_like(better)
+    np.put_along_axis(found, order, better, axis=1)
+    return found
+
+
+def _ties(
+    mean: Floats, count: Floats, spread: Spread, measured: Measurements, on_frontier: NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    """For each point of the frontier its next cheaper one where their qualities cannot be told apart, else -1."""
+    tied = np.full(mean.shape, -1, dtype=np.int64)
+    if not spread.degrees:
+        return tied
+    frontier = np.flatnonzero(on_frontier)
+    frontier = frontier[np.argsort(measured.price_usd[frontier, 0], kind="stable")]
+    for cheaper, dearer in itertools.pairwise(frontier):
+        same_trial = bool(measured.trial[cheaper] == measured.trial[dearer])
+        counts = float(count[cheaper]), float(count[dearer])
+        if not spread.tells_apart(float(mean[dearer] - mean[cheaper]), counts, same_trial=same_trial):
+            tied[dearer] = cheaper
+    return tied
