@@ -98,6 +98,13 @@ def test_a_point_off_the_frontier_competes_with_what_it_measured():
     assert found.probability.tolist() == [1.0, 1.0, 0.0]
 
 
+def test_a_later_epoch_of_a_lucky_run_is_no_rival_of_its_trials_repeats():
+    quality = [[0.88, 0.800, 0.801, 0.802], [0.87, NAN, NAN, NAN]]
+    rival, later = np.array([3, 4]), np.array([3, 3])
+    assert known(quality, trial=rival, on_frontier=[True, False]).probability.tolist() == [1.0, 1.0]
+    assert known(quality, trial=later, on_frontier=[True, False]).probability.tolist() == [1.0, 0.0]
+
+
 def test_epochs_of_one_run_are_told_apart_though_seeds_differ_more_than_they_do():
     """Three runs, each 0.02 better at its second epoch; the seeds are 0.05 apart."""
     seeds = np.array([0.0, 0.05, 0.10, 0.15])

@@ -13,8 +13,9 @@ Qualities enter as they are, prices by their logarithm: a machine that is slow i
 With a flat prior on the means and the usual 1/variance on the variance, a mean given the data is Student's t around
 the average of its n measurements, with scale sqrt(variance / n) (Gelman et al. 2013, Bayesian Data Analysis, 3.2).
 The interval is that distribution's central 95 %; frontiers of means drawn from it say how probable each point is. A
-point that was never repeated is held at its one measurement: of hundreds of single measurements with noise drawn
-upon them, the luckiest would beat everything.
+point that no repeat reached is held at its one measurement: of hundreds of single measurements with noise drawn
+upon them, the luckiest would beat everything. It does not compete where its trial was repeated until an earlier epoch:
+it has the luck of its own run, in which that epoch beat it.
 """
 
 from __future__ import annotations
@@ -63,7 +64,8 @@ class Measurements:
     @property
     def repeats(self) -> NDArray[np.int64]:
         """How many repeats reached each point, [n]."""
-        return np.isfinite(self.quality[:, 1:]).sum(axis=1)
+        counts: NDArray[np.int64] = np.isfinite(self.quality[:, 1:]).sum(axis=1, dtype=np.int64)
+        return counts
 
     def judged_by(self, values: Floats) -> Floats:
         """``values`` [n, 1 + m] without the original of the points that have at least two repeats."""
@@ -133,7 +135,8 @@ def certainty(measured: Measurements, on_frontier: ArrayLike, direction: Directi
     probability = np.full(mean.shape, np.nan)
     if spread.degrees:
         spreads = (spread, spread_of(logs, measured.trial))
-        probability = _probability((sign * mean, log_price), spreads, count, measured, np.random.default_rng(seed))
+        generator = np.random.default_rng(seed)
+        probability = _probability((sign * mean, log_price), spreads, count, measured, on, generator)
     return Certainty(
         repeats=measured.repeats,
         quality_mean=mean,
@@ -180,13 +183,15 @@ def _probability(
     spreads: tuple[Spread, Spread],
     count: Floats,
     measured: Measurements,
+    on_frontier: NDArray[np.bool_],
     generator: np.random.Generator,
 ) -> Floats:
     """The share of drawn frontiers that each point is on, its gain and log price being ``means`` [n]."""
     gain, log_price = means
     repeated = measured.repeats > 0
-    candidates = repeated.copy()  # of the others only those that none of them dominates can matter
-    candidates[~repeated] = frontier_mask(gain[~repeated], np.exp(log_price[~repeated]), Direction.MAXIMIZE)
+    once = ~repeated & (on_frontier | ~np.isin(measured.trial, measured.trial[repeated]))
+    candidates = repeated.copy()  # of those measured once, only the ones that none of them dominates can matter
+    candidates[once] = frontier_mask(gain[once], np.exp(log_price[once]), Direction.MAXIMIZE)
     at = np.flatnonzero(candidates)
     noise = np.where(repeated[at], 1 / np.sqrt(count[at]), 0.0)
     trial = np.unique(measured.trial[at], return_inverse=True)[1]
