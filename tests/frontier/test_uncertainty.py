@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from scipy.special import stdtrit
 
+from tracker.frontier.spread import spread_of
 from tracker.frontier.student_t import t_quantile
-from tracker.frontier.uncertainty import Measurements, certainty, spread_of
+from tracker.frontier.uncertainty import Measurements, certainty
 from tracker.records import Direction
 
 NAN = math.nan
@@ -115,8 +116,8 @@ def test_epochs_of_one_run_are_told_apart_though_seeds_differ_more_than_they_do(
     assert together.probability[1] > 0.99
     apart = known(quality, trial=np.array([3, 4]))
     assert apart.tied_with.tolist() == [-1, 0]
-    assert spread_of(np.array(quality), np.array([3, 3])).degrees == 3, "a run counts once, however many epochs it has"
-    assert spread_of(np.array(quality), np.array([3, 4])).degrees == 6
+    one, two = (spread_of(np.array(quality), np.array(trials)).degrees.tolist() for trials in ([3, 3], [3, 4]))
+    assert (one, two) == ([3, 3], [6, 6]), "a run counts once, however many epochs it has"
 
 
 def test_noise_of_prices_never_turns_the_epochs_of_a_run_round():
@@ -142,6 +143,15 @@ def test_the_interval_holds_the_true_mean_as_often_as_it_says():
         mean = quality[:, 1:].mean(axis=1)
         held.append(np.abs(mean - truth) <= spread.half_width(count))
     assert np.mean(held) == pytest.approx(0.95, abs=0.015)
+
+
+def test_points_that_scatter_widely_do_not_hide_the_difference_of_steady_ones():
+    noisy = [[0.20, 0.05, 0.30, 0.22], [0.35, 0.50, 0.25, 0.40], [0.50, 0.62, 0.44, 0.55]]
+    steady = [[0.80, 0.801, 0.799, 0.802], [0.85, 0.852, 0.849, 0.850]]
+    found = known([*noisy, *steady])
+    assert found.tied_with[-1] == -1
+    widths = found.quality_high - found.quality_low
+    assert widths[-1] < widths[0] / 2
 
 
 def test_selection_would_lie_and_repeats_do_not():

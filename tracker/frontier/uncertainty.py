@@ -4,14 +4,9 @@ A frontier is picked by looking for high values, so its points were lucky: the m
 overstates it (the optimizer's curse: Smith and Winkler 2006, Management Science 52). Its repeats were not picked. A
 point with at least two repeats is therefore judged by them alone; one with a single repeat by both measurements.
 
-The model is that of a random effect with one pooled variance (Searle, Casella and McCulloch 1992, Variance
-Components, ch. 3). Run r of trial t gives y[t, e, r] = mean[t, e] + shared[t, r] + own[t, e, r]: a seed that is good
-for one epoch is good for the run's others too, so that epochs of one trial are told apart better than two trials
-are. Variances are pooled over all repeated points, and the degrees of freedom count each run once, not once an epoch.
-Qualities enter as they are, prices by their logarithm: a machine that is slow is slow in proportion.
-
-With a flat prior on the means and the usual 1/variance on the variance, a mean given the data is Student's t around
-the average of its n measurements, with scale sqrt(variance / n) (Gelman et al. 2013, Bayesian Data Analysis, 3.2).
+Qualities are taken to scatter as ``spread`` says; prices by their logarithm and all alike, for a machine that is slow
+is slow in proportion. With a flat prior on the means, a mean given the data is Student's t around the average of its n
+measurements, with scale deviation / sqrt(n) (Gelman et al. 2013, Bayesian Data Analysis, 3.2).
 The interval is that distribution's central 95 %; frontiers of means drawn from it say how probable each point is. A
 point that no repeat reached is held at its one measurement: of hundreds of single measurements with noise drawn
 upon them, the luckiest would beat everything. It does not compete where its trial was repeated until an earlier epoch:
@@ -28,15 +23,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tracker.frontier.pareto import frontier_mask
-from tracker.frontier.student_t import t_quantile
+from tracker.frontier.spread import Floats, Spread, spread_of
 from tracker.records import Direction
 
 DRAWS = 10_000
 """Frontiers drawn; the standard error of a probability is at most 0.005."""
 _CELLS = 2_000_000
 """Of draws times points that are worked on at once: 16 MB an array."""
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,30 +68,6 @@ class Measurements:
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
-    """The variance of one measurement: what the epochs of a run share, what each has of its own."""
-
-    shared: float
-    own: float
-    degrees: int
-    """Of freedom; 0 where nothing was measured twice, and then nothing is known of the variance."""
-
-    def half_width(self, count: Floats) -> Floats:
-        """Half of the 95 % interval of a mean of ``count`` measurements; NaN where nothing is known."""
-        if self.degrees == 0:
-            return np.full(count.shape, np.nan)
-        return t_quantile(self.degrees) * np.sqrt((self.shared + self.own) / count)
-
-    def tells_apart(self, difference: float, counts: tuple[float, float], *, same_trial: bool) -> bool:
-        """Whether two means of ``counts`` measurements differ, at 95 %. Means of the same trial share their runs."""
-        first, second = 1 / counts[0], 1 / counts[1]
-        shared = abs(first - second) if same_trial else first + second
-        return abs(difference) > t_quantile(self.degrees) * math.sqrt(
-            self.shared * shared + self.own * (first + second)
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class Certainty:
     """What is known of n points; every array is [n].
 
@@ -133,8 +102,8 @@ def certainty(measured: Measurements, on_frontier: ArrayLike, direction: Directi
         raise ValueError(f"on_frontier {on.shape} must tell of each of the {len(mean)} points")
     sign = 1.0 if direction == Direction.MAXIMIZE else -1.0
     probability = np.full(mean.shape, np.nan)
-    if spread.degrees:
-        spreads = (spread, spread_of(logs, measured.trial))
+    if spread.is_known:
+        spreads = (spread, spread_of(logs, measured.trial, alike=True))
         generator = np.random.default_rng(seed)
         probability = _probability((sign * mean, log_price), spreads, count, measured, on, generator)
     return Certainty(
@@ -146,36 +115,6 @@ def certainty(measured: Measurements, on_frontier: ArrayLike, direction: Directi
         probability=probability,
         tied_with=_ties(mean, count, spread, measured, on),
     )
-
-
-def spread_of(values: Floats, trial: NDArray[np.int64]) -> Spread:
-    """The pooled variance of measurements [n, runs], NaN where there is none, of points of these trials [n].
-
-    Each trial counts with the degrees of freedom of its runs; what is shared is the covariance of a trial's epochs
-    over its runs, between 0 and the whole variance, and 0 where no trial has two points.
-    """
-    known = np.isfinite(values)
-    centred = np.where(known, values - np.nanmean(values, axis=1, keepdims=True), 0.0)
-    variances, covariances = [], []
-    for each in np.unique(trial):
-        rows = (trial == each) & (known.sum(axis=1) >= 2)
-        if not rows.any():
-            continue
-        pairs = known[rows].astype(np.float64) @ known[rows].T
-        moments = centred[rows] @ centred[rows].T / np.maximum(pairs - 1, 1)
-        degrees = int(known[rows].sum(axis=1).max()) - 1
-        variances.append((degrees, float(np.diag(moments).mean())))
-        others = ~np.eye(len(moments), dtype=np.bool_) & (pairs >= 2)
-        if others.any():
-            covariances.append((degrees, float(moments[others].mean())))
-    whole = _weighted(variances)
-    shared = min(max(_weighted(covariances), 0.0), whole)
-    return Spread(shared, whole - shared, sum(degrees for degrees, _ in variances))
-
-
-def _weighted(parts: list[tuple[int, float]]) -> float:
-    weight = sum(degrees for degrees, _ in parts)
-    return sum(degrees * value for degrees, value in parts) / weight if weight else 0.0
 
 
 def _probability(
@@ -193,14 +132,14 @@ def _probability(
     candidates = repeated.copy()  # of those measured once, only the ones that none of them dominates can matter
     candidates[once] = frontier_mask(gain[once], np.exp(log_price[once]), Direction.MAXIMIZE)
     at = np.flatnonzero(candidates)
-    noise = np.where(repeated[at], 1 / np.sqrt(count[at]), 0.0)
+    count = np.where(repeated[at], count[at], np.inf)
     trial = np.unique(measured.trial[at], return_inverse=True)[1]
     hits = np.zeros(len(at))
     step = max(1, _CELLS // len(at))
     for begin in range(0, DRAWS, step):
         draws = min(step, DRAWS - begin)
         gains, prices = (
-            mean[at] + noise * _errors(spread, trial, draws, generator)
+            mean[at] + _errors(spread, at, trial, draws, generator) / np.sqrt(count)
             for mean, spread in zip(means, spreads, strict=True)
         )
         hits += _on_frontier(gains, prices).sum(axis=0)
@@ -209,12 +148,16 @@ def _probability(
     return probability
 
 
-def _errors(spread: Spread, trial: NDArray[np.intp], draws: int, generator: np.random.Generator) -> Floats:
-    """Errors of single measurements, [draws, points]: those of one trial have a part in common."""
-    scale = np.sqrt(spread.degrees / generator.chisquare(spread.degrees, (draws, 1)))
-    shared = generator.standard_normal((draws, int(trial.max()) + 1))[:, trial]
+def _errors(
+    spread: Spread, at: NDArray[np.intp], trial: NDArray[np.intp], draws: int, generator: np.random.Generator
+) -> Floats:
+    """Errors of single measurements of the points ``at``, [draws, points]; those of a trial's epochs are correlated."""
+    degrees = np.array([spread.degrees[at][trial == each].min() for each in range(int(trial.max()) + 1)])
+    scale = np.sqrt(degrees / generator.chisquare(degrees, (draws, len(degrees))))
+    shared = generator.standard_normal((draws, len(degrees)))
     own = generator.standard_normal((draws, len(trial)))
-    errors: Floats = scale * (math.sqrt(spread.shared) * shared + math.sqrt(spread.own) * own)
+    mixed = math.sqrt(spread.correlation) * shared[:, trial] + math.sqrt(1 - spread.correlation) * own
+    errors: Floats = spread.deviation[at] * scale[:, trial] * mixed
     return errors
 
 
@@ -235,13 +178,13 @@ def _ties(
 ) -> NDArray[np.int64]:
     """For each point of the frontier its next cheaper one where their qualities cannot be told apart, else -1."""
     tied = np.full(mean.shape, -1, dtype=np.int64)
-    if not spread.degrees:
+    if not spread.is_known:
         return tied
     frontier = np.flatnonzero(on_frontier)
     frontier = frontier[np.argsort(measured.price_usd[frontier, 0], kind="stable")]
     for cheaper, dearer in itertools.pairwise(frontier):
         same_trial = bool(measured.trial[cheaper] == measured.trial[dearer])
-        counts = float(count[cheaper]), float(count[dearer])
-        if not spread.tells_apart(float(mean[dearer] - mean[cheaper]), counts, same_trial=same_trial):
+        difference = float(mean[dearer] - mean[cheaper])
+        if not spread.tells_apart((int(cheaper), int(dearer)), difference, count, same_trial=same_trial):
             tied[dearer] = cheaper
     return tied

@@ -21,7 +21,7 @@ def confirmation_sentences(table: StudyTable) -> list[str]:
     if document["completed"]:
         told.append(
             "mean and 95 % interval are those of the repeats alone where a point has two or more, for what it measured"
-            " itself was picked for being high; every interval has the same pooled spread of a single run"
+            " itself was picked for being high; how much single runs scatter is pooled over points as far as they agree"
         )
     told += [
         f"tie: {_name(row)} cannot be told apart from the cheaper {row['tied_with']}, so buy that one"

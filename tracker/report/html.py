@@ -48,12 +48,7 @@ _PAGES = jinja2.Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_PAGES.filters |= {
-    "quality": words.quality,
-    "duration": words.duration,
-    "percent": words.percent,
-    "setting": words.setting,
-}
+_PAGES.filters |= {name: getattr(words, name) for name in ("quality", "duration", "percent", "setting")}
 
 
 def write_report(table: StudyTable, out: Path) -> list[Path]:

@@ -24,9 +24,9 @@ from tracker.store.run_table import RUN_COLUMNS, StudyTable
 from tracker.study.spec import Limit
 
 METHOD = (
-    "Student's t with one variance pooled over the repeated points; a point with two repeats or more is judged by "
-    "them alone, because its own measurement was picked for being high; probabilities from frontiers drawn from the "
-    "means' distribution"
+    "Student's t with variances pooled over the points as far as they agree; a point with two repeats or more is "
+    "judged by them alone, because its own measurement was picked for being high; probabilities from frontiers drawn "
+    "from the means' distribution"
 )
 MINOR_PROBABILITY = 0.05
 """Of being on the frontier: what is below is not worth a word."""

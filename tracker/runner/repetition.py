@@ -65,6 +65,8 @@ class Repetition:
         self._running: dict[str, Order] = {}
         self._states: Counter[TrialState] = Counter()
         self._interrupted = ""
+        self._over = False
+        """Whether repeats were stopped because their budget was spent."""
         self._flushed = time.monotonic()
 
     def run(self) -> TrialState:
@@ -94,9 +96,10 @@ class Repetition:
             return
         trials = len({order.job.repeats for order in self._waiting})
         expected_usd = sum(order.expected_usd for order in self._waiting)
+        ordered = f"{_several(self._asked, 'repeat')} of {_several(trials, 'trial')} on the frontier"
         self._observer.say(
-            f"{self._asked} repeats of {trials} trials on the frontier: expected to cost ${expected_usd:,.4g},"
-            " which is what their trials cost until then; baselines are not repeated"
+            f"{ordered}: expected to cost ${expected_usd:,.4g}, which is what their trials cost until then;"
+            " baselines are not repeated"
         )
         if self._budget_usd is not None:
             spent = f", ${self._spend_usd:,.4g} of it spent" if self._labels else ""
@@ -104,7 +107,7 @@ class Repetition:
 
     def _next(self) -> Order | None:
         """The first repeat that may start; None where all have, or none that is left fits the budget."""
-        if self._interrupted:
+        if self._interrupted or self._over:
             return None
         if self._budget_usd is None:
             return next(iter(self._waiting), None)
@@ -141,7 +144,8 @@ class Repetition:
             self._books.follow(attempt.request.label, attempt.record, attempt.wall_seconds)
         for attempt in ended:
             self._end(attempt)
-        if self._interrupted or self._spent:
+        self._over |= self._spent
+        if self._interrupted or self._over:
             self._engine.pause_all("interrupted" if self._interrupted else "budget")  # without a state: they stop
         if ended or time.monotonic() - self._flushed > FLUSH_SECONDS:
             self._books.flush()
@@ -167,13 +171,14 @@ class Repetition:
 
     def _summary(self) -> str:
         failed = self._states[TrialState.FAILED] + self._states[TrialState.KILLED]
-        told = [f"{self._states[TrialState.COMPLETED]} of {self._asked} repeats are done"]
+        told = [f"{self._states[TrialState.COMPLETED]} of {_several(self._asked, 'repeat')} done"]
         if failed:
             told.append(f"{failed} failed or died: they were paid for, and are no evidence")
         if self._interrupted:
             told.append(self._interrupted)
-        elif self._waiting or self._states[TrialState.STOPPED]:
-            told.append(f"{len(self._waiting)} did not fit the ${self._budget_usd or 0:g} that repeats may cost")
+        elif self._waiting or self._over:
+            stopped = f"{self._states[TrialState.STOPPED]} stopped and " if self._over else ""
+            told.append(f"{stopped}{len(self._waiting)} not started for the ${self._budget_usd:g} that all may cost")
         told.append(f"all repeats of the study have cost ${self._spend_usd:,.4g}")
         return "; ".join(told)
 
@@ -210,3 +215,7 @@ class Repetition:
             yield
         finally:
             self._engine.kill_all()
+
+
+def _several(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
