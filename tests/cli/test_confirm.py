@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 
 import pytest
 
-from tests.support.command import ROOT, tracker
+from tests.support.command import tracker
+from tests.support.interrupts import once, training_begun
 from tests.support.lucky import study
 from tests.support.mlflow_database import put_mlflow_database
 from tracker import run_study
+from tracker.runner.study_folder import StudyFolder
+from tracker.store.home import Home
 
 
 @pytest.fixture(scope="module")
@@ -27,23 +25,18 @@ def home(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def confirmed(home):
-    """Stopped by `tracker stop` first, then gone on with."""
-    command = [sys.executable, "-m", "tracker.cli.main", "confirm", "lucky", "--seeds", "1", "--workers", "1"]
-    environment = {**os.environ, "TRACKER_HOME": str(home)}
-    stopped = subprocess.Popen(command, env=environment, cwd=ROOT, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline and not list(home.glob("studies/lucky/trials/*-repeat-1/1.jsonl")):
-        time.sleep(0.05)
-    assert tracker("stop", "lucky", home=home).returncode == 0
-    _, said = stopped.communicate(timeout=60)
-    return stopped.returncode, said, tracker("confirm", "lucky", "--seeds", "1", home=home)
+    """Stopped as `tracker stop` does it, then gone on with."""
+    folder = StudyFolder(Home(home).study("lucky"))
+    with once(lambda: training_begun(home, "*-repeat-1"), folder.stop):
+        stopped = tracker("confirm", "lucky", "--seeds", "1", "--workers", "1", home=home)
+    return stopped, tracker("confirm", "lucky", "--seeds", "1", home=home)
 
 
 def test_stopped_it_says_how_to_go_on_and_then_does(confirmed):
-    code, said, done = confirmed
-    assert code == 1
-    assert f"stopped by {signal.SIGTERM.name}" in said
-    assert "go on with it: tracker confirm lucky" in said
+    stopped, done = confirmed
+    assert stopped.returncode == 1
+    assert "stopped by SIGTERM" in stopped.stderr
+    assert "go on with it: tracker confirm lucky" in stopped.stderr
     assert done.returncode == 0, done.stderr
     assert "completed, reached 0." in done.stderr
     assert "tracker frontier lucky" in done.stderr

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.mlflow_database import put_mlflow_database
 from tracker.records import TrialState
 from tracker.store.home import Home
 from tracker.store.mlflow_store import MlflowStore
@@ -86,6 +87,7 @@ def confirmed_home(tmp_path_factory) -> Path:
     """A study whose only trial was trained again twice."""
     home = Home(tmp_path_factory.mktemp("confirmed"))
     home.make()
+    put_mlflow_database(home.path)
     store = MlflowStore(f"sqlite:///{home.mlflow_database}")
     log = store.create_study("confirmed", study_tags("completed"), BEGAN, home.artifacts("confirmed"))
     for label, role, lift in (("#0", "trial", 0.02), ("#0 repeat 1", "repeat", 0.0), ("#0 repeat 2", "repeat", -0.01)):

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
-from contextlib import contextmanager
-
 import optuna
 import pytest
 from mlflow import MlflowClient
 
+from tests.support.interrupts import once, training_begun
 from tests.support.lucky import study
 from tests.support.mlflow_database import put_mlflow_database
 from tracker import confirm_study, open_study, resume_study, run_study
@@ -42,26 +38,6 @@ def repeats_of(found):
 def confirmed(home, **given):
     heard = Heard()
     return confirm_study("lucky", home=home, observer=heard, **given), heard
-
-
-@contextmanager
-def ctrl_c_when(happened):
-    """Press it once ``happened()`` is true; never after this context."""
-    over = threading.Event()
-
-    def watch():
-        while not over.wait(0.05):
-            if happened():
-                os.kill(os.getpid(), signal.SIGINT)
-                return
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
 
 
 @pytest.fixture(scope="module")
@@ -194,8 +170,7 @@ def test_the_budget_starts_nothing_that_does_not_fit_and_stops_what_runs_over(tm
 
 def test_an_interrupted_confirmation_goes_on_with_what_is_missing(tmp_path):
     run_study(study(repeat_seconds=0.5), home=tmp_path)
-    logs = Home(tmp_path).study("lucky")
-    with ctrl_c_when(lambda: any('"ready"' in log.read_text() for log in logs.glob("trials/*-repeat-*/1.jsonl"))):
+    with once(lambda: training_begun(tmp_path, "*-repeat-*")):
         found, heard = confirmed(tmp_path, seeds=1, workers=1)
     assert len(heard.ends) == 1
     assert any(said.startswith("stopped: ") and "stopped by SIGINT" in said for said in heard.said)

@@ -42,8 +42,9 @@ class Spread:
 
     def half_width(self, count: Floats) -> Floats:
         """Half of the 95 % interval [n] of means of ``count`` [n] measurements; NaN where nothing is known."""
-        quantiles = np.array([t_quantile(int(degrees)) if degrees else math.nan for degrees in self.degrees])
-        return quantiles * self.deviation / np.sqrt(count)
+        kinds, kind = np.unique(self.degrees, return_inverse=True)
+        quantiles = np.array([t_quantile(degrees) if degrees else math.nan for degrees in kinds.tolist()])
+        return quantiles[kind] * self.deviation / np.sqrt(count)
 
     def tells_apart(self, pair: tuple[int, int], difference: float, count: Floats, *, same_trial: bool) -> bool:
         """Whether the means of two points, of ``count`` [n] measurements each, differ at 95 %.

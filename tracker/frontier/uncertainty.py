@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +29,8 @@ from tracker.records import Direction
 
 DRAWS = 10_000
 """Frontiers drawn; the standard error of a probability is at most 0.005."""
+CLEAR = 2
+"""Half-widths of their intervals that two points must be apart, each, for the worse one to be left out of the draws."""
 _CELLS = 2_000_000
 """Of draws times points that are worked on at once: 16 MB an array."""
 
@@ -132,7 +135,9 @@ def _probability(
     candidates = repeated.copy()  # of those measured once, only the ones that none of them dominates can matter
     candidates[once] = frontier_mask(gain[once], np.exp(log_price[once]), Direction.MAXIMIZE)
     at = np.flatnonzero(candidates)
-    count = np.where(repeated[at], count[at], np.inf)
+    count = np.where(repeated, count, np.inf)
+    at = at[~_clearly_beaten([mean[at] for mean in means], [spread.half_width(count)[at] for spread in spreads])]
+    count = count[at]
     trial = np.unique(measured.trial[at], return_inverse=True)[1]
     hits = np.zeros(len(at))
     step = max(1, _CELLS // len(at))
@@ -146,6 +151,15 @@ def _probability(
     probability = np.zeros(gain.shape)
     probability[at] = hits / DRAWS
     return probability
+
+
+def _clearly_beaten(means: Sequence[Floats], halves: Sequence[Floats]) -> NDArray[np.bool_]:
+    """Which points another one beats in gain and in price even where both are CLEAR half-widths off in its favour."""
+    (gain, price), (gain_half, price_half) = means, (CLEAR * half for half in halves)
+    better = (gain - gain_half)[None, :] > (gain + gain_half)[:, None]
+    cheaper = (price + price_half)[None, :] < (price - price_half)[:, None]
+    beaten: NDArray[np.bool_] = np.any(better & cheaper, axis=1)
+    return beaten
 
 
 def _errors(

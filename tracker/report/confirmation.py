@@ -24,7 +24,8 @@ def confirmation_sentences(table: StudyTable) -> list[str]:
             " itself was picked for being high; how much single runs scatter is pooled over points as far as they agree"
         )
     told += [
-        f"tie: {_name(row)} cannot be told apart from the cheaper {row['tied_with']}, so buy that one"
+        f"tie: {_name(row)} cannot be told apart from the cheaper {row['tied_with']}, so buy that one, unless more"
+        " seeds tell them apart"
         for row in confirmed_frontier_table(table).to_dict("records")
         if row.get("tied_with")
     ]

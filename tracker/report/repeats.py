@@ -52,13 +52,14 @@ def _measurements(points: pd.DataFrame, table: StudyTable) -> Measurements:
     runs = runs[runs["state"] == "completed"]
     columns = pd.Series(runs.groupby("trial").cumcount().to_numpy() + 1, index=runs["run_id"])
     steps = table.checkpoints[table.checkpoints["run_id"].isin(columns.index)]
+    steps = steps[np.isfinite(steps[["quality", "price_usd"]].to_numpy(dtype=np.float64)).all(axis=1)]
     places = pd.MultiIndex.from_frame(points[["trial", "epoch"]])
     rows = places.get_indexer(pd.MultiIndex.from_frame(steps[["trial", "epoch"]]))
-    at = rows[rows >= 0], steps["run_id"].map(columns).to_numpy(dtype=np.int64)[rows >= 0]
+    steps, rows = steps[rows >= 0], rows[rows >= 0]
     figures = []
     for name in ("quality", "price_usd"):
-        values = np.full((len(points), 1 + int(columns.max() if len(columns) else 0)), np.nan)
+        values = np.full((len(points), 1 + (int(columns.max()) if len(columns) else 0)), np.nan)
         values[:, 0] = points[name]
-        values[at] = steps[name].to_numpy(dtype=np.float64)[rows >= 0]
+        values[rows, steps["run_id"].map(columns).to_numpy(dtype=np.int64)] = steps[name]
         figures.append(values)
     return Measurements(figures[0], figures[1], points["trial"].to_numpy(dtype=np.int64))

@@ -8,6 +8,7 @@ spend. The search never hears of it, it is no trial, and it replaces no point of
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Mapping
 
 from tracker.engine.forkserver import Forkserver
@@ -63,13 +64,16 @@ def confirm_study(
         if lacking and not orders:
             raise HardwareError(f"this machine can train none of the trials of study '{name}' that lack repeats")
         announce(plan, observer)
+        earlier = [job for job, _ in done.values() if job.role is Role.REPEAT]
+        for job in earlier:  # where its coordinator vanished
+            shutil.rmtree(folder.trials / job.folder / "artifacts", ignore_errors=True)
         repetition = Repetition(
             plan,
             engine,
             books,
             observer,
             orders,
-            earlier=[label for label, (job, _) in done.items() if job.role is Role.REPEAT],
+            earlier=[job.label for job in earlier],
             budget_usd=budget_usd,
             trials_folder=folder.trials,
             cache=home.cache,

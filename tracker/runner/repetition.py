@@ -176,7 +176,7 @@ class Repetition:
             told.append(f"{failed} failed or died: they were paid for, and are no evidence")
         if self._interrupted:
             told.append(self._interrupted)
-        elif self._waiting or self._over:
+        elif self._waiting or (self._over and self._states[TrialState.STOPPED]):
             stopped = f"{self._states[TrialState.STOPPED]} stopped and " if self._over else ""
             told.append(f"{stopped}{len(self._waiting)} not started for the ${self._budget_usd:g} that all may cost")
         told.append(f"all repeats of the study have cost ${self._spend_usd:,.4g}")
