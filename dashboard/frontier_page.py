@@ -10,14 +10,15 @@ import streamlit as st
 
 from dashboard.text import literal
 from tracker.errors import StudyNotFoundError, TrackerError
+from tracker.report.confirmation import confirmation_sentences
 from tracker.report.figures import hypervolume_figure, spend_figure
 from tracker.report.frontier_chart import frontier_caption, frontier_figure
 from tracker.report.headlines import Headline, headlines
 from tracker.report.style import PLOTLY_CONFIG
 from tracker.report.tables import (
+    confirmed_frontier_table,
     frontier_csv,
     frontier_json,
-    frontier_table,
     runs_csv,
     runs_table,
     searched_settings,
@@ -109,7 +110,7 @@ def _frontier(table: StudyTable) -> None:
         alt=f"Quality against price of study {table.study}; the same points are in the table below",
     )
     st.caption(literal(frontier_caption(table)))
-    frontier, searched = frontier_table(table), searched_settings(table)
+    frontier, searched = confirmed_frontier_table(table), searched_settings(table)
     number = st.column_config.NumberColumn
     named: dict[str, Any] = {
         "trial": number("trial", format="#%d"),
@@ -126,7 +127,17 @@ def _frontier(table: StudyTable) -> None:
         **{f"settings.{name}": name for name in searched},
         "sku": "billed as",
     }
+    named |= {
+        "repeats": "repeats",
+        "quality_mean": number("mean of repeats", format="%.4f"),
+        "quality_low": number("95 % from", format="%.4f"),
+        "quality_high": number("to", format="%.4f"),
+        "probability_on_frontier": number("on the frontier", format="percent", help="How probable, by the repeats"),
+        "tied_with": "tied with",
+    }
     rows = spread_settings(frontier, searched)
+    for sentence in confirmation_sentences(table):
+        st.caption(literal(sentence))
     st.dataframe(rows, hide_index=True, key="frontier_table", column_order=list(named), column_config=named)
 
 

@@ -15,6 +15,7 @@ FLAGS = [
 LONGEST = (
     *("test_readme.py", "contracts/test_workloads.py", "runner/test_studies.py", "runner/test_pausing.py"),
     *("cli/test_commands.py", "runner/test_command_studies.py", "cli/test_build_or_buy.py"),
+    *("runner/test_confirm.py", "cli/test_confirm.py"),
     *("training/test_hardware.py", "test_privacy.py", "report/test_repricing.py", "store/test_mlflow_store.py"),
 )
 """Files that take longest, the longest first."""

@@ -25,7 +25,7 @@ def test_the_readmes_tour_runs_as_it_stands(workplace):
     for line in commands_shown():
         name, *words = line.split()
         if name == "tracker" and line != "tracker dashboard":
-            start = tracker_process if words[0] in ("doctor", "run", "resume") else tracker
+            start = tracker_process if words[0] in ("doctor", "run", "resume", "confirm") else tracker
             done = start(*words, folder=workplace)
             assert done.returncode == 0, f"{line}\n{done.stderr}"
 

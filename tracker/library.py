@@ -16,7 +16,7 @@ from tracker.report.html import report_folder, write_report
 from tracker.report.levers import levers_table
 from tracker.report.repricing import priced_study_table
 from tracker.report.scenarios import compare_scenarios
-from tracker.report.tables import frontier_document, frontier_table
+from tracker.report.tables import confirmed_frontier_table, frontier_document
 from tracker.runner.progress import Observer
 from tracker.runner.study_folder import StudyFolder
 from tracker.store.home import Home
@@ -48,8 +48,8 @@ class Study:
         return self.table(scenario).checkpoints
 
     def frontier(self, scenario: Scenario = AS_BILLED) -> pd.DataFrame:
-        """The non-dominated checkpoints by rising price; see report.tables.frontier_table."""
-        return frontier_table(self.table(scenario))
+        """The non-dominated checkpoints by rising price; see report.tables.confirmed_frontier_table."""
+        return confirmed_frontier_table(self.table(scenario))
 
     def frontier_document(self, scenario: Scenario = AS_BILLED) -> dict[str, Any]:
         """What ``tracker frontier NAME --json`` prints."""
@@ -127,6 +127,24 @@ def resume_study(
 
     places = studies.Places(Home.find(home), storage)
     studies.resume_study(name, places, budget_usd=budget_usd, trials=trials, workers=workers, observer=observer)
+    return Study(name, places.home)
+
+
+def confirm_study(
+    name: str,
+    *,
+    home: str | Path | None = None,
+    seeds: int = 3,
+    budget_usd: float | None = None,
+    workers: int | None = None,
+    observer: Observer | None = None,
+) -> Study:
+    """Train the frontier's points again with ``seeds`` new seeds each; see runner.confirm. Raises TrackerError."""
+    Forkserver(StudyFolder(Home.find(home).study(name)).document().workload or "").warm_up()
+    from tracker.runner import confirm, studies  # MLflow and Optuna, while the forkserver imports torch
+
+    places = studies.Places(Home.find(home))
+    confirm.confirm_study(name, places, seeds=seeds, budget_usd=budget_usd, workers=workers, observer=observer)
     return Study(name, places.home)
 
 

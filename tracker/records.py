@@ -32,6 +32,12 @@ class Role(StrEnum):
     TRIAL = "trial"
     BASELINE = "baseline"  # a cheap reference
     PREPARATION = "preparation"  # of the data, once
+    REPEAT = "repeat"  # of a trial that is on the frontier, with another seed
+
+    @property
+    def trains_settings(self) -> bool:
+        """Whether it trains a choice of settings, as the workload's own training code does."""
+        return self in (Role.TRIAL, Role.REPEAT)
 
 
 class Direction(StrEnum):

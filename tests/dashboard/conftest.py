@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.mlflow_database import put_mlflow_database
 from tracker.records import TrialState
 from tracker.store.home import Home
 from tracker.store.mlflow_store import MlflowStore
@@ -33,7 +34,8 @@ def study_tags(state, budget="0.01"):
 
 
 def write_run(log, label, role, qualities, epoch_seconds, settings, state=TrialState.COMPLETED, began=BEGAN):
-    trial = {"tracker.trial": label.removeprefix("#")} if role == "trial" else {}
+    number = {"trial": "tracker.trial", "repeat": "tracker.repeats"}
+    trial = {number[role]: label.removeprefix("#").split()[0]} if role in number else {}
     tags = {**RATE, **trial, "tracker.role": role, "tracker.state": str(state), "tracker.attempts": "1"}
     run = log.run(label, settings, tags, began)
     seconds = [1 + epoch_seconds * epoch for epoch in range(1, len(qualities) + 1)] or [3.0]
@@ -77,6 +79,19 @@ def home(tmp_path_factory) -> Path:
     store = MlflowStore(f"sqlite:///{home.mlflow_database}")
     write_study(store, "docstrings", "completed", home.artifacts("docstrings"), trials=10)
     write_study(store, "just <begun> $1 🦊", "running", home.artifacts("begun"), trials=0, began=BEGAN + 9e5)
+    return home.path
+
+
+@pytest.fixture(scope="session")
+def confirmed_home(tmp_path_factory) -> Path:
+    """A study whose only trial was trained again twice."""
+    home = Home(tmp_path_factory.mktemp("confirmed"))
+    home.make()
+    put_mlflow_database(home.path)
+    store = MlflowStore(f"sqlite:///{home.mlflow_database}")
+    log = store.create_study("confirmed", study_tags("completed"), BEGAN, home.artifacts("confirmed"))
+    for label, role, lift in (("#0", "trial", 0.02), ("#0 repeat 1", "repeat", 0.0), ("#0 repeat 2", "repeat", -0.01)):
+        write_run(log, label, role, [0.5 + lift, 0.7 + lift], 2.0, {"precision": "fp32"})
     return home.path
 
 

@@ -47,6 +47,15 @@ def test_the_chart_has_its_table_twin(open_page):
     assert "settings.dropout" not in twin.columns  # the same in every trial
 
 
+def test_repeats_show_in_the_table_and_in_words(open_page, confirmed_home):
+    page = open_page("confirmed", at=confirmed_home)
+    assert not page.exception
+    twin = page.dataframe[0].value
+    assert twin["repeats"].tolist() == [2, 2]
+    assert twin["quality_mean"].tolist() == pytest.approx([0.495, 0.695])
+    assert any("2 repeats of 1 trial cost" in caption.value.replace("\\", "") for caption in page.caption)
+
+
 def test_the_newest_study_comes_first_and_another_can_be_chosen(open_page):
     page = open_page()
     assert page.selectbox(key="study").options == ["just <begun> $1 🦊", "docstrings"]

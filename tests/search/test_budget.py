@@ -31,8 +31,23 @@ def test_spend_is_the_sum_over_all_attempts(entries):
 
 
 def test_the_first_limit_that_is_reached_closes_the_study():
-    ledger = Ledger(Budget(usd=1.0, trials=3))
-    assert ledger.closed(2) == ""
-    assert ledger.closed(3) == "all 3 trials are done"
+    ledger = Ledger(Budget(usd=1.0, trials=3, wall_seconds=60.0))
+    assert ledger.closed(59.0) == ""
+    assert ledger.closed(60.0) == "the budget of 60 seconds is used up"
+    assert ledger.new_trials(2)
+    assert not ledger.new_trials(3)
     ledger.record("a", 1.0)
-    assert ledger.closed(0) == "the budget of $1 is spent"
+    assert ledger.closed(0.0) == "the budget of $1 is spent"
+
+
+def test_what_is_promised_is_not_left():
+    ledger = Ledger(Budget(usd=1.0))
+    ledger.promise("a", 0.5)
+    assert ledger.left_usd == pytest.approx(0.5)
+    ledger.record("a", 0.2)
+    assert ledger.left_usd == pytest.approx(0.5), "spent in part, promised still in whole"
+    ledger.record("a", 0.7)
+    assert ledger.left_usd == pytest.approx(0.3), "more than was promised is spent all the same"
+    ledger.promise("a", 0.0)
+    assert ledger.left_usd == pytest.approx(0.3)
+    assert Ledger(Budget(trials=3)).left_usd == float("inf")

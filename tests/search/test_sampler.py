@@ -5,13 +5,13 @@ from __future__ import annotations
 import optuna
 import pytest
 
-from tracker.errors import StoreError, StudyExistsError, StudyNotFoundError
-from tracker.records import Direction, QualityMetric, TrialState
-from tracker.search.sampler import Search
+from tracker.errors import RequestError, StoreError, StudyExistsError, StudyNotFoundError
+from tracker.records import Direction, TrialState
+from tracker.search.sampler import Sampling, Trials
 from tracker.study.domains import Choices, Range
 from tracker.study.space import SearchSpace
 
-ACCURACY = QualityMetric("accuracy", Direction.MAXIMIZE)
+OBJECTIVES = {"accuracy": Direction.MAXIMIZE, "price_usd": Direction.MINIMIZE}
 CPU = {"width": Choices((4, 16)), "rate": Range(1e-3, 1e-1, log=True), "depth": Range(1, 4, integer=True)}
 SPACE = SearchSpace({"epochs": 3}, {"cpu": CPU})
 
@@ -22,9 +22,9 @@ def storage(tmp_path):
 
 
 def test_suggestions_lie_in_the_space_and_carry_the_fixed_settings(storage):
-    search = Search.create(storage, "s", ACCURACY, SPACE, seed=0)
+    trials = Trials.create(storage, "s", OBJECTIVES, SPACE, seed=0)
     for number in range(5):
-        suggestion = search.ask()
+        suggestion = trials.ask()
         assert suggestion.trial == number
         assert suggestion.settings["epochs"] == 3
         assert suggestion.settings["device"] == "cpu"
@@ -35,56 +35,86 @@ def test_suggestions_lie_in_the_space_and_carry_the_fixed_settings(storage):
 
 def test_the_same_seed_and_results_give_the_same_suggestions(storage):
     def suggestions(name, seed):
-        search = Search.create(storage, name, ACCURACY, SPACE, seed)
+        trials = Trials.create(storage, name, OBJECTIVES, SPACE, seed)
         asked = []
         for _ in range(12):
-            suggestion = search.ask()
+            suggestion = trials.ask()
             asked.append(suggestion.settings)
             quality = suggestion.settings["rate"]
-            search.tell(suggestion.trial, TrialState.COMPLETED, quality, float(suggestion.settings["width"]))
+            trials.tell(suggestion.trial, TrialState.COMPLETED, [quality, float(suggestion.settings["width"])])
         return asked
 
     assert suggestions("a", 1) == suggestions("b", 1) != suggestions("c", 2)
 
 
 def test_optuna_shows_true_states_values_and_names(storage):
-    search = Search.create(storage, "it's <b>s</b>", ACCURACY, SPACE, seed=0)
+    trials = Trials.create(storage, "it's <b>s</b>", OBJECTIVES, SPACE, seed=0)
     for state in (TrialState.COMPLETED, TrialState.FAILED, TrialState.STOPPED, TrialState.KILLED):
-        search.tell(search.ask().trial, state, 0.9, 0.25)
-    search.ask()
+        trials.tell(trials.ask().trial, state, [0.9, 0.25])
+    trials.ask()
     study = optuna.load_study(study_name="it's <b>s</b>", storage=storage)
     assert [trial.state.name for trial in study.trials] == ["COMPLETE", "FAIL", "PRUNED", "FAIL", "RUNNING"]
     assert study.trials[0].values == [0.9, 0.25]
     assert study.metric_names == ["accuracy", "price_usd"]
     assert [direction.name for direction in study.directions] == ["MAXIMIZE", "MINIMIZE"]
-    assert search.unfinished() == (4,)
+    assert trials.unfinished() == (4,)
 
 
 def test_each_device_has_the_choices_that_it_can_do(storage):
     devices = {"cpu": {"precision": Choices(("fp32",))}, "cuda": {"precision": Choices(("fp32", "tf32"))}}
-    search = Search.create(storage, "s", ACCURACY, SearchSpace({}, devices), seed=0)
-    asked = [search.ask().settings for _ in range(30)]
+    trials = Trials.create(storage, "s", OBJECTIVES, SearchSpace({}, devices), seed=0)
+    asked = [trials.ask().settings for _ in range(30)]
     assert {settings["device"] for settings in asked} == {"cpu", "cuda"}
     assert {settings["precision"] for settings in asked if settings["device"] == "cpu"} == {"fp32"}
     assert {settings["precision"] for settings in asked if settings["device"] == "cuda"} == {"fp32", "tf32"}
 
 
 def test_a_resumed_search_goes_on_with_new_draws(storage):
-    first = Search.create(storage, "s", ACCURACY, SPACE, seed=0)
+    first = Trials.create(storage, "s", OBJECTIVES, SPACE, seed=0)
     before = [first.ask().settings["rate"] for _ in range(3)]
-    again = Search.load(storage, "s", SPACE, seed=0)
+    again = Trials.load(storage, "s", SPACE, seed=0)
     suggestion = again.ask()
     assert suggestion.trial == 3
     assert suggestion.settings["rate"] not in before
 
 
 def test_a_taken_name_a_missing_study_and_a_useless_database_are_told_apart(storage, tmp_path):
-    Search.create(storage, "s", ACCURACY, SPACE, seed=0)
+    Trials.create(storage, "s", OBJECTIVES, SPACE, seed=0)
     with pytest.raises(StudyExistsError, match="'s' already"):
-        Search.create(storage, "s", ACCURACY, SPACE, seed=0)
+        Trials.create(storage, "s", OBJECTIVES, SPACE, seed=0)
     with pytest.raises(StudyNotFoundError, match="no study 'other'"):
-        Search.load(storage, "other", SPACE, seed=0)
+        Trials.load(storage, "other", SPACE, seed=0)
     with pytest.raises(StoreError, match="cannot be used"):
-        Search.create(f"sqlite:///{tmp_path}/none/optuna.db", "s", ACCURACY, SPACE, seed=0)
+        Trials.create(f"sqlite:///{tmp_path}/none/optuna.db", "s", OBJECTIVES, SPACE, seed=0)
     with pytest.raises(StoreError, match="cannot be used"):
-        Search.create("nonsense", "s", ACCURACY, SPACE, seed=0)
+        Trials.create("nonsense", "s", OBJECTIVES, SPACE, seed=0)
+
+
+def test_a_trial_can_be_opened_with_settings_and_carries_notes(storage):
+    trials = Trials.create(storage, "s", OBJECTIVES, SPACE, seed=0)
+    wanted = {"device": "cpu", "width": 16, "rate": 0.01, "depth": 3, "epochs": 3}
+    suggestion = trials.open(wanted)
+    assert suggestion.settings == wanted
+    trials.note(suggestion.trial, {"tracker.state": "paused", "price_usd": 0.5})
+    (shown,) = optuna.load_study(study_name="s", storage=storage).trials
+    assert shown.state.name == "RUNNING"
+    assert shown.user_attrs == {"tracker.state": "paused", "price_usd": 0.5}
+
+
+@pytest.mark.parametrize("name", ["RandomSampler", "NSGAIISampler", "QMCSampler", "TPESampler"])
+def test_any_sampler_of_optuna_suggests_and_learns(name):
+    trials = Trials.create(None, "s", {"closeness": Direction.MAXIMIZE}, SPACE, 0, Sampling(name))
+    trials.enter([({"device": "cpu", "width": 16, "rate": 0.01, "depth": depth}, [0.1 * depth]) for depth in (1, 2, 3)])
+    assert set(trials.suggest()) == {"device", "width", "rate", "depth", "epochs"}
+
+
+@pytest.mark.parametrize(
+    ("sampling", "said"),
+    [
+        (Sampling("TPSampler"), "'TPSampler' is no sampler of Optuna's; did you mean 'TPESampler'"),
+        (Sampling("TPESampler", {"n_startup": 3}), "TPESampler cannot be made with .*n_startup"),
+    ],
+)
+def test_a_sampler_that_there_is_not_is_named(sampling, said):
+    with pytest.raises(RequestError, match=said):
+        sampling.make(0)

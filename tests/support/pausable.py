@@ -62,6 +62,7 @@ PAUSABLE = {
     "name": "pausable",
     "workload": "tests.support.pausable:pausable",
     "quality": {"metric": "accuracy"},
+    "strategy": "optuna",
     "budget": {"trials": 1},
     "pricing": {"sku_cpu": "aws/m7i.xlarge"},
     "settings": {"threads": 1, "precision": "fp32"},

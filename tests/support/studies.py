@@ -8,6 +8,7 @@ DIGITS = {
     "name": "digits",
     "workload": "tests.support.digits:Digits",
     "quality": {"metric": "accuracy"},
+    "strategy": "optuna",
     "budget": {"trials": 4},
     "pricing": {"sku_cpu": "aws/m7i.xlarge"},
     "settings": {"epochs": 3, "threads": 1, "precision": "fp32"},

@@ -33,12 +33,12 @@ def observer() -> Iterator[Observer]:
         yield LiveTable(live)
 
 
-def end_study(name: str, state: TrialState) -> None:
-    """Say what can be done with the study now; exit 1 where it was interrupted."""
+def end_study(name: str, state: TrialState, go_on: str = "resume") -> None:
+    """Say what can be done with the study now; exit 1 where it was interrupted: ``go_on`` is the command for that."""
     quoted = shlex.quote(name)
     click.echo(f"see it: tracker frontier {quoted} · tracker report {quoted} · tracker dashboard", err=True)
     if state is TrialState.STOPPED:
-        click.echo(f"go on with it: tracker resume {quoted}", err=True)
+        click.echo(f"go on with it: tracker {go_on} {quoted}", err=True)
         sys.exit(1)
 
 
@@ -123,4 +123,4 @@ def _trials(progress: Progress) -> str:
         for state in (TrialState.FAILED, TrialState.KILLED, TrialState.STOPPED)
         if progress.trials.get(state)
     ]
-    return f"{done}{of} trials" + (f" ({', '.join(bad)})" if bad else "")
+    return f"{done}{of} {progress.counted}" + (f" ({', '.join(bad)})" if bad else "")

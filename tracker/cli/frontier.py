@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -12,13 +13,17 @@ from tracker.errors import RequestError
 from tracker.pricing.scenario import Scenario
 from tracker.pricing.scenario_file import read_scenario
 from tracker.report import words
+from tracker.report.confirmation import confirmation_sentences
+from tracker.report.repeats import CERTAINTY_COLUMNS
 from tracker.report.repricing import priced_study_table
 from tracker.report.scenarios import compare_scenarios, price_remarks
-from tracker.report.tables import frontier_document, frontier_table, references_table, searched_settings
+from tracker.report.tables import confirmed_frontier_table, frontier_document, references_table, searched_settings
 from tracker.store.home import Home
 from tracker.store.run_table import StudyTable
 
 BILLED = "billed"
+CERTAINTY_TITLES = ("repeats", "mean", "95 %", "on it", "tied with ")
+"""Columns of a frontier whose trials were repeated."""
 
 
 @click.command(short_help="The best quality for the money, point by point.")
@@ -41,7 +46,8 @@ def frontier(name: str, scenario: Scenario, currency: str, compared: str | None,
     if as_json:
         print_json(frontier_document(table))
         return
-    knobs = searched_settings(table)
+    knobs, points = searched_settings(table), confirmed_frontier_table(table)
+    confirmed = CERTAINTY_TITLES if set(CERTAINTY_COLUMNS) <= set(points) else ()
     rows = [
         (
             words.money(row["price_usd"], table.currency),
@@ -50,20 +56,32 @@ def frontier(name: str, scenario: Scenario, currency: str, compared: str | None,
             words.duration(row["wall_seconds"]),
             f"#{row['trial']}",
             str(row["epoch"]),
+            *(_certainty(row) if confirmed else ()),
             *(words.setting(row["settings"].get(knob)) for knob in knobs),
         )
-        for row in frontier_table(table).to_dict("records")
+        for row in points.to_dict("records")
     ]
     per_point = f"{table.currency.symbol.strip()} a point"
-    print_table(["price", table.quality.name, per_point, "time", "trial", "epoch", *knobs], rows)
+    print_table(["price", table.quality.name, per_point, "time", "trial", "epoch", *confirmed, *knobs], rows)
     for row in references_table(table).to_dict("records"):
         reached = f"{words.quality(row['quality'])} for {words.money(row['price_usd'], table.currency)}"
         dominates = f"{row['dominates']} of {len(rows)} frontier points cost at least as much and are no better"
         click.echo(f"reference: {row['name']}, {reached}; {dominates}", err=True)
     if not rows:
         click.echo(f"study '{name}' has no checkpoint yet", err=True)
-    for remark in price_remarks(table):
+    for remark in (*confirmation_sentences(table), *price_remarks(table)):
         click.echo(remark, err=True)
+
+
+def _certainty(row: Mapping[Any, Any]) -> tuple[str, ...]:
+    """The cells of CERTAINTY_TITLES."""
+    return (
+        str(row["repeats"]),
+        words.quality(row["quality_mean"]),
+        f"{words.quality(row['quality_low'])} to {words.quality(row['quality_high'])}",
+        words.percent(row["probability_on_frontier"]),
+        row["tied_with"] or "",
+    )
 
 
 def _compare(name: str, scenario: Scenario, currency: str, pair: str, as_json: bool, home: Home) -> None:

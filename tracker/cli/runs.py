@@ -14,7 +14,7 @@ from tracker.report import words
 from tracker.report.energy import energy_sentences
 from tracker.report.repricing import priced_study_table
 from tracker.report.scenarios import price_remarks
-from tracker.report.tables import runs_document, searched_settings, spend_by_part
+from tracker.report.tables import confirmation_document, runs_document, searched_settings, spend_by_part
 from tracker.store.home import Home
 from tracker.store.run_table import StudyTable
 
@@ -44,7 +44,7 @@ def runs(name: str, scenario: Scenario, currency: str, parts: bool, as_json: boo
             words.duration(row["wall_seconds"]),
             row["sku"],
             *(_part(row, column, table) for column in extra),
-            *(words.setting(row["settings"].get(knob)) if row["role"] == "trial" else "" for knob in knobs),
+            *(words.setting(row["settings"].get(knob)) if row["role"] in ("trial", "repeat") else "" for knob in knobs),
         )
         for row in table.runs.to_dict("records")
     ]
@@ -52,6 +52,9 @@ def runs(name: str, scenario: Scenario, currency: str, parts: bool, as_json: boo
     by_part = (f"{part} {words.money(usd, table.currency)}" for part, usd in spend_by_part(table).items() if usd)
     verb = "spent" if table.scenario is None else "would cost"
     click.echo(f"{verb}: {words.money(table.spend_usd, table.currency)} ({', '.join(by_part) or 'nothing'})", err=True)
+    if (repeats := confirmation_document(table)) is not None:
+        cost = words.money(repeats["spend_usd"], table.currency)
+        click.echo(f"repeats: {cost} of it, by {words.several(repeats['repeats'], 'run')}", err=True)
     for sentence in energy_sentences(table):
         click.echo(sentence, err=True)
     if table.runs["busy"].any():

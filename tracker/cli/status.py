@@ -29,6 +29,8 @@ def status(name: str, as_json: bool, home: Home) -> None:
     click.echo("trials     " + (", ".join(f"{count} {state}" for state, count in document["trials"].items()) or "none"))
     budget = f" of {words.usd(document['budget_usd'])}" if document["budget_usd"] is not None else ""
     click.echo(f"spent      {words.usd(document['spend_usd'])}{budget}")
+    if "repeats" in document:
+        click.echo(f"repeats    {document['repeats']} for {words.usd(document['repeats_usd'])} of what was spent")
     if best := document["best"]:
         quality = f"{document['quality']['name']} {words.quality(best['quality'])}"
         click.echo(

@@ -111,6 +111,7 @@ class LocalEngine:
             "accelerators": request.accelerators,
             "price_point": request.price_point.row,
             "price_book": request.price_book,
+            "last_epoch": request.last_epoch,
         }
         EventLog(request.log_path).write("asked", asked)
         attempt = Attempt(request, reservation, self._forkserver.start(work, request))

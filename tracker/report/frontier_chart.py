@@ -20,6 +20,7 @@ from tracker.report.style import (
     BASELINE,
     DOMINATED,
     FRONTIER,
+    INTERVAL,
     hardware_symbols,
     precision_colours,
 )
@@ -39,6 +40,7 @@ def frontier_figure(table: StudyTable, height: int = 540) -> go.Figure:
     symbols = hardware_symbols(sorted(plane.points["hardware"].unique(), key=_natural))
     _add_dominated(figure, plane, symbols)  # first, so that nothing else is covered by it
     _add_frontier_line(figure, plane)
+    _add_intervals(figure, plane)
     _add_frontier_points(figure, plane, symbols)
     _add_references(figure, plane)
     _add_symbol_legend(figure, symbols)
@@ -64,7 +66,9 @@ def frontier_caption(table: StudyTable) -> str:
         )
     if (unseen & ~failed).any():
         words.append(f"Not drawn, having no checkpoint yet: {several(int((unseen & ~failed).sum()), 'trial')}.")
-    return " ".join(filter(None, [*words, limited]))
+    repeated = (table.runs["role"] == "repeat").any()
+    whiskers = "Whiskers are the means of repeats and their 95 % intervals; repeats are no points." if repeated else ""
+    return " ".join(filter(None, [*words, whiskers, limited]))
 
 
 def _frontier_layout(plane: Plane, height: int) -> dict[str, object]:
@@ -161,6 +165,33 @@ def _add_frontier_line(figure: go.Figure, plane: Plane) -> None:
     beyond = [_prices(plane, frontier)[-1], 10 ** _log_range(plane)[1]]
     best = [frontier["quality"].iloc[-1]] * 2
     figure.add_trace(go.Scatter(x=beyond, y=best, line={**line, "dash": "dot"}, showlegend=False, **skip))
+
+
+def _add_intervals(figure: go.Figure, plane: Plane) -> None:
+    """Whiskers where trials were repeated: the mean of each frontier point and its interval."""
+    intervals = plane.intervals
+    if intervals.empty:
+        return
+    mean = intervals["quality_mean"]
+    figure.add_trace(
+        go.Scatter(
+            x=_prices(plane, intervals),
+            y=mean,
+            mode="markers",
+            name="mean of repeats, 95 %",
+            marker={"symbol": "line-ew-open", "size": 12, "color": INTERVAL, "line": {"width": 2.5}},
+            error_y={
+                "array": intervals["quality_high"] - mean,
+                "arrayminus": mean - intervals["quality_low"],
+                "color": INTERVAL,
+                "thickness": 1.2,
+                "width": 4,
+            },
+            customdata=intervals["run_id"],
+            hovertext=intervals["hover"],
+            hoverinfo="text",
+        )
+    )
 
 
 def _add_frontier_points(figure: go.Figure, plane: Plane, symbols: dict[str, str]) -> None:

@@ -71,7 +71,9 @@ def _spend(table: StudyTable) -> Headline:
         sentence = f"by {trials}; the study has no budget"
     by_state = spend_by_state(table).set_index("state")["spend_usd"]
     lost = sum(float(by_state.get(state, 0.0)) for state in ("failed", "killed"))
-    return Headline("Spent", spent, sentence + (f"; {usd(lost)} of it by trials that failed" if lost else ""))
+    sentence += f"; {usd(lost)} of it by trials that failed" if lost else ""
+    repeats = float(by_state.get("repeats", 0.0))
+    return Headline("Spent", spent, sentence + (f"; {usd(repeats)} of it by repeats" if repeats else ""))
 
 
 def _comparison(baseline: dict[Any, Any], frontier: pd.DataFrame, table: StudyTable) -> Headline:

@@ -22,6 +22,7 @@ from markupsafe import Markup
 from tracker.pricing.currency import USD
 from tracker.records import CostPart
 from tracker.report import words
+from tracker.report.confirmation import confirmation_sentences
 from tracker.report.energy import energy_sentences
 from tracker.report.figures import hypervolume_figure, spend_figure
 from tracker.report.frontier_chart import frontier_caption, frontier_figure
@@ -29,7 +30,7 @@ from tracker.report.headlines import headlines
 from tracker.report.levers import levers_table
 from tracker.report.scenarios import price_remarks
 from tracker.report.style import PLOTLY_CONFIG
-from tracker.report.tables import frontier_csv, frontier_table, runs_csv, searched_settings, spend_by_part
+from tracker.report.tables import confirmed_frontier_table, frontier_csv, runs_csv, searched_settings, spend_by_part
 from tracker.store.home import Home, folder_name
 from tracker.store.run_table import StudyTable
 from tracker.study.costs import ASSUMPTIONS, CostTerms
@@ -47,7 +48,7 @@ _PAGES = jinja2.Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_PAGES.filters |= {"quality": words.quality, "duration": words.duration, "setting": words.setting}
+_PAGES.filters |= {name: getattr(words, name) for name in ("quality", "duration", "percent", "setting")}
 
 
 def write_report(table: StudyTable, out: Path) -> list[Path]:
@@ -92,7 +93,8 @@ def report_page(table: StudyTable) -> str:
         searched=searched,
         fixed={name: value for name, value in settings.items() if name not in searched},
         headlines=headlines(table),
-        frontier=frontier_table(table).to_dict("records"),
+        frontier=confirmed_frontier_table(table).to_dict("records"),
+        confirmation=confirmation_sentences(table),
         levers=levers_table(table).to_dict("records"),
         limits=[limit.words for limit in table.limits],
         runs=table.runs.to_dict("records"),

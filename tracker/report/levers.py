@@ -15,13 +15,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtrit
 
+from tracker.frontier.student_t import t_quantile
 from tracker.records import SettingValue
 from tracker.report.tables import searched_settings
 from tracker.store.run_table import StudyTable
 
-CONFIDENCE = 0.95
 COLUMNS = [
     *("lever", "without", "with", "pairs"),
     *("usd_without", "usd_difference", "usd_low", "usd_high", "usd_ratio"),
@@ -127,7 +126,7 @@ def mean_interval(differences: np.ndarray) -> tuple[float, float, float]:
     count, mean = len(differences), float(differences.mean())
     if count < 2:
         return mean, math.nan, math.nan
-    half = float(stdtrit(count - 1, (1 + CONFIDENCE) / 2)) * float(differences.std(ddof=1)) / math.sqrt(count)
+    half = t_quantile(count - 1) * float(differences.std(ddof=1)) / math.sqrt(count)
     return mean, mean - half, mean + half
 
 

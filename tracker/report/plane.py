@@ -16,7 +16,7 @@ import pandas as pd
 
 from tracker.pricing.currency import ExchangeRate
 from tracker.records import Direction
-from tracker.report.tables import references_table, trial_checkpoints
+from tracker.report.tables import confirmed_frontier_table, references_table, trial_checkpoints
 from tracker.report.words import duration, money, percent, quality, several
 from tracker.store.run_table import StudyTable
 
@@ -29,6 +29,8 @@ class Plane:
 
     ``points``: one row a checkpoint of a trial: run_id, trial, epoch, quality, price_usd, on_frontier,
     missed (of the limits, in words), precision, hardware, short (its label) and hover (escaped HTML).
+    ``intervals``: one row a frontier point where trials were repeated: price_usd, quality_mean, quality_low,
+    quality_high, run_id, hover; no row where none was.
     ``references``: one row a baseline: name (escaped), quality, price_usd, run_id, hover. Ranges span all of them.
     ``currency`` is what prices are drawn in.
     """
@@ -38,6 +40,7 @@ class Plane:
     currency: ExchangeRate
     points: pd.DataFrame
     references: pd.DataFrame
+    intervals: pd.DataFrame
     price_range_usd: tuple[float, float]
     quality_range: tuple[float, float]
 
@@ -60,6 +63,7 @@ def study_plane(table: StudyTable) -> Plane:
     references["hover"] = [_reference_hover(row, table) for row in references.to_dict("records")]
     references["name"] = [escape(shorten(str(name), 42)) for name in references["name"]]
     both = pd.concat([points[["quality", "price_usd"]], references[["quality", "price_usd"]]])
+    intervals = _intervals(table)
     columns = [*("run_id", "trial", "epoch", "quality", "price_usd", "on_frontier", "missed"), "precision", "hardware"]
     return Plane(
         metric=escape(shorten(table.quality.name, 32)),
@@ -67,8 +71,9 @@ def study_plane(table: StudyTable) -> Plane:
         currency=table.currency,
         points=points[[*columns, "short", "hover"]],
         references=references,
+        intervals=intervals,
         price_range_usd=_span(both["price_usd"]),
-        quality_range=_span(both["quality"]),
+        quality_range=_with_whiskers(_span(both["quality"]), intervals),
     )
 
 
@@ -93,6 +98,33 @@ def hardware_name(settings: Mapping[str, Any], sku: str) -> str:
 
 def _span(values: pd.Series[float]) -> tuple[float, float]:
     return (float(values.min()), float(values.max())) if len(values) else (math.nan, math.nan)
+
+
+def _intervals(table: StudyTable) -> pd.DataFrame:
+    columns = ["price_usd", "quality_mean", "quality_low", "quality_high", "run_id", "hover"]
+    points = confirmed_frontier_table(table)
+    if "quality_mean" not in points:
+        return pd.DataFrame(columns=columns)
+    return points.assign(hover=[_interval_hover(row) for row in points.to_dict("records")])[columns]
+
+
+def _interval_hover(row: Mapping[Any, Any]) -> str:
+    interval = f"{quality(row['quality_low'])} to {quality(row['quality_high'])}"
+    return _lines(
+        f"<b>#{row['trial']}, epoch {row['epoch']}</b> · {several(row['repeats'], 'repeat')}",
+        f"mean <b>{quality(row['quality_mean'])}</b>, 95 % interval {interval}",
+        f"on the frontier with a probability of {percent(row['probability_on_frontier'])}",
+        f"cannot be told apart from the cheaper {row['tied_with']}" if row["tied_with"] else "",
+    )
+
+
+def _with_whiskers(span: tuple[float, float], intervals: pd.DataFrame) -> tuple[float, float]:
+    """The range of qualities with the intervals in it, as far as they leave the points at least half of the height."""
+    if intervals.empty:
+        return span
+    (low, high), room = span, (span[1] - span[0]) / 2
+    lowest, highest = float(intervals["quality_low"].min()), float(intervals["quality_high"].max())
+    return min(low, max(lowest, low - room)), max(high, min(highest, high + room))
 
 
 def _point_hovers(points: pd.DataFrame, table: StudyTable) -> list[str]:

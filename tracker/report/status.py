@@ -6,14 +6,18 @@ from typing import Any
 
 from tracker.records import Direction
 from tracker.report.plain import plain
+from tracker.report.repeats import repeat_runs
 from tracker.report.tables import trial_checkpoints
 from tracker.store.run_table import StudyTable
 
 
 def status_document(table: StudyTable) -> dict[str, Any]:
-    """State, trials by state, spend against budget, and the best checkpoint (the cheapest of equals)."""
+    """State, trials by state, spend against budget, and the best checkpoint (the cheapest of equals).
+
+    Where trials were repeated, ``repeats`` counts the runs of that, and ``repeats_usd`` is their part of the spend.
+    """
     trials = table.runs[table.runs["role"] == "trial"]
-    points = trial_checkpoints(table)
+    points, repeats = trial_checkpoints(table), repeat_runs(table)
     points = points[points["missed"] == ""]
     best = None
     if len(points):
@@ -27,5 +31,6 @@ def status_document(table: StudyTable) -> dict[str, Any]:
         "trials": {str(state): int(count) for state, count in trials["state"].value_counts().items()},
         "spend_usd": table.spend_usd,
         "budget_usd": table.budget_usd,
+        **({"repeats": len(repeats), "repeats_usd": float(repeats["price_usd"].sum())} if len(repeats) else {}),
         "best": best,
     }

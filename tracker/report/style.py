@@ -24,6 +24,7 @@ STATE_COLOURS: Mapping[str, str] = {
     "killed": "#a63d00",
     "baseline": "#c99700",
     "preparation": "#8a8f98",
+    "repeats": "#cc79a7",
 }
 PLOTLY_CONFIG: dict[str, Any] = {
     "responsive": True,
@@ -36,6 +37,7 @@ PLOTLY_CONFIG: dict[str, Any] = {
 FRONTIER = "#7a828e"
 DOMINATED = "rgba(128, 132, 140, 0.45)"
 BASELINE = "#c99700"
+INTERVAL = "rgba(110, 116, 126, 0.9)"
 GRID = "rgba(128, 128, 128, 0.18)"
 AXIS = "rgba(128, 128, 128, 0.55)"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"

@@ -14,12 +14,22 @@ import numpy as np
 import pandas as pd
 
 from tracker.frontier.pareto import frontier_mask, slope_per_point
+from tracker.frontier.student_t import CONFIDENCE
+from tracker.frontier.uncertainty import DRAWS
 from tracker.pricing.currency import USD
 from tracker.records import CostPart, Direction
 from tracker.report.plain import plain, plain_rows
+from tracker.report.repeats import CERTAINTY_COLUMNS, certainty_table, repeat_runs
 from tracker.store.run_table import RUN_COLUMNS, StudyTable
 from tracker.study.spec import Limit
 
+METHOD = (
+    "Student's t with variances pooled over the points as far as they agree; a point with two repeats or more is "
+    "judged by them alone, because its own measurement was picked for being high; probabilities from frontiers drawn "
+    "from the means' distribution"
+)
+MINOR_PROBABILITY = 0.05
+"""Of being on the frontier: what is below is not worth a word."""
 POINT_COLUMNS = ["trial", "epoch", "quality", "price_usd", "wall_seconds", "sku", "price_basis", "settings"]
 
 
@@ -76,6 +86,36 @@ def frontier_table(table: StudyTable) -> pd.DataFrame:
     return rows[[*POINT_COLUMNS, "run_id", "usd_per_point", "test_accuracy"]].reset_index(drop=True)
 
 
+def confirmed_frontier_table(table: StudyTable) -> pd.DataFrame:
+    """``frontier_table`` with the CERTAINTY_COLUMNS of ``certainty_table`` where the study has repeats."""
+    frontier, known = frontier_table(table), certainty_table(trial_checkpoints(table), table)
+    return frontier if known.empty else frontier.merge(known.drop(columns="on_frontier"), on=["trial", "epoch"])
+
+
+def confirmation_document(table: StudyTable) -> dict[str, Any] | None:
+    """What repeats of the frontier's trials came to, and how they were judged; None where there are none.
+
+    ``repeats`` counts their runs and ``completed`` those that are evidence; ``contenders`` are the points off the
+    frontier that are on it with at least MINOR_PROBABILITY.
+    """
+    runs = repeat_runs(table)
+    if runs.empty:
+        return None
+    known = certainty_table(trial_checkpoints(table), table)
+    rivals = known[~known["on_frontier"].astype(bool) & (known["probability_on_frontier"] >= MINOR_PROBABILITY)]
+    contenders = rivals.sort_values("probability_on_frontier", ascending=False, kind="stable")
+    columns = [name for name in contenders.columns if name not in ("on_frontier", "tied_with")]
+    return {
+        "repeats": len(runs),
+        "completed": int((runs["state"] == "completed").sum()),
+        "spend_usd": plain(float(runs["price_usd"].sum())),
+        "confidence": CONFIDENCE,
+        "draws": DRAWS,
+        "method": METHOD,
+        "contenders": plain_rows(contenders[columns]),
+    }
+
+
 def references_table(table: StudyTable) -> pd.DataFrame:
     """The baselines that reached a checkpoint, one row each, at their last one.
 
@@ -115,13 +155,19 @@ def study_head(table: StudyTable) -> dict[str, Any]:
 
 
 def frontier_document(table: StudyTable) -> dict[str, Any]:
-    """The frontier as one JSON-safe document: points by rising price, baselines as references."""
+    """The frontier as one JSON-safe document: points by rising price, baselines as references.
+
+    Where the study has repeats, points have the keys CERTAINTY_COLUMNS too, and there is a ``confirmation``.
+    """
+    confirmation, points = confirmation_document(table), confirmed_frontier_table(table)
+    columns = [*POINT_COLUMNS, *(name for name in CERTAINTY_COLUMNS if name in points)]
     return {
         **study_head(table),
         "scenario": _scenario(table),
         "price_book": table.price_book,
-        "points": plain_rows(frontier_table(table)[POINT_COLUMNS]),
+        "points": plain_rows(points[columns]),
         "references": plain_rows(references_table(table)[["name", "quality", "price_usd", "dominates"]]),
+        **({} if confirmation is None else {"confirmation": confirmation}),
     }
 
 
@@ -153,8 +199,8 @@ def runs_csv(table: StudyTable) -> str:
 
 
 def frontier_csv(table: StudyTable) -> str:
-    """``frontier_table`` as CSV text, every setting in a column of its own."""
-    return _spread(frontier_table(table), "settings").to_csv(index=False, lineterminator="\n")
+    """``confirmed_frontier_table`` as CSV text, every setting in a column of its own."""
+    return _spread(confirmed_frontier_table(table), "settings").to_csv(index=False, lineterminator="\n")
 
 
 def frontier_json(table: StudyTable) -> str:
@@ -176,10 +222,11 @@ def spend_by_part(table: StudyTable) -> dict[str, float]:
 def spend_by_state(table: StudyTable) -> pd.DataFrame:
     """Where the money went, the largest part first; the rows add up to the study's spend.
 
-    Columns: state (a trial's state, or "baseline" or "preparation"), runs, spend_usd, and share of the
+    Columns: state (a trial's state, or "baseline", "preparation" or "repeats"), runs, spend_usd, and share of the
     spend, from 0 to 1.
     """
-    group = table.runs["state"].where(table.runs["role"] == "trial", table.runs["role"])
+    roles = table.runs["role"].replace({"repeat": "repeats"})
+    group = table.runs["state"].where(roles == "trial", roles)
     spend = table.runs.groupby(group.rename("state"))["price_usd"].agg(runs="size", spend_usd="sum").reset_index()
     total = float(spend["spend_usd"].sum())
     spend["share"] = spend["spend_usd"] / total if total > 0 else 0.0

@@ -217,6 +217,7 @@ class Bookkeeper:
             **self._tags,
             "tracker.role": job.role,
             "tracker.trial": "" if job.trial is None else str(job.trial),
+            **({} if job.repeats is None else {"tracker.repeats": str(job.repeats)}),
             "tracker.state": TrialState.RUNNING,
             "tracker.price_book": price_book,
             "tracker.sku": point.sku,
@@ -290,12 +291,16 @@ class Bookkeeper:
 
     def finish(self, state: TrialState, ended_at: float) -> bool:
         """Enter the study's own end and keep the frontier's files; False where MLflow did not take everything."""
+        self._log.parent.tag({"tracker.state": state})
+        self._log.parent.end(state, ended_at)
+        return self.enter_spend(ended_at) and self._files.keep()
+
+    def enter_spend(self, timestamp: float) -> bool:
+        """Enter what the study has cost and how many trials it has; False where MLflow did not take everything."""
         trials = self.states.total()
-        parent = self._log.parent
-        parent.add({"price_usd": self.ledger.spend_usd, "trials": float(trials)}, step=trials, timestamp=ended_at)
-        parent.tag({"tracker.state": state})
-        parent.end(state, ended_at)
-        return self.flush() and self._files.keep()
+        spend = {"price_usd": self.ledger.spend_usd, "trials": float(trials)}
+        self._log.parent.add(spend, step=trials, timestamp=timestamp)
+        return self.flush()
 
     def _enter_frontier(self, account: Account, reached: Reached) -> None:
         if account.job.role is not Role.TRIAL:

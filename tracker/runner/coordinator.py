@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import math
-import signal
-import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import FrameType
 
 from tracker.engine.local import Attempt, LocalEngine
 from tracker.engine.reservations import Reservation
@@ -18,6 +15,7 @@ from tracker.errors import RequestError
 from tracker.records import DataCard, TrialState
 from tracker.runner.bookkeeper import Bookkeeper, Reached
 from tracker.runner.decisions import Decisions
+from tracker.runner.interrupts import interrupts
 from tracker.runner.jobs import Job, attempt_request, trial
 from tracker.runner.plan import StudyPlan
 from tracker.runner.progress import EndedAttempt, Observer, Progress, RunningAttempt
@@ -80,7 +78,7 @@ class Coordinator:
 
     def run(self) -> TrialState:
         """Run until the budget is spent (completed) or someone stops it (stopped); no worker is left then."""
-        with self._interrupts(), self._no_worker_left_behind():
+        with interrupts(self._interrupt), self._no_worker_left_behind():
             while True:
                 self._launch()
                 if not self._engine.running and self._closed():
@@ -306,26 +304,12 @@ class Coordinator:
             estimates.append(max(0.0, ledger.budget.wall_seconds - self._worked_before - elapsed))
         return min(estimates, default=None)
 
-    @contextlib.contextmanager
-    def _interrupts(self) -> Iterator[None]:
-        """Ctrl-C and SIGTERM end the study cleanly; a second one kills the workers at once."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def receive(number: int, frame: FrameType | None) -> None:
-            del frame
-            if self._interrupted:
-                for attempt in self._engine.running:
-                    attempt.process.kill()
-            self._interrupted = f"stopped by {signal.Signals(number).name}"
-
-        before = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+    def _interrupt(self, signal_name: str) -> None:
+        """End the study cleanly; at the second time, kill the workers at once."""
+        if self._interrupted:
+            for attempt in self._engine.running:
+                attempt.process.kill()
+        self._interrupted = f"stopped by {signal_name}"
 
     @contextlib.contextmanager
     def _no_worker_left_behind(self) -> Iterator[None]:

@@ -18,12 +18,16 @@ from tracker.training.worker import AttemptRequest
 MEMORY_SHARE = 0.9
 """What one attempt on the CPU may take of the machine's memory: the rest is the system's and the coordinator's."""
 
+REPEAT_SEEDS = 1_000_000
+"""How far a trial's repeats are apart in seed: further than a study has trials."""
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """One run to be: ``trial`` is its number, None for other roles; ``folder`` its name below trials/.
 
-    ``attempt`` above 1 goes on with a trial that was paused.
+    ``attempt`` above 1 goes on with a trial that was paused. A repeat is of trial ``repeats`` and done after
+    ``last_epoch``.
     """
 
     role: Role
@@ -33,6 +37,8 @@ class Job:
     seed: int
     trial: int | None = None
     attempt: int = 1
+    repeats: int | None = None
+    last_epoch: int | None = None
 
     @property
     def device(self) -> str:
@@ -66,6 +72,14 @@ def trial(number: int, settings: Settings, spec: StudySpec, attempt: int = 1) ->
     """An attempt at a trial of the search; it has a seed of its own unless its settings name one."""
     seed = int(settings.get("seed", spec.seed + number))
     return Job(Role.TRIAL, f"#{number}", str(number), settings, seed, number, attempt)
+
+
+def repeat(original: Job, number: int, last_epoch: int) -> Job:
+    """Repeat ``number`` (from 1) of a trial, until ``last_epoch``: the same settings with a seed that no trial has."""
+    seed = original.seed + number * REPEAT_SEEDS
+    settings = {**original.settings, "seed": seed} if "seed" in original.settings else original.settings
+    label, folder = f"{original.label} repeat {number}", f"{original.folder}-repeat-{number}"
+    return Job(Role.REPEAT, label, folder, settings, seed, repeats=original.trial, last_epoch=last_epoch)
 
 
 def attempt_request(
@@ -102,14 +116,26 @@ def attempt_request(
         tracking_uri=tracking_uri,
         memory_limit_bytes=int(MEMORY_SHARE * plan.hardware.memory_bytes),
         time_limit_seconds=None if job.role is Role.PREPARATION else plan.spec.budget.trial_seconds,
+        last_epoch=job.last_epoch,
     )
 
 
 def job_of(asked: Event) -> Job:
     """The job that an attempt's first event tells of."""
     label, role = asked["label"], Role(asked["role"])
+    if role is Role.REPEAT:
+        return _repeat_of(asked)
     number = int(label.removeprefix("#")) if role is Role.TRIAL else None
     return Job(role, label, str(number), asked["settings"], asked["seed"], number, asked["attempt"])
+
+
+def _repeat_of(asked: Event) -> Job:
+    label = asked["label"]
+    folder = label.removeprefix("#").replace(" ", "-")
+    trial = int(folder.partition("-")[0])
+    return Job(
+        Role.REPEAT, label, folder, asked["settings"], asked["seed"], repeats=trial, last_epoch=asked["last_epoch"]
+    )
 
 
 def rate_of(asked: Event, plan: StudyPlan) -> tuple[PricePoint, str]:

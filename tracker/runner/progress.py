@@ -32,7 +32,10 @@ class EndedAttempt:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A study at one moment. ``seconds_left`` is an estimate from what was used so far; None before one."""
+    """A study at one moment. ``seconds_left`` is an estimate from what was used so far; None before one.
+
+    ``counted`` is what ``trials`` and ``trials_budget`` count.
+    """
 
     study: str
     quality: QualityMetric
@@ -44,6 +47,7 @@ class Progress:
     best_price_usd: float | None = None
     running: tuple[RunningAttempt, ...] = ()
     seconds_left: float | None = None
+    counted: str = "trials"
 
 
 class Observer(Protocol):

@@ -17,13 +17,13 @@ from tracker.engine.local import LocalEngine, write_killed
 from tracker.engine.reservations import Reservations
 from tracker.errors import DataError, RequestError, StudyExistsError, WorkFailedError, WorkloadError
 from tracker.pricing.cost import price_of
-from tracker.records import DataCard, Hardware, TrialState, Usage
+from tracker.records import AttemptRecord, DataCard, Hardware, TrialState, Usage
 from tracker.runner.bookkeeper import Bookkeeper
 from tracker.runner.coordinator import POLL_SECONDS, Coordinator
 from tracker.runner.decisions import FILE_NAME as DECISIONS_FILE
 from tracker.runner.decisions import Decisions
 from tracker.runner.evidence import evidence_from
-from tracker.runner.jobs import attempt_request, baselines, job_of, preparation, rate_of
+from tracker.runner.jobs import Job, attempt_request, baselines, job_of, preparation, rate_of
 from tracker.runner.plan import StudyPlan, make_plan
 from tracker.runner.progress import Observer, Silent
 from tracker.runner.searchers import (
@@ -80,7 +80,7 @@ def run_study(
     observer, document = observer or Silent(), document.anchored(Path.cwd())
     home, forkserver = places.home, Forkserver(document.workload or "")
     plan = make_plan(document, forkserver, home)
-    _announce(plan, observer)
+    announce(plan, observer)
     sampling_of(plan)
     evidence = _evidence(plan, home, warm_start, observer)
     home.make()
@@ -91,7 +91,7 @@ def run_study(
         raise StudyExistsError(
             f"a study '{name}' is there already; go on with it by `tracker resume`, or choose another --name"
         )
-    engine = _engine(plan.hardware, forkserver, workers)
+    engine = engine_for(plan.hardware, forkserver, workers)
     with StudyFolder.staged(home.study(name)) as staged:
         _check_data_cost(plan, _prepare(plan, staged, home, engine, observer), observer)
         staged.save(document)
@@ -109,8 +109,8 @@ def run_study(
             trials.delete()
             raise
     with folder.locked():
-        books = _books(plan, home, folder, log, card, observer)
-        taken = _take_in(plan, folder, books)
+        books = open_books(plan, home, folder, log, card, observer)
+        taken = take_in(plan, folder, books)
         searcher = make_searcher(plan, trials, {}, evidence)
         return _coordinate(plan, places, folder, engine, searcher, books, observer, card, taken)
 
@@ -135,15 +135,15 @@ def resume_study(
     document = folder.document().override(budget_usd=budget_usd, trials=trials)
     forkserver = Forkserver(document.workload or "")
     plan = make_plan(document, forkserver, home)
-    _announce(plan, observer)
+    announce(plan, observer)
     with folder.locked():
         folder.save(document)
         found = load_trials(plan, places.optuna_storage)
         log = MlflowStore(home.tracking_uri).open_study(name)
         card = folder.data_card()
         log.parent.tag(_study_tags(plan, card))
-        books = _books(plan, home, folder, log, card, observer)
-        taken = _take_in(plan, folder, books, seen_before=True)
+        books = open_books(plan, home, folder, log, card, observer)
+        taken = take_in(plan, folder, books, seen_before=True)
         unfinished = found.unfinished()
         for number, history in taken.trials.items():
             state = history.record.state if history.record else None
@@ -155,11 +155,12 @@ def resume_study(
                 found.tell(number, TrialState.KILLED, None)
         evidence = from_rows(folder.evidence())
         searcher = make_searcher(plan, found, read_memory(folder.path), evidence, taken.trials.values())
-        engine = _engine(plan.hardware, forkserver, workers)
+        engine = engine_for(plan.hardware, forkserver, workers)
         return _coordinate(plan, places, folder, engine, searcher, books, observer, card, taken)
 
 
-def _engine(hardware: Hardware, forkserver: Forkserver, workers: int | None) -> LocalEngine:
+def engine_for(hardware: Hardware, forkserver: Forkserver, workers: int | None) -> LocalEngine:
+    """The workers of this machine, at most ``workers`` at once. Raises RequestError where that is none."""
     if workers is not None and workers < 1:
         raise RequestError(f"--workers {workers} is not a whole number of at least 1")
     usable = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(hardware.cores)
@@ -167,7 +168,8 @@ def _engine(hardware: Hardware, forkserver: Forkserver, workers: int | None) -> 
     return LocalEngine(forkserver, reservations, workers)
 
 
-def _announce(plan: StudyPlan, observer: Observer) -> None:
+def announce(plan: StudyPlan, observer: Observer) -> None:
+    """Say what machine this is, what it is billed as, and what is assumed or left out."""
     observer.say(f"machine: {plan.hardware.label}")
     for device, point in plan.price_points.items():
         rate = f"${point.usd_per_hour:g} an hour for the whole machine on {point.effective_from}"
@@ -211,9 +213,10 @@ def _check_data_cost(plan: StudyPlan, usage: Usage, observer: Observer) -> None:
     observer.say(told)
 
 
-def _books(
+def open_books(
     plan: StudyPlan, home: Home, folder: StudyFolder, log: StudyLog, card: DataCard, observer: Observer
 ) -> Bookkeeper:
+    """The books of a study, with nothing in them yet."""
     run_tags = ("tracker.study", "tracker.hardware", "tracker.data", "tracker.commit")
     tags = {name: text for name, text in _study_tags(plan, card).items() if name in run_tags}
     return Bookkeeper(
@@ -233,17 +236,20 @@ def _books(
 
 
 @dataclass(frozen=True, slots=True)
-class _Taken:
-    """What a study's folder knows: the labels of all jobs, the trials' histories, how long workers were at work."""
+class Taken:
+    """What a study's folder knows: the last attempt at every run, by its label; the trials' histories, by number.
 
-    labels: frozenset[str]
+    ``worked_seconds`` is how long workers were at work.
+    """
+
+    last: Mapping[str, tuple[Job, AttemptRecord]]
     trials: Mapping[int, History]
     worked_seconds: float
 
 
-def _take_in(plan: StudyPlan, folder: StudyFolder, books: Bookkeeper, *, seen_before: bool = False) -> _Taken:
+def take_in(plan: StudyPlan, folder: StudyFolder, books: Bookkeeper, *, seen_before: bool = False) -> Taken:
     """Enter every attempt that the folder knows of; those without an end lost their coordinator."""
-    labels: set[str] = set()
+    last: dict[str, tuple[Job, AttemptRecord]] = {}
     trials: dict[int, History] = {}
     spans = []
     for path, events in folder.attempts():
@@ -254,14 +260,14 @@ def _take_in(plan: StudyPlan, folder: StudyFolder, books: Bookkeeper, *, seen_be
             record = read_attempt(path, int(path.stem))
         books.open(job, *rate_of(events[0], plan), record.started_at, seen_before=seen_before)
         reached = books.close(job.label, record)
-        labels.add(job.label)
+        last[job.label] = job, record
         spans.append((record.started_at, record.ended_at or record.started_at))
         if job.trial is not None:
             history = trials.setdefault(job.trial, History(job))
             history.job, history.record, history.price_usd = job, record, books.ledger.of(job.label)
             history.checkpoints += reached
     books.flush()
-    return _Taken(frozenset(labels), trials, _covered_seconds(spans))
+    return Taken(last, trials, _covered_seconds(spans))
 
 
 def _covered_seconds(spans: Sequence[tuple[float, float]]) -> float:
@@ -291,7 +297,7 @@ def _coordinate(
     books: Bookkeeper,
     observer: Observer,
     card: DataCard,
-    taken: _Taken,
+    taken: Taken,
 ) -> TrialState:
     coordinator = Coordinator(
         plan,
@@ -300,7 +306,7 @@ def _coordinate(
         books,
         observer,
         Decisions(folder.path / DECISIONS_FILE),
-        waiting=[job for job in baselines(plan.spec, plan.hardware) if job.label not in taken.labels],
+        waiting=[job for job in baselines(plan.spec, plan.hardware) if job.label not in taken.last],
         attempts={number: history.record.number if history.record else 0 for number, history in taken.trials.items()},
         folder=folder.path,
         cache=places.home.cache,

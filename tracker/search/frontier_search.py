@@ -46,6 +46,8 @@ _SUGGESTED, _DRAWN, _NEIGHBOURS = (
 _REFIT_GROWTH = 1.04  # of what was observed since the models were fitted
 _NOTHING = 1e-9
 _SHADOW_GROWTH = 1.15
+_NEW_LOOKED_AT = 24
+_PER_MODEL = 1
 _LOOKED_AT = 40  # paused trials: the most promising by an optimistic forecast
 _OPTIMISM, _HOPELESS = 2.0, 3.0  # standard deviations
 _REMEMBERED = 300  # trials that the sampler learns from, the latest
@@ -105,6 +107,7 @@ class FrontierSearch:
         names = [quality.name, *(each.name for each in objectives), *(limit.metric for limit in self._limits)]
         self._metrics = [name for name in dict.fromkeys(names) if name not in (*GROWING, PREDICTION_PRICE)]
         self._known: dict[int, TrialFacts] = {}
+        self._taken: set[str] = set()
         self._elsewhere: list[TrialFacts] = []
         self._frontier: Frontier | None = None
         self._reached: list[Mapping[str, float]] = []  # until the frontier's reference is frozen
@@ -134,6 +137,7 @@ class FrontierSearch:
     def know(self, trial: int, settings: Settings) -> None:
         """A trial that was begun before: what is reached, paused and ended of it is told after this."""
         self._known[trial] = TrialFacts.of(settings)
+        self._taken.add(_named(settings))
 
     def learn(
         self, settings: Settings, checkpoints: Sequence[tuple[int, Mapping[str, float]]], failure: str = ""
@@ -203,7 +207,7 @@ class FrontierSearch:
             choices += self._new_choices(left_usd)
         if not choices:
             return self._nothing(self._why_none(left_usd, new_trials))
-        choice, why = self._choose(choices)
+        choice, why = self._choose(choices, left_usd)
         runner_up = max((other for other in choices if other is not choice), key=_rate, default=None)
         return self._step(choice, why, runner_up, left_usd)
 
@@ -299,10 +303,7 @@ class FrontierSearch:
         assert self._frontier is not None and self._outlook is not None
         forecast = self._outlook.of_trials(trials)
         ahead = self._frontier.closeness(self._reaches(forecast, np.zeros(1))[:, 0]).max(axis=1)
-        values = [
-            dict(zip([each.name for each in self._objectives], self._values(facts), strict=True)) for facts in trials
-        ]
-        return np.maximum(ahead, self._frontier.closeness(self._frontier.reaches(self._frontier.gains(values))))
+        return np.maximum(ahead, self._frontier.closeness(self._frontier.reaches(self._gains_now(trials))))
 
     # Gains of choices.
 
@@ -362,7 +363,11 @@ class FrontierSearch:
     def _new_choices(self, left_usd: float) -> list[_Choice]:
         assert self._outlook is not None
         settings, forecast = self._new
-        return self._choices(forecast, left_usd, settings)
+        optimistic = (self._added(forecast, _OPTIMISM) / forecast.cost_usd).max(axis=1)
+        optimistic[[_named(each) in self._taken for each in settings]] = -1.0
+        kept = np.argsort(-optimistic, kind="stable")[:_NEW_LOOKED_AT]
+        kept = kept[optimistic[kept] >= 0]
+        return self._choices(forecast.of(kept), left_usd, [settings[index] for index in kept]) if len(kept) else []
 
     def _new_settings(self) -> tuple[list[Settings], Forecast]:
         assert self._outlook is not None
@@ -370,10 +375,9 @@ class FrontierSearch:
         while len(self._suggestions) < _SUGGESTED:
             self._suggestions.append(self._shadow.suggest())
         drawn = [self._cube.draw(random) for _ in range(_DRAWN)]
-        near = [self._cube.neighbour(settings, random) for settings in self._models]
-        taken = {_named(facts.settings) for facts in self._known.values()}
+        near = [self._cube.neighbour(settings, random) for settings in self._models for _ in range(_PER_MODEL)]
         fresh = {_named(each): each for each in [*self._suggestions, *drawn, *near]}
-        settings = [each for name, each in fresh.items() if name not in taken] or drawn
+        settings = [each for name, each in fresh.items() if name not in self._taken] or drawn
         return settings, self._outlook.of_settings(settings)
 
     def _choices(
@@ -435,25 +439,53 @@ class FrontierSearch:
         on_rungs = np.minimum(price[:, None], tops) - np.maximum(first[:, None], tops / 2)
         return np.concatenate([[first.sum()], np.maximum(on_rungs, 0.0).sum(axis=0)])
 
-    def _choose(self, choices: Sequence[_Choice]) -> tuple[_Choice, str]:
+    def _choose(self, choices: Sequence[_Choice], left_usd: float) -> tuple[_Choice, str]:
         random = np.random.default_rng([self._seed, self._observed, self._steps, 1])
-        if random.random() < EVEN_SHARE:
-            best: dict[int, _Choice] = {}
-            for choice in choices:
-                other = best.get(choice.rung)
-                if other is None or (choice.gain, choice.near) > (other.gain, other.near):
-                    best[choice.rung] = choice
-            spent_usd = self._spent_by_rung(max(best))
-            owed_usd = {rung: float(spent_usd.mean() - spent_usd[rung]) for rung in best}
-            payable = [rung for rung in best if best[rung].step_usd <= owed_usd[rung]]
-            if payable:
-                rung = max(payable, key=lambda rung: owed_usd[rung])
-                return best[rung], f"the most promising of rung {rung}, which is owed ${owed_usd[rung]:.4g}"
+        if random.random() < EVEN_SHARE and (owed := self._owed(choices, left_usd)) is not None:
+            return owed
         first = max(choices, key=_rate)
         new = [choice for choice in choices if choice.trial is None]
         if first.gain_per_usd < _NOTHING and new:
             return max(new, key=lambda choice: choice.near), "nothing is expected to add anything: explore"
         return first, "no other step is expected to add as much for a dollar"
+
+    def _owed(self, choices: Sequence[_Choice], left_usd: float) -> tuple[_Choice, str] | None:
+        """The step for the rung that has had least of the dollars, chosen by what was seen, not by forecasts.
+
+        The trial of a rung that is nearest to the frontier goes on, as in successive halving (Li et al., MLSys 2020); on
+        the lowest, what the sampler suggests begins. None where no rung is owed as much as its step costs.
+        """
+        assert self._frontier is not None and self._outlook is not None
+        nearest: dict[int, _Choice] = {}
+        waiting = self._waiting()
+        if waiting:
+            facts = [self._known[trial] for trial in waiting]
+            near = self._frontier.closeness(self._frontier.reaches(self._gains_now(facts)))
+            rungs = self._rungs(np.array([each.price_usd for each in facts]))
+            kept = [max(np.flatnonzero(rungs == rung), key=lambda index: near[index]) for rung in sorted(set(rungs))]
+            forecast = self._outlook.of_trials([facts[index] for index in kept])
+            settings = [facts[index].settings for index in kept]
+            found = self._choices(forecast, left_usd, settings, [waiting[index] for index in kept], rungs[kept])
+            nearest = {choice.rung: choice for choice in found}
+        if any(choice.trial is None for choice in choices) and self._suggestions:
+            new = self._choices(self._outlook.of_settings(self._suggestions[:1]), left_usd, self._suggestions[:1])
+            nearest |= {0: choice for choice in new}
+        if not nearest:
+            return None
+        spent_usd = self._spent_by_rung(max(nearest))
+        owed_usd = {rung: float(spent_usd.mean() - spent_usd[rung]) for rung in nearest}
+        payable = [rung for rung in nearest if nearest[rung].step_usd <= owed_usd[rung]]
+        if not payable:
+            return None
+        rung = max(payable, key=lambda rung: owed_usd[rung])
+        seen = "nearest to the frontier" if rung else "suggested by the sampler"
+        return nearest[rung], f"rung {rung} has had least, by ${owed_usd[rung]:.4g}, and it is the one {seen} there"
+
+    def _gains_now(self, trials: Sequence[TrialFacts]) -> Array:
+        """How much better than the reference n trials are at their last checkpoints: [n, D]."""
+        assert self._frontier is not None
+        names = [each.name for each in self._objectives]
+        return self._frontier.gains([dict(zip(names, self._values(facts), strict=True)) for facts in trials])
 
     def _step(self, choice: _Choice, why: str, runner_up: _Choice | None, left_usd: float) -> Step:
         self.closed = ""
@@ -464,7 +496,8 @@ class FrontierSearch:
             suggestion = self._trials.open(settings)
             trial, settings = suggestion.trial, suggestion.settings
             self.know(trial, settings)
-            self._new = self._new_settings()
+            if len(self._suggestions) < _SUGGESTED:
+                self._new = self._new_settings()
         self._trust.promise(trial, choice.rung, choice.step_gain)
         facts = self._known[trial]
         before_usd = facts.price_usd

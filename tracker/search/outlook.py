@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from tracker.records import QualityMetric, Settings
@@ -38,6 +39,18 @@ class Forecast:
     cost_usd: Array
     prediction_usd: Array
     sound: Array
+
+    def of(self, which: NDArray[np.int64]) -> Forecast:
+        """The forecast of some of its trials, by index."""
+        return Forecast(
+            self.epochs[which],
+            self.mean[which],
+            self.deviation[which],
+            self.costs[which],
+            self.cost_usd[which],
+            self.prediction_usd[which],
+            self.sound[which],
+        )
 
 
 class Outlook:

@@ -54,16 +54,16 @@ _NOT_SUMMARY = (
 class StudyTable:
     """One study as two tables.
 
-    ``runs``: one row a run: run_id, role (trial, baseline, preparation), trial (its number; -1 for the
-    other roles), label, state, reason, message, attempts, quality (its last checkpoint's; NaN without
-    one), price_usd (all its attempts), wall_seconds, sku, market, usd_per_hour, price_source,
-    price_date, hardware, energy_source, busy (measured on a busy machine), started_at (seconds since
-    1970), settings (dict), summary (dict: test_accuracy, parameters, flops, …); region; price_basis
-    ("billed": the price that was counted; "repriced": the same usage at other rates; "predicted": a usage that
-    nobody measured); the price's parts data_usd, compute_usd, storage_usd, maintenance_usd; what compute was
-    billed for: billed_seconds × machine_share at usd_per_hour; the usage (records.Usage) that prices depend
-    on; energy_joules, energy_kwh and co2_grams (NaN where unavailable); and price_point, the machine and its
-    rate as a price table's row in JSON.
+    ``runs``: one row a run: run_id, role (trial, baseline, preparation, repeat), trial (its number, of a repeat
+    that of the trial which it repeats; -1 for the other roles), label, state, reason, message, attempts, quality
+    (its last checkpoint's; NaN without one), price_usd (all its attempts), wall_seconds, sku, market,
+    usd_per_hour, price_source, price_date, hardware, energy_source, busy (measured on a busy machine), started_at
+    (seconds since 1970), settings (dict), summary (dict: test_accuracy, parameters, flops, …); region;
+    price_basis ("billed": the price that was counted; "repriced": the same usage at other rates; "predicted": a
+    usage that nobody measured); the price's parts data_usd, compute_usd, storage_usd, maintenance_usd; what
+    compute was billed for: billed_seconds × machine_share at usd_per_hour; the usage (records.Usage) that prices
+    depend on; energy_joules, energy_kwh and co2_grams (NaN where unavailable); and price_point, the machine and
+    its rate as a price table's row in JSON.
 
     ``checkpoints``: one row a checkpoint: run_id, role, trial, label, epoch, quality, price_usd and
     wall_seconds (both cumulative over the trial's attempts), energy_joules (NaN where unavailable),
@@ -161,7 +161,7 @@ def _reader(tracking_uri: str) -> _Reader:
 
 
 def _identity(run: LoggedRun) -> dict[str, Any]:
-    trial = run.tags.get("tracker.trial", "")
+    trial = run.tags.get("tracker.repeats") or run.tags.get("tracker.trial", "")
     return {
         "run_id": run.run_id,
         "role": run.tags.get("tracker.role", ""),

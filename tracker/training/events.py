@@ -4,7 +4,8 @@ Events, each with ``event`` and ``time`` (seconds since 1970):
 
 | event      | written by  | fields                                                               |
 |------------|-------------|----------------------------------------------------------------------|
-| asked      | coordinator | role, label, attempt, settings, seed, cores, accelerators, price_point, price_book |
+| asked      | coordinator | role, label, attempt, settings, seed, last_epoch,                    |
+|            |             | cores, accelerators, price_point, price_book                         |
 | started    | worker      | pid                                                                  |
 | progress   | worker      | message                                                              |
 | ready      | worker      | startup_seconds                                                      |

@@ -44,6 +44,7 @@ class Companions:
         self._accompany = accompany
         self._request = request
         self._running: list[tuple[ForkProcess, Connection]] = []
+        self._noting = threading.Lock()
 
     def __enter__(self) -> Companions:
         context = multiprocessing.get_context("fork")
@@ -95,14 +96,15 @@ class Companions:
                 waiting.remove((process, receiver))
 
     def _note(self, process: ForkProcess, receiver: Connection, *, asked_to_go: bool) -> None:
-        if self.failure is not None:
-            return
-        told: Failure | None = None
-        with contextlib.suppress(EOFError, OSError):
-            told = receiver.recv() if receiver.poll() else None
-        if told is None and process.exitcode and not asked_to_go:
-            told = ("process_died", f"one of the trial's processes ended with exit code {process.exitcode}")
-        self.failure = told
+        with self._noting:  # the watching thread and the end of the training may both come to it
+            if self.failure is not None:
+                return
+            told: Failure | None = None
+            with contextlib.suppress(EOFError, OSError):
+                told = receiver.recv() if receiver.poll() else None
+            if told is None and process.exitcode and not asked_to_go:
+                told = ("process_died", f"one of the trial's processes ended with exit code {process.exitcode}")
+            self.failure = told
 
 
 def _live(

@@ -54,7 +54,8 @@ class AttemptRequest:
     seconds since 1970; ``cores`` are the CPU numbers reserved for it and ``accelerators`` the GPUs' indices,
     ``accelerator_model`` the price book's name of them; ``price_point`` is what it is billed as, by the price book of
     version ``price_book``. ``tracking_uri`` is the study's MLflow store, for training code that logs to it by itself.
-    ``memory_limit_bytes`` is what training on the CPU may take; ``pause_after_epoch`` pauses it there.
+    ``memory_limit_bytes`` is what training on the CPU may take; ``pause_after_epoch`` pauses it there, and after
+    ``last_epoch`` it is done, whatever the settings say: they decide how the epochs until then are trained.
     """
 
     study: str
@@ -79,6 +80,7 @@ class AttemptRequest:
     memory_limit_bytes: int | None = None
     time_limit_seconds: float | None = None
     pause_after_epoch: int | None = None
+    last_epoch: int | None = None
 
     @property
     def log_path(self) -> Path:
@@ -103,11 +105,15 @@ class AttemptRequest:
     @property
     def processes(self) -> int:
         """How many processes train together; the data and the baselines are for one."""
-        return int(self.settings.get("processes", 1)) if self.role is Role.TRIAL else 1
+        return int(self.settings.get("processes", 1)) if self.role.trains_settings else 1
 
 
 class StopRequested(BaseException):
     """Raised in the main thread of a worker that is asked to stop; like KeyboardInterrupt, not an error."""
+
+
+class LastEpochReached(BaseException):
+    """Raised out of the report of the last epoch that was asked for."""
 
 
 def work(request: AttemptRequest) -> None:
@@ -126,6 +132,8 @@ def work(request: AttemptRequest) -> None:
             summary = _carry_out(request, log, meter, stop)
     except Paused as pause:
         state, reason, message = TrialState.PAUSED, "paused", f"paused after epoch {pause}"
+    except LastEpochReached:
+        message = f"done after epoch {request.last_epoch}, as asked for"
     except StopRequested:
         pausing = stop.pausing and request.state_path.exists()
         state = TrialState.PAUSED if pausing else TrialState.STOPPED
@@ -160,10 +168,12 @@ def _carry_out(request: AttemptRequest, log: EventLog, meter: Meter, stop: _Stop
     def write(event: str, fields: Mapping[str, Any]) -> None:
         with stop.held():
             log.write(event, fields)
+        if event == "checkpoint" and request.last_epoch is not None and fields["epoch"] >= request.last_epoch:
+            raise LastEpochReached
 
     run = _run(request, workload, meter, write)
     stop.pause_at_save = partial(setattr, run, "pause_asked", True)
-    train = workload.train if request.role is Role.TRIAL else workload.baselines[request.label]
+    train = workload.train if request.role.trains_settings else workload.baselines[request.label]
     with tempfile.TemporaryDirectory(prefix="inductor-", ignore_cleanup_errors=True) as scratch:
         # Each trial pays for its own compilation, so that its price does not depend on who came before.
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = scratch

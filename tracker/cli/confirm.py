@@ -1,0 +1,34 @@
+"""tracker confirm: train the frontier's points again."""
+
+from __future__ import annotations
+
+import click
+
+from tracker.cli.display import end_study, observer
+from tracker.cli.options import home_option, workers_option
+from tracker.engine.forkserver import Forkserver
+from tracker.runner.study_folder import StudyFolder
+from tracker.store.home import Home
+
+
+@click.command(short_help="Train the frontier's points again with other seeds.")
+@click.argument("name")
+@click.option(
+    "--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="Repeats of each trial on the frontier."
+)
+@click.option("--budget-usd", type=float, help="What all repeats of the study may cost together.")
+@workers_option
+@home_option
+def confirm(name: str, seeds: int, budget_usd: float | None, workers: int | None, home: Home) -> None:
+    """Repeat the trials that are on study NAME's frontier, to tell luck from quality.
+
+    `tracker frontier`, the report and the dashboard then show intervals, how probable each point is, and ties.
+    Repeats that are done are not trained again; their cost is part of the study's spend.
+    """
+    Forkserver(StudyFolder(home.study(name)).document().workload or "").warm_up()
+    from tracker.runner.confirm import confirm_study  # MLflow and Optuna, while the forkserver imports torch
+    from tracker.runner.studies import Places
+
+    with observer() as shown:
+        state = confirm_study(name, Places(home), seeds=seeds, budget_usd=budget_usd, workers=workers, observer=shown)
+    end_study(name, state, go_on="confirm")

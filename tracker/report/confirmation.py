@@ -1,0 +1,51 @@
+"""What repeats say of the frontier, in words."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from tracker.report.repeats import repeat_runs
+from tracker.report.tables import confirmation_document, confirmed_frontier_table
+from tracker.report.words import money, percent, quality, several
+from tracker.store.run_table import StudyTable
+
+
+def confirmation_sentences(table: StudyTable) -> list[str]:
+    """What a reader must know of a frontier's repeats, a sentence each; none where the study has no repeats."""
+    document = confirmation_document(table)
+    if document is None:
+        return []
+    usd = partial(money, currency=table.currency)
+    told = [_counted(document, table)]
+    if document["completed"]:
+        told.append(
+            "mean and 95 % interval are those of the repeats alone where a point has two or more, for what it measured"
+            " itself was picked for being high; how much single runs scatter is pooled over points as far as they agree"
+        )
+    told += [
+        f"tie: {_name(row)} cannot be told apart from the cheaper {row['tied_with']}, so buy that one, unless more"
+        " seeds tell them apart"
+        for row in confirmed_frontier_table(table).to_dict("records")
+        if row.get("tied_with")
+    ]
+    told += [
+        f"{_name(row)} is off the frontier as measured, and on it with a probability of"
+        f" {percent(row['probability_on_frontier'])}: {quality(row['quality_mean'])} for {usd(row['price_mean_usd'])},"
+        f" {'measured once' if row['repeats'] == 0 else 'by its repeats'}"
+        for row in document["contenders"]
+    ]
+    return told
+
+
+def _counted(document: dict[str, Any], table: StudyTable) -> str:
+    runs = repeat_runs(table)
+    lost = document["repeats"] - document["completed"]
+    no_evidence = f", {lost} of them no evidence: they did not complete" if lost else ""
+    trials = several(int(runs["trial"].nunique()), "trial")
+    spent = money(document["spend_usd"], table.currency)
+    return f"{several(document['repeats'], 'repeat')} of {trials} cost {spent}{no_evidence}"
+
+
+def _name(row: dict[Any, Any]) -> str:
+    return f"#{row['trial']} e{row['epoch']}"

@@ -1,0 +1,122 @@
+"""Repeats: the trials on the frontier are trained again with other seeds, to tell luck from quality.
+
+A repeat is a run of its own and one attempt: it trains the settings of its trial until the deepest epoch that the
+trial has on the frontier, and so measures all of the trial's frontier epochs. Every dollar of it is the study's
+spend. The search never hears of it, it is no trial, and it replaces no point of the frontier.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Mapping
+
+from tracker.engine.forkserver import Forkserver
+from tracker.errors import HardwareError, RequestError
+from tracker.frontier.so_far import FrontierSoFar
+from tracker.records import AttemptRecord, Hardware, Role, TrialState
+from tracker.runner.jobs import Job, repeat
+from tracker.runner.plan import make_plan
+from tracker.runner.progress import Observer, Silent
+from tracker.runner.repetition import Order, Repetition
+from tracker.runner.studies import Places, announce, engine_for, open_books, take_in
+from tracker.runner.study_folder import StudyFolder
+from tracker.store.mlflow_store import MlflowStore
+
+Done = Mapping[str, tuple[Job, AttemptRecord]]
+"""The last attempt at every run of a study, by its label."""
+
+
+def confirm_study(
+    name: str,
+    places: Places,
+    *,
+    seeds: int = 3,
+    budget_usd: float | None = None,
+    workers: int | None = None,
+    observer: Observer | None = None,
+) -> TrialState:
+    """Train each trial that is on the frontier again until it has ``seeds`` repeats; stopped where interrupted.
+
+    ``budget_usd`` is what all repeats of the study may cost together, those of earlier calls included: none is
+    started whose trial cost more than what is left, and those under way are stopped there. A repeat that is done is
+    not trained again, nor is one that failed: it was paid for and is no evidence. One that was interrupted or killed
+    stays paid, and another takes its place. Baselines are not repeated: they are references, and not on the frontier.
+
+    Raises StudyNotFoundError, RequestError (a figure that is none, a study that is running or has no frontier),
+    HardwareError where this machine can repeat none of the trials, and what ``resume_study`` raises.
+    """
+    _check_figures(seeds, budget_usd)
+    observer, home = observer or Silent(), places.home
+    folder = StudyFolder(home.study(name))
+    document = folder.document()
+    with folder.locked():
+        forkserver = Forkserver(document.workload or "")
+        plan = make_plan(document, forkserver, home)
+        engine = engine_for(plan.hardware, forkserver, workers)
+        log, card = MlflowStore(home.tracking_uri).open_study(name), folder.data_card()
+        books = open_books(plan, home, folder, log, card, observer)
+        done = take_in(plan, folder, books, seen_before=True).last
+        lacking = repeats_lacking(done, books.frontier, seeds)
+        if not books.frontier.epochs:
+            raise RequestError(f"study '{name}' has no checkpoint on its frontier: there is nothing to repeat")
+        orders = [order for order in lacking if _is_possible(order.job, plan.hardware, observer)]
+        if lacking and not orders:
+            raise HardwareError(f"this machine can train none of the trials of study '{name}' that lack repeats")
+        announce(plan, observer)
+        earlier = [job for job, _ in done.values() if job.role is Role.REPEAT]
+        for job in earlier:  # where its coordinator vanished
+            shutil.rmtree(folder.trials / job.folder / "artifacts", ignore_errors=True)
+        repetition = Repetition(
+            plan,
+            engine,
+            books,
+            observer,
+            orders,
+            earlier=[job.label for job in earlier],
+            budget_usd=budget_usd,
+            trials_folder=folder.trials,
+            cache=home.cache,
+            data_card=card,
+            tracking_uri=home.tracking_uri,
+        )
+        return repetition.run()
+
+
+def repeats_lacking(done: Done, frontier: FrontierSoFar, seeds: int) -> list[Order]:
+    """The repeats that the trials on the frontier lack of ``seeds`` each: every trial's next one before any's second.
+
+    A repeat counts that was to reach the trial's deepest frontier epoch, as long as it was not interrupted.
+    """
+    ranked = []
+    for label in dict.fromkeys(label for label, _ in frontier.by_price):
+        original, last_epoch = done[label][0], max(frontier.epochs[label])
+        repeats = [(job, record) for job, record in done.values() if job.repeats == original.trial]
+        count = sum((job.last_epoch or 0) >= last_epoch and _is_done(record) for job, record in repeats)
+        expected_usd = frontier.point(label, last_epoch)[1]
+        first = len(repeats) + 1
+        for rank, number in enumerate(range(first, first + seeds - count)):
+            ranked.append((rank, Order(repeat(original, number, last_epoch), expected_usd)))
+    return [order for _, order in sorted(ranked, key=lambda each: each[0])]
+
+
+def _is_done(record: AttemptRecord) -> bool:
+    """Whether a repeat would end no better if it were trained again: it was not stopped from outside."""
+    return record.state in (TrialState.COMPLETED, TrialState.FAILED) or record.reason == "time_limit"
+
+
+def _is_possible(job: Job, hardware: Hardware, observer: Observer) -> bool:
+    """Whether this machine has what a job asks for; said where it has not."""
+    if job.threads <= hardware.cores and job.accelerators <= hardware.accelerator_count:
+        return True
+    needs = f"{job.threads} cores and {job.accelerators} GPUs"
+    has = f"{hardware.cores} and {hardware.accelerator_count}"
+    observer.say(f"left out: {job.label} needs {needs}; this machine has {has}")
+    return False
+
+
+def _check_figures(seeds: int, budget_usd: float | None) -> None:
+    if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1:
+        raise RequestError(f"seeds: {seeds!r} is not a whole number of at least 1")
+    if budget_usd is not None and not (math.isfinite(budget_usd) and budget_usd > 0):
+        raise RequestError(f"budget_usd: {budget_usd!r} is not a number of dollars above 0")
