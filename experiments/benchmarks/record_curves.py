@@ -1,0 +1,192 @@
+"""Records a table of learning curves: what many settings of a workload had reached, at what cost, after each epoch.
+
+    python -m experiments.benchmarks.record_curves digits [--trials 400] [--out results/records/curves/digits.npz]
+
+Settings are drawn by Optuna's RandomSampler from a space of numbers; each is trained to its last epoch in this process, on
+one thread. A checkpoint's seconds are those of the processor since the training was called, model and data included: on
+one thread that is what it takes on a core of its own, and it does not change where the machine has other work. A training
+that diverges has no checkpoints after that: NaN in the table. What the arrays are tells experiments.benchmarks.curve_table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tracker.errors import TrainingFailedError
+from tracker.records import DataCard, Direction, QualityMetric, Settings
+from tracker.search.sampler import Trials
+from tracker.study.domains import Domain, Range
+from tracker.study.space import SearchSpace
+from tracker.training.hardware import describe_hardware
+from tracker.training.loading import load_workload
+from tracker.training.meter import Meter
+from tracker.training.precision import PRECISIONS
+from tracker.training.run import Run
+from tracker.training.workload import Workload
+
+FOLDER = Path("results/records/curves")
+QUALITY = QualityMetric("accuracy", Direction.MAXIMIZE)
+_SAVED_EVERY = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """What is trained: a workload by name, its ``[data]``, what is fixed and what is drawn."""
+
+    workload: str
+    data: Mapping[str, Any]
+    settings: Settings
+    space: Mapping[str, Domain]
+
+
+RECORDINGS: Mapping[str, Recording] = {
+    "digits": Recording(
+        "experiments.workloads.image_classifier:ImageClassifier",
+        {"source": "digits"},
+        {"architecture": "cnn", "epochs": 20},
+        {
+            "size": Range(1, 3, integer=True),
+            "batch_size": Range(16, 256, log=True, integer=True),
+            "learning_rate": Range(3e-4, 3e-2, log=True),
+            "weight_decay": Range(1e-3, 1.0, log=True),
+            "dropout": Range(0.0, 0.6),
+            "shift": Range(0.0, 0.25),
+            "train_share": Range(0.1, 1.0, log=True),
+        },
+    ),
+    "breast_cancer": Recording(
+        "experiments.workloads.tabular_classifier:TabularClassifier",
+        {"source": "breast_cancer"},
+        {"architecture": "mlp", "epochs": 30},
+        {
+            "width": Range(8, 512, log=True, integer=True),
+            "depth": Range(1, 5, integer=True),
+            "batch_size": Range(8, 256, log=True, integer=True),
+            "learning_rate": Range(1e-4, 3e-2, log=True),
+            "weight_decay": Range(1e-3, 1.0, log=True),
+            "dropout": Range(0.0, 0.6),
+            "train_share": Range(0.1, 1.0, log=True),
+        },
+    ),
+}
+"""The tables in results/records/curves, by task."""
+
+
+class _Curve:
+    """Takes a run's events: the quality at each checkpoint, and the processor's seconds until it."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+        self.quality: list[float] = []
+        self._begin = time.process_time()
+
+    def write(self, event: str, fields: Mapping[str, Any]) -> None:
+        if event == "checkpoint":
+            self.seconds.append(time.process_time() - self._begin)
+            self.quality.append(float(fields["metrics"][QUALITY.name]))
+
+
+def record(task: str, trials: int, seed: int, out: Path) -> None:
+    """Train ``trials`` settings of a recording and write their curves to ``out``, also now and then on the way."""
+    recording, machine = RECORDINGS[task], describe_hardware().label
+    torch.set_num_threads(1)
+    workload = load_workload(recording.workload)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    rows: list[tuple[Settings, _Curve]] = []
+    with tempfile.TemporaryDirectory(prefix="curves-") as folder:
+        cache = Path(folder) / "cache"
+        card = workload.prepare(recording.data, _defaults(workload, recording), cache, lambda _: None)
+        space = SearchSpace(_defaults(workload, recording), {"cpu": recording.space})
+        drawn = Trials.create(None, task, {QUALITY.name: QUALITY.direction}, space, seed, "RandomSampler")
+        first = drawn.ask().settings
+        _train(workload, recording, {**first, "epochs": 1}, card, cache)  # what is slow only once is nobody's cost
+        for number in range(1, trials + 1):
+            settings = drawn.ask().settings
+            rows.append((settings, _train(workload, recording, settings, card, cache)))
+            if number == trials or number % _SAVED_EVERY == 0:
+                about = {"task": task, "machine": machine, "date": str(date.today()), "seed": seed}
+                _write(out, task, recording, rows, about)
+                print(f"{task}: {number} of {trials}", flush=True)
+
+
+def _defaults(workload: Workload, recording: Recording) -> Settings:
+    defaults = {name: knob.default for name, knob in workload.knobs.items() if knob.default is not None}
+    return {**defaults, "threads": 1, "precision": "fp32", "compile": False, "processes": 1, **recording.settings}
+
+
+def _train(workload: Workload, recording: Recording, settings: Settings, card: DataCard, cache: Path) -> _Curve:
+    with tempfile.TemporaryDirectory(dir=cache.parent) as artifacts:
+        curve = _Curve()
+        run = Run(
+            settings=settings,
+            data=recording.data,
+            data_card=card,
+            seed=0,
+            device=torch.device("cpu"),
+            precision=PRECISIONS["fp32"],
+            cache=cache,
+            artifacts=Path(artifacts),
+            quality=QUALITY,
+            meter=Meter(started_at=time.time(), cores=1),
+            write=curve.write,
+        )
+        try:
+            workload.train(run)
+        except TrainingFailedError as error:
+            print(f"{settings}: {error}", flush=True)
+    return curve
+
+
+def _write(
+    out: Path, task: str, recording: Recording, rows: Sequence[tuple[Settings, _Curve]], about: Mapping[str, Any]
+) -> None:
+    epochs = int(recording.settings["epochs"])
+    names = list(recording.space)
+    told = {
+        **about,
+        "workload": recording.workload,
+        "fixed": dict(recording.settings),
+        "seconds": "processor seconds of one thread since the training was called",
+        "accuracy": "on the validation split",
+    }
+    arrays: dict[str, NDArray[Any]] = {
+        "setting_names": np.array(names),
+        f"{task}/settings": np.array([[settings[name] for name in names] for settings, _ in rows], np.float32),
+        f"{task}/seconds": np.array([_padded(curve.seconds, epochs) for _, curve in rows], np.float32),
+        f"{task}/accuracy": np.array([_padded(curve.quality, epochs) for _, curve in rows], np.float32),
+        "about": np.array(json.dumps(told)),
+    }
+    partial = out.with_name(f"{out.stem}.partial.npz")
+    np.savez_compressed(partial, **arrays)  # type: ignore[arg-type]
+    partial.replace(out)
+
+
+def _padded(values: Sequence[float], length: int) -> list[float]:
+    return [*values, *[float("nan")] * (length - len(values))]
+
+
+def main() -> None:
+    """Parse the command line and record."""
+    parser = argparse.ArgumentParser(prog="python -m experiments.benchmarks.record_curves")
+    parser.add_argument("task", choices=tuple(RECORDINGS))
+    parser.add_argument("--trials", type=int, default=400, help="settings that are trained")
+    parser.add_argument("--seed", type=int, default=0, help="of the settings that are drawn")
+    parser.add_argument("--out", type=Path, help=f"the table; default {FOLDER}/TASK.npz")
+    options = parser.parse_args()
+    record(options.task, options.trials, options.seed, options.out or FOLDER / f"{options.task}.npz")
+
+
+if __name__ == "__main__":
+    main()
