@@ -1,22 +1,25 @@
 """Records a table of learning curves: what many settings of a workload had reached, at what cost, after each epoch.
 
-    python -m experiments.benchmarks.record_curves digits [--trials 400] [--out results/records/curves/digits.npz]
+    python -m experiments.benchmarks.record_curves digits [--trials 300] [--processes 1] [--out FILE.npz]
 
-Settings are drawn by Optuna's RandomSampler from a space of numbers; each is trained to its last epoch in this process, on
-one thread. A checkpoint's seconds are those of the processor since the training was called, model and data included: on
-one thread that is what it takes on a core of its own, and it does not change where the machine has other work. A training
-that diverges has no checkpoints after that: NaN in the table. What the arrays are tells experiments.benchmarks.curve_table.
+Settings are drawn by Optuna's RandomSampler from a space of numbers; each is trained to its last epoch on one thread. A
+checkpoint's seconds are those of the processor since the training was called, model and data included: on one thread
+that is what it takes on a core of its own, and other work on the machine changes it little. A training that diverges
+has no checkpoints after that: NaN in the table, and no row where it has none at all. What the arrays are tells
+experiments.benchmarks.curve_table.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,12 +61,12 @@ RECORDINGS: Mapping[str, Recording] = {
         {"architecture": "cnn", "epochs": 20},
         {
             "size": Range(1, 3, integer=True),
-            "batch_size": Range(16, 256, log=True, integer=True),
+            "batch_size": Range(24, 256, log=True, integer=True),
             "learning_rate": Range(3e-4, 3e-2, log=True),
             "weight_decay": Range(1e-3, 1.0, log=True),
             "dropout": Range(0.0, 0.6),
             "shift": Range(0.0, 0.25),
-            "train_share": Range(0.1, 1.0, log=True),
+            "train_share": Range(0.05, 0.7, log=True),
         },
     ),
     "breast_cancer": Recording(
@@ -98,37 +101,45 @@ class _Curve:
             self.quality.append(float(fields["metrics"][QUALITY.name]))
 
 
-def record(task: str, trials: int, seed: int, out: Path) -> None:
+def record(task: str, trials: int, seed: int, processes: int, out: Path) -> None:
     """Train ``trials`` settings of a recording and write their curves to ``out``, also now and then on the way."""
     recording, machine = RECORDINGS[task], describe_hardware().label
-    torch.set_num_threads(1)
     workload = load_workload(recording.workload)
+    fixed = _fixed(workload, recording)
+    space = SearchSpace(fixed, {"cpu": recording.space})
+    drawn = Trials.create(None, task, {QUALITY.name: QUALITY.direction}, space, seed, "RandomSampler")
+    settings = [drawn.ask().settings for _ in range(trials)]
+    about = {"task": task, "machine": machine, "date": str(date.today()), "seed": seed}
     out.parent.mkdir(parents=True, exist_ok=True)
-    rows: list[tuple[Settings, _Curve]] = []
     with tempfile.TemporaryDirectory(prefix="curves-") as folder:
         cache = Path(folder) / "cache"
-        card = workload.prepare(recording.data, _defaults(workload, recording), cache, lambda _: None)
-        space = SearchSpace(_defaults(workload, recording), {"cpu": recording.space})
-        drawn = Trials.create(None, task, {QUALITY.name: QUALITY.direction}, space, seed, "RandomSampler")
-        first = drawn.ask().settings
-        _train(workload, recording, {**first, "epochs": 1}, card, cache)  # what is slow only once is nobody's cost
-        for number in range(1, trials + 1):
-            settings = drawn.ask().settings
-            rows.append((settings, _train(workload, recording, settings, card, cache)))
-            if number == trials or number % _SAVED_EVERY == 0:
-                about = {"task": task, "machine": machine, "date": str(date.today()), "seed": seed}
-                _write(out, task, recording, rows, about)
-                print(f"{task}: {number} of {trials}", flush=True)
+        card = workload.prepare(recording.data, fixed, cache, lambda _: None)
+        train = partial(_train, recording, card, cache)
+        warm_up = ({**settings[0], "epochs": 1},)
+        context = multiprocessing.get_context("spawn")
+        with context.Pool(processes, partial(_start, train), warm_up) as pool:
+            curves: list[_Curve] = []
+            for curve in pool.imap(train, settings):
+                curves.append(curve)
+                if len(curves) == trials or len(curves) % _SAVED_EVERY == 0:
+                    _write(out, task, recording, settings, curves, about)
+                    print(f"{task}: {len(curves)} of {trials}", flush=True)
 
 
-def _defaults(workload: Workload, recording: Recording) -> Settings:
+def _fixed(workload: Workload, recording: Recording) -> Settings:
     defaults = {name: knob.default for name, knob in workload.knobs.items() if knob.default is not None}
     return {**defaults, "threads": 1, "precision": "fp32", "compile": False, "processes": 1, **recording.settings}
 
 
-def _train(workload: Workload, recording: Recording, settings: Settings, card: DataCard, cache: Path) -> _Curve:
+def _start(train: Callable[[Settings], _Curve], settings: Settings) -> None:
+    """What a process does first: one thread, and a training for what is slow only once."""
+    torch.set_num_threads(1)
+    train(settings)
+
+
+def _train(recording: Recording, card: DataCard, cache: Path, settings: Settings) -> _Curve:
+    workload, curve = load_workload(recording.workload), _Curve()
     with tempfile.TemporaryDirectory(dir=cache.parent) as artifacts:
-        curve = _Curve()
         run = Run(
             settings=settings,
             data=recording.data,
@@ -150,8 +161,16 @@ def _train(workload: Workload, recording: Recording, settings: Settings, card: D
 
 
 def _write(
-    out: Path, task: str, recording: Recording, rows: Sequence[tuple[Settings, _Curve]], about: Mapping[str, Any]
+    out: Path,
+    task: str,
+    recording: Recording,
+    settings: Sequence[Settings],
+    curves: Sequence[_Curve],
+    about: Mapping[str, Any],
 ) -> None:
+    rows = [
+        row for row in zip(settings, curves, strict=False) if row[1].seconds
+    ]  # with no checkpoint there is no price
     epochs = int(recording.settings["epochs"])
     names = list(recording.space)
     told = {
@@ -163,7 +182,7 @@ def _write(
     }
     arrays: dict[str, NDArray[Any]] = {
         "setting_names": np.array(names),
-        f"{task}/settings": np.array([[settings[name] for name in names] for settings, _ in rows], np.float32),
+        f"{task}/settings": np.array([[each[name] for name in names] for each, _ in rows], np.float32),
         f"{task}/seconds": np.array([_padded(curve.seconds, epochs) for _, curve in rows], np.float32),
         f"{task}/accuracy": np.array([_padded(curve.quality, epochs) for _, curve in rows], np.float32),
         "about": np.array(json.dumps(told)),
@@ -181,11 +200,12 @@ def main() -> None:
     """Parse the command line and record."""
     parser = argparse.ArgumentParser(prog="python -m experiments.benchmarks.record_curves")
     parser.add_argument("task", choices=tuple(RECORDINGS))
-    parser.add_argument("--trials", type=int, default=400, help="settings that are trained")
+    parser.add_argument("--trials", type=int, default=300, help="settings that are trained")
     parser.add_argument("--seed", type=int, default=0, help="of the settings that are drawn")
+    parser.add_argument("--processes", type=int, default=1, help="trainings side by side, each on one thread")
     parser.add_argument("--out", type=Path, help=f"the table; default {FOLDER}/TASK.npz")
     options = parser.parse_args()
-    record(options.task, options.trials, options.seed, options.out or FOLDER / f"{options.task}.npz")
+    record(options.task, options.trials, options.seed, options.processes, options.out or FOLDER / f"{options.task}.npz")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,129 @@
+"""Pareto-rank successive halving with TPE: what one would put together from parts that are known.
+
+Asynchronous successive halving (Li et al., MLSys 2020, arXiv:1810.05934) with the rank of non-dominated sorting in
+place of a loss, ties by crowding distance (Deb et al. 2002), as in Schmucker et al. 2021, arXiv:2106.12639.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tracker.frontier.pareto import frontier_mask
+from tracker.records import Direction, Settings, TrialState
+from tracker.search.sampler import Trials
+from tracker.search.steps import Step
+
+_FACTOR = 3
+MOST_LEARNT = 250
+
+
+class ParetoHalving:
+    """A searcher (search.steps.Searcher) whose trials pause at epochs 1, 3, 9, … and go on where they rank high.
+
+    A trial goes on from a rung when it is in the first third of those that reached it; where none is, a new one begins.
+    ``trials`` learns what was had at each rung, as of trials of their own, MOST_LEARNT times at most: TPE takes longer
+    with each. ``quality`` is a name; more of it is better.
+    """
+
+    def __init__(self, trials: Trials, quality: str, epochs: int) -> None:
+        self.closed = ""
+        self._trials = trials
+        self._quality = quality
+        self._rungs = [rung for power in range(64) if (rung := _FACTOR**power) < epochs]
+        self._reached: list[dict[int, tuple[float, float]]] = [{} for _ in self._rungs]
+        self._gone_on: list[set[int]] = [set() for _ in self._rungs]
+        self._settings: dict[int, Settings] = {}
+        self._last: dict[int, tuple[int, float, float]] = {}
+        self._waiting: set[int] = set()
+        self._told: set[int] = set()
+        self._learnt = 0
+
+    def next_step(self, left_usd: float, *, new_trials: bool = True, at_hand: int | None = None) -> Step | None:
+        """The trial to go on with, of the highest rung first, else a new one."""
+        del left_usd, at_hand
+        for number in reversed(range(len(self._rungs))):
+            if (trial := self._to_go_on(number)) is not None:
+                self._gone_on[number].add(trial)
+                self._waiting.discard(trial)
+                return Step(trial, self._settings[trial], self._until_usd(trial, number), why="of the first third")
+        if not new_trials:
+            self.closed = "no trial ranks high enough to go on"
+            return None
+        suggestion = self._trials.ask()
+        self._settings[suggestion.trial] = suggestion.settings
+        return Step(suggestion.trial, suggestion.settings, 0.0, why="the sampler suggested it")
+
+    def reached(self, trial: int, epoch: int, values: Mapping[str, float]) -> None:
+        """A checkpoint: it counts where it is the first at a rung or above it."""
+        quality, price_usd = values[self._quality], values["price_usd"]
+        self._last[trial] = (epoch, quality, price_usd)
+        for rung, reached in zip(self._rungs, self._reached, strict=True):
+            if epoch >= rung and trial not in reached:
+                reached[trial] = (quality, price_usd)
+
+    def paused(self, trial: int, price_usd: float) -> None:
+        """A trial waits at a rung."""
+        del price_usd
+        self._waiting.add(trial)
+        self._learn(trial)
+
+    def ended(self, trial: int, state: TrialState, price_usd: float, reason: str = "") -> None:
+        """A trial reached its last epoch, or failed."""
+        del price_usd, reason
+        if state is TrialState.COMPLETED:
+            self._learn(trial)
+
+    def _learn(self, trial: int) -> None:
+        _, quality, price_usd = self._last[trial]
+        known = self._learnt >= MOST_LEARNT
+        self._learnt += 1
+        if trial not in self._told:
+            self._told.add(trial)
+            self._trials.tell(trial, TrialState.FAILED if known else TrialState.COMPLETED, [quality, price_usd])
+        elif not known:
+            self._trials.learn(self._settings[trial], [quality, price_usd])
+
+    def _to_go_on(self, number: int) -> int | None:
+        reached = self._reached[number]
+        if len(reached) < _FACTOR:
+            return None
+        trials = list(reached)
+        order = pareto_order(*zip(*reached.values(), strict=True), first=len(trials) // _FACTOR)
+        first = (trials[place] for place in order)
+        return next((each for each in first if each in self._waiting and each not in self._gone_on[number]), None)
+
+    def _until_usd(self, trial: int, number: int) -> float | None:
+        """What the trial will have cost at the next rung, if epochs go on to cost what they did; None at the last."""
+        if number + 1 == len(self._rungs):
+            return None
+        epoch, _, price_usd = self._last[trial]
+        return price_usd * (self._rungs[number + 1] - 0.5) / epoch
+
+
+def pareto_order(quality: ArrayLike, price_usd: ArrayLike, first: int) -> Sequence[int]:
+    """The ``first`` best of n points, by index: by non-dominated rank, then the least crowded first."""
+    qualities, prices = np.asarray(quality, np.float64), np.asarray(price_usd, np.float64)
+    left, order = np.arange(len(qualities)), list[int]()
+    while len(left) and len(order) < first:
+        front = frontier_mask(qualities[left], prices[left], Direction.MAXIMIZE)
+        members = left[front]
+        distance = _crowding(qualities[members], np.log(prices[members]))
+        order += members[np.argsort(-distance, kind="stable")].tolist()
+        left = left[~front]
+    return order[:first]
+
+
+def _crowding(*objectives: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Each point's distance between its neighbours, summed over objectives; infinite at the ends."""
+    total = np.zeros(len(objectives[0]))
+    for values in objectives:
+        order = np.argsort(values)
+        distance = np.full(len(values), np.inf)
+        width = values[order[-1]] - values[order[0]]
+        if len(values) > 2 and width > 0:
+            distance[order[1:-1]] = (values[order[2:]] - values[order[:-2]]) / width
+        total += distance
+    return total

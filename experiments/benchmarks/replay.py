@@ -1,0 +1,147 @@
+"""A search replayed: a study's own searcher, but what a training costs and reaches is looked up, not trained."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from experiments.benchmarks.curve_table import QUALITY, USD_PER_SECOND, CurveTable, Numbers
+from tracker.records import TrialState
+from tracker.search.steps import Searcher, Step
+
+
+@dataclass
+class Trajectory:
+    """What a search came to. Entry i of the lists is its i-th checkpoint; of ``decision_seconds``, its i-th step.
+
+    ``spend_usd`` is what the whole search had spent by then, the checkpoint itself included; ``price_usd`` what its
+    trial had cost. ``begun`` is how many trials had been begun when the step was asked for.
+    """
+
+    table: CurveTable
+    budget_usd: float
+    spend_usd: list[float] = field(default_factory=list)
+    price_usd: list[float] = field(default_factory=list)
+    quality: list[float] = field(default_factory=list)
+    decision_seconds: list[float] = field(default_factory=list)
+    begun: list[int] = field(default_factory=list)
+    trials: int = 0
+    spent_usd: float = 0.0
+    closed: str = ""
+
+    def share_of_frontier(self, spend_usd: float) -> float:
+        """The hypervolume of all checkpoints had for at most ``spend_usd``, as CurveTable measures it."""
+        return self._share(int(np.searchsorted(self._spend, spend_usd, side="right")))
+
+    def spend_to_reach(self, share: float) -> float:
+        """The dollars after which the hypervolume was at least ``share``; infinite where it never was."""
+        low, high = 0, len(self.spend_usd)
+        if self._share(high) < share:
+            return float("inf")
+        while low < high:  # the first count of checkpoints that is enough: more of them never have less
+            middle = (low + high) // 2
+            low, high = (low, middle) if self._share(middle) >= share else (middle + 1, high)
+        return self.spend_usd[low - 1] if low else 0.0
+
+    @cached_property
+    def _spend(self) -> Numbers:
+        return np.array(self.spend_usd)
+
+    def _share(self, count: int) -> float:
+        return self.table.share_of_frontier(np.array(self.quality[:count]), np.array(self.price_usd[:count]))
+
+
+def replay(searcher: Searcher, table: CurveTable, budget_usd: float, most_trials: int | None = None) -> Trajectory:
+    """Let ``searcher`` spend a budget on a table, one step after another, with one worker.
+
+    A suggestion is trained as the table's row with the nearest settings, epoch by epoch; two trials of one row are
+    both paid. A step goes on until the trial has cost what the step says, by one epoch at least. The budget is hard: an
+    epoch that does not fit is not had, and what is left is spent on it. The search also ends with the
+    ``most_trials``-th new trial, and where the searcher has no step. Raises ValueError for a step on a trial that has
+    ended.
+    """
+    told = Trajectory(table, budget_usd)
+    _Replay(searcher, table, told).run(most_trials)
+    return told
+
+
+@dataclass
+class _Training:
+    """Where a trial stands: its row of the table, its epochs, what it has cost."""
+
+    row: int
+    epoch: int = 0
+    price_usd: float = 0.0
+
+
+class _Replay:
+    def __init__(self, searcher: Searcher, table: CurveTable, told: Trajectory) -> None:
+        self._searcher = searcher
+        self._table = table
+        self._told = told
+        self._trainings: dict[int, _Training] = {}
+        self._seconds = 0.0
+
+    def run(self, most_trials: int | None) -> None:
+        told, at_hand = self._told, None
+        while told.spent_usd < told.budget_usd and told.trials != most_trials:
+            begun, self._seconds = told.trials, 0.0
+            with self._deciding():
+                step = self._searcher.next_step(told.budget_usd - told.spent_usd, at_hand=at_hand)
+            if step is None:
+                told.closed = self._searcher.closed
+                return
+            at_hand = self._take(step)
+            told.begun.append(begun)
+            told.decision_seconds.append(self._seconds)
+
+    def _take(self, step: Step) -> int | None:
+        """Train on, and tell the searcher; the trial where it waits to be gone on with."""
+        if step.trial not in self._trainings:
+            self._trainings[step.trial] = _Training(self._table.nearest(step.settings))
+            self._told.trials += 1
+        training = self._trainings[step.trial]
+        last = int(self._table.lengths[training.row])
+        if training.epoch >= last:
+            raise ValueError(f"a step on trial {step.trial}, which ended after epoch {last}")
+        while training.epoch < last:
+            if not self._train_an_epoch(step.trial, training):
+                return None
+            if step.until_usd is not None and training.price_usd >= step.until_usd:
+                break
+        with self._deciding():
+            if training.epoch < last:
+                self._searcher.paused(step.trial, training.price_usd)
+                return step.trial
+            self._searcher.ended(step.trial, TrialState.COMPLETED, training.price_usd)
+            return None
+
+    def _train_an_epoch(self, trial: int, training: _Training) -> bool:
+        """Whether the budget had the epoch."""
+        told, table = self._told, self._table
+        price_usd = float(table.price_usd[training.row, training.epoch])
+        spent_usd = told.spent_usd + price_usd - training.price_usd
+        if spent_usd > told.budget_usd:
+            told.spent_usd = told.budget_usd
+            return False
+        quality = float(table.quality[training.row, training.epoch])
+        training.epoch, training.price_usd, told.spent_usd = training.epoch + 1, price_usd, spent_usd
+        told.spend_usd.append(spent_usd)
+        told.price_usd.append(price_usd)
+        told.quality.append(quality)
+        values = {QUALITY: quality, "price_usd": price_usd, "wall_seconds": price_usd / USD_PER_SECOND}
+        with self._deciding():
+            self._searcher.reached(trial, training.epoch, values)
+        return True
+
+    @contextmanager
+    def _deciding(self) -> Iterator[None]:
+        """What the searcher takes inside counts as the step's decision."""
+        begin = time.perf_counter()
+        yield
+        self._seconds += time.perf_counter() - begin
