@@ -51,7 +51,8 @@ class CurveTable:
     @cached_property
     def lengths(self) -> NDArray[np.int64]:
         """How many epochs each curve has, [n]."""
-        return np.isfinite(self.price_usd).sum(axis=1)
+        lengths: NDArray[np.int64] = np.isfinite(self.price_usd).sum(axis=1)
+        return lengths
 
     @cached_property
     def full_price_usd(self) -> Numbers:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from tracker.frontier.pareto import frontier_mask
 from tracker.records import Direction, Settings, TrialState
@@ -17,7 +17,7 @@ from tracker.search.sampler import Trials
 from tracker.search.steps import Step
 
 _FACTOR = 3
-MOST_LEARNT = 250
+MOST_LEARNT = 100
 
 
 class ParetoHalving:
@@ -32,7 +32,7 @@ class ParetoHalving:
         self.closed = ""
         self._trials = trials
         self._quality = quality
-        self._rungs = [rung for power in range(64) if (rung := _FACTOR**power) < epochs]
+        self._rungs: list[int] = [rung for power in range(64) if (rung := _FACTOR**power) < epochs]
         self._reached: list[dict[int, tuple[float, float]]] = [{} for _ in self._rungs]
         self._gone_on: list[set[int]] = [set() for _ in self._rungs]
         self._settings: dict[int, Settings] = {}
@@ -91,8 +91,8 @@ class ParetoHalving:
         if len(reached) < _FACTOR:
             return None
         trials = list(reached)
-        order = pareto_order(*zip(*reached.values(), strict=True), first=len(trials) // _FACTOR)
-        first = (trials[place] for place in order)
+        quality, price_usd = np.array(list(reached.values())).T
+        first = (trials[place] for place in pareto_order(quality, price_usd, len(trials) // _FACTOR))
         return next((each for each in first if each in self._waiting and each not in self._gone_on[number]), None)
 
     def _until_usd(self, trial: int, number: int) -> float | None:
@@ -103,14 +103,13 @@ class ParetoHalving:
         return price_usd * (self._rungs[number + 1] - 0.5) / epoch
 
 
-def pareto_order(quality: ArrayLike, price_usd: ArrayLike, first: int) -> Sequence[int]:
+def pareto_order(quality: NDArray[np.float64], price_usd: NDArray[np.float64], first: int) -> Sequence[int]:
     """The ``first`` best of n points, by index: by non-dominated rank, then the least crowded first."""
-    qualities, prices = np.asarray(quality, np.float64), np.asarray(price_usd, np.float64)
-    left, order = np.arange(len(qualities)), list[int]()
+    left, order = np.arange(len(quality)), list[int]()
     while len(left) and len(order) < first:
-        front = frontier_mask(qualities[left], prices[left], Direction.MAXIMIZE)
+        front = frontier_mask(quality[left], price_usd[left], Direction.MAXIMIZE)
         members = left[front]
-        distance = _crowding(qualities[members], np.log(prices[members]))
+        distance = _crowding(quality[members], np.log(price_usd[members]))
         order += members[np.argsort(-distance, kind="stable")].tolist()
         left = left[~front]
     return order[:first]
