@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tracker.engine.forkserver import Forkserver
+from tracker.errors import TrackerError
 from tracker.training.hardware import describe_hardware
 
 
@@ -24,8 +26,19 @@ class Figure:
     samples: Sequence[float] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Figures with what stands behind them: more keys of the JSON object, and a text that people read first."""
+
+    figures: Sequence[Figure]
+    details: Mapping[str, Any] = field(default_factory=dict)
+    text: str = ""
+
+
 def main(
-    benchmark: str, arguments: Callable[[argparse.ArgumentParser], None], measure: Callable[..., Iterable[Figure]]
+    benchmark: str,
+    arguments: Callable[[argparse.ArgumentParser], None],
+    measure: Callable[..., Iterable[Figure] | Report],
 ) -> None:
     """Parse the command line, measure, and print a table or, with --json, one JSON object."""
     parser = argparse.ArgumentParser(prog=f"python -m experiments.benchmarks.{benchmark}")
@@ -34,12 +47,29 @@ def main(
     options: dict[str, Any] = vars(parser.parse_args())
     as_json = options.pop("json")
     machine = Forkserver().call(describe_hardware).label
-    figures = list(measure(**options))
+    try:
+        measured = measure(**options)
+    except TrackerError as error:
+        parser.exit(error.exit_code, f"{error}\n")
+    report = measured if isinstance(measured, Report) else Report(list(measured))
     if as_json:
-        print(json.dumps({"benchmark": benchmark, "machine": machine, "figures": [asdict(each) for each in figures]}))
+        figures = [asdict(each) for each in report.figures]
+        told = {"benchmark": benchmark, "machine": machine, "figures": figures, **report.details}
+        print(json.dumps(_finite(told), allow_nan=False))
         return
     print(f"{benchmark} on {machine}")
-    width = max(len(figure.name) for figure in figures)
-    for figure in figures:
+    if report.text:
+        print(report.text)
+    width = max((len(figure.name) for figure in report.figures), default=0)
+    for figure in report.figures:
         verdict = "holds" if figure.holds else "MISSED"
         print(f"{figure.name:{width}}  {figure.value:9.4g} {figure.unit:8}  target {figure.target:10} {verdict}")
+
+
+def _finite(told: Any) -> Any:
+    """The same with null for numbers that JSON has no word for: what was never reached."""
+    if isinstance(told, Mapping):
+        return {name: _finite(value) for name, value in told.items()}
+    if isinstance(told, list | tuple):
+        return [_finite(value) for value in told]
+    return None if isinstance(told, float) and not math.isfinite(told) else told

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import numpy as np
 
@@ -34,26 +33,34 @@ class Trajectory:
     spent_usd: float = 0.0
     closed: str = ""
 
-    def share_of_frontier(self, spend_usd: float) -> float:
-        """The hypervolume of all checkpoints had for at most ``spend_usd``, as CurveTable measures it."""
-        return self._share(int(np.searchsorted(self._spend, spend_usd, side="right")))
+    def trace(self) -> Trace:
+        """How the hypervolume of all checkpoints had so far grew with the spend."""
+        frontier, spend_usd, share = np.empty((0, 2)), [0.0], [0.0]
+        for spent, price, quality in zip(self.spend_usd, self.price_usd, self.quality, strict=True):
+            if ((frontier[:, 0] <= price) & (frontier[:, 1] >= quality)).any():
+                continue
+            kept = frontier[(frontier[:, 0] < price) | (frontier[:, 1] > quality)]
+            frontier = np.vstack([kept, [price, quality]])
+            spend_usd.append(spent)
+            share.append(self.table.share_of_frontier(frontier[:, 1], frontier[:, 0]))
+        return Trace(np.array(spend_usd), np.array(share))
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A hypervolume, as CurveTable measures it, as it grew: ``share`` [k] was had once ``spend_usd`` [k] was spent."""
+
+    spend_usd: Numbers
+    share: Numbers
+
+    def at(self, spend_usd: float) -> float:
+        """What was had for ``spend_usd``."""
+        return float(self.share[np.searchsorted(self.spend_usd, spend_usd, side="right") - 1])
 
     def spend_to_reach(self, share: float) -> float:
         """The dollars after which the hypervolume was at least ``share``; infinite where it never was."""
-        low, high = 0, len(self.spend_usd)
-        if self._share(high) < share:
-            return float("inf")
-        while low < high:  # the first count of checkpoints that is enough: more of them never have less
-            middle = (low + high) // 2
-            low, high = (low, middle) if self._share(middle) >= share else (middle + 1, high)
-        return self.spend_usd[low - 1] if low else 0.0
-
-    @cached_property
-    def _spend(self) -> Numbers:
-        return np.array(self.spend_usd)
-
-    def _share(self, count: int) -> float:
-        return self.table.share_of_frontier(np.array(self.quality[:count]), np.array(self.price_usd[:count]))
+        enough = np.flatnonzero(self.share >= share)
+        return float(self.spend_usd[enough[0]]) if len(enough) else float("inf")
 
 
 def replay(searcher: Searcher, table: CurveTable, budget_usd: float, most_trials: int | None = None) -> Trajectory:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from experiments import lazy
 from experiments.benchmarks.curve_table import QUALITY, CurveTable
 from experiments.benchmarks.halving import ParetoHalving
+from tracker.errors import RequestError
 from tracker.records import Direction
 from tracker.search.full_runs import FullRuns
 from tracker.search.sampler import DEFAULT_SAMPLER, Trials
 from tracker.search.steps import Searcher
 
-Method = Callable[[CurveTable, int], Searcher]
-"""Makes a searcher for a table from a seed."""
+Method = Callable[[CurveTable, int, float], Searcher]
+"""Makes a searcher for a table, from a seed and the dollars that it will have."""
 
+OURS = "frontier"
 _OBJECTIVES = {QUALITY: Direction.MAXIMIZE, "price_usd": Direction.MINIMIZE}
 
 
@@ -22,11 +25,31 @@ def _trials(table: CurveTable, seed: int, sampler: str = DEFAULT_SAMPLER) -> Tri
 
 
 def _full_runs(sampler: str) -> Method:
-    return lambda table, seed: FullRuns(_trials(table, seed, sampler), tuple(_OBJECTIVES))
+    def made(table: CurveTable, seed: int, budget_usd: float) -> Searcher:
+        del budget_usd
+        return FullRuns(_trials(table, seed, sampler), tuple(_OBJECTIVES))
+
+    return made
 
 
-def _halving(table: CurveTable, seed: int) -> Searcher:
+def _halving(table: CurveTable, seed: int, budget_usd: float) -> Searcher:
+    del budget_usd
     return ParetoHalving(_trials(table, seed), QUALITY, table.price_usd.shape[1])
+
+
+def _of_a_library(place: str, library: str) -> Method:
+    """A searcher that a module of its own makes, imported only when it is asked for."""
+
+    def made(table: CurveTable, seed: int, budget_usd: float) -> Searcher:
+        try:
+            searcher: Searcher = lazy.call(place, table, seed, budget_usd)
+        except ModuleNotFoundError as error:
+            raise RequestError(
+                f"{library} is not installed ({error.name} is missing): pip install 'cost-quality-tracker[benchmark]'"
+            ) from None
+        return searcher
+
+    return made
 
 
 METHODS: Mapping[str, Method] = {
@@ -34,4 +57,10 @@ METHODS: Mapping[str, Method] = {
     "nsga2": _full_runs("NSGAIISampler"),
     "tpe": _full_runs(DEFAULT_SAMPLER),
     "halving": _halving,
+    "moasha": _of_a_library("experiments.benchmarks.search_moasha:moasha", "syne-tune"),
+    "primo": _of_a_library("experiments.benchmarks.search_primo:primo", "neural-pipeline-search"),
 }
+"""Of Optuna's samplers the defaults; the last two are optional: they raise RequestError where they are not installed."""
+
+COMPARED = ("random", "nsga2", "tpe", "halving")
+"""Those that are compared unless others are named."""
