@@ -60,7 +60,7 @@ METHODS: Mapping[str, Method] = {
     "moasha": _of_a_library("experiments.benchmarks.search_moasha:moasha", "syne-tune"),
     "primo": _of_a_library("experiments.benchmarks.search_primo:primo", "neural-pipeline-search"),
 }
-"""Of Optuna's samplers the defaults; the last two are optional: they raise RequestError where they are not installed."""
+"""Of Optuna's samplers the defaults. The last two are optional: RequestError where they are not installed."""
 
 COMPARED = ("random", "nsga2", "tpe", "halving")
 """Those that are compared unless others are named."""

@@ -1,0 +1,272 @@
+"""The benchmark of searches, on small tables of curves that are made up here."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from experiments.benchmarks import figures, search
+from experiments.benchmarks.curve_table import USD_PER_SECOND, CurveTable, load_tables
+from experiments.benchmarks.decision_time import DecisionTime, decision_time, growth_exponent
+from experiments.benchmarks.halving import pareto_order
+from experiments.benchmarks.replay import Trace, replay
+from experiments.benchmarks.search_methods import COMPARED, METHODS
+from experiments.benchmarks.search_statistics import Estimate
+from tracker.errors import RequestError
+from tracker.records import Settings, TrialState
+from tracker.search.steps import Step
+from tracker.study.domains import Choices, Range
+
+EPOCHS = 9
+
+
+def arrays(rows: int = 60) -> dict[str, Any]:
+    """Made-up curves: wider is slower and better, and a rate near 0.01 is best."""
+    random = np.random.default_rng(0)
+    rate, width = 10 ** random.uniform(-4, 0, rows), random.integers(8, 65, rows)
+    kind = random.choice([1.0, 2.5], rows)
+    best = 0.95 - 0.1 * (np.log10(rate) + 2) ** 2 / 4 - 2 / width
+    seconds = np.cumsum(np.full((rows, EPOCHS), 0.1) * width[:, None] * kind[:, None], axis=1)
+    quality = best[:, None] * (1 - np.exp(-np.arange(1, EPOCHS + 1) / 3))
+    return {
+        "setting_names": np.array(["learning_rate", "width", "kind"]),
+        "made_up/settings": np.stack([rate, width, kind], axis=1).astype(np.float32),
+        "made_up/seconds": seconds.astype(np.float32),
+        "made_up/accuracy": quality.astype(np.float32),
+    }
+
+
+def written(folder: Path, changed: Mapping[str, Any] | None = None, left_out: str = "") -> Path:
+    path = folder / "curves.npz"
+    content = {name: each for name, each in (arrays() | dict(changed or {})).items() if name != left_out}
+    np.savez(path, **content)
+    return path
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> CurveTable:
+    return load_tables(written(tmp_path))[0]
+
+
+def two_rows(seconds: Any = ((1, 2, 3), (10, 20, 30)), quality: Any = ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))) -> CurveTable:
+    usd = np.array(seconds, np.float64) * USD_PER_SECOND
+    return CurveTable("two", ("size",), np.array([[1.0], [2.0]]), usd, np.array(quality, np.float64))
+
+
+class Dictated:
+    """A searcher that takes the steps it is given, and writes down what it hears."""
+
+    def __init__(self, *steps: Step) -> None:
+        self.closed = "no more steps"
+        self.steps = list(steps)
+        self.heard: list[Any] = []
+        self.asked: list[tuple[float, int | None]] = []
+
+    def next_step(self, left_usd: float, *, new_trials: bool = True, at_hand: int | None = None) -> Step | None:
+        self.asked.append((left_usd / USD_PER_SECOND, at_hand))
+        return self.steps.pop(0) if self.steps else None
+
+    def reached(self, trial: int, epoch: int, values: Mapping[str, float]) -> None:
+        self.heard.append((trial, epoch, values["accuracy"], round(values["wall_seconds"], 6)))
+
+    def paused(self, trial: int, price_usd: float) -> None:
+        self.heard.append((trial, "paused", round(price_usd / USD_PER_SECOND, 6)))
+
+    def ended(self, trial: int, state: TrialState, price_usd: float, reason: str = "") -> None:
+        self.heard.append((trial, state, round(price_usd / USD_PER_SECOND, 6)))
+
+
+def step(trial: int, size: int, until_seconds: float | None = None) -> Step:
+    return Step(trial, {"size": size}, None if until_seconds is None else until_seconds * USD_PER_SECOND)
+
+
+class TestTables:
+    def test_a_task_of_a_file_is_read_with_the_space_that_it_spans(self, table: CurveTable) -> None:
+        assert table.task == "made_up" and table.price_usd.shape == (60, EPOCHS)
+        assert table.space.fixed == {"epochs": EPOCHS}
+        domains = table.space.by_device["cpu"]
+        assert domains["kind"] == Choices((1.0, 2.5))
+        rate, width = domains["learning_rate"], domains["width"]
+        assert isinstance(rate, Range) and rate.log and not rate.integer
+        assert isinstance(width, Range) and width.integer and not width.log and type(width.low) is int
+
+    def test_a_setting_that_does_not_vary_is_fixed(self, tmp_path: Path) -> None:
+        settings = arrays()["made_up/settings"]
+        settings[:, 1] = 32
+        table = load_tables(written(tmp_path, {"made_up/settings": settings}))[0]
+        assert table.space.fixed == {"epochs": EPOCHS, "width": 32}
+        assert list(table.space.by_device["cpu"]) == ["learning_rate", "kind"]
+
+    def test_the_nearest_settings_are_found_in_the_scaled_cube(self, table: CurveTable) -> None:
+        for row in range(0, 60, 7):
+            rate, width, kind = table.settings[row]
+            settings: Settings = {"learning_rate": rate * 1.001, "width": int(width), "kind": kind, "epochs": EPOCHS}
+            assert table.nearest(settings) == row
+
+    def test_the_whole_table_has_all_of_its_frontier(self, table: CurveTable) -> None:
+        assert table.share_of_frontier(table.quality.ravel(), table.price_usd.ravel()) == pytest.approx(1.0)
+        assert 0 < table.share_of_frontier(table.quality[0], table.price_usd[0]) < 1
+        assert table.share_of_frontier(np.array([]), np.array([])) == 0
+
+    def test_curves_may_end_early(self, tmp_path: Path) -> None:
+        content = arrays()
+        for name in ("made_up/seconds", "made_up/accuracy"):
+            content[name][3, 4:] = np.nan
+        table = load_tables(written(tmp_path, content))[0]
+        assert table.lengths[3] == 4 and table.full_price_usd[3] == table.price_usd[3, 3]
+
+    @pytest.mark.parametrize(
+        ("changed", "told"),
+        [
+            ({"setting_names": np.array(["a", "a", "b"])}, "setting_names must be"),
+            ({"setting_names": np.array(["a", "b"])}, "a column a setting name"),
+            ({"setting_names": np.array(["a", "b", "epochs"])}, "a setting is named epochs"),
+            ({"made_up/seconds": np.ones((60, 3))}, r"must both be \[60, epochs\]"),
+            ({"made_up/seconds": np.ones((60, EPOCHS)) * -1}, "seconds must be above 0"),
+            ({"made_up/seconds": np.full((60, EPOCHS), np.nan)}, "finite up to the same epoch"),
+            ({"made_up/seconds": np.ones((60, EPOCHS)) * np.arange(EPOCHS, 0, -1)}, "never fall"),
+            ({"made_up/settings": np.ones((60, 3))}, "no setting varies"),
+            ({"made_up/settings": np.full((60, 3), np.inf)}, "settings must be finite"),
+            ({"made_up/settings": np.full((60, 3), "wide")}, "must be of numbers"),
+            ({"made_up/accuracy": np.ones((60, EPOCHS))}, "the same everywhere"),
+        ],
+    )
+    def test_arrays_that_are_no_table_are_refused(self, tmp_path: Path, changed: dict[str, Any], told: str) -> None:
+        with pytest.raises(RequestError, match=told):
+            load_tables(written(tmp_path, changed))
+
+    def test_files_and_tasks_that_are_not_there_are_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(RequestError, match="no such file"):
+            load_tables(tmp_path / "none.npz")
+        (tmp_path / "text.npz").write_text("text")
+        with pytest.raises(RequestError, match=r"cannot be read as \.npz"):
+            load_tables(tmp_path / "text.npz")
+        with pytest.raises(RequestError, match="did you mean 'made_up'"):
+            load_tables(written(tmp_path), ["made"])
+        with pytest.raises(RequestError, match="made_up/seconds is missing"):
+            load_tables(written(tmp_path, left_out="made_up/seconds"))
+        with pytest.raises(RequestError, match="there is no task"):
+            load_tables(written(tmp_path, left_out="made_up/settings"))
+
+    def test_the_recorded_tables_can_be_searched(self) -> None:
+        tables = [table for path in search.RECORDED.glob("*.npz") for table in load_tables(path)]
+        assert len(tables) >= 2
+        for each in tables:
+            assert len(each.settings) >= 300
+            assert each.full_price_usd.max() / each.full_price_usd.min() > 10
+
+
+class TestReplay:
+    def test_a_step_trains_until_its_price_and_the_next_one_goes_on(self) -> None:
+        searcher = Dictated(step(0, 1, 1.5), step(1, 2), step(0, 1, 0.0))
+        told = replay(searcher, two_rows(), 1000 * USD_PER_SECOND)
+        assert searcher.heard == [
+            (0, 1, 0.1, 1), (0, 2, 0.2, 2), (0, "paused", 2),
+            (1, 1, 0.4, 10), (1, 2, 0.5, 20), (1, 3, 0.6, 30), (1, TrialState.COMPLETED, 30),
+            (0, 3, 0.3, 3), (0, TrialState.COMPLETED, 3),
+        ]  # fmt: skip
+        assert [at_hand for _, at_hand in searcher.asked] == [None, 0, None, None]
+        assert np.array(told.spend_usd) / USD_PER_SECOND == pytest.approx([1, 2, 12, 22, 32, 33])
+        assert np.array(told.price_usd) / USD_PER_SECOND == pytest.approx([1, 2, 10, 20, 30, 3])
+        assert told.trials == 2 and told.closed == "no more steps" and told.begun == [0, 1, 2]
+
+    def test_two_trials_of_one_row_are_both_paid(self) -> None:
+        told = replay(Dictated(step(0, 1), step(1, 1)), two_rows(), 1000 * USD_PER_SECOND)
+        assert told.spent_usd == pytest.approx(6 * USD_PER_SECOND) and told.trials == 2
+
+    def test_an_epoch_that_does_not_fit_is_not_had_and_its_money_is_gone(self) -> None:
+        searcher = Dictated(step(0, 2), step(1, 1))
+        told = replay(searcher, two_rows(), 25 * USD_PER_SECOND)
+        assert told.quality == [0.4, 0.5] and told.spent_usd == 25 * USD_PER_SECOND
+        assert len(searcher.steps) == 1, "nothing was left for another step"
+
+    def test_a_step_on_a_trial_that_has_ended_is_an_error(self) -> None:
+        with pytest.raises(ValueError, match="a step on trial 0, which ended after epoch 3"):
+            replay(Dictated(step(0, 1), step(0, 1)), two_rows(), 1000 * USD_PER_SECOND)
+
+    def test_the_trace_is_the_hypervolume_of_what_was_had(self, table: CurveTable) -> None:
+        budget_usd = 10 * float(np.median(table.full_price_usd))
+        told = replay(METHODS["random"](table, 0, budget_usd), table, budget_usd)
+        trace = told.trace()
+        for share in (0.2, 0.5, 1.0):
+            had = np.array(told.spend_usd) <= share * budget_usd
+            whole = table.share_of_frontier(np.array(told.quality)[had], np.array(told.price_usd)[had])
+            assert trace.at(share * budget_usd) == pytest.approx(whole)
+
+    def test_what_it_took_to_reach_a_hypervolume(self) -> None:
+        trace = Trace(np.array([0.0, 1.0, 5.0]), np.array([0.0, 0.5, 0.7]))
+        assert [trace.spend_to_reach(share) for share in (0.5, 0.6, 0.8)] == [1.0, 5.0, math.inf]
+        assert [trace.at(spend) for spend in (0.5, 1.0, 4.0, 9.0)] == [0.0, 0.5, 0.5, 0.7]
+
+
+class TestMethods:
+    @pytest.mark.parametrize("method", COMPARED)
+    def test_each_spends_its_budget_on_trials_and_repeats_itself(self, method: str, table: CurveTable) -> None:
+        budget_usd = 12 * float(np.median(table.full_price_usd))
+        told, again = (replay(METHODS[method](table, 1, budget_usd), table, budget_usd) for _ in range(2))
+        assert 0.8 * budget_usd < told.spent_usd <= budget_usd
+        assert told.spend_usd == again.spend_usd and told.quality == again.quality
+        assert 0.3 < told.trace().at(budget_usd) <= 1
+
+    def test_halving_goes_on_with_few_trials(self, table: CurveTable) -> None:
+        budget_usd = 12 * float(np.median(table.full_price_usd))
+        told = replay(METHODS["halving"](table, 0, budget_usd), table, budget_usd)
+        assert told.trials > 20, "most trials end after their first epoch"
+        assert len(told.quality) > 1.5 * told.trials, "some go on"
+
+    def test_the_best_are_those_that_none_beats_the_least_crowded_first(self) -> None:
+        quality, price_usd = np.array([0.5, 0.6, 0.9, 0.4, 0.61]), np.array([1.0, 2.0, 9.0, 3.0, 2.1])
+        assert sorted(pareto_order(quality, price_usd, 4)) == [0, 1, 2, 4]
+        assert sorted(pareto_order(quality, price_usd, 2)) == [0, 2]
+        assert pareto_order(quality, price_usd, 5)[-1] == 3
+
+    @pytest.mark.parametrize(("method", "library"), [("moasha", "syne_tune"), ("primo", "neps")])
+    def test_a_library_that_is_not_installed_is_named(
+        self, method: str, library: str, table: CurveTable, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(sys.modules, library, None)
+        with pytest.raises(RequestError, match=r"pip install 'cost-quality-tracker\[benchmark\]'"):
+            METHODS[method](table, 0, 1.0)
+
+
+class TestReport:
+    def test_it_is_one_json_object(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        given = [str(written(tmp_path)), "made_up", "--methods", "random", "--seeds", "2", "--processes", "1", "--json"]
+        monkeypatch.setattr(sys, "argv", ["search", *given])
+        figures.main("search", search._arguments, search.measure)
+        told = json.loads(capsys.readouterr().out)
+        assert {"benchmark", "machine", "figures", "seeds", "full_trainings", "tasks", "average"} == told.keys()
+        outcome = told["tasks"]["made_up"]["random"]
+        assert list(outcome["hypervolume"]) == ["10 %", "25 %", "50 %", "100 %"]
+        assert outcome["hypervolume"]["100 %"].keys() == {"value", "low", "high"}
+        assert "tpe" in told["tasks"]["made_up"], "what others are measured by is always there"
+
+    def test_a_file_that_is_not_there_is_told_in_a_line(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setattr(sys, "argv", ["search", "none.npz"])
+        with pytest.raises(SystemExit) as ended:
+            figures.main("search", search._arguments, search.measure)
+        assert ended.value.code == 2 and capsys.readouterr().err == "none.npz: no such file\n"
+
+    def test_intervals_are_of_the_mean_or_of_the_median(self) -> None:
+        mean = Estimate.mean([1.0, 2.0, 3.0])
+        assert mean.value == 2 and mean.high == pytest.approx(2 + 4.303 / math.sqrt(3), abs=1e-3)
+        median = Estimate.median([*map(float, range(9)), math.inf])
+        assert (median.value, median.low, median.high) == (4.5, 1.0, 8.0)
+        assert Estimate.median([1.0, math.inf, math.inf]).value == math.inf
+
+    def test_decision_times_are_told_for_each_number_of_trials(self, table: CurveTable) -> None:
+        times = decision_time(table, "random", (10, 20))
+        assert [each.trials for each in times] == [10, 20] and all(each.mean_ms > 0 for each in times)
+        linear = [DecisionTime(count, 1, 0.02 * count, 0.02 * count) for count in (250, 500, 1000)]
+        assert growth_exponent(linear) == pytest.approx(1.0)
