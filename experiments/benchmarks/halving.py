@@ -7,6 +7,7 @@ place of a loss, ties by crowding distance (Deb et al. 2002), as in Schmucker et
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,6 +71,14 @@ class ParetoHalving:
         self._waiting.add(trial)
         self._learn(trial)
 
+    def prospects(self) -> Mapping[int, float]:
+        """Nothing is told: no study waits for it."""
+        return {}
+
+    def memory(self) -> dict[str, Any]:
+        """Nothing: it is never resumed."""
+        return {}
+
     def ended(self, trial: int, state: TrialState, price_usd: float, reason: str = "") -> None:
         """A trial reached its last epoch, or failed."""
         del price_usd, reason
@@ -84,7 +93,7 @@ class ParetoHalving:
             self._told.add(trial)
             self._trials.tell(trial, TrialState.FAILED if known else TrialState.COMPLETED, [quality, price_usd])
         elif not known:
-            self._trials.learn(self._settings[trial], [quality, price_usd])
+            self._trials.enter([(self._settings[trial], [quality, price_usd])])
 
     def _to_go_on(self, number: int) -> int | None:
         reached = self._reached[number]

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from tracker.errors import TrainingFailedError
 from tracker.records import DataCard, Direction, QualityMetric, Settings
-from tracker.search.sampler import Trials
+from tracker.search.sampler import Sampling, Trials
 from tracker.study.domains import Domain, Range
 from tracker.study.space import SearchSpace
 from tracker.training.hardware import describe_hardware
@@ -107,7 +107,7 @@ def record(task: str, trials: int, seed: int, processes: int, out: Path) -> None
     workload = load_workload(recording.workload)
     fixed = _fixed(workload, recording)
     space = SearchSpace(fixed, {"cpu": recording.space})
-    drawn = Trials.create(None, task, {QUALITY.name: QUALITY.direction}, space, seed, "RandomSampler")
+    drawn = Trials.create(None, task, {QUALITY.name: QUALITY.direction}, space, seed, Sampling("RandomSampler"))
     settings = [drawn.ask().settings for _ in range(trials)]
     about = {"task": task, "machine": machine, "date": str(date.today()), "seed": seed}
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -8,9 +8,11 @@ from experiments import lazy
 from experiments.benchmarks.curve_table import QUALITY, CurveTable
 from experiments.benchmarks.halving import ParetoHalving
 from tracker.errors import RequestError
-from tracker.records import Direction
+from tracker.records import Direction, QualityMetric
+from tracker.search.frontier_search import FrontierSearch
 from tracker.search.full_runs import FullRuns
-from tracker.search.sampler import DEFAULT_SAMPLER, Trials
+from tracker.search.objectives import Objective
+from tracker.search.sampler import Sampling, Trials
 from tracker.search.steps import Searcher
 
 Method = Callable[[CurveTable, int, float], Searcher]
@@ -20,21 +22,33 @@ OURS = "frontier"
 _OBJECTIVES = {QUALITY: Direction.MAXIMIZE, "price_usd": Direction.MINIMIZE}
 
 
-def _trials(table: CurveTable, seed: int, sampler: str = DEFAULT_SAMPLER) -> Trials:
-    return Trials.create(None, table.task, _OBJECTIVES, table.space, seed, sampler)
+def _trials(table: CurveTable, seed: int, sampling: Sampling) -> Trials:
+    return Trials.create(None, table.task, _OBJECTIVES, table.space, seed, sampling)
 
 
-def _full_runs(sampler: str) -> Method:
+def _full_runs(sampling: Sampling) -> Method:
     def made(table: CurveTable, seed: int, budget_usd: float) -> Searcher:
         del budget_usd
-        return FullRuns(_trials(table, seed, sampler), tuple(_OBJECTIVES))
+        return FullRuns(_trials(table, seed, sampling), tuple(_OBJECTIVES))
 
     return made
 
 
 def _halving(table: CurveTable, seed: int, budget_usd: float) -> Searcher:
     del budget_usd
-    return ParetoHalving(_trials(table, seed), QUALITY, table.price_usd.shape[1])
+    return ParetoHalving(_trials(table, seed, Sampling()), QUALITY, table.price_usd.shape[1])
+
+
+def _frontier(table: CurveTable, seed: int, budget_usd: float) -> Searcher:
+    return FrontierSearch(
+        _trials(table, seed, Sampling()),
+        table.space,
+        QualityMetric(QUALITY, Direction.MAXIMIZE),
+        [Objective(name, direction) for name, direction in _OBJECTIVES.items()],
+        sampling=Sampling(),
+        reference={"price_usd": budget_usd},
+        seed=seed,
+    )
 
 
 def _of_a_library(place: str, library: str) -> Method:
@@ -53,14 +67,15 @@ def _of_a_library(place: str, library: str) -> Method:
 
 
 METHODS: Mapping[str, Method] = {
-    "random": _full_runs("RandomSampler"),
-    "nsga2": _full_runs("NSGAIISampler"),
-    "tpe": _full_runs(DEFAULT_SAMPLER),
+    "random": _full_runs(Sampling("RandomSampler")),
+    "nsga2": _full_runs(Sampling("NSGAIISampler")),
+    "tpe": _full_runs(Sampling()),
     "halving": _halving,
+    OURS: _frontier,
     "moasha": _of_a_library("experiments.benchmarks.search_moasha:moasha", "syne-tune"),
     "primo": _of_a_library("experiments.benchmarks.search_primo:primo", "neural-pipeline-search"),
 }
 """Of Optuna's samplers the defaults. The last two are optional: RequestError where they are not installed."""
 
-COMPARED = ("random", "nsga2", "tpe", "halving")
+COMPARED = ("random", "nsga2", "tpe", "halving", OURS)
 """Those that are compared unless others are named."""

@@ -60,6 +60,14 @@ class Moasha:
     def paused(self, trial: int, price_usd: float) -> None:
         """Nothing to do: it goes on, or was stopped."""
 
+    def prospects(self) -> Mapping[int, float]:
+        """Nothing is told: no study waits for it."""
+        return {}
+
+    def memory(self) -> dict[str, Any]:
+        """Nothing: it is never resumed."""
+        return {}
+
     def ended(self, trial: int, state: TrialState, price_usd: float, reason: str = "") -> None:
         """The trial is over."""
         del trial, state, price_usd, reason
