@@ -254,7 +254,7 @@ class Bookkeeper:
         # Until the worker says that training begins, all of its time is start-up.
         startup_seconds = record.phases.startup_seconds or wall_seconds
         usage = replace(record.usage, wall_seconds=wall_seconds, startup_seconds=startup_seconds)
-        self.ledger.record(label, account.price(usage).usd)
+        self.ledger.estimate(label, account.price(usage).usd)
         return reached
 
     def close(self, label: str, record: AttemptRecord) -> Reached:

@@ -11,26 +11,33 @@ from tracker.study.spec import Budget
 class Ledger:
     """Every dollar of a study, by attempt, against its budget.
 
-    An attempt's entry only ever grows: a later, lower figure for the same attempt is not believed.
+    An attempt's entry only ever grows: a later, lower figure for the same attempt is not believed. While it is under
+    way it counts as what it is estimated to have cost by now, where that is more.
     """
 
     def __init__(self, budget: Budget) -> None:
         self.budget = budget
         self._spend_usd: dict[Hashable, float] = {}
+        self._estimated_usd: dict[Hashable, float] = {}
         self._promised_usd: dict[Hashable, float] = {}
 
     def record(self, attempt: Hashable, spend_usd: float) -> None:
-        """An attempt has cost this much so far."""
+        """An attempt has cost this much, as it was measured: an estimate is no longer needed."""
         self._spend_usd[attempt] = max(spend_usd, self._spend_usd.get(attempt, 0.0))
+        self._estimated_usd.pop(attempt, None)
+
+    def estimate(self, attempt: Hashable, spend_usd: float) -> None:
+        """An attempt under way is likely to have cost this much by now."""
+        self._estimated_usd[attempt] = spend_usd
 
     def of(self, attempt: Hashable) -> float:
         """What one attempt has cost so far, in USD."""
-        return self._spend_usd.get(attempt, 0.0)
+        return max(self._spend_usd.get(attempt, 0.0), self._estimated_usd.get(attempt, 0.0))
 
     @property
     def spend_usd(self) -> float:
         """The sum over all attempts."""
-        return sum(self._spend_usd.values())
+        return sum(map(self.of, self._spend_usd.keys() | self._estimated_usd.keys()))
 
     def promise(self, attempt: Hashable, spend_usd: float) -> None:
         """An attempt is under way that is expected to have cost this much when it is done; 0 where it is over."""

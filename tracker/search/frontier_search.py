@@ -25,7 +25,6 @@ from tracker.search.objectives import GROWING, PREDICTION_PRICE, Frontier, Objec
 from tracker.search.outlook import Forecast, Outlook
 from tracker.search.sampler import Sampling, Trials
 from tracker.search.steps import Step
-from tracker.search.trust import Trust
 from tracker.study.space import SearchSpace
 from tracker.study.spec import Limit
 
@@ -45,6 +44,7 @@ _SUGGESTED, _DRAWN, _NEIGHBOURS = (
 )  # new settings that are looked at: by the sampler, at random, near good ones
 _REFIT_GROWTH = 1.04  # of what was observed since the models were fitted
 _NOTHING = 1e-9
+_LIKELY = 1.645  # standard deviations: nine in ten forecasts, if they are right, come true within
 _SHADOW_GROWTH = 1.15
 _NEW_LOOKED_AT = 24
 _PER_MODEL = 1
@@ -63,7 +63,6 @@ class _Choice:
     rung: int
     until_epoch: float
     step_usd: float
-    step_gain: float
     gain: float
     gain_per_usd: float
     near: float
@@ -104,8 +103,11 @@ class FrontierSearch:
         self._memory_limit_bytes = min(bounds, default=math.inf)
         self._seed = seed
         self._features = Features(self._cube.width)
-        names = [quality.name, *(each.name for each in objectives), *(limit.metric for limit in self._limits)]
-        self._metrics = [name for name in dict.fromkeys(names) if name not in (*GROWING, PREDICTION_PRICE)]
+        directions = {quality.name: quality.direction, **{each.name: each.direction for each in objectives}}
+        for limit in self._limits:  # which way it is bounded tells which way it is good
+            directions.setdefault(limit.metric, Direction.MINIMIZE if limit.low is None else Direction.MAXIMIZE)
+        self._directions = {name: way for name, way in directions.items() if name not in (*GROWING, PREDICTION_PRICE)}
+        self._metrics = list(self._directions)
         self._known: dict[int, TrialFacts] = {}
         self._taken: set[str] = set()
         self._elsewhere: list[TrialFacts] = []
@@ -117,7 +119,6 @@ class FrontierSearch:
         self._outlook: Outlook | None = None
         self._suggestions: list[Settings] = []
         self._steps = 0
-        self._trust = Trust()
 
     @property
     def reference(self) -> Mapping[str, float] | None:
@@ -125,12 +126,8 @@ class FrontierSearch:
         return self._frontier.reference if self._frontier else None
 
     def memory(self) -> dict[str, Any]:
-        """The reference once it is frozen, and how far forecasts were right."""
-        return {"reference": dict(self.reference), "trust": self._trust.memory()} if self.reference else {}
-
-    def recall(self, memory: Mapping[str, Any]) -> None:
-        """Take up what ``memory`` gave before; the reference is an argument."""
-        self._trust = Trust(memory.get("trust", {}))
+        """The reference, once it is frozen: to be an argument again."""
+        return {"reference": dict(self.reference)} if self.reference else {}
 
     # What became of the steps.
 
@@ -156,9 +153,7 @@ class FrontierSearch:
             if self._frontier is None:
                 self._reached.append(values)
             else:
-                gains = self._frontier.gains([values])
-                self._trust.came(trial, float(self._frontier.added(self._frontier.reaches(gains))[0]))
-                self._frontier.enter(gains)
+                self._frontier.enter(self._frontier.gains([values]))
 
     def paused(self, trial: int, price_usd: float) -> None:
         """A trial waits to be gone on with."""
@@ -176,7 +171,6 @@ class FrontierSearch:
     def _stands(self, trial: int, standing: Standing, price_usd: float) -> None:
         facts = self._known[trial]
         facts.standing = standing
-        self._trust.settle(trial)
         if facts.epoch:
             facts.costs[0] = max(facts.costs[0], price_usd)
 
@@ -274,7 +268,7 @@ class FrontierSearch:
         assert self._frontier is not None
         everyone = self._everyone()
         self._outlook = Outlook(
-            everyone, self._cube, self._features, self._quality, self._metrics, self._limits, self._memory_limit_bytes
+            everyone, self._cube, self._features, self._directions, self._limits, self._memory_limit_bytes
         )
         self._fitted_to = self._observed
         if self._observed >= _SHADOW_GROWTH * self._shadow_of:
@@ -318,10 +312,7 @@ class FrontierSearch:
                 index = self._metrics.index(each.name)
                 # Other metrics are not believed to be lucky when quality is: their quantiles are dealt out otherwise.
                 dealt = quantiles if index == 0 else np.roll(quantiles[::-1], index)
-                sign = 1.0 if each.direction is Direction.MAXIMIZE else -1.0
-                values = (
-                    forecast.mean[:, None, :, index] + sign * dealt[:, None] * forecast.deviation[:, None, :, index]
-                )
+                values = forecast.values(index, dealt)
                 gains[..., column] = each.gain(values, reference)
             elif each.name == PREDICTION_PRICE:
                 gains[..., column] = each.gain(forecast.prediction_usd, reference)[:, None, None]
@@ -393,14 +384,14 @@ class FrontierSearch:
         reaches = self._reaches(forecast, _PATHS)
         added = np.einsum("nsj,s->nj", self._frontier.added(reaches), _WEIGHTS) * forecast.sound
         near = self._frontier.closeness(reaches[:, -2]).max(axis=1) * forecast.sound.max(axis=1)
-        trust = self._trust.of(rungs if rungs is not None else np.zeros(len(settings), dtype=int))
-        rates = np.where(forecast.cost_usd <= left_usd, trust[:, None] * added / forecast.cost_usd, -1.0)
+        rates = np.where(forecast.cost_usd <= left_usd, added / forecast.cost_usd, -1.0)
+        middle = forecast.values(0, np.zeros(1))[:, 0]
+        likely = np.sort(forecast.values(0, np.array([-_LIKELY, _LIKELY])), axis=1)  # [n, 2, J]
         best = rates.argmax(axis=1)
         choices = []
         for index, horizon in enumerate(best):
             if forecast.cost_usd[index, 0] > left_usd:
                 continue
-            quality, deviation = forecast.mean[index, horizon, 0], forecast.deviation[index, horizon, 0]
             choices.append(
                 _Choice(
                     trials[index] if trials is not None else None,
@@ -408,7 +399,6 @@ class FrontierSearch:
                     int(rungs[index]) if rungs is not None else 0,
                     float(forecast.epochs[index, 0]),
                     float(forecast.cost_usd[index, 0]),
-                    float(added[index, 0]),
                     float(added[index, min(1, added.shape[1] - 1)]),
                     float(rates[index, horizon]),
                     float(near[index]),
@@ -416,8 +406,9 @@ class FrontierSearch:
                         "expected_gain": float(added[index, horizon]),
                         "expected_cost_usd": float(forecast.cost_usd[index, horizon]),
                         "at_epoch": float(forecast.epochs[index, horizon]),
-                        f"expected_{self._quality.name}": float(quality),
-                        "standard_deviation": float(deviation),
+                        f"expected_{self._quality.name}": float(middle[index, horizon]),
+                        "likely_from": float(likely[index, 0, horizon]),
+                        "likely_to": float(likely[index, 1, horizon]),
                         "price_then_usd": float(forecast.costs[index, horizon, 0]),
                     },
                 )
@@ -498,7 +489,6 @@ class FrontierSearch:
             self.know(trial, settings)
             if len(self._suggestions) < _SUGGESTED:
                 self._new = self._new_settings()
-        self._trust.promise(trial, choice.rung, choice.step_gain)
         facts = self._known[trial]
         before_usd = facts.price_usd
         until_usd: float | None = 0.0

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from tracker.records import QualityMetric, Settings
+from tracker.records import Direction, Settings
 from tracker.search.curves import Array, CurveModel, Features, Observations, SettingsModel
 from tracker.search.encoding import UnitCube
 from tracker.search.facts import TrialFacts
+from tracker.search.links import Link
 from tracker.study.spec import Limit
 
 DOUBLINGS = 7
@@ -28,7 +29,7 @@ _UNSTABLE = 0.05
 class Forecast:
     """n trials at J horizons each: ``epochs`` [n, J], none beyond a trial's own last one.
 
-    ``mean`` and ``deviation`` [n, J, K] are of the metrics; ``costs`` [n, J, 3] of GROWING in all, ``cost_usd`` [n, J]
+    ``mean`` and ``deviation`` [n, J, K] are of the metrics on their ``links``' scales; ``costs`` [n, J, 3] of GROWING in all, ``cost_usd`` [n, J]
     the dollars from now on; ``prediction_usd`` [n]; ``sound`` [n, J] the probability that a checkpoint there counts.
     """
 
@@ -39,6 +40,12 @@ class Forecast:
     cost_usd: Array
     prediction_usd: Array
     sound: Array
+    links: Sequence[Link]
+
+    def values(self, metric: int, deviations: Array) -> Array:
+        """A metric [n, S, J] if it came out S numbers of standard deviations above its mean on its scale."""
+        scaled = self.mean[:, None, :, metric] + deviations[:, None] * self.deviation[:, None, :, metric]
+        return self.links[metric].back(scaled)
 
     def of(self, which: NDArray[np.int64]) -> Forecast:
         """The forecast of some of its trials, by index."""
@@ -50,13 +57,14 @@ class Forecast:
             self.cost_usd[which],
             self.prediction_usd[which],
             self.sound[which],
+            self.links,
         )
 
 
 class Outlook:
     """Models of metrics, costs and failures, fitted to ``trials``: all of this study and of earlier ones.
 
-    ``metrics`` [K] names what is forecast, quality first.
+    ``metrics`` [K] names what is forecast, quality first, each with its direction.
     """
 
     def __init__(
@@ -64,14 +72,12 @@ class Outlook:
         trials: Sequence[TrialFacts],
         cube: UnitCube,
         features: Features,
-        quality: QualityMetric,
-        metrics: Sequence[str],
+        metrics: Mapping[str, Direction],
         limits: Sequence[Limit],
         memory_limit_bytes: float,
     ) -> None:
         self._cube = cube
         self._features = features
-        self._quality = quality
         self._metrics = list(metrics)
         self._limits = limits
         self._memory_limit_bytes = memory_limit_bytes
@@ -82,17 +88,17 @@ class Outlook:
             for place, index in enumerate(seen)
             for level in sorted(trials[index].seen)
         ]
-        self.curves = CurveModel(
-            inputs[seen],
-            Observations(
-                np.array([row[0] for row in rows]),
-                np.array([row[1] for row in rows]),
-                np.stack([row[2] for row in rows]),
-            ),
-        )
+        values = np.stack([row[2] for row in rows])
+        self._links = [Link.of(values[:, index], each) for index, each in enumerate(metrics.values())]
+        trial, level = np.array([row[0] for row in rows]), np.array([row[1] for row in rows])
+        self._curves = CurveModel(inputs[seen], Observations(trial, level, self._on_scale(values)))
         self._inputs = {id(trials[index].settings): inputs[index] for index in seen}
         self._costs = SettingsModel(inputs[seen], np.array([_cost_figures(trials[index]) for index in seen]))
         self._fit_risks(trials, inputs)
+
+    def _on_scale(self, values: Array) -> Array:
+        """Metrics [n, K] on their links' scales."""
+        return np.stack([link.to(values[:, index]) for index, link in enumerate(self._links)], axis=1)
 
     def _fit_risks(self, trials: Sequence[TrialFacts], inputs: Array) -> None:
         lacking = "out_of_memory"
@@ -116,9 +122,8 @@ class Outlook:
         now = np.array([float(trial.epoch) for trial in trials])
         ends = np.array([trial.last_epoch for trial in trials])
         epochs = np.minimum(now[:, None] * 2.0 ** np.arange(1, DOUBLINGS + 1), np.maximum(ends, now + 1)[:, None])
-        mean, deviation = self.curves.ahead(
-            self.curves.curves(inputs), np.log2(now), np.stack([trial.metrics for trial in trials]), np.log2(epochs)
-        )
+        values = self._on_scale(np.stack([trial.metrics for trial in trials]))
+        mean, deviation = self._curves.ahead(self._curves.curves(inputs), np.log2(now), values, np.log2(epochs))
         rates = np.stack([trial.costs_an_epoch for trial in trials])
         more = (epochs - now[:, None])[:, :, None] * rates[:, None, :]
         starts = np.array([0.0 if trial is at_hand else trial.start_usd for trial in trials])
@@ -126,7 +131,8 @@ class Outlook:
         costs[:, :, 0] += starts[:, None]
         predictions = np.array([trial.prediction_usd for trial in trials])
         cost_usd = more[:, :, 0] + starts[:, None]
-        return Forecast(epochs, mean, deviation, costs, cost_usd, predictions, self._keeps_limits(mean, deviation))
+        sound = self._keeps_limits(mean, deviation)
+        return Forecast(epochs, mean, deviation, costs, cost_usd, predictions, sound, self._links)
 
     def of_settings(self, settings: Sequence[Settings]) -> Forecast:
         """How n new trials would go, from their first checkpoint on."""
@@ -134,13 +140,13 @@ class Outlook:
         ends = np.array([TrialFacts.of(each).last_epoch for each in settings])
         epochs = np.minimum(2.0 ** np.arange(DOUBLINGS + 1)[None, :], ends[:, None])
         levels = np.log2(epochs)
-        mean = self.curves.expected(self.curves.curves(inputs), levels)
-        deviation = np.hypot(self.curves.spread(levels), self.curves.uncertainty(inputs, levels))
+        mean = self._curves.expected(self._curves.curves(inputs), levels)
+        deviation = np.hypot(self._curves.spread(levels), self._curves.uncertainty(inputs, levels))
         figures, _ = self._costs.predict(inputs)
         firsts, rates = np.exp(figures[:, :3]), np.exp(figures[:, 3:6])
         costs = firsts[:, None, :] + (epochs - 1)[:, :, None] * rates[:, None, :]
         sound = self._keeps_limits(mean, deviation) * self._succeeds(inputs)[:, None]
-        return Forecast(epochs, mean, deviation, costs, costs[:, :, 0], np.exp(figures[:, 6]), sound)
+        return Forecast(epochs, mean, deviation, costs, costs[:, :, 0], np.exp(figures[:, 6]), sound, self._links)
 
     def _inputs_of(self, trial: TrialFacts) -> Array:
         inputs = self._inputs.get(id(trial.settings))
@@ -154,9 +160,10 @@ class Outlook:
         for limit in self._limits:
             index = self._metrics.index(limit.metric)
             middle, width = mean[:, :, index], np.maximum(deviation[:, :, index], 1e-12)
-            below = ndtr((limit.high - middle) / width) if limit.high is not None else 1.0
-            above = ndtr((middle - limit.low) / width) if limit.low is not None else 1.0
-            keeps = keeps * below * above
+            for bound, outside in ((limit.high, 1.0), (limit.low, -1.0)):
+                if bound is not None:
+                    link = self._links[index]
+                    keeps = keeps * ndtr(outside * link.sign * (link.to(np.array([bound])) - middle) / width)
         return keeps
 
     def _succeeds(self, inputs: Array) -> Array:
