@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import pandas as pd
 
 from tracker.engine.forkserver import Forkserver
 from tracker.pricing.scenario import AS_BILLED, Scenario
+from tracker.report.decisions import decisions_document
 from tracker.report.hosted_api import build_or_buy
 from tracker.report.html import report_folder, write_report
 from tracker.report.levers import levers_table
@@ -68,6 +69,11 @@ class Study:
         """The frontier's models beside a hosted language model; see report.hosted_api.build_or_buy."""
         return build_or_buy(self.name, self.home, model, **options)
 
+    def why(self, trial: int) -> list[dict[str, Any]]:
+        """What the search decided about a trial, with its numbers; see runner.decisions.Decisions."""
+        decisions: list[dict[str, Any]] = decisions_document(self.home, self.name, trial)["decisions"]
+        return decisions
+
     @property
     def spend_usd(self) -> float:
         """All that the study has cost, in USD."""
@@ -90,24 +96,28 @@ def run_study(
     seed: int | None = None,
     budget_usd: float | None = None,
     trials: int | None = None,
+    wall_seconds: float | None = None,
     smoke: bool = False,
     settings: Mapping[str, object] | None = None,
     workers: int | None = None,
+    warm_start: Sequence[str] = (),
     observer: Observer | None = None,
 ) -> Study:
     """Run a study from a TOML file, or from a mapping of the same shape, and return it when it has ended.
 
-    ``smoke`` takes the study's [smoke] table for it; ``settings`` fixes knobs; the other arguments are the options of
-    ``tracker run``. Raises TrackerError.
+    ``smoke`` takes the study's [smoke] table for it; ``settings`` fixes knobs; ``warm_start`` names earlier studies to
+    learn from; the other arguments are the options of ``tracker run``. Raises TrackerError.
     """
     document = StudyDocument("study", study) if isinstance(study, Mapping) else StudyDocument.read(Path(study))
     document = document.smoke() if smoke else document
-    document = document.override(settings or {}, name=name, seed=seed, budget_usd=budget_usd, trials=trials)
+    document = document.override(
+        settings or {}, name=name, seed=seed, budget_usd=budget_usd, trials=trials, wall_seconds=wall_seconds
+    )
     Forkserver(document.workload or "").warm_up()
     from tracker.runner import studies  # MLflow and Optuna, while the forkserver imports torch
 
     places = studies.Places(Home.find(home), storage)
-    studies.run_study(document, places, workers=workers, observer=observer)
+    studies.run_study(document, places, workers=workers, warm_start=warm_start, observer=observer)
     return Study(str(document.content["name"]), places.home)
 
 
@@ -118,6 +128,7 @@ def resume_study(
     storage: str | None = None,
     budget_usd: float | None = None,
     trials: int | None = None,
+    wall_seconds: float | None = None,
     workers: int | None = None,
     observer: Observer | None = None,
 ) -> Study:
@@ -126,7 +137,15 @@ def resume_study(
     from tracker.runner import studies  # MLflow and Optuna, while the forkserver imports torch
 
     places = studies.Places(Home.find(home), storage)
-    studies.resume_study(name, places, budget_usd=budget_usd, trials=trials, workers=workers, observer=observer)
+    studies.resume_study(
+        name,
+        places,
+        budget_usd=budget_usd,
+        trials=trials,
+        wall_seconds=wall_seconds,
+        workers=workers,
+        observer=observer,
+    )
     return Study(name, places.home)
 
 

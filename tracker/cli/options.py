@@ -38,7 +38,8 @@ MARKETS = click.Choice([market.value for market in Market])
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 workers_option = click.option("--workers", type=click.IntRange(min=1), help="At most this many trials at once.")
 budget_option = click.option("--budget-usd", type=float, help="Stop when this many dollars are spent.")
-trials_option = click.option("--trials", type=int, help="Stop after this many trials.")
+trials_option = click.option("--trials", type=int, help="Begin at most this many trials.")
+wall_option = click.option("--wall-seconds", type=float, help="Stop after this many seconds of work.")
 
 
 def _day(ctx: click.Context, parameter: click.Parameter, value: datetime | None) -> date | None:

@@ -5,7 +5,14 @@ from __future__ import annotations
 import click
 
 from tracker.cli.display import end_study, observer
-from tracker.cli.options import budget_option, home_option, storage_option, trials_option, workers_option
+from tracker.cli.options import (
+    budget_option,
+    home_option,
+    storage_option,
+    trials_option,
+    wall_option,
+    workers_option,
+)
 from tracker.engine.forkserver import Forkserver
 from tracker.runner.study_folder import StudyFolder
 from tracker.store.home import Home
@@ -15,11 +22,18 @@ from tracker.store.home import Home
 @click.argument("name")
 @budget_option
 @trials_option
+@wall_option
 @workers_option
 @home_option
 @storage_option
 def resume(
-    name: str, budget_usd: float | None, trials: int | None, workers: int | None, home: Home, storage: str | None
+    name: str,
+    budget_usd: float | None,
+    trials: int | None,
+    wall_seconds: float | None,
+    workers: int | None,
+    home: Home,
+    storage: str | None,
 ) -> None:
     """Go on with study NAME. What was spent before stays counted against the budget."""
     Forkserver(StudyFolder(home.study(name)).document().workload or "").warm_up()
@@ -27,6 +41,12 @@ def resume(
 
     with observer() as shown:
         state = resume_study(
-            name, Places(home, storage), budget_usd=budget_usd, trials=trials, workers=workers, observer=shown
+            name,
+            Places(home, storage),
+            budget_usd=budget_usd,
+            trials=trials,
+            wall_seconds=wall_seconds,
+            workers=workers,
+            observer=shown,
         )
     end_study(name, state)

@@ -7,7 +7,14 @@ from pathlib import Path
 import click
 
 from tracker.cli.display import end_study, observer
-from tracker.cli.options import budget_option, home_option, storage_option, trials_option, workers_option
+from tracker.cli.options import (
+    budget_option,
+    home_option,
+    storage_option,
+    trials_option,
+    wall_option,
+    workers_option,
+)
 from tracker.engine.forkserver import Forkserver
 from tracker.store.home import Home
 from tracker.study.document import StudyDocument, parse_assignments
@@ -17,7 +24,15 @@ from tracker.study.document import StudyDocument, parse_assignments
 @click.argument("study_file", metavar="STUDY.toml", type=click.Path(path_type=Path))
 @budget_option
 @trials_option
+@wall_option
 @workers_option
+@click.option(
+    "--from",
+    "warm_start",
+    multiple=True,
+    metavar="STUDY",
+    help="Learn from an earlier study of the same space; may be given again.",
+)
 @click.option("--name", help="The study's name, in place of the file's.")
 @click.option("--seed", type=int, help="The seed, in place of the file's.")
 @click.option("--smoke", is_flag=True, help="As the file's [smoke] table has it: seconds instead of hours.")
@@ -28,7 +43,9 @@ def run(
     study_file: Path,
     budget_usd: float | None,
     trials: int | None,
+    wall_seconds: float | None,
     workers: int | None,
+    warm_start: tuple[str, ...],
     name: str | None,
     seed: int | None,
     smoke: bool,
@@ -39,11 +56,16 @@ def run(
     """Search, train, measure, price and log, until the budget is spent. Ctrl-C stops cleanly."""
     document = StudyDocument.read(study_file)
     document = (document.smoke() if smoke else document).override(
-        parse_assignments(settings), name=name, seed=seed, budget_usd=budget_usd, trials=trials
+        parse_assignments(settings),
+        name=name,
+        seed=seed,
+        budget_usd=budget_usd,
+        trials=trials,
+        wall_seconds=wall_seconds,
     )
     Forkserver(document.workload or "").warm_up()
     from tracker.runner.studies import Places, run_study  # MLflow and Optuna, while the forkserver imports torch
 
     with observer() as shown:
-        state = run_study(document, Places(home, storage), workers=workers, observer=shown)
+        state = run_study(document, Places(home, storage), workers=workers, warm_start=warm_start, observer=shown)
     end_study(str(document.content["name"]), state)

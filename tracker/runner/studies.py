@@ -121,6 +121,7 @@ def resume_study(
     *,
     budget_usd: float | None = None,
     trials: int | None = None,
+    wall_seconds: float | None = None,
     workers: int | None = None,
     observer: Observer | None = None,
 ) -> TrialState:
@@ -132,7 +133,7 @@ def resume_study(
     observer = observer or Silent()
     home = places.home
     folder = StudyFolder(home.study(name))
-    document = folder.document().override(budget_usd=budget_usd, trials=trials)
+    document = folder.document().override(budget_usd=budget_usd, trials=trials, wall_seconds=wall_seconds)
     forkserver = Forkserver(document.workload or "")
     plan = make_plan(document, forkserver, home)
     announce(plan, observer)

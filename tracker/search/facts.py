@@ -30,7 +30,7 @@ class Standing(Enum):
 class TrialFacts:
     """A trial's checkpoints at each doubling of the epoch, and its latest.
 
-    ``costs`` [3] are those of objectives.GROWING, over all attempts; ``costs_an_epoch`` [3] is how much one more epoch
+    ``latest`` [K] are the metrics there, in ``metrics`` [K] quality is the best so far. ``costs`` [3] are those of objectives.GROWING, over all attempts; ``costs_an_epoch`` [3] is how much one more epoch
     is expected to take of each. ``seen`` has, for each whole binary logarithm of the epoch, the precise logarithm and
     the metrics [K] at the first checkpoint from there on.
     """
@@ -42,6 +42,7 @@ class TrialFacts:
     costs: Array = field(default_factory=lambda: np.full(len(GROWING), np.nan))
     first_costs: Array = field(default_factory=lambda: np.full(len(GROWING), np.nan))
     first_usd: float = math.nan
+    latest: Array = field(default_factory=lambda: np.zeros(0))
     metrics: Array = field(default_factory=lambda: np.zeros(0))
     seen: dict[int, tuple[float, Array]] = field(default_factory=dict)
     start_share: float = 0.0
@@ -75,10 +76,10 @@ class TrialFacts:
             seconds = values.get("wall_seconds", 0.0)
             self.start_share = min(values.get("startup_seconds", 0.0) / seconds, 0.99) if seconds > 0 else 0.0
             self.costs_an_epoch = self.first_costs * (1 - self.start_share)
-        now = np.array([values[name] for name in metrics])
+        self.latest = now = np.array([values[name] for name in metrics])
         if len(self.metrics):
             better = max if quality.direction is Direction.MAXIMIZE else min
-            now[0] = better(now[0], self.metrics[0])
+            now = np.array([better(now[0], self.metrics[0]), *now[1:]])
         self.epoch, self.costs, self.metrics = epoch, costs, now
         self.prediction_usd = values.get(PREDICTION_PRICE, self.prediction_usd)
         self.memory_bytes = max(self.memory_bytes, values.get("peak_memory_bytes", 0.0))

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import stdtrit
+from scipy.special import ndtri
 
 from tracker.records import Direction, QualityMetric, Settings, TrialState
 from tracker.search.curves import Array, Features
@@ -30,13 +30,10 @@ from tracker.study.spec import Limit
 
 FIRST_TRIALS = 8
 """How many are begun before there is anything to learn from."""
-EVEN_SHARE = 0.3
-"""The share of the steps that are drawn evenly over the rungs."""
-_EDGES = np.array([0.0, 0.05, 0.2, 0.4, 0.6, 0.8, 0.95, 0.99, 1.0])
-_PATHS = stdtrit(5.0, (_EDGES[1:] + _EDGES[:-1]) / 2)
-"""The futures that are looked at of each choice, in standard deviations: quantiles of Student's t with 5 degrees of
-freedom, the far ones among them, for forecasts err more often than a normal distribution says."""
-_WEIGHTS = np.diff(_EDGES)
+EVEN_SHARE = 0.5
+"""How often the rung that has had least of the dollars is asked first."""
+_PATHS = ndtri((np.arange(8) + 0.5) / 8)
+"""The futures that are looked at of each choice, in standard deviations: even quantiles of a normal distribution."""
 _SUGGESTED, _DRAWN, _NEIGHBOURS = (
     4,
     24,
@@ -156,8 +153,10 @@ class FrontierSearch:
                 self._frontier.enter(self._frontier.gains([values]))
 
     def paused(self, trial: int, price_usd: float) -> None:
-        """A trial waits to be gone on with."""
+        """A trial waits to be gone on with; Optuna, which knows no pause, keeps it running, with a note of it."""
         self._stands(trial, Standing.PAUSED, price_usd)
+        facts = self._known[trial]
+        self._trials.note(trial, {"tracker.state": "paused", "epoch": facts.epoch, "price_usd": facts.price_usd})
 
     def ended(self, trial: int, state: TrialState, price_usd: float, reason: str = "") -> None:
         """A trial is over; Optuna is told its true values where it was completed."""
@@ -166,7 +165,7 @@ class FrontierSearch:
         if state is TrialState.FAILED:
             facts.failure = reason or "failed"
             self._observed += 1
-        self._trials.tell(trial, state, self._values(facts) if facts.epoch else None)
+        self._trials.tell(trial, state, self._values(facts, facts.latest) if facts.epoch else None)
 
     def _stands(self, trial: int, standing: Standing, price_usd: float) -> None:
         facts = self._known[trial]
@@ -174,9 +173,9 @@ class FrontierSearch:
         if facts.epoch:
             facts.costs[0] = max(facts.costs[0], price_usd)
 
-    def _values(self, facts: TrialFacts) -> list[float]:
+    def _values(self, facts: TrialFacts, metrics: Array) -> list[float]:
         told = {
-            **dict(zip(self._metrics, facts.metrics, strict=True)),
+            **dict(zip(self._metrics, metrics, strict=True)),
             **dict(zip(GROWING, facts.costs, strict=True)),
             PREDICTION_PRICE: facts.prediction_usd,
         }
@@ -201,21 +200,23 @@ class FrontierSearch:
             choices += self._new_choices(left_usd)
         if not choices:
             return self._nothing(self._why_none(left_usd, new_trials))
-        choice, why = self._choose(choices, left_usd)
+        choice, why = self._choose(choices)
         runner_up = max((other for other in choices if other is not choice), key=_rate, default=None)
         return self._step(choice, why, runner_up, left_usd)
 
     def prospects(self) -> Mapping[int, float]:
         """For each paused trial, the most that a dollar could add through it by an optimistic forecast.
 
-        0 is for a trial that can no longer matter, nothing is told before enough is known to say so.
+        0 is for a trial that can no longer matter; none is called so before enough is known to say it.
         """
         paused = self._waiting()
-        if self._outlook is None or self._frontier is None or not paused or len(self._known) < 2 * FIRST_TRIALS:
-            return {}
+        if self._outlook is None or self._frontier is None or not paused:
+            return dict.fromkeys(paused, 1.0)
         forecast = self._outlook.of_trials([self._known[trial] for trial in paused])
-        rates = self._added(forecast, _HOPELESS) / forecast.cost_usd
-        return dict(zip(paused, map(float, rates.max(axis=1)), strict=True))
+        most = (self._added(forecast, _HOPELESS) / forecast.cost_usd).max(axis=1)
+        if len(self._known) < 2 * FIRST_TRIALS:
+            most = np.maximum(most, 1e-12)
+        return dict(zip(paused, map(float, most), strict=True))
 
     def _waiting(self) -> list[int]:
         return [
@@ -382,8 +383,8 @@ class FrontierSearch:
         """The steps that fit in what is left, each judged at its best horizon."""
         assert self._frontier is not None
         reaches = self._reaches(forecast, _PATHS)
-        added = np.einsum("nsj,s->nj", self._frontier.added(reaches), _WEIGHTS) * forecast.sound
-        near = self._frontier.closeness(reaches[:, -2]).max(axis=1) * forecast.sound.max(axis=1)
+        added = self._frontier.added(reaches).mean(axis=1) * forecast.sound
+        near = self._frontier.closeness(reaches[:, -1]).max(axis=1) * forecast.sound.max(axis=1)
         rates = np.where(forecast.cost_usd <= left_usd, added / forecast.cost_usd, -1.0)
         middle = forecast.values(0, np.zeros(1))[:, 0]
         likely = np.sort(forecast.values(0, np.array([-_LIKELY, _LIKELY])), axis=1)  # [n, 2, J]
@@ -430,9 +431,9 @@ class FrontierSearch:
         on_rungs = np.minimum(price[:, None], tops) - np.maximum(first[:, None], tops / 2)
         return np.concatenate([[first.sum()], np.maximum(on_rungs, 0.0).sum(axis=0)])
 
-    def _choose(self, choices: Sequence[_Choice], left_usd: float) -> tuple[_Choice, str]:
+    def _choose(self, choices: Sequence[_Choice]) -> tuple[_Choice, str]:
         random = np.random.default_rng([self._seed, self._observed, self._steps, 1])
-        if random.random() < EVEN_SHARE and (owed := self._owed(choices, left_usd)) is not None:
+        if random.random() < EVEN_SHARE and (owed := self._owed(choices)) is not None:
             return owed
         first = max(choices, key=_rate)
         new = [choice for choice in choices if choice.trial is None]
@@ -440,43 +441,33 @@ class FrontierSearch:
             return max(new, key=lambda choice: choice.near), "nothing is expected to add anything: explore"
         return first, "no other step is expected to add as much for a dollar"
 
-    def _owed(self, choices: Sequence[_Choice], left_usd: float) -> tuple[_Choice, str] | None:
-        """The step for the rung that has had least of the dollars, chosen by what was seen, not by forecasts.
+    def _owed(self, choices: Sequence[_Choice]) -> tuple[_Choice, str] | None:
+        """The most promising step on the rung that has had least of the dollars.
 
-        The trial of a rung that is nearest to the frontier goes on, as in successive halving (Li et al., MLSys 2020); on
-        the lowest, what the sampler suggests begins. None where no rung is owed as much as its step costs.
+        None where no rung is owed as much as its step costs.
         """
-        assert self._frontier is not None and self._outlook is not None
-        nearest: dict[int, _Choice] = {}
-        waiting = self._waiting()
-        if waiting:
-            facts = [self._known[trial] for trial in waiting]
-            near = self._frontier.closeness(self._frontier.reaches(self._gains_now(facts)))
-            rungs = self._rungs(np.array([each.price_usd for each in facts]))
-            kept = [max(np.flatnonzero(rungs == rung), key=lambda index: near[index]) for rung in sorted(set(rungs))]
-            forecast = self._outlook.of_trials([facts[index] for index in kept])
-            settings = [facts[index].settings for index in kept]
-            found = self._choices(forecast, left_usd, settings, [waiting[index] for index in kept], rungs[kept])
-            nearest = {choice.rung: choice for choice in found}
-        if any(choice.trial is None for choice in choices) and self._suggestions:
-            new = self._choices(self._outlook.of_settings(self._suggestions[:1]), left_usd, self._suggestions[:1])
-            nearest |= {0: choice for choice in new}
-        if not nearest:
-            return None
-        spent_usd = self._spent_by_rung(max(nearest))
-        owed_usd = {rung: float(spent_usd.mean() - spent_usd[rung]) for rung in nearest}
-        payable = [rung for rung in nearest if nearest[rung].step_usd <= owed_usd[rung]]
+        best: dict[int, _Choice] = {}
+        for choice in choices:
+            other = best.get(choice.rung)
+            if other is None or (choice.gain, choice.near) > (other.gain, other.near):
+                best[choice.rung] = choice
+        spent_usd = self._spent_by_rung(max(best))
+        owed_usd = {rung: float(spent_usd.mean() - spent_usd[rung]) for rung in best}
+        payable = [rung for rung in best if best[rung].step_usd <= owed_usd[rung]]
         if not payable:
             return None
         rung = max(payable, key=lambda rung: owed_usd[rung])
-        seen = "nearest to the frontier" if rung else "suggested by the sampler"
-        return nearest[rung], f"rung {rung} has had least, by ${owed_usd[rung]:.4g}, and it is the one {seen} there"
+        return best[
+            rung
+        ], f"rung {rung} has had ${owed_usd[rung]:.4g} less than its share; it is the most promising there"
 
     def _gains_now(self, trials: Sequence[TrialFacts]) -> Array:
         """How much better than the reference n trials are at their last checkpoints: [n, D]."""
         assert self._frontier is not None
         names = [each.name for each in self._objectives]
-        return self._frontier.gains([dict(zip(names, self._values(facts), strict=True)) for facts in trials])
+        return self._frontier.gains(
+            [dict(zip(names, self._values(facts, facts.metrics), strict=True)) for facts in trials]
+        )
 
     def _step(self, choice: _Choice, why: str, runner_up: _Choice | None, left_usd: float) -> Step:
         self.closed = ""

@@ -200,9 +200,10 @@ class Trials:
     def note(self, trial: int, notes: Mapping[str, Any]) -> None:
         """Write on a trial that is under way how it stands: its user attributes. Raises StoreError."""
         with _database(self._storage):
-            number = self._study.get_trials(deepcopy=False)[trial]._trial_id
+            storage = self._study._storage
+            key = storage.get_trial_id_from_study_id_trial_number(self._study._study_id, trial)
             for name, value in notes.items():
-                self._study._storage.set_trial_user_attr(number, name, value)
+                storage.set_trial_user_attr(key, name, value)
 
     def unfinished(self) -> tuple[int, ...]:
         """The trials that were asked for and never told: they are paused, or their coordinator vanished."""

@@ -86,6 +86,7 @@ class StudyDocument:
         seed: int | None = None,
         budget_usd: float | None = None,
         trials: int | None = None,
+        wall_seconds: float | None = None,
     ) -> StudyDocument:
         """The same document with knobs fixed and values replaced; None leaves the file's value."""
         content = {key: dict(value) if isinstance(value, Mapping) else value for key, value in self.content.items()}
@@ -94,6 +95,7 @@ class StudyDocument:
             ("", "seed", seed),
             ("budget", "usd", budget_usd),
             ("budget", "trials", trials),
+            ("budget", "wall_seconds", wall_seconds),
             *(("settings", knob, value) for knob, value in (settings or {}).items()),
         ):
             place = content.setdefault(table, {}) if table else content

@@ -1,0 +1,213 @@
+"""The search by dollars, with real workers: trials are paused and gone on with, and every decision can be asked for."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import optuna
+import pytest
+
+from tests.support.digits import Digits
+from tests.support.pausable import PAUSABLE
+from tests.support.studies import digits
+from tracker import open_study, resume_study, run_study
+from tracker.errors import RequestError
+from tracker.runner.progress import Silent
+
+SPACE = {"width": [4, 16, 64], "learning_rate": {"low": 1e-4, "high": 1e-1, "log": True}}
+BUDGET_USD = 2.2e-4
+"""About eight seconds of two workers with one of the machine's four cores each."""
+
+
+def by_dollars(**tables):
+    """A study of small trainings that can be paused, of which the budget does not last for many to their end."""
+    settings = {**PAUSABLE["settings"], "epochs": 16, "epoch_seconds": 0.1}
+    study = {**PAUSABLE, "name": "dollars", "strategy": "frontier", "space": SPACE, "settings": settings}
+    return {**study, "budget": {"usd": BUDGET_USD}, **tables}
+
+
+class Told(Silent):
+    """Keeps what is said."""
+
+    def __init__(self):
+        self.said = []
+
+    def say(self, message):
+        self.said.append(message)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    return tmp_path_factory.mktemp("dollars")
+
+
+@pytest.fixture(scope="module")
+def study(home):
+    return run_study(by_dollars(), home=home)
+
+
+def trials_of(study):
+    return study.runs().query("role == 'trial'")
+
+
+def events_of(home, kind):
+    logs = sorted(Path(home).glob("studies/*/trials/*/*.jsonl"))
+    events = [(log, json.loads(line)) for log in logs for line in log.read_text().splitlines()]
+    return [(log, event) for log, event in events if event["event"] == kind]
+
+
+def test_trials_are_paused_and_gone_on_with(study):
+    trials = trials_of(study)
+    assert len(trials) > 8, "more are begun than could be trained to their end"
+    assert "paused" in set(trials["state"])
+    assert trials["attempts"].max() > 1
+    assert trials.groupby("label")["price_usd"].max().max() < BUDGET_USD / 2
+
+
+def test_the_budget_is_a_hard_limit(study):
+    seconds_beyond = (study.spend_usd - BUDGET_USD) / (0.2016 / 4 / 3600)
+    assert seconds_beyond < 2 * 1.0, "each of two workers ends within one checkpoint and one look"
+    assert study.spend_usd > 0.8 * BUDGET_USD
+
+
+def test_what_is_resumed_goes_on_after_the_epoch_that_was_saved(home, study):
+    restored = events_of(home, "restored")
+    assert restored
+    for log, event in restored:
+        first = next((each for path, each in events_of(home, "checkpoint") if path == log), None)
+        assert first is None or first["epoch"] == event["epoch"] + 1
+
+
+def test_optuna_shows_true_states_and_values(home, study):
+    shown = optuna.load_study(study_name="dollars", storage=f"sqlite:///{home / 'optuna.db'}")
+    states = {trial.number: trial.state.name for trial in shown.trials}
+    rows = {int(row["trial"]): row for row in trials_of(study).to_dict("records")}
+    expected = {"paused": "RUNNING", "completed": "COMPLETE", "stopped": "PRUNED"}
+    assert {number: states[number] for number in rows} == {n: expected[row["state"]] for n, row in rows.items()}
+    for trial in shown.trials:
+        if trial.state.name == "COMPLETE":
+            assert trial.values == pytest.approx([rows[trial.number]["quality"], rows[trial.number]["price_usd"]])
+        if trial.state.name == "RUNNING":
+            assert trial.user_attrs["tracker.state"] == "paused"
+
+
+def test_every_decision_can_be_asked_for(study):
+    resumed = next(int(row["trial"]) for row in trials_of(study).to_dict("records") if row["attempts"] > 1)
+    actions = [decision["action"] for decision in study.why(resumed)]
+    assert actions[0] == "begin"
+    assert {"pause", "resume"} <= set(actions)
+    numbers = next(decision["numbers"] for decision in study.why(resumed) if decision["action"] == "resume")
+    assert numbers["expected_usd"] > 0
+    assert numbers["left_usd"] >= numbers["expected_usd"]
+    assert 0 <= numbers["likely_from"] <= numbers["expected_accuracy"] <= numbers["likely_to"] <= 1.01
+    with pytest.raises(RequestError, match="trial 999 is not there"):
+        study.why(999)
+
+
+def test_the_reference_point_is_frozen_and_recorded(home, study):
+    memory = json.loads((home / "studies/dollars/search.json").read_text())
+    assert memory["reference"]["price_usd"] == BUDGET_USD
+    first_checkpoints = {}
+    for log, event in events_of(home, "checkpoint"):
+        first_checkpoints.setdefault(log.parent.name, event["metrics"].get("accuracy"))
+    assert memory["reference"]["accuracy"] in [pytest.approx(value) for value in first_checkpoints.values()]
+
+
+def test_a_larger_budget_goes_on_with_what_was_paused(home, study):
+    before = trials_of(study).set_index("label")
+    resumed = resume_study("dollars", home=home, budget_usd=1.6 * BUDGET_USD)
+    after = trials_of(resumed).set_index("label")
+    reference = json.loads((home / "studies/dollars/search.json").read_text())["reference"]
+    assert reference["price_usd"] == BUDGET_USD, "frozen at the start"
+    longer = [label for label in before.index if after.loc[label, "attempts"] > before.loc[label, "attempts"]]
+    assert longer
+    assert (after.loc[before.index, "price_usd"] >= before["price_usd"] - 1e-12).all()
+
+
+def test_a_killed_study_goes_on_with_the_same_knowledge(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from tests.support.interrupts import *\nfrom tests.runner.test_frontier_strategy import by_dollars\n"
+        f"from tracker import run_study\nrun_study(by_dollars(), home={str(tmp_path)!r})\n"
+    )
+    coordinator = subprocess.Popen([sys.executable, script], env={**os.environ, "PYTHONPATH": "."})
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and len(events_of(tmp_path, "restored")) < 1:
+        time.sleep(0.05)
+    coordinator.send_signal(signal.SIGKILL)
+    coordinator.wait()
+    time.sleep(2.5)  # the workers notice within a heartbeat, and keep their states
+    known = {(log.parent.name, event["epoch"]) for log, event in events_of(tmp_path, "checkpoint")}
+    memory = json.loads((tmp_path / "studies/dollars/search.json").read_text())
+    spent_usd = open_study("dollars", home=tmp_path).spend_usd
+    finished = resume_study("dollars", home=tmp_path)
+    assert json.loads((tmp_path / "studies/dollars/search.json").read_text())["reference"] == memory["reference"]
+    assert finished.spend_usd >= spent_usd
+    assert finished.spend_usd < BUDGET_USD * 1.2
+    again = [(log.parent.name, event["epoch"]) for log, event in events_of(tmp_path, "checkpoint")]
+    assert len(again) - len(set(again)) <= 2, "only what two workers had not saved when they were killed"
+    assert known <= set(again)
+
+
+def test_a_workload_that_saves_nothing_runs_to_its_end_and_that_is_said_once(tmp_path):
+    told = Told()
+    study = digits(strategy="frontier", budget={"trials": 3}, settings={"epochs": 4})
+    found = run_study(study, home=tmp_path, observer=told)
+    assert set(trials_of(found)["state"]) == {"completed"}
+    assert set(trials_of(found)["attempts"]) == {1}
+    assert len([line for line in told.said if "saves no state" in line]) == 1
+    assert not hasattr(Digits, "save")
+
+
+def test_states_that_take_too_much_disk_are_dropped_the_least_promising_first(tmp_path):
+    found = run_study(by_dollars(search={"disk_limit_gb": 1e-5}), home=tmp_path)  # ten kilobytes: about one state
+    trials = trials_of(found)
+    dropped = trials.query("state == 'stopped' and reason == 'dropped'")
+    assert len(dropped)
+    for label in dropped["label"]:
+        number = int(label.removeprefix("#"))
+        assert not (tmp_path / f"studies/dollars/trials/{number}/state.pt").exists()
+        assert found.why(number)[-1]["action"] == "stop"
+
+
+def test_wall_time_is_a_budget_too(tmp_path):
+    told = Told()
+    begin = time.monotonic()
+    run_study(by_dollars(budget={"usd": 1.0, "wall_seconds": 4.0}), home=tmp_path, observer=told)
+    assert time.monotonic() - begin < 20
+    assert any("the budget of 4 seconds is used up" in line for line in told.said)
+
+
+def test_an_earlier_study_of_the_same_space_is_evidence(home, study):
+    told = Told()
+    new = by_dollars(name="warm", budget={"usd": BUDGET_USD / 4})
+    found = run_study(new, home=home, warm_start=["dollars"], observer=told)
+    assert any("learns from" in line and "'dollars'" in line for line in told.said)
+    first = found.why(0)[0]
+    assert "likely_from" in first["numbers"], "nothing has to be begun blindly"
+    other = by_dollars(name="other", space={**SPACE, "width": [4, 8]})
+    with pytest.raises(RequestError, match=r"space.width \(\[4, 16, 64\] there, \[4, 8\] here\)"):
+        run_study(other, home=home, warm_start=["dollars"])
+    assert not (home / "studies/other").exists()
+
+
+def test_an_objective_that_nobody_measures_here_is_named(tmp_path):
+    study = by_dollars(search={"objectives": ["accuracy", "price_usd", "energy_joules"]})
+    with pytest.raises(RequestError, match="no run reports 'energy_joules' here"):
+        run_study(study, home=tmp_path)
+
+
+def test_three_objectives_at_once(tmp_path):
+    study = by_dollars(
+        search={"objectives": ["accuracy", "wall_seconds", "validation_loss"]}, budget={"usd": BUDGET_USD / 2}
+    )
+    found = run_study(study, home=tmp_path)
+    shown = optuna.load_study(study_name="dollars", storage=f"sqlite:///{tmp_path / 'optuna.db'}")
+    assert [direction.name for direction in shown.directions] == ["MAXIMIZE", "MINIMIZE", "MINIMIZE"]
+    assert len(trials_of(found)) > 4

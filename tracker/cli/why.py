@@ -1,0 +1,24 @@
+"""tracker why: what was decided about a trial, and by which numbers."""
+
+from __future__ import annotations
+
+import click
+
+from tracker.cli.options import home_option, json_option, print_json
+from tracker.report.decisions import decision_sentences, decisions_document
+from tracker.store.home import Home
+
+
+@click.command(short_help="Why a trial was begun, paused, gone on with or stopped.")
+@click.argument("name")
+@click.argument("trial", type=click.IntRange(min=0))
+@json_option
+@home_option
+def why(name: str, trial: int, as_json: bool, home: Home) -> None:
+    """Tell what the search decided about TRIAL of study NAME, with the numbers of each moment."""
+    document = decisions_document(home, name, trial)
+    if as_json:
+        print_json(document)
+        return
+    for sentence in decision_sentences(document):
+        click.echo(sentence)

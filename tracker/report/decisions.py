@@ -1,0 +1,74 @@
+"""What the search decided about a trial, for people and for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from tracker.errors import RequestError
+from tracker.report import words
+from tracker.runner.decisions import FILE_NAME, Decisions
+from tracker.runner.study_folder import StudyFolder
+from tracker.store.home import Home
+
+_ACTIONS = {
+    "begin": "begun",
+    "continue": "gone on with, without a pause",
+    "pause": "paused",
+    "resume": "resumed",
+    "stop": "stopped",
+    "end": "ended",
+}
+
+
+def decisions_document(home: Home, name: str, trial: int) -> dict[str, Any]:
+    """What ``tracker why NAME TRIAL --json`` prints: the decisions about a trial in their order.
+
+    Raises StudyNotFoundError, StoreError, and RequestError where the study has no such trial.
+    """
+    folder = StudyFolder(home.study(name))
+    document = folder.document()
+    decisions = Decisions(folder.path / FILE_NAME).of(trial)
+    if not decisions:
+        trials = sorted(int(path.name) for path in folder.trials.glob("*") if path.name.isdecimal())
+        there = f"0 to {trials[-1]}" if trials else "none yet"
+        reason = "was run before decisions were kept" if trial in trials else f"is not there; its trials: {there}"
+        raise RequestError(f"study '{name}': trial {trial} {reason}")
+    quality = document.content.get("quality", {}).get("metric", "quality")
+    return {"study": name, "trial": trial, "quality": quality, "decisions": decisions}
+
+
+def decision_sentences(document: Mapping[str, Any]) -> Iterator[str]:
+    """The decisions of a document, a line each and their numbers below."""
+    for decision in document["decisions"]:
+        at = datetime.fromtimestamp(decision["time"], UTC).strftime("%Y-%m-%d %H:%M:%S")
+        yield f"{at}  #{document['trial']} {_ACTIONS.get(decision['action'], decision['action'])}: {decision['why']}"
+        for line in _told(decision["numbers"], document["quality"]):
+            yield f"    {line}"
+
+
+def _told(numbers: Mapping[str, Any], quality: str) -> Iterator[str]:
+    """A decision's numbers in sentences; those that it does not have are left out."""
+    if (left := numbers.get("left_usd")) is not None:
+        yield f"{words.usd(left)} was left to spend"
+    if (price := numbers.get("price_usd")) is not None:
+        yield f"it had cost {words.usd(price)}"
+    if (step := numbers.get("expected_usd")) is not None:
+        until = numbers.get("until_usd")
+        to = "to its own end" if until is None else f"until it costs {words.usd(until)}" if until else "one checkpoint"
+        yield f"the step: {to}, expected to take {words.usd(step)}"
+    if (expected := numbers.get(f"expected_{quality}")) is not None:
+        likely = f"{words.quality(numbers['likely_from'])} to {words.quality(numbers['likely_to'])}"
+        yield (
+            f"forecast: {quality} {words.quality(expected)} (nine in ten: {likely}) after epoch "
+            f"{numbers['at_epoch']:.0f}, at {words.usd(numbers['price_then_usd'])}"
+        )
+    if (gain := numbers.get("expected_gain")) is not None:
+        yield (
+            f"expected to add {gain:.3g} to the hypervolume of {numbers['hypervolume']:.4g}: "
+            f"{numbers['expected_gain_per_usd']:.4g} a dollar"
+        )
+    if "next_best" in numbers:
+        other = "a new trial" if numbers["next_best"] is None else f"#{numbers['next_best']}"
+        yield f"next best: {other}, {numbers['next_best_gain_per_usd']:.4g} a dollar"
