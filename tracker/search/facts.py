@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,13 +27,24 @@ class Standing(Enum):
     ELSEWHERE = "elsewhere"
 
 
+class Depth(NamedTuple):
+    """A trial where it first came as deep as a doubling of the epoch: ``level`` is the binary logarithm of its epoch.
+
+    ``metrics`` [K], of quality the best until then; ``costs`` [3] of objectives.GROWING.
+    """
+
+    level: float
+    metrics: Array
+    costs: Array
+
+
 @dataclass(slots=True)
 class TrialFacts:
     """A trial's checkpoints at each doubling of the epoch, and its latest.
 
-    ``latest`` [K] are the metrics there, in ``metrics`` [K] quality is the best so far. ``costs`` [3] are those of objectives.GROWING, over all attempts; ``costs_an_epoch`` [3] is how much one more epoch
-    is expected to take of each. ``seen`` has, for each whole binary logarithm of the epoch, the precise logarithm and
-    the metrics [K] at the first checkpoint from there on.
+    ``latest`` [K] are the metrics there; in ``metrics`` [K] quality is the best so far. ``costs`` [3] are those of
+    objectives.GROWING, over all attempts; ``costs_an_epoch`` [3] is how much one more epoch is expected to take of
+    each. ``seen`` has a Depth for each whole binary logarithm of the epoch: the first checkpoint from there on.
     """
 
     settings: Settings
@@ -44,7 +56,7 @@ class TrialFacts:
     first_usd: float = math.nan
     latest: Array = field(default_factory=lambda: np.zeros(0))
     metrics: Array = field(default_factory=lambda: np.zeros(0))
-    seen: dict[int, tuple[float, Array]] = field(default_factory=dict)
+    seen: dict[int, Depth] = field(default_factory=dict)
     start_share: float = 0.0
     prediction_usd: float = math.nan
     memory_bytes: float = 0.0
@@ -86,7 +98,7 @@ class TrialFacts:
         level = int(math.log2(epoch))
         new = level not in self.seen
         if new:
-            self.seen[level] = (math.log2(epoch), now)
+            self.seen[level] = Depth(math.log2(epoch), now, costs)
         return new
 
     @property

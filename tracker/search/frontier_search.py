@@ -1,17 +1,17 @@
 """The search that spends each dollar where it moves the frontier most.
 
-At any moment it may begin a trial, or go on with a paused one until that one's price has doubled: rungs are levels of
-money. For each choice it forecasts what the trial would reach after one, two, … further doublings and at what price;
-the choice whose expected growth of the hypervolume per dollar is highest, at its best horizon, goes next (the idea of
-the index of Gittins, J. R. Statist. Soc. B 41, 1979). A share of the steps is drawn evenly over the rungs, dollar for
-dollar, instead: settings that start slowly are tried at depth whatever the model thinks of them.
+At any moment it may begin a trial, or go on with a paused one until what its training costs has doubled: rungs are
+levels of money. For each choice it forecasts what the trial would reach after one, two, … further doublings and at what
+price; the choice whose expected growth of the hypervolume per dollar is highest, at its best horizon, goes next (the
+idea of the index of Gittins, J. R. Statist. Soc. B 41, 1979). The other steps are chosen by what was seen alone, by
+successive halving: settings that start slowly are tried at depth, and others than expected, whatever is forecast.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,22 +30,19 @@ from tracker.study.spec import Limit
 
 FIRST_TRIALS = 8
 """How many are begun before there is anything to learn from."""
-EVEN_SHARE = 0.5
-"""How often the rung that has had least of the dollars is asked first."""
+SEEN_SHARE = 0.5
+"""How often a step is chosen by what was seen alone, and not by forecasts."""
 _PATHS = ndtri((np.arange(8) + 0.5) / 8)
 """The futures that are looked at of each choice, in standard deviations: even quantiles of a normal distribution."""
-_SUGGESTED, _DRAWN, _NEIGHBOURS = (
-    4,
-    24,
-    12,
-)  # new settings that are looked at: by the sampler, at random, near good ones
-_REFIT_GROWTH = 1.04  # of what was observed since the models were fitted
-_NOTHING = 1e-9
+_SUGGESTED, _DRAWN, _NEIGHBOURS = 4, 24, 12
+"""The new settings that are looked at: suggested by the sampler, drawn evenly, near those that came closest."""
+_LOOKED_AT, _NEW_LOOKED_AT = 40, 24
+"""Of paused trials and of new settings, how many are looked at closely: the first by an optimistic forecast."""
+_REFIT_GROWTH, _RETEACH_GROWTH = 1.04, 1.15
+"""How much more must have been observed before the models, and the sampler, are fitted anew."""
+_RANKED = 2  # doublings of the epochs between two rankings: the first 1 / 2^2 of a rank go on
+_NOTHING = 1e-9  # of the box, a dollar: what adds less adds nothing
 _LIKELY = 1.645  # standard deviations: nine in ten forecasts, if they are right, come true within
-_SHADOW_GROWTH = 1.15
-_NEW_LOOKED_AT = 24
-_PER_MODEL = 1
-_LOOKED_AT = 40  # paused trials: the most promising by an optimistic forecast
 _OPTIMISM, _HOPELESS = 2.0, 3.0  # standard deviations
 _REMEMBERED = 300  # trials that the sampler learns from, the latest
 _OPEN_ENDED = 100.0  # a reference for costs without a budget: so many times the dearest first checkpoint
@@ -57,7 +54,6 @@ class _Choice:
 
     trial: int | None
     settings: Settings
-    rung: int
     until_epoch: float
     step_usd: float
     gain: float
@@ -111,8 +107,8 @@ class FrontierSearch:
         self._frontier: Frontier | None = None
         self._reached: list[Mapping[str, float]] = []  # until the frontier's reference is frozen
         self._observed = 0
-        self._fitted_to = 0
-        self._shadow_of = 0
+        self._fitted_with = 0
+        self._taught_with = 0
         self._outlook: Outlook | None = None
         self._suggestions: list[Settings] = []
         self._steps = 0
@@ -165,7 +161,7 @@ class FrontierSearch:
         if state is TrialState.FAILED:
             facts.failure = reason or "failed"
             self._observed += 1
-        self._trials.tell(trial, state, self._values(facts, facts.latest) if facts.epoch else None)
+        self._trials.tell(trial, state, self._values(facts, facts.latest, facts.costs) if facts.epoch else None)
 
     def _stands(self, trial: int, standing: Standing, price_usd: float) -> None:
         facts = self._known[trial]
@@ -173,10 +169,10 @@ class FrontierSearch:
         if facts.epoch:
             facts.costs[0] = max(facts.costs[0], price_usd)
 
-    def _values(self, facts: TrialFacts, metrics: Array) -> list[float]:
+    def _values(self, facts: TrialFacts, metrics: Array, costs: Array) -> list[float]:
         told = {
             **dict(zip(self._metrics, metrics, strict=True)),
-            **dict(zip(GROWING, facts.costs, strict=True)),
+            **dict(zip(GROWING, costs, strict=True)),
             PREDICTION_PRICE: facts.prediction_usd,
         }
         return [float(told[each.name]) for each in self._objectives]
@@ -200,7 +196,7 @@ class FrontierSearch:
             choices += self._new_choices(left_usd)
         if not choices:
             return self._nothing(self._why_none(left_usd, new_trials))
-        choice, why = self._choose(choices)
+        choice, why = self._choose(choices, left_usd, new_trials=new_trials)
         runner_up = max((other for other in choices if other is not choice), key=_rate, default=None)
         return self._step(choice, why, runner_up, left_usd)
 
@@ -252,7 +248,7 @@ class FrontierSearch:
         for each in self._objectives:
             if each.name in self._metrics:
                 index = self._metrics.index(each.name)
-                first = [facts.seen[min(facts.seen)][1][index] for facts in known]
+                first = [facts.seen[min(facts.seen)].metrics[index] for facts in known]
                 worst = min(first) if each.direction is Direction.MAXIMIZE else max(first)
             elif each.name == PREDICTION_PRICE:
                 worst = _OPEN_ENDED * max(facts.prediction_usd for facts in known)
@@ -264,25 +260,25 @@ class FrontierSearch:
         self._reached = []
 
     def _refit(self) -> None:
-        if self._outlook is not None and self._observed < _REFIT_GROWTH * self._fitted_to:
+        if self._outlook is not None and self._observed < _REFIT_GROWTH * self._fitted_with:
             return
         assert self._frontier is not None
         everyone = self._everyone()
         self._outlook = Outlook(
             everyone, self._cube, self._features, self._directions, self._limits, self._memory_limit_bytes
         )
-        self._fitted_to = self._observed
-        if self._observed >= _SHADOW_GROWTH * self._shadow_of:
+        self._fitted_with = self._observed
+        if self._observed >= _RETEACH_GROWTH * self._taught_with:
             self._teach_sampler(everyone)
         self._new = self._new_settings()
 
     def _teach_sampler(self, everyone: Sequence[TrialFacts]) -> None:
-        self._shadow_of = self._observed
+        self._taught_with = self._observed
         tried = [facts for facts in everyone if facts.epoch][-_REMEMBERED:]
         near = self._closeness(tried)
         best = np.argsort(-near, kind="stable")[:_NEIGHBOURS]
-        self._models = [tried[index].settings for index in best]
-        self._shadow = Trials.create(
+        self._close = [tried[index].settings for index in best]
+        self._sampler = Trials.create(
             None,
             "suggestions",
             {"closeness": Direction.MAXIMIZE},
@@ -290,7 +286,7 @@ class FrontierSearch:
             self._seed + self._observed,
             self._sampling,
         )
-        self._shadow.enter([(facts.settings, [float(value)]) for facts, value in zip(tried, near, strict=True)])
+        self._sampler.enter([(facts.settings, [float(value)]) for facts, value in zip(tried, near, strict=True)])
         del self._suggestions[:1]
 
     def _closeness(self, trials: Sequence[TrialFacts]) -> Array:
@@ -298,7 +294,9 @@ class FrontierSearch:
         assert self._frontier is not None and self._outlook is not None
         forecast = self._outlook.of_trials(trials)
         ahead = self._frontier.closeness(self._reaches(forecast, np.zeros(1))[:, 0]).max(axis=1)
-        return np.maximum(ahead, self._frontier.closeness(self._frontier.reaches(self._gains_now(trials))))
+        gains = self._gains([(facts, facts.metrics, facts.costs) for facts in trials])
+        nearest: Array = np.maximum(ahead, self._frontier.closeness(self._frontier.reaches(gains)))
+        return nearest
 
     # Gains of choices.
 
@@ -337,20 +335,19 @@ class FrontierSearch:
             return []
         facts = [self._known[trial] for trial in waiting]
         warm = self._known[at_hand] if at_hand is not None else None
-        rungs = self._rungs(np.array([each.price_usd for each in facts]))
+        forecast = self._outlook.of_trials(facts, warm)
         if len(waiting) > _LOOKED_AT:
-            forecast = self._outlook.of_trials(facts, warm)
             optimistic = self._added(forecast, _OPTIMISM) / forecast.cost_usd
             optimistic = np.where(forecast.cost_usd <= left_usd, optimistic, -1.0).max(axis=1)
-            order = np.argsort(-optimistic, kind="stable")
-            kept = set(order[:_LOOKED_AT]) | {order[rungs[order] == rung][0] for rung in set(rungs)}
-            if at_hand is not None and at_hand in waiting:
-                kept.add(waiting.index(at_hand))
-            waiting, facts = [waiting[index] for index in kept], [facts[index] for index in kept]
-            rungs = self._rungs(np.array([each.price_usd for each in facts]))
-        forecast = self._outlook.of_trials(facts, warm)
-        settings = [each.settings for each in facts]
-        return self._choices(forecast, left_usd, settings, waiting, rungs)
+            kept = np.argsort(-optimistic, kind="stable")[:_LOOKED_AT]
+            if at_hand in waiting:
+                kept = np.union1d(kept, [waiting.index(at_hand)])
+            waiting, facts, forecast = (
+                [waiting[index] for index in kept],
+                [facts[index] for index in kept],
+                forecast.of(kept),
+            )
+        return self._choices(forecast, left_usd, [each.settings for each in facts], waiting)
 
     def _new_choices(self, left_usd: float) -> list[_Choice]:
         assert self._outlook is not None
@@ -365,9 +362,9 @@ class FrontierSearch:
         assert self._outlook is not None
         random = np.random.default_rng([self._seed, self._observed, len(self._known)])
         while len(self._suggestions) < _SUGGESTED:
-            self._suggestions.append(self._shadow.suggest())
+            self._suggestions.append(self._sampler.suggest())
         drawn = [self._cube.draw(random) for _ in range(_DRAWN)]
-        near = [self._cube.neighbour(settings, random) for settings in self._models for _ in range(_PER_MODEL)]
+        near = [self._cube.neighbour(settings, random) for settings in self._close]
         fresh = {_named(each): each for each in [*self._suggestions, *drawn, *near]}
         settings = [each for name, each in fresh.items() if name not in self._taken] or drawn
         return settings, self._outlook.of_settings(settings)
@@ -378,7 +375,6 @@ class FrontierSearch:
         left_usd: float,
         settings: Sequence[Settings],
         trials: Sequence[int] | None = None,
-        rungs: Array | None = None,
     ) -> list[_Choice]:
         """The steps that fit in what is left, each judged at its best horizon."""
         assert self._frontier is not None
@@ -397,7 +393,6 @@ class FrontierSearch:
                 _Choice(
                     trials[index] if trials is not None else None,
                     settings[index],
-                    int(rungs[index]) if rungs is not None else 0,
                     float(forecast.epochs[index, 0]),
                     float(forecast.cost_usd[index, 0]),
                     float(added[index, min(1, added.shape[1] - 1)]),
@@ -416,58 +411,50 @@ class FrontierSearch:
             )
         return choices
 
-    def _rungs(self, prices_usd: Array) -> Array:
-        """Which level of money trials of these prices [n] have reached, from 1; each is twice the one below."""
-        cheapest = min(facts.first_usd for facts in self._everyone() if facts.epoch)
-        return 1 + np.maximum(np.floor(np.log2(np.maximum(prices_usd, cheapest) / cheapest)), 0).astype(int)
-
-    def _spent_by_rung(self, highest: int) -> Array:
-        """How many dollars went into trials while they were on each rung, from 0 (their first checkpoint) to ``highest``."""
-        own = [facts for facts in self._known.values() if facts.epoch]
-        first = np.array([facts.first_usd for facts in own])
-        price = np.array([facts.price_usd for facts in own])
-        cheapest = min(facts.first_usd for facts in self._everyone() if facts.epoch)
-        tops = cheapest * 2.0 ** np.arange(1, highest + 1)
-        on_rungs = np.minimum(price[:, None], tops) - np.maximum(first[:, None], tops / 2)
-        return np.concatenate([[first.sum()], np.maximum(on_rungs, 0.0).sum(axis=0)])
-
-    def _choose(self, choices: Sequence[_Choice]) -> tuple[_Choice, str]:
+    def _choose(self, choices: Sequence[_Choice], left_usd: float, *, new_trials: bool) -> tuple[_Choice, str]:
         random = np.random.default_rng([self._seed, self._observed, self._steps, 1])
-        if random.random() < EVEN_SHARE and (owed := self._owed(choices)) is not None:
-            return owed
+        if random.random() < SEEN_SHARE and (found := self._by_rank(left_usd, random, new_trials=new_trials)):
+            return found
         first = max(choices, key=_rate)
         new = [choice for choice in choices if choice.trial is None]
         if first.gain_per_usd < _NOTHING and new:
             return max(new, key=lambda choice: choice.near), "nothing is expected to add anything: explore"
         return first, "no other step is expected to add as much for a dollar"
 
-    def _owed(self, choices: Sequence[_Choice]) -> tuple[_Choice, str] | None:
-        """The most promising step on the rung that has had least of the dollars.
+    def _by_rank(self, left_usd: float, random: np.random.Generator, *, new_trials: bool) -> tuple[_Choice, str] | None:
+        """The step by what was seen alone, whatever is forecast: a trial that ranks high among its like, or a new one.
 
-        None where no rung is owed as much as its step costs.
+        Asynchronous successive halving (Li et al., MLSys 2020) by non-dominated rank (Schmucker et al., 2021): of those
+        that came as deep, the first quarter goes on until its training costs four times as much.
         """
-        best: dict[int, _Choice] = {}
-        for choice in choices:
-            other = best.get(choice.rung)
-            if other is None or (choice.gain, choice.near) > (other.gain, other.near):
-                best[choice.rung] = choice
-        spent_usd = self._spent_by_rung(max(best))
-        owed_usd = {rung: float(spent_usd.mean() - spent_usd[rung]) for rung in best}
-        payable = [rung for rung in best if best[rung].step_usd <= owed_usd[rung]]
-        if not payable:
+        assert self._frontier is not None and self._outlook is not None
+        waiting = self._waiting()
+        deepest = max((max(facts.seen) for facts in self._known.values() if facts.seen), default=0)
+        for level in range(deepest - deepest % _RANKED, -1, -_RANKED):
+            peers = [facts for facts in self._known.values() if level in facts.seen]
+            gains = self._gains([(facts, facts.seen[level].metrics, facts.seen[level].costs) for facts in peers])
+            first = {id(peers[index]) for index in _ranked(gains, len(peers) // 2**_RANKED)}
+            here = [trial for trial in waiting if max(self._known[trial].seen) < level + _RANKED]
+            for trial in [trial for trial in here if id(self._known[trial]) in first]:
+                facts = self._known[trial]
+                more = min(2.0 ** (level + _RANKED), facts.last_epoch) - facts.epoch
+                step_usd = more * float(facts.costs_an_epoch[0]) + facts.start_usd
+                found = self._choices(self._outlook.of_trials([facts]), left_usd, [facts.settings], [trial])
+                if found and step_usd <= left_usd:
+                    chosen = replace(found[0], until_epoch=facts.epoch + more, step_usd=step_usd)
+                    return chosen, f"it ranks in the first quarter of {len(peers)} trials after epoch {2**level}"
+        if not new_trials:
             return None
-        rung = max(payable, key=lambda rung: owed_usd[rung])
-        return best[
-            rung
-        ], f"rung {rung} has had ${owed_usd[rung]:.4g} less than its share; it is the most promising there"
+        drawn = self._cube.draw(random)
+        found = self._choices(self._outlook.of_settings([drawn]), left_usd, [drawn])
+        return (found[0], "drawn evenly from the space, to see what forecasts do not expect") if found else None
 
-    def _gains_now(self, trials: Sequence[TrialFacts]) -> Array:
-        """How much better than the reference n trials are at their last checkpoints: [n, D]."""
+    def _gains(self, points: Sequence[tuple[TrialFacts, Array, Array]]) -> Array:
+        """How much better than the reference n trials are, with these metrics and costs: [n, D]."""
         assert self._frontier is not None
         names = [each.name for each in self._objectives]
-        return self._frontier.gains(
-            [dict(zip(names, self._values(facts, facts.metrics), strict=True)) for facts in trials]
-        )
+        values = [self._values(facts, metrics, costs) for facts, metrics, costs in points]
+        return self._frontier.gains([dict(zip(names, each, strict=True)) for each in values])
 
     def _step(self, choice: _Choice, why: str, runner_up: _Choice | None, left_usd: float) -> Step:
         self.closed = ""
@@ -491,7 +478,6 @@ class FrontierSearch:
                 until_usd = None
         numbers = {
             "left_usd": left_usd,
-            "rung": choice.rung,
             "expected_step_usd": choice.step_usd,
             "expected_gain_per_usd": choice.gain_per_usd,
             **choice.numbers,
@@ -514,3 +500,14 @@ def _named(settings: Settings) -> str:
 
 def _rate(choice: _Choice) -> float:
     return choice.gain_per_usd
+
+
+def _ranked(gains: Array, first: int) -> list[int]:
+    """The ``first`` best of n points [n, D], by index: by non-dominated rank."""
+    left, order = np.arange(len(gains)), list[int]()
+    while len(left) and len(order) < first:
+        points = gains[left]
+        beaten = np.array([((points >= point).all(axis=1) & (points > point).any(axis=1)).any() for point in points])
+        order += left[~beaten].tolist()
+        left = left[beaten]
+    return order[:first]

@@ -1,7 +1,7 @@
-"""The scales on which metrics are forecast: the error of a share and a loss by their logarithms, the rest as they are.
+"""The scales on which metrics are forecast: errors and losses by their logarithms, the rest as they are.
 
-Learning curves are close to power laws (Hestness et al., 2017): straight lines in the logarithms of error and of epochs.
-And what is forecast this way stays possible: no accuracy above 1, no loss below 0.
+Learning curves are close to power laws (Hestness et al., 2017): straight lines in the logarithms of error and of
+epochs. And what is forecast this way stays possible: no accuracy above 1, no loss below 0.
 """
 
 from __future__ import annotations

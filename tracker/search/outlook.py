@@ -29,8 +29,9 @@ _UNSTABLE = 0.05
 class Forecast:
     """n trials at J horizons each: ``epochs`` [n, J], none beyond a trial's own last one.
 
-    ``mean`` and ``deviation`` [n, J, K] are of the metrics on their ``links``' scales; ``costs`` [n, J, 3] of GROWING in all, ``cost_usd`` [n, J]
-    the dollars from now on; ``prediction_usd`` [n]; ``sound`` [n, J] the probability that a checkpoint there counts.
+    ``mean`` and ``deviation`` [n, J, K] are of the metrics on their ``links``' scales; ``costs`` [n, J, 3] of GROWING
+    in all, ``cost_usd`` [n, J] the dollars from now on; ``prediction_usd`` [n]; ``sound`` [n, J] the probability that
+    a checkpoint there counts.
     """
 
     epochs: Array
@@ -84,7 +85,7 @@ class Outlook:
         inputs = features(cube.points([trial.settings for trial in trials]))
         seen = [index for index, trial in enumerate(trials) if trial.epoch]
         rows = [
-            (place, *trials[index].seen[level])
+            (place, *trials[index].seen[level][:2])
             for place, index in enumerate(seen)
             for level in sorted(trials[index].seen)
         ]
@@ -149,9 +150,10 @@ class Outlook:
         return Forecast(epochs, mean, deviation, costs, costs[:, :, 0], np.exp(figures[:, 6]), sound, self._links)
 
     def _inputs_of(self, trial: TrialFacts) -> Array:
-        inputs = self._inputs.get(id(trial.settings))
-        if inputs is None:
-            inputs = self._inputs[id(trial.settings)] = self._features(self._cube.points([trial.settings]))[0]
+        key = id(trial.settings)
+        if key not in self._inputs:
+            self._inputs[key] = self._features(self._cube.points([trial.settings]))[0]
+        inputs: Array = self._inputs[key]
         return inputs
 
     def _keeps_limits(self, mean: Array, deviation: Array) -> Array:
