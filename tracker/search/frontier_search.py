@@ -30,8 +30,8 @@ from tracker.study.spec import Limit
 
 FIRST_TRIALS = 8
 """How many are begun before there is anything to learn from."""
-SEEN_SHARE = 0.5
-"""How often a step is chosen by what was seen alone, and not by forecasts."""
+SEEN_SHARE = 0.8
+"""How often a step is chosen by what was seen alone, by rank, and not by forecasts."""
 _PATHS = ndtri((np.arange(8) + 0.5) / 8)
 """The futures that are looked at of each choice, in standard deviations: even quantiles of a normal distribution."""
 _SUGGESTED, _DRAWN, _NEIGHBOURS = 4, 24, 12
@@ -112,6 +112,8 @@ class FrontierSearch:
         self._outlook: Outlook | None = None
         self._suggestions: list[Settings] = []
         self._steps = 0
+        self._gains_at: dict[int, dict[int, Array]] = {}  # level -> trial -> [D]
+        self._ranks: dict[int, tuple[set[int], int]] = {}
 
     @property
     def reference(self) -> Mapping[str, float] | None:
@@ -191,12 +193,15 @@ class FrontierSearch:
             )
         self._freeze_reference()
         self._refit()
+        random = np.random.default_rng([self._seed, self._observed, self._steps])
+        if random.random() < SEEN_SHARE and (found := self._by_rank(left_usd, random, new_trials=new_trials)):
+            return self._step(*found, None, left_usd)
         choices = self._paused_choices(left_usd, at_hand)
         if new_trials:
             choices += self._new_choices(left_usd)
         if not choices:
             return self._nothing(self._why_none(left_usd, new_trials))
-        choice, why = self._choose(choices, left_usd, new_trials=new_trials)
+        choice, why = self._by_forecast(choices)
         runner_up = max((other for other in choices if other is not choice), key=_rate, default=None)
         return self._step(choice, why, runner_up, left_usd)
 
@@ -411,10 +416,7 @@ class FrontierSearch:
             )
         return choices
 
-    def _choose(self, choices: Sequence[_Choice], left_usd: float, *, new_trials: bool) -> tuple[_Choice, str]:
-        random = np.random.default_rng([self._seed, self._observed, self._steps, 1])
-        if random.random() < SEEN_SHARE and (found := self._by_rank(left_usd, random, new_trials=new_trials)):
-            return found
+    def _by_forecast(self, choices: Sequence[_Choice]) -> tuple[_Choice, str]:
         first = max(choices, key=_rate)
         new = [choice for choice in choices if choice.trial is None]
         if first.gain_per_usd < _NOTHING and new:
@@ -431,23 +433,40 @@ class FrontierSearch:
         waiting = self._waiting()
         deepest = max((max(facts.seen) for facts in self._known.values() if facts.seen), default=0)
         for level in range(deepest - deepest % _RANKED, -1, -_RANKED):
-            peers = [facts for facts in self._known.values() if level in facts.seen]
-            gains = self._gains([(facts, facts.seen[level].metrics, facts.seen[level].costs) for facts in peers])
-            first = {id(peers[index]) for index in _ranked(gains, len(peers) // 2**_RANKED)}
-            here = [trial for trial in waiting if max(self._known[trial].seen) < level + _RANKED]
-            for trial in [trial for trial in here if id(self._known[trial]) in first]:
+            first, peers = self._first_at(level)
+            for trial in [each for each in waiting if each in first]:
                 facts = self._known[trial]
+                if max(facts.seen) >= level + _RANKED:
+                    continue  # it went on already
                 more = min(2.0 ** (level + _RANKED), facts.last_epoch) - facts.epoch
                 step_usd = more * float(facts.costs_an_epoch[0]) + facts.start_usd
                 found = self._choices(self._outlook.of_trials([facts]), left_usd, [facts.settings], [trial])
                 if found and step_usd <= left_usd:
                     chosen = replace(found[0], until_epoch=facts.epoch + more, step_usd=step_usd)
-                    return chosen, f"it ranks in the first quarter of {len(peers)} trials after epoch {2**level}"
+                    return chosen, f"it ranks in the first quarter of {peers} trials after epoch {2**level}"
         if not new_trials:
             return None
-        drawn = self._cube.draw(random)
-        found = self._choices(self._outlook.of_settings([drawn]), left_usd, [drawn])
-        return (found[0], "drawn evenly from the space, to see what forecasts do not expect") if found else None
+        suggested = bool(self._suggestions) and random.random() < 0.5
+        settings = self._suggestions[0] if suggested else self._cube.draw(random)
+        found = self._choices(self._outlook.of_settings([settings]), left_usd, [settings])
+        source = "suggested by the sampler" if suggested else "drawn evenly from the space"
+        return (found[0], f"no trial ranks high enough to go on; a new one, {source}") if found else None
+
+    def _first_at(self, level: int) -> tuple[set[int], int]:
+        """The trials that rank in the first quarter of those that came as deep as ``level``, and how many those are.
+
+        What a trial was there never changes, so that only others that come there change the ranks.
+        """
+        peers = [trial for trial, facts in self._known.items() if level in facts.seen]
+        if len(peers) != self._ranks.get(level, (set(), 0))[1]:
+            here = self._gains_at.setdefault(level, {})
+            for trial in peers:
+                if trial not in here:
+                    facts = self._known[trial]
+                    here[trial] = self._gains([(facts, facts.seen[level].metrics, facts.seen[level].costs)])[0]
+            first = _ranked(np.stack([here[trial] for trial in peers]), len(peers) // 2**_RANKED)
+            self._ranks[level] = {peers[index] for index in first}, len(peers)
+        return self._ranks[level]
 
     def _gains(self, points: Sequence[tuple[TrialFacts, Array, Array]]) -> Array:
         """How much better than the reference n trials are, with these metrics and costs: [n, D]."""
@@ -503,11 +522,16 @@ def _rate(choice: _Choice) -> float:
 
 
 def _ranked(gains: Array, first: int) -> list[int]:
-    """The ``first`` best of n points [n, D], by index: by non-dominated rank."""
-    left, order = np.arange(len(gains)), list[int]()
-    while len(left) and len(order) < first:
-        points = gains[left]
-        beaten = np.array([((points >= point).all(axis=1) & (points > point).any(axis=1)).any() for point in points])
-        order += left[~beaten].tolist()
-        left = left[beaten]
+    """The ``first`` best of n points [n, D], by index: by non-dominated rank, those entered first among equals."""
+    as_good = np.ones((len(gains), len(gains)), dtype=np.bool_)
+    for column in gains.T:
+        as_good &= column[:, None] >= column[None, :]
+    beats = as_good & ~as_good.T
+    beaten_by = beats.sum(axis=0)
+    order: list[int] = []
+    while len(order) < first:
+        front = np.flatnonzero(beaten_by == 0)
+        order += front.tolist()
+        beaten_by = beaten_by - beats[front].sum(axis=0)
+        beaten_by[front] = len(gains) + 1  # done with
     return order[:first]
