@@ -93,6 +93,7 @@ def make_searcher(
             limits=[*spec.limits, Limit("peak_memory_bytes", high=MEMORY_SHARE * plan.hardware.memory_bytes)],
             seed=spec.seed,
         )
+        searcher.recall(memory)
         for each in evidence:
             searcher.learn(each.settings, each.checkpoints, each.failure)
     for history in histories:

@@ -3,8 +3,9 @@
 At any moment it may begin a trial, or go on with a paused one until what its training costs has doubled: rungs are
 levels of money. For each choice it forecasts what the trial would reach after one, two, … further doublings and at what
 price; the choice whose expected growth of the hypervolume per dollar is highest, at its best horizon, goes next (the
-idea of the index of Gittins, J. R. Statist. Soc. B 41, 1979). The other steps are chosen by what was seen alone, by
-successive halving: settings that start slowly are tried at depth, and others than expected, whatever is forecast.
+idea of the index of Gittins, J. R. Statist. Soc. B 41, 1979). Forecasts of each level of money are trusted as far as
+they came true. Two other ways do not depend on them: some steps go to what ranks high among its like, as in successive
+halving, and a share of the dollars trains settings to their end that are drawn evenly, for curves cross.
 """
 
 from __future__ import annotations
@@ -22,16 +23,19 @@ from tracker.search.curves import Array, Features
 from tracker.search.encoding import UnitCube
 from tracker.search.facts import Standing, TrialFacts
 from tracker.search.objectives import GROWING, PREDICTION_PRICE, Frontier, Objective
-from tracker.search.outlook import Forecast, Outlook
+from tracker.search.outlook import DOUBLINGS, Forecast, Outlook
 from tracker.search.sampler import Sampling, Trials
 from tracker.search.steps import Step
+from tracker.search.trust import Trust
 from tracker.study.space import SearchSpace
 from tracker.study.spec import Limit
 
 FIRST_TRIALS = 8
 """How many are begun before there is anything to learn from."""
-SEEN_SHARE = 0.8
-"""How often a step is chosen by what was seen alone, by rank, and not by forecasts."""
+RANK_SHARE = 0.3
+"""How often a step is chosen by rank; else by forecast."""
+DEEP_SHARE = 0.15
+"""The share of the dollars that trains settings to their end that are drawn evenly, whatever they promise."""
 _PATHS = ndtri((np.arange(8) + 0.5) / 8)
 """The futures that are looked at of each choice, in standard deviations: even quantiles of a normal distribution."""
 _SUGGESTED, _DRAWN, _NEIGHBOURS = 4, 24, 12
@@ -54,8 +58,10 @@ class _Choice:
 
     trial: int | None
     settings: Settings
+    rung: int
     until_epoch: float
     step_usd: float
+    step_gain: float
     gain: float
     gain_per_usd: float
     near: float
@@ -112,6 +118,8 @@ class FrontierSearch:
         self._outlook: Outlook | None = None
         self._suggestions: list[Settings] = []
         self._steps = 0
+        self._trust = Trust()
+        self._deep: set[int] = set()
         self._gains_at: dict[int, dict[int, Array]] = {}  # level -> trial -> [D]
         self._ranks: dict[int, tuple[set[int], int]] = {}
 
@@ -121,8 +129,17 @@ class FrontierSearch:
         return self._frontier.reference if self._frontier else None
 
     def memory(self) -> dict[str, Any]:
-        """The reference, once it is frozen: to be an argument again."""
-        return {"reference": dict(self.reference)} if self.reference else {}
+        """The reference, once it is frozen; how far forecasts came true; which trials were drawn to go to their end."""
+        return (
+            {"reference": dict(self.reference), "trust": self._trust.memory(), "deep": sorted(self._deep)}
+            if self.reference
+            else {}
+        )
+
+    def recall(self, memory: Mapping[str, Any]) -> None:
+        """Go on with what ``memory`` told; the reference is an argument."""
+        self._trust = Trust(memory.get("trust"))
+        self._deep = set(memory.get("deep", ()))
 
     # What became of the steps.
 
@@ -148,7 +165,9 @@ class FrontierSearch:
             if self._frontier is None:
                 self._reached.append(values)
             else:
-                self._frontier.enter(self._frontier.gains([values]))
+                gains = self._frontier.gains([values])
+                self._trust.came(trial, float(self._frontier.added(self._frontier.reaches(gains))[0]))
+                self._frontier.enter(gains)
 
     def paused(self, trial: int, price_usd: float) -> None:
         """A trial waits to be gone on with; Optuna, which knows no pause, keeps it running, with a note of it."""
@@ -168,6 +187,7 @@ class FrontierSearch:
     def _stands(self, trial: int, standing: Standing, price_usd: float) -> None:
         facts = self._known[trial]
         facts.standing = standing
+        self._trust.settle(trial)
         if facts.epoch:
             facts.costs[0] = max(facts.costs[0], price_usd)
 
@@ -194,7 +214,9 @@ class FrontierSearch:
         self._freeze_reference()
         self._refit()
         random = np.random.default_rng([self._seed, self._observed, self._steps])
-        if random.random() < SEEN_SHARE and (found := self._by_rank(left_usd, random, new_trials=new_trials)):
+        if deep := self._at_depth(left_usd):
+            return self._step(*deep, None, left_usd)
+        if random.random() < RANK_SHARE and (found := self._by_rank(left_usd, random, new_trials=new_trials)):
             return self._step(*found, None, left_usd)
         choices = self._paused_choices(left_usd, at_hand)
         if new_trials:
@@ -269,6 +291,7 @@ class FrontierSearch:
             return
         assert self._frontier is not None
         everyone = self._everyone()
+        self._cheapest_usd = min(facts.first_usd for facts in everyone if facts.epoch)
         self._outlook = Outlook(
             everyone, self._cube, self._features, self._directions, self._limits, self._memory_limit_bytes
         )
@@ -344,7 +367,10 @@ class FrontierSearch:
         if len(waiting) > _LOOKED_AT:
             optimistic = self._added(forecast, _OPTIMISM) / forecast.cost_usd
             optimistic = np.where(forecast.cost_usd <= left_usd, optimistic, -1.0).max(axis=1)
-            kept = np.argsort(-optimistic, kind="stable")[:_LOOKED_AT]
+            order = np.argsort(-optimistic, kind="stable")
+            rungs = np.array([self._rung(each) for each in facts])[order]
+            _, best_of_rung = np.unique(rungs, return_index=True)
+            kept = np.union1d(order[:_LOOKED_AT], order[best_of_rung])
             if at_hand in waiting:
                 kept = np.union1d(kept, [waiting.index(at_hand)])
             waiting, facts, forecast = (
@@ -386,7 +412,9 @@ class FrontierSearch:
         reaches = self._reaches(forecast, _PATHS)
         added = self._frontier.added(reaches).mean(axis=1) * forecast.sound
         near = self._frontier.closeness(reaches[:, -1]).max(axis=1) * forecast.sound.max(axis=1)
-        rates = np.where(forecast.cost_usd <= left_usd, added / forecast.cost_usd, -1.0)
+        rungs = [0] * len(settings) if trials is None else [self._rung(self._known[trial]) for trial in trials]
+        trust = np.array([self._trust.of(rung) for rung in rungs])
+        rates = np.where(forecast.cost_usd <= left_usd, trust[:, None] * added / forecast.cost_usd, -1.0)
         middle = forecast.values(0, np.zeros(1))[:, 0]
         likely = np.sort(forecast.values(0, np.array([-_LIKELY, _LIKELY])), axis=1)  # [n, 2, J]
         best = rates.argmax(axis=1)
@@ -398,12 +426,15 @@ class FrontierSearch:
                 _Choice(
                     trials[index] if trials is not None else None,
                     settings[index],
+                    rungs[index],
                     float(forecast.epochs[index, 0]),
                     float(forecast.cost_usd[index, 0]),
+                    float(added[index, 0]),
                     float(added[index, min(1, added.shape[1] - 1)]),
                     float(rates[index, horizon]),
                     float(near[index]),
                     {
+                        "trust": float(trust[index]),
                         "expected_gain": float(added[index, horizon]),
                         "expected_cost_usd": float(forecast.cost_usd[index, horizon]),
                         "at_epoch": float(forecast.epochs[index, horizon]),
@@ -423,6 +454,35 @@ class FrontierSearch:
             return max(new, key=lambda choice: choice.near), "nothing is expected to add anything: explore"
         return first, "no other step is expected to add as much for a dollar"
 
+    def _at_depth(self, left_usd: float) -> tuple[_Choice, str] | None:
+        """The paused trial that is nearest to settings drawn evenly goes on to its end, where that is due.
+
+        Curves cross: what is slow at first, and dear, may be best in the end, and only such trials tell.
+        """
+        assert self._outlook is not None
+        waiting = self._waiting()
+        if not waiting:
+            return None
+        # Drawn once, until it is due: else what is cheap, and due sooner, would be favoured.
+        drawn = self._cube.draw(np.random.default_rng([self._seed, len(self._deep)]))
+        points = self._cube.points([drawn, *(self._known[trial].settings for trial in waiting)])
+        trial = waiting[int(((points[1:] - points[0]) ** 2).sum(axis=1).argmin())]
+        facts = self._known[trial]
+        last_epoch = min(facts.last_epoch, facts.epoch * 2.0**DOUBLINGS)
+        more_usd = (last_epoch - facts.epoch) * float(facts.costs_an_epoch[0]) + facts.start_usd
+        spent_usd = sum(facts.price_usd for facts in self._known.values())
+        deep_usd = sum(self._known[trial].price_usd for trial in self._deep)
+        if more_usd > left_usd or deep_usd + facts.price_usd + more_usd > DEEP_SHARE * (spent_usd + more_usd):
+            return None
+        (found,) = self._choices(self._outlook.of_trials([facts]), left_usd, [facts.settings], [trial])
+        self._deep.add(trial)
+        why = f"settings drawn evenly go to their end with {DEEP_SHARE:.0%} of the dollars; it is the nearest to such"
+        return replace(found, until_epoch=last_epoch, step_usd=more_usd), why
+
+    def _rung(self, facts: TrialFacts) -> int:
+        """The level of money that a trial has reached, from 1; each is twice the one below. New trials have 0."""
+        return 1 + max(0, math.floor(math.log2(facts.price_usd / self._cheapest_usd)))
+
     def _by_rank(self, left_usd: float, random: np.random.Generator, *, new_trials: bool) -> tuple[_Choice, str] | None:
         """The step by what was seen alone, whatever is forecast: a trial that ranks high among its like, or a new one.
 
@@ -431,7 +491,7 @@ class FrontierSearch:
         """
         assert self._frontier is not None and self._outlook is not None
         waiting = self._waiting()
-        deepest = max((max(facts.seen) for facts in self._known.values() if facts.seen), default=0)
+        deepest = max((max(facts.seen) for facts in self._known.values() if facts.seen), default=-1)
         for level in range(deepest - deepest % _RANKED, -1, -_RANKED):
             first, peers = self._first_at(level)
             for trial in [each for each in waiting if each in first]:
@@ -446,10 +506,13 @@ class FrontierSearch:
                     return chosen, f"it ranks in the first quarter of {peers} trials after epoch {2**level}"
         if not new_trials:
             return None
-        suggested = bool(self._suggestions) and random.random() < 0.5
-        settings = self._suggestions[0] if suggested else self._cube.draw(random)
-        found = self._choices(self._outlook.of_settings([settings]), left_usd, [settings])
-        source = "suggested by the sampler" if suggested else "drawn evenly from the space"
+        suggested = self._suggestions[:1] if random.random() < 0.5 else []
+        drawn = [*suggested, *(self._cube.draw(random) for _ in range(_DRAWN))]
+        forecast = self._outlook.of_settings(drawn)
+        # Each is taken as probably as it is expected to fit in memory, not to fail, and to keep the limits.
+        sound = np.flatnonzero(random.random(len(drawn)) < forecast.sound.max(axis=1))[:1]
+        found = self._choices(forecast.of(sound), left_usd, [drawn[index] for index in sound]) if len(sound) else []
+        source = "suggested by the sampler" if suggested and not sound.any() else "drawn evenly from the space"
         return (found[0], f"no trial ranks high enough to go on; a new one, {source}") if found else None
 
     def _first_at(self, level: int) -> tuple[set[int], int]:
@@ -463,10 +526,14 @@ class FrontierSearch:
             for trial in peers:
                 if trial not in here:
                     facts = self._known[trial]
-                    here[trial] = self._gains([(facts, facts.seen[level].metrics, facts.seen[level].costs)])[0]
+                    gains = self._gains([(facts, facts.seen[level].metrics, facts.seen[level].costs)])[0]
+                    here[trial] = gains if self._keeps_limits(facts.seen[level].metrics) else gains - np.inf
             first = _ranked(np.stack([here[trial] for trial in peers]), len(peers) // 2**_RANKED)
             self._ranks[level] = {peers[index] for index in first}, len(peers)
         return self._ranks[level]
+
+    def _keeps_limits(self, metrics: Array) -> bool:
+        return all(limit.excess(metrics[self._metrics.index(limit.metric)]) <= 0 for limit in self._limits)
 
     def _gains(self, points: Sequence[tuple[TrialFacts, Array, Array]]) -> Array:
         """How much better than the reference n trials are, with these metrics and costs: [n, D]."""
@@ -486,6 +553,7 @@ class FrontierSearch:
             self.know(trial, settings)
             if len(self._suggestions) < _SUGGESTED:
                 self._new = self._new_settings()
+        self._trust.promise(trial, choice.rung, choice.step_gain)
         facts = self._known[trial]
         before_usd = facts.price_usd
         until_usd: float | None = 0.0

@@ -126,9 +126,8 @@ def _directions(dimensions: int) -> Array:
     if dimensions == 2:
         angles = (np.arange(count) + 0.5) / count * math.pi / 2
         return np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    uniform = np.stack([_halton(count, base) for base in (2, 3, 5, 7)[:dimensions]], axis=1)
     # |Normal| coordinates, made from uniform ones by Box and Muller's formula in pairs, have no preferred direction.
-    paired = np.concatenate([uniform, uniform[:, :1]], axis=1) if dimensions % 2 else uniform
+    paired = np.stack([_halton(count, base) for base in (2, 3, 5, 7)], axis=1)
     radius = np.sqrt(-2 * np.log(paired[:, 0::2]))
     angle = math.pi / 2 * paired[:, 1::2]
     normal = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=2).reshape(count, -1)[:, :dimensions]

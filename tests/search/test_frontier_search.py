@@ -1,0 +1,218 @@
+"""The search by dollars, on made-up curves: what it may never do, and what it must have learnt."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+
+from tracker.records import Direction, QualityMetric, TrialState
+from tracker.search.frontier_search import FIRST_TRIALS, FrontierSearch
+from tracker.search.objectives import Objective
+from tracker.search.sampler import Sampling, Trials
+from tracker.study.domains import Choices, Range
+from tracker.study.space import SearchSpace
+from tracker.study.spec import Limit
+
+ACCURACY = QualityMetric("accuracy", Direction.MAXIMIZE)
+DIRECTIONS = {"accuracy": Direction.MAXIMIZE, "price_usd": Direction.MINIMIZE}
+EPOCHS = 16
+SPACE = SearchSpace(
+    {"epochs": EPOCHS}, {"cpu": {"rate": Range(1e-3, 1e-1, log=True), "width": Choices((8, 16, 32, 64))}}
+)
+
+
+TPE = Sampling()
+
+
+def searcher(space=SPACE, directions=DIRECTIONS, sampling=TPE, **options):
+    trials = Trials.create(None, "s", directions, space, 0, sampling)
+    objectives = [Objective(name, direction) for name, direction in directions.items()]
+    options.setdefault("reference", {"price_usd": 1.0})
+    return FrontierSearch(trials, space, ACCURACY, objectives, sampling=sampling, **options)
+
+
+def reached(settings, epoch):
+    """A made-up curve: wider is better in the end, slower at first and dearer; the rate has an optimum."""
+    width = math.log2(settings["width"]) / 6
+    best = 0.6 + 0.35 * width - 0.15 * abs(math.log10(settings["rate"]) + 2)
+    accuracy = best * (1 - 2 ** (-epoch / (0.5 + 3 * width)))
+    price_usd = 1e-4 * settings["width"] / 8 * epoch
+    return {"accuracy": accuracy, "price_usd": price_usd, "wall_seconds": 1e3 * price_usd, "peak_memory_bytes": 1e6}
+
+
+class Replay:
+    """Takes steps until the money is gone, and keeps what happened."""
+
+    def __init__(self, search, budget_usd=0.05, outcome=reached):
+        self.search, self.left_usd, self.outcome = search, budget_usd, outcome
+        self.epochs, self.prices, self.settings, self.points, self.steps = {}, {}, {}, [], []
+
+    def step(self, **options):
+        step = self.search.next_step(self.left_usd, **options)
+        if step is None:
+            return None
+        self.steps.append((step, self.left_usd))
+        self.settings[step.trial] = step.settings
+        epoch, before = self.epochs.get(step.trial, 0), self.prices.get(step.trial, 0.0)
+        while True:
+            epoch += 1
+            values = self.outcome(step.settings, epoch)
+            self.search.reached(step.trial, epoch, values)
+            self.points.append((step.trial, epoch, values))
+            if epoch >= EPOCHS or (step.until_usd is not None and values["price_usd"] >= step.until_usd):
+                break
+        self.epochs[step.trial], self.prices[step.trial] = epoch, values["price_usd"]
+        self.left_usd -= values["price_usd"] - before
+        if epoch >= EPOCHS:
+            self.search.ended(step.trial, TrialState.COMPLETED, values["price_usd"])
+        else:
+            self.search.paused(step.trial, values["price_usd"])
+        return step
+
+    def run(self, steps=10_000):
+        for _ in range(steps):
+            if self.left_usd <= 0 or self.step() is None:
+                break
+        return self
+
+
+@pytest.fixture(scope="module")
+def played():
+    return Replay(searcher()).run()
+
+
+def test_no_step_is_taken_that_does_not_fit(played):
+    assert all(step.expected_usd <= left_usd for step, left_usd in played.steps)
+    assert played.left_usd > -1e-9, "prices are known after the first epoch, so nothing is overdrawn"
+    assert played.left_usd < 2e-4, "what is left is less than most epochs cost"
+
+
+def test_most_trials_are_left_early_and_some_go_deep(played):
+    depths = sorted(played.epochs.values())
+    assert len(depths) > 2 * FIRST_TRIALS
+    assert depths[len(depths) // 2] <= 4
+    assert depths[-1] == EPOCHS
+
+
+def test_settings_that_start_slowly_are_tried_at_depth():
+    replay = Replay(searcher(), 0.1).run()
+    ended = {settings["width"] for trial, settings in replay.settings.items() if replay.epochs[trial] == EPOCHS}
+    assert 64 in ended, "the widest are dearest, and behind for the first epochs"
+    assert max(values["accuracy"] for _, _, values in replay.points) > 0.8, "more than the narrowest ever reach"
+
+
+def test_every_later_step_says_what_it_was_chosen_by(played):
+    for step, _ in played.steps[FIRST_TRIALS:]:
+        assert step.why
+        assert {"left_usd", "expected_gain", "expected_accuracy", "hypervolume"} <= step.numbers.keys()
+        json.dumps(dict(step.numbers))
+
+
+def test_the_same_results_give_the_same_steps():
+    first, again = (Replay(searcher(), 0.01).run() for _ in range(2))
+    assert [step for step, _ in first.steps] == [step for step, _ in again.steps]
+
+
+def test_the_reference_is_frozen_and_goes_on_in_a_resumed_search(played):
+    reference = played.search.reference
+    worst_first = min(values["accuracy"] for _, epoch, values in played.points[:FIRST_TRIALS] if epoch == 1)
+    assert reference == {"accuracy": pytest.approx(worst_first), "price_usd": 1.0}
+    memory = json.loads(json.dumps(played.search.memory()))
+    resumed = searcher(reference=memory["reference"])
+    resumed._trials = played.search._trials
+    for trial, settings in played.settings.items():
+        resumed.know(trial, settings)
+    for trial, epoch, values in played.points:
+        resumed.reached(trial, epoch, values)
+    for trial, epoch in played.epochs.items():
+        if epoch < EPOCHS:
+            resumed.paused(trial, played.prices[trial])
+    step = resumed.next_step(1.0, new_trials=False)
+    assert resumed.reference == reference
+    assert step.trial in played.settings, "no trial begins anew"
+    assert played.epochs[step.trial] < EPOCHS
+
+
+def test_what_ran_out_of_memory_is_avoided_before_it_is_paid_for():
+    limit = 1e9
+
+    def outcome(settings, epoch):
+        return {**reached(settings, epoch), "peak_memory_bytes": 2e7 * settings["width"]}
+
+    search = searcher(limits=[Limit("peak_memory_bytes", high=limit)])
+    replay, failed = Replay(search, 0.05, outcome), []
+    for _ in range(60):
+        step = search.next_step(replay.left_usd)
+        if step.settings["width"] == 64 and step.trial not in replay.epochs:  # 1.28 GB
+            search.ended(step.trial, TrialState.FAILED, 1e-5, "out_of_memory")
+            failed.append(len(search._known))
+            continue
+        values = outcome(step.settings, replay.epochs.get(step.trial, 0) + 1)
+        replay.epochs[step.trial] = replay.epochs.get(step.trial, 0) + 1
+        search.reached(step.trial, replay.epochs[step.trial], values)
+        search.paused(step.trial, values["price_usd"])
+    late = [number for number in failed if number > len(search._known) / 2]
+    assert failed
+    assert len(late) <= 0.1 * len(search._known), "one in four would fail if nothing were learnt"
+
+
+def test_a_checkpoint_that_misses_a_limit_is_no_point_of_the_frontier():
+    def outcome(settings, epoch):
+        return {**reached(settings, epoch), "recall": settings["width"] / 100}
+
+    search = searcher(limits=[Limit("recall", low=0.3)])
+    replay = Replay(search, 0.03, outcome).run()
+    after = [step.settings["width"] for step, _ in replay.steps if step.numbers.get("expected_gain") is not None]
+    share = sum(width >= 32 for width in after[len(after) // 2 :]) / len(after[len(after) // 2 :])
+    assert share > 0.6, "half of the settings miss it"
+
+
+def test_earlier_studies_are_evidence_but_no_points():
+    earlier = Replay(searcher(), 0.03).run()
+    search = searcher()
+    for trial, settings in earlier.settings.items():
+        search.learn(settings, [(epoch, values) for other, epoch, values in earlier.points if other == trial])
+    step = search.next_step(0.05)
+    assert step.trial == 0
+    assert "expected_accuracy" in step.numbers, "it begins with forecasts, not blindly"
+    assert step.numbers["hypervolume"] == 0.0
+
+
+def test_trials_that_cannot_matter_any_more_are_told():
+    def outcome(settings, epoch):  # the narrowest is as good as the rest, at an eighth of the price
+        return {**reached({**settings, "width": 8}, epoch), "price_usd": 1e-4 * (settings["width"] / 8) ** 2 * epoch}
+
+    replay = Replay(searcher(), 0.3, outcome).run(150)
+    prospects = replay.search.prospects()
+    assert set(prospects) <= {trial for trial, epoch in replay.epochs.items() if epoch < EPOCHS}
+    assert min(prospects.values()) >= 0
+    hopeless = [replay.settings[trial]["width"] for trial, gain in prospects.items() if gain == 0]
+    assert hopeless
+    assert sum(hopeless) / len(hopeless) > 20, "mostly those that cost more for nothing"
+
+
+@pytest.mark.parametrize("name", ["RandomSampler", "QMCSampler", "NSGAIISampler"])
+def test_any_sampler_may_suggest(name):
+    replay = Replay(searcher(sampling=Sampling(name)), 0.01).run()
+    assert len(replay.epochs) > FIRST_TRIALS
+
+
+def test_four_objectives_at_once():
+    directions = {**DIRECTIONS, "wall_seconds": Direction.MINIMIZE, "worst": Direction.MAXIMIZE}
+
+    def outcome(settings, epoch):
+        values = reached(settings, epoch)
+        return {**values, "worst": values["accuracy"] * settings["rate"] ** 0.1}
+
+    replay = Replay(searcher(directions=directions), 0.02, outcome).run()
+    assert set(replay.search.reference) == set(directions)
+    assert len(replay.epochs) > FIRST_TRIALS
+
+
+def test_a_budget_below_the_cheapest_step_says_what_that_is():
+    replay = Replay(searcher(), 1.0)
+    replay.step()
+    assert replay.search.next_step(1e-9) is None
+    assert "the cheapest step, one epoch for $0.0" in replay.search.closed

@@ -1,0 +1,155 @@
+"""What the search believes: points in the unit cube, scales, curves, the hypervolume that a point would add."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tracker.frontier.pareto import hypervolume
+from tracker.records import Direction, QualityMetric
+from tracker.search.curves import CurveModel, Features, Observations
+from tracker.search.encoding import UnitCube
+from tracker.search.facts import TrialFacts
+from tracker.search.links import Link
+from tracker.search.objectives import Frontier, Objective
+from tracker.study.domains import Choices, Range
+from tracker.study.space import SearchSpace
+
+ACCURACY = QualityMetric("accuracy", Direction.MAXIMIZE)
+PLANE = [Objective("accuracy", Direction.MAXIMIZE), Objective("price_usd", Direction.MINIMIZE)]
+SPACE = SearchSpace(
+    {"epochs": 8},
+    {
+        "cpu": {"rate": Range(1e-3, 1e-1, log=True), "width": Choices((8, 64, 16)), "kind": Choices(("a", "b"))},
+        "cuda": {"rate": Range(1e-3, 1e-1, log=True), "precision": Choices(("fp32", "bf16"))},
+    },
+)
+
+
+def test_settings_are_points_in_the_unit_cube():
+    cube, random = UnitCube(SPACE), np.random.default_rng(0)
+    drawn = [cube.draw(random) for _ in range(200)]
+    points = cube.points(drawn)
+    assert points.shape == (200, cube.width)
+    assert (points >= 0).all()
+    assert (points <= 1).all()
+    assert {settings["device"] for settings in drawn} == {"cpu", "cuda"}
+    assert all(settings["epochs"] == 8 for settings in drawn)
+    low, middle = cube.points([{"device": "cpu", "rate": rate, "width": 8, "kind": "a"} for rate in (1e-3, 1e-2)])
+    assert np.abs(middle - low).max() == pytest.approx(0.5), "half way on the logarithm"
+    small, large = cube.points([{"device": "cpu", "rate": 1e-3, "width": width, "kind": "a"} for width in (8, 64)])
+    assert np.abs(large - small).max() == 1.0, "choices that are numbers stand in their order"
+
+
+def test_a_neighbour_differs_in_a_knob_or_two():
+    cube, random = UnitCube(SPACE), np.random.default_rng(0)
+    settings = {"device": "cpu", "rate": 0.01, "width": 8, "kind": "a", "epochs": 8}
+    for _ in range(50):
+        near = cube.neighbour(settings, random)
+        assert near.keys() == settings.keys()
+        assert sum(near[name] != settings[name] for name in settings) <= 2
+
+
+@pytest.mark.parametrize(
+    ("values", "direction"),
+    [
+        (np.array([0.1, 0.5, 0.99]), Direction.MAXIMIZE),
+        (np.array([0.02, 0.5, 9.0]), Direction.MINIMIZE),
+        (np.array([-3.0, 0.0, 40.0]), Direction.MAXIMIZE),
+    ],
+)
+def test_a_scale_gives_back_what_was_put_on_it(values, direction):
+    link = Link.of(values, direction)
+    assert link.back(link.to(values)) == pytest.approx(values)
+
+
+def test_no_forecast_is_better_than_possible():
+    link = Link.of(np.array([0.1, 0.9]), Direction.MAXIMIZE)
+    assert link.back(np.array([-100.0]))[0] <= 1.01
+    loss = Link.of(np.array([0.1, 9.0]), Direction.MINIMIZE)
+    assert loss.back(np.array([-100.0]))[0] >= -0.01
+
+
+def test_curves_are_learnt_from_other_settings_and_from_the_trial_itself():
+    random = np.random.default_rng(0)
+    points = random.uniform(size=(80, 2))
+    levels = np.arange(5.0)
+
+    def true(point):  # a made-up family of curves: the first coordinate decides the level, the second the pace
+        return point[0] + (0.5 + point[1]) * (1 - 2 ** (-levels / 2))
+
+    values = np.array([true(point) for point in points])
+    observations = Observations(np.repeat(np.arange(80), 5), np.tile(levels, 80), values.reshape(-1, 1))
+    features = Features(2)
+    model = CurveModel(features(points), observations)
+    unseen = random.uniform(size=(40, 2))
+    expected = np.array([true(point) for point in unseen])
+    forecast = model.expected(model.curves(features(unseen)), np.tile(levels, (40, 1)))[:, :, 0]
+    assert np.sqrt(((forecast - expected) ** 2).mean()) < 0.1 * expected.std()
+    off = expected[:, :1] + 0.3  # trials that turn out better than settings like theirs
+    mean, deviation = model.ahead(model.curves(features(unseen)), np.zeros(40), off, np.tile(levels[1:], (40, 1)))
+    assert (mean[:, 0, 0] > forecast[:, 1]).all(), "what was better stays better"
+    assert (np.diff(mean[:, :, 0] - forecast[:, 1:], axis=1) < 1e-9).all(), "but less so, the further one looks"
+    assert (deviation >= 0).all()
+
+
+def values(price, accuracy=0.5, **more):
+    return {"accuracy": accuracy, "price_usd": price, "wall_seconds": 100 * price, **more}
+
+
+def test_starts_between_attempts_do_not_count_as_what_an_epoch_costs():
+    facts = TrialFacts.of({"epochs": 20})
+    price = 0.0
+    for epoch in range(1, 10):
+        price += 1.0 + (5.0 if epoch in (4, 7) else 0.0)
+        facts.observe(epoch, values(price), ["accuracy"], ACCURACY)
+    assert facts.costs_an_epoch[0] == pytest.approx(1.0)
+    assert facts.price_usd == pytest.approx(19.0)
+    assert facts.last_epoch == 20
+
+
+def test_an_epoch_that_was_lost_and_reached_again_only_costs():
+    facts = TrialFacts.of({})
+    assert facts.observe(1, values(1.0, 0.4), ["accuracy"], ACCURACY)
+    assert facts.observe(2, values(2.0, 0.6), ["accuracy"], ACCURACY)
+    assert not facts.observe(2, values(3.0, 0.1), ["accuracy"], ACCURACY)
+    assert facts.price_usd == pytest.approx(3.0)
+    assert facts.metrics[0] == pytest.approx(0.6)
+    facts.observe(3, values(4.0, 0.5), ["accuracy"], ACCURACY)
+    assert facts.metrics[0] == pytest.approx(0.6), "the best so far"
+    assert facts.latest[0] == pytest.approx(0.5)
+
+
+def test_the_volume_of_two_objectives_is_the_exact_one():
+    random = np.random.default_rng(1)
+    frontier = Frontier(PLANE, {"accuracy": 0.1, "price_usd": 1.0})
+    points = [values(10 ** random.uniform(-4, -0.1), random.uniform(0.2, 0.9)) for _ in range(40)]
+    before = 0.0
+    for point in points:
+        expected = float(frontier.added(frontier.reaches(frontier.gains([point])))[0])
+        scale, volume = frontier._scale.copy(), frontier.volume
+        frontier.enter(frontier.gains([point]))
+        if (frontier._scale == scale).all():
+            assert frontier.volume == pytest.approx(volume + expected, abs=1e-12)
+        box = float(np.prod(frontier._scale))
+        assert frontier.volume * box >= before - 0.02 * max(before, 1e-9)
+        before = frontier.volume * box
+    quality, price = [p["accuracy"] for p in points], [p["price_usd"] for p in points]
+    exact = hypervolume(quality, price, Direction.MAXIMIZE, 0.1, 1.0)
+    assert before == pytest.approx(exact, rel=0.03)
+
+
+def test_the_volume_of_three_objectives_is_nearly_the_exact_one():
+    three = [*PLANE, Objective("wall_seconds", Direction.MINIMIZE)]
+    frontier = Frontier(three, {"accuracy": 0.0, "price_usd": 1.0, "wall_seconds": 100.0})
+    frontier.enter(frontier.gains([values(0.01, 0.8)]))
+    assert frontier.volume == pytest.approx(1.0, rel=0.05), "one point fills its box"
+    assert frontier.closeness(frontier.reaches(frontier.gains([values(0.01, 0.8)])))[0] == pytest.approx(1.0)
+    assert frontier.closeness(frontier.reaches(frontier.gains([values(0.1, 0.4)])))[0] < 1.0
+
+
+def test_a_point_that_misses_the_reference_adds_nothing():
+    frontier = Frontier(PLANE, {"accuracy": 0.5, "price_usd": 1.0})
+    frontier.enter(frontier.gains([values(0.01, 0.4), values(2.0, 0.9)]))
+    assert frontier.empty
+    assert frontier.volume == 0.0
