@@ -7,6 +7,7 @@ import math
 
 import pytest
 
+from tracker.errors import RequestError
 from tracker.records import Direction, QualityMetric, TrialState
 from tracker.search.frontier_search import FIRST_TRIALS, FrontierSearch
 from tracker.search.objectives import Objective
@@ -97,7 +98,7 @@ def test_most_trials_are_left_early_and_some_go_deep(played):
 
 
 def test_settings_that_start_slowly_are_tried_at_depth():
-    replay = Replay(searcher(), 0.1).run()
+    replay = Replay(searcher(), 0.2).run()
     ended = {settings["width"] for trial, settings in replay.settings.items() if replay.epochs[trial] == EPOCHS}
     assert 64 in ended, "the widest are dearest, and behind for the first epochs"
     assert max(values["accuracy"] for _, _, values in replay.points) > 0.8, "more than the narrowest ever reach"
@@ -216,3 +217,8 @@ def test_a_budget_below_the_cheapest_step_says_what_that_is():
     replay.step()
     assert replay.search.next_step(1e-9) is None
     assert "the cheapest step, one epoch for $0.0" in replay.search.closed
+
+
+def test_a_reference_that_nothing_can_beat_is_refused():
+    with pytest.raises(RequestError, match=r"search.reference.price_usd: 1e-06 lies inside the frontier"):
+        Replay(searcher(reference={"price_usd": 1e-6}), 0.05).run()

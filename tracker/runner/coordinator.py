@@ -77,13 +77,20 @@ class Coordinator:
         self._flushed = self._tidied = self._started
 
     def run(self) -> TrialState:
-        """Run until the budget is spent (completed) or someone stops it (stopped); no worker is left then."""
-        with interrupts(self._interrupt), self._no_worker_left_behind():
-            while True:
-                self._launch()
-                if not self._engine.running and self._closed():
-                    break
-                self._step()  # with nothing running, another study has the cores: wait for them
+        """Run until the budget is spent (completed) or someone stops it (stopped); no worker is left then.
+
+        Raises RequestError where the study turns out to ask for what cannot be; what was spent stays counted.
+        """
+        try:
+            with interrupts(self._interrupt), self._no_worker_left_behind():
+                while True:
+                    self._launch()
+                    if not self._engine.running and self._closed():
+                        break
+                    self._step()  # with nothing running, another study has the cores: wait for them
+        except RequestError:
+            self._books.finish(TrialState.FAILED, time.time())
+            raise
         for job in self._waiting:
             if job.trial is not None:
                 self._never_started(job, job.trial)

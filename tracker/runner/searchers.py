@@ -110,10 +110,10 @@ def _tell(searcher: FullRuns | FrontierSearch, history: History) -> None:
         searcher.reached(number, epoch, values)
     if history.can_go_on:
         searcher.paused(number, history.price_usd)
-    elif record is not None:
-        searcher.ended(number, record.state, history.price_usd, record.reason)
     else:
-        searcher.ended(number, TrialState.KILLED, history.price_usd)
+        state = record.state if record else TrialState.KILLED
+        state = TrialState.STOPPED if state is TrialState.PAUSED else state  # its saved state is not kept any more
+        searcher.ended(number, state, history.price_usd, record.reason if record else "")
 
 
 def save_memory(folder: Path, searcher: Searcher) -> None:

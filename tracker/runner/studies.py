@@ -151,6 +151,8 @@ def resume_study(
             history.can_go_on = (
                 number in unfinished and state in _CAN_GO_ON and (folder.trials / str(number) / FILE_NAME).exists()
             )
+            if state is TrialState.PAUSED and not history.can_go_on:
+                books.stop(history.job.label, "the state that it was to be gone on from is not kept any more")
         for number in unfinished:
             if number not in taken.trials:  # it was asked for, and nothing came of it
                 found.tell(number, TrialState.KILLED, None)

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtri
 
+from tracker.errors import RequestError
 from tracker.records import Direction, QualityMetric, Settings, TrialState
 from tracker.search.curves import Array, Features
 from tracker.search.encoding import UnitCube
@@ -202,7 +203,10 @@ class FrontierSearch:
     # What to do next.
 
     def next_step(self, left_usd: float, *, new_trials: bool = True, at_hand: int | None = None) -> Step | None:
-        """The step to take next; None where nothing fits in ``left_usd`` or would add to the frontier."""
+        """The step to take next; None where nothing fits in ``left_usd``.
+
+        Raises RequestError for a reference that no checkpoint can be better than.
+        """
         self._steps += 1
         begun = [facts for facts in self._known.values() if facts.epoch or facts.failure]
         if new_trials and len(self._known) + len(self._elsewhere) < FIRST_TRIALS:
@@ -272,19 +276,28 @@ class FrontierSearch:
             return
         known = [facts for facts in self._everyone() if facts.epoch]
         reference = {}
+        first = [facts.seen[min(facts.seen)] for facts in known]
         for each in self._objectives:
             if each.name in self._metrics:
-                index = self._metrics.index(each.name)
-                first = [facts.seen[min(facts.seen)].metrics[index] for facts in known]
-                worst = min(first) if each.direction is Direction.MAXIMIZE else max(first)
+                values = [depth.metrics[self._metrics.index(each.name)] for depth in first]
+                worst = min(values) if each.direction is Direction.MAXIMIZE else max(values)
             elif each.name == PREDICTION_PRICE:
                 worst = _OPEN_ENDED * max(facts.prediction_usd for facts in known)
             else:
-                worst = _OPEN_ENDED * max(facts.first_costs[GROWING.index(each.name)] for facts in known)
+                costs = [float(depth.costs[GROWING.index(each.name)]) for depth in first]
+                worst = _OPEN_ENDED * max(costs)
+                self._check_reference(each.name, self._given.get(each.name, worst), min(costs))
             reference[each.name] = self._given.get(each.name, float(worst))
         self._frontier = Frontier(self._objectives, reference)
         self._frontier.enter(self._frontier.gains(self._reached))
         self._reached = []
+
+    def _check_reference(self, name: str, reference: float, lowest: float) -> None:
+        if reference <= lowest:
+            raise RequestError(
+                f"search.reference.{name}: {reference:.4g} lies inside the frontier: no checkpoint so far took less "
+                f"than {lowest:.4g}; allowed: more than that"
+            )
 
     def _refit(self) -> None:
         if self._outlook is not None and self._observed < _REFIT_GROWTH * self._fitted_with:
