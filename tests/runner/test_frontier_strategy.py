@@ -211,3 +211,14 @@ def test_three_objectives_at_once(tmp_path):
     shown = optuna.load_study(study_name="dollars", storage=f"sqlite:///{tmp_path / 'optuna.db'}")
     assert [direction.name for direction in shown.directions] == ["MAXIMIZE", "MINIMIZE", "MINIMIZE"]
     assert len(trials_of(found)) > 4
+
+
+def test_the_price_of_predictions_is_an_objective(tmp_path):
+    search = {"objectives": ["accuracy", "prediction_usd"], "predictions": 1000}
+    study = digits(strategy="frontier", search=search, budget={"trials": 2}, settings={"epochs": 2})
+    run_study(study, home=tmp_path)
+    shown = optuna.load_study(study_name="digits", storage=f"sqlite:///{tmp_path / 'optuna.db'}")
+    assert shown.metric_names == ["accuracy", "prediction_usd"]
+    for trial in shown.trials:
+        seconds = trial.values[1] / 1000 / (0.2016 / 4 / 3600)
+        assert 1e-7 < seconds < 1e-2, "what one of 397 digits takes to evaluate, on one core in four"

@@ -1,0 +1,116 @@
+"""The search by dollars and plain Optuna on the real docstrings study, at equal dollars, with several seeds.
+
+    python -m experiments.benchmarks.real_search [--seeds 3] [--budget-usd 0.002] [--json]
+
+Every study is trained for real, one after the other, in turn by strategy, in a home of its own that is deleted. Each is
+judged by the hypervolume of all its checkpoints, quality against the logarithm of the price, up to a share of the time
+that it took: workers are paid by time. The reference is the same for all: the budget, and the lowest quality after any
+trial's first checkpoint. It needs a quiet machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from experiments.benchmarks.figures import Figure, Report, main
+from experiments.benchmarks.search_statistics import Estimate
+from tracker import Study, run_study
+from tracker.frontier.pareto import hypervolume
+from tracker.records import Direction
+from tracker.study.document import StudyDocument
+
+STUDY = Path(__file__).parents[1] / "studies/docstrings.toml"
+STRATEGIES = ("frontier", "optuna")
+SHARES = (0.25, 0.5, 1.0)
+SETTINGS = {"device": "cpu", "train_documents": 8000, "compile": False}
+"""As the recorded study of results/README.md: a corpus that two cores get through, and no compilation."""
+
+
+def measure(seeds: int, budget_usd: float) -> Report:
+    """Train every study; its hypervolumes as a share of that of all studies' checkpoints together."""
+    points = pd.concat(
+        [
+            _trained(strategy, seed, budget_usd)
+            for seed in range(seeds)
+            for strategy in (STRATEGIES if seed % 2 == 0 else STRATEGIES[::-1])
+        ]
+    )
+    first = points.sort_values("epoch").groupby(["strategy", "seed", "trial"])["quality"].first()
+    reference = float(first.min()), budget_usd
+    everything = _volume(points, reference)
+    volumes: dict[str, dict[str, list[float]]] = {}
+    for (strategy, _), study in points.groupby(["strategy", "seed"]):
+        for share in SHARES:
+            reached = study[study["elapsed"] <= share]
+            shares = volumes.setdefault(str(strategy), {})
+            shares.setdefault(f"{share:.0%}", []).append(_volume(reached, reference) / everything)
+    spent = points.groupby(["strategy", "seed"])["spend_usd"].first().to_dict()
+    trials = points.groupby(["strategy", "seed"])["trial"].nunique().to_dict()
+    details = {
+        "seeds": seeds,
+        "budget_usd": budget_usd,
+        "reference": dict(zip(("quality", "price_usd"), reference, strict=True)),
+        "hypervolume": volumes,
+        "spend_usd": {f"{strategy} {seed}": float(usd) for (strategy, seed), usd in spent.items()},
+        "trials": {f"{strategy} {seed}": int(count) for (strategy, seed), count in trials.items()},
+    }
+    return Report(list(_figures(volumes)), details, _text(volumes))
+
+
+def _trained(strategy: str, seed: int, budget_usd: float) -> pd.DataFrame:
+    document = StudyDocument.read(STUDY)
+    content = {**document.content, "strategy": strategy, "budget": {"usd": budget_usd}}
+    with tempfile.TemporaryDirectory() as home:
+        study = run_study(content, home=home, name=f"{strategy}-{seed}", seed=seed, settings=SETTINGS)
+        return _points(study).assign(strategy=strategy, seed=seed)
+
+
+def _points(study: Study) -> pd.DataFrame:
+    """Every trial's checkpoints, with the share of the study's time that had passed."""
+    table = study.table()
+    points = table.checkpoints.query("role == 'trial'")[["trial", "epoch", "quality", "price_usd", "timestamp"]]
+    begin, end = points["timestamp"].min(), points["timestamp"].max()
+    elapsed = (points["timestamp"] - begin) / (end - begin)
+    return points.assign(elapsed=elapsed, spend_usd=table.spend_usd)
+
+
+def _volume(points: pd.DataFrame, reference: tuple[float, float]) -> float:
+    return hypervolume(points["quality"], points["price_usd"], Direction.MAXIMIZE, *reference)
+
+
+def _figures(volumes: dict[str, dict[str, list[float]]]) -> list[Figure]:
+    figures = []
+    for share in volumes["frontier"]:
+        pairs = [
+            ours - theirs for ours, theirs in zip(volumes["frontier"][share], volumes["optuna"][share], strict=True)
+        ]
+        mean = Estimate.mean(pairs)
+        name = f"hypervolume at {share} of the time, ours less plain Optuna's"
+        figures.append(Figure(name, mean.value, "", ">= 0", mean.value >= 0, pairs))
+    return figures
+
+
+def _text(volumes: dict[str, dict[str, list[float]]]) -> str:
+    def told(samples: Sequence[float]) -> str:
+        mean = Estimate.mean(samples)
+        return f"{mean.value:.3f} ({mean.low:.3f} to {mean.high:.3f})"
+
+    return "\n".join(
+        f"{strategy:10}" + "  ".join(f"{share}: {told(samples)}" for share, samples in shares.items())
+        for strategy, shares in volumes.items()
+    )
+
+
+def _arguments(parser: argparse.ArgumentParser) -> Any:
+    parser.add_argument("--seeds", type=int, default=3, help="studies of each strategy")
+    parser.add_argument("--budget-usd", type=float, default=0.002, help="what each study may cost")
+
+
+if __name__ == "__main__":
+    main("real_search", _arguments, measure)
