@@ -170,6 +170,12 @@ def test_a_checkpoint_that_misses_a_limit_is_no_point_of_the_frontier():
     assert share > 0.6, "half of the settings miss it"
 
 
+def test_a_metric_that_is_limited_and_never_reported_leaves_the_frontier_empty():
+    replay = Replay(searcher(limits=[Limit("recall", low=0.3), Limit("latency", high=2.0)]), 0.01).run()
+    assert len(replay.epochs) > FIRST_TRIALS
+    assert replay.steps[-1][0].numbers["hypervolume"] == 0.0
+
+
 def test_earlier_studies_are_evidence_but_no_points():
     earlier = Replay(searcher(), 0.03).run()
     search = searcher()

@@ -63,7 +63,6 @@ class _Choice:
     until_epoch: float
     step_usd: float
     step_gain: float
-    gain: float
     gain_per_usd: float
     near: float
     numbers: Mapping[str, Any]
@@ -108,6 +107,8 @@ class FrontierSearch:
             directions.setdefault(limit.metric, Direction.MINIMIZE if limit.low is None else Direction.MAXIMIZE)
         self._directions = {name: way for name, way in directions.items() if name not in (*GROWING, PREDICTION_PRICE)}
         self._metrics = list(self._directions)
+        # What a limit is on and is not reported counts as outside of it.
+        self._outside = {limit.metric: limit.outside for limit in self._limits}
         self._known: dict[int, TrialFacts] = {}
         self._taken: set[str] = set()
         self._elsewhere: list[TrialFacts] = []
@@ -157,11 +158,12 @@ class FrontierSearch:
         facts.failure = failure
         self._elsewhere.append(facts)
         for epoch, values in checkpoints:
-            self._observed += facts.observe(epoch, values, self._metrics, self._quality)
+            self._observed += facts.observe(epoch, {**self._outside, **values}, self._metrics, self._quality)
 
     def reached(self, trial: int, epoch: int, values: Mapping[str, float]) -> None:
         """A trial's checkpoint. Raises KeyError where the value of an objective is missing."""
-        self._observed += self._known[trial].observe(epoch, values, self._metrics, self._quality)
+        whole = {**self._outside, **values}
+        self._observed += self._known[trial].observe(epoch, whole, self._metrics, self._quality)
         if all(limit.excess(values.get(limit.metric, math.nan)) <= 0 for limit in self._limits):
             if self._frontier is None:
                 self._reached.append(values)
@@ -208,13 +210,12 @@ class FrontierSearch:
         Raises RequestError for a reference that no checkpoint can be better than.
         """
         self._steps += 1
-        begun = [facts for facts in self._known.values() if facts.epoch or facts.failure]
         if new_trials and len(self._known) + len(self._elsewhere) < FIRST_TRIALS:
             return self._begin_first(left_usd)
-        if not any(facts.epoch for facts in (*begun, *self._elsewhere)):
-            return (
-                self._begin_first(left_usd) if new_trials else self._nothing("no trial has a checkpoint to go on from")
-            )
+        if not any(facts.epoch for facts in self._everyone()):
+            if new_trials:
+                return self._begin_first(left_usd)
+            return self._nothing("no trial has a checkpoint to go on from")
         self._freeze_reference()
         self._refit()
         random = np.random.default_rng([self._seed, self._observed, self._steps])
@@ -443,7 +444,6 @@ class FrontierSearch:
                     float(forecast.epochs[index, 0]),
                     float(forecast.cost_usd[index, 0]),
                     float(added[index, 0]),
-                    float(added[index, min(1, added.shape[1] - 1)]),
                     float(rates[index, horizon]),
                     float(near[index]),
                     {
@@ -484,7 +484,7 @@ class FrontierSearch:
         last_epoch = min(facts.last_epoch, facts.epoch * 2.0**DOUBLINGS)
         more_usd = (last_epoch - facts.epoch) * float(facts.costs_an_epoch[0]) + facts.start_usd
         spent_usd = sum(facts.price_usd for facts in self._known.values())
-        deep_usd = sum(self._known[trial].price_usd for trial in self._deep)
+        deep_usd = sum(self._known[each].price_usd for each in self._deep if each in self._known)
         if more_usd > left_usd or deep_usd + facts.price_usd + more_usd > DEEP_SHARE * (spent_usd + more_usd):
             return None
         (found,) = self._choices(self._outlook.of_trials([facts]), left_usd, [facts.settings], [trial])

@@ -60,6 +60,13 @@ class Limit:
         bounds += [f"at most {self.high:g}"] if self.high is not None else []
         return f"{self.metric} of {' and '.join(bounds)}"
 
+    @property
+    def outside(self) -> float:
+        """A value that misses the limit, by as much as its bound, or by 1 where that is less."""
+        if self.low is not None:
+            return self.low - max(abs(self.low), 1.0)
+        return (self.high or 0.0) + max(abs(self.high or 0.0), 1.0)
+
     def excess(self, value: float) -> float:
         """By how much ``value`` misses the limit; 0 or less where it keeps it, infinite where it is no number."""
         if value != value:
