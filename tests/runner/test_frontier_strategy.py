@@ -28,7 +28,8 @@ BUDGET_USD = 2.2e-4
 def by_dollars(**tables):
     """A study of small trainings that can be paused, of which the budget does not last for many to their end."""
     settings = {**PAUSABLE["settings"], "epochs": 16, "epoch_seconds": 0.1}
-    study = {**PAUSABLE, "name": "dollars", "strategy": "frontier", "space": SPACE, "settings": settings}
+    named = {"name": "dollars", "workload": "tests.support.quick:quick", "strategy": "frontier"}
+    study = {**PAUSABLE, **named, "space": SPACE, "settings": settings}
     return {**study, "budget": {"usd": BUDGET_USD}, **tables}
 
 
