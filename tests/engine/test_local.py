@@ -28,9 +28,8 @@ def forkserver():
 
 @pytest.fixture
 def engine(forkserver):
-    engine = LocalEngine(forkserver, Reservations(CORES[:1], []))
-    yield engine
-    engine.kill_all()
+    with LocalEngine(forkserver, Reservations(CORES[:1], [])) as engine:
+        yield engine
 
 
 def start(engine, folder, **settings):

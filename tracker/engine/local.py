@@ -11,6 +11,7 @@ from dataclasses import replace
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from types import TracebackType
 
 from tracker.engine.forkserver import Forkserver
 from tracker.engine.reservations import Reservation, Reservations
@@ -81,7 +82,10 @@ class Attempt:
 
 
 class LocalEngine:
-    """Runs attempts as processes here, each on cores (and a GPU) of its own, at most ``workers`` at once."""
+    """Runs attempts as processes here, each on cores (and a GPU) of its own, at most ``workers`` at once.
+
+    As a context it leaves no worker behind.
+    """
 
     def __init__(self, forkserver: Forkserver, reservations: Reservations, workers: int | None = None) -> None:
         self._forkserver = forkserver
@@ -140,8 +144,13 @@ class LocalEngine:
         for attempt in self.running:
             attempt.stop(reason, pause=True)
 
-    def kill_all(self) -> None:
-        """Kill every worker and wait for their death, for when the coordinator itself is going down."""
+    def __enter__(self) -> LocalEngine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """No worker is left behind, whatever ended the context: those that still run are killed and waited for."""
         for attempt in self.running:
             attempt.process.kill()
         while self.running:

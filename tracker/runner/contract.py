@@ -56,10 +56,8 @@ def check_workload(document: StudyDocument, home: Home, say: Callable[[str], Non
     with tempfile.TemporaryDirectory(prefix="tracker-check-") as folder:
         home.make()
         trials = _Trials(plan, engine, Path(folder), home.cache)
-        try:
+        with engine:
             yield from _findings(trials, say)
-        finally:
-            engine.kill_all()
 
 
 def declared_metric(workload: str) -> str | None:

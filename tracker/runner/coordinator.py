@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from tracker.engine.local import Attempt, LocalEngine
@@ -15,7 +14,7 @@ from tracker.errors import RequestError
 from tracker.records import DataCard, TrialState
 from tracker.runner.bookkeeper import Bookkeeper, Reached
 from tracker.runner.decisions import Decisions
-from tracker.runner.interrupts import interrupts
+from tracker.runner.interrupts import Interrupts
 from tracker.runner.jobs import Job, attempt_request, trial
 from tracker.runner.plan import StudyPlan
 from tracker.runner.progress import EndedAttempt, Observer, Progress, RunningAttempt
@@ -70,7 +69,7 @@ class Coordinator:
         self._steps: dict[int, Step] = {}
         self._pausing: set[int] = set()
         self._cannot_pause = False
-        self._interrupted = ""
+        self._interrupts = Interrupts(engine)
         self._started = time.monotonic()
         self._worked_before = worked_seconds
         self._spend_before_usd = books.ledger.spend_usd
@@ -82,7 +81,7 @@ class Coordinator:
         Raises RequestError where the study turns out to ask for what cannot be; what was spent stays counted.
         """
         try:
-            with interrupts(self._interrupt), self._no_worker_left_behind():
+            with self._interrupts, self._engine:
                 while True:
                     self._launch()
                     if not self._engine.running and self._closed():
@@ -95,7 +94,7 @@ class Coordinator:
             if job.trial is not None:
                 self._never_started(job, job.trial)
         save_memory(self._folder, self._searcher)
-        state = TrialState.STOPPED if self._interrupted else TrialState.COMPLETED
+        state = TrialState.STOPPED if self._interrupts.told else TrialState.COMPLETED
         self._observer.say(f"{state}: {self._closed() or 'nothing left to do'}")
         if not self._books.finish(state, time.time()):
             self._observer.say(
@@ -106,12 +105,11 @@ class Coordinator:
     def _closed(self) -> str:
         """Why nothing more may start, "" while something may."""
         worked = self._worked_before + time.monotonic() - self._started
-        closed = self._interrupted or self._books.ledger.closed(worked)
+        closed = self._interrupts.told or self._books.ledger.closed(worked)
         return closed or ("" if self._waiting else self._searcher.closed)
 
     def _launch(self) -> None:
         """Start what fits: each job when the cores, or the GPU, that it asks for are free."""
-        self._searcher.closed = ""
         while not self._closed():
             if not self._waiting:
                 if not self._engine.has_room or (step := self._next_step()) is None:
@@ -171,8 +169,8 @@ class Coordinator:
             self._follow(attempt)
         for attempt in ended:
             self._end(attempt)
-        if self._interrupted or self._books.ledger.closed(self._worked_before + time.monotonic() - self._started):
-            self._engine.pause_all("interrupted" if self._interrupted else "budget")
+        if self._interrupts.told or self._books.ledger.closed(self._worked_before + time.monotonic() - self._started):
+            self._engine.pause_all("interrupted" if self._interrupts.told else "budget")
         if ended or time.monotonic() - self._flushed > FLUSH_SECONDS:
             self._books.flush()
             save_memory(self._folder, self._searcher)
@@ -239,6 +237,7 @@ class Coordinator:
 
     def _end(self, attempt: Attempt) -> None:
         job, record = self._jobs.pop(attempt.request.label), attempt.record
+        self._searcher.closed = ""  # what it was promised and did not spend is there again: ask anew
         self._tell_reached(job, self._books.close(job.label, record))
         ledger = self._books.ledger
         price_usd = ledger.of(job.label)
@@ -310,17 +309,3 @@ class Coordinator:
         if ledger.budget.wall_seconds is not None:
             estimates.append(max(0.0, ledger.budget.wall_seconds - self._worked_before - elapsed))
         return min(estimates, default=None)
-
-    def _interrupt(self, signal_name: str) -> None:
-        """End the study cleanly; at the second time, kill the workers at once."""
-        if self._interrupted:
-            for attempt in self._engine.running:
-                attempt.process.kill()
-        self._interrupted = f"stopped by {signal_name}"
-
-    @contextlib.contextmanager
-    def _no_worker_left_behind(self) -> Iterator[None]:
-        try:
-            yield
-        finally:
-            self._engine.kill_all()

@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from types import FrameType
+from types import FrameType, TracebackType
+from typing import Any
+
+from tracker.engine.local import LocalEngine
 
 
-@contextlib.contextmanager
-def interrupts(receive: Callable[[str], None]) -> Iterator[None]:
-    """Have ``receive`` called with the name of each SIGINT or SIGTERM, in place of what they do otherwise.
+class Interrupts:
+    """In this context the first SIGINT or SIGTERM is told by ``told``, and every further one kills the workers at once.
 
-    Only the main thread gets signals: elsewhere this changes nothing.
+    ``told`` is "" before. Only the main thread gets signals: elsewhere this changes nothing.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
 
-    def handle(number: int, frame: FrameType | None) -> None:
-        del frame
-        receive(signal.Signals(number).name)
+    def __init__(self, engine: LocalEngine) -> None:
+        self.told = ""
+        self._engine = engine
+        self._before: dict[int, Any] = {}
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
+    def __enter__(self) -> Interrupts:
+        if threading.current_thread() is threading.main_thread():
+            signals = (signal.SIGINT, signal.SIGTERM)
+            self._before = {number: signal.signal(number, self._receive) for number in signals}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
             signal.signal(number, handler)
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        del frame
+        if self.told:
+            for attempt in self._engine.running:
+                attempt.process.kill()
+        self.told = f"stopped by {signal.Signals(number).name}"

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from tracker.engine.local import Attempt, LocalEngine
 from tracker.records import AttemptRecord, DataCard, TrialState
 from tracker.runner.bookkeeper import Bookkeeper
 from tracker.runner.coordinator import FLUSH_SECONDS, POLL_SECONDS
-from tracker.runner.interrupts import interrupts
+from tracker.runner.interrupts import Interrupts
 from tracker.runner.jobs import Job, attempt_request
 from tracker.runner.plan import StudyPlan
 from tracker.runner.progress import EndedAttempt, Observer, Progress, RunningAttempt
@@ -64,7 +63,7 @@ class Repetition:
         self._asked = len(orders)
         self._running: dict[str, Order] = {}
         self._states: Counter[TrialState] = Counter()
-        self._interrupted = ""
+        self._interrupts = Interrupts(engine)
         self._over = False
         """Whether repeats were stopped because their budget was spent."""
         self._flushed = time.monotonic()
@@ -72,13 +71,13 @@ class Repetition:
     def run(self) -> TrialState:
         """Run until nothing more may be started (completed) or someone stops it (stopped); no worker is left then."""
         self._announce()
-        with interrupts(self._interrupt), self._no_worker_left_behind():
+        with self._interrupts, self._engine:
             while True:
                 self._launch()
                 if not self._running and self._next() is None:
                     break
                 self._step()  # with nothing running, another study has the cores: wait for them
-        state = TrialState.STOPPED if self._interrupted else TrialState.COMPLETED
+        state = TrialState.STOPPED if self._interrupts.told else TrialState.COMPLETED
         self._observer.say(f"{state}: {self._summary()}")
         if not self._books.enter_spend(time.time()):
             again = f"`tracker confirm {self._plan.spec.name}`"
@@ -107,7 +106,7 @@ class Repetition:
 
     def _next(self) -> Order | None:
         """The first repeat that may start; None where all have, or none that is left fits the budget."""
-        if self._interrupted or self._over:
+        if self._interrupts.told or self._over:
             return None
         if self._budget_usd is None:
             return next(iter(self._waiting), None)
@@ -145,8 +144,8 @@ class Repetition:
         for attempt in ended:
             self._end(attempt)
         self._over |= self._spent
-        if self._interrupted or self._over:
-            self._engine.pause_all("interrupted" if self._interrupted else "budget")  # without a state: they stop
+        if self._interrupts.told or self._over:
+            self._engine.pause_all("interrupted" if self._interrupts.told else "budget")  # without a state: they stop
         if ended or time.monotonic() - self._flushed > FLUSH_SECONDS:
             self._books.flush()
             self._flushed = time.monotonic()
@@ -175,8 +174,8 @@ class Repetition:
         told = [f"{self._states[TrialState.COMPLETED]} of {_several(self._asked, 'repeat')} done"]
         if failed:
             told.append(f"{failed} failed or died: they were paid for, and are no evidence")
-        if self._interrupted:
-            told.append(self._interrupted)
+        if self._interrupts.told:
+            told.append(self._interrupts.told)
         elif self._waiting or (self._over and self._states[TrialState.STOPPED]):
             stopped = f"{self._states[TrialState.STOPPED]} stopped and " if self._over else ""
             told.append(f"{stopped}{len(self._waiting)} not started for the ${self._budget_usd:g} that all may cost")
@@ -202,20 +201,6 @@ class Repetition:
 
     def _reached(self, record: AttemptRecord) -> float | None:
         return record.checkpoints[-1].metrics[self._books.quality.name] if record.checkpoints else None
-
-    def _interrupt(self, signal_name: str) -> None:
-        """Stop the repeats under way; at the second time, kill them at once."""
-        if self._interrupted:
-            for attempt in self._engine.running:
-                attempt.process.kill()
-        self._interrupted = f"stopped by {signal_name}"
-
-    @contextlib.contextmanager
-    def _no_worker_left_behind(self) -> Iterator[None]:
-        try:
-            yield
-        finally:
-            self._engine.kill_all()
 
 
 def _several(count: int, noun: str) -> str:

@@ -189,13 +189,11 @@ def _prepare(plan: StudyPlan, folder: StudyFolder, home: Home, engine: LocalEngi
     while (reservation := engine.reserve(job.threads)) is None:
         time.sleep(POLL_SECONDS)  # another study has the cores
     request = attempt_request(job, reservation, plan, folder.trials, home.cache, tracking_uri=home.tracking_uri)
-    try:
+    with engine:
         attempt = engine.start(request, reservation)
         attempt.on_event = lambda event: observer.say(event["message"]) if event["event"] == "progress" else None
         while not engine.poll(POLL_SECONDS):
             pass
-    finally:
-        engine.kill_all()
     if attempt.record.state is not TrialState.COMPLETED:
         wrong_requests = {error.__name__: error for error in (DataError, WorkloadError)}
         failure = wrong_requests.get(attempt.record.reason, WorkFailedError)
