@@ -74,7 +74,7 @@ def make_searcher(
     evidence: Iterable[Evidence] = (),
     histories: Iterable[History] = (),
 ) -> Searcher:
-    """The searcher, told all that is known: ``memory`` is what it remembered of itself (``remember``)."""
+    """The searcher, told all that is known: ``memory`` is what an earlier one gave as its own."""
     spec = plan.spec
     if spec.strategy != "frontier":
         searcher: FullRuns | FrontierSearch = FullRuns(

@@ -27,16 +27,15 @@ _LOWEST_PERSISTENCE, _HIGHEST_PERSISTENCE = 0.3, 0.98
 
 
 class Features:
-    """The features of settings: random, but the same for the same seed and width."""
+    """F features of settings: random, but the same for the same seed and width."""
 
     def __init__(self, width: int, seed: int = 0) -> None:
         random = np.random.default_rng([seed, width])
         self._directions = random.normal(size=(width, _FOURIER_FEATURES)) / _LENGTH_SCALE
         self._phases = random.uniform(0, 2 * np.pi, _FOURIER_FEATURES)
-        self.count = 1 + width + _FOURIER_FEATURES
 
     def __call__(self, points: Array) -> Array:
-        """[n, width] points in the unit cube -> [n, count]."""
+        """[n, width] points in the unit cube -> [n, F]."""
         waves = np.cos(points @ self._directions + self._phases) * np.sqrt(2 / _FOURIER_FEATURES)
         return np.concatenate([np.ones((len(points), 1)), points - 0.5, waves], axis=1)
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,11 +26,12 @@ from tracker.search.encoding import UnitCube
 from tracker.search.facts import Standing, TrialFacts
 from tracker.search.objectives import GROWING, PREDICTION_PRICE, Frontier, Objective
 from tracker.search.outlook import DOUBLINGS, Forecast, Outlook
+from tracker.search.ranks import Ranks
 from tracker.search.sampler import Sampling, Trials
 from tracker.search.steps import Step
 from tracker.search.trust import Trust
 from tracker.study.space import SearchSpace
-from tracker.study.spec import Limit
+from tracker.study.spec import COSTS, Limit
 
 FIRST_TRIALS = 8
 """How many are begun before there is anything to learn from."""
@@ -105,7 +107,7 @@ class FrontierSearch:
         directions = {quality.name: quality.direction, **{each.name: each.direction for each in objectives}}
         for limit in self._limits:  # which way it is bounded tells which way it is good
             directions.setdefault(limit.metric, Direction.MINIMIZE if limit.low is None else Direction.MAXIMIZE)
-        self._directions = {name: way for name, way in directions.items() if name not in (*GROWING, PREDICTION_PRICE)}
+        self._directions = {name: way for name, way in directions.items() if name not in COSTS}
         self._metrics = list(self._directions)
         # What a limit is on and is not reported counts as outside of it.
         self._outside = {limit.metric: limit.outside for limit in self._limits}
@@ -122,8 +124,7 @@ class FrontierSearch:
         self._steps = 0
         self._trust = Trust()
         self._deep: set[int] = set()
-        self._gains_at: dict[int, dict[int, Array]] = {}  # level -> trial -> [D]
-        self._ranks: dict[int, tuple[set[int], int]] = {}
+        self._ranks = Ranks(1 / 2**_RANKED)
 
     @property
     def reference(self) -> Mapping[str, float] | None:
@@ -132,11 +133,9 @@ class FrontierSearch:
 
     def memory(self) -> dict[str, Any]:
         """The reference, once it is frozen; how far forecasts came true; which trials were drawn to go to their end."""
-        return (
-            {"reference": dict(self.reference), "trust": self._trust.memory(), "deep": sorted(self._deep)}
-            if self.reference
-            else {}
-        )
+        if self.reference is None:
+            return {}
+        return {"reference": dict(self.reference), "trust": self._trust.memory(), "deep": sorted(self._deep)}
 
     def recall(self, memory: Mapping[str, Any]) -> None:
         """Go on with what ``memory`` told; the reference is an argument."""
@@ -506,7 +505,8 @@ class FrontierSearch:
         waiting = self._waiting()
         deepest = max((max(facts.seen) for facts in self._known.values() if facts.seen), default=-1)
         for level in range(deepest - deepest % _RANKED, -1, -_RANKED):
-            first, peers = self._first_at(level)
+            peers = [trial for trial, facts in self._known.items() if level in facts.seen]
+            first = self._ranks.first(level, peers, partial(self._gains_at, level))
             for trial in [each for each in waiting if each in first]:
                 facts = self._known[trial]
                 if max(facts.seen) >= level + _RANKED:
@@ -516,7 +516,7 @@ class FrontierSearch:
                 found = self._choices(self._outlook.of_trials([facts]), left_usd, [facts.settings], [trial])
                 if found and step_usd <= left_usd:
                     chosen = replace(found[0], until_epoch=facts.epoch + more, step_usd=step_usd)
-                    return chosen, f"it ranks in the first quarter of {peers} trials after epoch {2**level}"
+                    return chosen, f"it ranks in the first quarter of {len(peers)} trials after epoch {2**level}"
         if not new_trials:
             return None
         suggested = self._suggestions[:1] if random.random() < 0.5 else []
@@ -524,26 +524,18 @@ class FrontierSearch:
         forecast = self._outlook.of_settings(drawn)
         # Each is taken as probably as it is expected to fit in memory, not to fail, and to keep the limits.
         sound = np.flatnonzero(random.random(len(drawn)) < forecast.sound.max(axis=1))[:1]
-        found = self._choices(forecast.of(sound), left_usd, [drawn[index] for index in sound]) if len(sound) else []
-        source = "suggested by the sampler" if suggested and not sound.any() else "drawn evenly from the space"
+        if not len(sound):
+            return None
+        found = self._choices(forecast.of(sound), left_usd, [drawn[sound[0]]])
+        source = "suggested by the sampler" if drawn[sound[0]] in suggested else "drawn evenly from the space"
         return (found[0], f"no trial ranks high enough to go on; a new one, {source}") if found else None
 
-    def _first_at(self, level: int) -> tuple[set[int], int]:
-        """The trials that rank in the first quarter of those that came as deep as ``level``, and how many those are.
-
-        What a trial was there never changes, so that only others that come there change the ranks.
-        """
-        peers = [trial for trial, facts in self._known.items() if level in facts.seen]
-        if len(peers) != self._ranks.get(level, (set(), 0))[1]:
-            here = self._gains_at.setdefault(level, {})
-            for trial in peers:
-                if trial not in here:
-                    facts = self._known[trial]
-                    gains = self._gains([(facts, facts.seen[level].metrics, facts.seen[level].costs)])[0]
-                    here[trial] = gains if self._keeps_limits(facts.seen[level].metrics) else gains - np.inf
-            first = _ranked(np.stack([here[trial] for trial in peers]), len(peers) // 2**_RANKED)
-            self._ranks[level] = {peers[index] for index in first}, len(peers)
-        return self._ranks[level]
+    def _gains_at(self, level: int, trial: int) -> Array:
+        """How much better than the reference a trial was where it came as deep as ``level``: [D]."""
+        facts = self._known[trial]
+        depth = facts.seen[level]
+        gains: Array = self._gains([(facts, depth.metrics, depth.costs)])[0]
+        return gains if self._keeps_limits(depth.metrics) else gains - np.inf
 
     def _keeps_limits(self, metrics: Array) -> bool:
         return all(limit.excess(metrics[self._metrics.index(limit.metric)]) <= 0 for limit in self._limits)
@@ -557,7 +549,7 @@ class FrontierSearch:
 
     def _step(self, choice: _Choice, why: str, runner_up: _Choice | None, left_usd: float) -> Step:
         self.closed = ""
-        trial, settings, before_usd = choice.trial, choice.settings, 0.0
+        trial, settings = choice.trial, choice.settings
         if trial is None:
             if settings in self._suggestions:
                 self._suggestions.remove(settings)
@@ -568,12 +560,11 @@ class FrontierSearch:
                 self._new = self._new_settings()
         self._trust.promise(trial, choice.rung, choice.step_gain)
         facts = self._known[trial]
-        before_usd = facts.price_usd
         until_usd: float | None = 0.0
         if choice.trial is not None:
             facts.standing = Standing.RUNNING
             # A little early: the checkpoint that completes the step shall not just miss it.
-            until_usd = before_usd + choice.step_usd - 0.3 * float(facts.costs_an_epoch[0])
+            until_usd = facts.price_usd + choice.step_usd - 0.3 * float(facts.costs_an_epoch[0])
             if choice.until_epoch >= facts.last_epoch:
                 until_usd = None
         numbers = {
@@ -600,19 +591,3 @@ def _named(settings: Settings) -> str:
 
 def _rate(choice: _Choice) -> float:
     return choice.gain_per_usd
-
-
-def _ranked(gains: Array, first: int) -> list[int]:
-    """The ``first`` best of n points [n, D], by index: by non-dominated rank, those entered first among equals."""
-    as_good = np.ones((len(gains), len(gains)), dtype=np.bool_)
-    for column in gains.T:
-        as_good &= column[:, None] >= column[None, :]
-    beats = as_good & ~as_good.T
-    beaten_by = beats.sum(axis=0)
-    order: list[int] = []
-    while len(order) < first:
-        front = np.flatnonzero(beaten_by == 0)
-        order += front.tolist()
-        beaten_by = beaten_by - beats[front].sum(axis=0)
-        beaten_by[front] = len(gains) + 1  # done with
-    return order[:first]

@@ -10,13 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.records import Direction
+from tracker.study.spec import COSTS
 
 Array = NDArray[np.float64]
 
-GROWING = ("price_usd", "wall_seconds", "energy_joules")
-"""The objectives that every further epoch adds to; they are compared on a logarithm, as all prices are."""
-PREDICTION_PRICE = "prediction_usd"
-"""The price of the study's number of predictions: the same at each of a trial's checkpoints."""
+GROWING, PREDICTION_PRICE = COSTS[:-1], COSTS[-1]
+"""The costs that every further epoch adds to, and the price of predictions, which is a trial's at each checkpoint."""
 _RAYS = {2: 64, 3: 144, 4: 192}
 """Into how many directions the frontier is looked at, by the number of objectives."""
 
@@ -31,7 +30,7 @@ class Objective:
     @property
     def logarithmic(self) -> bool:
         """Whether it is compared by ratios, as money and time are."""
-        return self.name in (*GROWING, PREDICTION_PRICE)
+        return self.name in COSTS
 
     def gain(self, value: Array | float, reference: float) -> Array:
         """How much better ``value`` is than ``reference``, in decades where it is logarithmic."""
