@@ -7,9 +7,10 @@ import pytest
 
 from tracker.frontier.pareto import hypervolume
 from tracker.records import Direction, QualityMetric
-from tracker.search.curves import CurveModel, Features, Observations
+from tracker.search.curves import CurveModel, Observations
 from tracker.search.encoding import UnitCube
 from tracker.search.facts import TrialFacts
+from tracker.search.features import Features
 from tracker.search.links import Link
 from tracker.search.objectives import Frontier, Objective
 from tracker.study.domains import Choices, Range
@@ -65,32 +66,62 @@ def test_a_scale_gives_back_what_was_put_on_it(values, direction):
 
 def test_no_forecast_is_better_than_possible():
     link = Link.of(np.array([0.1, 0.9]), Direction.MAXIMIZE)
-    assert link.back(np.array([-100.0]))[0] <= 1.01
+    assert link.back(np.array([100.0]))[0] <= 1.01
     loss = Link.of(np.array([0.1, 9.0]), Direction.MINIMIZE)
-    assert loss.back(np.array([-100.0]))[0] >= -0.01
+    assert loss.back(np.array([100.0]))[0] >= -0.01
+
+
+@pytest.mark.parametrize(
+    "values", [np.array([0.1, 0.5, 0.99]), np.array([0.02, 0.5, 9.0]), np.array([-3.0, 0.0, 40.0])]
+)
+@pytest.mark.parametrize("direction", Direction)
+def test_more_is_better_on_every_scale(values, direction):
+    scaled = Link.of(values, direction).to(values)
+    assert (np.diff(scaled) * (1 if direction is Direction.MAXIMIZE else -1) > 0).all()
 
 
 def test_curves_are_learnt_from_other_settings_and_from_the_trial_itself():
     random = np.random.default_rng(0)
-    points = random.uniform(size=(80, 2))
+    points, unseen = random.uniform(size=(80, 2)), random.uniform(size=(40, 2))
     levels = np.arange(5.0)
 
     def true(point):  # a made-up family of curves: the first coordinate decides the level, the second the pace
         return point[0] + (0.5 + point[1]) * (1 - 2 ** (-levels / 2))
 
-    values = np.array([true(point) for point in points])
-    observations = Observations(np.repeat(np.arange(80), 5), np.tile(levels, 80), values.reshape(-1, 1))
-    features = Features(2)
-    model = CurveModel(features(points), observations)
-    unseen = random.uniform(size=(40, 2))
-    expected = np.array([true(point) for point in unseen])
-    forecast = model.expected(model.curves(features(unseen)), np.tile(levels, (40, 1)))[:, :, 0]
-    assert np.sqrt(((forecast - expected) ** 2).mean()) < 0.1 * expected.std()
-    off = expected[:, :1] + 0.3  # trials that turn out better than settings like theirs
-    mean, deviation = model.ahead(model.curves(features(unseen)), np.zeros(40), off, np.tile(levels[1:], (40, 1)))
-    assert (mean[:, 0, 0] > forecast[:, 1]).all(), "what was better stays better"
-    assert (np.diff(mean[:, :, 0] - forecast[:, 1:], axis=1) < 1e-9).all(), "but less so, the further one looks"
-    assert (deviation >= 0).all()
+    def of_trials(points):  # and of each trial by itself: it is better or worse than settings like its own, throughout
+        return np.array([true(point) for point in points]) + 0.2 * random.normal(size=(len(points), 1))
+
+    observations = Observations(np.repeat(np.arange(80), 5), np.tile(levels, 80), of_trials(points).ravel())
+    model = CurveModel(points, observations, Features(2))
+    expected, deviation = model.afresh(unseen, np.tile(levels, (40, 1)))
+    curves = np.array([true(point) for point in unseen])
+    assert np.sqrt(((expected - curves) ** 2).mean()) < 0.2 * curves.std()
+    assert 0.1 < deviation.mean() < 0.4, "a trial by itself is off by 0.2"
+    values = of_trials(unseen)
+    ahead, sure = model.ahead(unseen, np.zeros(40), values[:, 0], np.tile(levels, (40, 1)))
+    assert ahead[:, 0] == pytest.approx(values[:, 0], abs=0.01), "what is known stays"
+    assert ((ahead - values) ** 2).mean() < 0.3 * ((expected - values) ** 2).mean(), "what was better stays better"
+    assert (sure[:, 1:] < deviation[:, 1:]).all()
+
+
+def test_a_knob_that_does_not_matter_is_found_out():
+    random = np.random.default_rng(0)
+    points = random.uniform(size=(120, 3))
+    targets, nothing = np.sin(9 * points[:, 1]), np.zeros((120, 0))
+    features = Features(3)
+    for _ in range(4):
+        features = features.refined(points, nothing, targets)
+    assert features.frequencies[1] > 3 * features.frequencies[[0, 2]].max()
+
+
+def test_some_trainings_fail_but_none_is_as_much_better():
+    random = np.random.default_rng(0)
+    points = random.uniform(size=(200, 1))
+    failing = random.uniform(size=200) < 0.1
+    trial = np.arange(200)
+    values = points[:, 0] - 2.0 * failing + 0.05 * random.normal(size=200)
+    model = CurveModel(points, Observations(trial, np.zeros(200), values), Features(1))
+    assert -model.futures.min() > 2 * model.futures.max()
 
 
 def values(price, accuracy=0.5, **more):

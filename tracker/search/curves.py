@@ -1,160 +1,229 @@
-"""What learning curves have in common: a model of metrics after any epoch, by settings.
+"""What learning curves have in common: a model of a metric after any epoch, by settings.
 
 One Bayesian linear regression (Bishop, Pattern Recognition and Machine Learning, 2006, section 3.3) for all trials. Its
-inputs are the settings, as random Fourier features of a squared-exponential kernel (Rahimi and Recht, NeurIPS 2007)
-beside themselves, each times a few shapes in time: curves are close to power laws of the epoch. What it leaves
-unexplained of a trial is believed to last, less the further one looks ahead; how much less is learnt.
+inputs are the settings' features, each times a few shapes in time: curves are close to power laws of the epoch. What it
+leaves unexplained of a trial is believed to last, less the further one looks ahead: how large that is at each depth,
+how long it lasts and how it is distributed is learnt, and observations of a trial count as what they add to those
+before them (generalised least squares: Greene, Econometric Analysis, 2012, section 20.9).
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
+from scipy.special import ndtri
 
-Array = NDArray[np.float64]
+from tracker.search.features import Array, Features
 
-_FOURIER_FEATURES = 100
-_LENGTH_SCALE = 0.9  # of the kernel, in the unit cube
-_NOISE = 0.3  # of an observation, where a metric's spread over all trials is 1
+FUTURES = 8
+"""How many futures are looked at of each choice: even quantiles of what forecasts were off by."""
+_FIRST_NOISE = 0.3  # of an observation, until it is learnt, where a metric's spread over all depths is 1
 _OUTLIER = 4.0  # spreads: what lies further off counts as if it lay there
+_FEW = 8.0  # observations of a depth count less each where there are more than so many
 _PRIOR_PERSISTENCE, _PRIOR_PAIRS = 0.8, 10.0  # of a residual over one doubling of the epochs, before there is evidence
-_PRIOR_OBSERVATIONS = 10.0  # for the spread of residuals at one depth, towards that at all
-_SAMPLED, _DEEPEST = 24, 16  # settings and doublings at which the curves' own uncertainty is looked at
-_LOWEST_PERSISTENCE, _HIGHEST_PERSISTENCE = 0.3, 0.98
-
-
-class Features:
-    """F features of settings: random, but the same for the same seed and width."""
-
-    def __init__(self, width: int, seed: int = 0) -> None:
-        random = np.random.default_rng([seed, width])
-        self._directions = random.normal(size=(width, _FOURIER_FEATURES)) / _LENGTH_SCALE
-        self._phases = random.uniform(0, 2 * np.pi, _FOURIER_FEATURES)
-
-    def __call__(self, points: Array) -> Array:
-        """[n, width] points in the unit cube -> [n, F]."""
-        waves = np.cos(points @ self._directions + self._phases) * np.sqrt(2 / _FOURIER_FEATURES)
-        return np.concatenate([np.ones((len(points), 1)), points - 0.5, waves], axis=1)
+_PRIOR_OBSERVATIONS = 10.0  # for the spread of residuals at one depth, towards that of the depth before
+_PRIOR_NORMAL = 20  # quantiles of a normal distribution, which residuals are taken to have before there is evidence
+_MOST_LEVERAGE = 0.8  # of an observation on its own forecast
+_DEEPEST = 16  # doublings of the epochs up to which the curves' own uncertainty and residuals are looked at
+_LOWEST_PERSISTENCE, _HIGHEST_PERSISTENCE = 0.001, 0.995
+_SHAPES = 5
 
 
 def shapes(levels: Array) -> Array:
-    """The shapes in time [..., 4] at ``levels`` [...], each the binary logarithm of an epoch."""
-    return np.stack([np.ones_like(levels), 2 ** (-levels / 2), 2**-levels, levels / 6], axis=-1)
+    """The shapes in time [..., 5] at ``levels`` [...], each the binary logarithm of an epoch.
+
+    The last is for the first epoch alone, after which little may be learnt yet.
+    """
+    first = np.clip(1 - levels, 0.0, 1.0)
+    return np.stack([np.ones_like(levels), 2 ** (-levels / 2), 2**-levels, levels / 6, first], axis=-1)
 
 
 @dataclass(frozen=True, slots=True)
 class Observations:
-    """m values of K metrics: ``trial`` [m] indexes the features; ``level`` [m] is the epoch's binary logarithm.
+    """m values of a metric: ``trial`` [m] indexes the trials; ``level`` [m] is the epoch's binary logarithm.
 
-    ``values`` [m, K]; a trial's stand together, by rising level.
+    ``values`` [m]; a trial's stand together, by rising level.
     """
 
     trial: NDArray[np.int64]
     level: Array
     values: Array
 
+    @property
+    def depth(self) -> NDArray[np.int64]:
+        """The nearest whole level of each [m]."""
+        depth: NDArray[np.int64] = np.rint(self.level).astype(np.int64)
+        return depth
+
+    @property
+    def follows(self) -> NDArray[np.bool_]:
+        """Whether each [m] is of the same trial as the one before it."""
+        return np.concatenate([[False], np.diff(self.trial) == 0])
+
+    @property
+    def last(self) -> NDArray[np.bool_]:
+        """Whether each [m] is the last of its trial."""
+        return np.append(np.diff(self.trial) != 0, True)
+
 
 class CurveModel:
-    """The regression for K metrics at once, fitted to ``observations`` of trials with ``features`` [n, F]."""
+    """The regression for a metric, fitted to ``observations`` of trials at ``points`` [n, width] in the unit cube.
 
-    def __init__(self, features: Array, observations: Observations) -> None:
-        values = observations.values
-        low, self._centre, high = np.percentile(values, [25, 50, 75], axis=0)
-        self._scale = np.maximum((high - low) / 1.35, 0.1 * values.std(axis=0))
-        self._scale = np.where(self._scale > 0, self._scale, np.maximum(np.abs(self._centre), 1.0) * 1e-6)
-        targets = np.clip((values - self._centre) / self._scale, -_OUTLIER, _OUTLIER)
-        rows = self._rows(features[observations.trial], shapes(observations.level))
-        precision = rows.T @ rows / _NOISE**2
+    ``futures`` [FUTURES] are even quantiles of what the metric is off its forecasts by, in standard deviations.
+    ``features`` are those that were given, refined.
+    """
+
+    def __init__(self, points: Array, observations: Observations, features: Features) -> None:
+        self._centre, self._scale = _spread_of(observations)
+        targets = np.clip((observations.values - self._centre) / self._scale, -_OUTLIER, _OUTLIER)
+        last, level, depth = observations.last, observations.level, observations.depth
+        self.features = features.refined(points, shapes(level[last]), targets[last])
+        inputs = self.features(points)
+        rows = _rows(inputs[observations.trial], level)
+        self._fit(rows / _FIRST_NOISE, targets / _FIRST_NOISE)
+        self._learn_residuals(observations, self._left_out(rows, targets, np.full(len(rows), _FIRST_NOISE**2)))
+        self._fit(*self._whitened(observations, rows, targets))
+        residuals = self._left_out(rows, targets, self._variance[depth])
+        self._learn_residuals(observations, residuals)
+        self.futures = _futures(residuals / np.sqrt(self._variance[depth]))
+        self._doubt = self._doubt_at_depths(inputs.shape[1])
+
+    def _fit(self, rows: Array, targets: Array) -> None:
+        """Fit to rows [m, 5 F] and targets [m] with independent noise of 1."""
+        precision = rows.T @ rows
         precision[np.diag_indices_from(precision)] += 1.0
         self._factor = cho_factor(precision, lower=True)
-        self._weights = cho_solve(self._factor, rows.T @ targets / _NOISE**2)  # [4 F, K]
+        self._weights = cho_solve(self._factor, rows.T @ targets)  # [5 F]
+
+    def _variance_of(self, rows: Array) -> Array:
+        """How unsure the regression is of rows [m, 5 F]: a variance [m]."""
         solved = solve_triangular(self._factor[0], rows.T, lower=True)
-        leverage = np.minimum((solved**2).sum(axis=0) / _NOISE**2, 0.95)
-        few = features[:: max(1, len(features) // _SAMPLED)]
-        depths = np.tile(np.arange(_DEEPEST + 1.0), (len(few), 1))
-        self._unsure = self.uncertainty(few, depths).mean(axis=0) / self._scale  # [depth, 1 or K]
-        self._learn_residuals(observations, (targets - rows @ self._weights) / (1 - leverage[:, None]))
+        variance: Array = (solved**2).sum(axis=0)
+        return variance
+
+    def _left_out(self, rows: Array, targets: Array, variance: Array) -> Array:
+        """The residual [m] of each observation if it had not been fitted to; it has noise of ``variance`` [m]."""
+        leverage = np.minimum(self._variance_of(rows) / variance, _MOST_LEVERAGE)
+        residuals: Array = (targets - rows @ self._weights) / (1 - leverage)
+        return residuals
+
+    def _whitened(self, observations: Observations, rows: Array, targets: Array) -> tuple[Array, Array]:
+        """Rows and targets of observations that are independent and have noise of 1."""
+        together = np.column_stack([rows, targets]) / np.sqrt(self._variance[observations.depth])[:, None]
+        follows, level = observations.follows, observations.level
+        lasting = np.where(follows[1:], self._lasting(level[:-1], level[1:]), 0.0)[:, None]
+        together[1:] = (together[1:] - lasting * together[:-1]) / np.sqrt(1 - lasting**2)
+        return together[:, :-1], together[:, -1]
 
     def _learn_residuals(self, observations: Observations, residuals: Array) -> None:
         """How far off the regression is at each depth, and for how long: from its leave-one-out residuals."""
-        depth = np.rint(observations.level).astype(int)
-        pooled = (residuals**2).mean(axis=0)
-        deepest = int(depth.max(initial=0))
-        self._variance = np.zeros((deepest + 1, residuals.shape[1]))
-        for each in range(deepest + 1):
+        depth = observations.depth
+        self._variance = np.zeros(int(depth.max(initial=0)) + 1)
+        believed = float((residuals**2).mean()) + 1e-6
+        for each in range(len(self._variance)):
             here = residuals[depth == each]
-            total = (here**2).sum(axis=0) + _PRIOR_OBSERVATIONS * pooled
-            self._variance[each] = total / (len(here) + _PRIOR_OBSERVATIONS)
-        follows = (np.diff(observations.trial) == 0) & (np.abs(np.diff(observations.level) - 1) < 0.3)
-        before, after = residuals[:-1][follows], residuals[1:][follows]
-        product = np.sqrt((before**2).sum(axis=0) * (after**2).sum(axis=0))
-        together = np.where(product > 0, (before * after).sum(axis=0) / np.maximum(product, 1e-300), 0.0)
-        pairs = len(before)
-        learnt = (pairs * together + _PRIOR_PAIRS * _PRIOR_PERSISTENCE) / (pairs + _PRIOR_PAIRS)
-        self._persistence = np.clip(learnt, _LOWEST_PERSISTENCE, _HIGHEST_PERSISTENCE)
+            believed = (float(here @ here) + _PRIOR_OBSERVATIONS * believed) / (len(here) + _PRIOR_OBSERVATIONS)
+            self._variance[each] = believed
+        pairs = observations.follows[1:] & (np.abs(np.diff(observations.level) - 1) < 0.3)
+        before, after, reached = residuals[:-1][pairs], residuals[1:][pairs], depth[1:][pairs]
+        lasting, believed = np.ones(_DEEPEST + 1), _PRIOR_PERSISTENCE
+        for each in range(1, _DEEPEST + 1):
+            here = reached == each
+            together = here.sum() * _correlation(before[here], after[here]) + _PRIOR_PAIRS * believed
+            learnt = together / (here.sum() + _PRIOR_PAIRS)
+            lasting[each] = np.clip(learnt, _LOWEST_PERSISTENCE, _HIGHEST_PERSISTENCE)
+            believed = max(learnt, _PRIOR_PERSISTENCE)  # later epochs are more like one another
+        self._log_lasting = np.cumsum(np.log(lasting))  # [depth]: from the first epoch on
 
-    @staticmethod
-    def _rows(features: Array, in_time: Array) -> Array:
-        return (features[:, :, None] * in_time[:, None, :]).reshape(len(features), -1)
+    def _lasting(self, since: Array, levels: Array) -> Array:
+        """The correlation [...] of residuals at ``levels`` [...] with those at ``since`` [...]."""
+        depths = np.arange(_DEEPEST + 1)
+        logs = np.interp(levels, depths, self._log_lasting) - np.interp(since, depths, self._log_lasting)
+        lasting: Array = np.minimum(np.exp(np.minimum(logs, 0.0)), _HIGHEST_PERSISTENCE)
+        return lasting
 
-    def curves(self, features: Array) -> Array:
-        """The regression's curves of n trials: [n, 4, K] weights of the shapes."""
-        weights = self._weights.reshape(features.shape[1], 4, -1)
-        curves: Array = np.einsum("nf,fsk->nsk", features, weights)
-        return curves
-
-    def expected(self, curves: Array, levels: Array) -> Array:
-        """The metrics [n, J, K] that curves [n, 4, K] have at levels [n, J]."""
-        expected: Array = np.einsum("njs,nsk->njk", shapes(levels), curves) * self._scale + self._centre
+    def _expected(self, inputs: Array, levels: Array) -> Array:
+        """Standardised metrics [n, J] of trials with features [n, F] at levels [n, J]."""
+        curves = inputs @ self._weights.reshape(inputs.shape[1], _SHAPES)
+        expected: Array = np.einsum("njs,ns->nj", shapes(levels), curves)
         return expected
 
-    def spread(self, levels: Array) -> Array:
-        """The standard deviation [n, J, K] of a trial's metrics around its curve at levels [n, J]."""
+    def _spread(self, levels: Array) -> Array:
+        """The standard deviation [n, J] of a trial's standardised metric around its curve at levels [n, J]."""
         depth = np.clip(np.rint(levels).astype(int), 0, len(self._variance) - 1)
-        spread: Array = np.sqrt(self._variance[depth]) * self._scale
+        spread: Array = np.sqrt(self._variance[depth])
         return spread
 
-    def uncertainty(self, features: Array, levels: Array) -> Array:
-        """The standard deviation [n, J, K] of the curves themselves, of trials with features [n, F]."""
-        count, horizons = levels.shape
-        rows = self._rows(np.repeat(features, horizons, axis=0), shapes(levels.ravel()))
-        solved = solve_triangular(self._factor[0], rows.T, lower=True)
-        deviation: Array = np.sqrt((solved**2).sum(axis=0)).reshape(count, horizons, 1) * self._scale
-        return deviation
+    def _doubt_at_depths(self, width: int) -> Array:
+        """The covariance [depth, F, F] of the curves' weights on the features, at each depth."""
+        covariance = cho_solve(self._factor, np.eye(len(self._weights))).reshape(width, _SHAPES, width, _SHAPES)
+        at_depths = shapes(np.arange(_DEEPEST + 1.0))
+        doubt: Array = np.einsum("da,fagb,db->dfg", at_depths, covariance, at_depths, optimize=True)
+        return doubt
 
-    def ahead(self, curves: Array, last_level: Array, last_values: Array, levels: Array) -> tuple[Array, Array]:
-        """Mean and standard deviation [n, J, K] at levels [n, J] of trials that are known until ``last_level`` [n].
+    def _uncertainty(self, inputs: Array, levels: Array) -> Array:
+        """The standard deviation [n, J] of the curves themselves: interpolated between whole levels."""
+        below = np.minimum(levels.astype(int), _DEEPEST - 1)
+        depths = np.arange(below.max() + 2)
+        along = np.einsum("dnf,nf->nd", inputs @ self._doubt[depths], inputs)
+        deviations = np.sqrt(np.maximum(along, 0.0))
+        low, high = (np.take_along_axis(deviations, below + more, axis=1) for more in (0, 1))
+        uncertainty: Array = low + np.clip(levels - below, 0.0, 1.0) * (high - low)
+        return uncertainty
 
-        What a trial's last values [n, K] are off its curve lasts in part, as after each doubling of the epochs.
+    def afresh(self, points: Array, levels: Array) -> tuple[Array, Array]:
+        """Mean and standard deviation [n, J] at levels [n, J] of trials that are not begun."""
+        inputs = self.features(points)
+        mean = self._expected(inputs, levels)
+        deviation = np.hypot(self._spread(levels), self._uncertainty(inputs, levels))
+        return mean * self._scale + self._centre, deviation * self._scale
+
+    def ahead(self, points: Array, since: Array, values: Array, levels: Array) -> tuple[Array, Array]:
+        """Mean and standard deviation [n, J] at levels [n, J] of trials that are known until level ``since`` [n].
+
+        What a trial's last ``values`` [n] are off its curve lasts in part, as after each doubling of the epochs.
         """
-        now = self.expected(curves, last_level[:, None])[:, 0]
-        lasting = self._persistence ** np.maximum(levels - last_level[:, None], 0.0)[:, :, None]
-        mean = self.expected(curves, levels) + lasting * (last_values - now)[:, None, :]
-        # Where nobody has been, the curves themselves are as unsure as they are for settings on average.
-        depth = np.clip(np.rint(levels).astype(int), 0, _DEEPEST)
-        off = np.hypot(self.spread(levels), self._unsure[depth] * self._scale)
-        return mean, off * np.sqrt(np.maximum(1 - lasting**2, 0.0))
+        inputs, since = self.features(points), since[:, None]
+        lasting = self._lasting(since, levels)
+        residuals = (values[:, None] - self._centre) / self._scale - self._expected(inputs, since)
+        mean = self._expected(inputs, levels) + lasting * residuals / self._spread(since) * self._spread(levels)
+        deviation = np.hypot(self._spread(levels), self._uncertainty(inputs, levels)) * np.sqrt(1 - lasting**2)
+        return mean * self._scale + self._centre, deviation * self._scale
 
 
-class SettingsModel:
-    """A ridge regression of figures that settings alone decide: [n, F] features, [n, K] values."""
+def _rows(inputs: Array, levels: Array) -> Array:
+    """The regression's inputs [m, 5 F] of m observations with features [m, F] at levels [m]."""
+    return (inputs[:, :, None] * shapes(levels)[:, None, :]).reshape(len(inputs), -1)
 
-    def __init__(self, features: Array, values: Array) -> None:
-        self._centre = values.mean(axis=0)
-        self._scale = np.maximum(values.std(axis=0), 1e-9)
-        targets = (values - self._centre) / self._scale
-        precision = features.T @ features / _NOISE**2
-        precision[np.diag_indices_from(precision)] += 1.0
-        self._factor = cho_factor(precision, lower=True)
-        self._weights = cho_solve(self._factor, features.T @ targets / _NOISE**2)
-        self._noise = np.sqrt(((targets - features @ self._weights) ** 2).mean(axis=0) + 1e-4)
 
-    def predict(self, features: Array) -> tuple[Array, Array]:
-        """Mean and standard deviation [n, K] for n settings."""
-        solved = solve_triangular(self._factor[0], features.T, lower=True)
-        unsure = np.sqrt((solved**2).sum(axis=0))[:, None]
-        mean = features @ self._weights * self._scale + self._centre
-        return mean, np.sqrt(unsure**2 + self._noise**2) * self._scale
+def _spread_of(observations: Observations) -> tuple[float, float]:
+    """The centre and the spread of a metric, for which each depth weighs the same if it was reached often enough.
+
+    Most trials are seen at their first depths, where curves differ least.
+    """
+    depth, values = observations.depth, observations.values
+    weights = 1 / np.maximum(np.bincount(depth)[depth], _FEW)
+    weights /= weights.sum()
+    centre = float(weights @ values)
+    spread = float(np.sqrt(weights @ (values - centre) ** 2))
+    return centre, spread if spread > 0 else max(abs(centre), 1.0) * 1e-6
+
+
+def _correlation(before: Array, after: Array) -> float:
+    """Of p pairs of residuals [p], around 0; 0 where there is none."""
+    product = math.sqrt(float(before @ before) * float(after @ after))
+    return float(before @ after) / product if product > 0 else 0.0
+
+
+def _futures(residuals: Array) -> Array:
+    """Even quantiles [FUTURES] of residuals [m] in standard deviations, among those of a normal distribution.
+
+    Few metrics are normally distributed around what is expected: some trainings fail, none is as much better.
+    """
+    normal = ndtri((np.arange(_PRIOR_NORMAL) + 0.5) / _PRIOR_NORMAL)
+    quantiles: Array = np.quantile(np.append(residuals, normal), (np.arange(FUTURES) + 0.5) / FUTURES)
+    return quantiles

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tracker.records import Direction, QualityMetric, Settings
-from tracker.search.curves import Array
+from tracker.search.features import Array
 from tracker.search.objectives import GROWING, PREDICTION_PRICE
 
 _RECENT = 9
@@ -100,6 +100,11 @@ class TrialFacts:
         if new:
             self.seen[level] = Depth(math.log2(epoch), now, costs)
         return new
+
+    @property
+    def epochs_timed(self) -> int:
+        """How many epochs ``costs_an_epoch`` is from, beside the first, the latest only."""
+        return len(self._growth)
 
     @property
     def price_usd(self) -> float:

@@ -17,13 +17,12 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from scipy.special import ndtri
 
 from tracker.errors import RequestError
 from tracker.records import Direction, QualityMetric, Settings, TrialState
-from tracker.search.curves import Array, Features
 from tracker.search.encoding import UnitCube
 from tracker.search.facts import Standing, TrialFacts
+from tracker.search.features import Array
 from tracker.search.objectives import GROWING, PREDICTION_PRICE, Frontier, Objective
 from tracker.search.outlook import DOUBLINGS, Forecast, Outlook
 from tracker.search.ranks import Ranks
@@ -39,8 +38,6 @@ RANK_SHARE = 0.3
 """How often a step is chosen by rank; else by forecast."""
 DEEP_SHARE = 0.15
 """The share of the dollars that trains settings to their end that are drawn evenly, whatever they promise."""
-_PATHS = ndtri((np.arange(8) + 0.5) / 8)
-"""The futures that are looked at of each choice, in standard deviations: even quantiles of a normal distribution."""
 _SUGGESTED, _DRAWN, _NEIGHBOURS = 4, 24, 12
 """The new settings that are looked at: suggested by the sampler, drawn evenly, near those that came closest."""
 _LOOKED_AT, _NEW_LOOKED_AT = 40, 24
@@ -64,6 +61,7 @@ class _Choice:
     rung: int
     until_epoch: float
     step_usd: float
+    epoch_usd: float
     step_gain: float
     gain_per_usd: float
     near: float
@@ -103,7 +101,6 @@ class FrontierSearch:
         bounds = [limit.high for limit in limits if limit.metric == "peak_memory_bytes" and limit.high is not None]
         self._memory_limit_bytes = min(bounds, default=math.inf)
         self._seed = seed
-        self._features = Features(self._cube.width)
         directions = {quality.name: quality.direction, **{each.name: each.direction for each in objectives}}
         for limit in self._limits:  # which way it is bounded tells which way it is good
             directions.setdefault(limit.metric, Direction.MINIMIZE if limit.low is None else Direction.MAXIMIZE)
@@ -306,7 +303,7 @@ class FrontierSearch:
         everyone = self._everyone()
         self._cheapest_usd = min(facts.first_usd for facts in everyone if facts.epoch)
         self._outlook = Outlook(
-            everyone, self._cube, self._features, self._directions, self._limits, self._memory_limit_bytes
+            everyone, self._cube, self._directions, self._limits, self._memory_limit_bytes, self._outlook
         )
         self._fitted_with = self._observed
         if self._observed >= _RETEACH_GROWTH * self._taught_with:
@@ -334,24 +331,27 @@ class FrontierSearch:
         """How near to the frontier n trials are, or are expected to come: 1 on it."""
         assert self._frontier is not None and self._outlook is not None
         forecast = self._outlook.of_trials(trials)
-        ahead = self._frontier.closeness(self._reaches(forecast, np.zeros(1))[:, 0]).max(axis=1)
+        ahead = self._frontier.closeness(self._reaches(forecast, self._all_off(0.0))[:, 0]).max(axis=1)
         gains = self._gains([(facts, facts.metrics, facts.costs) for facts in trials])
         nearest: Array = np.maximum(ahead, self._frontier.closeness(self._frontier.reaches(gains)))
         return nearest
 
     # Gains of choices.
 
-    def _reaches(self, forecast: Forecast, quantiles: Array) -> Array:
-        """How far the frontier would reach along each ray if a forecast came true at S quantiles: [n, S, J, L]."""
+    def _reaches(self, forecast: Forecast, deviations: Array) -> Array:
+        """How far the frontier would reach along each ray if metrics came out so many deviations [S, K] off.
+
+        For n choices at J horizons and L rays: [n, S, J, L].
+        """
         assert self._frontier is not None
         count, horizons = forecast.epochs.shape
-        gains = np.empty((count, len(quantiles), horizons, len(self._objectives)))
+        gains = np.empty((count, len(deviations), horizons, len(self._objectives)))
         for column, each in enumerate(self._objectives):
             reference = self._frontier.reference[each.name]
             if each.name in self._metrics:
                 index = self._metrics.index(each.name)
-                # Other metrics are not believed to be lucky when quality is: their quantiles are dealt out otherwise.
-                dealt = quantiles if index == 0 else np.roll(quantiles[::-1], index)
+                # Other metrics are not believed to be lucky when quality is: they are dealt out otherwise.
+                dealt = deviations[:, index] if index == 0 else np.roll(deviations[::-1, index], index)
                 values = forecast.values(index, dealt)
                 gains[..., column] = each.gain(values, reference)
             elif each.name == PREDICTION_PRICE:
@@ -363,10 +363,14 @@ class FrontierSearch:
             np.maximum(reaches[:, :, horizon], reaches[:, :, horizon - 1], out=reaches[:, :, horizon])
         return reaches
 
-    def _added(self, forecast: Forecast, quantile: float) -> Array:
-        """The growth of the hypervolume [n, J] up to each horizon if all came true at one quantile."""
+    def _all_off(self, deviations: float) -> Array:
+        """One future in which all metrics come out so many deviations better than expected."""
+        return np.full((1, len(self._metrics)), deviations)
+
+    def _added(self, forecast: Forecast, deviations: float) -> Array:
+        """The growth of the hypervolume [n, J] up to each horizon if all metrics came out so much better."""
         assert self._frontier is not None
-        added: Array = self._frontier.added(self._reaches(forecast, np.array([quantile])))[:, 0] * forecast.sound
+        added: Array = self._frontier.added(self._reaches(forecast, self._all_off(deviations)))[:, 0] * forecast.sound
         return added
 
     def _paused_choices(self, left_usd: float, at_hand: int | None) -> list[_Choice]:
@@ -422,7 +426,7 @@ class FrontierSearch:
     ) -> list[_Choice]:
         """The steps that fit in what is left, each judged at its best horizon."""
         assert self._frontier is not None
-        reaches = self._reaches(forecast, _PATHS)
+        reaches = self._reaches(forecast, forecast.futures)
         added = self._frontier.added(reaches).mean(axis=1) * forecast.sound
         near = self._frontier.closeness(reaches[:, -1]).max(axis=1) * forecast.sound.max(axis=1)
         rungs = [0] * len(settings) if trials is None else [self._rung(self._known[trial]) for trial in trials]
@@ -442,6 +446,7 @@ class FrontierSearch:
                     rungs[index],
                     float(forecast.epochs[index, 0]),
                     float(forecast.cost_usd[index, 0]),
+                    float(forecast.epoch_usd[index]),
                     float(added[index, 0]),
                     float(rates[index, horizon]),
                     float(near[index]),
@@ -481,12 +486,13 @@ class FrontierSearch:
         trial = waiting[int(((points[1:] - points[0]) ** 2).sum(axis=1).argmin())]
         facts = self._known[trial]
         last_epoch = min(facts.last_epoch, facts.epoch * 2.0**DOUBLINGS)
-        more_usd = (last_epoch - facts.epoch) * float(facts.costs_an_epoch[0]) + facts.start_usd
+        forecast = self._outlook.of_trials([facts])
+        more_usd = (last_epoch - facts.epoch) * float(forecast.epoch_usd[0]) + facts.start_usd
         spent_usd = sum(facts.price_usd for facts in self._known.values())
         deep_usd = sum(self._known[each].price_usd for each in self._deep if each in self._known)
         if more_usd > left_usd or deep_usd + facts.price_usd + more_usd > DEEP_SHARE * (spent_usd + more_usd):
             return None
-        (found,) = self._choices(self._outlook.of_trials([facts]), left_usd, [facts.settings], [trial])
+        (found,) = self._choices(forecast, left_usd, [facts.settings], [trial])
         self._deep.add(trial)
         why = f"settings drawn evenly go to their end with {DEEP_SHARE:.0%} of the dollars; it is the nearest to such"
         return replace(found, until_epoch=last_epoch, step_usd=more_usd), why
@@ -512,8 +518,9 @@ class FrontierSearch:
                 if max(facts.seen) >= level + _RANKED:
                     continue  # it went on already
                 more = min(2.0 ** (level + _RANKED), facts.last_epoch) - facts.epoch
-                step_usd = more * float(facts.costs_an_epoch[0]) + facts.start_usd
-                found = self._choices(self._outlook.of_trials([facts]), left_usd, [facts.settings], [trial])
+                forecast = self._outlook.of_trials([facts])
+                step_usd = more * float(forecast.epoch_usd[0]) + facts.start_usd
+                found = self._choices(forecast, left_usd, [facts.settings], [trial])
                 if found and step_usd <= left_usd:
                     chosen = replace(found[0], until_epoch=facts.epoch + more, step_usd=step_usd)
                     return chosen, f"it ranks in the first quarter of {len(peers)} trials after epoch {2**level}"
@@ -564,7 +571,7 @@ class FrontierSearch:
         if choice.trial is not None:
             facts.standing = Standing.RUNNING
             # A little early: the checkpoint that completes the step shall not just miss it.
-            until_usd = facts.price_usd + choice.step_usd - 0.3 * float(facts.costs_an_epoch[0])
+            until_usd = facts.price_usd + choice.step_usd - 0.3 * choice.epoch_usd
             if choice.until_epoch >= facts.last_epoch:
                 until_usd = None
         numbers = {

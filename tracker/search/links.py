@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tracker.records import Direction
-from tracker.search.curves import Array
+from tracker.search.features import Array
 
 _SMALLEST = 0.002
 """What is added to an error, as a share of the largest: below it there is little left to tell apart."""
@@ -21,35 +21,36 @@ _WIDE = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A scale: ``sign`` -1 and ``origin`` 1 for shares that are to be large, 1 and 0 for values that are to be small.
+    """A scale on which more is always better; ``rising`` is 1 where more of the metric is, else -1.
 
-    ``offset`` is None where values are taken as they are.
+    ``best`` is what a metric is compared with by the logarithm of what it lacks, plus ``offset``; without an ``offset``
+    values are taken as they are.
     """
 
-    sign: float = 1.0
-    origin: float = 0.0
+    rising: float
+    best: float = 0.0
     offset: float | None = None
 
     @classmethod
     def of(cls, values: Array, direction: Direction) -> Link:
         """The scale for a metric of which these values [m] were seen."""
         low, high = float(values.min()), float(values.max())
-        if direction is Direction.MAXIMIZE and low >= 0 and high <= 1:
-            return cls(-1.0, 1.0, _SMALLEST)
-        if direction is Direction.MINIMIZE and low > 0 and high > _WIDE * low:
-            return cls(1.0, 0.0, _SMALLEST * low)
-        return cls()
+        if direction is Direction.MAXIMIZE:
+            return cls(1.0, 1.0, _SMALLEST) if low >= 0 and high <= 1 else cls(1.0)
+        return cls(-1.0, 0.0, _SMALLEST * low) if low > 0 and high > _WIDE * low else cls(-1.0)
 
     def to(self, values: Array) -> Array:
         """Values on the scale; beyond what is possible counts as the limit."""
         if self.offset is None:
-            return values
-        scaled: Array = np.log(np.maximum(self.sign * (values - self.origin), 0.0) + self.offset)
+            return self.rising * values
+        lacks = np.maximum(self.rising * (self.best - values), 0.0)
+        scaled: Array = -np.log(lacks + self.offset)
         return scaled
 
     def back(self, scaled: Array) -> Array:
         """Values from the scale."""
         if self.offset is None:
-            return scaled
-        values: Array = self.origin + self.sign * (np.exp(np.minimum(scaled, 50.0)) - self.offset)
+            return self.rising * scaled
+        lacks = np.exp(np.minimum(-scaled, 50.0)) - self.offset
+        values: Array = self.best - self.rising * lacks
         return values

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,10 +11,13 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from tracker.records import Direction, Settings
-from tracker.search.curves import Array, CurveModel, Features, Observations, SettingsModel
+from tracker.search.costs import CostModel
+from tracker.search.curves import CurveModel, Observations
 from tracker.search.encoding import UnitCube
 from tracker.search.facts import TrialFacts
+from tracker.search.features import Array, Features
 from tracker.search.links import Link
+from tracker.search.regression import SettingsModel
 from tracker.study.spec import Limit
 
 DOUBLINGS = 7
@@ -29,9 +32,10 @@ _UNSTABLE = 0.05
 class Forecast:
     """n trials at J horizons each: ``epochs`` [n, J], none beyond a trial's own last one.
 
-    ``mean`` and ``deviation`` [n, J, K] are of the metrics on their ``links``' scales; ``costs`` [n, J, 3] of GROWING
-    in all, ``cost_usd`` [n, J] the dollars from now on; ``prediction_usd`` [n]; ``sound`` [n, J] the probability that
-    a checkpoint there counts.
+    ``mean`` and ``deviation`` [n, J, K] are of the metrics on their ``links``' scales, on which more is better, and
+    ``futures`` [S, K] how many deviations off their means they may come out; ``costs`` [n, J, 3] of GROWING in all,
+    ``cost_usd`` [n, J] the dollars from now on, ``epoch_usd`` [n] those of one more epoch; ``prediction_usd`` [n];
+    ``sound`` [n, J] the probability that a checkpoint there counts.
     """
 
     epochs: Array
@@ -39,9 +43,11 @@ class Forecast:
     deviation: Array
     costs: Array
     cost_usd: Array
+    epoch_usd: Array
     prediction_usd: Array
     sound: Array
     links: Sequence[Link]
+    futures: Array
 
     def values(self, metric: int, deviations: Array) -> Array:
         """A metric [n, S, J] if it came out S numbers of standard deviations above its mean on its scale."""
@@ -56,33 +62,36 @@ class Forecast:
             self.deviation[which],
             self.costs[which],
             self.cost_usd[which],
+            self.epoch_usd[which],
             self.prediction_usd[which],
             self.sound[which],
             self.links,
+            self.futures,
         )
 
 
 class Outlook:
     """Models of metrics, costs and failures, fitted to ``trials``: all of this study and of earlier ones.
 
-    ``metrics`` [K] names what is forecast, quality first, each with its direction.
+    ``metrics`` [K] names what is forecast, quality first, each with its direction. What ``before``, fitted to fewer of
+    the trials, found out about which knobs matter is refined. ``curves`` are the models of the metrics.
     """
 
     def __init__(
         self,
         trials: Sequence[TrialFacts],
         cube: UnitCube,
-        features: Features,
         metrics: Mapping[str, Direction],
         limits: Sequence[Limit],
         memory_limit_bytes: float,
+        before: Outlook | None = None,
     ) -> None:
         self._cube = cube
-        self._features = features
+        plain = Features(cube.width)
         self._metrics = list(metrics)
         self._limits = limits
         self._memory_limit_bytes = memory_limit_bytes
-        inputs = features(cube.points([trial.settings for trial in trials]))
+        points = cube.points([trial.settings for trial in trials])
         seen = [index for index, trial in enumerate(trials) if trial.epoch]
         rows = [
             (place, *trials[index].seen[level][:2])
@@ -92,10 +101,17 @@ class Outlook:
         values = np.stack([row[2] for row in rows])
         self._links = [Link.of(values[:, index], each) for index, each in enumerate(metrics.values())]
         trial, level = np.array([row[0] for row in rows]), np.array([row[1] for row in rows])
-        self._curves = CurveModel(inputs[seen], Observations(trial, level, self._on_scale(values)))
-        self._inputs = {id(trials[index].settings): inputs[index] for index in seen}
-        self._costs = SettingsModel(inputs[seen], np.array([_cost_figures(trials[index]) for index in seen]))
-        self._fit_risks(trials, inputs)
+        found = [model.features for model in before.curves] if before else [plain] * len(self._metrics)
+        self.curves: list[CurveModel] = [
+            CurveModel(points[seen], Observations(trial, level, scaled), features)
+            for scaled, features in zip(self._on_scale(values).T, found, strict=True)
+        ]
+        self.costs: CostModel = CostModel(
+            points[seen], [trials[index] for index in seen], before.costs.features if before else plain
+        )
+        self._futures = np.stack([model.futures for model in self.curves], axis=1)
+        self._plain = plain
+        self._fit_risks(trials, plain(points))
 
     def _on_scale(self, values: Array) -> Array:
         """Metrics [n, K] on their links' scales."""
@@ -119,13 +135,16 @@ class Outlook:
 
     def of_trials(self, trials: Sequence[TrialFacts], at_hand: TrialFacts | None = None) -> Forecast:
         """How n trials with a checkpoint would go on; all but the one ``at_hand`` need a new process first."""
-        inputs = np.stack([self._inputs_of(trial) for trial in trials])
+        points = self._cube.points([trial.settings for trial in trials])
         now = np.array([float(trial.epoch) for trial in trials])
         ends = np.array([trial.last_epoch for trial in trials])
         epochs = np.minimum(now[:, None] * 2.0 ** np.arange(1, DOUBLINGS + 1), np.maximum(ends, now + 1)[:, None])
         values = self._on_scale(np.stack([trial.metrics for trial in trials]))
-        mean, deviation = self._curves.ahead(self._curves.curves(inputs), np.log2(now), values, np.log2(epochs))
-        rates = np.stack([trial.costs_an_epoch for trial in trials])
+        mean, deviation = _stacked(
+            model.ahead(points, np.log2(now), each, np.log2(epochs))
+            for model, each in zip(self.curves, values.T, strict=True)
+        )
+        rates = self.costs.of_trials(points, trials)
         more = (epochs - now[:, None])[:, :, None] * rates[:, None, :]
         starts = np.array([0.0 if trial is at_hand else trial.start_usd for trial in trials])
         costs = np.stack([trial.costs for trial in trials])[:, None, :] + more
@@ -133,28 +152,22 @@ class Outlook:
         predictions = np.array([trial.prediction_usd for trial in trials])
         cost_usd = more[:, :, 0] + starts[:, None]
         sound = self._keeps_limits(mean, deviation)
-        return Forecast(epochs, mean, deviation, costs, cost_usd, predictions, sound, self._links)
+        return Forecast(
+            epochs, mean, deviation, costs, cost_usd, rates[:, 0], predictions, sound, self._links, self._futures
+        )
 
     def of_settings(self, settings: Sequence[Settings]) -> Forecast:
         """How n new trials would go, from their first checkpoint on."""
-        inputs = self._features(self._cube.points(settings))
+        points = self._cube.points(settings)
         ends = np.array([TrialFacts.of(each).last_epoch for each in settings])
         epochs = np.minimum(2.0 ** np.arange(DOUBLINGS + 1)[None, :], ends[:, None])
-        levels = np.log2(epochs)
-        mean = self._curves.expected(self._curves.curves(inputs), levels)
-        deviation = np.hypot(self._curves.spread(levels), self._curves.uncertainty(inputs, levels))
-        figures, _ = self._costs.predict(inputs)
-        firsts, rates = np.exp(figures[:, :3]), np.exp(figures[:, 3:6])
+        mean, deviation = _stacked(model.afresh(points, np.log2(epochs)) for model in self.curves)
+        firsts, rates, predictions = self.costs.of_settings(points)
         costs = firsts[:, None, :] + (epochs - 1)[:, :, None] * rates[:, None, :]
-        sound = self._keeps_limits(mean, deviation) * self._succeeds(inputs)[:, None]
-        return Forecast(epochs, mean, deviation, costs, costs[:, :, 0], np.exp(figures[:, 6]), sound, self._links)
-
-    def _inputs_of(self, trial: TrialFacts) -> Array:
-        key = id(trial.settings)
-        if key not in self._inputs:
-            self._inputs[key] = self._features(self._cube.points([trial.settings]))[0]
-        inputs: Array = self._inputs[key]
-        return inputs
+        sound = self._keeps_limits(mean, deviation) * self._succeeds(self._plain(points))[:, None]
+        return Forecast(
+            epochs, mean, deviation, costs, costs[:, :, 0], rates[:, 0], predictions, sound, self._links, self._futures
+        )
 
     def _keeps_limits(self, mean: Array, deviation: Array) -> Array:
         """The probability [n, J] that all limits on metrics are kept."""
@@ -165,23 +178,22 @@ class Outlook:
             for bound, outside in ((limit.high, 1.0), (limit.low, -1.0)):
                 if bound is not None:
                     link = self._links[index]
-                    keeps = keeps * ndtr(outside * link.sign * (link.to(np.array([bound])) - middle) / width)
+                    keeps = keeps * ndtr(outside * link.rising * (link.to(np.array([bound])) - middle) / width)
         return keeps
 
     def _succeeds(self, inputs: Array) -> Array:
         """The probability [n] that settings fit in memory and do not fail."""
         succeeds = np.ones(len(inputs))
         if self._memory is not None:
-            mean, deviation = self._memory.predict(inputs)
-            succeeds *= ndtr((math.log(self._memory_limit_bytes) - mean[:, 0]) / deviation[:, 0])
+            room = math.log(self._memory_limit_bytes) - self._memory.expected(inputs)[:, 0]
+            succeeds *= ndtr(room / self._memory.deviation(inputs)[:, 0])
         if self._failures is not None:
-            failing, _ = self._failures.predict(inputs)
-            succeeds *= np.where(failing[:, 0] > _UNSTABLE, 1 - np.clip(failing[:, 0], 0.0, 0.95), 1.0)
+            failing = self._failures.expected(inputs)[:, 0]
+            succeeds *= np.where(failing > _UNSTABLE, 1 - np.clip(failing, 0.0, 0.95), 1.0)
         return succeeds
 
 
-def _cost_figures(trial: TrialFacts) -> list[float]:
-    """Logarithms of the first epoch's costs, of a further one's, and of the price of predictions."""
-    smallest = 1e-12
-    figures = [*trial.first_costs, *trial.costs_an_epoch, trial.prediction_usd]
-    return [math.log(max(figure, smallest)) if figure == figure else 0.0 for figure in figures]
+def _stacked(forecasts: Iterable[tuple[Array, Array]]) -> tuple[Array, Array]:
+    """Means and deviations [n, J] of K metrics as [n, J, K]."""
+    means, deviations = zip(*forecasts, strict=True)
+    return np.stack(means, axis=-1), np.stack(deviations, axis=-1)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from tracker.search.curves import Array
+from tracker.search.features import Array
 
 
 class Ranks:

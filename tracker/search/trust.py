@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tracker.search.curves import Array
+from tracker.search.features import Array
 
 _KEPT = 0.95
 """Of what is remembered, at each further step of a rung: some twenty steps count."""

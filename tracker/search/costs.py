@@ -1,0 +1,70 @@
+"""What trials will cost: the first epoch, each further one, and the price of predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tracker.search.facts import TrialFacts
+from tracker.search.features import Array, Features
+from tracker.search.objectives import GROWING
+from tracker.search.regression import SettingsModel
+
+_FEW = 5
+"""Where fewer trials than this went on, all are taken to go on at what their first epoch cost."""
+_LEAST = 0.01
+"""What a further epoch is taken to cost at least, as a share of the first."""
+_SMALLEST = 1e-12
+
+
+class CostModel:
+    """Costs of settings, learnt from n ``trials`` that have a checkpoint, at ``points`` [n, width] in the unit cube.
+
+    What a first epoch costs tells little of the others where it includes what comes once; so that a trial's own epochs
+    count as one more than there are, the further one being what trials like it came to.
+    """
+
+    def __init__(self, points: Array, trials: Sequence[TrialFacts], features: Features) -> None:
+        firsts = np.array([trial.first_costs for trial in trials])
+        rates = np.maximum([trial.costs_an_epoch for trial in trials], _LEAST * firsts)
+        going = np.array([trial.epochs_timed > 0 for trial in trials])
+        if going.sum() < _FEW:
+            going[:] = True
+        logs = _log(firsts[:, 0])
+        self._centre, self._scale = logs.mean(), max(float(logs.std()), 1e-9)
+        beside = self._beside(firsts[:, 0])
+        self.features = features.refined(points[going], beside[going], _log(rates[going, 0]))
+        inputs = self.features(points)
+        predictions = np.array([[trial.prediction_usd] for trial in trials])
+        self._firsts = SettingsModel(inputs, _log(np.concatenate([firsts, predictions], axis=1)))
+        self._rates = SettingsModel(np.concatenate([inputs, beside], axis=1)[going], _log(rates[going]))
+
+    def _beside(self, first_usd: Array) -> Array:
+        """What the first epoch cost [n] as a further input [n, 1]."""
+        beside: Array = ((_log(first_usd) - self._centre) / self._scale)[:, None]
+        return beside
+
+    def of_trials(self, points: Array, trials: Sequence[TrialFacts]) -> Array:
+        """What one more epoch will cost [n, 3], of objectives.GROWING, for trials that have a checkpoint."""
+        first_usd = np.array([trial.first_costs[0] for trial in trials])
+        own = np.array([trial.costs_an_epoch for trial in trials])
+        epochs = np.array([[float(trial.epochs_timed)] for trial in trials])
+        expected: Array = (epochs * own + self._further(self.features(points), first_usd)) / (epochs + 1)
+        return expected
+
+    def of_settings(self, points: Array) -> tuple[Array, Array, Array]:
+        """The first epoch's costs [n, 3], each further one's [n, 3], and the price of predictions [n]."""
+        inputs = self.features(points)
+        figures = np.exp(self._firsts.expected(inputs))
+        firsts, predictions = figures[:, : len(GROWING)], figures[:, -1]
+        return firsts, self._further(inputs, firsts[:, 0]), predictions
+
+    def _further(self, inputs: Array, first_usd: Array) -> Array:
+        further: Array = np.exp(self._rates.expected(np.concatenate([inputs, self._beside(first_usd)], axis=1)))
+        return further
+
+
+def _log(figures: Array) -> Array:
+    """Their logarithms; 0 for what is not known."""
+    return np.where(np.isnan(figures), 0.0, np.log(np.maximum(np.nan_to_num(figures), _SMALLEST)))
