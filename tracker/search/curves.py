@@ -27,6 +27,7 @@ _FEW = 8.0  # observations of a depth count less each where there are more than 
 _PRIOR_PERSISTENCE, _PRIOR_PAIRS = 0.8, 10.0  # of a residual over one doubling of the epochs, before there is evidence
 _PRIOR_OBSERVATIONS = 10.0  # for the spread of residuals at one depth, towards that of the depth before
 _PRIOR_NORMAL = 20  # quantiles of a normal distribution, which residuals are taken to have before there is evidence
+_GOOD = 0.25  # the share of the forecasts at each depth that count as good ones
 _MOST_LEVERAGE = 0.8  # of an observation on its own forecast
 _DEEPEST = 16  # doublings of the epochs up to which the curves' own uncertainty and residuals are looked at
 _LOWEST_PERSISTENCE, _HIGHEST_PERSISTENCE = 0.001, 0.995
@@ -89,7 +90,7 @@ class CurveModel:
         self._fit(*self._whitened(observations, rows, targets))
         residuals = self._left_out(rows, targets, self._variance[depth])
         self._learn_residuals(observations, residuals)
-        self.futures = _futures(residuals / np.sqrt(self._variance[depth]))
+        self.futures = self._learn_futures(observations, targets, residuals)
         self._doubt = self._doubt_at_depths(inputs.shape[1])
 
     def _fit(self, rows: Array, targets: Array) -> None:
@@ -113,11 +114,38 @@ class CurveModel:
 
     def _whitened(self, observations: Observations, rows: Array, targets: Array) -> tuple[Array, Array]:
         """Rows and targets of observations that are independent and have noise of 1."""
-        together = np.column_stack([rows, targets]) / np.sqrt(self._variance[observations.depth])[:, None]
-        follows, level = observations.follows, observations.level
-        lasting = np.where(follows[1:], self._lasting(level[:-1], level[1:]), 0.0)[:, None]
-        together[1:] = (together[1:] - lasting * together[:-1]) / np.sqrt(1 - lasting**2)
+        together, _ = self._innovations(observations, np.column_stack([rows, targets]))
         return together[:, :-1], together[:, -1]
+
+    def _innovations(self, observations: Observations, values: Array) -> tuple[Array, Array]:
+        """What each of m observations adds to the trial's last one, of ``values`` [m, C], and its deviation [m].
+
+        In units of that deviation.
+        """
+        spread = np.sqrt(self._variance[observations.depth])
+        level, lasting = observations.level, np.zeros(len(spread))
+        lasting[1:] = np.where(observations.follows[1:], self._lasting(level[:-1], level[1:]), 0.0)
+        scaled = values / spread[:, None]
+        before = np.concatenate([np.zeros((1, scaled.shape[1])), scaled[:-1]])
+        new = np.sqrt(1 - lasting**2)
+        return (scaled - lasting[:, None] * before) / new[:, None], spread * new
+
+    def _learn_futures(self, observations: Observations, targets: Array, residuals: Array) -> Array:
+        """Even quantiles [FUTURES] of what observations were off forecasts that were good ones for their depth.
+
+        In standard deviations, and among those of a normal distribution. It is the good forecasts that are acted upon:
+        what is believed to be better than the rest tends to be believed so by mistake, and varies less than the rest.
+        """
+        off, deviation = self._innovations(observations, residuals[:, None])
+        forecast, depth = targets - off[:, 0] * deviation, observations.depth
+        good = np.zeros(len(depth), dtype=bool)
+        for each in range(len(self._variance)):
+            here = depth == each
+            if here.any():
+                good |= here & (forecast >= np.quantile(forecast[here], 1 - _GOOD))
+        normal = ndtri((np.arange(_PRIOR_NORMAL) + 0.5) / _PRIOR_NORMAL)
+        quantiles: Array = np.quantile(np.append(off[good, 0], normal), (np.arange(FUTURES) + 0.5) / FUTURES)
+        return quantiles
 
     def _learn_residuals(self, observations: Observations, residuals: Array) -> None:
         """How far off the regression is at each depth, and for how long: from its leave-one-out residuals."""
@@ -217,13 +245,3 @@ def _correlation(before: Array, after: Array) -> float:
     """Of p pairs of residuals [p], around 0; 0 where there is none."""
     product = math.sqrt(float(before @ before) * float(after @ after))
     return float(before @ after) / product if product > 0 else 0.0
-
-
-def _futures(residuals: Array) -> Array:
-    """Even quantiles [FUTURES] of residuals [m] in standard deviations, among those of a normal distribution.
-
-    Few metrics are normally distributed around what is expected: some trainings fail, none is as much better.
-    """
-    normal = ndtri((np.arange(_PRIOR_NORMAL) + 0.5) / _PRIOR_NORMAL)
-    quantiles: Array = np.quantile(np.append(residuals, normal), (np.arange(FUTURES) + 0.5) / FUTURES)
-    return quantiles

@@ -20,6 +20,7 @@ import numpy as np
 
 from tracker.errors import RequestError
 from tracker.records import Direction, QualityMetric, Settings, TrialState
+from tracker.search.candidates import Candidates
 from tracker.search.encoding import UnitCube
 from tracker.search.facts import Standing, TrialFacts
 from tracker.search.features import Array
@@ -38,8 +39,6 @@ RANK_SHARE = 0.3
 """How often a step is chosen by rank; else by forecast."""
 DEEP_SHARE = 0.15
 """The share of the dollars that trains settings to their end that are drawn evenly, whatever they promise."""
-_SUGGESTED, _DRAWN, _NEIGHBOURS = 4, 24, 12
-"""The new settings that are looked at: suggested by the sampler, drawn evenly, near those that came closest."""
 _LOOKED_AT, _NEW_LOOKED_AT = 40, 24
 """Of paused trials and of new settings, how many are looked at closely: the first by an optimistic forecast."""
 _REFIT_GROWTH, _RETEACH_GROWTH = 1.04, 1.15
@@ -48,7 +47,6 @@ _RANKED = 2  # doublings of the epochs between two rankings: the first 1 / 2^2 o
 _NOTHING = 1e-9  # of the box, a dollar: what adds less adds nothing
 _LIKELY = 1.645  # standard deviations: nine in ten forecasts, if they are right, come true within
 _OPTIMISM, _HOPELESS = 2.0, 3.0  # standard deviations
-_REMEMBERED = 300  # trials that the sampler learns from, the latest
 _OPEN_ENDED = 100.0  # a reference for costs without a budget: so many times the dearest first checkpoint
 
 
@@ -91,11 +89,9 @@ class FrontierSearch:
     ) -> None:
         self.closed = ""
         self._trials = trials
-        self._space = space
         self._cube = UnitCube(space)
         self._quality = quality
         self._objectives = objectives
-        self._sampling = sampling
         self._given = dict(reference)
         self._limits = [limit for limit in limits if limit.metric != "peak_memory_bytes"]
         bounds = [limit.high for limit in limits if limit.metric == "peak_memory_bytes" and limit.high is not None]
@@ -109,7 +105,7 @@ class FrontierSearch:
         # What a limit is on and is not reported counts as outside of it.
         self._outside = {limit.metric: limit.outside for limit in self._limits}
         self._known: dict[int, TrialFacts] = {}
-        self._taken: set[str] = set()
+        self._candidates = Candidates(space, self._cube, sampling, seed)
         self._elsewhere: list[TrialFacts] = []
         self._frontier: Frontier | None = None
         self._reached: list[Mapping[str, float]] = []  # until the frontier's reference is frozen
@@ -117,7 +113,6 @@ class FrontierSearch:
         self._fitted_with = 0
         self._taught_with = 0
         self._outlook: Outlook | None = None
-        self._suggestions: list[Settings] = []
         self._steps = 0
         self._trust = Trust()
         self._deep: set[int] = set()
@@ -144,7 +139,7 @@ class FrontierSearch:
     def know(self, trial: int, settings: Settings) -> None:
         """A trial that was begun before: what is reached, paused and ended of it is told after this."""
         self._known[trial] = TrialFacts.of(settings)
-        self._taken.add(_named(settings))
+        self._candidates.take(settings)
 
     def learn(
         self, settings: Settings, checkpoints: Sequence[tuple[int, Mapping[str, float]]], failure: str = ""
@@ -307,25 +302,16 @@ class FrontierSearch:
         )
         self._fitted_with = self._observed
         if self._observed >= _RETEACH_GROWTH * self._taught_with:
-            self._teach_sampler(everyone)
-        self._new = self._new_settings()
+            self._taught_with = self._observed
+            tried = [facts for facts in everyone if facts.epoch]
+            self._candidates.learn([facts.settings for facts in tried], self._closeness(tried), self._observed)
+        self._look_for_new()
 
-    def _teach_sampler(self, everyone: Sequence[TrialFacts]) -> None:
-        self._taught_with = self._observed
-        tried = [facts for facts in everyone if facts.epoch][-_REMEMBERED:]
-        near = self._closeness(tried)
-        best = np.argsort(-near, kind="stable")[:_NEIGHBOURS]
-        self._close = [tried[index].settings for index in best]
-        self._sampler = Trials.create(
-            None,
-            "suggestions",
-            {"closeness": Direction.MAXIMIZE},
-            self._space,
-            self._seed + self._observed,
-            self._sampling,
-        )
-        self._sampler.enter([(facts.settings, [float(value)]) for facts, value in zip(tried, near, strict=True)])
-        del self._suggestions[:1]
+    def _look_for_new(self) -> None:
+        """Candidates for new trials, with their forecast."""
+        assert self._outlook is not None
+        settings = self._candidates.look(np.random.default_rng([self._seed, self._observed, len(self._known)]))
+        self._new = settings, self._outlook.of_settings(settings)
 
     def _closeness(self, trials: Sequence[TrialFacts]) -> Array:
         """How near to the frontier n trials are, or are expected to come: 1 on it."""
@@ -401,21 +387,10 @@ class FrontierSearch:
         assert self._outlook is not None
         settings, forecast = self._new
         optimistic = (self._added(forecast, _OPTIMISM) / forecast.cost_usd).max(axis=1)
-        optimistic[[_named(each) in self._taken for each in settings]] = -1.0
+        optimistic[[self._candidates.taken(each) for each in settings]] = -1.0
         kept = np.argsort(-optimistic, kind="stable")[:_NEW_LOOKED_AT]
         kept = kept[optimistic[kept] >= 0]
         return self._choices(forecast.of(kept), left_usd, [settings[index] for index in kept]) if len(kept) else []
-
-    def _new_settings(self) -> tuple[list[Settings], Forecast]:
-        assert self._outlook is not None
-        random = np.random.default_rng([self._seed, self._observed, len(self._known)])
-        while len(self._suggestions) < _SUGGESTED:
-            self._suggestions.append(self._sampler.suggest())
-        drawn = [self._cube.draw(random) for _ in range(_DRAWN)]
-        near = [self._cube.neighbour(settings, random) for settings in self._close]
-        fresh = {_named(each): each for each in [*self._suggestions, *drawn, *near]}
-        settings = [each for name, each in fresh.items() if name not in self._taken] or drawn
-        return settings, self._outlook.of_settings(settings)
 
     def _choices(
         self,
@@ -526,15 +501,14 @@ class FrontierSearch:
                     return chosen, f"it ranks in the first quarter of {len(peers)} trials after epoch {2**level}"
         if not new_trials:
             return None
-        suggested = self._suggestions[:1] if random.random() < 0.5 else []
-        drawn = [*suggested, *(self._cube.draw(random) for _ in range(_DRAWN))]
-        forecast = self._outlook.of_settings(drawn)
+        unseen = self._candidates.unseen(random)
+        forecast = self._outlook.of_settings([settings for settings, _ in unseen])
         # Each is taken as probably as it is expected to fit in memory, not to fail, and to keep the limits.
-        sound = np.flatnonzero(random.random(len(drawn)) < forecast.sound.max(axis=1))[:1]
+        sound = np.flatnonzero(random.random(len(unseen)) < forecast.sound.max(axis=1))[:1]
         if not len(sound):
             return None
-        found = self._choices(forecast.of(sound), left_usd, [drawn[sound[0]]])
-        source = "suggested by the sampler" if drawn[sound[0]] in suggested else "drawn evenly from the space"
+        settings, source = unseen[sound[0]]
+        found = self._choices(forecast.of(sound), left_usd, [settings])
         return (found[0], f"no trial ranks high enough to go on; a new one, {source}") if found else None
 
     def _gains_at(self, level: int, trial: int) -> Array:
@@ -558,13 +532,11 @@ class FrontierSearch:
         self.closed = ""
         trial, settings = choice.trial, choice.settings
         if trial is None:
-            if settings in self._suggestions:
-                self._suggestions.remove(settings)
             suggestion = self._trials.open(settings)
             trial, settings = suggestion.trial, suggestion.settings
             self.know(trial, settings)
-            if len(self._suggestions) < _SUGGESTED:
-                self._new = self._new_settings()
+            if self._candidates.short:
+                self._look_for_new()
         self._trust.promise(trial, choice.rung, choice.step_gain)
         facts = self._known[trial]
         until_usd: float | None = 0.0
@@ -590,10 +562,6 @@ class FrontierSearch:
             return "every trial is done"
         cheapest = min(facts.costs_an_epoch[0] for facts in self._everyone() if facts.epoch)
         return f"no step fits in what is left, ${left_usd:.4g}: an epoch of the cheapest trial costs ${cheapest:.4g}"
-
-
-def _named(settings: Settings) -> str:
-    return repr(sorted(settings.items()))
 
 
 def _rate(choice: _Choice) -> float:

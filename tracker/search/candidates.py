@@ -1,0 +1,75 @@
+"""New settings that a search looks at: suggested by the sampler, drawn evenly, and near those that came closest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tracker.records import Direction, Settings
+from tracker.search.encoding import UnitCube
+from tracker.search.features import Array
+from tracker.search.sampler import Sampling, Trials
+from tracker.study.space import SearchSpace
+
+_SUGGESTED, _DRAWN, _NEIGHBOURS = 4, 24, 12
+_REMEMBERED = 300
+"""Settings that the sampler learns from, the latest: it takes longer with each."""
+
+
+class Candidates:
+    """Settings of ``space`` that were not tried: ``sampling`` makes the sampler that suggests some of them."""
+
+    def __init__(self, space: SearchSpace, cube: UnitCube, sampling: Sampling, seed: int) -> None:
+        self._space = space
+        self._cube = cube
+        self._sampling = sampling
+        self._seed = seed
+        self._taken: set[str] = set()
+        self._closest: list[Settings] = []
+        self._suggestions: list[Settings] = []
+
+    def take(self, settings: Settings) -> None:
+        """Settings are tried: they are no candidate any more."""
+        self._taken.add(_named(settings))
+        if settings in self._suggestions:
+            self._suggestions.remove(settings)
+
+    def learn(self, tried: Sequence[Settings], closeness: Array, version: int) -> None:
+        """How near settings came to the frontier [n]: a sampler is taught anew; its seed depends on ``version``."""
+        tried, closeness = tried[-_REMEMBERED:], closeness[-_REMEMBERED:]
+        best = np.argsort(-closeness, kind="stable")[:_NEIGHBOURS]
+        self._closest = [tried[index] for index in best]
+        directions = {"closeness": Direction.MAXIMIZE}
+        seed = self._seed + version
+        self._sampler = Trials.create(None, "suggestions", directions, self._space, seed, self._sampling)
+        self._sampler.enter([(each, [float(near)]) for each, near in zip(tried, closeness, strict=True)])
+        del self._suggestions[:1]
+
+    @property
+    def short(self) -> bool:
+        """Whether suggestions were taken that are to be replaced."""
+        return len(self._suggestions) < _SUGGESTED
+
+    def look(self, random: np.random.Generator) -> list[Settings]:
+        """Different settings, none tried before if that can be."""
+        while self.short:
+            self._suggestions.append(self._sampler.suggest())
+        drawn = [self._cube.draw(random) for _ in range(_DRAWN)]
+        near = [self._cube.neighbour(settings, random) for settings in self._closest]
+        fresh = {_named(each): each for each in [*self._suggestions, *drawn, *near]}
+        return [each for name, each in fresh.items() if name not in self._taken] or drawn
+
+    def unseen(self, random: np.random.Generator) -> list[tuple[Settings, str]]:
+        """Settings to be taken without a look at what they promise, one or the other, each with where it is from."""
+        suggested = self._suggestions[:1] if random.random() < 0.5 else []
+        drawn = [(self._cube.draw(random), "drawn evenly from the space") for _ in range(_DRAWN)]
+        return [*((each, "suggested by the sampler") for each in suggested), *drawn]
+
+    def taken(self, settings: Settings) -> bool:
+        """Whether settings were tried."""
+        return _named(settings) in self._taken
+
+
+def _named(settings: Settings) -> str:
+    return repr(sorted(settings.items()))
