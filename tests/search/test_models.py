@@ -129,7 +129,7 @@ def values(price, accuracy=0.5, **more):
 
 
 def test_starts_between_attempts_do_not_count_as_what_an_epoch_costs():
-    facts = TrialFacts.of({"epochs": 20})
+    facts = TrialFacts.of({"epochs": 20}, UnitCube(SPACE))
     price = 0.0
     for epoch in range(1, 10):
         price += 1.0 + (5.0 if epoch in (4, 7) else 0.0)
@@ -140,7 +140,7 @@ def test_starts_between_attempts_do_not_count_as_what_an_epoch_costs():
 
 
 def test_an_epoch_that_was_lost_and_reached_again_only_costs():
-    facts = TrialFacts.of({})
+    facts = TrialFacts.of({}, UnitCube(SPACE))
     assert facts.observe(1, values(1.0, 0.4), ["accuracy"], ACCURACY)
     assert facts.observe(2, values(2.0, 0.6), ["accuracy"], ACCURACY)
     assert not facts.observe(2, values(3.0, 0.1), ["accuracy"], ACCURACY)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tracker.records import Direction, QualityMetric, Settings
+from tracker.search.encoding import UnitCube
 from tracker.search.features import Array
 from tracker.search.objectives import GROWING, PREDICTION_PRICE
 
@@ -38,9 +39,16 @@ class Depth(NamedTuple):
     costs: Array
 
 
+def last_epoch_of(settings: Settings) -> float:
+    """Where a training ends: a knob named ``epochs`` says so; infinite without it."""
+    epochs = settings.get("epochs")
+    whole = isinstance(epochs, int) and not isinstance(epochs, bool) and epochs > 0
+    return float(epochs) if whole else math.inf  # type: ignore[arg-type]
+
+
 @dataclass(slots=True)
 class TrialFacts:
-    """A trial's checkpoints at each doubling of the epoch, and its latest.
+    """A trial's checkpoints at each doubling of the epoch, and its latest; ``point`` is where its settings are.
 
     ``latest`` [K] are the metrics there; in ``metrics`` [K] quality is the best so far. ``costs`` [3] are those of
     objectives.GROWING, over all attempts; ``costs_an_epoch`` [3] is how much one more epoch is expected to take of
@@ -48,6 +56,7 @@ class TrialFacts:
     """
 
     settings: Settings
+    point: Array
     last_epoch: float = math.inf
     standing: Standing = Standing.RUNNING
     epoch: int = 0
@@ -65,11 +74,9 @@ class TrialFacts:
     _growth: list[Array] = field(default_factory=list)
 
     @classmethod
-    def of(cls, settings: Settings, standing: Standing = Standing.RUNNING) -> TrialFacts:
-        """What is known of settings before they are tried: a knob named ``epochs`` says where they end."""
-        epochs = settings.get("epochs")
-        whole = isinstance(epochs, int) and not isinstance(epochs, bool) and epochs > 0
-        return cls(settings, float(epochs) if whole else math.inf, standing)  # type: ignore[arg-type]
+    def of(cls, settings: Settings, cube: UnitCube, standing: Standing = Standing.RUNNING) -> TrialFacts:
+        """What is known of settings before they are tried."""
+        return cls(settings, cube.points([settings])[0], last_epoch_of(settings), standing)
 
     def observe(self, epoch: int, values: Mapping[str, float], metrics: Sequence[str], quality: QualityMetric) -> bool:
         """Take in a checkpoint: of quality, the best so far counts. True where it is the first of its depth.

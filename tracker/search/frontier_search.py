@@ -41,7 +41,7 @@ DEEP_SHARE = 0.15
 """The share of the dollars that trains settings to their end that are drawn evenly, whatever they promise."""
 _LOOKED_AT, _NEW_LOOKED_AT = 40, 24
 """Of paused trials and of new settings, how many are looked at closely: the first by an optimistic forecast."""
-_REFIT_GROWTH, _RETEACH_GROWTH = 1.04, 1.15
+_REFIT_GROWTH, _RETEACH_GROWTH = 1.06, 1.15
 """How much more must have been observed before the models, and the sampler, are fitted anew."""
 _RANKED = 2  # doublings of the epochs between two rankings: the first 1 / 2^2 of a rank go on
 _NOTHING = 1e-9  # of the box, a dollar: what adds less adds nothing
@@ -138,14 +138,14 @@ class FrontierSearch:
 
     def know(self, trial: int, settings: Settings) -> None:
         """A trial that was begun before: what is reached, paused and ended of it is told after this."""
-        self._known[trial] = TrialFacts.of(settings)
+        self._known[trial] = TrialFacts.of(settings, self._cube)
         self._candidates.take(settings)
 
     def learn(
         self, settings: Settings, checkpoints: Sequence[tuple[int, Mapping[str, float]]], failure: str = ""
     ) -> None:
         """A trial of an earlier study of the same space: evidence, but no point of this study's frontier."""
-        facts = TrialFacts.of(settings, Standing.ELSEWHERE)
+        facts = TrialFacts.of(settings, self._cube, Standing.ELSEWHERE)
         facts.failure = failure
         self._elsewhere.append(facts)
         for epoch, values in checkpoints:
@@ -457,8 +457,8 @@ class FrontierSearch:
             return None
         # Drawn once, until it is due: else what is cheap, and due sooner, would be favoured.
         drawn = self._cube.draw(np.random.default_rng([self._seed, len(self._deep)]))
-        points = self._cube.points([drawn, *(self._known[trial].settings for trial in waiting)])
-        trial = waiting[int(((points[1:] - points[0]) ** 2).sum(axis=1).argmin())]
+        points = np.stack([self._known[trial].point for trial in waiting])
+        trial = waiting[int(((points - self._cube.points([drawn])) ** 2).sum(axis=1).argmin())]
         facts = self._known[trial]
         last_epoch = min(facts.last_epoch, facts.epoch * 2.0**DOUBLINGS)
         forecast = self._outlook.of_trials([facts])

@@ -14,7 +14,7 @@ from tracker.records import Direction, Settings
 from tracker.search.costs import CostModel
 from tracker.search.curves import CurveModel, Observations
 from tracker.search.encoding import UnitCube
-from tracker.search.facts import TrialFacts
+from tracker.search.facts import TrialFacts, last_epoch_of
 from tracker.search.features import Array, Features
 from tracker.search.links import Link
 from tracker.search.regression import SettingsModel
@@ -91,7 +91,7 @@ class Outlook:
         self._metrics = list(metrics)
         self._limits = limits
         self._memory_limit_bytes = memory_limit_bytes
-        points = cube.points([trial.settings for trial in trials])
+        points = np.stack([trial.point for trial in trials])
         seen = [index for index, trial in enumerate(trials) if trial.epoch]
         rows = [
             (place, *trials[index].seen[level][:2])
@@ -135,7 +135,7 @@ class Outlook:
 
     def of_trials(self, trials: Sequence[TrialFacts], at_hand: TrialFacts | None = None) -> Forecast:
         """How n trials with a checkpoint would go on; all but the one ``at_hand`` need a new process first."""
-        points = self._cube.points([trial.settings for trial in trials])
+        points = np.stack([trial.point for trial in trials])
         now = np.array([float(trial.epoch) for trial in trials])
         ends = np.array([trial.last_epoch for trial in trials])
         epochs = np.minimum(now[:, None] * 2.0 ** np.arange(1, DOUBLINGS + 1), np.maximum(ends, now + 1)[:, None])
@@ -159,7 +159,7 @@ class Outlook:
     def of_settings(self, settings: Sequence[Settings]) -> Forecast:
         """How n new trials would go, from their first checkpoint on."""
         points = self._cube.points(settings)
-        ends = np.array([TrialFacts.of(each).last_epoch for each in settings])
+        ends = np.array([last_epoch_of(each) for each in settings])
         epochs = np.minimum(2.0 ** np.arange(DOUBLINGS + 1)[None, :], ends[:, None])
         mean, deviation = _stacked(model.afresh(points, np.log2(epochs)) for model in self.curves)
         firsts, rates, predictions = self.costs.of_settings(points)
