@@ -195,9 +195,19 @@ def test_trials_that_cannot_matter_any_more_are_told():
     prospects = replay.search.prospects()
     assert set(prospects) <= {trial for trial, epoch in replay.epochs.items() if epoch < EPOCHS}
     assert min(prospects.values()) >= 0
-    hopeless = [replay.settings[trial]["width"] for trial, gain in prospects.items() if gain == 0]
+    hopeless = [replay.settings[trial] for trial, gain in prospects.items() if gain == 0]
     assert hopeless
-    assert sum(hopeless) / len(hopeless) > 20, "mostly those that cost more for nothing"
+    had = [(values["accuracy"], values["price_usd"]) for _, _, values in replay.points]
+    for settings in hopeless:  # whatever they would have come to, it was had for less
+        ahead = [outcome(settings, epoch) for epoch in range(1, EPOCHS + 1)]
+        assert all(
+            any(accuracy >= each["accuracy"] and usd <= each["price_usd"] for accuracy, usd in had) for each in ahead
+        )
+    best = {
+        width: max(gain for trial, gain in prospects.items() if replay.settings[trial]["width"] == width)
+        for width in (8, 64)
+    }
+    assert best[64] < 0.1 * best[8], "those that cost more for nothing come last"
 
 
 @pytest.mark.parametrize("name", ["RandomSampler", "QMCSampler", "NSGAIISampler"])

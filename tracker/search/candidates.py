@@ -13,7 +13,7 @@ from tracker.search.sampler import Sampling, Trials
 from tracker.study.space import SearchSpace
 
 _SUGGESTED, _DRAWN, _NEIGHBOURS = 4, 24, 12
-_REMEMBERED = 300
+_REMEMBERED = 200
 """Settings that the sampler learns from, the latest: it takes longer with each."""
 
 

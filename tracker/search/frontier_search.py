@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tracker.errors import RequestError
 from tracker.records import Direction, QualityMetric, Settings, TrialState
@@ -371,7 +372,7 @@ class FrontierSearch:
             optimistic = self._added(forecast, _OPTIMISM) / forecast.cost_usd
             optimistic = np.where(forecast.cost_usd <= left_usd, optimistic, -1.0).max(axis=1)
             order = np.argsort(-optimistic, kind="stable")
-            rungs = np.array([self._rung(each) for each in facts])[order]
+            rungs = self._rungs([each.price_usd for each in facts])[order]
             _, best_of_rung = np.unique(rungs, return_index=True)
             kept = np.union1d(order[:_LOOKED_AT], order[best_of_rung])
             if at_hand in waiting:
@@ -404,8 +405,9 @@ class FrontierSearch:
         reaches = self._reaches(forecast, forecast.futures)
         added = self._frontier.added(reaches).mean(axis=1) * forecast.sound
         near = self._frontier.closeness(reaches[:, -1]).max(axis=1) * forecast.sound.max(axis=1)
-        rungs = [0] * len(settings) if trials is None else [self._rung(self._known[trial]) for trial in trials]
-        trust = np.array([self._trust.of(rung) for rung in rungs])
+        begun = [self._known[trial].price_usd for trial in trials or ()]
+        rungs = self._rungs(begun) if begun else np.zeros(len(settings), dtype=np.int64)
+        trust = np.array([self._trust.of(int(rung)) for rung in rungs])
         rates = np.where(forecast.cost_usd <= left_usd, trust[:, None] * added / forecast.cost_usd, -1.0)
         middle = forecast.values(0, np.zeros(1))[:, 0]
         likely = np.sort(forecast.values(0, np.array([-_LIKELY, _LIKELY])), axis=1)  # [n, 2, J]
@@ -418,7 +420,7 @@ class FrontierSearch:
                 _Choice(
                     trials[index] if trials is not None else None,
                     settings[index],
-                    rungs[index],
+                    int(rungs[index]),
                     float(forecast.epochs[index, 0]),
                     float(forecast.cost_usd[index, 0]),
                     float(forecast.epoch_usd[index]),
@@ -472,9 +474,10 @@ class FrontierSearch:
         why = f"settings drawn evenly go to their end with {DEEP_SHARE:.0%} of the dollars; it is the nearest to such"
         return replace(found, until_epoch=last_epoch, step_usd=more_usd), why
 
-    def _rung(self, facts: TrialFacts) -> int:
-        """The level of money that a trial has reached, from 1; each is twice the one below. New trials have 0."""
-        return 1 + max(0, math.floor(math.log2(facts.price_usd / self._cheapest_usd)))
+    def _rungs(self, price_usd: Sequence[float]) -> NDArray[np.int64]:
+        """The levels of money [n] that trials have reached, from 1; each is twice the one below. New trials have 0."""
+        doublings = np.floor(np.log2(np.array(price_usd) / self._cheapest_usd)).astype(np.int64)
+        return 1 + np.maximum(doublings, 0)
 
     def _by_rank(self, left_usd: float, random: np.random.Generator, *, new_trials: bool) -> tuple[_Choice, str] | None:
         """The step by what was seen alone, whatever is forecast: a trial that ranks high among its like, or a new one.

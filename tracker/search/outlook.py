@@ -135,11 +135,11 @@ class Outlook:
 
     def of_trials(self, trials: Sequence[TrialFacts], at_hand: TrialFacts | None = None) -> Forecast:
         """How n trials with a checkpoint would go on; all but the one ``at_hand`` need a new process first."""
-        points = np.stack([trial.point for trial in trials])
+        points = _rows([trial.point for trial in trials])
         now = np.array([float(trial.epoch) for trial in trials])
         ends = np.array([trial.last_epoch for trial in trials])
         epochs = np.minimum(now[:, None] * 2.0 ** np.arange(1, DOUBLINGS + 1), np.maximum(ends, now + 1)[:, None])
-        values = self._on_scale(np.stack([trial.metrics for trial in trials]))
+        values = self._on_scale(_rows([trial.metrics for trial in trials]))
         mean, deviation = _stacked(
             model.ahead(points, np.log2(now), each, np.log2(epochs))
             for model, each in zip(self.curves, values.T, strict=True)
@@ -147,7 +147,7 @@ class Outlook:
         rates = self.costs.of_trials(points, trials)
         more = (epochs - now[:, None])[:, :, None] * rates[:, None, :]
         starts = np.array([0.0 if trial is at_hand else trial.start_usd for trial in trials])
-        costs = np.stack([trial.costs for trial in trials])[:, None, :] + more
+        costs = _rows([trial.costs for trial in trials])[:, None, :] + more
         costs[:, :, 0] += starts[:, None]
         predictions = np.array([trial.prediction_usd for trial in trials])
         cost_usd = more[:, :, 0] + starts[:, None]
@@ -191,6 +191,11 @@ class Outlook:
             failing = self._failures.expected(inputs)[:, 0]
             succeeds *= np.where(failing > _UNSTABLE, 1 - np.clip(failing, 0.0, 0.95), 1.0)
         return succeeds
+
+
+def _rows(arrays: Sequence[Array]) -> Array:
+    """Arrays [k] as rows, which np.stack takes long for where there are many."""
+    return np.concatenate(arrays).reshape(len(arrays), -1)
 
 
 def _stacked(forecasts: Iterable[tuple[Array, Array]]) -> tuple[Array, Array]:
