@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import functools
 import multiprocessing
+import os
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -82,6 +83,8 @@ def _places(table: Path | None, tasks: Sequence[str]) -> list[tuple[Path, str]]:
 def _all_replayed(jobs: Sequence[_Job], processes: int) -> list[Replayed]:
     if processes == 1:
         return [_replayed(job) for job in jobs]
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")  # for the processes that are spawned: each has a core
     with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
         return list(pool.map(_replayed, jobs))
 
