@@ -11,7 +11,7 @@ from pathlib import Path
 from tracker.engine.local import Attempt, LocalEngine
 from tracker.engine.reservations import Reservation
 from tracker.errors import RequestError
-from tracker.records import DataCard, TrialState
+from tracker.records import AttemptRecord, DataCard, TrialState
 from tracker.runner.bookkeeper import Bookkeeper, Reached
 from tracker.runner.decisions import Decisions
 from tracker.runner.interrupts import Interrupts
@@ -195,12 +195,18 @@ class Coordinator:
             return
         if record.saved_epoch:
             self._at_rung(attempt, job.trial)
-        elif len(record.checkpoints) > 1:
-            self._cannot_pause = True
-            self._observer.say(
-                f"{self._plan.spec.workload} saves no state that a trial could be gone on with (run.save after each "
-                "report): trials are not paused, each runs to its end"
-            )
+        else:
+            self._notice_no_state(record)
+
+    def _notice_no_state(self, record: AttemptRecord) -> None:
+        """Say it, once, where a training that was to be paused went on after a checkpoint without a saved state."""
+        if self._cannot_pause or record.saved_epoch or len(record.checkpoints) < 2:
+            return
+        self._cannot_pause = True
+        self._observer.say(
+            f"{self._plan.spec.workload} saves no state that a trial could be gone on with (run.save after each "
+            "report): trials are not paused, each runs to its end"
+        )
 
     def _at_rung(self, attempt: Attempt, number: int) -> None:
         """A step is done: go on with the same trial, or pause it for another."""
@@ -244,6 +250,8 @@ class Coordinator:
         ledger.promise(job.label, 0.0)
         quality = record.checkpoints[-1].metrics[self._books.quality.name] if record.checkpoints else None
         if job.trial is not None:
+            if self._steps[job.trial].until_usd is not None:  # it may have ended before it was looked at
+                self._notice_no_state(record)
             self._end_trial(job.trial, record.state, record.reason, record.message, price_usd)
         self._observer.ended(EndedAttempt(job.label, record.state, quality, price_usd, record.message))
 
