@@ -7,6 +7,7 @@ import time
 import torch
 
 from tests.support.digits import data
+from tests.support.restoring import restored, save
 from tracker import knob, workload
 
 
@@ -25,11 +26,7 @@ def pausable(
     model = torch.nn.Sequential(torch.nn.Linear(64, width), torch.nn.ReLU(), torch.nn.Linear(width, 10))
     trained = run.distribute(model)
     optimiser = torch.optim.AdamW(model.parameters(), lr=learning_rate)
-    epoch = 0
-    if state := run.restore():
-        model.load_state_dict(state["model"])
-        optimiser.load_state_dict(state["optimiser"])
-        epoch = state["epoch"]
+    epoch = restored(run, model, optimiser)
     run.ready()
     if accident == "silence":
         return
@@ -55,7 +52,7 @@ def pausable(
             accuracy=(logits.argmax(1) == answers).float().mean(),
             validation_loss=torch.nn.functional.cross_entropy(logits, answers),
         )
-        run.save({"model": model.state_dict(), "optimiser": optimiser.state_dict(), "epoch": epoch})
+        save(run, model, optimiser, epoch)
 
 
 PAUSABLE = {

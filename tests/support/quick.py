@@ -6,6 +6,7 @@ import time
 
 import torch
 
+from tests.support.restoring import restored, save
 from tracker import workload
 
 
@@ -18,11 +19,7 @@ def quick(run, learning_rate: float = 0.01, width: int = 16, epochs: int = 16, e
     torch.manual_seed(run.seed)
     model = torch.nn.Sequential(torch.nn.Linear(2, width), torch.nn.Tanh(), torch.nn.Linear(width, 2))
     optimiser = torch.optim.SGD(model.parameters(), lr=10 * learning_rate, momentum=0.9)
-    epoch = 0
-    if state := run.restore():
-        model.load_state_dict(state["model"])
-        optimiser.load_state_dict(state["optimiser"])
-        epoch = state["epoch"]
+    epoch = restored(run, model, optimiser)
     run.ready()
     while epoch < epochs:
         epoch += 1
@@ -39,4 +36,4 @@ def quick(run, learning_rate: float = 0.01, width: int = 16, epochs: int = 16, e
             accuracy=(logits.argmax(1) == labels[400:]).float().mean(),
             validation_loss=torch.nn.functional.cross_entropy(logits, labels[400:]),
         )
-        run.save({"model": model.state_dict(), "optimiser": optimiser.state_dict(), "epoch": epoch})
+        save(run, model, optimiser, epoch)

@@ -1,10 +1,10 @@
 """What learning curves have in common: a model of a metric after any epoch, by settings.
 
-One Bayesian linear regression (Bishop, Pattern Recognition and Machine Learning, 2006, section 3.3) for all trials. Its
-inputs are the settings' features, each times a few shapes in time: curves are close to power laws of the epoch. What it
-leaves unexplained of a trial is believed to last, less the further one looks ahead: how large that is at each depth,
-how long it lasts and how it is distributed is learnt, and observations of a trial count as what they add to those
-before them (generalised least squares: Greene, Econometric Analysis, 2012, section 20.9).
+One Bayesian linear regression for all trials. Its inputs are the settings' features, each times a few shapes in time:
+curves are close to power laws of the epoch. What it leaves unexplained of a trial is believed to last, less the further
+one looks ahead: how large that is at each depth, how long it lasts and how it is distributed is learnt, and
+observations of a trial count as what they add to those before them (generalised least squares: Greene, Econometric
+Analysis, 2012, section 20.9).
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve, solve_triangular
 from scipy.special import ndtri
 
 from tracker.search.features import Array, Features
+from tracker.search.regression import Regression
 
 FUTURES = 8
 """How many futures are looked at of each choice: even quantiles of what forecasts were off by."""
@@ -85,31 +85,18 @@ class CurveModel:
         self.features = features.refined(points, shapes(level[last]), targets[last])
         inputs = self.features(points)
         rows = _rows(inputs[observations.trial], level)
-        self._fit(rows / _FIRST_NOISE, targets / _FIRST_NOISE)
+        self._regression = Regression(rows / _FIRST_NOISE, targets / _FIRST_NOISE)
         self._learn_residuals(observations, self._left_out(rows, targets, np.full(len(rows), _FIRST_NOISE**2)))
-        self._fit(*self._whitened(observations, rows, targets))
+        self._regression = Regression(*self._whitened(observations, rows, targets))
         residuals = self._left_out(rows, targets, self._variance[depth])
         self._learn_residuals(observations, residuals)
         self.futures = self._learn_futures(observations, targets, residuals)
         self._doubt = self._doubt_at_depths(inputs.shape[1])
 
-    def _fit(self, rows: Array, targets: Array) -> None:
-        """Fit to rows [m, 5 F] and targets [m] with independent noise of 1."""
-        precision = rows.T @ rows
-        precision[np.diag_indices_from(precision)] += 1.0
-        self._factor = cho_factor(precision, lower=True)
-        self._weights = cho_solve(self._factor, rows.T @ targets)  # [5 F]
-
-    def _variance_of(self, rows: Array) -> Array:
-        """How unsure the regression is of rows [m, 5 F]: a variance [m]."""
-        solved = solve_triangular(self._factor[0], rows.T, lower=True)
-        variance: Array = (solved**2).sum(axis=0)
-        return variance
-
     def _left_out(self, rows: Array, targets: Array, variance: Array) -> Array:
         """The residual [m] of each observation if it had not been fitted to; it has noise of ``variance`` [m]."""
-        leverage = np.minimum(self._variance_of(rows) / variance, _MOST_LEVERAGE)
-        residuals: Array = (targets - rows @ self._weights) / (1 - leverage)
+        leverage = np.minimum(self._regression.variance(rows) / variance, _MOST_LEVERAGE)
+        residuals: Array = (targets - rows @ self._regression.weights) / (1 - leverage)
         return residuals
 
     def _whitened(self, observations: Observations, rows: Array, targets: Array) -> tuple[Array, Array]:
@@ -176,7 +163,7 @@ class CurveModel:
 
     def _expected(self, inputs: Array, levels: Array) -> Array:
         """Standardised metrics [n, J] of trials with features [n, F] at levels [n, J]."""
-        curves = inputs @ self._weights.reshape(inputs.shape[1], _SHAPES)
+        curves = inputs @ self._regression.weights.reshape(inputs.shape[1], _SHAPES)
         expected: Array = np.einsum("njs,ns->nj", shapes(levels), curves)
         return expected
 
@@ -188,7 +175,7 @@ class CurveModel:
 
     def _doubt_at_depths(self, width: int) -> Array:
         """The covariance [depth, F, F] of the curves' weights on the features, at each depth."""
-        covariance = cho_solve(self._factor, np.eye(len(self._weights))).reshape(width, _SHAPES, width, _SHAPES)
+        covariance = self._regression.covariance().reshape(width, _SHAPES, width, _SHAPES)
         at_depths = shapes(np.arange(_DEEPEST + 1.0))
         doubt: Array = np.einsum("da,fagb,db->dfg", at_depths, covariance, at_depths, optimize=True)
         return doubt

@@ -87,7 +87,7 @@ class Outlook:
         before: Outlook | None = None,
     ) -> None:
         self._cube = cube
-        plain = Features(cube.width)
+        self._plain = plain = Features(cube.width)
         self._metrics = list(metrics)
         self._limits = limits
         self._memory_limit_bytes = memory_limit_bytes
@@ -110,7 +110,6 @@ class Outlook:
             points[seen], [trials[index] for index in seen], before.costs.features if before else plain
         )
         self._futures = np.stack([model.futures for model in self.curves], axis=1)
-        self._plain = plain
         self._fit_risks(trials, plain(points))
 
     def _on_scale(self, values: Array) -> Array:
