@@ -205,10 +205,9 @@ def test_an_objective_that_nobody_measures_here_is_named(tmp_path):
 
 
 def test_three_objectives_at_once(tmp_path):
-    study = by_dollars(
-        search={"objectives": ["accuracy", "wall_seconds", "validation_loss"]}, budget={"usd": BUDGET_USD / 2}
-    )
-    found = run_study(study, home=tmp_path)
+    told, search = Told(), {"objectives": ["accuracy", "wall_seconds", "validation_loss"], "reference": {"accuracy": 1}}
+    found = run_study(by_dollars(search=search, budget={"usd": BUDGET_USD / 2}), home=tmp_path, observer=told)
+    assert any("no checkpoint so far is better than search.reference.accuracy = 1" in line for line in told.said)
     shown = optuna.load_study(study_name="dollars", storage=f"sqlite:///{tmp_path / 'optuna.db'}")
     assert [direction.name for direction in shown.directions] == ["MAXIMIZE", "MINIMIZE", "MINIMIZE"]
     assert len(trials_of(found)) > 4

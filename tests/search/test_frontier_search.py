@@ -79,6 +79,21 @@ class Replay:
         return self
 
 
+def resumed(replay, **options):
+    """A new search that is told what the one of ``replay`` knew."""
+    again = searcher(**options)
+    again._trials = replay.search._trials
+    again.recall(json.loads(json.dumps(replay.search.memory())))
+    for trial, settings in replay.settings.items():
+        again.know(trial, settings)
+    for trial, epoch, values in replay.points:
+        again.reached(trial, epoch, values)
+    for trial, epoch in replay.epochs.items():
+        if epoch < EPOCHS:
+            again.paused(trial, replay.prices[trial])
+    return again
+
+
 @pytest.fixture(scope="module")
 def played():
     return Replay(searcher()).run()
@@ -120,18 +135,9 @@ def test_the_reference_is_frozen_and_goes_on_in_a_resumed_search(played):
     reference = played.search.reference
     worst_first = min(values["accuracy"] for _, epoch, values in played.points[:FIRST_TRIALS] if epoch == 1)
     assert reference == {"accuracy": pytest.approx(worst_first), "price_usd": 1.0}
-    memory = json.loads(json.dumps(played.search.memory()))
-    resumed = searcher(reference=memory["reference"])
-    resumed._trials = played.search._trials
-    for trial, settings in played.settings.items():
-        resumed.know(trial, settings)
-    for trial, epoch, values in played.points:
-        resumed.reached(trial, epoch, values)
-    for trial, epoch in played.epochs.items():
-        if epoch < EPOCHS:
-            resumed.paused(trial, played.prices[trial])
-    step = resumed.next_step(1.0, new_trials=False)
-    assert resumed.reference == reference
+    again = resumed(played)
+    step = again.next_step(1.0, new_trials=False)
+    assert again.reference == reference
     assert step.trial in played.settings, "no trial begins anew"
     assert played.epochs[step.trial] < EPOCHS
 
@@ -238,3 +244,37 @@ def test_a_budget_below_the_cheapest_step_says_what_that_is():
 def test_a_reference_that_nothing_can_beat_is_refused():
     with pytest.raises(RequestError, match=r"search.reference.price_usd: 1e-06 lies inside the frontier"):
         Replay(searcher(reference={"price_usd": 1e-6}), 0.05).run()
+
+
+def test_a_reference_quality_that_nothing_beats_yet_is_said_and_counts_once_it_is_beaten():
+    said = []
+    given = {"price_usd": 1.0, "accuracy": 0.75}
+    replay = Replay(searcher(reference=given, say=said.append), 0.05)
+    volumes = [step.numbers["hypervolume"] for step in iter(replay.step, None) if "hypervolume" in step.numbers]
+    assert said == [
+        "no checkpoint so far is better than search.reference.accuracy = 0.75: until one is, the frontier is measured "
+        "from the worst that was seen"
+    ]
+    beaten = max(values["accuracy"] for _, _, values in replay.points)
+    assert beaten > 0.8, "it is searched for as without that reference"
+    assert min(volumes) > 0
+    assert replay.search.reference == given
+
+
+def test_a_reference_quality_that_nothing_can_beat_leaves_the_search_as_good():
+    said = []
+    replay = Replay(searcher(reference={"price_usd": 1.0, "accuracy": 2.0}, say=said.append), 0.05).run()
+    plain = Replay(searcher(), 0.05).run()
+    assert len(said) == 1
+    assert [step for step, _ in replay.steps] == [step for step, _ in plain.steps]
+    assert replay.search.reference["accuracy"] == 2.0
+
+
+def test_a_resumed_search_still_waits_for_the_reference_that_was_given():
+    given = {"price_usd": 1.0, "accuracy": 2.0}
+    replay = Replay(searcher(reference=given), 0.01).run()
+    said = []
+    again = resumed(replay, reference=given, say=said.append)
+    assert again.next_step(1.0) is not None
+    assert again.reference == given
+    assert len(said) == 1

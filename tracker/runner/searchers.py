@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -73,8 +73,13 @@ def make_searcher(
     memory: Mapping[str, Any],
     evidence: Iterable[Evidence] = (),
     histories: Iterable[History] = (),
+    *,
+    say: Callable[[str], None] | None = None,
 ) -> Searcher:
-    """The searcher, told all that is known: ``memory`` is what an earlier one gave as its own."""
+    """The searcher, told all that is known: ``memory`` is what an earlier one gave as its own.
+
+    It calls ``say`` with what a person is to know.
+    """
     spec = plan.spec
     if spec.strategy != "frontier":
         searcher: FullRuns | FrontierSearch = FullRuns(
@@ -89,9 +94,10 @@ def make_searcher(
             spec.quality,
             [Objective(name, direction) for name, direction in spec.search.objectives.items()],
             sampling=sampling_of(plan),
-            reference={**budgets, **spec.search.reference, **memory.get("reference", {})},
+            reference={**budgets, **spec.search.reference},
             limits=[*spec.limits, Limit("peak_memory_bytes", high=MEMORY_SHARE * plan.hardware.memory_bytes)],
             seed=spec.seed,
+            say=say,
         )
         searcher.recall(memory)
         for each in evidence:

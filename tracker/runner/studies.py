@@ -111,7 +111,7 @@ def run_study(
     with folder.locked():
         books = open_books(plan, home, folder, log, card, observer)
         taken = take_in(plan, folder, books)
-        searcher = make_searcher(plan, trials, {}, evidence)
+        searcher = make_searcher(plan, trials, {}, evidence, say=observer.say)
         return _coordinate(plan, places, folder, engine, searcher, books, observer, card, taken)
 
 
@@ -157,7 +157,9 @@ def resume_study(
             if number not in taken.trials:  # it was asked for, and nothing came of it
                 found.tell(number, TrialState.KILLED, None)
         evidence = from_rows(folder.evidence())
-        searcher = make_searcher(plan, found, read_memory(folder.path), evidence, taken.trials.values())
+        searcher = make_searcher(
+            plan, found, read_memory(folder.path), evidence, taken.trials.values(), say=observer.say
+        )
         engine = engine_for(plan.hardware, forkserver, workers)
         return _coordinate(plan, places, folder, engine, searcher, books, observer, card, taken)
 

@@ -11,7 +11,7 @@ halving, and a share of the dollars trains settings to their end that are drawn 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -73,7 +73,7 @@ class FrontierSearch:
     ``trials`` is the study in Optuna, which records every trial; ``sampling`` makes the Optuna sampler whose
     suggestions are looked at beside others. ``objectives`` are two to four, the study's quality first. ``reference``
     has values to measure the hypervolume from; those that it lacks are frozen once the first trials have a checkpoint.
-    ``limits`` are on metrics that are reported and on peak_memory_bytes.
+    ``limits`` are on metrics that are reported and on peak_memory_bytes. ``say`` is told what a person is to know.
     """
 
     def __init__(
@@ -87,13 +87,16 @@ class FrontierSearch:
         reference: Mapping[str, float],
         limits: Sequence[Limit] = (),
         seed: int = 0,
+        say: Callable[[str], None] | None = None,
     ) -> None:
         self.closed = ""
+        self._say = say
         self._trials = trials
         self._cube = UnitCube(space)
         self._quality = quality
         self._objectives = objectives
         self._given = dict(reference)
+        self._remembered: Mapping[str, float] = {}
         self._limits = [limit for limit in limits if limit.metric != "peak_memory_bytes"]
         bounds = [limit.high for limit in limits if limit.metric == "peak_memory_bytes" and limit.high is not None]
         self._memory_limit_bytes = min(bounds, default=math.inf)
@@ -109,6 +112,7 @@ class FrontierSearch:
         self._candidates = Candidates(space, self._cube, sampling, seed)
         self._elsewhere: list[TrialFacts] = []
         self._frontier: Frontier | None = None
+        self._awaited: Frontier | None = None  # measured from what was given, while no point beats that
         self._reached: list[Mapping[str, float]] = []  # until the frontier's reference is frozen
         self._observed = 0
         self._fitted_with = 0
@@ -122,7 +126,8 @@ class FrontierSearch:
     @property
     def reference(self) -> Mapping[str, float] | None:
         """What the hypervolume is measured from, by objective; None before it is frozen."""
-        return self._frontier.reference if self._frontier else None
+        frontier = self._awaited or self._frontier
+        return frontier.reference if frontier else None
 
     def memory(self) -> dict[str, Any]:
         """The reference, once it is frozen; how far forecasts came true; which trials were drawn to go to their end."""
@@ -131,7 +136,8 @@ class FrontierSearch:
         return {"reference": dict(self.reference), "trust": self._trust.memory(), "deep": sorted(self._deep)}
 
     def recall(self, memory: Mapping[str, Any]) -> None:
-        """Go on with what ``memory`` told; the reference is an argument."""
+        """Go on with what ``memory`` told."""
+        self._remembered = dict(memory.get("reference", {}))
         self._trust = Trust(memory.get("trust"))
         self._deep = set(memory.get("deep", ()))
 
@@ -163,6 +169,7 @@ class FrontierSearch:
                 gains = self._frontier.gains([values])
                 self._trust.came(trial, float(self._frontier.added(self._frontier.reaches(gains))[0]))
                 self._frontier.enter(gains)
+                self._enter_awaited(values)
 
     def paused(self, trial: int, price_usd: float) -> None:
         """A trial waits to be gone on with; Optuna, which knows no pause, keeps it running, with a note of it."""
@@ -268,7 +275,7 @@ class FrontierSearch:
         if self._frontier is not None:
             return
         known = [facts for facts in self._everyone() if facts.epoch]
-        reference = {}
+        seen = {}
         first = [facts.seen[min(facts.seen)] for facts in known]
         for each in self._objectives:
             if each.name in self._metrics:
@@ -280,10 +287,29 @@ class FrontierSearch:
                 costs = [float(depth.costs[GROWING.index(each.name)]) for depth in first]
                 worst = _OPEN_ENDED * max(costs)
                 self._check_reference(each.name, self._given.get(each.name, worst), min(costs))
-            reference[each.name] = self._given.get(each.name, float(worst))
-        self._frontier = Frontier(self._objectives, reference)
+            seen[each.name] = float(worst)
+        wanted = {**seen, **self._given, **self._remembered}
+        self._frontier = Frontier(self._objectives, wanted)
         self._frontier.enter(self._frontier.gains(self._reached))
+        if self._frontier.empty and (beyond := self._given.keys() & seen.keys() - set(GROWING)):
+            self._awaited = self._frontier
+            self._frontier = Frontier(self._objectives, {**wanted, **{name: seen[name] for name in beyond}})
+            self._frontier.enter(self._frontier.gains(self._reached))
+            if self._say:
+                given = " and ".join(f"search.reference.{name} = {self._given[name]:g}" for name in sorted(beyond))
+                self._say(
+                    f"no checkpoint so far is better than {given}: until one is, the frontier is measured from the "
+                    "worst that was seen"
+                )
         self._reached = []
+
+    def _enter_awaited(self, values: Mapping[str, float]) -> None:
+        """A point that may be the first to beat the reference that was given: from it on, all is measured from that."""
+        if self._awaited is not None:
+            self._awaited.enter(self._awaited.gains([values]))
+            if not self._awaited.empty:
+                self._frontier, self._awaited = self._awaited, None
+                self._ranks = Ranks(1 / 2**_RANKED)  # what it keeps was measured from elsewhere
 
     def _check_reference(self, name: str, reference: float, lowest: float) -> None:
         if reference <= lowest:
