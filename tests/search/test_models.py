@@ -7,12 +7,15 @@ import pytest
 
 from tracker.frontier.pareto import hypervolume
 from tracker.records import Direction, QualityMetric
+from tracker.search.candidates import Candidates
 from tracker.search.curves import CurveModel, Observations
 from tracker.search.encoding import UnitCube
 from tracker.search.facts import TrialFacts
 from tracker.search.features import Features
 from tracker.search.links import Link
 from tracker.search.objectives import Frontier, Objective
+from tracker.search.ranks import ranked
+from tracker.search.sampler import Sampling
 from tracker.study.domains import Choices, Range
 from tracker.study.space import SearchSpace
 
@@ -124,6 +127,36 @@ def test_some_trainings_fail_but_none_is_as_much_better():
     assert -model.futures.min() > 2 * model.futures.max()
 
 
+@pytest.mark.parametrize("alike", [True, False])
+def test_what_nothing_explains_is_shared_with_the_nearest_where_it_proves_to_be(alike):
+    random = np.random.default_rng(0)
+    points = random.uniform(size=(240, 2))
+    of_cell = random.normal(size=(9, 9))  # too rugged for smooth features
+
+    def true(points):
+        column, row = (9 * points).astype(int).T
+        return of_cell[column, row] if alike else random.normal(size=len(points))
+
+    trial, first = np.arange(240), np.zeros(240)
+    model = CurveModel(points, Observations(trial, first, true(points)), Features(2))
+    near = np.clip(points + 1e-3, 0, 0.999)
+    expected, deviation = model.afresh(near, np.zeros((240, 1)))
+    off = np.sqrt(((expected[:, 0] - true(near)) ** 2).mean())
+    assert (off < 0.4) if alike else (off > 0.8)
+    assert (deviation.mean() < 0.5) if alike else (deviation.mean() > 0.7)
+
+
+def test_candidates_are_looked_for_near_every_part_of_the_frontier():
+    space = SearchSpace({"epochs": 8}, {"cpu": {name: Range(0.0, 1.0) for name in "abcdef"}})
+    cube, random = UnitCube(space), np.random.default_rng(0)
+    candidates = Candidates(space, cube, Sampling(), 0)
+    cheap, best = [cube.draw(random) for _ in range(50)], cube.draw(random)
+    along = np.tile([1.0, 0.9, 0.8, 0.2], (50, 1))
+    candidates.learn([*cheap, best], np.vstack([along, [0.1, 0.1, 0.1, 1.0]]), 0)
+    shared = [sum(each[name] == best[name] for name in "abcdef") for each in candidates.look(random)]
+    assert max(shared) >= 4
+
+
 def values(price, accuracy=0.5, **more):
     return {"accuracy": accuracy, "price_usd": price, "wall_seconds": 100 * price, **more}
 
@@ -175,8 +208,8 @@ def test_the_volume_of_three_objectives_is_nearly_the_exact_one():
     frontier = Frontier(three, {"accuracy": 0.0, "price_usd": 1.0, "wall_seconds": 100.0})
     frontier.enter(frontier.gains([values(0.01, 0.8)]))
     assert frontier.volume == pytest.approx(1.0, rel=0.05), "one point fills its box"
-    assert frontier.closeness(frontier.reaches(frontier.gains([values(0.01, 0.8)])))[0] == pytest.approx(1.0)
-    assert frontier.closeness(frontier.reaches(frontier.gains([values(0.1, 0.4)])))[0] < 1.0
+    assert frontier.closeness(frontier.reaches(frontier.gains([values(0.01, 0.8)])))[0].max() == pytest.approx(1.0)
+    assert frontier.closeness(frontier.reaches(frontier.gains([values(0.1, 0.4)])))[0].max() < 1.0
 
 
 def test_a_point_that_misses_the_reference_adds_nothing():
@@ -184,3 +217,9 @@ def test_a_point_that_misses_the_reference_adds_nothing():
     frontier.enter(frontier.gains([values(0.01, 0.4), values(2.0, 0.9)]))
     assert frontier.empty
     assert frontier.volume == 0.0
+
+
+def test_of_points_that_are_the_same_one_ranks_before_what_they_beat_not_all():
+    gains = np.array([[1.0, 1.0], [1.0, 1.0], [1.0, 1.0], [2.0, 0.5], [0.5, 0.5]])
+    assert ranked(gains, 2) == [0, 3]
+    assert ranked(gains, 5) == [0, 3, 1, 2, 4]

@@ -36,14 +36,19 @@ class Candidates:
             self._suggestions.remove(settings)
 
     def learn(self, tried: Sequence[Settings], closeness: Array, version: int) -> None:
-        """How near settings came to the frontier [n]: a sampler is taught anew; its seed depends on ``version``."""
-        tried, closeness = tried[-_REMEMBERED:], closeness[-_REMEMBERED:]
-        best = np.argsort(-closeness, kind="stable")[:_NEIGHBOURS]
-        self._closest = [tried[index] for index in best]
+        """How near settings came to the frontier along M rays [n, M], of which all parts are to be looked at.
+
+        Neighbours are of those that came nearest along even rays, and a sampler is taught anew, by a ray that is drawn
+        (as in ParEGO, Knowles, IEEE Trans. Evol. Comp. 2006); what is drawn depends on ``version``.
+        """
+        even = np.linspace(0, closeness.shape[1] - 1, _NEIGHBOURS).round().astype(int)
+        self._closest = [tried[index] for index in closeness[:, even].argmax(axis=0)]
+        ray = int(np.random.default_rng([self._seed, version]).integers(closeness.shape[1]))
+        tried, along = tried[-_REMEMBERED:], closeness[-_REMEMBERED:, ray]
         directions = {"closeness": Direction.MAXIMIZE}
         seed = self._seed + version
         self._sampler = Trials.create(None, "suggestions", directions, self._space, seed, self._sampling)
-        self._sampler.enter([(each, [float(near)]) for each, near in zip(tried, closeness, strict=True)])
+        self._sampler.enter([(each, [float(near)]) for each, near in zip(tried, along, strict=True)])
         del self._suggestions[:1]
 
     @property

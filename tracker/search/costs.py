@@ -35,10 +35,10 @@ class CostModel:
         self._centre, self._scale = logs.mean(), max(float(logs.std()), 1e-9)
         beside = self._beside(firsts[:, 0])
         self.features = features.refined(points[going], beside[going], _log(rates[going, 0]))
-        inputs = self.features(points)
+        inputs, places = self.features(points), self.features.places(points)
         predictions = np.array([[trial.prediction_usd] for trial in trials])
-        self._firsts = SettingsModel(inputs, _log(np.concatenate([firsts, predictions], axis=1)))
-        self._rates = SettingsModel(np.concatenate([inputs, beside], axis=1)[going], _log(rates[going]))
+        self._firsts = SettingsModel(inputs, places, _log(np.concatenate([firsts, predictions], axis=1)))
+        self._rates = SettingsModel(np.concatenate([inputs, beside], axis=1)[going], places[going], _log(rates[going]))
 
     def _beside(self, first_usd: Array) -> Array:
         """What the first epoch cost [n] as a further input [n, 1]."""
@@ -50,18 +50,18 @@ class CostModel:
         first_usd = np.array([trial.first_costs[0] for trial in trials])
         own = np.array([trial.costs_an_epoch for trial in trials])
         epochs = np.array([[float(trial.epochs_timed)] for trial in trials])
-        expected: Array = (epochs * own + self._further(self.features(points), first_usd)) / (epochs + 1)
+        expected: Array = (epochs * own + self._further(points, first_usd)) / (epochs + 1)
         return expected
 
     def of_settings(self, points: Array) -> tuple[Array, Array, Array]:
         """The first epoch's costs [n, 3], each further one's [n, 3], and the price of predictions [n]."""
-        inputs = self.features(points)
-        figures = np.exp(self._firsts.expected(inputs))
+        figures = np.exp(self._firsts.expected(self.features(points), self.features.places(points)))
         firsts, predictions = figures[:, : len(GROWING)], figures[:, -1]
-        return firsts, self._further(inputs, firsts[:, 0]), predictions
+        return firsts, self._further(points, firsts[:, 0]), predictions
 
-    def _further(self, inputs: Array, first_usd: Array) -> Array:
-        further: Array = np.exp(self._rates.expected(np.concatenate([inputs, self._beside(first_usd)], axis=1)))
+    def _further(self, points: Array, first_usd: Array) -> Array:
+        inputs = np.concatenate([self.features(points), self._beside(first_usd)], axis=1)
+        further: Array = np.exp(self._rates.expected(inputs, self.features.places(points)))
         return further
 
 

@@ -4,7 +4,7 @@ One Bayesian linear regression for all trials. Its inputs are the settings' feat
 curves are close to power laws of the epoch. What it leaves unexplained of a trial is believed to last, less the further
 one looks ahead: how large that is at each depth, how long it lasts and how it is distributed is learnt, and
 observations of a trial count as what they add to those before them (generalised least squares: Greene, Econometric
-Analysis, 2012, section 20.9).
+Analysis, 2012, section 20.9). New trials share in what is left unexplained of those nearest to them.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from tracker.search.features import Array, Features
+from tracker.search.neighbours import Neighbours
 from tracker.search.regression import Regression
 
 FUTURES = 8
@@ -28,7 +29,6 @@ _PRIOR_PERSISTENCE, _PRIOR_PAIRS = 0.8, 10.0  # of a residual over one doubling 
 _PRIOR_OBSERVATIONS = 10.0  # for the spread of residuals at one depth, towards that of the depth before
 _PRIOR_NORMAL = 20  # quantiles of a normal distribution, which residuals are taken to have before there is evidence
 _GOOD = 0.25  # the share of the forecasts at each depth that count as good ones
-_MOST_LEVERAGE = 0.8  # of an observation on its own forecast
 _DEEPEST = 16  # doublings of the epochs up to which the curves' own uncertainty and residuals are looked at
 _LOWEST_PERSISTENCE, _HIGHEST_PERSISTENCE = 0.001, 0.995
 _SHAPES = 5
@@ -86,18 +86,14 @@ class CurveModel:
         inputs = self.features(points)
         rows = _rows(inputs[observations.trial], level)
         self._regression = Regression(rows / _FIRST_NOISE, targets / _FIRST_NOISE)
-        self._learn_residuals(observations, self._left_out(rows, targets, np.full(len(rows), _FIRST_NOISE**2)))
+        self._learn_residuals(observations, self._regression.left_out(rows, targets, _FIRST_NOISE**2))
         self._regression = Regression(*self._whitened(observations, rows, targets))
-        residuals = self._left_out(rows, targets, self._variance[depth])
-        self._learn_residuals(observations, residuals)
-        self.futures = self._learn_futures(observations, targets, residuals)
+        left_out = self._regression.left_out(rows, targets, self._variance[depth])
+        self._learn_residuals(observations, left_out)
+        self.futures = self._learn_futures(observations, targets, left_out)
         self._doubt = self._doubt_at_depths(inputs.shape[1])
-
-    def _left_out(self, rows: Array, targets: Array, variance: Array) -> Array:
-        """The residual [m] of each observation if it had not been fitted to; it has noise of ``variance`` [m]."""
-        leverage = np.minimum(self._regression.variance(rows) / variance, _MOST_LEVERAGE)
-        residuals: Array = (targets - rows @ self._regression.weights) / (1 - leverage)
-        return residuals
+        residuals = targets - rows @ self._regression.weights
+        self._neighbours = self._neighbours_at(self.features.places(points), observations, residuals, left_out)
 
     def _whitened(self, observations: Observations, rows: Array, targets: Array) -> tuple[Array, Array]:
         """Rows and targets of observations that are independent and have noise of 1."""
@@ -154,6 +150,21 @@ class CurveModel:
             believed = max(learnt, _PRIOR_PERSISTENCE)  # later epochs are more like one another
         self._log_lasting = np.cumsum(np.log(lasting))  # [depth]: from the first epoch on
 
+    def _neighbours_at(
+        self, places: Array, observations: Observations, residuals: Array, left_out: Array
+    ) -> Neighbours:
+        """Neighbours by their residuals at each depth, in units of the spread there; below what was seen they last."""
+        where, shape = (observations.trial, observations.depth), (len(places), len(self._variance))
+        spread = np.sqrt(self._variance[observations.depth])
+        off, known, alone = np.zeros(shape), np.zeros(shape), np.full(shape, np.nan)
+        off[where], known[where], alone[where] = residuals / spread, 1.0, left_out / spread
+        for depth in range(1, shape[1]):
+            unseen = known[:, depth] == 0
+            lasting = self._lasting(np.array(depth - 1.0), np.array(float(depth)))
+            off[unseen, depth] = lasting * off[unseen, depth - 1]
+            known[unseen, depth] = lasting * known[unseen, depth - 1]
+        return Neighbours(places, off, alone, known)
+
     def _lasting(self, since: Array, levels: Array) -> Array:
         """The correlation [...] of residuals at ``levels`` [...] with those at ``since`` [...]."""
         depths = np.arange(_DEEPEST + 1)
@@ -169,9 +180,12 @@ class CurveModel:
 
     def _spread(self, levels: Array) -> Array:
         """The standard deviation [n, J] of a trial's standardised metric around its curve at levels [n, J]."""
-        depth = np.clip(np.rint(levels).astype(int), 0, len(self._variance) - 1)
-        spread: Array = np.sqrt(self._variance[depth])
+        spread: Array = np.sqrt(self._variance[self._depths(levels)])
         return spread
+
+    def _depths(self, levels: Array) -> NDArray[np.int64]:
+        """The nearest depth to levels [n, J] of those that were seen: [n, J]."""
+        return np.clip(np.rint(levels).astype(np.int64), 0, len(self._variance) - 1)
 
     def _doubt_at_depths(self, width: int) -> Array:
         """The covariance [depth, F, F] of the curves' weights on the features, at each depth."""
@@ -193,8 +207,12 @@ class CurveModel:
     def afresh(self, points: Array, levels: Array) -> tuple[Array, Array]:
         """Mean and standard deviation [n, J] at levels [n, J] of trials that are not begun."""
         inputs = self.features(points)
-        mean = self._expected(inputs, levels)
-        deviation = np.hypot(self._spread(levels), self._uncertainty(inputs, levels))
+        depths = self._depths(levels)
+        residuals, left = (
+            np.take_along_axis(each, depths, axis=1) for each in self._neighbours.of(self.features.places(points))
+        )
+        mean = self._expected(inputs, levels) + residuals * self._spread(levels)
+        deviation = np.hypot(self._spread(levels), self._uncertainty(inputs, levels)) * np.sqrt(left)
         return mean * self._scale + self._centre, deviation * self._scale
 
     def ahead(self, points: Array, since: Array, values: Array, levels: Array) -> tuple[Array, Array]:

@@ -35,6 +35,11 @@ class Features:
         waves = np.cos(angles) * np.sqrt(2 / _FOURIER_FEATURES)
         return np.concatenate([np.ones((len(points), 1)), points - 0.5, waves], axis=1)
 
+    def places(self, points: Array) -> Array:
+        """Points [n, width], stretched so that what is modelled changes over a distance of about 1."""
+        places: Array = points * self.frequencies
+        return places
+
     def refined(self, points: Array, beside: Array, targets: Array) -> Features:
         """Features of frequencies that explain ``targets`` [n] at ``points`` better than these, if there are such.
 

@@ -341,13 +341,12 @@ class FrontierSearch:
         self._new = settings, self._outlook.of_settings(settings)
 
     def _closeness(self, trials: Sequence[TrialFacts]) -> Array:
-        """How near to the frontier n trials are, or are expected to come: 1 on it."""
+        """How near to the frontier n trials are, or are expected to come, along M rays: [n, M], 1 on it."""
         assert self._frontier is not None and self._outlook is not None
         forecast = self._outlook.of_trials(trials)
-        ahead = self._frontier.closeness(self._reaches(forecast, self._all_off(0.0))[:, 0]).max(axis=1)
+        ahead = self._reaches(forecast, self._all_off(0.0))[:, 0].max(axis=1)
         gains = self._gains([(facts, facts.metrics, facts.costs) for facts in trials])
-        nearest: Array = np.maximum(ahead, self._frontier.closeness(self._frontier.reaches(gains)))
-        return nearest
+        return self._frontier.closeness(np.maximum(ahead, self._frontier.reaches(gains)))
 
     # Gains of choices.
 
@@ -430,7 +429,7 @@ class FrontierSearch:
         assert self._frontier is not None
         reaches = self._reaches(forecast, forecast.futures)
         added = self._frontier.added(reaches).mean(axis=1) * forecast.sound
-        near = self._frontier.closeness(reaches[:, -1]).max(axis=1) * forecast.sound.max(axis=1)
+        near = self._frontier.closeness(reaches[:, -1]).max(axis=(1, 2)) * forecast.sound.max(axis=1)
         begun = [self._known[trial].price_usd for trial in trials or ()]
         rungs = self._rungs(begun) if begun else np.zeros(len(settings), dtype=np.int64)
         trust = np.array([self._trust.of(int(rung)) for rung in rungs])

@@ -105,11 +105,14 @@ class Frontier:
         return self._volume(grown)
 
     def closeness(self, reaches: Array) -> Array:
-        """How near points come to the frontier [..., L] -> [...]: 1 on it, more beyond."""
+        """How near points [..., L] come to the frontier along each ray that it reaches, [..., M]: 1 on it, more beyond.
+
+        0, along one, where it reaches none.
+        """
         reached = self._reach > 0
         if not reached.any():
-            return np.zeros(reaches.shape[:-1])
-        near: Array = (reaches[..., reached] / self._reach[reached]).max(axis=-1)
+            return np.zeros((*reaches.shape[:-1], 1))
+        near: Array = reaches[..., reached] / self._reach[reached]
         return near
 
     def _volume(self, powers: Array) -> Array:

@@ -110,18 +110,21 @@ class Outlook:
             points[seen], [trials[index] for index in seen], before.costs.features if before else plain
         )
         self._futures = np.stack([model.futures for model in self.curves], axis=1)
-        self._fit_risks(trials, plain(points))
+        self._fit_risks(trials, points)
 
     def _on_scale(self, values: Array) -> Array:
         """Metrics [n, K] on their links' scales."""
         return np.stack([link.to(values[:, index]) for index, link in enumerate(self._links)], axis=1)
 
-    def _fit_risks(self, trials: Sequence[TrialFacts], inputs: Array) -> None:
+    def _fit_risks(self, trials: Sequence[TrialFacts], points: Array) -> None:
+        inputs, places = self._plain(points), self._plain.places(points)
         lacking = "out_of_memory"
         failed = np.array([float(bool(trial.failure) and trial.failure != lacking) for trial in trials])
         known = np.array([bool(trial.epoch or trial.failure) for trial in trials])
         self._failure_rate = float(failed[known].mean())
-        self._failures = SettingsModel(inputs[known], failed[known, None]) if self._failure_rate > 0 else None
+        self._failures = (
+            SettingsModel(inputs[known], places[known], failed[known, None]) if self._failure_rate > 0 else None
+        )
         needs = np.array(
             [
                 _OUT_OF_MEMORY * self._memory_limit_bytes if trial.failure == lacking else trial.memory_bytes
@@ -130,7 +133,7 @@ class Outlook:
         )
         told = (needs > 0) & np.isfinite(needs)
         bounded = math.isfinite(self._memory_limit_bytes) and told.sum() >= 2
-        self._memory = SettingsModel(inputs[told], np.log(needs[told])[:, None]) if bounded else None
+        self._memory = SettingsModel(inputs[told], places[told], np.log(needs[told])[:, None]) if bounded else None
 
     def of_trials(self, trials: Sequence[TrialFacts], at_hand: TrialFacts | None = None) -> Forecast:
         """How n trials with a checkpoint would go on; all but the one ``at_hand`` need a new process first."""
@@ -163,7 +166,7 @@ class Outlook:
         mean, deviation = _stacked(model.afresh(points, np.log2(epochs)) for model in self.curves)
         firsts, rates, predictions = self.costs.of_settings(points)
         costs = firsts[:, None, :] + (epochs - 1)[:, :, None] * rates[:, None, :]
-        sound = self._keeps_limits(mean, deviation) * self._succeeds(self._plain(points))[:, None]
+        sound = self._keeps_limits(mean, deviation) * self._succeeds(points)[:, None]
         return Forecast(
             epochs, mean, deviation, costs, costs[:, :, 0], rates[:, 0], predictions, sound, self._links, self._futures
         )
@@ -180,14 +183,15 @@ class Outlook:
                     keeps = keeps * ndtr(outside * link.rising * (link.to(np.array([bound])) - middle) / width)
         return keeps
 
-    def _succeeds(self, inputs: Array) -> Array:
+    def _succeeds(self, points: Array) -> Array:
         """The probability [n] that settings fit in memory and do not fail."""
-        succeeds = np.ones(len(inputs))
+        inputs, places = self._plain(points), self._plain.places(points)
+        succeeds = np.ones(len(points))
         if self._memory is not None:
-            room = math.log(self._memory_limit_bytes) - self._memory.expected(inputs)[:, 0]
-            succeeds *= ndtr(room / self._memory.deviation(inputs)[:, 0])
+            room = math.log(self._memory_limit_bytes) - self._memory.expected(inputs, places)[:, 0]
+            succeeds *= ndtr(room / self._memory.deviation(inputs, places)[:, 0])
         if self._failures is not None:
-            failing = self._failures.expected(inputs)[:, 0]
+            failing = self._failures.expected(inputs, places)[:, 0]
             succeeds *= np.where(failing > _UNSTABLE, 1 - np.clip(failing, 0.0, 0.95), 1.0)
         return succeeds
 

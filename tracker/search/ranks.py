@@ -30,11 +30,11 @@ class Ranks:
 
 
 def ranked(gains: Array, first: int) -> list[int]:
-    """The ``first`` best of n points [n, D], by index: by non-dominated rank, those entered first among equals."""
+    """The ``first`` best of n points [n, D], by index: by non-dominated rank; of the same, the first is best."""
     as_good = np.ones((len(gains), len(gains)), dtype=np.bool_)
     for column in gains.T:
         as_good &= column[:, None] >= column[None, :]
-    beats = as_good & ~as_good.T
+    beats = as_good & ~np.tril(as_good & as_good.T)
     beaten_by = beats.sum(axis=0)
     order: list[int] = []
     while len(order) < first:

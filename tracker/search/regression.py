@@ -6,8 +6,10 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
 
 from tracker.search.features import Array
+from tracker.search.neighbours import Neighbours
 
 _NOISE = 0.3  # of an observation, where a figure's spread is 1
+_MOST_LEVERAGE = 0.8  # of an observation on its own forecast
 
 
 class Regression:
@@ -28,6 +30,12 @@ class Regression:
         variance: Array = (solved**2).sum(axis=0)
         return variance
 
+    def left_out(self, rows: Array, targets: Array, variance: Array | float) -> Array:
+        """What ``targets`` [m] or [m, K], of noise ``variance`` [m], would be off by if each had not been fitted to."""
+        leverage = np.minimum(self.variance(rows) / variance, _MOST_LEVERAGE)
+        residuals: Array = ((targets - rows @ self.weights).T / (1 - leverage)).T
+        return residuals
+
     def covariance(self) -> Array:
         """Of the weights: [R, R]."""
         covariance: Array = cho_solve(self._factor, np.eye(len(self.weights)))
@@ -35,22 +43,31 @@ class Regression:
 
 
 class SettingsModel:
-    """A regression of K figures that settings alone decide: ``features`` [n, F], ``values`` [n, K]."""
+    """K figures that settings alone decide, ``values`` [n, K]: a regression of ``features`` [n, F], and neighbours.
 
-    def __init__(self, features: Array, values: Array) -> None:
+    ``places`` [n, width] are where settings lie for neighbours (Features.places); how alike those are is learnt from
+    the first figure.
+    """
+
+    def __init__(self, features: Array, places: Array, values: Array) -> None:
         self._centre = values.mean(axis=0)
         self._scale = np.maximum(values.std(axis=0), 1e-9)
         targets = (values - self._centre) / self._scale
         self._regression = Regression(features / _NOISE, targets / _NOISE)
-        self._noise = np.sqrt(((targets - features @ self._regression.weights) ** 2).mean(axis=0) + 1e-4)
+        residuals = targets - features @ self._regression.weights
+        self._noise = np.sqrt((residuals**2).mean(axis=0) + 1e-4)
+        left_out = self._regression.left_out(features, targets, _NOISE**2)[:, :1]
+        self._neighbours = Neighbours(places, residuals, left_out / np.sqrt((left_out**2).mean() + 1e-9))
 
-    def expected(self, features: Array) -> Array:
+    def expected(self, features: Array, places: Array) -> Array:
         """The mean [n, K] for n settings."""
-        expected: Array = features @ self._regression.weights * self._scale + self._centre
+        residuals, _ = self._neighbours.of(places)
+        expected: Array = (features @ self._regression.weights + residuals) * self._scale + self._centre
         return expected
 
-    def deviation(self, features: Array) -> Array:
+    def deviation(self, features: Array, places: Array) -> Array:
         """The standard deviation [n, K] for n settings."""
+        _, left = self._neighbours.of(places)
         unsure = self._regression.variance(features)[:, None]
-        deviation: Array = np.sqrt(unsure + self._noise**2) * self._scale
+        deviation: Array = np.sqrt((unsure + self._noise**2) * left) * self._scale
         return deviation
