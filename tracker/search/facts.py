@@ -46,7 +46,7 @@ def last_epoch_of(settings: Settings) -> float:
     return float(epochs) if whole else math.inf  # type: ignore[arg-type]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class TrialFacts:
     """A trial's checkpoints at each doubling of the epoch, and its latest; ``point`` is where its settings are.
 

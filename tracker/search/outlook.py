@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,9 @@ _OUT_OF_MEMORY = 1.15
 """How much more than the limit a trial that ran out of memory is taken to need: an assumption."""
 _UNSTABLE = 0.05
 """A share of failures below this is not acted upon."""
+
+
+_BY_TRIAL = ("epochs", "mean", "deviation", "costs", "cost_usd", "epoch_usd", "prediction_usd", "sound")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +59,15 @@ class Forecast:
         return self.links[metric].back(scaled)
 
     def of(self, which: NDArray[np.int64]) -> Forecast:
-        """The forecast of some of its trials, by index."""
-        return Forecast(
-            self.epochs[which],
-            self.mean[which],
-            self.deviation[which],
-            self.costs[which],
-            self.cost_usd[which],
-            self.epoch_usd[which],
-            self.prediction_usd[which],
-            self.sound[which],
-            self.links,
-            self.futures,
-        )
+        """The forecast of some of its trials, by index: a copy."""
+        return replace(self, **{name: getattr(self, name)[which] for name in _BY_TRIAL})
+
+    def and_of(self, others: Forecast) -> Forecast:
+        """The forecast of its trials and of ``others``, by the same models."""
+        both: dict[str, Any] = {
+            name: np.concatenate([getattr(self, name), getattr(others, name)]) for name in _BY_TRIAL
+        }
+        return replace(self, **both)
 
 
 class Outlook:
@@ -111,6 +111,8 @@ class Outlook:
         )
         self._futures = np.stack([model.futures for model in self.curves], axis=1)
         self._fit_risks(trials, points)
+        self._forecasts: Forecast | None = None
+        self._rows_of: dict[TrialFacts, tuple[int, float, int]] = {}  # at which epoch and price it stood; which row
 
     def _on_scale(self, values: Array) -> Array:
         """Metrics [n, K] on their links' scales."""
@@ -136,7 +138,27 @@ class Outlook:
         self._memory = SettingsModel(inputs[told], places[told], np.log(needs[told])[:, None]) if bounded else None
 
     def of_trials(self, trials: Sequence[TrialFacts], at_hand: TrialFacts | None = None) -> Forecast:
-        """How n trials with a checkpoint would go on; all but the one ``at_hand`` need a new process first."""
+        """How n trials with a checkpoint would go on; all but the one ``at_hand`` need a new process first.
+
+        What was forecast of a trial is kept while it stands where it stood.
+        """
+        moved = [each for each in trials if self._rows_of.get(each, ())[:2] != (each.epoch, each.price_usd)]
+        if moved:
+            fresh, kept = self._ahead(moved), self._forecasts
+            before = 0 if kept is None else len(kept.epochs)
+            self._forecasts = fresh if kept is None else kept.and_of(fresh)
+            for row, each in enumerate(moved, before):
+                self._rows_of[each] = each.epoch, each.price_usd, row
+        assert self._forecasts is not None
+        forecast = self._forecasts.of(np.array([self._rows_of[each][2] for each in trials]))
+        for index, each in enumerate(trials):
+            if each is at_hand:
+                forecast.costs[index, :, 0] -= each.start_usd
+                forecast.cost_usd[index] -= each.start_usd
+        return forecast
+
+    def _ahead(self, trials: Sequence[TrialFacts]) -> Forecast:
+        """How trials would go on in a new process."""
         points = _rows([trial.point for trial in trials])
         now = np.array([float(trial.epoch) for trial in trials])
         ends = np.array([trial.last_epoch for trial in trials])
@@ -148,7 +170,7 @@ class Outlook:
         )
         rates = self.costs.of_trials(points, trials)
         more = (epochs - now[:, None])[:, :, None] * rates[:, None, :]
-        starts = np.array([0.0 if trial is at_hand else trial.start_usd for trial in trials])
+        starts = np.array([trial.start_usd for trial in trials])
         costs = _rows([trial.costs for trial in trials])[:, None, :] + more
         costs[:, :, 0] += starts[:, None]
         predictions = np.array([trial.prediction_usd for trial in trials])
