@@ -16,7 +16,7 @@ import pytest
 from tests.support.digits import Digits
 from tests.support.pausable import PAUSABLE
 from tests.support.studies import digits
-from tracker import open_study, resume_study, run_study
+from tracker import confirm_study, open_study, resume_study, run_study
 from tracker.errors import RequestError
 from tracker.runner.progress import Silent
 
@@ -175,6 +175,8 @@ def test_states_that_take_too_much_disk_are_dropped_the_least_promising_first(tm
         number = int(label.removeprefix("#"))
         assert not (tmp_path / f"studies/dollars/trials/{number}/state.pt").exists()
         assert found.why(number)[-1]["action"] == "stop"
+    repeated = trials_of(confirm_study("dollars", home=tmp_path, seeds=1))
+    assert set(repeated.query("state == 'stopped'")["label"]) >= set(dropped["label"]), "they stay stopped"
 
 
 def test_wall_time_is_a_budget_too(tmp_path):

@@ -445,6 +445,14 @@ def test_epochs_that_are_trained_again_after_a_pause_are_not_reported_twice(make
     assert [epoch for epoch, _ in checkpoints(told)] == [4]
 
 
+def test_what_is_at_its_last_epoch_ends_there_and_is_not_paused(make_run, script):
+    with pytest.raises(Paused):
+        script(RESUMABLE).train(make_run(pause_after_epoch=3, settings={"epochs": 4})[0])
+    last, told = make_run(pause_after_epoch=4, settings={"epochs": 4})
+    script(RESUMABLE).train(last)
+    assert [epoch for epoch, _ in checkpoints(told)] == [4]
+
+
 def test_a_command_without_a_state_is_not_paused(make_run, script):
     run, told = make_run(pause_after_epoch=1)
     script("report(epoch=1, accuracy=0.1); time.sleep(0.3); report(epoch=2, accuracy=0.2)").train(run)

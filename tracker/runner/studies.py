@@ -151,8 +151,6 @@ def resume_study(
             history.can_go_on = (
                 number in unfinished and state in _CAN_GO_ON and (folder.trials / str(number) / FILE_NAME).exists()
             )
-            if state is TrialState.PAUSED and not history.can_go_on:
-                books.stop(history.job.label, "the state that it was to be gone on from is not kept any more")
         for number in unfinished:
             if number not in taken.trials:  # it was asked for, and nothing came of it
                 found.tell(number, TrialState.KILLED, None)
@@ -269,6 +267,10 @@ def take_in(plan: StudyPlan, folder: StudyFolder, books: Bookkeeper, *, seen_bef
             history = trials.setdefault(job.trial, History(job))
             history.job, history.record, history.price_usd = job, record, books.ledger.of(job.label)
             history.checkpoints += reached
+    for number, history in trials.items():
+        paused = history.record is not None and history.record.state is TrialState.PAUSED
+        if paused and not (folder.trials / str(number) / FILE_NAME).exists():
+            books.stop(history.job.label, "the state that it was to be gone on from is not kept any more")
     books.flush()
     return Taken(last, trials, _covered_seconds(spans))
 

@@ -171,11 +171,11 @@ class Run:
 
         ``state`` is tensors, numbers and texts in dicts, lists and tuples: state dicts of models and optimizers
         are. It is written now and then, so that saving takes a small share of the time (SAVING_SHARE), and always
-        where the attempt is to pause here: then this call does not return. Raises TrainingFailedError
-        (``bad_state``) for what cannot be saved.
+        where the attempt is to pause here: then this call does not return. After the last of the knob ``epochs``, where
+        there is one, nothing is left to pause. Raises TrainingFailedError (``bad_state``) for what cannot be saved.
         """
         pause = self._pause_after_epoch is not None and self._last_epoch >= self._pause_after_epoch
-        pause = pause or self.pause_asked
+        pause = (pause or self.pause_asked) and self._last_epoch != self.settings.get("epochs")
         if self._together:  # process 0 alone is asked to pause
             pause = bool(self.agree(pause))
         if self.rank == 0 and self._state_path is not None and (pause or time.monotonic() >= self._next_save):
