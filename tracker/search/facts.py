@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tracker.records import Direction, QualityMetric, Settings
+from tracker.records import Direction, QualityMetric, Settings, last_epoch_of
 from tracker.search.encoding import UnitCube
 from tracker.search.features import Array
 from tracker.search.objectives import GROWING, PREDICTION_PRICE
@@ -37,13 +37,6 @@ class Depth(NamedTuple):
     level: float
     metrics: Array
     costs: Array
-
-
-def last_epoch_of(settings: Settings) -> float:
-    """Where a training ends: a knob named ``epochs`` says so; infinite without it."""
-    epochs = settings.get("epochs")
-    whole = isinstance(epochs, int) and not isinstance(epochs, bool) and epochs > 0
-    return float(epochs) if whole else math.inf  # type: ignore[arg-type]
 
 
 @dataclass(slots=True, eq=False)

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from tracker.records import Direction, Settings
+from tracker.records import Direction, Settings, last_epoch_of
 from tracker.search.costs import CostModel
 from tracker.search.curves import CurveModel, Observations
 from tracker.search.encoding import UnitCube
-from tracker.search.facts import TrialFacts, last_epoch_of
+from tracker.search.facts import TrialFacts
 from tracker.search.features import Array, Features
 from tracker.search.links import Link
 from tracker.search.regression import SettingsModel

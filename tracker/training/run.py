@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from tracker.errors import TrainingFailedError
-from tracker.records import BOOKED_METRICS, DataCard, Direction, QualityMetric, Settings, SettingValue
+from tracker.records import BOOKED_METRICS, DataCard, Direction, QualityMetric, Settings, SettingValue, last_epoch_of
 from tracker.training.meter import Meter
 from tracker.training.precision import Precision
 from tracker.training.state import SavedState, StateLostError, read_state, write_state
@@ -175,7 +175,7 @@ class Run:
         there is one, nothing is left to pause. Raises TrainingFailedError (``bad_state``) for what cannot be saved.
         """
         pause = self._pause_after_epoch is not None and self._last_epoch >= self._pause_after_epoch
-        pause = (pause or self.pause_asked) and self._last_epoch != self.settings.get("epochs")
+        pause = (pause or self.pause_asked) and self._last_epoch != last_epoch_of(self.settings)
         if self._together:  # process 0 alone is asked to pause
             pause = bool(self.agree(pause))
         if self.rank == 0 and self._state_path is not None and (pause or time.monotonic() >= self._next_save):
