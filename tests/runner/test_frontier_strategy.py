@@ -106,7 +106,7 @@ def test_every_decision_can_be_asked_for(study):
     numbers = next(decision["numbers"] for decision in study.why(resumed) if decision["action"] == "resume")
     assert numbers["expected_usd"] > 0
     assert numbers["left_usd"] >= numbers["expected_usd"]
-    assert 0 <= numbers["likely_from"] <= numbers["expected_accuracy"] <= numbers["likely_to"] <= 1.01
+    assert 0 <= numbers["likely_from"] <= numbers["expected_accuracy"] <= numbers["likely_to"] <= 1
     with pytest.raises(RequestError, match="trial 999 is not there"):
         study.why(999)
 

@@ -67,11 +67,13 @@ def test_a_scale_gives_back_what_was_put_on_it(values, direction):
     assert link.back(link.to(values)) == pytest.approx(values)
 
 
-def test_no_forecast_is_better_than_possible():
-    link = Link.of(np.array([0.1, 0.9]), Direction.MAXIMIZE)
-    assert link.back(np.array([100.0]))[0] <= 1.01
+def test_what_is_forecast_is_possible():
+    accuracy = Link.of(np.array([0.1, 0.9]), Direction.MAXIMIZE)
+    assert accuracy.back(np.array([-100.0, -1.0, 100.0])).tolist() == [0.0, 0.0, 1.0]
     loss = Link.of(np.array([0.1, 9.0]), Direction.MINIMIZE)
-    assert loss.back(np.array([100.0]))[0] >= -0.01
+    assert loss.back(np.array([100.0])).tolist() == [0.0]
+    reward = Link.of(np.array([0.1, 9.0]), Direction.MAXIMIZE)
+    assert reward.back(np.array([-100.0, 100.0])).tolist() == [-100.0, 100.0]
 
 
 @pytest.mark.parametrize(

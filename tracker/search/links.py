@@ -1,11 +1,12 @@
 """The scales on which metrics are forecast: errors and losses by their logarithms, the rest as they are.
 
 Learning curves are close to power laws (Hestness et al., 2017): straight lines in the logarithms of error and of
-epochs. And what is forecast this way stays possible: no accuracy above 1, no loss below 0.
+epochs. And what is forecast this way stays possible: no accuracy above 1 or below 0, no loss below 0.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,34 +24,35 @@ _WIDE = 10.0
 class Link:
     """A scale on which more is always better; ``rising`` is 1 where more of the metric is, else -1.
 
-    ``best`` is what a metric is compared with by the logarithm of what it lacks, plus ``offset``; without an ``offset``
-    values are taken as they are.
+    ``best`` is what a metric is compared with by the logarithm of what it lacks, at most ``span``, plus ``offset``;
+    without an ``offset`` values are taken as they are.
     """
 
     rising: float
     best: float = 0.0
     offset: float | None = None
+    span: float = math.inf
 
     @classmethod
     def of(cls, values: Array, direction: Direction) -> Link:
         """The scale for a metric of which these values [m] were seen."""
         low, high = float(values.min()), float(values.max())
         if direction is Direction.MAXIMIZE:
-            return cls(1.0, 1.0, _SMALLEST) if low >= 0 and high <= 1 else cls(1.0)
+            return cls(1.0, 1.0, _SMALLEST, 1.0) if low >= 0 and high <= 1 else cls(1.0)
         return cls(-1.0, 0.0, _SMALLEST * low) if low > 0 and high > _WIDE * low else cls(-1.0)
 
     def to(self, values: Array) -> Array:
         """Values on the scale; beyond what is possible counts as the limit."""
         if self.offset is None:
             return self.rising * values
-        lacks = np.maximum(self.rising * (self.best - values), 0.0)
+        lacks = np.clip(self.rising * (self.best - values), 0.0, self.span)
         scaled: Array = -np.log(lacks + self.offset)
         return scaled
 
     def back(self, scaled: Array) -> Array:
-        """Values from the scale."""
+        """Values from the scale; beyond what is possible counts as the limit."""
         if self.offset is None:
             return self.rising * scaled
-        lacks = np.exp(np.minimum(-scaled, 50.0)) - self.offset
+        lacks = np.clip(np.exp(np.minimum(-scaled, 50.0)) - self.offset, 0.0, self.span)
         values: Array = self.best - self.rising * lacks
         return values
