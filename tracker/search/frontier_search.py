@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from tracker.errors import RequestError
 from tracker.records import Direction, QualityMetric, Settings, TrialState
@@ -122,6 +123,7 @@ class FrontierSearch:
         self._trust = Trust()
         self._deep: set[int] = set()
         self._ranks = Ranks(1 / 2**_RANKED)
+        self._threads = ThreadpoolController()
 
     @property
     def reference(self) -> Mapping[str, float] | None:
@@ -208,6 +210,11 @@ class FrontierSearch:
 
         Raises RequestError for a reference that no checkpoint can be better than.
         """
+        # The cores are for what is trained and measured meanwhile; matrices this small gain nothing by more of them.
+        with self._threads.limit(limits=1):
+            return self._next_step(left_usd, new_trials, at_hand)
+
+    def _next_step(self, left_usd: float, new_trials: bool, at_hand: int | None) -> Step | None:
         self._steps += 1
         if new_trials and len(self._known) + len(self._elsewhere) < FIRST_TRIALS:
             return self._begin_first(left_usd)
