@@ -57,7 +57,7 @@ def _told(numbers: Mapping[str, Any], quality: str) -> Iterator[str]:
     if (step := numbers.get("expected_usd")) is not None:
         until = numbers.get("until_usd")
         to = "to its own end" if until is None else f"until it costs {words.usd(until)}" if until else "one checkpoint"
-        yield f"the step: {to}, expected to take {words.usd(step)}"
+        yield f"the step: {to}, {f'expected to take {words.usd(step)}' if step else 'at a price not known yet'}"
     if (expected := numbers.get(f"expected_{quality}")) is not None:
         likely = f"{words.quality(numbers['likely_from'])} to {words.quality(numbers['likely_to'])}"
         yield (
