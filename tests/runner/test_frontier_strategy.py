@@ -195,6 +195,8 @@ def test_an_earlier_study_of_the_same_space_is_evidence(home, study):
     first = found.why(0)[0]
     assert "likely_from" in first["numbers"], "nothing has to be begun blindly"
     other = by_dollars(name="other", space={**SPACE, "width": [4, 8]})
+    with pytest.raises(RequestError, match="'optuna' learns from no other study"):
+        run_study(by_dollars(name="other", strategy="optuna"), home=home, warm_start=["dollars"])
     with pytest.raises(RequestError, match=r"space.width \(\[4, 16, 64\] there, \[4, 8\] here\)"):
         run_study(other, home=home, warm_start=["dollars"])
     assert not (home / "studies/other").exists()
@@ -204,6 +206,13 @@ def test_an_objective_that_nobody_measures_here_is_named(tmp_path):
     study = by_dollars(search={"objectives": ["accuracy", "price_usd", "energy_joules"]})
     with pytest.raises(RequestError, match="no run reports 'energy_joules' here"):
         run_study(study, home=tmp_path)
+    failed = open_study("dollars", home=tmp_path)
+    ends = dict(events_of(tmp_path, "ended"))
+    logs = [log for log, _ in events_of(tmp_path, "asked")]
+    assert len(ends) == len(logs) > 1, "no worker is left without an end"
+    used = sum(event["usage"]["wall_seconds"] for event in ends.values())
+    assert failed.runs()["wall_seconds"].sum() == pytest.approx(used)
+    assert "running" not in set(failed.runs()["state"])
 
 
 def test_three_objectives_at_once(tmp_path):
@@ -219,6 +228,9 @@ def test_the_price_of_predictions_is_an_objective(tmp_path):
     search = {"objectives": ["accuracy", "prediction_usd"], "predictions": 1000}
     study = digits(strategy="frontier", search=search, budget={"trials": 2}, settings={"epochs": 2})
     run_study(study, home=tmp_path)
+    run_study({**study, "name": "warm"}, home=tmp_path, warm_start=["digits"])
+    shown = optuna.load_study(study_name="warm", storage=f"sqlite:///{tmp_path / 'optuna.db'}")
+    assert len(shown.trials) == 2
     shown = optuna.load_study(study_name="digits", storage=f"sqlite:///{tmp_path / 'optuna.db'}")
     assert shown.metric_names == ["accuracy", "prediction_usd"]
     for trial in shown.trials:

@@ -142,6 +142,22 @@ def test_the_reference_is_frozen_and_goes_on_in_a_resumed_search(played):
     assert played.epochs[step.trial] < EPOCHS
 
 
+def test_a_resumed_search_that_takes_no_step_keeps_its_memory(played):
+    search, memory = searcher(), json.loads(json.dumps(played.search.memory()))
+    search.recall(memory)
+    assert search.memory() == memory
+
+
+def test_what_an_earlier_study_did_not_measure_teaches_nothing():
+    search = searcher(directions={**DIRECTIONS, "prediction_usd": Direction.MINIMIZE})
+    for number in range(FIRST_TRIALS):
+        settings = {"device": "cpu", "epochs": EPOCHS, "width": 8, "rate": 0.01 + number / 1000}
+        search.learn(settings, [(1, reached(settings, 1))])
+    replay = Replay(search, 0.01, lambda *at: {**reached(*at), "prediction_usd": 1e-3}).run()
+    assert len(replay.settings) > FIRST_TRIALS
+    assert all(math.isfinite(value) for value in search.reference.values())
+
+
 def test_what_ran_out_of_memory_is_avoided_before_it_is_paid_for():
     limit = 1e9
 

@@ -118,3 +118,18 @@ def test_any_sampler_of_optuna_suggests_and_learns(name):
 def test_a_sampler_that_there_is_not_is_named(sampling, said):
     with pytest.raises(RequestError, match=said):
         sampling.make(0)
+
+
+@pytest.mark.parametrize(
+    ("sampling", "said"),
+    [
+        (Sampling("CmaEsSampler"), "CmaEsSampler cannot suggest .*multi-objective"),
+        (Sampling("BruteForceSampler"), "BruteForceSampler cannot suggest .*step must be given"),
+        (Sampling("TPESampler", {"n_startup_trials": "x"}), "TPESampler cannot suggest"),
+    ],
+)
+def test_a_sampler_that_cannot_do_a_study_is_told_before_it_is_made(sampling, said):
+    objectives = {"accuracy": Direction.MAXIMIZE, "price_usd": Direction.MINIMIZE}
+    with pytest.raises(RequestError, match=said):
+        Trials.check(objectives, SPACE, sampling)
+    Trials.check(objectives, SPACE, Sampling())

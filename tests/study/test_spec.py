@@ -99,6 +99,23 @@ def test_a_name_must_be_a_printable_text_of_modest_length(name):
     assert problems_of(content)[0].startswith("name: ")
 
 
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        ({"accuracy": {"min": 0.9, "max": 0.8}}, "limits.accuracy: min 0.9 is above max 0.8"),
+        ({"wall_seconds": {"max": 0.5}}, "limits.wall_seconds: no run reports 'wall_seconds' as a metric"),
+    ],
+)
+def test_a_limit_that_nothing_can_keep_is_refused(limits, said):
+    assert said in problems_of({**digits(), "limits": limits})[0]
+
+
+def test_the_memory_that_a_run_took_can_be_limited():
+    memory = StudyDocument("s", {**digits(), "limits": {"peak_memory_bytes": {"max": 1e9}}})
+    (limit,) = check_study(memory, DESCRIPTION).limits
+    assert (limit.metric, limit.high) == ("peak_memory_bytes", 1e9)
+
+
 @pytest.mark.parametrize("usd", [-1, 0, float("nan"), float("inf"), "ten", True])
 def test_a_budget_that_is_no_sum_of_money_is_refused(usd):
     assert "budget.usd" in problems_of(digits(budget={"usd": usd}))[0]

@@ -68,7 +68,9 @@ def frontier(name: str, scenario: Scenario, currency: str, compared: str | None,
         dominates = f"{row['dominates']} of {len(rows)} frontier points cost at least as much and are no better"
         click.echo(f"reference: {row['name']}, {reached}; {dominates}", err=True)
     if not rows:
-        click.echo(f"study '{name}' has no checkpoint yet", err=True)
+        click.echo(
+            f"study '{name}' has no checkpoint that counts: none was reached, or none keeps its limits", err=True
+        )
     for remark in (*confirmation_sentences(table), *price_remarks(table)):
         click.echo(remark, err=True)
 

@@ -39,11 +39,23 @@ Reached = list[tuple[int, dict[str, float]]]
 """Checkpoints: each one's epoch, and all that is known there: metrics, and what every attempt has used and cost."""
 
 
+def prediction_price_usd(
+    checkpoint: Checkpoint, number: int, price: Price, *, predictions: int, evaluated: int
+) -> dict[str, float]:
+    """The price of ``predictions`` at an attempt's checkpoint, the how-manieth of it, by its name.
+
+    Each takes the mean time of the ``evaluated`` samples of an evaluation. None where that was not timed.
+    """
+    if checkpoint.evaluation_seconds <= 0 or not evaluated:
+        return {}
+    seconds = checkpoint.evaluation_seconds / number / evaluated
+    return {"prediction_usd": predictions * seconds * price.usd_per_hour * price.share / SECONDS_PER_HOUR}
+
+
 class Account:
     """One run's books: what it is billed as, what it has cost, its way into the log.
 
-    ``predictions`` are how many the metric ``prediction_usd`` is the price of, each of which takes the mean time of the
-    ``evaluated`` samples of a checkpoint's evaluation.
+    ``predictions`` and ``evaluated`` are those of ``prediction_price_usd``.
     """
 
     def __init__(
@@ -101,12 +113,11 @@ class Account:
     def _beside(self, checkpoint: Checkpoint, number: int) -> dict[str, float]:
         """What a search may want to know of an attempt's checkpoint, the how-manieth of it, beside what is logged."""
         usage = self.usage(checkpoint.usage)
-        beside = {name: float(getattr(usage, name)) for name in STEADY_USAGE}
-        if checkpoint.evaluation_seconds > 0 and self._evaluated:
-            price = self.price(checkpoint.usage)
-            seconds = checkpoint.evaluation_seconds / number / self._evaluated
-            beside["prediction_usd"] = self._predictions * seconds * price.usd_per_hour * price.share / SECONDS_PER_HOUR
-        return beside
+        price = self.price(checkpoint.usage)
+        return {
+            **{name: float(getattr(usage, name)) for name in STEADY_USAGE},
+            **prediction_price_usd(checkpoint, number, price, predictions=self._predictions, evaluated=self._evaluated),
+        }
 
     def close(self, record: AttemptRecord) -> Reached:
         """Enter how the attempt ended, its finals one step after its last checkpoint; what was new is returned."""

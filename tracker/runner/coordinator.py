@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections import deque
@@ -66,6 +67,7 @@ class Coordinator:
         self._tracking_uri = tracking_uri
         self._states = SavedStates(self._trials_folder, plan.spec.search.state_bytes)
         self._jobs: dict[str, Job] = {}
+        self._ended: deque[Attempt] = deque()
         self._steps: dict[int, Step] = {}
         self._pausing: set[int] = set()
         self._cannot_pause = False
@@ -82,17 +84,19 @@ class Coordinator:
         """
         try:
             with self._interrupts, self._engine:
-                while True:
-                    self._launch()
-                    if not self._engine.running and self._closed():
-                        break
-                    self._step()  # with nothing running, another study has the cores: wait for them
+                try:
+                    while True:
+                        self._launch()
+                        if not self._engine.running and self._closed():
+                            break
+                        self._step()  # with nothing running, another study has the cores: wait for them
+                except RequestError:
+                    self._abandon()
+                    raise
         except RequestError:
             self._books.finish(TrialState.FAILED, time.time())
             raise
-        for job in self._waiting:
-            if job.trial is not None:
-                self._never_started(job, job.trial)
+        self._drop_waiting()
         save_memory(self._folder, self._searcher)
         state = TrialState.STOPPED if self._interrupts.told else TrialState.COMPLETED
         self._observer.say(f"{state}: {self._closed() or 'nothing left to do'}")
@@ -139,11 +143,13 @@ class Coordinator:
         self._decisions.write(step.trial, "begin" if attempt == 1 else "resume", step.why, self._told(step))
         return trial(step.trial, step.settings, self._plan.spec, attempt)
 
-    def _never_started(self, job: Job, number: int) -> None:
-        if job.attempt == 1:
-            self._searcher.ended(number, TrialState.STOPPED, 0.0)
-        else:
-            self._searcher.paused(number, self._books.ledger.of(job.label))
+    def _drop_waiting(self) -> None:
+        """Tell the search of the steps that were never started."""
+        for job in self._waiting:
+            if job.trial is not None and job.attempt == 1:
+                self._searcher.ended(job.trial, TrialState.STOPPED, 0.0)
+            elif job.trial is not None:
+                self._searcher.paused(job.trial, self._books.ledger.of(job.label))
 
     @staticmethod
     def _told(step: Step) -> dict[str, object]:
@@ -164,11 +170,12 @@ class Coordinator:
         self._books.open(job, request.price_point, request.price_book, request.asked_at)
 
     def _step(self) -> None:
-        ended = self._engine.poll(POLL_SECONDS)
+        self._ended.extend(self._engine.poll(POLL_SECONDS))
+        ended = len(self._ended)
         for attempt in self._engine.running:
             self._follow(attempt)
-        for attempt in ended:
-            self._end(attempt)
+        while self._ended:
+            self._end(self._ended.popleft())
         if self._interrupts.told or self._books.ledger.closed(self._worked_before + time.monotonic() - self._started):
             self._engine.pause_all("interrupted" if self._interrupts.told else "budget")
         if ended or time.monotonic() - self._flushed > FLUSH_SECONDS:
@@ -179,6 +186,16 @@ class Coordinator:
             self._tidy()
             self._tidied = time.monotonic()
         self._observer.show(self._progress())
+
+    def _abandon(self) -> None:
+        """End every worker, and enter what each came to: it was paid for."""
+        self._engine.pause_all("study_failed")
+        while self._ended or self._engine.running:
+            while self._ended:
+                with contextlib.suppress(RequestError):
+                    self._end(self._ended.popleft())
+            self._ended.extend(self._engine.poll(POLL_SECONDS))
+        self._drop_waiting()
 
     def _follow(self, attempt: Attempt) -> None:
         """Price what an attempt has reached, tell the search, and let it decide where a step is done."""
@@ -244,10 +261,15 @@ class Coordinator:
     def _end(self, attempt: Attempt) -> None:
         job, record = self._jobs.pop(attempt.request.label), attempt.record
         self._searcher.closed = ""  # what it was promised and did not spend is there again: ask anew
-        self._tell_reached(job, self._books.close(job.label, record))
-        ledger = self._books.ledger
+        reached, ledger = self._books.close(job.label, record), self._books.ledger
         price_usd = ledger.of(job.label)
         ledger.promise(job.label, 0.0)
+        try:
+            self._tell_reached(job, reached)
+        except RequestError as error:
+            if job.trial is not None:
+                self._end_trial(job.trial, TrialState.FAILED, record.reason, str(error), price_usd)
+            raise
         quality = record.checkpoints[-1].metrics[self._books.quality.name] if record.checkpoints else None
         if job.trial is not None:
             if self._steps[job.trial].until_usd is not None:  # it may have ended before it was looked at

@@ -7,6 +7,7 @@ from functools import reduce
 from tracker.errors import RequestError
 from tracker.pricing.cost import price_of
 from tracker.records import STEADY_USAGE, Role, TrialState, Usage, added
+from tracker.runner.bookkeeper import prediction_price_usd
 from tracker.runner.jobs import job_of
 from tracker.runner.plan import StudyPlan
 from tracker.runner.searchers import Evidence
@@ -22,6 +23,7 @@ def evidence_from(plan: StudyPlan, folder: StudyFolder, name: str) -> list[Evide
     """
     if differences := _differences(plan.document, folder.document()):
         raise RequestError(f"--from {name}: it is a study of another space; these differ: {', '.join(differences)}")
+    evaluated, predictions = folder.data_card().rows.get("validation", 0), plan.spec.search.predictions
     trials: dict[int, tuple[Evidence, list[Usage]]] = {}
     for path, events in folder.attempts():
         job, record = job_of(events[0]), read_attempt(path, int(path.stem))
@@ -31,15 +33,17 @@ def evidence_from(plan: StudyPlan, folder: StudyFolder, name: str) -> list[Evide
         if point is None:
             continue  # a device that this machine has not
         evidence, earlier = trials.get(job.trial, (Evidence(job.settings, []), []))
-        for checkpoint in record.checkpoints:
+        for number, checkpoint in enumerate(record.checkpoints, 1):
             usages = [*earlier, checkpoint.usage]
             whole = reduce(added, usages)
+            prices = [price_of(usage, point, plan.spec.costs) for usage in usages]
             values = {
                 **checkpoint.metrics,
                 "wall_seconds": whole.wall_seconds,
-                "price_usd": sum(price_of(usage, point, plan.spec.costs).usd for usage in usages),
+                "price_usd": sum(price.usd for price in prices),
                 **({} if whole.energy_joules is None else {"energy_joules": whole.energy_joules}),
                 **{figure: float(getattr(whole, figure)) for figure in STEADY_USAGE},
+                **prediction_price_usd(checkpoint, number, prices[-1], predictions=predictions, evaluated=evaluated),
             }
             evidence.checkpoints.append((checkpoint.epoch, values))
         failed = record.reason or "failed" if record.state is TrialState.FAILED else ""

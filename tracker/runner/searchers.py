@@ -45,10 +45,8 @@ class History:
 
 
 def sampling_of(plan: StudyPlan) -> Sampling:
-    """The sampler that the study file names. Raises RequestError where there is none such."""
-    sampling = Sampling(plan.spec.search.sampler, plan.spec.search.options)
-    sampling.make(plan.spec.seed)
-    return sampling
+    """The sampler that the study file names."""
+    return Sampling(plan.spec.search.sampler, plan.spec.search.options)
 
 
 def create_trials(plan: StudyPlan, storage: str) -> Trials:

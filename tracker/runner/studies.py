@@ -38,6 +38,7 @@ from tracker.runner.searchers import (
     sampling_of,
 )
 from tracker.runner.study_folder import StudyFolder
+from tracker.search.sampler import Trials
 from tracker.search.steps import Searcher
 from tracker.store.home import Home
 from tracker.store.mlflow_store import MlflowStore, StudyLog
@@ -81,7 +82,7 @@ def run_study(
     home, forkserver = places.home, Forkserver(document.workload or "")
     plan = make_plan(document, forkserver, home)
     announce(plan, observer)
-    sampling_of(plan)
+    Trials.check(plan.spec.search.objectives, plan.space, sampling_of(plan))
     evidence = _evidence(plan, home, warm_start, observer)
     home.make()
     name = plan.spec.name
@@ -285,8 +286,10 @@ def _covered_seconds(spans: Sequence[tuple[float, float]]) -> float:
 
 
 def _evidence(plan: StudyPlan, home: Home, names: Sequence[str], observer: Observer) -> list[Evidence]:
+    if names and plan.spec.strategy != "frontier":
+        raise RequestError(f"--from: strategy '{plan.spec.strategy}' learns from no other study; 'frontier' does")
     evidence = []
-    for name in names:
+    for name in dict.fromkeys(names):
         found = evidence_from(plan, StudyFolder(home.study(name)), name)
         observer.say(f"the search learns from {len(found)} trials of the study '{name}', at this study's prices")
         evidence += found

@@ -97,6 +97,7 @@ class FrontierSearch:
         self._quality = quality
         self._objectives = objectives
         self._given = dict(reference)
+        self._recalled: dict[str, Any] = {}
         self._remembered: Mapping[str, float] = {}
         self._limits = [limit for limit in limits if limit.metric != "peak_memory_bytes"]
         bounds = [limit.high for limit in limits if limit.metric == "peak_memory_bytes" and limit.high is not None]
@@ -134,11 +135,12 @@ class FrontierSearch:
     def memory(self) -> dict[str, Any]:
         """The reference, once it is frozen; how far forecasts came true; which trials were drawn to go to their end."""
         if self.reference is None:
-            return {}
+            return self._recalled
         return {"reference": dict(self.reference), "trust": self._trust.memory(), "deep": sorted(self._deep)}
 
     def recall(self, memory: Mapping[str, Any]) -> None:
         """Go on with what ``memory`` told."""
+        self._recalled = dict(memory)
         self._remembered = dict(memory.get("reference", {}))
         self._trust = Trust(memory.get("trust"))
         self._deep = set(memory.get("deep", ()))
@@ -156,15 +158,19 @@ class FrontierSearch:
         """A trial of an earlier study of the same space: evidence, but no point of this study's frontier."""
         facts = TrialFacts.of(settings, self._cube, Standing.ELSEWHERE)
         facts.failure = failure
-        self._elsewhere.append(facts)
         for epoch, values in checkpoints:
+            if not all(math.isfinite(values.get(each.name, math.nan)) for each in self._objectives):
+                continue  # what it was then is not known
             self._observed += facts.observe(epoch, {**self._outside, **values}, self._metrics, self._quality)
+        if facts.epoch or failure:
+            self._elsewhere.append(facts)
 
     def reached(self, trial: int, epoch: int, values: Mapping[str, float]) -> None:
         """A trial's checkpoint. Raises KeyError where the value of an objective is missing."""
         whole = {**self._outside, **values}
         self._observed += self._known[trial].observe(epoch, whole, self._metrics, self._quality)
-        if all(limit.excess(values.get(limit.metric, math.nan)) <= 0 for limit in self._limits):
+        keeps = all(limit.excess(values.get(limit.metric, math.nan)) <= 0 for limit in self._limits)
+        if keeps and values.get("peak_memory_bytes", 0.0) <= self._memory_limit_bytes:
             if self._frontier is None:
                 self._reached.append(values)
             else:
@@ -176,8 +182,7 @@ class FrontierSearch:
     def paused(self, trial: int, price_usd: float) -> None:
         """A trial waits to be gone on with; Optuna, which knows no pause, keeps it running, with a note of it."""
         self._stands(trial, Standing.PAUSED, price_usd)
-        facts = self._known[trial]
-        self._trials.note(trial, {"tracker.state": "paused", "epoch": facts.epoch, "price_usd": facts.price_usd})
+        self._note(trial, TrialState.PAUSED)
 
     def ended(self, trial: int, state: TrialState, price_usd: float, reason: str = "") -> None:
         """A trial is over; Optuna is told its true values where it was completed."""
@@ -186,7 +191,13 @@ class FrontierSearch:
         if state is TrialState.FAILED:
             facts.failure = reason or "failed"
             self._observed += 1
+        self._note(trial, state)
         self._trials.tell(trial, state, self._values(facts, facts.latest, facts.costs) if facts.epoch else None)
+
+    def _note(self, trial: int, state: TrialState) -> None:
+        facts = self._known[trial]
+        notes = {"tracker.state": state.value, "epoch": facts.epoch, "price_usd": facts.price_usd}
+        self._trials.note(trial, notes)
 
     def _stands(self, trial: int, standing: Standing, price_usd: float) -> None:
         facts = self._known[trial]
@@ -256,7 +267,9 @@ class FrontierSearch:
         return [
             trial
             for trial, facts in self._known.items()
-            if facts.standing is Standing.PAUSED and 0 < facts.epoch < facts.last_epoch
+            if facts.standing is Standing.PAUSED
+            and 0 < facts.epoch < facts.last_epoch
+            and facts.memory_bytes <= self._memory_limit_bytes
         ]
 
     def _begin_first(self, left_usd: float) -> Step | None:

@@ -126,6 +126,15 @@ class Trials:
         study.sampler = sampling.make(seed + len(study.get_trials(deepcopy=False)))
         return cls(study, storage, space)
 
+    @classmethod
+    def check(cls, objectives: Mapping[str, Direction], space: SearchSpace, sampling: Sampling) -> None:
+        """Raises RequestError where the sampler cannot suggest for these objectives in this space."""
+        trials = cls.create(None, "check", objectives, space, 0, sampling)
+        try:
+            trials.ask()
+        except (TypeError, ValueError, ImportError, RuntimeError, NotImplementedError) as error:
+            raise RequestError(f"search.sampler: {sampling.name} cannot suggest for this study: {error}") from None
+
     @property
     def waiting(self) -> int:
         """How many settings are enqueued and not asked for yet."""
@@ -198,8 +207,11 @@ class Trials:
         return suggestion.settings
 
     def note(self, trial: int, notes: Mapping[str, Any]) -> None:
-        """Write on a trial that is under way how it stands: its user attributes. Raises StoreError."""
-        with _database(self._storage):
+        """Write on a trial that is under way how it stands: its user attributes; none where it is over.
+
+        Raises StoreError.
+        """
+        with _database(self._storage), contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
             storage = self._study._storage
             key = storage.get_trial_id_from_study_id_trial_number(self._study._study_id, trial)
             for name, value in notes.items():

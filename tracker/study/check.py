@@ -221,15 +221,19 @@ class _Checker:
         limits = []
         for metric, bounds in table.items():
             path = f"limits.{metric}"
-            if metrics and metric not in metrics:
-                self._problem(path, f"the workload reports no '{metric}'; {did_you_mean(metric, metrics)}")
+            known = (*metrics, "peak_memory_bytes")
+            if metric not in known and (metrics or metric in (*BOOKED_METRICS, *COSTS)):
+                self._problem(path, f"no run reports '{metric}' as a metric; {did_you_mean(metric, known)}")
             if not isinstance(bounds, dict) or not bounds:
                 self._problem(path, f"{bounds!r} is not a table with min, max or both, such as {{ min = 0.6 }}")
                 continue
             self._only(path, bounds, ("min", "max"))
             for key in bounds.keys() & {"min", "max"}:
                 self._value(f"{path}.{key}", bounds[key], Knob("float", None, ""))
-            limits.append(Limit(metric, bounds.get("min"), bounds.get("max")))
+            low, high = bounds.get("min"), bounds.get("max")
+            if isinstance(low, int | float) and isinstance(high, int | float) and low > high:
+                self._problem(path, f"min {low:g} is above max {high:g}: nothing can keep it")
+            limits.append(Limit(metric, low, high))
         return tuple(limits)
 
     def _smoke(self, table: Mapping[str, Any]) -> None:
