@@ -267,8 +267,9 @@ class Coordinator:
         try:
             self._tell_reached(job, reached)
         except RequestError as error:
-            if job.trial is not None:
-                self._end_trial(job.trial, TrialState.FAILED, record.reason, str(error), price_usd)
+            if job.trial is not None:  # without the value of an objective it is not complete
+                state = TrialState.FAILED if record.state is TrialState.COMPLETED else record.state
+                self._end_trial(job.trial, state, record.reason, str(error), price_usd)
             raise
         quality = record.checkpoints[-1].metrics[self._books.quality.name] if record.checkpoints else None
         if job.trial is not None:

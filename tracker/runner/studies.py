@@ -75,8 +75,8 @@ def run_study(
 
     ``warm_start`` names earlier studies of the same space that the search learns from, at this study's prices. Nothing
     is left behind where the request was wrong. Raises StudyFileError, StudyExistsError, DataError, HardwareError,
-    PriceBookError, StoreError, and RequestError where an earlier study's space is another or a reference point is
-    beaten by none of its trials.
+    PriceBookError, StoreError, and RequestError where an earlier study's space is another, the sampler cannot
+    suggest for the study, or a reference point is beaten by none of its trials.
     """
     observer, document = observer or Silent(), document.anchored(Path.cwd())
     home, forkserver = places.home, Forkserver(document.workload or "")

@@ -98,7 +98,6 @@ class FrontierSearch:
         self._objectives = objectives
         self._given = dict(reference)
         self._recalled: dict[str, Any] = {}
-        self._remembered: Mapping[str, float] = {}
         self._limits = [limit for limit in limits if limit.metric != "peak_memory_bytes"]
         bounds = [limit.high for limit in limits if limit.metric == "peak_memory_bytes" and limit.high is not None]
         self._memory_limit_bytes = min(bounds, default=math.inf)
@@ -141,7 +140,6 @@ class FrontierSearch:
     def recall(self, memory: Mapping[str, Any]) -> None:
         """Go on with what ``memory`` told."""
         self._recalled = dict(memory)
-        self._remembered = dict(memory.get("reference", {}))
         self._trust = Trust(memory.get("trust"))
         self._deep = set(memory.get("deep", ()))
 
@@ -254,22 +252,27 @@ class FrontierSearch:
 
         0 is for a trial that can no longer matter; none is called so before enough is known to say it.
         """
-        paused = self._waiting()
+        paused, none = self._waiting(), dict.fromkeys(self._too_large(), 0.0)
         if self._outlook is None or self._frontier is None or not paused:
-            return dict.fromkeys(paused, 1.0)
+            return dict.fromkeys(paused, 1.0) | none
         forecast = self._outlook.of_trials([self._known[trial] for trial in paused])
         most = (self._added(forecast, _HOPELESS) / forecast.cost_usd).max(axis=1)
         if len(self._known) < 2 * FIRST_TRIALS:
             most = np.maximum(most, 1e-12)
-        return dict(zip(paused, map(float, most), strict=True))
+        return dict(zip(paused, map(float, most), strict=True)) | none
 
     def _waiting(self) -> list[int]:
+        return [trial for trial in self._paused() if self._known[trial].memory_bytes <= self._memory_limit_bytes]
+
+    def _too_large(self) -> list[int]:
+        """The paused trials that took more memory than they may: they cannot matter any more."""
+        return [trial for trial in self._paused() if self._known[trial].memory_bytes > self._memory_limit_bytes]
+
+    def _paused(self) -> list[int]:
         return [
             trial
             for trial, facts in self._known.items()
-            if facts.standing is Standing.PAUSED
-            and 0 < facts.epoch < facts.last_epoch
-            and facts.memory_bytes <= self._memory_limit_bytes
+            if facts.standing is Standing.PAUSED and 0 < facts.epoch < facts.last_epoch
         ]
 
     def _begin_first(self, left_usd: float) -> Step | None:
@@ -308,7 +311,7 @@ class FrontierSearch:
                 worst = _OPEN_ENDED * max(costs)
                 self._check_reference(each.name, self._given.get(each.name, worst), min(costs))
             seen[each.name] = float(worst)
-        wanted = {**seen, **self._given, **self._remembered}
+        wanted = {**seen, **self._given, **self._recalled.get("reference", {})}
         self._frontier = Frontier(self._objectives, wanted)
         self._frontier.enter(self._frontier.gains(self._reached))
         if self._frontier.empty and (beyond := self._given.keys() & seen.keys() - set(GROWING)):
