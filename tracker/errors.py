@@ -14,6 +14,7 @@ TrackerError                   anything that a user can be told in a line or two
     ├── TrainingFailedError    a training run cannot go on; carries the reason in one word
     ├── CatalogueError         a live catalogue of prices cannot be reached or makes no sense
     └── StoreError             a database, a table or a log cannot be read or written
+        └── RefusedError       a store is there and does not take what it was given
 """
 
 from __future__ import annotations
@@ -98,6 +99,10 @@ class CatalogueError(WorkFailedError):
 
 class StoreError(WorkFailedError):
     """A database, a table or an event log that cannot be read or written."""
+
+
+class RefusedError(StoreError):
+    """A store that is there and does not take what it was given: to try again with the same changes nothing."""
 
 
 def did_you_mean(given: str, allowed: Iterable[str]) -> str:

@@ -196,7 +196,8 @@ class AttemptRecord:
     reason: str = ""  # one word for a state other than completed
     message: str = ""  # that reason in a sentence
     ended_at: float | None = None
-    saved_epoch: int = 0  # after which a state was saved last; 0 for none
+    saved_epoch: int | None = None  # after which a state was saved last
+    notes: tuple[str, ...] = ()  # sentences for the person who runs the study
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,7 +86,7 @@ def make_run(topics: dict[str, Any], cache: Path, tmp_path: Path) -> Callable[..
             cache=cache,
             artifacts=tmp_path / "artifacts",
             quality=QualityMetric("accuracy", Direction.MAXIMIZE),
-            promised_metrics=frozenset(TextClassifier.metrics),
+            declared_metrics=frozenset(TextClassifier.metrics),
             meter=Meter(started_at=time.time(), cores=1),
             state_path=state_path,
             pause_after_epoch=pause_after_epoch,

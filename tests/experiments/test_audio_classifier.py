@@ -73,7 +73,7 @@ def make_run(tones, sound_cache, tmp_path):
             cache=cache or sound_cache,
             artifacts=tmp_path / "artifacts",
             quality=QualityMetric("accuracy", Direction.MAXIMIZE),
-            promised_metrics=frozenset(AudioClassifier.metrics),
+            declared_metrics=frozenset(AudioClassifier.metrics),
             meter=Meter(started_at=time.time(), cores=1),
             write=lambda event, payload: events.append((event, payload)),
             state_path=state_path,

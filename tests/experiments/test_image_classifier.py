@@ -61,7 +61,7 @@ def make_run(cache: Path, tmp_path: Path) -> Callable[..., tuple[Run, list[tuple
             cache=cache,
             artifacts=tmp_path / "artifacts",
             quality=QualityMetric("accuracy", Direction.MAXIMIZE),
-            promised_metrics=frozenset(ImageClassifier.metrics),
+            declared_metrics=frozenset(ImageClassifier.metrics),
             meter=Meter(started_at=time.time(), cores=1),
             write=lambda event, payload: events.append((event, payload)),
             state_path=state_path,

@@ -74,7 +74,7 @@ def make_run(stories, cache, tmp_path):
             cache=cache,
             artifacts=tmp_path / "artifacts",
             quality=QualityMetric("bits_per_byte", Direction.MINIMIZE),
-            promised_metrics=frozenset(LanguageModel.metrics),
+            declared_metrics=frozenset(LanguageModel.metrics),
             meter=Meter(started_at=time.time(), cores=1),
             write=lambda event, payload: events.append((event, payload)),
             state_path=state_path,

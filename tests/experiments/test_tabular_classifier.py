@@ -87,7 +87,7 @@ def make_run(tables, tmp_path):
             cache=tables,
             artifacts=tmp_path / "artifacts",
             quality=QualityMetric("balanced_accuracy", Direction.MAXIMIZE),
-            promised_metrics=frozenset(TabularClassifier.metrics),
+            declared_metrics=frozenset(TabularClassifier.metrics),
             meter=Meter(started_at=time.time(), cores=1),
             write=lambda event, payload: events.append((event, payload)),
             **state,

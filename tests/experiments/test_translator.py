@@ -77,7 +77,7 @@ class Attempt:
             cache=cache,
             artifacts=artifacts,
             quality=QualityMetric("chrf", Direction.MAXIMIZE),
-            promised_metrics=frozenset(TextTranslator.metrics),
+            declared_metrics=frozenset(TextTranslator.metrics),
             meter=Meter(started_at=time.time(), cores=1),
             write=lambda event, payload: self.events.append((event, payload)),
             **state,

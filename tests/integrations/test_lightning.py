@@ -191,7 +191,7 @@ def test_a_metric_that_the_module_does_not_log_fails_the_training(make_run):
 
 
 def test_a_promised_metric_that_is_not_reported_fails_the_training(make_run):
-    run, _ = make_run(promised_metrics=frozenset({"validation_loss"}))
+    run, _ = make_run(declared_metrics=frozenset({"validation_loss"}))
     with pytest.raises(TrainingFailedError, match="epoch 1 reports no validation_loss"):
         fit(run)
 

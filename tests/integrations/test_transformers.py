@@ -162,7 +162,7 @@ def test_a_metric_that_no_evaluation_finds_fails_the_training(make_run):
 
 
 def test_a_promised_metric_that_is_not_reported_fails_the_training_even_at_its_end(make_run):
-    run, _ = make_run(promised_metrics=frozenset({"f1"}))
+    run, _ = make_run(declared_metrics=frozenset({"f1"}))
     with pytest.raises(TrainingFailedError, match="epoch 1 reports no f1"):
         train(run, resumable=False, num_train_epochs=1)
 

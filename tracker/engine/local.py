@@ -7,7 +7,6 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -15,8 +14,10 @@ from types import TracebackType
 
 from tracker.engine.forkserver import Forkserver
 from tracker.engine.reservations import Reservation, Reservations
-from tracker.records import AttemptRecord, PhaseSeconds, TrialState
+from tracker.records import AttemptRecord
+from tracker.training.ending import vanished, write_ending
 from tracker.training.events import Event, EventLog, EventReader, follow, new_attempt
+from tracker.training.state import discard_state
 from tracker.training.worker import PAUSE_AT_SAVE_SIGNAL, PAUSE_SIGNAL, AttemptRequest, work
 
 STOP_GRACE_SECONDS = 5.0
@@ -160,33 +161,18 @@ class LocalEngine:
 def _close(attempt: Attempt) -> None:
     """Make sure that a dead worker's log has an end."""
     attempt.process.join()
-    exit_code = attempt.process.exitcode or 0
     attempt.read()
     if attempt.record.ended_at is None:
-        record, asked_to = attempt.record, attempt.record.reason
-        starved = exit_code == -signal.SIGKILL and not asked_to and attempt.ran_out_of_memory
-        message = "the system killed the process to get memory back" if starved else _death(exit_code)
-        if asked_to == "time_limit":
-            message = f"it did not stop at its time limit of {attempt.request.time_limit_seconds:g} seconds"
-        reason = "out_of_memory" if starved else asked_to or "killed"
-        write_killed(attempt.request.log_path, record, attempt.wall_seconds, message, reason)
-
-
-def write_killed(
-    log_path: Path, record: AttemptRecord, wall_seconds: float, message: str, reason: str = "killed"
-) -> None:
-    """End the log of a worker that vanished; all the time until then was paid for."""
-    startup_seconds = record.phases.startup_seconds or wall_seconds
-    phases = PhaseSeconds(startup_seconds, max(0.0, wall_seconds - startup_seconds), 0.0)
-    fields = {
-        "state": TrialState.FAILED if reason == "out_of_memory" else TrialState.KILLED,
-        "reason": reason,
-        "message": message,
-        "usage": replace(record.usage, wall_seconds=wall_seconds, startup_seconds=startup_seconds),
-        "phases": phases,
-        "summary": {},
-    }
-    EventLog(log_path).write("ended", fields)
+        request = attempt.request
+        ending = vanished(
+            attempt.record,
+            attempt.process.exitcode or 0,
+            starved=attempt.ran_out_of_memory,
+            time_limit_seconds=request.time_limit_seconds,
+        )
+        write_ending(request.log_path, attempt.record, ending, attempt.wall_seconds)
+        if ending.for_good:
+            discard_state(request.folder)
 
 
 def _memory_kills() -> int | None:
@@ -196,11 +182,3 @@ def _memory_kills() -> int | None:
     except (OSError, ValueError):
         return None
     return int(lines["oom_kill"]) if "oom_kill" in lines else None
-
-
-def _death(exit_code: int) -> str:
-    if exit_code >= 0:
-        return f"the process ended with exit code {exit_code} before it was done"
-    name = signal.Signals(-exit_code).name
-    hint = " (often: the machine ran out of memory)" if name == "SIGKILL" else ""
-    return f"the process was ended by {name}{hint}"

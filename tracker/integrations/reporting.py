@@ -61,15 +61,14 @@ class Reporter:
             self._evaluation = None
 
     def report(self, epoch: int, found: Mapping[str, Any]) -> None:
-        """Report a checkpoint with what the library ``found``.
+        """Report a checkpoint with what the library ``found``; what it lacks of ``metrics``, quality apart, is noted.
 
-        Raises what Run.report does, and TrainingFailedError(``bad_report``) where one of ``metrics`` was not found.
+        Raises what Run.report does, and TrainingFailedError(``bad_report``) where the quality metric was not found.
         """
         names = {name: name for name in found if name != "epoch"} if self._metrics is None else self._metrics
-        for name, original in names.items():
-            if original not in found:
-                hint = did_you_mean(original, found)
-                raise TrainingFailedError(
-                    "bad_report", f"epoch {epoch} has no '{original}' to report as {name}; {hint}"
-                )
-        self.run.report(epoch, **{name: found[original] for name, original in names.items()})
+        for name in [name for name, original in names.items() if original not in found]:
+            told = f"epoch {epoch} has no '{names[name]}' to report as {name}; {did_you_mean(names[name], found)}"
+            if name == self.run.quality.name:
+                raise TrainingFailedError("bad_report", told)
+            self.run.note(f"some epochs have no '{names[name]}' to report as {name}: there it is left out")
+        self.run.report(epoch, **{name: found[original] for name, original in names.items() if original in found})

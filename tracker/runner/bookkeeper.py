@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import reduce
 from pathlib import Path
 
-from tracker.errors import StoreError
+from tracker.errors import RefusedError, StoreError
 from tracker.frontier.so_far import FrontierSoFar
 from tracker.pricing.cost import SECONDS_PER_HOUR, price_of
 from tracker.pricing.price_point import PricePoint
@@ -33,6 +33,7 @@ from tracker.search.budget import Ledger
 from tracker.store.mlflow_store import RunLog, StudyLog
 from tracker.study.costs import CostTerms
 from tracker.study.spec import Budget, Limit
+from tracker.training.ending import ending_of
 from tracker.training.meter import measured_while_busy
 
 Reached = list[tuple[int, dict[str, float]]]
@@ -68,6 +69,7 @@ class Account:
         self._point = point
         self._terms = terms
         self._checkpoints_logged = 0
+        self._last_step = -1
         self._told: dict[str, float] = {}
         self._earlier: list[tuple[Usage, Price]] = []
         self.state = TrialState.RUNNING
@@ -105,6 +107,7 @@ class Account:
             values = {**checkpoint.metrics, **self._costs(checkpoint.usage)}
             self.log.add(values, step=checkpoint.epoch, timestamp=checkpoint.timestamp)
             reached.append((checkpoint.epoch, {**values, **self._beside(checkpoint, number)}))
+            self._last_step = max(self._last_step, checkpoint.epoch)
         if reached:
             self.log.tag({"tracker.energy_source": record.usage.energy_source})
         self._checkpoints_logged = len(record.checkpoints)
@@ -120,12 +123,14 @@ class Account:
         }
 
     def close(self, record: AttemptRecord) -> Reached:
-        """Enter how the attempt ended, its finals one step after its last checkpoint; what was new is returned."""
+        """Enter how the attempt ended; what was new is returned.
+
+        Its finals stand one step after the last checkpoint of all attempts: what is latest is all that was spent.
+        """
         reached = self.follow(record)
         self.state = record.state
         ended_at = record.ended_at or record.started_at + record.usage.wall_seconds
-        step = record.checkpoints[-1].epoch + 1 if record.checkpoints else 0
-        self.log.add(self._finals(record), step=step, timestamp=ended_at)
+        self.log.add(self._finals(record), step=self._last_step + 1, timestamp=ended_at)
         self.log.tag(
             {
                 "tracker.state": record.state,
@@ -206,7 +211,7 @@ class Bookkeeper:
         self._terms = terms
         self._files_of = files_of
         self._warn = warn
-        self._warned = False
+        self._warned: set[str] = set()
         self._accounts: dict[str, Account] = {}
         self._files = FrontierFiles(
             self.frontier,
@@ -274,7 +279,7 @@ class Bookkeeper:
         reached = account.close(record)
         self._enter_frontier(account, reached)
         if account.job.role is Role.TRIAL:
-            self._files.ended(label, self._files_of(account.job))
+            self._files.ended(label, self._files_of(account.job), for_good=ending_of(record).for_good)
         self.ledger.record(label, account.price_usd)
         return reached
 
@@ -287,18 +292,26 @@ class Bookkeeper:
         account = self._accounts[label]
         account.state = TrialState.STOPPED
         account.log.tag({"tracker.state": TrialState.STOPPED, "tracker.reason": "dropped", "tracker.message": why})
+        self._files.ended(label, self._files_of(account.job), for_good=True)
 
     def flush(self) -> bool:
         """Write everything new to MLflow; False where it was not all taken."""
-        try:
-            for log in (*(account.log for account in self._accounts.values()), self._log.parent):
+        taken = True
+        for log in (*(account.log for account in self._accounts.values()), self._log.parent):
+            try:
                 log.flush()
-        except StoreError as error:
-            if not self._warned:
-                self._warn(f"{error}; the study goes on and keeps its own logs until MLflow takes them")
-            self._warned = True
-            return False
-        return True
+            except RefusedError as error:  # this one alone: what it is made of is not to MLflow's liking
+                self._warn_once(str(error))
+                taken = False
+            except StoreError as error:
+                self._warn_once(f"{error}; the study continues and keeps its own logs until MLflow takes them")
+                return False
+        return taken
+
+    def _warn_once(self, message: str) -> None:
+        if message not in self._warned:
+            self._warned.add(message)
+            self._warn(message)
 
     def finish(self, state: TrialState, ended_at: float) -> bool:
         """Enter the study's own end and keep the frontier's files; False where MLflow did not take everything."""

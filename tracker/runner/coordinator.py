@@ -15,6 +15,7 @@ from tracker.errors import RequestError
 from tracker.records import AttemptRecord, DataCard, TrialState
 from tracker.runner.bookkeeper import Bookkeeper, Reached
 from tracker.runner.decisions import Decisions
+from tracker.runner.failures import Failures
 from tracker.runner.interrupts import Interrupts
 from tracker.runner.jobs import Job, attempt_request, trial
 from tracker.runner.plan import StudyPlan
@@ -50,6 +51,7 @@ class Coordinator:
         cache: Path,
         data_card: DataCard,
         tracking_uri: str,
+        command_store: Path | None = None,
         worked_seconds: float = 0.0,
     ) -> None:
         self._plan = plan
@@ -65,12 +67,15 @@ class Coordinator:
         self._cache = cache
         self._data_card = data_card
         self._tracking_uri = tracking_uri
+        self._command_store = command_store
         self._states = SavedStates(self._trials_folder, plan.spec.search.state_bytes)
         self._jobs: dict[str, Job] = {}
         self._ended: deque[Attempt] = deque()
         self._steps: dict[int, Step] = {}
         self._pausing: set[int] = set()
         self._cannot_pause = False
+        self._failures = Failures()
+        self._noted: set[str] = set()
         self._interrupts = Interrupts(engine)
         self._started = time.monotonic()
         self._worked_before = worked_seconds
@@ -79,6 +84,8 @@ class Coordinator:
 
     def run(self) -> TrialState:
         """Run until the budget is spent (completed) or someone stops it (stopped); no worker is left then.
+
+        Failed where every trial failed, or where enough did to see that all others would.
 
         Raises RequestError where the study turns out to ask for what cannot be; what was spent stays counted.
         """
@@ -98,18 +105,26 @@ class Coordinator:
             raise
         self._drop_waiting()
         save_memory(self._folder, self._searcher)
-        state = TrialState.STOPPED if self._interrupts.told else TrialState.COMPLETED
-        self._observer.say(f"{state}: {self._closed() or 'nothing left to do'}")
+        state, why = self._verdict()
+        self._observer.say(f"{state}: {why}")
         if not self._books.finish(state, time.time()):
             self._observer.say(
                 f"not everything is in MLflow yet: `tracker resume {self._plan.spec.name}` logs the rest"
             )
         return state
 
+    def _verdict(self) -> tuple[TrialState, str]:
+        """How the study has ended, and why."""
+        if self._interrupts.told:
+            return TrialState.STOPPED, self._interrupts.told
+        if failed := self._failures.verdict or self._failures.all_failed:
+            return TrialState.FAILED, failed
+        return TrialState.COMPLETED, self._closed() or "nothing left to do"
+
     def _closed(self) -> str:
         """Why nothing more may start, "" while something may."""
         worked = self._worked_before + time.monotonic() - self._started
-        closed = self._interrupts.told or self._books.ledger.closed(worked)
+        closed = self._interrupts.told or self._failures.verdict or self._books.ledger.closed(worked)
         return closed or ("" if self._waiting else self._searcher.closed)
 
     def _launch(self) -> None:
@@ -164,6 +179,7 @@ class Coordinator:
             self._cache,
             self._data_card,
             tracking_uri=self._tracking_uri,
+            command_store=self._command_store,
         )
         self._jobs[job.label] = job
         self._engine.start(request, reservation)
@@ -178,6 +194,8 @@ class Coordinator:
             self._end(self._ended.popleft())
         if self._interrupts.told or self._books.ledger.closed(self._worked_before + time.monotonic() - self._started):
             self._engine.pause_all("interrupted" if self._interrupts.told else "budget")
+        elif self._failures.verdict:
+            self._engine.pause_all("study_failed")
         if ended or time.monotonic() - self._flushed > FLUSH_SECONDS:
             self._books.flush()
             save_memory(self._folder, self._searcher)
@@ -200,6 +218,7 @@ class Coordinator:
     def _follow(self, attempt: Attempt) -> None:
         """Price what an attempt has reached, tell the search, and let it decide where a step is done."""
         job, record = self._jobs[attempt.request.label], attempt.record
+        self._say_notes(record)
         self._tell_reached(job, self._books.follow(job.label, record, attempt.wall_seconds))
         if job.trial is None or job.trial in self._pausing or not record.checkpoints or attempt.stopping:
             return
@@ -210,14 +229,21 @@ class Coordinator:
             or self._books.price_usd(job.label, record.checkpoints[-1]) < until_usd
         ):
             return
-        if record.saved_epoch:
+        if record.saved_epoch is not None:
             self._at_rung(attempt, job.trial)
         else:
             self._notice_no_state(record)
 
+    def _say_notes(self, record: AttemptRecord) -> None:
+        """Say what training is noted for, each sentence once."""
+        for note in record.notes:
+            if note not in self._noted:
+                self._noted.add(note)
+                self._observer.say(f"note: {note}")
+
     def _notice_no_state(self, record: AttemptRecord) -> None:
         """Say it, once, where a training that was to be paused went on after a checkpoint without a saved state."""
-        if self._cannot_pause or record.saved_epoch or len(record.checkpoints) < 2:
+        if self._cannot_pause or record.saved_epoch is not None or len(record.checkpoints) < 2:
             return
         self._cannot_pause = True
         self._observer.say(
@@ -261,6 +287,7 @@ class Coordinator:
     def _end(self, attempt: Attempt) -> None:
         job, record = self._jobs.pop(attempt.request.label), attempt.record
         self._searcher.closed = ""  # what it was promised and did not spend is there again: ask anew
+        self._say_notes(record)
         reached, ledger = self._books.close(job.label, record), self._books.ledger
         price_usd = ledger.of(job.label)
         ledger.promise(job.label, 0.0)
@@ -273,6 +300,7 @@ class Coordinator:
             raise
         quality = record.checkpoints[-1].metrics[self._books.quality.name] if record.checkpoints else None
         if job.trial is not None:
+            self._failures.ended(record)
             if self._steps[job.trial].until_usd is not None:  # it may have ended before it was looked at
                 self._notice_no_state(record)
             self._end_trial(job.trial, record.state, record.reason, record.message, price_usd)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,37 +37,60 @@ class FrontierFiles:
         self._study = study
         self._workload = workload
         self._warn = warn
-        self._folders: dict[str, Path] = {}  # of the trials that have ended and may still be on the frontier
+        self._folders: dict[str, Path] = {}  # of the trials that are, or may still come, on the frontier
+        self._resumable: set[str] = set()
 
-    def ended(self, label: str, folder: Path) -> None:
-        """A trial has ended and left ``folder``; what left the frontier is deleted: it never comes back to it."""
+    def ended(self, label: str, folder: Path, *, for_good: bool) -> None:
+        """An attempt at a trial has ended and left ``folder``.
+
+        Of trials that ended ``for_good``, what left the frontier is deleted: it never comes back to it. A trial that
+        may be resumed keeps all of its files: it may need them, and it may still come to the frontier.
+        """
         self._folders[label] = folder
+        self._resumable.discard(label)
+        if not for_good:
+            self._resumable.add(label)
         for other, kept in list(self._folders.items()):
-            epochs = self._frontier.epochs.get(other)
-            if epochs is None:
-                shutil.rmtree(self._folders.pop(other), ignore_errors=True)
+            if other in self._resumable:
                 continue
-            for each in kept.glob("epoch-*"):
-                if each.name not in {f"epoch-{epoch}" for epoch in epochs}:
-                    shutil.rmtree(each, ignore_errors=True)
+            if other in self._frontier.epochs:
+                self._delete_beaten(other, kept)
+            else:
+                shutil.rmtree(self._folders.pop(other), ignore_errors=True)
 
     def keep(self) -> bool:
-        """Move what is on the frontier into MLflow; False where it did not take everything: that stays in its place."""
+        """Move what is on the frontier into MLflow; False where it did not take everything: that stays in its place.
+
+        Of a trial that may be resumed a copy is kept: its own files stay as they are.
+        """
         kept_models = False
         for label, folder in self._folders.items():
-            if not folder.is_dir():
+            if not folder.is_dir() or label not in self._frontier.epochs:
                 continue
             try:
-                kept_models |= self._keep_models(label, folder)
-                if any(folder.iterdir()):
-                    self._log_of(label).keep_files(folder)
-                shutil.rmtree(folder, ignore_errors=True)
-            except StoreError as error:
+                with contextlib.ExitStack() as stack:
+                    files = folder
+                    if label in self._resumable:
+                        files = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=folder.parent))) / folder.name
+                        shutil.copytree(folder, files)
+                        self._delete_beaten(label, files)
+                    kept_models |= self._keep_models(label, files)
+                    if any(files.iterdir()):
+                        self._log_of(label).keep_files(files)
+                    shutil.rmtree(files, ignore_errors=True)
+            except (StoreError, OSError) as error:
                 self._warn(f"{error}; the files stay in '{folder}'")
                 return False
         if kept_models:
             self._name_the_ends()
         return True
+
+    def _delete_beaten(self, label: str, folder: Path) -> None:
+        """Delete the files of a run's checkpoints that are not on the frontier."""
+        names = {f"epoch-{epoch}" for epoch in self._frontier.epochs[label]}
+        for each in folder.glob("epoch-*"):
+            if each.name not in names:
+                shutil.rmtree(each, ignore_errors=True)
 
     def _keep_models(self, label: str, folder: Path) -> bool:
         """Register the models of a run's frontier points where they can be served; whether there were any."""

@@ -91,8 +91,9 @@ def attempt_request(
     data_card: DataCard | None = None,
     *,
     tracking_uri: str,
+    command_store: Path | None = None,
 ) -> AttemptRequest:
-    """What a worker is told to do ``job``, on what was reserved for it, from now on."""
+    """What a worker is handed to do ``job``, on what was reserved for it, from now on."""
     point = plan.price_points.get(job.device, plan.cpu_point)
     return AttemptRequest(
         study=plan.spec.name,
@@ -113,7 +114,9 @@ def attempt_request(
         price_book=plan.price_book.version,
         cache=cache,
         asked_at=time.time(),
+        needed_metrics=plan.spec.needed_metrics,
         tracking_uri=tracking_uri,
+        command_store=command_store,
         memory_limit_bytes=int(MEMORY_SHARE * plan.hardware.memory_bytes),
         time_limit_seconds=None if job.role is Role.PREPARATION else plan.spec.budget.trial_seconds,
         last_epoch=job.last_epoch,

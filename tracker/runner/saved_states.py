@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tracker.training.state import COMMAND_STATE_NAME, FILE_NAME
+from tracker.training.meter import bytes_below
+from tracker.training.state import discard_state, state_files
 
 
 class SavedStates:
@@ -17,12 +18,12 @@ class SavedStates:
 
     def size_bytes(self, trial: int) -> int:
         """What a trial's state takes on disk; 0 where it has none."""
-        return sum(path.stat().st_size for path in self._files(trial) if path.exists())
+        files = state_files(self._folder / str(trial))
+        return sum(bytes_below(path) if path.is_dir() else path.stat().st_size for path in files if path.exists())
 
     def drop(self, trial: int) -> None:
         """Delete a trial's state: it cannot be gone on with."""
-        for path in self._files(trial):
-            path.unlink(missing_ok=True)
+        discard_state(self._folder / str(trial))
 
     def to_drop(self, prospects: Mapping[int, float]) -> Iterator[tuple[int, str]]:
         """Of the paused trials, each with what a dollar could add through it, those to drop, each with why."""
@@ -37,6 +38,3 @@ class SavedStates:
             else:
                 continue
             kept_bytes -= sizes[trial]
-
-    def _files(self, trial: int) -> list[Path]:
-        return [self._folder / str(trial) / name for name in (FILE_NAME, COMMAND_STATE_NAME)]

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tracker.engine.forkserver import Forkserver
-from tracker.engine.local import LocalEngine, write_killed
+from tracker.engine.local import LocalEngine
 from tracker.engine.reservations import Reservations
 from tracker.errors import DataError, RequestError, StudyExistsError, WorkFailedError, WorkloadError
 from tracker.pricing.cost import price_of
@@ -41,9 +41,12 @@ from tracker.runner.study_folder import StudyFolder
 from tracker.search.sampler import Trials
 from tracker.search.steps import Searcher
 from tracker.store.home import Home
-from tracker.store.mlflow_store import MlflowStore, StudyLog
+from tracker.store.mlflow_store import MlflowStore, StudyLog, empty_database
 from tracker.study.document import COMMAND_MARK, StudyDocument, command_experiment
+from tracker.training.command_workload import CommandWorkload
+from tracker.training.ending import LOST, write_ending
 from tracker.training.events import read_attempt
+from tracker.training.mlflow_sources import is_server
 from tracker.training.state import FILE_NAME
 
 _CAN_GO_ON = (TrialState.PAUSED, TrialState.STOPPED, TrialState.KILLED)
@@ -102,7 +105,7 @@ def run_study(
         try:
             card = staged.data_card()
             log = store.create_study(name, _study_tags(plan, card), time.time(), home.artifacts(name))
-            if plan.spec.workload.startswith(COMMAND_MARK):
+            if plan.spec.workload.startswith(COMMAND_MARK) and is_server(home.tracking_uri):
                 own = command_experiment(name)
                 store.make_experiment(own, home.artifacts(own))
             folder = staged.commit(home.study(name))
@@ -258,7 +261,7 @@ def take_in(plan: StudyPlan, folder: StudyFolder, books: Bookkeeper, *, seen_bef
         job, record = job_of(events[0]), read_attempt(path, int(path.stem))
         if record.ended_at is None:
             last_seen_seconds = max(0.0, float(events[-1]["time"]) - record.started_at)
-            write_killed(path, record, last_seen_seconds, "the process and its coordinator vanished")
+            write_ending(path, record, LOST, last_seen_seconds)
             record = read_attempt(path, int(path.stem))
         books.open(job, *rate_of(events[0], plan), record.started_at, seen_before=seen_before)
         reached = books.close(job.label, record)
@@ -320,9 +323,21 @@ def _coordinate(
         cache=places.home.cache,
         data_card=card,
         tracking_uri=places.home.tracking_uri,
+        command_store=_command_store(plan, places.home),
         worked_seconds=taken.worked_seconds,
     )
     return coordinator.run()
+
+
+def _command_store(plan: StudyPlan, home: Home) -> Path | None:
+    """What a command's own MLflow database is a copy of, where its MLflow is this one."""
+    reference = plan.spec.workload
+    if not reference.startswith(COMMAND_MARK) or is_server(home.tracking_uri):
+        return None
+    if not CommandWorkload(reference).takes_our_python:
+        return None
+    with home.databases_being_made():
+        return empty_database(home.cache)
 
 
 def _study_tags(plan: StudyPlan, card: DataCard) -> dict[str, str]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import logging
 import os
 import sqlite3
+import tempfile
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 # Read when MLflow is imported.
@@ -19,14 +22,16 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, Experiment, InputTag, Metric, Param, RunStatus, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 
-from tracker.errors import StoreError, StudyExistsError, StudyNotFoundError
+from tracker.errors import RefusedError, StoreError, StudyExistsError, StudyNotFoundError
 from tracker.records import DataCard, Settings, TrialState
 from tracker.store.logged_run import LoggedRun, Measurement
+from tracker.store.names import logged_name, name_tags
 
 logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # what goes wrong is raised too, and told in a line
 
-_BATCH_METRICS = 1000  # MLflow's limit a call
-_TAG_CHARACTERS = 5000
+_BATCH_TOTAL, _BATCH_TEXTS = 1000, 100  # MLflow's limits a call: in all, and of params and of tags
+_TAG_CHARACTERS, _PARAM_CHARACTERS = 5000, 6000
+_REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST")
 _STATUS = {
     TrialState.RUNNING: RunStatus.RUNNING,
     TrialState.PAUSED: RunStatus.SCHEDULED,
@@ -71,7 +76,7 @@ class MlflowStore:
         return StudyLog(self._client, experiment_id, name, parent)
 
     def make_experiment(self, name: str, artifacts: Path) -> None:
-        """An experiment for what training code logs by itself, unless it is there already. Raises StoreError.
+        """An experiment for what commands log by themselves, unless it is there already. Raises StoreError.
 
         Two scripts that find none of this name at once both make it, and one of them fails: so it is made before.
         """
@@ -129,6 +134,28 @@ class MlflowStore:
         return experiment
 
 
+def empty_database(folder: Path) -> Path:
+    """An MLflow database of the installed version with one experiment and nothing in it, made once below ``folder``.
+
+    A command that runs in this Python gets a copy: it need not wait for MLflow to make one. Raises StoreError.
+    """
+    path = folder / f"mlflow-{version('mlflow')}.db"
+    if path.exists():
+        return path
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=folder) as made:
+            partial = Path(made) / path.name
+            MlflowClient(f"sqlite:///{partial}").create_experiment("to be named", artifact_location="file:///nowhere")
+            with contextlib.closing(sqlite3.connect(partial)) as database:
+                database.execute("PRAGMA page_size=1024")  # most of its hundred tables and indices stay empty
+                database.execute("VACUUM")
+            _write_ahead(partial)
+            partial.replace(path)
+    except Exception as error:
+        raise StoreError(f"an MLflow database cannot be made in '{folder}': {_first_line(error)}") from error
+    return path
+
+
 class StudyLog:
     """A study's place in MLflow: its experiment, and the parent run that its trials hang under."""
 
@@ -178,8 +205,12 @@ class RunLog:
         self._experiment_id = experiment_id
         self._label = label
         self._started_at_ms = int(started_at * 1000)
-        self._params = [Param(name, _text(value)) for name, value in (settings or {}).items()]
-        self._tags = {name: value[:_TAG_CHARACTERS] for name, value in tags.items()}
+        self._params = [
+            Param(logged_name(name), _text(value)[:_PARAM_CHARACTERS]) for name, value in (settings or {}).items()
+        ]
+        self._names: set[str] = set()
+        self._tags: dict[str, str] = {}
+        self.tag({**tags, **name_tags(settings or {})})
         self._metrics: list[Metric] = []
         self._data: DataCard | None = None
         self._status: tuple[str, int] | None = None
@@ -187,7 +218,11 @@ class RunLog:
 
     def add(self, values: Mapping[str, float], *, step: int, timestamp: float) -> None:
         """Metrics of one step. The timestamp is the event's own, so that a replay changes nothing."""
-        self._metrics += [Metric(name, value, int(timestamp * 1000), step) for name, value in values.items()]
+        if new := values.keys() - self._names:
+            self._names |= new
+            self.tag(name_tags(new))
+        time_ms = int(timestamp * 1000)
+        self._metrics += [Metric(logged_name(name), value, time_ms, step) for name, value in values.items()]
 
     def tag(self, tags: Mapping[str, str]) -> None:
         """Set tags."""
@@ -202,9 +237,15 @@ class RunLog:
         self._status = (RunStatus.to_string(_STATUS[state]), int(ended_at * 1000))
 
     def flush(self) -> None:
-        """Write what is not written yet. Raises StoreError, and keeps it, where MLflow does not take it."""
+        """Write what is not written yet.
+
+        Raises StoreError, and keeps it, where MLflow does not take it; RefusedError where it would not take it later.
+        """
         try:
             self._write()
+        except MlflowException as error:
+            kind = RefusedError if error.error_code in _REFUSALS else StoreError
+            raise kind(f"MLflow did not take run '{self._label}': {_first_line(error)}") from error
         except Exception as error:
             raise StoreError(f"MLflow did not take run '{self._label}': {_first_line(error)}") from error
 
@@ -220,10 +261,12 @@ class RunLog:
                 raise
             self.run_id = run.info.run_id
         while self._metrics or self._params or self._tags:
-            metrics, rest = self._metrics[:_BATCH_METRICS], self._metrics[_BATCH_METRICS:]
-            tags_now = [RunTag(name, value) for name, value in self._tags.items()]
-            self._client.log_batch(self.run_id, metrics, self._params, tags_now)
-            self._metrics, self._params, self._tags = rest, [], {}
+            texts = list(itertools.islice(self._tags.items(), _BATCH_TEXTS))
+            params = self._params[:_BATCH_TEXTS]
+            metrics = self._metrics[: _BATCH_TOTAL - len(texts) - len(params)]
+            self._client.log_batch(self.run_id, metrics, params, [RunTag(*text) for text in texts])
+            self._metrics, self._params = self._metrics[len(metrics) :], self._params[len(params) :]
+            self._tags = dict(itertools.islice(self._tags.items(), len(texts), None))
         if self._data is not None:
             self._client.log_inputs(self.run_id, datasets=[_dataset(self._data)])
             self._data = None

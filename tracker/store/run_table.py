@@ -12,7 +12,7 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import pandas as pd
@@ -25,6 +25,7 @@ from tracker.pricing.price_point import price_point_from_row
 from tracker.pricing.scenario import Scenario
 from tracker.records import STEADY_USAGE, CostPart, Direction, QualityMetric, SettingValue
 from tracker.store.logged_run import LoggedRun, Measurement
+from tracker.store.names import own_names
 from tracker.store.sql_reader import SqlReader
 from tracker.study.costs import CostTerms
 from tracker.study.spec import Limit
@@ -133,7 +134,7 @@ def read_study_table(tracking_uri: str, study: str) -> StudyTable:
     quality = QualityMetric(parent.tags["tracker.quality"], Direction(parent.tags["tracker.direction"]))
     budget, country = parent.tags.get("tracker.budget_usd"), parent.tags.get("tracker.country", "")
     terms = CostTerms(**json.loads(parent.tags.get("tracker.costs", "{}")))
-    nested = sorted((run for run in runs if run is not parent), key=lambda run: run.started_at_ms)
+    nested = sorted((_by_own_names(run) for run in runs if run is not parent), key=lambda run: run.started_at_ms)
     rows = [_run_row(run, quality, country, terms) for run in nested]
     checkpoints = [row for run in nested for row in _checkpoint_rows(run, quality)]
     return StudyTable(
@@ -149,6 +150,16 @@ def read_study_table(tracking_uri: str, study: str) -> StudyTable:
         country=country,
         prices_file=parent.tags.get("tracker.prices", ""),
     )
+
+
+def _by_own_names(run: LoggedRun) -> LoggedRun:
+    """A run whose metrics and settings have the names that they were reported under, whatever they are logged as."""
+    names = own_names(run.tags)
+    if not names:
+        return run
+    params = {names.get(name, name): value for name, value in run.params.items()}
+    measurements = [each._replace(name=names.get(each.name, each.name)) for each in run.measurements]
+    return replace(run, params=params, measurements=measurements)
 
 
 def _reader(tracking_uri: str) -> _Reader:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tracker.records import Direction, Market, QualityMetric, SettingValue
+from tracker.records import BOOKED_METRICS, Direction, Market, QualityMetric, SettingValue
 from tracker.study.costs import CostTerms
 from tracker.study.domains import Domain
 from tracker.study.knobs import Knob
@@ -136,6 +136,12 @@ class StudySpec:
     strategy: str
     search: SearchSpec
     limits: tuple[Limit, ...] = ()
+
+    @property
+    def needed_metrics(self) -> frozenset[str]:
+        """What training is to report in finite numbers: the study's quality, objectives and limits."""
+        names = {self.quality.name, *self.search.objectives, *(limit.metric for limit in self.limits)}
+        return frozenset(names) - {*COSTS, *BOOKED_METRICS}
 
     @property
     def default_settings(self) -> dict[str, SettingValue]:

@@ -18,6 +18,8 @@ from tracker.errors import TrainingFailedError
 GRACE_SECONDS = 3.0
 """What a command that is asked to stop may take before it is killed; its worker is given two seconds more."""
 LAST_LINE_CHARACTERS = 300
+_NOT_FOUND = 127
+"""A shell's exit code where there is no such program."""
 
 _GUARDED = """\
 exec 3<&0 </dev/null
@@ -78,12 +80,18 @@ class CommandProcess:
         """Whether it has ended with exit code 0."""
         return self._process.returncode == 0
 
-    def check(self) -> None:
-        """Raises TrainingFailedError(``command_failed``) where it has ended with anything but exit code 0."""
+    def check(self, python_hint: str = "") -> None:
+        """Raises TrainingFailedError(``command_failed``) where it has ended with anything but exit code 0.
+
+        ``python_hint`` is said where a program or a Python package was not found.
+        """
         code = self._process.returncode
-        if code:
-            told = ": ".join(filter(None, [f"the command {_ending(code)}", self._last_line()]))
-            raise TrainingFailedError("command_failed", told)
+        if not code:
+            return
+        line = self._last_line()
+        told = ": ".join(filter(None, [f"the command {_ending(code)}", line]))
+        hint = f"; {python_hint}" if python_hint and (code == _NOT_FOUND or "No module named" in line) else ""
+        raise TrainingFailedError("command_failed", told + hint)
 
     def _ask_to_end(self) -> None:
         """SIGTERM to all of it, processes that left its group included, and time to act on it."""

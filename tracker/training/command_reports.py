@@ -49,10 +49,10 @@ class CommandReports:
 
     A JSON line with an ``epoch`` is a checkpoint, one without it is what ``Run.conclude`` takes. Lines are preferred:
     from the first line with an epoch on, nothing is picked up from MLflow. ``state`` is where the command keeps its
-    state, ``epoch`` the last one that an earlier attempt reported: those up to it are known already.
+    state, ``epoch`` the last one that an earlier attempt reported, -1 for none: those up to it are known already.
     """
 
-    def __init__(self, run: Run, lines: ReportLines, pickup: MlflowPickup | None, state: Path, epoch: int = 0) -> None:
+    def __init__(self, run: Run, lines: ReportLines, pickup: MlflowPickup | None, state: Path, epoch: int = -1) -> None:
         self._run = run
         self._lines = lines
         self._pickup = pickup
@@ -70,14 +70,15 @@ class CommandReports:
         for line in self._lines.new(last=whole):
             self._take_line(line)
         if self._pickup is not None:
-            for found in _looked(self._pickup, last=last):
-                self._run.report(found.epoch, **found.metrics)
-                self._known_epoch, self._reached = found.epoch, {"epoch": found.epoch, "step": found.step}
+            found = _looked(self._pickup, last=last, pausing=self._run.pause_asked)
+            self._run.reached((each.epoch, each.metrics, each.time_ms / 1000) for each in found)
+            if found:
+                self._known_epoch, self._reached = found[-1].epoch, {"epoch": found[-1].epoch, "step": found[-1].step}
         if self._reached is not before:
             self.offer_state()
 
     def offer_state(self) -> None:
-        """Say that training can be gone on with from here, where the command has saved something."""
+        """Say that training can be resumed from here, where the command has saved something."""
         if self._reached is not None and self._state.exists():
             self._run.save(self._reached)
 
@@ -99,10 +100,10 @@ class CommandReports:
                 return
             epoch = told.pop("epoch")
             self._pickup = None
-            if isinstance(epoch, int) and epoch <= self._known_epoch:
+            if isinstance(epoch, int | float) and epoch <= self._known_epoch:
                 return
             self._run.report(epoch, **told)
-            self._reached = {"epoch": epoch, "step": 0}
+            self._reached = {"epoch": int(epoch), "step": -1}
         except TrainingFailedError as error:
             if error.reason != "bad_report":
                 raise
@@ -110,9 +111,9 @@ class CommandReports:
             raise TrainingFailedError("bad_report", f"{error}, in the line {quoted}") from None
 
 
-def _looked(pickup: MlflowPickup, *, last: bool) -> list[PickedUp]:
+def _looked(pickup: MlflowPickup, *, last: bool, pausing: bool) -> list[PickedUp]:
     """What a look gives; the last one is tried a few times, because there is no later one."""
-    found = pickup.look(last=last)
+    found = pickup.look(last=last, pausing=pausing)
     for _ in range(_LAST_TRIES if last else 0):
         if not pickup.problem:
             break

@@ -13,7 +13,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import string
 import sys
 import tempfile
@@ -29,16 +28,21 @@ from tracker.study.knobs import COMMON_KNOBS, Knob
 from tracker.study.spec import ANY_DATA_KEY
 from tracker.training.command_process import CommandProcess
 from tracker.training.command_reports import CommandReports, ReportLines
-from tracker.training.mlflow_pickup import MlflowPickup
-from tracker.training.mlflow_sources import TAG, open_source
-from tracker.training.run import Run
+from tracker.training.mlflow_pickup import MlflowPickup, Source
+from tracker.training.mlflow_sources import TAG, MlflowDatabase, MlflowServer, is_server, lay_out_store
+from tracker.training.run import Paused, Run
 from tracker.training.state import COMMAND_STATE_NAME
 from tracker.training.workload import Progress
 
 POLL_SECONDS = 0.1
+STORE_NAME, ARTIFACTS_NAME = "mlflow.db", "mlflow-artifacts"
+"""The MLflow database that a command gets in its trial's folder, and where files go that it logs there."""
 _PYTHON = "python"
 _NOT_PASSED_ON = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID")
 """Of a run that the tracker itself may have been started in: the command's runs are its own."""
+
+
+_OTHER_PYTHON = "{python} in a command is the Python that the tracker runs in"
 
 
 class CommandWorkload:
@@ -47,7 +51,7 @@ class CommandWorkload:
     It runs by /bin/sh in the folder of the study file. A name in braces is replaced by the knob's value, quoted for
     the shell; {python} is the Python that the tracker runs in, and a brace of the shell's own is written twice. Its
     environment tells it TRACKER_REPORT (the file to append JSON lines to), TRACKER_STATE (where to keep what another
-    attempt could go on from: there is something where the trial is resumed), TRACKER_ARTIFACTS (a folder for files
+    attempt could resume from: there is something where the trial is resumed), TRACKER_ARTIFACTS (a folder for files
     worth keeping), TRACKER_SEED, TRACKER_DEVICE, TRACKER_THREADS, TRACKER_PRECISION, TRACKER_DATA_<KEY> for each key
     of the study's [data] table, and where MLflow is. It reports by JSON lines (CommandReports), or by what it logs to
     MLflow (MlflowPickup). Raises WorkloadError.
@@ -81,21 +85,17 @@ class CommandWorkload:
         """
         if run.rank:
             return  # the command starts what processes it needs
-        going_on = run.restore() or {}
+        earlier = run.restore() or {}
         with _own_folder(run) as folder:
             token, state = uuid.uuid4().hex, folder / COMMAND_STATE_NAME
             report = folder / f"report-{token}"
-            pickup = _pickup(run, token, going_on)
-            reports = CommandReports(run, ReportLines(report), pickup, state, going_on.get("epoch", 0))
-            environment = _environment(run, token, {"REPORT": str(report), "STATE": str(state)})
+            environment = _environment(run, token, folder, {"REPORT": str(report), "STATE": str(state)})
+            pickup = _pickup(run, token, folder, earlier)
+            reports = CommandReports(run, ReportLines(report), pickup, state, earlier.get("epoch", -1))
             try:
                 self._follow(run, reports, self.rendered(run), environment)
-            except Exception:
-                _remove(state)  # as the tracker's own state: only what was interrupted is gone on with
-                raise
             finally:
-                _remove(report)
-            _remove(state)
+                report.unlink(missing_ok=True)
 
     def _follow(self, run: Run, reports: CommandReports, command: str, environment: Mapping[str, str]) -> None:
         try:
@@ -103,15 +103,27 @@ class CommandWorkload:
                 run.ready()
                 while not process.has_ended(POLL_SECONDS):
                     reports.take_in()
+            run.measured()  # what is read from now on is the tracker's own work
         except BaseException as error:
             if not isinstance(error, Exception):  # asked to stop or to pause: what it said until its end counts
-                with contextlib.suppress(TrainingFailedError):
-                    reports.take_in()
+                with contextlib.suppress(TrainingFailedError, Paused):
+                    reports.take_in(last=True)
                 reports.offer_state()
             raise
         reports.take_in(last=True, whole=process.succeeded)
-        process.check()
+        process.check("" if self.takes_our_python else _OTHER_PYTHON)
         reports.check()
+
+    @property
+    def source_files(self) -> tuple[Path, ...]:
+        """The files that the command names: its scripts, most of all."""
+        words = (self.folder / word for text, _ in _pieces(self.command) for word in text.split())
+        return tuple(path for path in words if path.is_file())
+
+    @property
+    def takes_our_python(self) -> bool:
+        """Whether it runs in the Python that the tracker runs in."""
+        return any(name == _PYTHON for _, name in _pieces(self.command))
 
     def rendered(self, run: Run) -> str:
         """The command with a run's settings in it."""
@@ -161,14 +173,19 @@ def _text(value: object) -> str:
     return json.dumps(value, default=str) if isinstance(value, Mapping | list) else str(value)
 
 
-def _pickup(run: Run, token: str, going_on: Mapping[str, int]) -> MlflowPickup | None:
-    source = open_source(run.tracking_uri, token, run.quality.name)
-    if source is None:
+def _pickup(run: Run, token: str, folder: Path, earlier: Mapping[str, int]) -> MlflowPickup | None:
+    if not run.tracking_uri:
         return None
-    return MlflowPickup(source, run.quality.name, going_on.get("epoch", 0), going_on.get("step", 0))
+    quality = run.quality.name
+    source: Source = (
+        MlflowServer(run.tracking_uri, token, quality)
+        if is_server(run.tracking_uri)
+        else MlflowDatabase(folder / STORE_NAME)
+    )
+    return MlflowPickup(source, quality, run.note, earlier.get("epoch", -1), earlier.get("step", -1))
 
 
-def _environment(run: Run, token: str, places: Mapping[str, str]) -> dict[str, str]:
+def _environment(run: Run, token: str, folder: Path, places: Mapping[str, str]) -> dict[str, str]:
     threads = int(run.settings["threads"])
     told = {
         **places,
@@ -179,19 +196,27 @@ def _environment(run: Run, token: str, places: Mapping[str, str]) -> dict[str, s
         "PRECISION": str(run.settings["precision"]),
         **{f"DATA_{re.sub(r'[^0-9A-Z]', '_', key.upper())}": _text(value) for key, value in run.data.items()},
     }
-    context = {"tracker.attempt": run.label, TAG: token}
-    mlflow = {
-        "MLFLOW_TRACKING_URI": _absolute(run.tracking_uri),
-        "MLFLOW_EXPERIMENT_NAME": command_experiment(run.study),
-        "MLFLOW_RUN_CONTEXT": json.dumps(context),
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-    }
     return {
         **{name: value for name, value in os.environ.items() if name not in _NOT_PASSED_ON},
         **{f"TRACKER_{name}": value for name, value in told.items()},
         "OMP_NUM_THREADS": str(max(1, threads // run.processes)),
         "CUDA_VISIBLE_DEVICES": _visible_gpus(run),
-        **(mlflow if run.tracking_uri else {}),
+        **(_mlflow_environment(run, token, folder) if run.tracking_uri else {}),
+    }
+
+
+def _mlflow_environment(run: Run, token: str, folder: Path) -> dict[str, str]:
+    """Where the command's MLflow logs: the study's server where it has one, else a database of the trial's own."""
+    uri, experiment = run.tracking_uri, command_experiment(run.study)
+    if not is_server(uri):
+        store = folder / STORE_NAME
+        lay_out_store(store, run.command_store, experiment, folder / ARTIFACTS_NAME)
+        uri = f"sqlite:///{store}"
+    return {
+        "MLFLOW_TRACKING_URI": uri,
+        "MLFLOW_EXPERIMENT_NAME": experiment,
+        "MLFLOW_RUN_CONTEXT": json.dumps({"tracker.attempt": run.label, TAG: token}),
+        "MLFLOW_DISABLE_TELEMETRY": "true",
     }
 
 
@@ -200,12 +225,6 @@ def _visible_gpus(run: Run) -> str:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     names = visible.split(",") if visible else []
     return ",".join(names[index] if index < len(names) else str(index) for index in run.accelerators)
-
-
-def _absolute(tracking_uri: str) -> str:
-    """A store's address that means the same in the command's folder."""
-    scheme, mark, path = tracking_uri.partition("sqlite:///")
-    return tracking_uri if not mark or scheme or path.startswith("/") else f"{mark}{Path(path).resolve()}"
 
 
 @contextlib.contextmanager
@@ -217,10 +236,3 @@ def _own_folder(run: Run) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="command-") as folder:
         yield Path(folder)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)

@@ -11,6 +11,7 @@ Events, each with ``event`` and ``time`` (seconds since 1970):
 | ready      | worker      | startup_seconds                                                      |
 | checkpoint | worker      | epoch, metrics, usage, evaluation_seconds                            |
 | heartbeat  | worker      | usage                                                                |
+| note       | worker      | message: a sentence for the person who runs the study                |
 | stop_asked | coordinator | reason                                                               |
 | saved      | worker      | epoch: the state after it can be gone on from                        |
 | restored   | worker      | epoch: training went on from the state after it                      |
@@ -51,11 +52,12 @@ class EventLog:
         self._lock = threading.Lock()
         self._unwritten = b""
 
-    def write(self, event: str, fields: Mapping[str, Any] | None = None) -> None:
-        """Append one event; those of _DURABLE are on the disk when this returns."""
-        line = json.dumps({"event": event, "time": time.time(), **(fields or {})}, default=_plain)
+    def write(self, event: str, *fields: Mapping[str, Any]) -> None:
+        """Append an event, or one for each of several ``fields``; those of _DURABLE are on the disk then."""
+        now = time.time()
+        lines = [json.dumps({"event": event, "time": now, **each}, default=_plain) for each in fields or ({},)]
         with self._lock:
-            self._unwritten += line.encode() + b"\n"
+            self._unwritten += "".join(f"{line}\n" for line in lines).encode()
             try:
                 self._append(durable=event in _DURABLE)
             except OSError as error:
@@ -112,9 +114,15 @@ def _parsed(line: bytes) -> Event | None:
 
 def follow(record: AttemptRecord, events: Iterable[Event]) -> AttemptRecord:
     """The record of an attempt after some more of its events."""
+    checkpoints = list(record.checkpoints)
     for event in events:
-        record = _after(record, event)
-    return record
+        if event["event"] == "checkpoint":
+            usage, evaluation_seconds = _usage(event["usage"]), event.get("evaluation_seconds", 0.0)
+            checkpoints.append(Checkpoint(event["epoch"], event["metrics"], usage, event["time"], evaluation_seconds))
+            record = replace(record, usage=usage)
+        else:
+            record = _after(record, event)
+    return replace(record, checkpoints=tuple(checkpoints))
 
 
 def read_attempt(path: Path, number: int) -> AttemptRecord:
@@ -138,15 +146,12 @@ def _after(record: AttemptRecord, event: Event) -> AttemptRecord:
             return replace(record, usage=_usage(event["usage"]))
         case "stop_asked":
             return replace(record, reason=event["reason"])
-        case "checkpoint":
-            usage = _usage(event["usage"])
-            evaluation_seconds = event.get("evaluation_seconds", 0.0)
-            checkpoint = Checkpoint(event["epoch"], event["metrics"], usage, event["time"], evaluation_seconds)
-            return replace(record, usage=usage, checkpoints=(*record.checkpoints, checkpoint))
         case "saved" | "restored":
             return replace(record, saved_epoch=event["epoch"])
+        case "note":
+            return replace(record, notes=(*record.notes, event["message"]))
         case "state_lost":
-            return replace(record, saved_epoch=0)
+            return replace(record, saved_epoch=None)
         case "ended":
             return replace(
                 record,

@@ -41,6 +41,11 @@ def load_workload(reference: str) -> Workload:
         raise WorkloadError(f"workload '{reference}': {error}") from None
 
 
+def arguments_of(reference: str) -> list[str]:
+    """What training code named by ``reference`` finds in sys.argv."""
+    return [reference.rpartition(":")[0] or reference]
+
+
 def _completed(found: Any) -> Workload:
     """A workload with all members, each checked."""
     if inspect.isfunction(found):

@@ -12,7 +12,7 @@ import resource
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +20,15 @@ from tracker.pricing.energy import energy_of
 from tracker.records import DataCard, EnergySource, PhaseSeconds, Usage
 from tracker.training.descendants import Descendants, run_queue_seconds
 from tracker.training.energy_counters import energy_counter
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What an attempt had used at a moment, ``timestamp`` in seconds since 1970."""
+
+    timestamp: float
+    usage: Usage
+    evaluation_seconds: float
 
 
 class Meter:
@@ -57,6 +66,10 @@ class Meter:
         self._data_bytes = data_bytes
         self._kept_files = kept_files
         self._acquired: DataCard | None = None
+        self._last_wall_seconds = 0.0  # of the latest moment that was asked for
+        self._looked_at: Moment | None = None  # for moments before it
+        self._ended: tuple[Usage, PhaseSeconds] | None = None
+        self._ended_at = 0.0
         self._estimate = partial(energy_of, cpu_model=cpu_model, accelerator=accelerator_model)
 
     def wall_seconds(self) -> float:
@@ -83,6 +96,8 @@ class Meter:
 
     def phases(self) -> PhaseSeconds:
         """How the wall time so far divides."""
+        if self._ended is not None:
+            return self._ended[1]
         wall = self.wall_seconds()
         startup = wall if self._startup_seconds is None else self._startup_seconds
         train = max(0.0, wall - startup - self._evaluation_seconds)
@@ -93,6 +108,8 @@ class Meter:
 
         Memory is the most that one process ever had, or that those below this one had together at any look.
         """
+        if self._ended is not None:
+            return self._ended[0]
         own = resource.getrusage(resource.RUSAGE_SELF)
         children = resource.getrusage(resource.RUSAGE_CHILDREN)
         # In this order, what ends in between is missed and not counted twice; the next look has it.
@@ -123,6 +140,29 @@ class Meter:
         )
         energy = self._estimate(usage)  # keeps what was measured
         return replace(usage, energy_joules=energy.joules, energy_source=energy.source)
+
+    def end(self) -> None:
+        """Nothing that is done from now on is the attempt's: what it used and how its time divides stays as it is."""
+        self._ended, self._ended_at, self._looked_at = (self.usage(), self.phases()), time.time(), None
+
+    def moment(self, at: float | None = None) -> Moment:
+        """What was used until now; with ``at``, seconds since 1970, until then: not before the last such moment.
+
+        Of a moment before now only the wall time is known: the rest is as it was at a look since then.
+        """
+        if at is None:
+            usage, self._looked_at = self.usage(), None
+            self._last_wall_seconds = usage.wall_seconds
+            return Moment(time.time(), usage, self.phases().evaluation_seconds)
+        if self._looked_at is None or at > self._looked_at.timestamp:
+            now = self._ended_at if self._ended is not None else time.time()
+            self._looked_at = Moment(now, self.usage(), self.phases().evaluation_seconds)
+        look = self._looked_at
+        wall_seconds = look.usage.wall_seconds - max(0.0, look.timestamp - at)
+        self._last_wall_seconds = min(look.usage.wall_seconds, max(self._last_wall_seconds, wall_seconds))
+        usage = replace(look.usage, wall_seconds=self._last_wall_seconds)
+        before_seconds = look.usage.wall_seconds - usage.wall_seconds
+        return Moment(look.timestamp - before_seconds, usage, look.evaluation_seconds)
 
     def _joules(self) -> float | None:
         """Joules since the meter was made; None without a counter, and for good once a reading of it failed.

@@ -1,135 +1,209 @@
-"""What a training script logs to MLflow by itself, picked up from MLflow's store as it comes, without MLflow.
+"""What a command logs to MLflow by itself, picked up from its store as it comes, without MLflow.
 
-A script's runs are known by a tag that MLflow puts on every run which ``mlflow.start_run`` or an autologger starts in
-a process with the environment variable MLFLOW_RUN_CONTEXT (mlflow/tracking/context/system_environment_context.py).
-``MlflowClient.create_run`` alone does not look at it: it must be given ``json.loads(os.environ["MLFLOW_RUN_CONTEXT"])``
-as tags, which is what Lightning's MLFlowLogger does by itself.
+Every step that the quality metric is logged at is a checkpoint: its metrics are the last values of that step, and its
+time is that of the quality's last value. So a step is complete when the quality is logged at a later one, or the
+command has ended.
 """
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 from tracker.errors import StoreError
-from tracker.records import BOOKED_METRICS
 
-SETTLE_SECONDS = 0.1
-"""How long a checkpoint waits for the metrics that a script logs right after its quality metric."""
+SETTLE_SECONDS = 0.5
+"""How long a step waits for what is logged right after its quality where the trial is to pause."""
 RETRY_SECONDS = 2.0
 """How long a store that could not be read is left alone."""
-_LEFT_OUT = ("epoch", "self", *BOOKED_METRICS)
-"""Metrics that stay in the script's own run: what a report says otherwise, and what the tracker measures itself."""
+_READING_SHARE = 0.05
+"""Reading takes at most this share of the time that the command runs."""
 
 
-@dataclass(frozen=True, slots=True)
-class Logged:
-    """A value of the quality metric as a run logged it; ``time_ms`` is in milliseconds since 1970."""
+class Logged(NamedTuple):
+    """A value of a metric as a run logged it; ``time_ms`` is in milliseconds since 1970."""
 
     run: str
+    name: str
     step: int
     time_ms: int
     value: float
 
 
 class Source(Protocol):
-    """An MLflow store, as far as one metric of the runs with one tag goes. Its methods raise StoreError."""
+    """The MLflow runs of one attempt at a command. Its methods raise StoreError."""
 
     seconds_between_looks: float
     """How often it may be asked."""
 
-    def values(self) -> Sequence[Logged]:
-        """Everything that was logged of the quality metric, as it was logged in time."""
+    def new(self) -> Sequence[Logged]:
+        """What was logged since the last call, in that order; of each value once."""
         ...
 
-    def others(self, at: Logged) -> Mapping[str, float]:
-        """Every metric of the same run: the last value that was logged up to that time, or later at the same step."""
+    def parents(self) -> Mapping[str, str]:
+        """For each run that is nested in another, which that is."""
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class PickedUp:
-    """A checkpoint: its metrics, the epoch that it is given, and the step that it was logged at."""
+class PickedUp(NamedTuple):
+    """A checkpoint: the epoch that it is given, the step that it was logged at (-1 for none), when, and its metrics."""
 
     epoch: int
     step: int
+    time_ms: int
     metrics: Mapping[str, float]
+
+
+class _Run:
+    """What one run has logged: of each step the last value of each metric.
+
+    MLflow says step 0 where a script gives none. Values at step 0 are those of one step where later steps follow; where
+    none ever does, each is of a step of its own, and they are counted: ``unstepped`` keeps them all.
+    """
+
+    def __init__(self) -> None:
+        self.metrics: defaultdict[int, dict[str, float]] = defaultdict(dict)
+        self.unstepped: defaultdict[str, list[Logged]] = defaultdict(list)
+        self.qualities: list[Logged] = []  # those that were not looked at yet
+
+    def take(self, logged: Logged, quality: str) -> None:
+        if logged.step <= 0:
+            self.unstepped[logged.name].append(logged)
+        if logged.name == quality:
+            self.qualities.append(logged)
+        else:
+            self.metrics[logged.step][logged.name] = logged.value
+
+    def beside(self, index: int, quality: Logged, count: int) -> dict[str, float]:
+        """The other metrics of the how-manieth of ``count`` values without a step: as many, or the latest by then."""
+        found = {}
+        for name, values in self.unstepped.items():
+            if name == quality.name:
+                continue
+            until = [each for each in values if each.time_ms <= quality.time_ms]
+            if len(values) == count:
+                found[name] = values[index].value
+            elif until:
+                found[name] = until[-1].value
+        return found
 
 
 class MlflowPickup:
     """Makes checkpoints of what is new in a store.
 
-    Every step that the ``quality`` metric is logged at is a checkpoint. Its epoch is that step where steps rise from 1
-    on, and one more than the last epoch where the step is not above that: steps from 0 on become epochs from 1 on,
-    and what is logged without a step (MLflow then says 0) is counted. A step that is logged again adds nothing.
-    ``epoch`` and ``step`` are the last ones of an earlier attempt at the trial: what is logged anew up to that step
-    adds nothing either. A metric that is not finite is left out unless it is the quality metric.
+    One run is followed: the outermost that logs ``quality``, the first of several. ``note`` is handed what else was
+    found, in a sentence. ``epoch`` and ``step`` are the last ones of an earlier attempt at the trial, -1 for none: what
+    is logged anew up to that step adds nothing. A value at a step that does not rise is no checkpoint.
     """
 
-    def __init__(self, source: Source, quality: str, epoch: int = 0, step: int = 0) -> None:
+    def __init__(
+        self, source: Source, quality: str, note: Callable[[str], None], epoch: int = -1, step: int = -1
+    ) -> None:
         self._source = source
         self._quality = quality
+        self._note = note
         self._epoch = epoch
-        self._step_before = step
-        self._seen: set[tuple[str, int, int]] = set()
-        self._waiting: list[Logged] = []
+        self._step = step  # the last that is complete
+        self._known_step = step
+        self._runs: defaultdict[str, _Run] = defaultdict(_Run)
+        self._candidates: list[str] = []  # the runs that logged the quality, by the time of that
+        self._parents: Mapping[str, str] = {}
+        self._followed: str | None = None
+        self._open: Logged | None = None  # the quality at the latest step, which may still change
+        self._changed = 0.0
         self._next_look = 0.0
         self.problem = ""
         """Why the last look failed; "" where it did not."""
 
-    def look(self, *, last: bool = False) -> list[PickedUp]:
+    def look(self, *, last: bool = False, pausing: bool = False) -> list[PickedUp]:
         """The checkpoints that are new and complete; none where it is too early for another look.
 
-        ``last`` looks in any case, and waits for nothing. A store that cannot be read is tried again the next time.
+        ``last`` looks in any case: everything is complete now. ``pausing`` takes the latest step for complete once it
+        has settled. A store that cannot be read is tried again the next time.
         """
-        if not last and time.monotonic() < self._next_look:
+        begin = time.monotonic()
+        if not last and begin < self._next_look:
             return []
-        self._next_look = time.monotonic() + self._source.seconds_between_looks
         try:
-            found = self._new(self._source.values())
-            complete = [*self._waiting, *found] if last else self._waiting
-            metrics = [self._metrics(value) for value in complete]
+            new = self._source.new()
+            self._parents = self._source.parents() if new else self._parents
         except StoreError as error:
             self.problem = str(error)
             self._next_look = time.monotonic() + RETRY_SECONDS
             return []
         self.problem = ""
-        self._seen |= {_key(value) for value in found}
-        self._waiting = [] if last else found
-        if self._waiting:
-            self._next_look = time.monotonic() + SETTLE_SECONDS
-        return [
-            self._numbered(value.step, of_it)
-            for value, of_it in zip(complete, metrics, strict=True)
-            if not 0 < value.step <= self._step_before
-        ]
-
-    def _new(self, values: Sequence[Logged]) -> list[Logged]:
-        """The first value of each step that was not seen yet."""
-        seen, found = set(self._seen), []
-        for value in values:
-            if (key := _key(value)) not in seen:
-                seen.add(key)
-                found.append(value)
+        for logged in new:
+            self._runs[logged.run].take(logged, self._quality)
+            if logged.name == self._quality and logged.run not in self._candidates:
+                self._candidates.append(logged.run)
+        self._changed = begin if new else self._changed
+        found = []
+        if (run := self._run_to_follow(last=last)) is not None:
+            found = self._complete(run, everything=last or (pausing and begin > self._changed + SETTLE_SECONDS))
+            found += self._counted(run) if last and self._step < 0 else []
+        now = time.monotonic()
+        self._next_look = now + max(self._source.seconds_between_looks, (now - begin) / _READING_SHARE)
         return found
 
-    def _metrics(self, value: Logged) -> dict[str, float]:
-        others = self._source.others(value)
-        kept = {
-            name: number
-            for name, number in others.items()
-            if math.isfinite(number) and name not in (self._quality, *_LEFT_OUT)
-        }
-        return {**kept, self._quality: value.value}
+    def _run_to_follow(self, *, last: bool) -> _Run | None:
+        """The outermost run that logs the quality: an outer one may still come to it, until the command has ended."""
+        if self._followed is None:
+            nested = self._candidates if last else [run for run in self._candidates if run not in self._parents]
+            self._followed = min(nested, key=self._depth, default=None)
+        if last and len(self._candidates) > 1:
+            self._note(
+                f"a command logs '{self._quality}' in several MLflow runs: the outermost is followed, of several the "
+                "first; the others count as spend alone"
+            )
+        return self._runs[self._followed] if self._followed is not None else None
 
-    def _numbered(self, step: int, metrics: Mapping[str, float]) -> PickedUp:
-        self._epoch = max(step, self._epoch + 1)
-        return PickedUp(self._epoch, step, metrics)
+    def _depth(self, run: str) -> int:
+        depth = 0
+        while (parent := self._parents.get(run)) is not None and depth < len(self._parents):
+            run, depth = parent, depth + 1
+        return depth
 
+    def _complete(self, run: _Run, *, everything: bool) -> list[PickedUp]:
+        """The steps of a run that are complete now; those without a step wait until it is known what they are."""
+        found = []
+        for logged in run.qualities:
+            if logged.step <= 0 and self._latest < 0:
+                continue
+            if self._latest < 0 and run.unstepped[self._quality]:  # they were the step 0 of what counts from 0
+                self._open = run.unstepped[self._quality][-1]
+            if self._open is not None and logged.step > self._open.step:
+                found.append(self._picked_up(run, self._open))
+            if logged.step > self._latest or (self._open is not None and logged.step == self._latest):
+                self._open = logged
+            elif logged.step > self._known_step:
+                self._note(
+                    f"'{self._quality}' was logged to MLflow at a step before the last one, or without a step after "
+                    "steps: such a value is no checkpoint"
+                )
+        run.qualities.clear()
+        if everything and self._open is not None:
+            found.append(self._picked_up(run, self._open))
+        return found
 
-def _key(value: Logged) -> tuple[str, int, int]:
-    """What makes a value another checkpoint: its run and its step, and its time where it has no step."""
-    return (value.run, value.step, value.time_ms if value.step == 0 else 0)
+    @property
+    def _latest(self) -> int:
+        return self._open.step if self._open is not None else self._step
+
+    def _counted(self, run: _Run) -> list[PickedUp]:
+        """The values without a step, each a checkpoint of its own, counted from 1."""
+        values = run.unstepped.pop(self._quality, [])
+        self._epoch = max(self._epoch, 0)
+        found = []
+        for index, logged in enumerate(values):
+            self._epoch += 1
+            metrics = {**run.beside(index, logged, len(values)), self._quality: logged.value}
+            found.append(PickedUp(self._epoch, -1, logged.time_ms, metrics))
+        run.unstepped.clear()
+        return found
+
+    def _picked_up(self, run: _Run, logged: Logged) -> PickedUp:
+        self._epoch, self._step, self._open = max(logged.step, self._epoch + 1), logged.step, None
+        metrics = {**run.metrics.pop(logged.step, {}), self._quality: logged.value}
+        return PickedUp(self._epoch, logged.step, logged.time_ms, metrics)

@@ -1,104 +1,108 @@
-"""The stores that a script's MLflow runs are picked up from: a database by SQL, a server by MLflow's REST API."""
+"""Where a command's own MLflow runs are read: a database of the trial's own, or a server by MLflow's REST API.
+
+A command never gets the database that the tracker keeps its books in: another version of MLflow would migrate it, or
+fail on it. It gets an SQLite file in the trial's folder.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
+import shutil
+import sqlite3
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import requests
-import sqlalchemy as sa
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from tracker.errors import StoreError
-from tracker.training.mlflow_pickup import Logged, Source
+from tracker.training.mlflow_pickup import Logged
 
 TAG = "tracker.command"
-"""The tag that a command's runs are found by: its value is the command's own, with nothing to be escaped in it."""
-_DATABASES = ("sqlite", "mysql", "postgresql", "mssql")
+"""The tag that a command's runs on a server are found by: the attempt's own, with nothing in it to be escaped.
+
+MLflow puts it on every run that ``mlflow.start_run`` or an autologger starts in a process with the environment variable
+MLFLOW_RUN_CONTEXT (mlflow/tracking/context/system_environment_context.py). ``MlflowClient.create_run`` alone does not
+look at it: it must be given ``json.loads(os.environ["MLFLOW_RUN_CONTEXT"])`` as tags, as Lightning's MLFlowLogger does.
+"""
+PARENT_TAG = "mlflow.parentRunId"
 _TIMEOUT_SECONDS = (2.0, 5.0)  # to be connected, to be answered
 _EXPERIMENTS_SECONDS = 5.0
 _PAGE = 1000
 
 
-def open_source(tracking_uri: str, tag: str, quality: str) -> Source | None:
-    """Where the ``quality`` metric of runs tagged ``tag`` is read; None for a store that is neither of the two.
+def is_server(tracking_uri: str) -> bool:
+    """Whether an MLflow store is a server: training code in any environment may log to it."""
+    return tracking_uri.startswith(("http://", "https://"))
 
-    Raises StoreError for a database URL that makes no sense.
+
+def lay_out_store(path: Path, template: Path | None, experiment: str, artifacts: Path) -> None:
+    """Make a trial's own MLflow database where it has none: a copy of ``template``, whose one experiment is named.
+
+    It spares the command the two seconds that MLflow takes to make one. Without a template there is none yet: the
+    command's own MLflow, of whatever version, makes it.
     """
-    if tracking_uri.startswith(("http://", "https://")):
-        return MlflowServer(tracking_uri, tag, quality)
-    if tracking_uri.startswith(_DATABASES):
-        return MlflowDatabase(tracking_uri, tag, quality)
-    return None
-
-
-def _table(name: str, *columns: str) -> sa.TableClause:
-    return sa.table(name, *(sa.column(column) for column in columns))
-
-
-_TAGS = _table("tags", "run_uuid", "key", "value")
-_METRICS = _table("metrics", "run_uuid", "key", "value", "timestamp", "step", "is_nan")
+    if path.exists() or template is None or not template.exists():
+        return
+    partial = path.with_suffix(".partial")
+    shutil.copyfile(template, partial)
+    with contextlib.closing(sqlite3.connect(partial)) as database, database:
+        renamed = "UPDATE experiments SET name = ?, artifact_location = ? WHERE name != 'Default'"
+        database.execute(renamed, (experiment, artifacts.absolute().as_uri()))
+    partial.replace(path)
 
 
 class MlflowDatabase:
-    """An MLflow database, by its SQLAlchemy URL. The tables are MLflow 3's (mlflow/store/tracking/dbmodels)."""
+    """A trial's own MLflow database: what is logged there from now on. The tables are those of MLflow since 1.0."""
 
     seconds_between_looks = 0.2
 
-    def __init__(self, url: str, tag: str, quality: str) -> None:
-        try:
-            self._engine = sa.create_engine(url)
-        except (SQLAlchemyError, ArgumentError, ImportError) as error:
-            raise StoreError(f"MLflow's database cannot be read: {error}") from None
-        tagged = sa.select(_TAGS.c.run_uuid).where(_TAGS.c.key == TAG, _TAGS.c.value == tag)
-        self._values = (
-            sa.select(_METRICS.c.run_uuid, _METRICS.c.step, _METRICS.c.timestamp, _METRICS.c.value, _METRICS.c.is_nan)
-            .where(_METRICS.c.run_uuid.in_(tagged), _METRICS.c.key == quality)
-            .order_by(_METRICS.c.timestamp, _METRICS.c.step)
-        )
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._read = 0
+        newest = self._rows("SELECT max(rowid) FROM metrics")
+        self._read = int(newest[0][0] or 0) if newest else 0
 
-    def values(self) -> list[Logged]:
-        """As Source.values."""
-        rows = self._rows(self._values)
-        return [Logged(run, step, time_ms, _number(value, is_nan)) for run, step, time_ms, value, is_nan in rows]
-
-    def others(self, at: Logged) -> dict[str, float]:
-        """As Source.others."""
-        fits = (_METRICS.c.timestamp <= at.time_ms) | (_METRICS.c.step == at.step)
-        last = (
-            sa.select(_METRICS.c.key, sa.func.max(_METRICS.c.timestamp).label("time_ms"))
-            .where(_METRICS.c.run_uuid == at.run, fits)
-            .group_by(_METRICS.c.key)
-            .subquery()
-        )
+    def new(self) -> list[Logged]:
+        """As Source.new."""
         rows = self._rows(
-            sa.select(_METRICS.c.key, _METRICS.c.value, _METRICS.c.is_nan)
-            .join(last, (last.c.key == _METRICS.c.key) & (last.c.time_ms == _METRICS.c.timestamp))
-            .where(_METRICS.c.run_uuid == at.run)
-            .order_by(_METRICS.c.step)
+            "SELECT rowid, run_uuid, key, step, timestamp, value, is_nan FROM metrics WHERE rowid > ? ORDER BY rowid",
+            self._read,
         )
-        return {key: _number(value, is_nan) for key, value, is_nan in rows}
+        self._read = rows[-1][0] if rows else self._read
+        return [
+            Logged(run, name, step, time_ms, _number(value, is_nan))
+            for _, run, name, step, time_ms, value, is_nan in rows
+        ]
 
-    def _rows(self, query: sa.Select[Any]) -> list[Sequence[Any]]:
-        if self._engine.dialect.name == "sqlite" and not Path(str(self._engine.url.database)).is_file():
-            return []  # to connect would make it
+    def parents(self) -> Mapping[str, str]:
+        """As Source.parents."""
+        return dict(self._rows("SELECT run_uuid, value FROM tags WHERE key = ?", PARENT_TAG))
+
+    def _rows(self, query: str, *values: object) -> list[Any]:
+        if not self._path.is_file():
+            return []
         try:
-            with self._engine.connect() as connection:
-                return list(connection.execute(query).tuples())
-        except SQLAlchemyError as error:
-            url = self._engine.url.render_as_string(hide_password=True)
-            raise StoreError(f"MLflow database '{url}' cannot be read: {str(error).splitlines()[0]}") from None
+            # Never waiting for the command's own writing for long, and never writing.
+            address = f"{self._path.absolute().as_uri()}?mode=ro"
+            with contextlib.closing(sqlite3.connect(address, timeout=1.0, uri=True)) as database:
+                return database.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            if "no such table" in str(error):  # it is being made
+                return []
+            raise StoreError(f"MLflow database '{self._path}' cannot be read: {error}") from None
 
 
 class MlflowServer:
-    """An MLflow tracking server, by its address (REST API 2.0: experiments/search, runs/search, metrics/get-history).
+    """An MLflow tracking server, by its address: what runs tagged ``tag`` log there.
 
-    Its user and password, or its token, are those of MLflow's own environment variables.
+    By REST API 2.0 (experiments/search, runs/search, metrics/get-history). Its user and password, or its token, are
+    those of MLflow's own environment variables. The other metrics of a run are read once it logs ``quality``; MLflow's
+    own measurements of the system are left out.
     """
 
     seconds_between_looks = 0.4
@@ -114,35 +118,30 @@ class MlflowServer:
             self._session.auth = (user, os.environ.get("MLFLOW_TRACKING_PASSWORD", ""))
         self._experiments: list[str] = []
         self._experiments_until = 0.0
-        self._latest: dict[str, dict[str, Mapping[str, Any]]] = {}
-        self._values: dict[str, tuple[Mapping[str, Any], list[Logged]]] = {}
+        self._parents: dict[str, str] = {}
+        self._latest: dict[tuple[str, str], Mapping[str, Any]] = {}
+        self._seen: dict[tuple[str, str], set[Logged]] = {}
 
-    def values(self) -> list[Logged]:
-        """As Source.values; a history is only fetched where its latest value has changed."""
+    def new(self) -> list[Logged]:
+        """As Source.new; a metric's history is fetched only where its latest value has changed."""
         filters = {"experiment_ids": self._experiment_ids(), "filter": f"tags.`{TAG}` = '{self._tag}'"}
+        found: list[Logged] = []
         for run in self._all("POST", "runs/search", "runs", {**filters, "max_results": _PAGE}):
-            name = run["info"]["run_id"]
-            self._latest[name] = {metric["key"]: metric for metric in run["data"].get("metrics", [])}
-            latest = self._latest[name].get(self._quality)
-            if latest is not None and (name not in self._values or self._values[name][0] != latest):
-                self._values[name] = (latest, [_logged(name, each) for each in self._history(name, self._quality)])
-        if not self._values:
+            name, data = run["info"]["run_id"], run["data"]
+            tags = {tag["key"]: tag["value"] for tag in data.get("tags", [])}
+            self._parents |= {name: tags[PARENT_TAG]} if PARENT_TAG in tags else {}
+            latest = {metric["key"]: metric for metric in data.get("metrics", [])}
+            for key in latest if self._quality in latest else ():
+                if not key.startswith("system/") and self._latest.get((name, key)) != latest[key]:
+                    found += self._history(name, key)
+                    self._latest[name, key] = latest[key]
+        if not self._seen:
             self._experiments_until = 0.0  # the run may be in an experiment that is not made yet
-        found = [value for _, values in self._values.values() for value in values]
         return sorted(found, key=lambda value: (value.time_ms, value.step))
 
-    def others(self, at: Logged) -> dict[str, float]:
-        """As Source.others."""
-        found = {}
-        for key, metric in self._latest[at.run].items():
-            latest = _logged(at.run, metric)
-            history = [latest]
-            if latest.time_ms > at.time_ms and latest.step != at.step:
-                history = [_logged(at.run, each) for each in self._history(at.run, key)]
-            fitting = [each for each in history if each.time_ms <= at.time_ms or each.step == at.step]
-            if fitting:
-                found[key] = max(fitting, key=lambda each: (each.time_ms, each.step)).value
-        return found
+    def parents(self) -> Mapping[str, str]:
+        """As Source.parents."""
+        return self._parents
 
     def _experiment_ids(self) -> list[str]:
         if time.monotonic() >= self._experiments_until:
@@ -151,9 +150,14 @@ class MlflowServer:
             self._experiments_until = time.monotonic() + _EXPERIMENTS_SECONDS
         return self._experiments
 
-    def _history(self, run: str, key: str) -> list[dict[str, Any]]:
+    def _history(self, run: str, key: str) -> list[Logged]:
+        """What is new of a metric."""
         query = {"run_id": run, "metric_key": key, "max_results": 25_000}
-        return self._all("GET", "metrics/get-history", "metrics", query)
+        values = [_logged(run, key, each) for each in self._all("GET", "metrics/get-history", "metrics", query)]
+        seen = self._seen.setdefault((run, key), set())
+        new = [value for value in values if value not in seen]
+        seen.update(new)
+        return new
 
     def _all(self, method: str, path: str, what: str, query: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Every page of an answer."""
@@ -173,8 +177,9 @@ class MlflowServer:
                 return found
 
 
-def _logged(run: str, metric: Mapping[str, Any]) -> Logged:
-    return Logged(run, int(metric.get("step", 0)), int(metric.get("timestamp", 0)), _number(metric.get("value", 0.0)))
+def _logged(run: str, key: str, metric: Mapping[str, Any]) -> Logged:
+    step, time_ms = int(metric.get("step", 0)), int(metric.get("timestamp", 0))
+    return Logged(run, key, step, time_ms, _number(metric.get("value", 0.0)))
 
 
 def _number(value: Any, is_nan: Any = False) -> float:

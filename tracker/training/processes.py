@@ -23,13 +23,13 @@ from typing import Any
 import torch
 import torch.distributed
 
+from tracker.records import TrialState
+from tracker.training.ending import Ending
+
 PATIENCE = timedelta(hours=24)
 """How long a process waits for another: an evaluation by process 0 takes as long as it takes."""
 GRACE_SECONDS = 5.0
 FAILURE_SECONDS = 3.0
-
-Failure = tuple[str, str]
-"""A reason in a word, and a sentence."""
 
 
 class Companions:
@@ -38,8 +38,8 @@ class Companions:
     Each calls ``accompany(request, rank)``, which returns what went wrong. ``failure`` is the first thing that did.
     """
 
-    def __init__(self, processes: int, accompany: Callable[[Any, int], Failure | None], request: Any) -> None:
-        self.failure: Failure | None = None
+    def __init__(self, processes: int, accompany: Callable[[Any, int], Ending | None], request: Any) -> None:
+        self.failure: Ending | None = None
         self._processes = processes
         self._accompany = accompany
         self._request = request
@@ -99,16 +99,17 @@ class Companions:
         with self._noting:  # the watching thread and the end of the training may both come to it
             if self.failure is not None:
                 return
-            told: Failure | None = None
+            told: Ending | None = None
             with contextlib.suppress(EOFError, OSError):
                 told = receiver.recv() if receiver.poll() else None
             if told is None and process.exitcode and not asked_to_go:
-                told = ("process_died", f"one of the trial's processes ended with exit code {process.exitcode}")
+                message = f"one of the trial's processes ended with exit code {process.exitcode}"
+                told = Ending(TrialState.FAILED, "process_died", message)
             self.failure = told
 
 
 def _live(
-    accompany: Callable[[Any, int], Failure | None], request: Any, rank: int, sender: Connection, parent: int
+    accompany: Callable[[Any, int], Ending | None], request: Any, rank: int, sender: Connection, parent: int
 ) -> None:
     threading.Thread(target=_end_with, args=(parent,), name="parent", daemon=True).start()
     failure = accompany(request, rank)

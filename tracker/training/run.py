@@ -5,9 +5,8 @@ Nothing else of the tracker is needed to train: no MLflow, no Optuna, no configu
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, SupportsFloat, TypeVar
@@ -16,9 +15,11 @@ import torch
 from torch import nn
 
 from tracker.errors import TrainingFailedError
-from tracker.records import BOOKED_METRICS, DataCard, Direction, QualityMetric, Settings, SettingValue, last_epoch_of
+from tracker.records import DataCard, Direction, QualityMetric, Settings, SettingValue, last_epoch_of
 from tracker.training.meter import Meter
 from tracker.training.precision import Precision
+from tracker.training.reports import Reports
+from tracker.training.source_files import SourceFiles
 from tracker.training.state import SavedState, StateLostError, read_state, write_state
 
 SAVING_SHARE = 0.05
@@ -49,6 +50,7 @@ class Run:
         tracking_uri: the study's MLflow store.
         accelerators: the indices of all GPUs that the attempt has.
         output: the file that the attempt's output goes to; None where it is not redirected.
+        command_store: an empty MLflow database that a command's own is a copy of; None where there is none.
         summary: what ``conclude`` was told.
         quality: the study's measure of quality: what to stop early by, for instance.
         reported: whether there was a report.
@@ -69,8 +71,10 @@ class Run:
         artifacts: Path,
         quality: QualityMetric,
         meter: Meter,
-        write: Callable[[str, Mapping[str, Any]], None],
-        promised_metrics: frozenset[str] = frozenset(),
+        write: Callable[..., None],
+        needed_metrics: frozenset[str] = frozenset(),
+        declared_metrics: frozenset[str] = frozenset(),
+        source_files: SourceFiles | None = None,
         state_path: Path | None = None,
         pause_after_epoch: int | None = None,
         rank: int = 0,
@@ -81,6 +85,7 @@ class Run:
         tracking_uri: str = "",
         accelerators: tuple[int, ...] = (),
         output: Path | None = None,
+        command_store: Path | None = None,
     ) -> None:
         self.settings = settings
         self.data = data
@@ -95,6 +100,7 @@ class Run:
         self.tracking_uri = tracking_uri
         self.accelerators = accelerators
         self.output = output
+        self.command_store = command_store
         self.rank = rank
         self.processes = processes
         self.summary: dict[str, float] = {}
@@ -103,12 +109,14 @@ class Run:
         self.pause_asked = False
         self.improved = False
         self._artifacts = artifacts
-        self._promised_metrics = promised_metrics | {quality.name}
+        self._reports = Reports(quality.name, needed_metrics, declared_metrics, self.note)
+        self._noted: set[str] = set()
+        self._source_files = source_files or SourceFiles()
         self._meter = meter
         self._write = write
         self._state_path = state_path
         self._pause_after_epoch = pause_after_epoch
-        self._last_epoch = 0
+        self._restored: SavedState | None = None
         self._best: float | None = None
         self._next_save = 0.0
         self._together = False
@@ -127,44 +135,55 @@ class Run:
         with self._meter.evaluating():
             yield
 
-    def report(self, epoch: int, **metrics: SupportsFloat) -> None:
-        """A checkpoint: after ``epoch`` (from 1, rising) the model has these metrics, each a number.
+    def report(self, epoch: int, /, **metrics: SupportsFloat) -> None:
+        """A checkpoint: after step ``epoch`` the model has these metrics.
 
-        Raises TrainingFailedError(``not_finite``) where one is NaN or infinite: what was spent stays counted,
-        and no such number is ever called a quality. Raises TrainingFailedError(``bad_report``) where the epoch
-        is not a whole number above the last one, a metric that the workload or the study promised is missing or no
-        number, or one has a name that the tracker keeps the books under (records.BOOKED_METRICS).
+        Steps are whole numbers of at least 0 that rise: epochs, iterations, whatever the training counts. The quality
+        metric must be among the metrics. Raises TrainingFailedError(``not_finite``) where it, an objective or a limit
+        is NaN or infinite: what was spent stays counted. Raises TrainingFailedError(``bad_report``) where the step
+        does not rise, or the quality metric is missing or no number. Any other metric that is not a finite
+        number, or that the tracker measures itself (records.BOOKED_METRICS), is left out, and that is said once.
         """
-        missing = self._promised_metrics - metrics.keys()
-        if missing:
-            raise TrainingFailedError("bad_report", f"epoch {epoch} reports no {', '.join(sorted(missing))}")
-        if isinstance(epoch, bool) or not isinstance(epoch, int):
-            raise TrainingFailedError("bad_report", f"epoch {epoch!r} is not a whole number of at least 1")
-        if epoch <= self._last_epoch:
-            raise TrainingFailedError("bad_report", f"epoch {epoch} was reported after epoch {self._last_epoch}")
-        values = _numbers(metrics)
-        broken = {name: value for name, value in values.items() if not math.isfinite(value)}
-        if broken:
-            told = ", ".join(f"{name} is {value}" for name, value in broken.items())
-            raise TrainingFailedError("not_finite", f"{told} after epoch {epoch}")
-        self._last_epoch, self.reported = epoch, True
-        sign = 1 if self.quality.direction is Direction.MAXIMIZE else -1
-        self.improved = self._best is None or sign * values[self.quality.name] > sign * self._best
-        self._best = values[self.quality.name] if self.improved else self._best
-        if self.rank == 0:
-            seconds = self._meter.phases().evaluation_seconds
-            self._write(
-                "checkpoint",
-                {"epoch": epoch, "metrics": values, "usage": self._meter.usage(), "evaluation_seconds": seconds},
-            )
+        self.reached([(epoch, metrics, None)])
+
+    def reached(self, checkpoints: Iterable[tuple[Any, Mapping[str, Any], float | None]]) -> None:
+        """Checkpoints as ``report`` takes them, each with when it was reached, in seconds since 1970; None for now.
+
+        Those before one that makes no sense are reported, and then it raises.
+        """
+        found: list[dict[str, Any]] = []
+        try:
+            for step, metrics, at in checkpoints:
+                epoch, values = self._reports.checkpoint(step, metrics)
+                self.reported, self._restored = True, None
+                sign = 1 if self.quality.direction is Direction.MAXIMIZE else -1
+                self.improved = self._best is None or sign * values[self.quality.name] > sign * self._best
+                self._best = values[self.quality.name] if self.improved else self._best
+                if self.rank == 0:
+                    told = self._meter.moment(at)
+                    place = {"epoch": epoch, "metrics": values, "usage": told.usage, "time": told.timestamp}
+                    found.append({**place, "evaluation_seconds": told.evaluation_seconds})
+        finally:
+            if found:
+                self._write("checkpoint", *found)
+
+    def measured(self) -> None:
+        """What the attempt is to pay for has ended: nothing that is done from now on is measured."""
+        self._meter.end()
 
     def conclude(self, **figures: SupportsFloat) -> None:
-        """Figures about the whole run, shown and logged but never told to the search.
+        """Figures about the whole run, shown and logged but never reported to the search.
 
-        Such as ``test_accuracy``, ``parameters``, ``flops``, ``samples_per_second``. Raises
-        TrainingFailedError(``bad_report``) for what is no number, and for a name of records.BOOKED_METRICS.
+        Such as ``test_accuracy``, ``parameters``, ``flops``, ``samples_per_second``. What is not a finite number, or is
+        measured by the tracker itself, is left out, and that is said once.
         """
-        self.summary.update(_numbers(figures))
+        self.summary.update(self._reports.figures(figures))
+
+    def note(self, message: str) -> None:
+        """A sentence for the person who runs the study; said once a study, however often it comes."""
+        if self.rank == 0 and message not in self._noted:
+            self._noted.add(message)
+            self._write("note", {"message": message})
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Offer what training could go on from after the last reported epoch; call it after each report.
@@ -174,21 +193,24 @@ class Run:
         where the attempt is to pause here: then this call does not return. After the last of the knob ``epochs``, where
         there is one, nothing is left to pause. Raises TrainingFailedError (``bad_state``) for what cannot be saved.
         """
-        pause = self._pause_after_epoch is not None and self._last_epoch >= self._pause_after_epoch
-        pause = (pause or self.pause_asked) and self._last_epoch != last_epoch_of(self.settings)
+        epoch = self._reports.last_step
+        if epoch is None:
+            return  # nothing is reported yet: there is no checkpoint that it could be resumed after
+        pause = self._pause_after_epoch is not None and epoch >= self._pause_after_epoch
+        pause = (pause or self.pause_asked) and epoch != last_epoch_of(self.settings)
         if self._together:  # process 0 alone is asked to pause
             pause = bool(self.agree(pause))
         if self.rank == 0 and self._state_path is not None and (pause or time.monotonic() >= self._next_save):
             begin = time.monotonic()
             try:
-                write_state(self._state_path, SavedState(self._last_epoch, self._best, dict(state)))
+                write_state(self._state_path, SavedState(epoch, self._best, dict(state), self._source_files.hashes()))
             except OSError as error:
                 # A full disk costs the chance to resume here, not the training.
-                print(f"the state after epoch {self._last_epoch} was not saved: {error.strerror}", flush=True)
+                print(f"the state after epoch {epoch} was not saved: {error.strerror}", flush=True)
             self._next_save = time.monotonic() + (time.monotonic() - begin) / SAVING_SHARE
-            self._write("saved", {"epoch": self._last_epoch})
+            self._write("saved", {"epoch": epoch})
         if pause:
-            raise Paused(self._last_epoch)
+            raise Paused(epoch)
 
     def restore(self) -> dict[str, Any] | None:
         """The state that an earlier attempt at this trial saved last, on the CPU; None where training starts anew.
@@ -206,9 +228,27 @@ class Run:
             self._state_path.unlink(missing_ok=True)
             self._write("state_lost", {"message": f"the saved state cannot be read ({error}): training starts anew"})
             return None
-        self._last_epoch, self._best, self.reported = saved.epoch, saved.best_quality, True
+        self._reports.last_step, self._best, self.reported = saved.epoch, saved.best_quality, True
+        self._restored = saved
         self._write("restored", {"epoch": saved.epoch})
         return saved.state
+
+    def explained(self, error: Exception) -> Exception:
+        """What a training failed by: TrainingFailedError(``code_changed``) where a saved state no longer fits the code.
+
+        That is where it fails between ``restore`` and the next report, and source files changed since it was saved.
+        """
+        if self._restored is None or isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
+            return error
+        changed = self._source_files.changed_since(self._restored.source_files)
+        if not changed:
+            return error
+        reason = str(error) if isinstance(error, TrainingFailedError) else f"{type(error).__name__}: {error}"
+        return TrainingFailedError(
+            "code_changed",
+            f"{', '.join(changed)} changed since the state after epoch {self._restored.epoch} was saved, and the state "
+            f"does not fit any more: {reason}",
+        )
 
     def artifact(self, name: str) -> Path:
         """Where to write a file that is worth keeping with the run, such as the model's weights.
@@ -235,20 +275,3 @@ class Run:
         told = told.to(self.device)
         torch.distributed.broadcast(told, src=0)
         return float(told.item())
-
-
-def _numbers(figures: Mapping[str, SupportsFloat]) -> dict[str, float]:
-    """The figures as numbers. Nothing that training code says may pass for what was measured of it."""
-    if taken := sorted(figures.keys() & set(BOOKED_METRICS)):
-        raise TrainingFailedError(
-            "bad_report", f"{', '.join(taken)}: the tracker measures this itself; use another name"
-        )
-    values = {}
-    for name, value in figures.items():
-        try:
-            if isinstance(value, str | bytes):
-                raise TypeError
-            values[name] = float(value)
-        except (TypeError, ValueError, RuntimeError):
-            raise TrainingFailedError("bad_report", f"{name} is {value!r}, which is not a number") from None
-    return values

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import pickle
-from dataclasses import dataclass
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +25,29 @@ COMMAND_STATE_NAME = "command-state"
 
 @dataclass(frozen=True, slots=True)
 class SavedState:
-    """What training goes on from: its own ``state`` after ``epoch``, and the best quality up to then."""
+    """What training is resumed from: its own ``state`` after ``epoch``, and the best quality up to then.
+
+    ``source_files`` are those that it was trained by, each with its hash (SourceFiles).
+    """
 
     epoch: int
     best_quality: float | None
     state: dict[str, Any]
+    source_files: Mapping[str, str] = field(default_factory=dict)
+
+
+def state_files(folder: Path) -> list[Path]:
+    """Everything that a trial, whose folder this is, may be resumed from; each may be missing."""
+    return [folder / FILE_NAME, folder / COMMAND_STATE_NAME]
+
+
+def discard_state(folder: Path) -> None:
+    """Delete what a trial could be resumed from."""
+    for path in state_files(folder):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 class StateLostError(Exception):
@@ -43,7 +63,7 @@ def write_state(path: Path, saved: SavedState) -> None:
     partial = path.with_suffix(".partial")
     try:
         with partial.open("wb") as file:
-            torch.save({"epoch": saved.epoch, "best_quality": saved.best_quality, "state": saved.state}, file)
+            torch.save({name: getattr(saved, name) for name in SavedState.__slots__}, file)
             file.flush()
             os.fsync(file.fileno())
         if not path.exists():

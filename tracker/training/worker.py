@@ -17,7 +17,7 @@ import tempfile
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -29,14 +29,16 @@ import torch
 from tracker.errors import TrackerError, TrainingFailedError
 from tracker.pricing.price_point import PricePoint
 from tracker.records import DataCard, QualityMetric, Role, Settings, TrialState
+from tracker.training.ending import Ending, ends_well, failure
 from tracker.training.events import EventLog
 from tracker.training.hardware import cpu_model
-from tracker.training.loading import load_workload
+from tracker.training.loading import arguments_of, load_workload
 from tracker.training.meter import Meter
 from tracker.training.precision import PRECISIONS
 from tracker.training.processes import Companions
 from tracker.training.run import Paused, Run
-from tracker.training.state import COMMAND_STATE_NAME, FILE_NAME
+from tracker.training.source_files import SourceFiles
+from tracker.training.state import FILE_NAME, discard_state
 from tracker.training.workload import Workload
 
 HEARTBEAT_SECONDS = 2.0
@@ -53,7 +55,9 @@ class AttemptRequest:
     ``folder`` holds this trial's files; ``data_card`` is None while the data are prepared; ``asked_at`` is in
     seconds since 1970; ``cores`` are the CPU numbers reserved for it and ``accelerators`` the GPUs' indices,
     ``accelerator_model`` the price book's name of them; ``price_point`` is what it is billed as, by the price book of
-    version ``price_book``. ``tracking_uri`` is the study's MLflow store, for training code that logs to it by itself.
+    version ``price_book``. ``needed_metrics`` are those that the study cannot do without beside quality.
+    ``tracking_uri`` is the study's MLflow store, for training code that logs to it by itself; ``command_store`` an
+    empty database that a command's own store is a copy of, None where there is none.
     ``memory_limit_bytes`` is what training on the CPU may take; ``pause_after_epoch`` pauses it there, and after
     ``last_epoch`` it is done, whatever the settings say: they decide how the epochs until then are trained.
     """
@@ -76,7 +80,9 @@ class AttemptRequest:
     price_book: str
     cache: Path
     asked_at: float
+    needed_metrics: frozenset[str] = frozenset()
     tracking_uri: str = ""
+    command_store: Path | None = None
     memory_limit_bytes: int | None = None
     time_limit_seconds: float | None = None
     pause_after_epoch: int | None = None
@@ -119,38 +125,37 @@ class LastEpochReached(BaseException):
 def work(request: AttemptRequest) -> None:
     """Carry out an attempt from its request to its ``ended`` event; the whole life of a worker."""
     _redirect_output(request.output_path)
+    sys.argv = arguments_of(request.workload)
     log = EventLog(request.log_path)
     meter = _meter(request)
     log.write("started", {"pid": os.getpid()})
     _take_cores(request.cores)
     _limit_memory(request)
-    state, reason, message, summary = TrialState.COMPLETED, "", "", dict[str, float]()
+    ending, summary = Ending(TrialState.COMPLETED), dict[str, float]()
     stop = _StopSignal()
     companions = Companions(request.processes, _accompany, request)
     try:
         with companions, _heartbeat(log, meter, stop):
             summary = _carry_out(request, log, meter, stop)
     except Paused as pause:
-        state, reason, message = TrialState.PAUSED, "paused", f"paused after epoch {pause}"
+        ending = Ending(TrialState.PAUSED, "paused", f"paused after epoch {pause}")
     except LastEpochReached:
-        message = f"done after epoch {request.last_epoch}, as asked for"
+        ending = Ending(TrialState.COMPLETED, "", f"done after epoch {request.last_epoch}, as asked for")
     except StopRequested:
         pausing = stop.pausing and request.state_path.exists()
         state = TrialState.PAUSED if pausing else TrialState.STOPPED
-        reason, message = stop.reason, f"{state} before its last epoch"
-    except TrackerError as error:
-        state, reason, message = TrialState.FAILED, getattr(error, "reason", type(error).__name__), str(error)
-    except Exception as error:  # noqa: BLE001 - whatever training code raises fails its trial, not the study
-        traceback.print_exc()
-        state, (reason, message) = TrialState.FAILED, _told(error)
+        ending = Ending(state, stop.reason, f"{state} before its last epoch")
+    except BaseException as error:  # noqa: BLE001 - whatever training code raises fails its trial, not the study
+        if not isinstance(error, TrackerError):
+            traceback.print_exc()
+        ending = failure(error)
     stop.ignore()
     if companions.failure is not None:
-        state, (reason, message) = TrialState.FAILED, companions.failure
-    if state is not TrialState.PAUSED:
-        for kept in (request.state_path, request.folder / COMMAND_STATE_NAME):
-            kept.unlink(missing_ok=True)
-    ended = {"state": state, "reason": reason, "message": message, "summary": summary}
-    log.write("ended", {**ended, "usage": meter.usage(), "phases": meter.phases()})
+        ending = companions.failure
+    if ending.for_good:
+        discard_state(request.folder)
+    told = {"state": ending.state, "reason": ending.reason, "message": ending.message, "summary": summary}
+    log.write("ended", {**told, "usage": meter.usage(), "phases": meter.phases()})
 
 
 def _carry_out(request: AttemptRequest, log: EventLog, meter: Meter, stop: _StopSignal) -> dict[str, float]:
@@ -165,10 +170,12 @@ def _carry_out(request: AttemptRequest, log: EventLog, meter: Meter, stop: _Stop
         log.write("data", {"card": card})
         return {}
 
-    def write(event: str, fields: Mapping[str, Any]) -> None:
+    def write(event: str, *fields: Mapping[str, Any]) -> None:
+        last = request.last_epoch if event == "checkpoint" else None
+        ends = [index for index, each in enumerate(fields, 1) if last is not None and each["epoch"] >= last][:1]
         with stop.held():
-            log.write(event, fields)
-        if event == "checkpoint" and request.last_epoch is not None and fields["epoch"] >= request.last_epoch:
+            log.write(event, *(fields[: ends[0]] if ends else fields))
+        if ends:
             raise LastEpochReached
 
     run = _run(request, workload, meter, write)
@@ -177,26 +184,40 @@ def _carry_out(request: AttemptRequest, log: EventLog, meter: Meter, stop: _Stop
     with tempfile.TemporaryDirectory(prefix="inductor-", ignore_cleanup_errors=True) as scratch:
         # Each trial pays for its own compilation, so that its price does not depend on who came before.
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = scratch
-        train(run)
+        _trained(train, run)
     if not run.reported:
         raise TrainingFailedError("no_report", "the training ended without a report; run.report(epoch, …) makes one")
     return run.summary
 
 
-def _accompany(request: AttemptRequest, rank: int) -> tuple[str, str] | None:
+def _trained(train: Callable[[Run], None], run: Run) -> None:
+    try:
+        train(run)
+    except SystemExit as leaving:
+        if not ends_well(leaving):
+            raise
+    except Exception as error:
+        explained = run.explained(error)
+        if explained is error:
+            raise
+        traceback.print_exc()
+        raise explained from error
+
+
+def _accompany(request: AttemptRequest, rank: int) -> Ending | None:
     """The whole life of process ``rank`` above 0 of a trial; what went wrong, where something did."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(PAUSE_SIGNAL, signal.SIG_IGN)
     signal.signal(PAUSE_AT_SAVE_SIGNAL, signal.SIG_IGN)
     try:
         workload = load_workload(request.workload)
-        workload.train(_run(request, workload, _meter(request), _say_nothing, rank))
+        _trained(workload.train, _run(request, workload, _meter(request), _say_nothing, rank))
     except Paused:
         pass
-    except Exception as error:  # noqa: BLE001 - told to process 0
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - process 0 hears of it
         traceback.print_exc()
-        reason, message = _told(error)
-        return reason, f"process {rank}: {message}"
+        ending = failure(error)
+        return replace(ending, message=f"process {rank}: {ending.message}")
     return None
 
 
@@ -223,7 +244,9 @@ def _run(request: AttemptRequest, workload: Workload, meter: Meter, write: Any, 
         cache=request.cache,
         artifacts=request.artifacts,
         quality=request.quality,
-        promised_metrics=frozenset(workload.metrics),
+        needed_metrics=request.needed_metrics,
+        declared_metrics=frozenset(workload.metrics),
+        source_files=SourceFiles(getattr(workload, "source_files", ())),
         meter=meter,
         write=write,
         state_path=request.state_path if request.role is Role.TRIAL else None,
@@ -236,6 +259,7 @@ def _run(request: AttemptRequest, workload: Workload, meter: Meter, write: Any, 
         tracking_uri=request.tracking_uri,
         accelerators=request.accelerators,
         output=request.output_path,
+        command_store=request.command_store,
     )
 
 
@@ -251,18 +275,7 @@ def _meter(request: AttemptRequest) -> Meter:
     )
 
 
-def _told(error: Exception) -> tuple[str, str]:
-    """Why a training failed, in a word and in a sentence."""
-    if isinstance(error, TrackerError):
-        return getattr(error, "reason", type(error).__name__), str(error)
-    text = str(error)
-    lacks_memory = "can't allocate memory" in text or "not enough memory" in text  # what torch says of a CPU's
-    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or lacks_memory:
-        return "out_of_memory", text.splitlines()[0] if text else "out of memory"
-    return "error", f"{type(error).__name__}: {text}"
-
-
-def _say_nothing(event: str, fields: Mapping[str, Any]) -> None:
+def _say_nothing(event: str, *fields: Mapping[str, Any]) -> None:
     """Only process 0 writes events."""
     del event, fields
 
