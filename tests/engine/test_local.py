@@ -94,10 +94,13 @@ def test_spend_rises_from_checkpoint_to_checkpoint(engine, tmp_path):
 @pytest.mark.parametrize(
     ("accident", "state", "reason", "said"),
     [
-        ("not_a_number", TrialState.FAILED, "not_finite", "validation_loss is nan after epoch 2"),
+        ("not_a_number", TrialState.FAILED, "not_finite", "accuracy is nan after epoch 2"),
         ("raise", TrialState.FAILED, "error", "RuntimeError: the training raised, as asked for"),
         ("memory", TrialState.FAILED, "out_of_memory", "out of memory"),
-        ("exit", TrialState.KILLED, "killed", "exit code 3"),
+        ("exit", TrialState.FAILED, "exit", "exit code 3"),
+        ("leave", TrialState.COMPLETED, "", ""),
+        ("give up", TrialState.FAILED, "exit", "no data"),
+        ("vanish", TrialState.COMPLETED, "", "exit code 0"),
         ("segfault", TrialState.KILLED, "killed", "SIGSEGV"),
     ],
 )
@@ -106,7 +109,7 @@ def test_an_accident_costs_its_own_attempt_and_says_why(engine, tmp_path, accide
     record = finish(engine).record
     assert (record.state, record.reason) == (state, reason)
     assert said in record.message
-    assert len(record.checkpoints) == 1
+    assert len(record.checkpoints) == (2 if accident == "vanish" else 1)
     assert record.usage.wall_seconds > 0.4
     assert read_attempt(tmp_path / "1.jsonl", 1) == record
 

@@ -207,10 +207,10 @@ def test_json_lines_are_checkpoints_and_figures_about_the_whole_run(make_run, sc
     [
         ("not json", "bad_report", "not a JSON object, in the line not json"),
         ("[1, 2]", "bad_report", "not a JSON object"),
-        ('{"epoch": 1}', "bad_report", 'epoch 1 reports no accuracy, in the line {"epoch": 1}'),
+        ('{"epoch": 1}', "bad_report", 'epoch 1 reports no accuracy; it reports nothing, in the line {"epoch": 1}'),
         ('{"epoch": "1", "accuracy": 0.5}', "bad_report", "epoch '1' is not a whole number"),
         ('{"epoch": 1, "accuracy": "good"}', "bad_report", "accuracy is 'good', which is not a number"),
-        ('{"epoch": 1, "accuracy": 0.5, "price_usd": 0}', "bad_report", "price_usd: the tracker measures this itself"),
+        ('{"epoch": -1, "accuracy": 0.5}', "bad_report", "epoch -1 is not a whole number of at least 0"),
         ('{"epoch": 1, "accuracy": NaN}', "not_finite", "accuracy is nan"),
         ("\\udcff", "bad_report", "not a JSON object"),
     ],
@@ -222,6 +222,30 @@ def test_a_line_that_makes_no_sense_fails_the_trial_and_is_quoted(make_run, scri
         script(text % line if "udcff" not in line else text.replace("%r", f"'{line}'")).train(run)
     assert caught.value.reason == reason
     assert said in str(caught.value)
+
+
+def test_what_is_no_finite_number_beside_the_quality_is_left_out_and_noted(make_run, script):
+    run, events = make_run(declared_metrics=frozenset({"f1"}))
+    script(
+        """
+        report(epoch=0, accuracy=0.5, loss=float("nan"), price_usd=3, comment="fine", self=1)
+        report(epoch=20.0, accuracy=0.6, loss=0.5)
+        report(test_loss=float("nan"), worst=float("inf"), best=0.6)
+        """
+    ).train(run)
+    assert checkpoints(events) == [(0, {"accuracy": 0.5, "self": 1.0}), (20, {"accuracy": 0.6, "loss": 0.5})]
+    assert run.summary == {"best": 0.6}
+    notes = [fields["message"] for event, fields in events if event == "note"]
+    for name in ("loss", "price_usd", "comment", "f1", "test_loss", "worst"):
+        assert len([note for note in notes if f"'{name}'" in note]) == 1, name
+
+
+@pytest.mark.parametrize("needed", ["f1", "recall"])
+def test_what_a_study_needs_beside_quality_fails_a_trial_where_it_is_no_number(make_run, script, needed):
+    run, _ = make_run(needed_metrics=frozenset({needed}))
+    with pytest.raises(TrainingFailedError, match=f"{needed} is nan after epoch 1") as caught:
+        script(f"report(epoch=1, accuracy=0.5, {needed}=float('nan'))").train(run)
+    assert caught.value.reason == "not_finite"
 
 
 def test_a_report_file_that_is_written_anew_is_told(make_run, script):
@@ -282,7 +306,7 @@ def test_the_environment_tells_the_command_what_it_needs(make_run, script, tmp_p
     monkeypatch.setenv("MLFLOW_RUN_ID", "of another")
     workload = script("json.dump(dict(os.environ), open('environment.json', 'w')); report(epoch=1, accuracy=1)")
     data = {"source": "a b", "max-rows": 3, "clean": True, "columns": ["a", "b"]}
-    uri = f"sqlite:///{tmp_path / 'none.db'}"
+    uri = f"sqlite:///{tmp_path / 'the home.db'}"
     run, _ = make_run(data=data, tracking_uri=uri, label="digits #0 1", study="digits", processes=2)
     workload.train(run)
     told = json.loads((tmp_path / "environment.json").read_text())
@@ -299,7 +323,7 @@ def test_the_environment_tells_the_command_what_it_needs(make_run, script, tmp_p
         "TRACKER_DATA_CLEAN": "true",
         "TRACKER_DATA_COLUMNS": '["a", "b"]',
         "TRACKER_STATE": str(tmp_path / COMMAND_STATE_NAME),
-        "MLFLOW_TRACKING_URI": uri,
+        "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}",  # never the one that the books are kept in
         "MLFLOW_EXPERIMENT_NAME": "digits (by its command)",
     }
     assert {name: told.get(name) for name in expected} == expected
@@ -416,39 +440,45 @@ RESUMABLE = """
 state, done = os.environ["TRACKER_STATE"], 0
 if os.path.exists(state):
     done = json.load(open(state))
+last = int(os.environ["TRACKER_DATA_WAITS_AFTER"])
 for epoch in range(done + 1, 5):
-    time.sleep(0.3)
+    while epoch > last:
+        time.sleep(1)
     open(state + ".partial", "w").write(str(epoch))
     os.rename(state + ".partial", state)
     report(epoch=epoch, accuracy=epoch / 10)
 """
 
 
-def test_a_command_that_keeps_its_state_is_paused_and_gone_on_with(make_run, script, tmp_path):
-    first, told_first = make_run(pause_after_epoch=2)
+def waits_after(epoch):
+    """What has RESUMABLE wait for its end after an epoch: however slow the machine is, it is asked to pause there."""
+    return {"waits_after": epoch}
+
+
+def test_a_command_that_keeps_its_state_is_paused_and_resumed(make_run, script):
+    first, told_first = make_run(pause_after_epoch=2, data=waits_after(2))
     with pytest.raises(Paused):
         script(RESUMABLE).train(first)
     assert [epoch for epoch, _ in checkpoints(told_first)] == [1, 2]
-    second, told = make_run()
+    second, told = make_run(data=waits_after(4))
     script(RESUMABLE).train(second)
     assert ("restored", {"epoch": 2}) in told
     assert [epoch for epoch, _ in checkpoints(told)] == [3, 4]
-    assert not (tmp_path / COMMAND_STATE_NAME).exists(), "nothing is kept of what is done"
 
 
 def test_epochs_that_are_trained_again_after_a_pause_are_not_reported_twice(make_run, script):
     with pytest.raises(Paused):
-        script(RESUMABLE).train(make_run(pause_after_epoch=3)[0])
+        script(RESUMABLE).train(make_run(pause_after_epoch=3, data=waits_after(3))[0])
     forgetful = RESUMABLE.replace("json.load(open(state))", "1")
-    run, told = make_run()
+    run, told = make_run(data=waits_after(4))
     script(forgetful).train(run)
     assert [epoch for epoch, _ in checkpoints(told)] == [4]
 
 
 def test_what_is_at_its_last_epoch_ends_there_and_is_not_paused(make_run, script):
     with pytest.raises(Paused):
-        script(RESUMABLE).train(make_run(pause_after_epoch=3, settings={"epochs": 4})[0])
-    last, told = make_run(pause_after_epoch=4, settings={"epochs": 4})
+        script(RESUMABLE).train(make_run(pause_after_epoch=3, settings={"epochs": 4}, data=waits_after(3))[0])
+    last, told = make_run(pause_after_epoch=4, settings={"epochs": 4}, data=waits_after(4))
     script(RESUMABLE).train(last)
     assert [epoch for epoch, _ in checkpoints(told)] == [4]
 

@@ -100,7 +100,7 @@ class CommandReports:
                 return
             epoch = told.pop("epoch")
             self._pickup = None
-            if isinstance(epoch, int | float) and epoch <= self._known_epoch:
+            if isinstance(epoch, int | float) and 0 <= epoch <= self._known_epoch:
                 return
             self._run.report(epoch, **told)
             self._reached = {"epoch": int(epoch), "step": -1}

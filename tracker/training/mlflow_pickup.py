@@ -112,6 +112,7 @@ class MlflowPickup:
         self._parents: Mapping[str, str] = {}
         self._followed: str | None = None
         self._open: Logged | None = None  # the quality at the latest step, which may still change
+        self._zero: Logged | None = None  # the quality's last value at step 0 before any later step
         self._changed = 0.0
         self._next_look = 0.0
         self.problem = ""
@@ -170,9 +171,10 @@ class MlflowPickup:
         found = []
         for logged in run.qualities:
             if logged.step <= 0 and self._latest < 0:
+                self._zero = logged
                 continue
-            if self._latest < 0 and run.unstepped[self._quality]:  # they were the step 0 of what counts from 0
-                self._open = run.unstepped[self._quality][-1]
+            if self._latest < 0 and self._zero is not None:  # it was the step 0 of what counts from 0
+                self._open = self._zero
             if self._open is not None and logged.step > self._open.step:
                 found.append(self._picked_up(run, self._open))
             if logged.step > self._latest or (self._open is not None and logged.step == self._latest):

@@ -64,8 +64,9 @@ class MlflowDatabase:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._read = 0
-        newest = self._rows("SELECT max(rowid) FROM metrics")
-        self._read = int(newest[0][0] or 0) if newest else 0
+        with contextlib.suppress(StoreError):  # each look says it again
+            newest = self._rows("SELECT max(rowid) FROM metrics")
+            self._read = int(newest[0][0] or 0) if newest else 0
 
     def new(self) -> list[Logged]:
         """As Source.new."""
