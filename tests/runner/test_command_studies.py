@@ -127,17 +127,23 @@ def test_a_command_runs_beside_its_study_file_and_its_files_are_kept(study, fold
 def test_a_script_that_only_logs_to_mlflow_is_measured_and_priced(study):
     trial, points = trial_of(study, "mlflow"), points_of(study, "mlflow")
     assert trial["state"] == "completed"
-    assert list(points["epoch"]) == [1, 2]
+    assert list(points["epoch"]) == [0, 1]
     assert list(points["quality"]) == [1.0, 0.5]
     assert (points["price_usd"] > points_of(study, "good")["price_usd"].max()).all(), "importing MLflow is paid for"
     (run,) = runs_of(study, "commands", f"tags.`tracker.trial` = '{trial['trial']}'")
     assert run.data.metrics["cpu_seconds"] > 0.5
 
 
-def test_the_runs_of_the_script_stand_beside_the_study_and_name_their_attempt(study):
-    (run,) = runs_of(study, "commands (by its command)")
-    assert run.data.tags["tracker.attempt"] == f"commands #{trial_of(study, 'mlflow')['trial']} 1"
+def test_the_runs_of_the_script_are_in_its_trials_own_store_and_name_their_attempt(study):
+    number = trial_of(study, "mlflow")["trial"]
+    store = study.home.study("commands") / "trials" / str(number) / "mlflow.db"
+    client = MlflowClient(f"sqlite:///{store}")
+    experiment = client.get_experiment_by_name("commands (by its command)")
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.data.tags["tracker.attempt"] == f"commands #{number} 1"
     assert run.data.metrics.keys() == {"error", "loss"}
+    assert run.info.artifact_uri.startswith(store.with_name("mlflow-artifacts").as_uri())
+    assert MlflowClient(study.home.tracking_uri).get_experiment_by_name("commands (by its command)") is None
     roles = {each.data.tags["tracker.role"] for each in runs_of(study, "commands")}
     assert roles == {"study", "trial", "preparation"}
 
