@@ -80,9 +80,7 @@ def _drawn(domain: Domain, random: np.random.Generator) -> SettingValue:
     if isinstance(domain, Choices):
         return domain.values[int(random.integers(len(domain.values)))]
     if domain.step is not None or (domain.integer and not domain.log):
-        step = domain.step or 1
-        value = domain.low + step * int(random.integers(int((domain.high - domain.low) / step + 1e-9) + 1))
-        return int(value) if domain.integer else float(value)
+        return domain.at(int(random.integers(int(domain.size))))
     if domain.log:
         value = math.exp(random.uniform(math.log(domain.low), math.log(domain.high)))
         value = min(max(value, domain.low), domain.high)
