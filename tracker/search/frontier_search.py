@@ -643,7 +643,7 @@ class FrontierSearch:
             at_end = facts.standing is Standing.PAUSED and facts.reported and facts.epoch == facts.last_epoch
             if at_end and facts.start_usd <= left_usd and facts.memory_bytes <= self._memory_limit_bytes:
                 facts.standing, self.closed = Standing.RUNNING, ""
-                why = f"others end after epoch {facts.epoch}, as it seems: it is let to its end"
+                why = f"nothing else is left to do, and it waits after epoch {facts.epoch}, where others ended"
                 return Step(trial, facts.settings, None, facts.start_usd, why, {"left_usd": left_usd})
         return self._nothing(self._why_none(left_usd, new_trials))
 

@@ -78,6 +78,8 @@ class Trials:
 
     def __init__(self, study: optuna.Study, storage: str | None, space: SearchSpace) -> None:
         self._study = study
+        # Samplers that know the end of a space ask for a stop there, which Optuna refuses outside its own loop.
+        self._study.stop = lambda: None  # type: ignore[method-assign]
         self._storage = storage
         self._space = space
         self._out_of_memory: set[str] = set()
@@ -280,8 +282,8 @@ def _suggest(trial: optuna.Trial, name: str, domain: Domain) -> SettingValue:
         assert value is not None, "Choices hold no None"
         return value
     if domain.integer:
-        return trial.suggest_int(name, int(domain.low), int(domain.high), step=int(domain.step or 1), log=domain.log)
-    return trial.suggest_float(name, domain.low, domain.high, step=domain.step, log=domain.log)
+        return trial.suggest_int(name, int(domain.low), int(domain.highest), step=int(domain.step or 1), log=domain.log)
+    return trial.suggest_float(name, domain.low, domain.highest, step=domain.step, log=domain.log)
 
 
 def _distribution(domain: Domain) -> optuna.distributions.BaseDistribution:
@@ -289,8 +291,8 @@ def _distribution(domain: Domain) -> optuna.distributions.BaseDistribution:
         return optuna.distributions.CategoricalDistribution(domain.values)
     if domain.integer:
         step = int(domain.step or 1)
-        return optuna.distributions.IntDistribution(int(domain.low), int(domain.high), step=step, log=domain.log)
-    return optuna.distributions.FloatDistribution(domain.low, domain.high, step=domain.step, log=domain.log)
+        return optuna.distributions.IntDistribution(int(domain.low), int(domain.highest), step=step, log=domain.log)
+    return optuna.distributions.FloatDistribution(domain.low, domain.highest, step=domain.step, log=domain.log)
 
 
 @contextlib.contextmanager

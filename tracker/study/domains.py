@@ -47,6 +47,11 @@ class Range:
         return math.inf if stride is None else float((Decimal(str(self.high)) - Decimal(str(self.low))) // stride + 1)
 
     @property
+    def highest(self) -> float:
+        """The largest of its values: ``high``, unless the steps miss it."""
+        return self.high if math.isinf(self.size) else self.at(int(self.size) - 1)
+
+    @property
     def values(self) -> Sequence[SettingValue]:
         """All of its values, rising. Raises ValueError where there is no end of them."""
         if math.isinf(self.size):
