@@ -6,7 +6,6 @@ hold it and any process may send it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -14,13 +13,6 @@ from enum import StrEnum
 SettingValue = bool | int | float | str
 Settings = Mapping[str, SettingValue]
 """One choice of hyperparameters, precision and hardware together, by knob name."""
-
-
-def last_epoch_of(settings: Settings) -> float:
-    """Where a training ends: a knob named ``epochs`` says so; infinite without it."""
-    epochs = settings.get("epochs")
-    whole = isinstance(epochs, int) and not isinstance(epochs, bool) and epochs > 0
-    return float(epochs) if whole else math.inf  # type: ignore[arg-type]
 
 
 class TrialState(StrEnum):

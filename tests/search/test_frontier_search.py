@@ -254,7 +254,7 @@ def test_a_budget_below_the_cheapest_step_says_what_that_is():
     replay = Replay(searcher(), 1.0)
     replay.step()
     assert replay.search.next_step(1e-9) is None
-    assert "the cheapest step, one epoch for $0.0" in replay.search.closed
+    assert "the cheapest step, to a first checkpoint for $0.0" in replay.search.closed
 
 
 def test_a_reference_that_nothing_can_beat_is_refused():

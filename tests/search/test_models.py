@@ -10,12 +10,14 @@ from tracker.records import Direction, QualityMetric
 from tracker.search.candidates import Candidates
 from tracker.search.curves import CurveModel, Observations
 from tracker.search.encoding import UnitCube
+from tracker.search.ends import Ends
 from tracker.search.facts import TrialFacts
 from tracker.search.features import Features
 from tracker.search.links import Link
 from tracker.search.objectives import Frontier, Objective
 from tracker.search.ranks import ranked
 from tracker.search.sampler import Sampling
+from tracker.search.tried import Tried
 from tracker.study.domains import Choices, Range
 from tracker.study.space import SearchSpace
 
@@ -151,7 +153,7 @@ def test_what_nothing_explains_is_shared_with_the_nearest_where_it_proves_to_be(
 def test_candidates_are_looked_for_near_every_part_of_the_frontier():
     space = SearchSpace({"epochs": 8}, {"cpu": {name: Range(0.0, 1.0) for name in "abcdef"}})
     cube, random = UnitCube(space), np.random.default_rng(0)
-    candidates = Candidates(space, cube, Sampling(), 0)
+    candidates = Candidates(space, cube, Tried(space), Sampling(), 0)
     cheap, best = [cube.draw(random) for _ in range(50)], cube.draw(random)
     along = np.tile([1.0, 0.9, 0.8, 0.2], (50, 1))
     candidates.learn([*cheap, best], np.vstack([along, [0.1, 0.1, 0.1, 1.0]]), 0)
@@ -164,18 +166,18 @@ def values(price, accuracy=0.5, **more):
 
 
 def test_starts_between_attempts_do_not_count_as_what_an_epoch_costs():
-    facts = TrialFacts.of({"epochs": 20}, UnitCube(SPACE))
+    facts = TrialFacts.of({"epochs": 20}, UnitCube(SPACE), Ends())
     price = 0.0
     for epoch in range(1, 10):
         price += 1.0 + (5.0 if epoch in (4, 7) else 0.0)
         facts.observe(epoch, values(price), ["accuracy"], ACCURACY)
-    assert facts.costs_an_epoch[0] == pytest.approx(1.0)
+    assert facts.further_costs[0] == pytest.approx(1.0)
     assert facts.price_usd == pytest.approx(19.0)
     assert facts.last_epoch == 20
 
 
 def test_an_epoch_that_was_lost_and_reached_again_only_costs():
-    facts = TrialFacts.of({}, UnitCube(SPACE))
+    facts = TrialFacts.of({}, UnitCube(SPACE), Ends())
     assert facts.observe(1, values(1.0, 0.4), ["accuracy"], ACCURACY)
     assert facts.observe(2, values(2.0, 0.6), ["accuracy"], ACCURACY)
     assert not facts.observe(2, values(3.0, 0.1), ["accuracy"], ACCURACY)

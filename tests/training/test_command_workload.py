@@ -477,8 +477,8 @@ def test_epochs_that_are_trained_again_after_a_pause_are_not_reported_twice(make
 
 def test_what_is_at_its_last_epoch_ends_there_and_is_not_paused(make_run, script):
     with pytest.raises(Paused):
-        script(RESUMABLE).train(make_run(pause_after_epoch=3, settings={"epochs": 4}, data=waits_after(3))[0])
-    last, told = make_run(pause_after_epoch=4, settings={"epochs": 4}, data=waits_after(4))
+        script(RESUMABLE).train(make_run(pause_after_epoch=3, own_last_epoch=4, data=waits_after(3))[0])
+    last, told = make_run(pause_after_epoch=4, own_last_epoch=4, data=waits_after(4))
     script(RESUMABLE).train(last)
     assert [epoch for epoch, _ in checkpoints(told)] == [4]
 

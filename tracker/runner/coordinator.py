@@ -156,7 +156,7 @@ class Coordinator:
         """The job that takes a step, in a new attempt; why it is taken is written down."""
         attempt = self._attempts[step.trial] = self._attempts.get(step.trial, 0) + 1
         self._decisions.write(step.trial, "begin" if attempt == 1 else "resume", step.why, self._told(step))
-        return trial(step.trial, step.settings, self._plan.spec, attempt)
+        return trial(step, self._plan.spec, attempt)
 
     def _drop_waiting(self) -> None:
         """Tell the search of the steps that were never started."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from tracker.engine.reservations import Reservation
 from tracker.pricing.price_point import PricePoint, price_point_from_row
 from tracker.records import DataCard, Hardware, Role, Settings, SettingValue
 from tracker.runner.plan import StudyPlan
+from tracker.search.steps import Step
 from tracker.study.spec import StudySpec
 from tracker.training.events import Event
 from tracker.training.worker import AttemptRequest
@@ -27,7 +29,7 @@ class Job:
     """One run to be: ``trial`` is its number, None for other roles; ``folder`` its name below trials/.
 
     ``attempt`` above 1 goes on with a trial that was paused. A repeat is of trial ``repeats`` and done after
-    ``last_epoch``.
+    ``last_epoch``; ``own_last_epoch`` is where the training ends by itself, infinite where that is not known.
     """
 
     role: Role
@@ -39,6 +41,7 @@ class Job:
     attempt: int = 1
     repeats: int | None = None
     last_epoch: int | None = None
+    own_last_epoch: float = math.inf
 
     @property
     def device(self) -> str:
@@ -68,10 +71,11 @@ def baselines(spec: StudySpec, hardware: Hardware) -> list[Job]:
     return [Job(Role.BASELINE, label, f"baseline-{number}", settings, spec.seed) for number, label in labels]
 
 
-def trial(number: int, settings: Settings, spec: StudySpec, attempt: int = 1) -> Job:
+def trial(step: Step, spec: StudySpec, attempt: int = 1) -> Job:
     """An attempt at a trial of the search; it has a seed of its own unless its settings name one."""
+    number, settings = step.trial, step.settings
     seed = int(settings.get("seed", spec.seed + number))
-    return Job(Role.TRIAL, f"#{number}", str(number), settings, seed, number, attempt)
+    return Job(Role.TRIAL, f"#{number}", str(number), settings, seed, number, attempt, own_last_epoch=step.last_epoch)
 
 
 def repeat(original: Job, number: int, last_epoch: int) -> Job:
@@ -120,6 +124,7 @@ def attempt_request(
         memory_limit_bytes=int(MEMORY_SHARE * plan.hardware.memory_bytes),
         time_limit_seconds=None if job.role is Role.PREPARATION else plan.spec.budget.trial_seconds,
         last_epoch=job.last_epoch,
+        own_last_epoch=job.own_last_epoch,
     )
 
 

@@ -9,16 +9,17 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tracker.errors import RequestError
 from tracker.records import AttemptRecord, Settings, TrialState
 from tracker.runner.bookkeeper import Reached
 from tracker.runner.jobs import MEMORY_SHARE, Job
 from tracker.runner.plan import StudyPlan
 from tracker.search.frontier_search import FrontierSearch
 from tracker.search.full_runs import FullRuns
-from tracker.search.grid import combinations
 from tracker.search.objectives import Objective
 from tracker.search.sampler import Sampling, Trials
 from tracker.search.steps import Searcher
+from tracker.search.tried import MOST_LISTED
 from tracker.study.spec import Limit
 
 MEMORY_FILE = "search.json"
@@ -51,13 +52,13 @@ def sampling_of(plan: StudyPlan) -> Sampling:
 
 def create_trials(plan: StudyPlan, storage: str) -> Trials:
     """The study in Optuna's database. Raises what Trials.create raises, and RequestError for too large a grid."""
-    found = combinations(plan.space) if plan.spec.strategy == "grid" else []
-    trials = Trials.create(
+    if plan.spec.strategy == "grid" and plan.space.size > MOST_LISTED:
+        raise RequestError(
+            f"strategy 'grid': the space has {plan.space.size:,.0f} combinations; allowed: at most {MOST_LISTED:,}"
+        )
+    return Trials.create(
         storage, plan.spec.name, plan.spec.search.objectives, plan.space, plan.spec.seed, sampling_of(plan)
     )
-    for settings in found:
-        trials.enqueue(settings)
-    return trials
 
 
 def load_trials(plan: StudyPlan, storage: str) -> Trials:
@@ -81,7 +82,7 @@ def make_searcher(
     spec = plan.spec
     if spec.strategy != "frontier":
         searcher: FullRuns | FrontierSearch = FullRuns(
-            trials, list(spec.search.objectives), enqueued_only=spec.strategy == "grid"
+            trials, list(spec.search.objectives), in_order=spec.strategy == "grid"
         )
     else:
         given = {"price_usd": spec.budget.usd, "wall_seconds": spec.budget.wall_seconds}
@@ -94,6 +95,7 @@ def make_searcher(
             sampling=sampling_of(plan),
             reference={**budgets, **spec.search.reference},
             limits=[*spec.limits, Limit("peak_memory_bytes", high=MEMORY_SHARE * plan.hardware.memory_bytes)],
+            last_step=spec.last_step,
             seed=spec.seed,
             say=say,
         )

@@ -10,6 +10,7 @@ from tracker.records import Direction, Settings
 from tracker.search.encoding import UnitCube
 from tracker.search.features import Array
 from tracker.search.sampler import Sampling, Trials
+from tracker.search.tried import Tried
 from tracker.study.space import SearchSpace
 
 _SUGGESTED, _DRAWN, _NEIGHBOURS = 4, 24, 12
@@ -18,20 +19,20 @@ _REMEMBERED = 200
 
 
 class Candidates:
-    """Settings of ``space`` that were not tried: ``sampling`` makes the sampler that suggests some of them."""
+    """Settings of ``space`` that are not ``tried``: ``sampling`` makes the sampler that suggests some of them."""
 
-    def __init__(self, space: SearchSpace, cube: UnitCube, sampling: Sampling, seed: int) -> None:
+    def __init__(self, space: SearchSpace, cube: UnitCube, tried: Tried, sampling: Sampling, seed: int) -> None:
         self._space = space
+        self._tried = tried
         self._cube = cube
         self._sampling = sampling
         self._seed = seed
-        self._taken: set[str] = set()
         self._closest: list[Settings] = []
         self._suggestions: list[Settings] = []
 
     def take(self, settings: Settings) -> None:
         """Settings are tried: they are no candidate any more."""
-        self._taken.add(_named(settings))
+        self._tried.take(settings)
         if settings in self._suggestions:
             self._suggestions.remove(settings)
 
@@ -56,25 +57,35 @@ class Candidates:
         """Whether suggestions were taken that are to be replaced."""
         return len(self._suggestions) < _SUGGESTED
 
-    def look(self, random: np.random.Generator) -> list[Settings]:
-        """Different settings, none tried before if that can be."""
+    def look(self, random: np.random.Generator) -> Sequence[Settings]:
+        """Different settings, none of them tried: all that are left, where those are few; none where none is."""
+        if few := self._few():
+            return few
         while self.short:
             self._suggestions.append(self._sampler.suggest())
         drawn = [self._cube.draw(random) for _ in range(_DRAWN)]
         near = [self._cube.neighbour(settings, random) for settings in self._closest]
-        fresh = {_named(each): each for each in [*self._suggestions, *drawn, *near]}
-        return [each for name, each in fresh.items() if name not in self._taken] or drawn
+        fresh = {self._space.key(each): each for each in [*self._suggestions, *drawn, *near]}
+        return [each for each in fresh.values() if each not in self._tried] or self._left(random)
 
     def unseen(self, random: np.random.Generator) -> list[tuple[Settings, str]]:
         """Settings to be taken without a look at what they promise, one or the other, each with where it is from."""
         suggested = self._suggestions[:1] if random.random() < 0.5 else []
-        drawn = [(self._cube.draw(random), "drawn evenly from the space") for _ in range(_DRAWN)]
-        return [*((each, "suggested by the sampler") for each in suggested), *drawn]
+        drawn = [self._cube.draw(random) for _ in range(_DRAWN)]
+        sources = [(suggested, "suggested by the sampler"), (drawn, "drawn evenly from the space")]
+        fresh = [(each, source) for settings, source in sources for each in settings if each not in self._tried]
+        return fresh or [(each, "drawn evenly from what is left of the space") for each in self._left(random)]
 
     def taken(self, settings: Settings) -> bool:
         """Whether settings were tried."""
-        return _named(settings) in self._taken
+        return settings in self._tried
 
+    def _few(self) -> Sequence[Settings]:
+        """All settings that are left, where those are no more than are looked at."""
+        left = self._tried.left
+        return left if len(left) <= _SUGGESTED + _DRAWN + _NEIGHBOURS else []
 
-def _named(settings: Settings) -> str:
-    return repr(sorted(settings.items()))
+    def _left(self, random: np.random.Generator) -> Sequence[Settings]:
+        """Some of the settings that are left, evenly drawn; none where none is, or they cannot be listed."""
+        left = self._tried.left
+        return [left[index] for index in random.permutation(len(left))[:_DRAWN]]

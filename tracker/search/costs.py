@@ -8,14 +8,13 @@ import numpy as np
 
 from tracker.search.facts import TrialFacts
 from tracker.search.features import Array, Features
-from tracker.search.objectives import GROWING
+from tracker.search.objectives import GROWING, LEAST_COST
 from tracker.search.regression import SettingsModel
 
 _FEW = 5
 """Where fewer trials than this went on, all are taken to go on at what their first epoch cost."""
 _LEAST = 0.01
 """What a further epoch is taken to cost at least, as a share of the first."""
-_SMALLEST = 1e-12
 
 
 class CostModel:
@@ -27,7 +26,7 @@ class CostModel:
 
     def __init__(self, points: Array, trials: Sequence[TrialFacts], features: Features) -> None:
         firsts = np.array([trial.first_costs for trial in trials])
-        rates = np.maximum([trial.costs_an_epoch for trial in trials], _LEAST * firsts)
+        rates = np.maximum([trial.further_costs for trial in trials], _LEAST * firsts)
         going = np.array([trial.epochs_timed > 0 for trial in trials])
         if going.sum() < _FEW:
             going[:] = True
@@ -48,7 +47,7 @@ class CostModel:
     def of_trials(self, points: Array, trials: Sequence[TrialFacts]) -> Array:
         """What one more epoch will cost [n, 3], of objectives.GROWING, for trials that have a checkpoint."""
         first_usd = np.array([trial.first_costs[0] for trial in trials])
-        own = np.array([trial.costs_an_epoch for trial in trials])
+        own = np.array([trial.further_costs for trial in trials])
         epochs = np.array([[float(trial.epochs_timed)] for trial in trials])
         expected: Array = (epochs * own + self._further(points, first_usd)) / (epochs + 1)
         return expected
@@ -67,4 +66,4 @@ class CostModel:
 
 def _log(figures: Array) -> Array:
     """Their logarithms; 0 for what is not known."""
-    return np.where(np.isnan(figures), 0.0, np.log(np.maximum(np.nan_to_num(figures), _SMALLEST)))
+    return np.where(np.isnan(figures), 0.0, np.log(np.maximum(np.nan_to_num(figures), LEAST_COST)))

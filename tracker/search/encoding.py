@@ -16,7 +16,8 @@ from tracker.study.space import SearchSpace
 class UnitCube:
     """A search space as columns from 0 to 1: one for a range or for choices in an order, one each for names.
 
-    Numbers to choose from stand at even distances in their order. What cannot be drawn on a device is 0 there.
+    Numbers to choose from stand at even distances in their order. What cannot be drawn on a device is 0 there. A space
+    of which nothing varies has a column, too.
     """
 
     def __init__(self, space: SearchSpace) -> None:
@@ -27,6 +28,7 @@ class UnitCube:
         for name in space.searched:
             domains = [domains[name] for domains in space.by_device.values() if name in domains]
             self._columns += _columns(name, domains) if domains else []
+        self._columns = self._columns or [lambda settings: 0.0]
 
     @property
     def width(self) -> int:
@@ -80,9 +82,7 @@ def _drawn(domain: Domain, random: np.random.Generator) -> SettingValue:
     if isinstance(domain, Choices):
         return domain.values[int(random.integers(len(domain.values)))]
     if domain.step is not None or (domain.integer and not domain.log):
-        step = domain.step or 1
-        value = domain.low + step * int(random.integers(int((domain.high - domain.low) / step + 1e-9) + 1))
-        return int(value) if domain.integer else float(value)
+        return domain.at(int(random.integers(int(domain.size))))
     if domain.log:
         value = math.exp(random.uniform(math.log(domain.low), math.log(domain.high)))
         value = min(max(value, domain.low), domain.high)

@@ -10,13 +10,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tracker.records import Direction, QualityMetric, Settings, last_epoch_of
+from tracker.records import Direction, QualityMetric, Settings
 from tracker.search.encoding import UnitCube
+from tracker.search.ends import Ends
 from tracker.search.features import Array
 from tracker.search.objectives import GROWING, PREDICTION_PRICE
+from tracker.search.pace import Pace
 
 _RECENT = 9
-"""Of so many epochs the median cost is what the next one is expected to cost: starts in between do not count."""
+"""Of so many checkpoints the median cost is what the next is expected to cost: starts in between do not count."""
 
 
 class Standing(Enum):
@@ -29,30 +31,34 @@ class Standing(Enum):
 
 
 class Depth(NamedTuple):
-    """A trial where it first came as deep as a doubling of the epoch: ``level`` is the binary logarithm of its epoch.
+    """A trial where it first came as deep as a doubling of its depth: ``level`` is the depth's binary logarithm.
 
-    ``metrics`` [K], of quality the best until then; ``costs`` [3] of objectives.GROWING.
+    ``epoch`` is the step that it reported; ``metrics`` [K], of quality the best until then; ``costs`` [3] of
+    objectives.GROWING.
     """
 
     level: float
+    epoch: int
     metrics: Array
     costs: Array
 
 
 @dataclass(slots=True, eq=False)
 class TrialFacts:
-    """A trial's checkpoints at each doubling of the epoch, and its latest; ``point`` is where its settings are.
+    """A trial's checkpoints at each doubling of its depth, and its latest; ``point`` is where its settings are.
 
+    ``epoch`` is the latest step that it reported; ``pace`` says how deep that is: steps may count anything.
     ``latest`` [K] are the metrics there; in ``metrics`` [K] quality is the best so far. ``costs`` [3] are those of
-    objectives.GROWING, over all attempts; ``costs_an_epoch`` [3] is how much one more epoch is expected to take of
-    each. ``seen`` has a Depth for each whole binary logarithm of the epoch: the first checkpoint from there on.
+    objectives.GROWING, over all attempts; ``further_costs`` [3] is how much each is expected to grow with a depth of
+    one more. ``seen`` has a Depth for each whole level that a checkpoint came to; ``at`` knows those between, too.
     """
 
     settings: Settings
     point: Array
-    last_epoch: float = math.inf
+    ends: Ends
     standing: Standing = Standing.RUNNING
     epoch: int = 0
+    pace: Pace = field(default_factory=Pace)
     costs: Array = field(default_factory=lambda: np.full(len(GROWING), np.nan))
     first_costs: Array = field(default_factory=lambda: np.full(len(GROWING), np.nan))
     first_usd: float = math.nan
@@ -63,31 +69,38 @@ class TrialFacts:
     prediction_usd: float = math.nan
     memory_bytes: float = 0.0
     failure: str = ""
-    costs_an_epoch: Array = field(default_factory=lambda: np.full(len(GROWING), np.nan))
+    further_costs: Array = field(default_factory=lambda: np.full(len(GROWING), np.nan))
+    _stride: int = 0
     _growth: list[Array] = field(default_factory=list)
 
     @classmethod
-    def of(cls, settings: Settings, cube: UnitCube, standing: Standing = Standing.RUNNING) -> TrialFacts:
-        """What is known of settings before they are tried."""
-        return cls(settings, cube.points([settings])[0], last_epoch_of(settings), standing)
+    def of(cls, settings: Settings, cube: UnitCube, ends: Ends, standing: Standing = Standing.RUNNING) -> TrialFacts:
+        """What is known of settings before they are tried; ``ends`` is told how far they come."""
+        return cls(settings, cube.points([settings])[0], ends, standing)
 
     def observe(self, epoch: int, values: Mapping[str, float], metrics: Sequence[str], quality: QualityMetric) -> bool:
         """Take in a checkpoint: of quality, the best so far counts. True where it is the first of its depth.
 
         A checkpoint at or before the last one, which an attempt that lost its state reaches again, only costs.
         """
-        costs = np.array([values.get(name, np.nan) for name in GROWING])
-        if epoch <= self.epoch:
-            self.costs = np.fmax(self.costs, costs)
+        if self.reported and epoch <= self.epoch:
+            self.spend(values)
             return False
-        if self.epoch:
-            self._growth = [*self._growth[-_RECENT + 1 :], (costs - self.costs) / (epoch - self.epoch)]
-            self.costs_an_epoch = np.maximum(np.median(self._growth, axis=0), 1e-9 * self.first_costs)
+        costs = _costs(values)
+        if self.reported:
+            if not self.epochs_timed:
+                self.pace = Pace.of(self.epoch, epoch)
+            deeper = self.pace.depth(epoch) - self.depth
+            self._growth = [*self._growth[-_RECENT + 1 :], (costs - self.costs) / deeper]
+            self.further_costs = np.maximum(np.median(self._growth, axis=0), 1e-9 * self.first_costs)
+            self._stride = epoch - self.epoch
         else:
-            self.first_costs, self.first_usd = costs / epoch, float(costs[0])
+            self.pace = Pace.of(epoch)
+            self._stride = self.pace.unit
+            self.first_costs, self.first_usd = costs, float(costs[0])
             seconds = values.get("wall_seconds", 0.0)
             self.start_share = min(values.get("startup_seconds", 0.0) / seconds, 0.99) if seconds > 0 else 0.0
-            self.costs_an_epoch = self.first_costs * (1 - self.start_share)
+            self.further_costs = self.first_costs * (1 - self.start_share)
         self.latest = now = np.array([values[name] for name in metrics])
         if len(self.metrics):
             better = max if quality.direction is Direction.MAXIMIZE else min
@@ -95,23 +108,68 @@ class TrialFacts:
         self.epoch, self.costs, self.metrics = epoch, costs, now
         self.prediction_usd = values.get(PREDICTION_PRICE, self.prediction_usd)
         self.memory_bytes = max(self.memory_bytes, values.get("peak_memory_bytes", 0.0))
-        level = int(math.log2(epoch))
-        new = level not in self.seen
+        self.ends.reached(self.settings, epoch)
+        level = math.log2(self.depth)
+        new = int(level) not in self.seen
         if new:
-            self.seen[level] = Depth(math.log2(epoch), now, costs)
+            self.seen[int(level)] = Depth(level, epoch, now, costs)
         return new
+
+    def spend(self, values: Mapping[str, float]) -> None:
+        """Take in what a checkpoint cost that tells nothing else."""
+        if self.reported:
+            self.costs = np.fmax(self.costs, _costs(values))
+
+    def complete(self) -> None:
+        """It was trained to its own end: that tells where others end."""
+        if self.reported:
+            self.ends.completed(self.settings, self.pace.first, self._stride, self.epoch)
+
+    @property
+    def reported(self) -> bool:
+        """Whether it has a checkpoint."""
+        return bool(self.seen)
+
+    @property
+    def depth(self) -> float:
+        """How deep its latest checkpoint is."""
+        return self.pace.depth(self.epoch)
+
+    @property
+    def level(self) -> int:
+        """The deepest whole level that it came to; -1 without a checkpoint."""
+        return max(self.seen, default=-1)
+
+    def at(self, level: int) -> Depth:
+        """Its first checkpoint at a whole level or, where it went beyond that at once, after it."""
+        return self.seen[min(each for each in self.seen if each >= level)]
+
+    @property
+    def last_epoch(self) -> float:
+        """Its last step, as far as that is known; infinite where it is not, and where it has gone further."""
+        last = self.ends.of(self.settings)
+        return last if self.epoch <= last else math.inf
+
+    @property
+    def last_depth(self) -> float:
+        """How deep its last step is, at least as deep as its first; infinite where that is not known."""
+        return max(self.pace.depth(self.last_epoch), 1.0)
 
     @property
     def epochs_timed(self) -> int:
-        """How many epochs ``costs_an_epoch`` is from, beside the first, the latest only."""
+        """How many checkpoints ``further_costs`` is from, beside the first, the latest only."""
         return len(self._growth)
 
     @property
     def price_usd(self) -> float:
         """What all of its attempts cost so far."""
-        return float(self.costs[0]) if self.epoch else 0.0
+        return float(self.costs[0]) if self.reported else 0.0
 
     @property
     def start_usd(self) -> float:
         """What a new process for it is expected to cost before it trains."""
-        return float(self.first_costs[0] * self.start_share) if self.epoch else 0.0
+        return float(self.first_costs[0] * self.start_share) if self.reported else 0.0
+
+
+def _costs(values: Mapping[str, float]) -> Array:
+    return np.array([values.get(name, np.nan) for name in GROWING])

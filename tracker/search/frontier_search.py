@@ -24,13 +24,15 @@ from tracker.errors import RequestError
 from tracker.records import Direction, QualityMetric, Settings, TrialState
 from tracker.search.candidates import Candidates
 from tracker.search.encoding import UnitCube
+from tracker.search.ends import Ends
 from tracker.search.facts import Standing, TrialFacts
 from tracker.search.features import Array
-from tracker.search.objectives import GROWING, PREDICTION_PRICE, Frontier, Objective
+from tracker.search.objectives import GROWING, LEAST_COST, PREDICTION_PRICE, Frontier, Objective
 from tracker.search.outlook import DOUBLINGS, Forecast, Outlook
 from tracker.search.ranks import Ranks
 from tracker.search.sampler import Sampling, Trials
 from tracker.search.steps import Step
+from tracker.search.tried import NONE_LEFT
 from tracker.search.trust import Trust
 from tracker.study.space import SearchSpace
 from tracker.study.spec import COSTS, Limit
@@ -45,10 +47,11 @@ _LOOKED_AT, _NEW_LOOKED_AT = 40, 24
 """Of paused trials and of new settings, how many are looked at closely: the first by an optimistic forecast."""
 _REFIT_GROWTH, _RETEACH_GROWTH = 1.06, 1.15
 """How much more must have been observed before the models, and the sampler, are fitted anew."""
-_RANKED = 2  # doublings of the epochs between two rankings: the first 1 / 2^2 of a rank go on
+_RANKED = 2  # doublings of the depth between two rankings: the first 1 / 2^2 of a rank go on
 _NOTHING = 1e-9  # of the box, a dollar: what adds less adds nothing
 _LIKELY = 1.645  # standard deviations: nine in ten forecasts, if they are right, come true within
 _OPTIMISM, _HOPELESS = 2.0, 3.0  # standard deviations
+_LARGEST = 1e100  # what is beyond it counts as that: its square is a number still
 _OPEN_ENDED = 100.0  # a reference for costs without a budget: so many times the dearest first checkpoint
 
 
@@ -59,9 +62,9 @@ class _Choice:
     trial: int | None
     settings: Settings
     rung: int
-    until_epoch: float
+    until_depth: float
     step_usd: float
-    epoch_usd: float
+    further_usd: float
     step_gain: float
     gain_per_usd: float
     near: float
@@ -74,7 +77,8 @@ class FrontierSearch:
     ``trials`` is the study in Optuna, which records every trial; ``sampling`` makes the Optuna sampler whose
     suggestions are looked at beside others. ``objectives`` are two to four, the study's quality first. ``reference``
     has values to measure the hypervolume from; those that it lacks are frozen once the first trials have a checkpoint.
-    ``limits`` are on metrics that are reported and on peak_memory_bytes. ``say`` is told what a person is to know.
+    ``limits`` are on metrics that are reported and on peak_memory_bytes. ``last_step`` is what the study says of where
+    trainings end (search.ends.Ends). ``say`` is told what a person is to know.
     """
 
     def __init__(
@@ -87,6 +91,7 @@ class FrontierSearch:
         sampling: Sampling,
         reference: Mapping[str, float],
         limits: Sequence[Limit] = (),
+        last_step: int | str | None = None,
         seed: int = 0,
         say: Callable[[str], None] | None = None,
     ) -> None:
@@ -94,6 +99,7 @@ class FrontierSearch:
         self._say = say
         self._trials = trials
         self._cube = UnitCube(space)
+        self._ends = Ends(last_step)
         self._quality = quality
         self._objectives = objectives
         self._given = dict(reference)
@@ -110,7 +116,7 @@ class FrontierSearch:
         # What a limit is on and is not reported counts as outside of it.
         self._outside = {limit.metric: limit.outside for limit in self._limits}
         self._known: dict[int, TrialFacts] = {}
-        self._candidates = Candidates(space, self._cube, sampling, seed)
+        self._candidates = Candidates(space, self._cube, trials.tried, sampling, seed)
         self._elsewhere: list[TrialFacts] = []
         self._frontier: Frontier | None = None
         self._awaited: Frontier | None = None  # measured from what was given, while no point beats that
@@ -119,6 +125,7 @@ class FrontierSearch:
         self._fitted_with = 0
         self._taught_with = 0
         self._outlook: Outlook | None = None
+        self._new: tuple[Sequence[Settings], Forecast] | None = None
         self._steps = 0
         self._trust = Trust()
         self._deep: set[int] = set()
@@ -147,35 +154,43 @@ class FrontierSearch:
 
     def know(self, trial: int, settings: Settings) -> None:
         """A trial that was begun before: what is reached, paused and ended of it is told after this."""
-        self._known[trial] = TrialFacts.of(settings, self._cube)
+        self._known[trial] = TrialFacts.of(settings, self._cube, self._ends)
         self._candidates.take(settings)
 
     def learn(
         self, settings: Settings, checkpoints: Sequence[tuple[int, Mapping[str, float]]], failure: str = ""
     ) -> None:
         """A trial of an earlier study of the same space: evidence, but no point of this study's frontier."""
-        facts = TrialFacts.of(settings, self._cube, Standing.ELSEWHERE)
+        facts = TrialFacts.of(settings, self._cube, self._ends, Standing.ELSEWHERE)
         facts.failure = failure
         for epoch, values in checkpoints:
-            if not all(math.isfinite(values.get(each.name, math.nan)) for each in self._objectives):
-                continue  # what it was then is not known
-            self._observed += facts.observe(epoch, {**self._outside, **values}, self._metrics, self._quality)
-        if facts.epoch or failure:
+            self._observe(facts, epoch, values)
+        if facts.reported or failure:
             self._elsewhere.append(facts)
 
+    def _observe(self, facts: TrialFacts, epoch: int, values: Mapping[str, float]) -> Mapping[str, float] | None:
+        """Take in a checkpoint; what is known there. One without the value of an objective only costs: None."""
+        known = {name: min(max(each, -_LARGEST), _LARGEST) for name, each in values.items() if math.isfinite(each)}
+        if not all(each.name in known for each in self._objectives):
+            facts.spend(known)
+            return None
+        self._observed += facts.observe(epoch, {**self._outside, **known}, self._metrics, self._quality)
+        return known
+
     def reached(self, trial: int, epoch: int, values: Mapping[str, float]) -> None:
-        """A trial's checkpoint. Raises KeyError where the value of an objective is missing."""
-        whole = {**self._outside, **values}
-        self._observed += self._known[trial].observe(epoch, whole, self._metrics, self._quality)
-        keeps = all(limit.excess(values.get(limit.metric, math.nan)) <= 0 for limit in self._limits)
-        if keeps and values.get("peak_memory_bytes", 0.0) <= self._memory_limit_bytes:
+        """A trial's checkpoint. Without a finite value of each objective it is no point of the frontier."""
+        known = self._observe(self._known[trial], epoch, values)
+        if known is None:
+            return
+        keeps = all(limit.excess(known.get(limit.metric, math.nan)) <= 0 for limit in self._limits)
+        if keeps and known.get("peak_memory_bytes", 0.0) <= self._memory_limit_bytes:
             if self._frontier is None:
-                self._reached.append(values)
+                self._reached.append(known)
             else:
-                gains = self._frontier.gains([values])
+                gains = self._frontier.gains([known])
                 self._trust.came(trial, float(self._frontier.added(self._frontier.reaches(gains))[0]))
                 self._frontier.enter(gains)
-                self._enter_awaited(values)
+                self._enter_awaited(known)
 
     def paused(self, trial: int, price_usd: float) -> None:
         """A trial waits to be gone on with; Optuna, which knows no pause, keeps it running, with a note of it."""
@@ -189,8 +204,10 @@ class FrontierSearch:
         if state is TrialState.FAILED:
             facts.failure = reason or "failed"
             self._observed += 1
+        if state is TrialState.COMPLETED:
+            facts.complete()
         self._note(trial, state)
-        self._trials.tell(trial, state, self._values(facts, facts.latest, facts.costs) if facts.epoch else None)
+        self._trials.tell(trial, state, self._values(facts, facts.latest, facts.costs) if facts.reported else None)
 
     def _note(self, trial: int, state: TrialState) -> None:
         facts = self._known[trial]
@@ -201,7 +218,7 @@ class FrontierSearch:
         facts = self._known[trial]
         facts.standing = standing
         self._trust.settle(trial)
-        if facts.epoch:
+        if facts.reported:
             facts.costs[0] = max(facts.costs[0], price_usd)
 
     def _values(self, facts: TrialFacts, metrics: Array, costs: Array) -> list[float]:
@@ -225,12 +242,13 @@ class FrontierSearch:
 
     def _next_step(self, left_usd: float, new_trials: bool, at_hand: int | None) -> Step | None:
         self._steps += 1
+        new_trials = new_trials and not self._trials.tried.all
         if new_trials and len(self._known) + len(self._elsewhere) < FIRST_TRIALS:
             return self._begin_first(left_usd)
-        if not any(facts.epoch for facts in self._everyone()):
+        if not any(facts.reported for facts in self._everyone()):
             if new_trials:
                 return self._begin_first(left_usd)
-            return self._nothing("no trial has a checkpoint to go on from")
+            return self._nothing(NONE_LEFT if self._trials.tried.all else "no trial has a checkpoint to go on from")
         self._freeze_reference()
         self._refit()
         random = np.random.default_rng([self._seed, self._observed, self._steps])
@@ -242,7 +260,7 @@ class FrontierSearch:
         if new_trials:
             choices += self._new_choices(left_usd)
         if not choices:
-            return self._nothing(self._why_none(left_usd, new_trials))
+            return self._to_the_end(left_usd, new_trials=new_trials)
         choice, why = self._by_forecast(choices)
         runner_up = max((other for other in choices if other is not choice), key=_rate, default=None)
         return self._step(choice, why, runner_up, left_usd)
@@ -272,20 +290,24 @@ class FrontierSearch:
         return [
             trial
             for trial, facts in self._known.items()
-            if facts.standing is Standing.PAUSED and 0 < facts.epoch < facts.last_epoch
+            if facts.standing is Standing.PAUSED and facts.reported and facts.epoch < facts.last_epoch
         ]
 
     def _begin_first(self, left_usd: float) -> Step | None:
-        prices = [facts.first_usd for facts in self._everyone() if facts.epoch]
+        prices = [facts.first_usd for facts in self._everyone() if facts.reported]
         if prices and min(prices) > left_usd:
             return self._nothing(
-                f"the cheapest step, one epoch for ${min(prices):.4g}, does not fit in ${left_usd:.4g}"
+                f"the cheapest step, to a first checkpoint for ${min(prices):.4g}, does not fit in ${left_usd:.4g}"
             )
         suggestion = self._trials.ask()
         self.know(suggestion.trial, suggestion.settings)
         expected_usd = float(np.median(prices)) if prices else 0.0
         why = f"one of the first {FIRST_TRIALS} trials, which the search learns from"
-        return Step(suggestion.trial, suggestion.settings, 0.0, min(expected_usd, left_usd), why, {"by": "start"})
+        facts = self._known[suggestion.trial]
+        expected_usd = min(expected_usd, left_usd)
+        return Step(
+            suggestion.trial, suggestion.settings, 0.0, expected_usd, why, {"by": "start"}, last_epoch=facts.last_epoch
+        )
 
     def _nothing(self, why: str) -> Step | None:
         self.closed = why
@@ -297,18 +319,18 @@ class FrontierSearch:
     def _freeze_reference(self) -> None:
         if self._frontier is not None:
             return
-        known = [facts for facts in self._everyone() if facts.epoch]
+        known = [facts for facts in self._everyone() if facts.reported]
         seen = {}
-        first = [facts.seen[min(facts.seen)] for facts in known]
+        first = [facts.at(0) for facts in known]
         for each in self._objectives:
             if each.name in self._metrics:
                 values = [depth.metrics[self._metrics.index(each.name)] for depth in first]
                 worst = min(values) if each.direction is Direction.MAXIMIZE else max(values)
             elif each.name == PREDICTION_PRICE:
-                worst = _OPEN_ENDED * max(facts.prediction_usd for facts in known)
+                worst = _OPEN_ENDED * max(LEAST_COST, *(facts.prediction_usd for facts in known))
             else:
                 costs = [float(depth.costs[GROWING.index(each.name)]) for depth in first]
-                worst = _OPEN_ENDED * max(costs)
+                worst = _OPEN_ENDED * max(LEAST_COST, *costs)
                 self._check_reference(each.name, self._given.get(each.name, worst), min(costs))
             seen[each.name] = float(worst)
         wanted = {**seen, **self._given, **self._recalled.get("reference", {})}
@@ -346,14 +368,14 @@ class FrontierSearch:
             return
         assert self._frontier is not None
         everyone = self._everyone()
-        self._cheapest_usd = min(facts.first_usd for facts in everyone if facts.epoch)
+        self._cheapest_usd = max(LEAST_COST, min(facts.first_usd for facts in everyone if facts.reported))
         self._outlook = Outlook(
-            everyone, self._cube, self._directions, self._limits, self._memory_limit_bytes, self._outlook
+            everyone, self._cube, self._directions, self._limits, self._memory_limit_bytes, self._ends, self._outlook
         )
         self._fitted_with = self._observed
         if self._observed >= _RETEACH_GROWTH * self._taught_with:
             self._taught_with = self._observed
-            tried = [facts for facts in everyone if facts.epoch]
+            tried = [facts for facts in everyone if facts.reported]
             self._candidates.learn([facts.settings for facts in tried], self._closeness(tried), self._observed)
         self._look_for_new()
 
@@ -361,7 +383,7 @@ class FrontierSearch:
         """Candidates for new trials, with their forecast."""
         assert self._outlook is not None
         settings = self._candidates.look(np.random.default_rng([self._seed, self._observed, len(self._known)]))
-        self._new = settings, self._outlook.of_settings(settings)
+        self._new = (settings, self._outlook.of_settings(settings)) if settings else None
 
     def _closeness(self, trials: Sequence[TrialFacts]) -> Array:
         """How near to the frontier n trials are, or are expected to come, along M rays: [n, M], 1 on it."""
@@ -379,7 +401,7 @@ class FrontierSearch:
         For n choices at J horizons and L rays: [n, S, J, L].
         """
         assert self._frontier is not None
-        count, horizons = forecast.epochs.shape
+        count, horizons = forecast.depths.shape
         gains = np.empty((count, len(deviations), horizons, len(self._objectives)))
         for column, each in enumerate(self._objectives):
             reference = self._frontier.reference[each.name]
@@ -434,6 +456,10 @@ class FrontierSearch:
 
     def _new_choices(self, left_usd: float) -> list[_Choice]:
         assert self._outlook is not None
+        if self._new is None or all(map(self._candidates.taken, self._new[0])):
+            self._look_for_new()
+        if self._new is None:
+            return []
         settings, forecast = self._new
         optimistic = (self._added(forecast, _OPTIMISM) / forecast.cost_usd).max(axis=1)
         optimistic[[self._candidates.taken(each) for each in settings]] = -1.0
@@ -449,7 +475,7 @@ class FrontierSearch:
         trials: Sequence[int] | None = None,
     ) -> list[_Choice]:
         """The steps that fit in what is left, each judged at its best horizon."""
-        assert self._frontier is not None
+        assert self._frontier is not None and self._outlook is not None
         reaches = self._reaches(forecast, forecast.futures)
         added = self._frontier.added(reaches).mean(axis=1) * forecast.sound
         near = self._frontier.closeness(reaches[:, -1]).max(axis=(1, 2)) * forecast.sound.max(axis=1)
@@ -464,14 +490,15 @@ class FrontierSearch:
         for index, horizon in enumerate(best):
             if forecast.cost_usd[index, 0] > left_usd:
                 continue
+            pace = self._known[trials[index]].pace if trials is not None else self._outlook.pace
             choices.append(
                 _Choice(
                     trials[index] if trials is not None else None,
                     settings[index],
                     int(rungs[index]),
-                    float(forecast.epochs[index, 0]),
+                    float(forecast.depths[index, 0]),
                     float(forecast.cost_usd[index, 0]),
-                    float(forecast.epoch_usd[index]),
+                    float(forecast.further_usd[index]),
                     float(added[index, 0]),
                     float(rates[index, horizon]),
                     float(near[index]),
@@ -479,7 +506,7 @@ class FrontierSearch:
                         "trust": float(trust[index]),
                         "expected_gain": float(added[index, horizon]),
                         "expected_cost_usd": float(forecast.cost_usd[index, horizon]),
-                        "at_epoch": float(forecast.epochs[index, horizon]),
+                        "at_epoch": pace.step(float(forecast.depths[index, horizon])),
                         f"expected_{self._quality.name}": float(middle[index, horizon]),
                         "likely_from": float(likely[index, 0, horizon]),
                         "likely_to": float(likely[index, 1, horizon]),
@@ -510,9 +537,9 @@ class FrontierSearch:
         points = np.stack([self._known[trial].point for trial in waiting])
         trial = waiting[int(((points - self._cube.points([drawn])) ** 2).sum(axis=1).argmin())]
         facts = self._known[trial]
-        last_epoch = min(facts.last_epoch, facts.epoch * 2.0**DOUBLINGS)
+        last_depth = min(facts.last_depth, facts.depth * 2.0**DOUBLINGS)
         forecast = self._outlook.of_trials([facts])
-        more_usd = (last_epoch - facts.epoch) * float(forecast.epoch_usd[0]) + facts.start_usd
+        more_usd = (last_depth - facts.depth) * float(forecast.further_usd[0]) + facts.start_usd
         spent_usd = sum(facts.price_usd for facts in self._known.values())
         deep_usd = sum(self._known[each].price_usd for each in self._deep if each in self._known)
         if more_usd > left_usd or deep_usd + facts.price_usd + more_usd > DEEP_SHARE * (spent_usd + more_usd):
@@ -520,12 +547,12 @@ class FrontierSearch:
         (found,) = self._choices(forecast, left_usd, [facts.settings], [trial])
         self._deep.add(trial)
         why = f"settings drawn evenly go to their end with {DEEP_SHARE:.0%} of the dollars; it is the nearest to such"
-        return replace(found, until_epoch=last_epoch, step_usd=more_usd), why
+        return replace(found, until_depth=last_depth, step_usd=more_usd), why
 
     def _rungs(self, price_usd: Sequence[float]) -> NDArray[np.int64]:
         """The levels of money [n] that trials have reached, from 1; each is twice the one below. New trials have 0."""
-        doublings = np.floor(np.log2(np.array(price_usd) / self._cheapest_usd)).astype(np.int64)
-        return 1 + np.maximum(doublings, 0)
+        doublings = np.floor(np.log2(np.maximum(price_usd, self._cheapest_usd) / self._cheapest_usd)).astype(np.int64)
+        return 1 + doublings
 
     def _by_rank(self, left_usd: float, random: np.random.Generator, *, new_trials: bool) -> tuple[_Choice, str] | None:
         """The step by what was seen alone, whatever is forecast: a trial that ranks high among its like, or a new one.
@@ -535,24 +562,26 @@ class FrontierSearch:
         """
         assert self._frontier is not None and self._outlook is not None
         waiting = self._waiting()
-        deepest = max((max(facts.seen) for facts in self._known.values() if facts.seen), default=-1)
+        deepest = max((facts.level for facts in self._known.values()), default=-1)
         for level in range(deepest - deepest % _RANKED, -1, -_RANKED):
-            peers = [trial for trial, facts in self._known.items() if level in facts.seen]
+            peers = [trial for trial, facts in self._known.items() if facts.level >= level]
             first = self._ranks.first(level, peers, partial(self._gains_at, level))
             for trial in [each for each in waiting if each in first]:
                 facts = self._known[trial]
-                if max(facts.seen) >= level + _RANKED:
+                if facts.level >= level + _RANKED:
                     continue  # it went on already
-                more = min(2.0 ** (level + _RANKED), facts.last_epoch) - facts.epoch
+                more = min(2.0 ** (level + _RANKED), facts.last_depth) - facts.depth
                 forecast = self._outlook.of_trials([facts])
-                step_usd = more * float(forecast.epoch_usd[0]) + facts.start_usd
+                step_usd = more * float(forecast.further_usd[0]) + facts.start_usd
                 found = self._choices(forecast, left_usd, [facts.settings], [trial])
                 if found and step_usd <= left_usd:
-                    chosen = replace(found[0], until_epoch=facts.epoch + more, step_usd=step_usd)
-                    return chosen, f"it ranks in the first quarter of {len(peers)} trials after epoch {2**level}"
+                    chosen = replace(found[0], until_depth=facts.depth + more, step_usd=step_usd)
+                    there = f"after epoch {facts.at(level).epoch}"
+                    return chosen, f"it ranks in the first quarter of {len(peers)} trials {there}"
         if not new_trials:
             return None
-        unseen = self._candidates.unseen(random)
+        if not (unseen := self._candidates.unseen(random)):
+            return None
         forecast = self._outlook.of_settings([settings for settings, _ in unseen])
         # Each is taken as probably as it is expected to fit in memory, not to fail, and to keep the limits.
         sound = np.flatnonzero(random.random(len(unseen)) < forecast.sound.max(axis=1))[:1]
@@ -565,7 +594,7 @@ class FrontierSearch:
     def _gains_at(self, level: int, trial: int) -> Array:
         """How much better than the reference a trial was where it came as deep as ``level``: [D]."""
         facts = self._known[trial]
-        depth = facts.seen[level]
+        depth = facts.at(level)
         gains: Array = self._gains([(facts, depth.metrics, depth.costs)])[0]
         return gains if self._keeps_limits(depth.metrics) else gains - np.inf
 
@@ -594,8 +623,8 @@ class FrontierSearch:
         if choice.trial is not None:
             facts.standing = Standing.RUNNING
             # A little early: the checkpoint that completes the step shall not just miss it.
-            until_usd = facts.price_usd + choice.step_usd - 0.3 * choice.epoch_usd
-            if choice.until_epoch >= facts.last_epoch:
+            until_usd = facts.price_usd + choice.step_usd - 0.3 * choice.further_usd
+            if choice.until_depth >= facts.last_depth:
                 until_usd = None
         numbers = {
             "left_usd": left_usd,
@@ -606,13 +635,28 @@ class FrontierSearch:
         }
         if runner_up is not None:
             numbers |= {"next_best": runner_up.trial, "next_best_gain_per_usd": runner_up.gain_per_usd}
-        return Step(trial, settings, until_usd, choice.step_usd, why, numbers)
+        return Step(trial, settings, until_usd, choice.step_usd, why, numbers, facts.last_epoch)
+
+    def _to_the_end(self, left_usd: float, *, new_trials: bool) -> Step | None:
+        """Where nothing else is to be done: a trial that waits at its last step, which is thus seen to be that."""
+        for trial, facts in self._known.items():
+            at_end = facts.standing is Standing.PAUSED and facts.reported and facts.epoch == facts.last_epoch
+            if at_end and facts.start_usd <= left_usd and facts.memory_bytes <= self._memory_limit_bytes:
+                facts.standing, self.closed = Standing.RUNNING, ""
+                why = f"nothing else is left to do, and it waits after epoch {facts.epoch}, where others ended"
+                return Step(trial, facts.settings, None, facts.start_usd, why, {"left_usd": left_usd})
+        return self._nothing(self._why_none(left_usd, new_trials))
 
     def _why_none(self, left_usd: float, new_trials: bool) -> str:
-        if not new_trials and not self._waiting():
-            return "every trial is done"
-        cheapest = min(facts.costs_an_epoch[0] for facts in self._everyone() if facts.epoch)
-        return f"no step fits in what is left, ${left_usd:.4g}: an epoch of the cheapest trial costs ${cheapest:.4g}"
+        assert self._outlook is not None
+        costs = []
+        if waiting := self._waiting():
+            costs.append(self._outlook.of_trials([self._known[trial] for trial in waiting]).cost_usd[:, 0].min())
+        if new_trials and self._new is not None:
+            costs.append(self._new[1].cost_usd[:, 0].min())
+        if costs and math.isfinite(left_usd):
+            return f"no step fits in what is left, ${left_usd:.4g}: the cheapest is expected to cost ${min(costs):.4g}"
+        return NONE_LEFT if self._trials.tried.all else "every trial is done"
 
 
 def _rate(choice: _Choice) -> float:

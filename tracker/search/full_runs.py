@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,20 +10,22 @@ from typing import Any
 from tracker.records import Settings, TrialState
 from tracker.search.sampler import Trials
 from tracker.search.steps import Step
+from tracker.search.tried import NONE_LEFT
 
 
 class FullRuns:
     """A searcher (search.steps.Searcher) whose every step is a whole trial of what ``trials`` suggests.
 
-    ``objectives`` are the names of the values that a completed trial is judged by; ``enqueued_only`` ends with the
-    last of the settings that are enqueued, as a grid does.
+    ``objectives`` are the names of the values that a completed trial is judged by; ``in_order`` goes through all
+    combinations of the space as they are written, whatever the sampler suggests, as a grid does. No settings are tried
+    twice.
     """
 
-    def __init__(self, trials: Trials, objectives: Sequence[str], *, enqueued_only: bool = False) -> None:
+    def __init__(self, trials: Trials, objectives: Sequence[str], *, in_order: bool = False) -> None:
         self.closed = ""
         self._trials = trials
         self._objectives = objectives
-        self._enqueued_only = enqueued_only
+        self._in_order = in_order
         self._settings: dict[int, Settings] = {}
         self._last: dict[int, Mapping[str, float]] = {}
         self._paused: list[int] = []
@@ -31,6 +34,7 @@ class FullRuns:
     def know(self, trial: int, settings: Settings) -> None:
         """A trial that was begun before: what is reached, paused and ended of it is told after this."""
         self._settings[trial] = settings
+        self._trials.tried.take(settings)
 
     def next_step(self, left_usd: float, *, new_trials: bool = True, at_hand: int | None = None) -> Step | None:
         """A paused trial if there is one, else a new one; none where a trial's median price does not fit."""
@@ -42,14 +46,15 @@ class FullRuns:
         elif self._paused:
             trial = self._paused.pop(0)
             return Step(trial, self._settings[trial], None, expected_usd, "it was interrupted")
+        elif self._trials.tried.all:
+            self.closed = NONE_LEFT
         elif not new_trials:
             self.closed = "every trial is done"
-        elif self._enqueued_only and not self._trials.waiting:
-            self.closed = "every combination was tried"
         else:
-            suggestion = self._trials.ask()
+            suggestion = self._trials.open(self._trials.tried.left[0]) if self._in_order else self._trials.ask()
+            why = "it is the next combination" if self._in_order else "the sampler suggested it"
             self.know(suggestion.trial, suggestion.settings)
-            return Step(suggestion.trial, suggestion.settings, None, expected_usd, "the sampler suggested it")
+            return Step(suggestion.trial, suggestion.settings, None, expected_usd, why)
         return None
 
     def reached(self, trial: int, epoch: int, values: Mapping[str, float]) -> None:
@@ -72,9 +77,9 @@ class FullRuns:
 
     def ended(self, trial: int, state: TrialState, price_usd: float, reason: str = "") -> None:
         """A trial is over; Optuna is told."""
-        last = self._last.get(trial)
-        whole = {**last, "price_usd": price_usd} if last else {}
-        self._trials.tell(trial, state, [whole[name] for name in self._objectives] if last else None)
+        whole = {**self._last.get(trial, {}), "price_usd": price_usd}
+        values = [whole.get(name, math.nan) for name in self._objectives]
+        self._trials.tell(trial, state, values if all(map(math.isfinite, values)) else None)
         if state is TrialState.COMPLETED:
             self._prices_usd.append(price_usd)
         if reason == "out_of_memory":

@@ -16,6 +16,8 @@ Array = NDArray[np.float64]
 
 GROWING, PREDICTION_PRICE = COSTS[:-1], COSTS[-1]
 """The costs that every further epoch adds to, and the price of predictions, which is a trial's at each checkpoint."""
+LEAST_COST = 1e-12
+"""What is free counts as this: costs are compared by their ratios."""
 _RAYS = {2: 64, 3: 144, 4: 192}
 """Into how many directions the frontier is looked at, by the number of objectives."""
 
@@ -37,7 +39,7 @@ class Objective:
         sign = 1.0 if self.direction is Direction.MAXIMIZE else -1.0
         values = np.asarray(value, dtype=np.float64)
         if self.logarithmic:
-            return sign * (np.log10(np.maximum(values, 1e-300)) - math.log10(reference))
+            return sign * (np.log10(np.maximum(values, LEAST_COST)) - math.log10(reference))
         return sign * (values - reference)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,43 +12,46 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from tracker.records import Direction, Settings, last_epoch_of
+from tracker.records import Direction, Settings
 from tracker.search.costs import CostModel
 from tracker.search.curves import CurveModel, Observations
 from tracker.search.encoding import UnitCube
+from tracker.search.ends import Ends
 from tracker.search.facts import TrialFacts
 from tracker.search.features import Array, Features
 from tracker.search.links import Link
+from tracker.search.objectives import LEAST_COST
+from tracker.search.pace import Pace
 from tracker.search.regression import SettingsModel
 from tracker.study.spec import Limit
 
 DOUBLINGS = 7
-"""How far ahead is looked: after one, two, … doublings of the epochs."""
+"""How far ahead is looked: after one, two, … doublings of the depth."""
 _OUT_OF_MEMORY = 1.15
 """How much more than the limit a trial that ran out of memory is taken to need: an assumption."""
 _UNSTABLE = 0.05
 """A share of failures below this is not acted upon."""
 
 
-_BY_TRIAL = ("epochs", "mean", "deviation", "costs", "cost_usd", "epoch_usd", "prediction_usd", "sound")
+_BY_TRIAL = ("depths", "mean", "deviation", "costs", "cost_usd", "further_usd", "prediction_usd", "sound")
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """n trials at J horizons each: ``epochs`` [n, J], none beyond a trial's own last one.
+    """n trials at J horizons each: ``depths`` [n, J], none beyond a trial's own end.
 
     ``mean`` and ``deviation`` [n, J, K] are of the metrics on their ``links``' scales, on which more is better, and
     ``futures`` [S, K] how many deviations off their means they may come out; ``costs`` [n, J, 3] of GROWING in all,
-    ``cost_usd`` [n, J] the dollars from now on, ``epoch_usd`` [n] those of one more epoch; ``prediction_usd`` [n];
-    ``sound`` [n, J] the probability that a checkpoint there counts.
+    ``cost_usd`` [n, J] the dollars from now on, ``further_usd`` [n] those of a depth of one more; ``prediction_usd``
+    [n]; ``sound`` [n, J] the probability that a checkpoint there counts.
     """
 
-    epochs: Array
+    depths: Array
     mean: Array
     deviation: Array
     costs: Array
     cost_usd: Array
-    epoch_usd: Array
+    further_usd: Array
     prediction_usd: Array
     sound: Array
     links: Sequence[Link]
@@ -73,8 +77,9 @@ class Forecast:
 class Outlook:
     """Models of metrics, costs and failures, fitted to ``trials``: all of this study and of earlier ones.
 
-    ``metrics`` [K] names what is forecast, quality first, each with its direction. What ``before``, fitted to fewer of
-    the trials, found out about which knobs matter is refined. ``curves`` are the models of the metrics.
+    ``metrics`` [K] names what is forecast, quality first, each with its direction; ``ends`` says where trainings end.
+    What ``before``, fitted to fewer of the trials, found out about which knobs matter is refined. ``curves`` are the
+    models of the metrics; ``pace`` is that of most trials.
     """
 
     def __init__(
@@ -84,6 +89,7 @@ class Outlook:
         metrics: Mapping[str, Direction],
         limits: Sequence[Limit],
         memory_limit_bytes: float,
+        ends: Ends,
         before: Outlook | None = None,
     ) -> None:
         self._cube = cube
@@ -91,16 +97,17 @@ class Outlook:
         self._metrics = list(metrics)
         self._limits = limits
         self._memory_limit_bytes = memory_limit_bytes
+        self._ends = ends
         points = np.stack([trial.point for trial in trials])
-        seen = [index for index, trial in enumerate(trials) if trial.epoch]
+        seen = [index for index, trial in enumerate(trials) if trial.reported]
         rows = [
-            (place, *trials[index].seen[level][:2])
+            (place, trials[index].seen[level])
             for place, index in enumerate(seen)
             for level in sorted(trials[index].seen)
         ]
-        values = np.stack([row[2] for row in rows])
+        values = np.stack([depth.metrics for _, depth in rows])
         self._links = [Link.of(values[:, index], each) for index, each in enumerate(metrics.values())]
-        trial, level = np.array([row[0] for row in rows]), np.array([row[1] for row in rows])
+        trial, level = np.array([place for place, _ in rows]), np.array([depth.level for _, depth in rows])
         found = [model.features for model in before.curves] if before else [plain] * len(self._metrics)
         self.curves: list[CurveModel] = [
             CurveModel(points[seen], Observations(trial, level, scaled), features)
@@ -112,7 +119,10 @@ class Outlook:
         self._futures = np.stack([model.futures for model in self.curves], axis=1)
         self._fit_risks(trials, points)
         self._forecasts: Forecast | None = None
-        self._rows_of: dict[TrialFacts, tuple[int, float, int]] = {}  # at which epoch and price it stood; which row
+        # At which epoch and price it stood, and how deep its end was; which row.
+        self._rows_of: dict[TrialFacts, tuple[int, float, float, int]] = {}
+        paces = [trial.pace for trial in trials if trial.epochs_timed] or [trials[index].pace for index in seen]
+        self.pace: Pace = Counter(paces).most_common(1)[0][0]
 
     def _on_scale(self, values: Array) -> Array:
         """Metrics [n, K] on their links' scales."""
@@ -122,7 +132,7 @@ class Outlook:
         inputs, places = self._plain(points), self._plain.places(points)
         lacking = "out_of_memory"
         failed = np.array([float(bool(trial.failure) and trial.failure != lacking) for trial in trials])
-        known = np.array([bool(trial.epoch or trial.failure) for trial in trials])
+        known = np.array([trial.reported or bool(trial.failure) for trial in trials])
         self._failure_rate = float(failed[known].mean())
         self._failures = (
             SettingsModel(inputs[known], places[known], failed[known, None]) if self._failure_rate > 0 else None
@@ -142,34 +152,37 @@ class Outlook:
 
         What was forecast of a trial is kept while it stands where it stood.
         """
-        moved = [each for each in trials if self._rows_of.get(each, ())[:2] != (each.epoch, each.price_usd)]
+        moved = [
+            each for each in trials if self._rows_of.get(each, ())[:3] != (each.epoch, each.price_usd, each.last_depth)
+        ]
         if moved:
             fresh, kept = self._ahead(moved), self._forecasts
-            before = 0 if kept is None else len(kept.epochs)
+            before = 0 if kept is None else len(kept.depths)
             self._forecasts = fresh if kept is None else kept.and_of(fresh)
             for row, each in enumerate(moved, before):
-                self._rows_of[each] = each.epoch, each.price_usd, row
+                self._rows_of[each] = each.epoch, each.price_usd, each.last_depth, row
         assert self._forecasts is not None
-        forecast = self._forecasts.of(np.array([self._rows_of[each][2] for each in trials]))
+        forecast = self._forecasts.of(np.array([self._rows_of[each][3] for each in trials]))
         for index, each in enumerate(trials):
             if each is at_hand:
                 forecast.costs[index, :, 0] -= each.start_usd
-                forecast.cost_usd[index] -= each.start_usd
+                forecast.cost_usd[index] = np.maximum(forecast.cost_usd[index] - each.start_usd, LEAST_COST)
         return forecast
 
     def _ahead(self, trials: Sequence[TrialFacts]) -> Forecast:
         """How trials would go on in a new process."""
         points = _rows([trial.point for trial in trials])
-        now = np.array([float(trial.epoch) for trial in trials])
-        ends = np.array([trial.last_epoch for trial in trials])
-        epochs = np.minimum(now[:, None] * 2.0 ** np.arange(1, DOUBLINGS + 1), np.maximum(ends, now + 1)[:, None])
+        now = np.array([trial.depth for trial in trials])
+        ends = np.array([trial.last_depth for trial in trials])
+        ends = np.where(ends > now, ends, now + 1)  # what is at its end is looked at as if it went on
+        depths = np.minimum(now[:, None] * 2.0 ** np.arange(1, DOUBLINGS + 1), ends[:, None])
         values = self._on_scale(_rows([trial.metrics for trial in trials]))
         mean, deviation = _stacked(
-            model.ahead(points, np.log2(now), each, np.log2(epochs))
+            model.ahead(points, np.log2(now), each, np.log2(depths))
             for model, each in zip(self.curves, values.T, strict=True)
         )
         rates = self.costs.of_trials(points, trials)
-        more = (epochs - now[:, None])[:, :, None] * rates[:, None, :]
+        more = (depths - now[:, None])[:, :, None] * rates[:, None, :]
         starts = np.array([trial.start_usd for trial in trials])
         costs = _rows([trial.costs for trial in trials])[:, None, :] + more
         costs[:, :, 0] += starts[:, None]
@@ -177,20 +190,20 @@ class Outlook:
         cost_usd = more[:, :, 0] + starts[:, None]
         sound = self._keeps_limits(mean, deviation)
         return Forecast(
-            epochs, mean, deviation, costs, cost_usd, rates[:, 0], predictions, sound, self._links, self._futures
+            depths, mean, deviation, costs, cost_usd, rates[:, 0], predictions, sound, self._links, self._futures
         )
 
     def of_settings(self, settings: Sequence[Settings]) -> Forecast:
         """How n new trials would go, from their first checkpoint on."""
         points = self._cube.points(settings)
-        ends = np.array([last_epoch_of(each) for each in settings])
-        epochs = np.minimum(2.0 ** np.arange(DOUBLINGS + 1)[None, :], ends[:, None])
-        mean, deviation = _stacked(model.afresh(points, np.log2(epochs)) for model in self.curves)
+        ends = np.array([max(self.pace.depth(self._ends.of(each)), 1.0) for each in settings])
+        depths = np.minimum(2.0 ** np.arange(DOUBLINGS + 1)[None, :], ends[:, None])
+        mean, deviation = _stacked(model.afresh(points, np.log2(depths)) for model in self.curves)
         firsts, rates, predictions = self.costs.of_settings(points)
-        costs = firsts[:, None, :] + (epochs - 1)[:, :, None] * rates[:, None, :]
+        costs = firsts[:, None, :] + (depths - 1)[:, :, None] * rates[:, None, :]
         sound = self._keeps_limits(mean, deviation) * self._succeeds(points)[:, None]
         return Forecast(
-            epochs, mean, deviation, costs, costs[:, :, 0], rates[:, 0], predictions, sound, self._links, self._futures
+            depths, mean, deviation, costs, costs[:, :, 0], rates[:, 0], predictions, sound, self._links, self._futures
         )
 
     def _keeps_limits(self, mean: Array, deviation: Array) -> Array:

@@ -9,19 +9,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import optuna
 from optuna.trial import TrialState as OptunaState
 from sqlalchemy.exc import SQLAlchemyError
 
 from tracker.errors import RequestError, StoreError, StudyExistsError, StudyNotFoundError, did_you_mean
 from tracker.records import Direction, Settings, SettingValue, TrialState
+from tracker.search.encoding import UnitCube
+from tracker.search.tried import NONE_LEFT, Tried
 from tracker.study.domains import Choices, Domain
 from tracker.study.space import SearchSpace
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
-_ATTEMPTS_TO_AVOID = 20
-"""How often the sampler is asked again where it suggests what ran out of memory before."""
+_ATTEMPTS, _ATTEMPTS_LISTED = 20, 4
+"""How often the sampler is asked where it suggests what was tried, or ran out of memory, before: in all, and where what
+is left of the space can be listed."""
+_DRAWS = 1000
+"""How often settings are drawn evenly where it still does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +72,18 @@ class Suggestion:
 class Trials:
     """A study's trials in an Optuna database: opened with settings, told their end, readable by Optuna's own tools.
 
-    Its sampler is seeded: the same results give the same suggestions.
+    Its sampler is seeded: the same results give the same suggestions. ``tried`` are the settings that no trial is to
+    have again; those of trials that began before are to be entered there.
     """
 
     def __init__(self, study: optuna.Study, storage: str | None, space: SearchSpace) -> None:
         self._study = study
+        # Samplers that know the end of a space ask for a stop there, which Optuna refuses outside its own loop.
+        self._study.stop = lambda: None  # type: ignore[method-assign]
         self._storage = storage
         self._space = space
         self._out_of_memory: set[str] = set()
+        self.tried = Tried(space)
 
     @classmethod
     def create(
@@ -135,43 +145,51 @@ class Trials:
         except (TypeError, ValueError, ImportError, RuntimeError, NotImplementedError) as error:
             raise RequestError(f"search.sampler: {sampling.name} cannot suggest for this study: {error}") from None
 
-    @property
-    def waiting(self) -> int:
-        """How many settings are enqueued and not asked for yet."""
-        with _database(self._storage):
-            return len(self._study.get_trials(deepcopy=False, states=(OptunaState.WAITING,)))
-
     def delete(self) -> None:
         """Take the study out of the database, where its other halves could not be made."""
         optuna.delete_study(study_name=self._study.study_name, storage=self._study._storage)
 
     def ask(self) -> Suggestion:
-        """The next settings to try: those enqueued first, then the sampler's.
+        """The next settings to try, which were not tried before: the sampler's, rather none that may lack memory.
 
-        The sampler's are rather none whose choices ran out of memory before. Raises StoreError.
+        Where it suggests but such, what is left is drawn from evenly. Raises StoreError, and RequestError where nothing
+        is left (Tried.all).
         """
         with _database(self._storage):
-            enqueued = bool(self._out_of_memory) and self.waiting > 0
-            for _ in range(_ATTEMPTS_TO_AVOID):
-                suggestion = self._ask()
-                if enqueued or self._choices_of(suggestion.settings) not in self._out_of_memory:
+            for _ in range(_ATTEMPTS_LISTED if self.tried.listed else _ATTEMPTS):
+                if self.tried.all:
                     break
+                suggestion = self._ask()
+                if suggestion.settings not in self.tried and not self._lacks_memory(suggestion.settings):
+                    self.tried.take(suggestion.settings)
+                    return suggestion
                 self._study.tell(suggestion.trial, state=OptunaState.PRUNED)  # nothing was paid for it
-            return suggestion
+            return self.open(self._drawn())
 
     def open(self, settings: Settings) -> Suggestion:
         """A trial of exactly these settings. Raises StoreError."""
+        parameters = self._parameters(settings)["params"]
         with _database(self._storage):
-            self.enqueue(settings)
-            return self._ask()
+            self._study.enqueue_trial(parameters)
+            suggestion = self._ask()
+        self.tried.take(suggestion.settings)
+        return suggestion
 
-    def enqueue(self, settings: Settings) -> None:
-        """Let one of the next trials have these settings; knobs that they lack are drawn. Raises StoreError."""
-        device = str(settings["device"])
-        domains = self._space.by_device[device].items()
-        named = {self._parameter(name, domain): settings[name] for name, domain in domains if name in settings}
-        with _database(self._storage):
-            self._study.enqueue_trial({**named, **({"device": device} if len(self._space.devices) > 1 else {})})
+    def _drawn(self) -> Settings:
+        """Settings that were not tried, evenly drawn, rather none that may lack memory."""
+        random = np.random.default_rng(len(self._study.get_trials(deepcopy=False)))
+        if self.tried.listed:
+            listed = self.tried.left
+            left = [listed[index] for index in random.permutation(len(listed))]
+        else:
+            cube = UnitCube(self._space)
+            left = [each for _ in range(_DRAWS) if (each := cube.draw(random)) not in self.tried]
+        if not left:
+            raise RequestError(f"no trial can begin: {NONE_LEFT}")
+        return next((each for each in left if not self._lacks_memory(each)), left[0])
+
+    def _lacks_memory(self, settings: Settings) -> bool:
+        return self._choices_of(settings) in self._out_of_memory
 
     def avoid(self, settings: Settings) -> None:
         """These settings ran out of memory: others with the same choices would too, whatever their ranges' values."""
@@ -264,8 +282,8 @@ def _suggest(trial: optuna.Trial, name: str, domain: Domain) -> SettingValue:
         assert value is not None, "Choices hold no None"
         return value
     if domain.integer:
-        return trial.suggest_int(name, int(domain.low), int(domain.high), step=int(domain.step or 1), log=domain.log)
-    return trial.suggest_float(name, domain.low, domain.high, step=domain.step, log=domain.log)
+        return trial.suggest_int(name, int(domain.low), int(domain.highest), step=int(domain.step or 1), log=domain.log)
+    return trial.suggest_float(name, domain.low, domain.highest, step=domain.step, log=domain.log)
 
 
 def _distribution(domain: Domain) -> optuna.distributions.BaseDistribution:
@@ -273,8 +291,8 @@ def _distribution(domain: Domain) -> optuna.distributions.BaseDistribution:
         return optuna.distributions.CategoricalDistribution(domain.values)
     if domain.integer:
         step = int(domain.step or 1)
-        return optuna.distributions.IntDistribution(int(domain.low), int(domain.high), step=step, log=domain.log)
-    return optuna.distributions.FloatDistribution(domain.low, domain.high, step=domain.step, log=domain.log)
+        return optuna.distributions.IntDistribution(int(domain.low), int(domain.highest), step=step, log=domain.log)
+    return optuna.distributions.FloatDistribution(domain.low, domain.highest, step=domain.step, log=domain.log)
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -14,6 +15,7 @@ class Step:
     """Train a trial until all of its attempts together cost ``until_usd``; None: to its own end.
 
     ``expected_usd`` is what that is expected to cost from now on. ``numbers`` and ``why`` tell what it was chosen by.
+    ``last_epoch`` is where the training ends by itself, as far as that is known: nothing is left to pause there.
     """
 
     trial: int
@@ -22,6 +24,7 @@ class Step:
     expected_usd: float = 0.0
     why: str = ""
     numbers: Mapping[str, Any] = field(default_factory=dict)
+    last_epoch: float = math.inf
 
 
 class Searcher(Protocol):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tracker.errors import StudyFileError, did_you_mean
@@ -67,6 +68,7 @@ class _Checker:
         pricing = self._pricing(tables["pricing"])
         costs = self._costs(tables["costs"])
         settings, space = self._settings(tables["settings"], tables["space"])
+        last_step = self._last_step(tables["quality"].get("last_step"), settings, space)
         self._data(tables["data"])
         self._smoke(tables["smoke"])
         if strategy == "grid":
@@ -89,6 +91,7 @@ class _Checker:
             strategy,
             search,
             limits,
+            last_step,
         )
 
     def _problem(self, path: str, message: str) -> None:
@@ -126,7 +129,7 @@ class _Checker:
         self._value("folder", content.get("folder", "."), Knob("str", None, ""))
 
     def _quality(self, table: Mapping[str, Any]) -> QualityMetric:
-        self._only("quality", table, ("metric", "direction"))
+        self._only("quality", table, ("metric", "direction", "last_step"))
         metrics = self._description.metrics if self._description else {}
         metric = table.get("metric")
         if metric is None:
@@ -144,6 +147,34 @@ class _Checker:
             self._problem("quality.direction", f"{direction!r}; {did_you_mean(str(direction), Direction)}")
             direction = Direction.MAXIMIZE
         return QualityMetric(str(metric), Direction(direction))
+
+    def _last_step(
+        self, told: Any, settings: Mapping[str, SettingValue], space: Mapping[str, Domain]
+    ) -> int | str | None:
+        """Where trainings end: a step, or the knob whose value it is."""
+        path, kind = "quality.last_step", "a whole number of at least 1"
+        if told is None or self._description is None:
+            return None
+        if not isinstance(told, str):
+            if _is_step(told):
+                return int(told)
+            self._problem(path, f"{told!r} is neither {kind} nor the name of a knob that has one")
+            return None
+        knobs = {**self._description.knobs, **COMMON_KNOBS}
+        if told not in knobs:
+            self._problem(path, f"there is no knob '{told}'; {did_you_mean(told, knobs)}")
+            return None
+        if told in space:
+            domain = space[told]
+            given = domain.values if isinstance(domain, Choices) else [domain.low, domain.step or 1]
+            whole = all(map(_is_step, given)) and (isinstance(domain, Choices) or domain.step or domain.integer)
+            shown = _listed(domain.values) if isinstance(domain, Choices) else f"{domain.low:g} to {domain.high:g}"
+        else:
+            value = settings.get(told, knobs[told].default)
+            whole, shown = _is_step(value), "no value" if value is None else repr(value)
+        if not whole:
+            self._problem(path, f"the knob '{told}' has {shown}; the last step is {kind}")
+        return told
 
     def _budget(self, table: Mapping[str, Any]) -> Budget:
         self._only("budget", table, ("usd", "trials", "wall_seconds", "trial_seconds"))
@@ -250,8 +281,9 @@ class _Checker:
 
     def _grid(self, space: Mapping[str, Domain]) -> None:
         for name, domain in space.items():
-            if not isinstance(domain, Choices):
-                self._problem(f"space.{name}", "strategy 'grid' tries every choice; give a list in place of a range")
+            if math.isinf(domain.size):
+                every = "strategy 'grid' tries every value; give a list, or a range of whole numbers or with a step"
+                self._problem(f"space.{name}", every)
 
     def _pricing(self, table: Mapping[str, Any]) -> PricingSpec:
         self._only("pricing", table, ("market", "region", "sku_cpu", "sku_cuda", "prices", "country"))
@@ -303,3 +335,12 @@ class _Checker:
     def _data(self, table: Mapping[str, Any], path: str = "data") -> None:
         if self._description is not None and ANY_DATA_KEY not in self._description.data_options:
             self._only(path, table, tuple(self._description.data_options))
+
+
+def _is_step(value: object) -> bool:
+    """Whether it is a whole number of at least 1, as 600 and 600.0 are."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 1 and value == value // 1
+
+
+def _listed(values: Iterable[object]) -> str:
+    return ", ".join(map(repr, values))

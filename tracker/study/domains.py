@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 from tracker.records import SettingValue
 from tracker.study.knobs import Knob
@@ -13,6 +16,15 @@ class Choices:
     """Any of these values."""
 
     values: tuple[SettingValue, ...]
+
+    @property
+    def size(self) -> float:
+        """How many values it has."""
+        return float(len(self.values))
+
+    def place(self, value: SettingValue) -> SettingValue:
+        """What tells a value from the others."""
+        return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +39,42 @@ class Range:
     log: bool = False
     step: float | None = None
     integer: bool = False
+
+    @property
+    def size(self) -> float:
+        """How many values it has; infinite where they do not keep to a step."""
+        stride = self._stride
+        return math.inf if stride is None else float((Decimal(str(self.high)) - Decimal(str(self.low))) // stride + 1)
+
+    @property
+    def highest(self) -> float:
+        """The largest of its values: ``high``, unless the steps miss it."""
+        return self.high if math.isinf(self.size) else self.at(int(self.size) - 1)
+
+    @property
+    def values(self) -> Sequence[SettingValue]:
+        """All of its values, rising. Raises ValueError where there is no end of them."""
+        if math.isinf(self.size):
+            raise ValueError(f"{self} has no end of values")
+        return [self.at(index) for index in range(int(self.size))]
+
+    def at(self, index: int) -> float:
+        """The value ``index`` steps above ``low``, of a range that keeps to a step: 0.3, not 0.30000000000000004."""
+        value = Decimal(str(self.low)) + index * (self._stride or 1)
+        return int(value) if self.integer else float(value)
+
+    def place(self, value: SettingValue) -> SettingValue:
+        """What tells a value from the others: how many steps it is above ``low``, where it keeps to a step."""
+        stride = self._stride
+        if stride is None or not isinstance(value, int | float):
+            return value
+        return round((value - self.low) / float(stride))
+
+    @property
+    def _stride(self) -> Decimal | None:
+        if self.step is None:
+            return Decimal(1) if self.integer else None
+        return Decimal(str(self.step))
 
 
 Domain = Choices | Range

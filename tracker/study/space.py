@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from tracker.errors import HardwareError
@@ -35,6 +37,24 @@ class SearchSpace:
         for domains in self.by_device.values():
             names += [name for name in domains if name not in names]
         return tuple(names)
+
+    @property
+    def size(self) -> float:
+        """How many different settings it has; infinite with a range that does not keep to a step."""
+        return sum(math.prod(domain.size for domain in domains.values()) for domains in self.by_device.values())
+
+    def combinations(self) -> Iterator[Settings]:
+        """All of its settings, in the order that they are written. Raises ValueError where there is no end of them."""
+        for device, domains in self.by_device.items():
+            for values in itertools.product(*(domain.values for domain in domains.values())):
+                yield {**self.fixed, "device": device, **dict(zip(domains, values, strict=True))}
+
+    def key(self, settings: Settings) -> str:
+        """A text that only the same settings have."""
+        domains = self.by_device.get(str(settings.get("device")), {})
+        return repr(
+            sorted((name, domains[name].place(each) if name in domains else each) for name, each in settings.items())
+        )
 
 
 _Allows = Callable[[SettingValue], bool]
@@ -105,7 +125,7 @@ def _allowed(name: str, domain: Domain, reason: str, allows: _Allows, left_out: 
     if not isinstance(domain, Choices):
         if allows(domain.high):
             return domain
-        domain = Choices(tuple(range(int(domain.low), int(domain.high) + 1, int(domain.step or 1))))
+        domain = Choices(tuple(domain.values))
     kept = tuple(value for value in domain.values if allows(value))
     if dropped := [value for value in domain.values if value not in kept]:
         left_out.append(f"{name} {_listed(dropped)}: {reason}")

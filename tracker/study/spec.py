@@ -136,6 +136,8 @@ class StudySpec:
     strategy: str
     search: SearchSpec
     limits: tuple[Limit, ...] = ()
+    last_step: int | str | None = None
+    """Where trainings end: a step, or the knob whose value it is; None where the study does not say it."""
 
     @property
     def needed_metrics(self) -> frozenset[str]:

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from tracker.errors import TrainingFailedError
-from tracker.records import DataCard, Direction, QualityMetric, Settings, SettingValue, last_epoch_of
+from tracker.records import DataCard, Direction, QualityMetric, Settings, SettingValue
 from tracker.training.meter import Meter
 from tracker.training.precision import Precision
 from tracker.training.reports import Reports
@@ -77,6 +77,7 @@ class Run:
         source_files: SourceFiles | None = None,
         state_path: Path | None = None,
         pause_after_epoch: int | None = None,
+        own_last_epoch: float = math.inf,
         rank: int = 0,
         processes: int = 1,
         folder: Path | None = None,
@@ -116,6 +117,7 @@ class Run:
         self._write = write
         self._state_path = state_path
         self._pause_after_epoch = pause_after_epoch
+        self._own_last_epoch = own_last_epoch
         self._restored: SavedState | None = None
         self._best: float | None = None
         self._next_save = 0.0
@@ -190,14 +192,14 @@ class Run:
 
         ``state`` is tensors, numbers and texts in dicts, lists and tuples: state dicts of models and optimizers
         are. It is written now and then, so that saving takes a small share of the time (SAVING_SHARE), and always
-        where the attempt is to pause here: then this call does not return. After the last of the knob ``epochs``, where
-        there is one, nothing is left to pause. Raises TrainingFailedError (``bad_state``) for what cannot be saved.
+        where the attempt is to pause here: then this call does not return. After the training's own last epoch, where
+        that is known, nothing is left to pause. Raises TrainingFailedError (``bad_state``) for what cannot be saved.
         """
         epoch = self._reports.last_step
         if epoch is None:
             return  # nothing is reported yet: there is no checkpoint that it could be resumed after
         pause = self._pause_after_epoch is not None and epoch >= self._pause_after_epoch
-        pause = (pause or self.pause_asked) and epoch != last_epoch_of(self.settings)
+        pause = (pause or self.pause_asked) and epoch != self._own_last_epoch
         if self._together:  # process 0 alone is asked to pause
             pause = bool(self.agree(pause))
         if self.rank == 0 and self._state_path is not None and (pause or time.monotonic() >= self._next_save):

@@ -7,6 +7,7 @@ Optuna, and a missing coordinator, a full disk or a stop request never leaves it
 from __future__ import annotations
 
 import contextlib
+import math
 import multiprocessing
 import os
 import random
@@ -60,6 +61,7 @@ class AttemptRequest:
     empty database that a command's own store is a copy of, None where there is none.
     ``memory_limit_bytes`` is what training on the CPU may take; ``pause_after_epoch`` pauses it there, and after
     ``last_epoch`` it is done, whatever the settings say: they decide how the epochs until then are trained.
+    After ``own_last_epoch`` the training ends by itself, as far as is known: it is not paused there.
     """
 
     study: str
@@ -87,6 +89,7 @@ class AttemptRequest:
     time_limit_seconds: float | None = None
     pause_after_epoch: int | None = None
     last_epoch: int | None = None
+    own_last_epoch: float = math.inf
 
     @property
     def log_path(self) -> Path:
@@ -251,6 +254,7 @@ def _run(request: AttemptRequest, workload: Workload, meter: Meter, write: Any, 
         write=write,
         state_path=request.state_path if request.role is Role.TRIAL else None,
         pause_after_epoch=request.pause_after_epoch,
+        own_last_epoch=request.own_last_epoch,
         rank=rank,
         processes=request.processes,
         folder=request.folder,
