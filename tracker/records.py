@@ -229,6 +229,13 @@ class DataCard:
     description: str = ""
     size_bytes: int = 0
 
+    @property
+    def words(self) -> str:
+        """What was made of the data, in a line; "" for a workload that does not tell."""
+        rows = ", ".join(f"{count:,} {split}" for split, count in self.rows.items())
+        told = " ".join((self.description or self.name).split())
+        return "; ".join(filter(None, [told, rows and f"rows: {rows}"]))
+
 
 @dataclass(frozen=True, slots=True)
 class Hardware:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from experiments.data.corpus import SPLITS
+from experiments.data.corpus import SPLITS, with_classes
 from experiments.data.files import whole_folder
 from experiments.training_loop import Batch
 from tracker.errors import DataError
@@ -41,7 +41,8 @@ class ArrayCard:
     def data_card(self, folder: Path) -> DataCard:
         """The card that the tracker records."""
         size_bytes = bytes_below(folder)
-        return DataCard(self.name, self.fingerprint, self.rows, len(self.classes), self.description, size_bytes)
+        description = with_classes(self.description, self.classes)
+        return DataCard(self.name, self.fingerprint, self.rows, len(self.classes), description, size_bytes)
 
 
 @dataclass(frozen=True, slots=True)

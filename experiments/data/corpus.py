@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tracker.errors import DataError
@@ -11,6 +11,8 @@ from tracker.errors import DataError
 SPLITS = ("train", "validation", "test")
 TRAIN_SHARE = 0.70
 VALIDATION_SHARE = 0.15
+NAMES_SHOWN = 8
+SHOWN = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,21 @@ def gather(rows: list[tuple[str, str, str]], classes: tuple[str, ...]) -> dict[s
         split: LabelledTexts(tuple(row[0] for row in of), tuple(index[row[1]] for row in of))
         for split, of in chosen.items()
     }
+
+
+def few(names: Sequence[str]) -> str:
+    """The first names in quotes, cut where they are long, and how many more there are.
+
+    >>> few(["1.1", "1.10"])
+    "'1.1', '1.10'"
+    """
+    shown = [repr(name if len(name) <= SHOWN else name[: SHOWN - 1] + "…") for name in names[:NAMES_SHOWN]]
+    return ", ".join(shown) + (f" and {len(names) - NAMES_SHOWN:,} more" if len(names) > NAMES_SHOWN else "")
+
+
+def with_classes(description: str, classes: Sequence[str]) -> str:
+    """A description of data that says what their classes are too."""
+    return f"{description}; {len(classes):,} classes: {few(classes)}"
 
 
 def stable_hash(text: str) -> int:

@@ -10,20 +10,26 @@ import hashlib
 import socket
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import datasets
 import huggingface_hub
 import pyarrow as pa  # type: ignore[import-untyped]
+from datasets.data_files import DataFilesDict, get_data_patterns
 from datasets.packaged_modules import _PACKAGED_DATASETS_MODULES
+from datasets.packaged_modules.csv.csv import CsvConfig
+from datasets.packaged_modules.json.json import JsonConfig
 from datasets.table import embed_table_storage
 from huggingface_hub.utils import disable_progress_bars
 
 from experiments.data.corpus import SPLITS, split_for_share, stable_hash
+from experiments.data.table_file import READERS
 from tracker.errors import DataError
+
+T = TypeVar("T")
 
 PREFIX = "datasets:"
 """What a source that is read here begins with: "datasets:NAME" or "datasets:NAME:CONFIG"."""
@@ -33,6 +39,10 @@ SPLIT_NAMES = {"train": ("train",), "validation": ("validation", "valid", "val",
 
 ROWS_AT_ONCE = 1000
 LONGEST_REASON = 300
+PACKED = frozenset({".gz", ".bz2", ".xz", ".zip", ".zst", ".lz4"})
+UNREMARKABLE = ("name", "version", "data_dir", "data_files", "description", "sep")
+"""What a configuration may say of a data set without saying how its files are to be read."""
+
 LOCAL = f"a local folder of csv, json, parquet or image files needs no network: source = '{PREFIX}FOLDER'"
 
 
@@ -48,13 +58,62 @@ def hub_splits(name: str, cache: Path) -> dict[str, datasets.Dataset]:
     cannot be read.
     """
     place, configuration = _parts(name)
-    loaded = _load(name, place, configuration, cache)
+    found = named_splits(name, _load(name, place, configuration, cache))
+    train = found["train"]
+    found |= {split: train.select(rows) for split, rows in cut_rows(len(train), found).items()}
+    return {split: found[split] for split in SPLITS}
+
+
+def named_splits(name: str, loaded: Mapping[str, T]) -> dict[str, T]:
+    """Those of SPLITS that a source has, by whatever it calls them. Raises DataError where no training split is."""
     found = {split: loaded[name] for split, names in SPLIT_NAMES.items() for name in reversed(names) if name in loaded}
     if "train" not in found:
         raise DataError(f"data source '{name}' has no training split; it has: {', '.join(loaded)}; 'train' is needed")
-    missing = frozenset(SPLITS) - found.keys()
-    cut = _cut(found["train"], missing) if missing else {}
-    return {split: cut.get(split, found.get(split)) for split in SPLITS}
+    return found
+
+
+def cut_rows(count: int, found: Mapping[str, Any]) -> dict[str, list[int]]:
+    """Which of the ``count`` training rows make each split that was not found, and which are left to train on."""
+    missing = set(SPLITS) - found.keys()
+    rows: dict[str, list[int]] = {split: [] for split in SPLITS if split in missing or split == "train"}
+    for index in range(count) if missing else ():
+        split = split_for_share(stable_hash(str(index)) / 2**64)
+        rows[split if split in missing else "train"].append(index)
+    return rows if missing else {}
+
+
+def text_files(name: str, cache: Path) -> dict[str, list[Path]] | None:
+    """The files of ``name`` by split, as datasets finds them, where it is a local folder of files that READERS read.
+
+    None where it is no folder, holds files of other kinds, or its README says how they are to be read. Raises DataError
+    for files that are compressed.
+    """
+    place, configuration = _parts(name)
+    if not Path(place).is_absolute():
+        return None
+    with _quietly_below(cache, offline=False):
+        try:
+            config = datasets.load_dataset_builder(place, configuration, cache_dir=str(cache / "datasets")).config
+            usual = type(config)(**{each: getattr(config, each) for each in UNREMARKABLE})
+            known, found = isinstance(config, CsvConfig | JsonConfig) and config == usual, config.data_files
+        except Exception:  # noqa: BLE001 (of many kinds; what is no folder of texts fails once more in _load)
+            # It takes no endings in capitals, nor of several kinds.
+            known, found = configuration is None, _files_by_name(place)
+    paths = {str(split): [Path(each) for each in files] for split, files in (found or {}).items()}
+    if not known or not paths:
+        return None
+    every = [path for files in paths.values() for path in files]
+    if packed := next((path for path in every if PACKED & {each.lower() for each in path.suffixes}), None):
+        raise DataError(
+            f"data source '{name}': '{packed.name}' is compressed; unpack it, texts are read from plain files"
+        )
+    return paths if all(path.suffix.lower() in READERS for path in every) else None
+
+
+def _files_by_name(folder: str) -> Mapping[Any, list[str]]:
+    with suppress(OSError, ValueError):
+        return DataFilesDict.from_patterns(get_data_patterns(folder), base_path=folder)
+    return {}
 
 
 def hub_fingerprint(splits: Mapping[str, datasets.Dataset]) -> str:
@@ -150,12 +209,3 @@ def _quietly_below(cache: Path, *, offline: bool) -> Iterator[None]:
                 stack.callback(setattr, module, variable, getattr(module, variable))
                 setattr(module, variable, value)
         yield
-
-
-def _cut(train: datasets.Dataset, missing: frozenset[str]) -> dict[str, datasets.Dataset]:
-    """The training split without the rows that make the missing ones, and those."""
-    rows: dict[str, list[int]] = {split: [] for split in SPLITS if split in missing or split == "train"}
-    for index in range(len(train)):
-        split = split_for_share(stable_hash(str(index)) / 2**64)
-        rows[split if split in missing else "train"].append(index)
-    return {split: train.select(indices) for split, indices in rows.items()}

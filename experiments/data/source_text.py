@@ -23,7 +23,8 @@ from typing import Any
 from experiments import lazy
 from experiments.data.corpus import SPLITS, TRAIN_SHARE, VALIDATION_SHARE, split_for_share, stable_hash
 from experiments.data.installed_packages import TEST_FOLDERS
-from tracker.errors import DataError, did_you_mean
+from experiments.data.table_reading import Reading
+from tracker.errors import DataError
 
 RULE_VERSION = 1
 """Raise it whenever the rule above changes: old caches are then left alone and never read."""
@@ -156,14 +157,11 @@ def _file(path: Path) -> Splits:
 
 def _hub(source: str, column: str, cache: Path) -> Splits:
     documents = []
-    for split, rows in lazy.call("experiments.data.hub:hub_splits", source, cache).items():
-        if column not in rows.column_names:
-            raise DataError(f"{source}: no column '{column}'; {did_you_mean(column, rows.column_names)}")
-        for number, text in enumerate(rows[column], start=1):
-            where = f"{source}, {split}, row {number}"
-            if not isinstance(text, str | None):
-                raise DataError(f"{where}: column '{column}' holds {text!r}, which is not a text")
-            if text and text.strip():
+    tables, _ = lazy.call("experiments.data.hub_tables:hub_tables", source, cache, Reading((column,)))
+    for split, table in tables.items():
+        for number, text in enumerate(table.columns[column], start=1):
+            if text.strip():
+                where = f"{source}, {split}, row {number}"
                 documents.append((split, Document(f"{split}/{number}", _checked(text, where))))
     return _in_order(documents)
 

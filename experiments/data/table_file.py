@@ -1,60 +1,120 @@
-"""A table of the user's own, a csv or jsonl file, and its columns, read by Hugging Face datasets.
+"""The one door through which tables of the user's own are read: csv, tsv, json and jsonl, as columns of text.
 
-Imported only where a study names one (see experiments.lazy).
+Labels and texts are what the file says, letter by letter: no type is guessed, and columns that nobody uses are not
+looked at. Imported only where a study names a table (see experiments.lazy).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import datasets
-
 from experiments.data.corpus import SPLITS
+from experiments.data.csv_file import read_csv
+from experiments.data.json_file import read_json
+from experiments.data.table_reading import Reading
 from tracker.errors import DataError, did_you_mean
 
-READERS = (".csv", ".json", ".jsonl")
+Columns = Mapping[str, list[str]]
+
+READERS: Mapping[str, Callable[[Path, Reading], tuple[Columns, tuple[str, ...]]]] = {
+    ".csv": read_csv,
+    ".tsv": read_csv,
+    ".json": read_json,
+    ".jsonl": read_json,
+    ".ndjson": read_json,
+}
+"""By the ending of a file's name, in lower case: what gives its columns and what had to be found out about it."""
 
 
-def read_table(path: Path, cache: Path, own: str) -> datasets.Dataset:
-    """The rows of the file at ``path``; ``own`` is the source that needs no file, for messages.
+@dataclass(frozen=True, slots=True)
+class TextTable:
+    """Columns of texts, all of one length, as their source has them; "" where there is nothing.
 
-    Raises DataError for: a name that ends in none of READERS, no such file, a file that cannot be read.
+    ``place`` is what messages call it; ``remarks`` are what had to be found out to read it, in words.
     """
-    if path.suffix not in READERS:
+
+    place: str
+    columns: Columns
+    remarks: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values()), ()))
+
+    def filled(self, column: str) -> list[str]:
+        """The texts of a column without white space around them. Raises DataError where one is empty."""
+        texts = [text.strip() for text in self.columns[column]]
+        if empty := [row for row, text in enumerate(texts, start=1) if not text]:
+            more = f" and {len(empty) - 1:,} more" if len(empty) > 1 else ""
+            raise DataError(
+                f"{self.place}: column '{column}' is empty in row {empty[0]}{more}; every row needs a value"
+            )
+        return texts
+
+    def splits(self, column: str) -> list[str]:
+        """The split of each row, by a column. Raises DataError for what is none of SPLITS."""
+        splits = self.filled(column)
+        if unknown := set(splits) - set(SPLITS):
+            row, value = next((row, value) for row, value in enumerate(splits, start=1) if value in unknown)
+            raise DataError(
+                f"{self.place}: column '{column}' holds {value!r} in row {row}; {did_you_mean(value, SPLITS)}"
+            )
+        return splits
+
+    def take(self, rows: Sequence[int]) -> TextTable:
+        """The table of these rows."""
+        columns = {name: [texts[row] for row in rows] for name, texts in self.columns.items()}
+        return TextTable(self.place, columns, self.remarks)
+
+
+def read_table(path: Path, reading: Reading, own: str) -> TextTable:
+    """The table in the file at ``path``; ``own`` is the source that needs no file, for messages.
+
+    Raises DataError for: a name that ends in none of READERS, no such file, one that cannot be read, a column that is
+    missing or there twice. It names the file, the row, the reason and the remedy.
+    """
+    if path.suffix.lower() not in READERS:
         raise DataError(f"data source '{path}' is neither '{own}' nor a file; allowed endings: {', '.join(READERS)}")
     if not path.is_file():
         raise DataError(f"data file '{path}' was not found (looked for {path.resolve()})")
-    datasets.disable_progress_bars()
-    folder = str(cache / "datasets")
     try:
-        if path.suffix == ".csv":
-            # Without the defaults, the text "None" or "NA" stays a text.
-            return datasets.Dataset.from_csv(str(path), cache_dir=folder, keep_default_na=False)
-        return datasets.Dataset.from_json(str(path), cache_dir=folder)
-    except Exception as error:
-        reason = str(error.__cause__ or error).splitlines()[0]
-        raise DataError(f"data file '{path}' cannot be read as {path.suffix[1:]}: {reason}") from error
+        columns, remarks = READERS[path.suffix.lower()](path, reading)
+    except OSError as error:
+        raise DataError(f"data file '{path}' cannot be read: {error.strerror}") from None
+    return TextTable(str(path), columns, remarks)
 
 
-def filled_column(table: datasets.Dataset, column: str, place: object) -> list[str]:
-    """The texts of a column, without white space around them; ``place`` is where it is from, for messages.
-
-    Raises DataError for a missing column and for an empty text.
-    """
-    if column not in table.column_names:
-        raise DataError(f"{place}: no column '{column}'; {did_you_mean(column, table.column_names)}")
-    values: Iterable[object] = table[column]
-    texts = ["" if value is None else str(value).strip() for value in values]
-    if empty := [row for row, text in enumerate(texts, start=1) if not text]:
-        more = f" and {len(empty) - 1} more" if len(empty) > 1 else ""
-        raise DataError(f"{place}: column '{column}' is empty in row {empty[0]}{more}; every row needs a value")
-    return texts
+def joined(tables: Sequence[TextTable]) -> TextTable:
+    """Tables of the same columns, one below the other. Raises DataError where their columns differ."""
+    first = tables[0]
+    for other in tables[1:]:
+        if differing := sorted(first.columns.keys() ^ other.columns.keys()):
+            raise DataError(
+                f"{other.place}: its columns are not those of {first.place}; only one of them has '{differing[0]}'"
+            )
+    columns = {name: [text for table in tables for text in table.columns[name]] for name in first.columns}
+    remarks = dict.fromkeys(remark for table in tables for remark in table.remarks)
+    return TextTable(first.place, columns, tuple(remarks))
 
 
-def split_column_of(table: datasets.Dataset, column: str, place: object) -> list[str]:
-    """The split of each row, by a column of the table. Raises DataError for what is none of SPLITS."""
-    splits = filled_column(table, column, place)
-    if unknown := sorted(set(splits) - set(SPLITS)):
-        raise DataError(f"{place}: column '{column}' holds '{unknown[0]}'; {did_you_mean(unknown[0], SPLITS)}")
-    return splits
+def file_fingerprint(path: Path, told: str) -> str:
+    """16 hexadecimal digits that follow from a file's content and from ``told``."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.sha256(told.encode())).hexdigest()[:16]
+
+
+def columns_fingerprint(splits: Mapping[str, TextTable]) -> str:
+    """16 hexadecimal digits that follow from the columns and rows of every split, wherever they lie."""
+    told = hashlib.sha256()
+    for split, table in sorted(splits.items()):
+        for name, texts in sorted(table.columns.items()):
+            told.update(f"{split}, {name}: {len(texts)} rows\n".encode())
+            told.update(_framed(texts))
+    return told.hexdigest()[:16]
+
+
+def _framed(texts: Iterable[str]) -> bytes:
+    """Texts so that no two lists of them are alike."""
+    return "".join(f"{len(text)}:{text}" for text in texts).encode("utf-8", "surrogatepass")

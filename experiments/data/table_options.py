@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from experiments.data.table_reading import FILE_OPTIONS
 from experiments.ranking_scores import PRECISION_FLOOR
 from tracker.errors import DataError, did_you_mean
 
 DATA_OPTIONS: Mapping[str, str] = {
-    "source": "'breast_cancer', that of scikit-learn; a csv file; 'datasets:NAME' or 'datasets:NAME:CONFIG'",
+    "source": "'breast_cancer', of scikit-learn; a csv, tsv, json or jsonl file; or 'datasets:NAME[:CONFIG]'",
     "label_column": "the column of the classes; default 'label'",
     "split_column": "the column that says train, validation or test; default a split by hash of the row",
     "slice_column": "the column whose values are slices, and no feature; default the classes are slices",
@@ -19,6 +20,7 @@ DATA_OPTIONS: Mapping[str, str] = {
     "categorical_columns": "a list of columns of numbers that are categories, such as codes",
     "positive": "the class whose recall at a precision counts; default the rarer of two, all of several",
     "precision_floor": f"the precision that recall_at_precision asks for; default {PRECISION_FLOOR}",
+    **FILE_OPTIONS,
 }
 """Each key with a line of help."""
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.data.array_data import ArrayCard, Arrays
-from experiments.data.corpus import SPLITS, split_for_share, stable_hash
+from experiments.data.corpus import SPLITS, few, split_for_share, stable_hash
 from experiments.data.table_arrays import MISSING, UNKNOWN, Columns
 from experiments.data.table_sources import TableSource, table_source
 from tracker.errors import DataError, did_you_mean
@@ -33,6 +33,7 @@ class _Rows:
     labels: pd.Series[str]
     splits: pd.Series[str]
     slices: pd.Series[str] | None
+    remarks: tuple[str, ...]
 
 
 def table_arrays(source: TableSource) -> tuple[ArrayCard, Mapping[str, Arrays]]:
@@ -54,13 +55,15 @@ def table_arrays(source: TableSource) -> tuple[ArrayCard, Mapping[str, Arrays]]:
         names, slices = np.unique(rows.slices.to_numpy(str), return_inverse=True)
         arrays["slices"], told["slices"] = slices.astype(np.int64), names.tolist()
     told["counts"] = {split: np.bincount(labels[of], minlength=len(classes)).tolist() for split, of in in_split.items()}
-    what = f"{len(labels):,} rows; columns: {len(columns.numbers)} of numbers, {len(columns.categories)} of categories"
+    kinds = {"numbers": columns.numbers, "categories": tuple(columns.categories)}
+    told_kinds = ", ".join(f"{len(of)} of {kind}" + (f" ({few(of)})" if of else "") for kind, of in kinds.items())
+    what = f"{len(labels):,} rows; columns: {told_kinds}"
     card = ArrayCard(
         name=source.name,
         fingerprint=source.fingerprint,
         classes=tuple(classes.tolist()),
         rows={split: int(of.sum()) for split, of in in_split.items()},
-        description="; ".join([f"'{source.options.label_column}' of {source.name}, {what}", *notes]),
+        description="; ".join([f"'{source.options.label_column}' of {source.name}, {what}", *rows.remarks, *notes]),
         told=told,
     )
     return card, {split: {name: array[of] for name, array in arrays.items()} for split, of in in_split.items()}
@@ -82,12 +85,8 @@ def prediction_rows(
 def _rows(source: TableSource) -> _Rows:
     """The table with its columns checked, and its rows ordered."""
     options = source.options
-    frame, splits = source.read()
-    named = [options.label_column, options.split_column, options.slice_column]
-    for name in (*filter(None, named), *options.drop_columns, *options.categorical_columns):
-        if name not in frame.columns:
-            raise DataError(f"{source.place}: no column '{name}'; {did_you_mean(name, map(str, frame.columns))}")
-    frame = frame.fillna("").apply(lambda column: column.str.strip())
+    frame, splits, remarks = source.read()
+    frame = frame.apply(lambda column: column.str.strip())
     features = frame.drop(columns=list(options.not_features & {*frame.columns}))
     if not len(features.columns):
         raise DataError(f"{source.place}: no column is left to tell '{options.label_column}' from; one is needed")
@@ -104,6 +103,7 @@ def _rows(source: TableSource) -> _Rows:
         labels.iloc[order],
         divided.iloc[order],
         frame[options.slice_column].iloc[order] if options.slice_column else None,
+        remarks,
     )
 
 

@@ -19,16 +19,18 @@ from experiments.data.corpus import SPLITS, split_for_share, stable_hash
 from experiments.data.files import whole_folder
 from experiments.data.pair_arrays import SPACE, SPECIAL_TOKENS, PairCard, save_pair_card, save_pairs
 from experiments.data.signatures import DISTRIBUTION, FILES_PER_PACKAGE, load_signatures, plain
+from experiments.data.table_file import TextTable, file_fingerprint, read_table
+from experiments.data.table_reading import FILE_OPTIONS, Reading
 from tracker.errors import DataError
 from tracker.records import Settings
 from tracker.training.workload import PredictionTexts
 
-RULE_VERSION = 1
+RULE_VERSION = 2
 """Raise it whenever it changes what becomes of the same file."""
 
 SIGNATURES = "signatures"
 HUB = "datasets:"
-COLUMN_OPTIONS = ("source_column", "target_column", "split_column")
+COLUMN_OPTIONS = ("source_column", "target_column", "split_column", *FILE_OPTIONS)
 SIGNATURE_OPTIONS = ("distribution", "files_per_package")
 
 WORD = (
@@ -96,8 +98,8 @@ def load_corpus(data: Mapping[str, Any], cache: Path, progress: Callable[[str], 
         return _signatures(data, cache, progress)
     columns = [str(data.get("source_column", "source")), str(data.get("target_column", "target"))]
     if source.startswith(HUB):
-        return _of_hub(source, columns, cache)
-    return _of_file(Path(source), columns, str(data.get("split_column", "")), cache)
+        return _of_hub(data, source, columns, cache)
+    return _of_file(data, Path(source), columns)
 
 
 def prediction_texts(data: Mapping[str, Any], settings: Settings, cache: Path, limit: int) -> PredictionTexts:
@@ -158,35 +160,39 @@ def _signatures(data: Mapping[str, Any], cache: Path, progress: Callable[[str], 
     return PairCorpus(SIGNATURES, fingerprint, _gather(rows), description)
 
 
-def _of_file(path: Path, columns: list[str], split_column: str, cache: Path) -> PairCorpus:
+def _of_file(data: Mapping[str, Any], path: Path, columns: list[str]) -> PairCorpus:
     """Rows are split by ``split_column``; without one, by a hash of the source, so that equal ones stay together."""
-    table = lazy.call("experiments.data.table_file:read_table", path, cache, SIGNATURES).flatten()
-    sources, targets = (_column(table, column, path) for column in columns)
-    if split_column:
-        splits = lazy.call("experiments.data.table_file:split_column_of", table, split_column, path)
-    else:
-        splits = [split_for_share(stable_hash(source) / 2**64) for source in sources]
-    told = f"rule {RULE_VERSION}, columns {[*columns, split_column]}\n".encode()
-    fingerprint = hashlib.sha256(told + path.read_bytes()).hexdigest()[:16]
-    description = f"{path.name}: '{columns[0]}' to '{columns[1]}', {len(sources):,} pairs"
-    return PairCorpus(path.stem, fingerprint, _gather(zip(sources, targets, splits, strict=True)), description)
+    split_column = str(data.get("split_column", ""))
+    reading = Reading.of(data, (*columns, split_column))
+    table = read_table(path, reading, SIGNATURES)
+    pairs = _pairs(table, columns)
+    splits = (
+        table.splits(split_column) if split_column else [split_for_share(stable_hash(of) / 2**64) for of, _ in pairs]
+    )
+    told = f"rule {RULE_VERSION}, columns {[*columns, split_column]}, {reading.told}\n"
+    fingerprint = file_fingerprint(path, told)
+    rows = [(*pair, split) for pair, split in zip(pairs, splits, strict=True)]
+    return PairCorpus(path.stem, fingerprint, _gather(rows), _described(path.name, columns, len(rows), table.remarks))
 
 
-def _of_hub(source: str, columns: list[str], cache: Path) -> PairCorpus:
-    splits = lazy.call("experiments.data.hub:hub_splits", source, cache)
-    rows: list[tuple[str, str, str]] = []
-    for split, table in splits.items():
-        texts = [_column(table.flatten(), column, f"{source}, split {split}") for column in columns]
-        rows.extend((*pair, split) for pair in zip(*texts, strict=True))
-    told = f"rule {RULE_VERSION}, columns {columns}, {lazy.call('experiments.data.hub:hub_fingerprint', splits)}"
+def _of_hub(data: Mapping[str, Any], source: str, columns: list[str], cache: Path) -> PairCorpus:
+    tables: Mapping[str, TextTable]
+    tables, content = lazy.call("experiments.data.hub_tables:hub_tables", source, cache, Reading.of(data, columns))
+    rows = [(*pair, split) for split, table in tables.items() for pair in _pairs(table, columns)]
+    told = f"rule {RULE_VERSION}, columns {columns}, {content}"
     fingerprint = hashlib.sha256(told.encode()).hexdigest()[:16]
+    remarks = dict.fromkeys(remark for table in tables.values() for remark in table.remarks)
     name = source.removeprefix(HUB)
-    return PairCorpus(name, fingerprint, _gather(rows), f"{name}: '{columns[0]}' to '{columns[1]}'")
+    return PairCorpus(name, fingerprint, _gather(rows), _described(name, columns, len(rows), remarks))
 
 
-def _column(table: Any, column: str, place: object) -> list[str]:
-    texts: list[str] = lazy.call("experiments.data.table_file:filled_column", table, column, place)
-    return [plain(text) for text in texts]
+def _pairs(table: TextTable, columns: list[str]) -> list[Pair]:
+    sources, targets = ([plain(text) for text in table.filled(column)] for column in columns)
+    return list(zip(sources, targets, strict=True))
+
+
+def _described(name: str, columns: list[str], count: int, remarks: Iterable[str]) -> str:
+    return "; ".join([f"{name}: '{columns[0]}' to '{columns[1]}', {count:,} pairs", *remarks])
 
 
 def _gather(rows: Iterable[tuple[str, str, str]]) -> dict[str, list[Pair]]:

@@ -33,12 +33,8 @@ def load_corpus(data: Mapping[str, Any], cache: Path, progress: Callable[[str], 
     if source == DOCSTRINGS:
         distribution = [str(data["distribution"])] if "distribution" in data else []
         corpus = lazy.call("experiments.data.docstrings:load_docstrings", cache, progress, *distribution)
-    elif source.startswith("datasets:"):
-        columns = {key: str(data[key]) for key in ("text_column", "label_column") if key in data}
-        corpus = lazy.call("experiments.data.labelled_text:load_hub_text", source, cache, **columns)
     else:
-        columns = {key: str(data[key]) for key in ("text_column", "label_column", "split_column") if key in data}
-        corpus = lazy.call("experiments.data.labelled_text:load_labelled_text", Path(source), cache, **columns)
+        corpus = lazy.call("experiments.data.labelled_text:load_labelled_text", data, cache)
     return corpus
 
 

@@ -21,7 +21,9 @@ from torch.utils.checkpoint import checkpoint
 
 from experiments import lazy
 from experiments.data.batches import BatchPlan, shuffled_batches, sorted_batches
+from experiments.data.corpus import with_classes
 from experiments.data.prepared import prepare_tokens, prepared_tokens
+from experiments.data.table_reading import FILE_OPTIONS
 from experiments.data.token_arrays import MAX_TOKENS, PADDING, UNKNOWN, TokenizedTexts, load_card, load_texts
 from experiments.inference import with_weights
 from experiments.layers import attention
@@ -171,11 +173,12 @@ class TextClassifier:
     }
     metrics: Mapping[str, Direction] = CLASSIFIER_METRICS
     data_options: Mapping[str, str] = {
-        "source": "'docstrings' of the packages installed here, a csv or jsonl file, or 'datasets:NAME'",
+        "source": "'docstrings' of the packages installed here, a csv, tsv, json or jsonl file, or 'datasets:NAME'",
         "distribution": "of docstrings: those of what this installed distribution depends on; default this project",
         "text_column": "the column of the texts; default 'text'",
         "label_column": "the column of the classes; default 'label'",
         "split_column": "the column that says train, validation or test; default a split by hash of the text",
+        **FILE_OPTIONS,
     }
 
     def prepare(
@@ -186,8 +189,8 @@ class TextClassifier:
             check_heads(int(settings["width"]), int(settings["heads"]))
         folder = prepare_tokens(data, settings, cache, progress)
         corpus, size_bytes = load_card(folder), bytes_below(folder)
-        classes = len(corpus.classes)
-        return DataCard(corpus.name, corpus.fingerprint, corpus.rows, classes, corpus.description, size_bytes)
+        description = with_classes(corpus.description, corpus.classes)
+        return DataCard(corpus.name, corpus.fingerprint, corpus.rows, len(corpus.classes), description, size_bytes)
 
     def train(self, run: Run) -> None:
         """Train one classifier; keeps its weights, its tokenizer and its settings."""

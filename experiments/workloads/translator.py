@@ -35,6 +35,7 @@ from experiments.data.pair_arrays import (
     prepared_pairs,
     written,
 )
+from experiments.data.table_reading import FILE_OPTIONS
 from experiments.data.token_arrays import MAX_TOKENS, PADDING, UNKNOWN
 from experiments.inference import with_weights
 from experiments.layers import attention
@@ -283,10 +284,11 @@ class TextTranslator:
         "training_loss": Direction.MINIMIZE,
     }
     data_options: Mapping[str, str] = {
-        "source": "'signatures', those of installed packages; the path of a csv or jsonl file; or 'datasets:NAME'",
+        "source": "'signatures', those of installed packages; a csv, tsv, json or jsonl file; or 'datasets:NAME'",
         "source_column": "the column of the source texts, with dots where columns are nested; default 'source'",
         "target_column": "the column of the target texts; default 'target'",
         "split_column": "the column that says train, validation or test; default a split by hash of the source",
+        **FILE_OPTIONS,
         "distribution": "signatures: the distribution whose dependencies are read; default this project",
         "files_per_package": "signatures: files that are read of each package; 0 for all; default 100",
     }

@@ -187,6 +187,7 @@ def runs_document(table: StudyTable) -> dict[str, Any]:
         "price_book": table.price_book,
         "budget_usd": plain(table.budget_usd),
         "state": table.state,
+        "data": table.data,
         "spend_by_part_usd": plain(spend_by_part(table)),
         "costs": plain(asdict(table.terms)),
         "runs": plain_rows(table.runs[list(RUN_COLUMNS)]),

@@ -49,6 +49,9 @@ from tracker.training.events import read_attempt
 from tracker.training.mlflow_sources import is_server
 from tracker.training.state import FILE_NAME
 
+TAG_CHARACTERS = 2000
+"""What is kept of the data's description: MLflow takes tags of 5,000 characters at least."""
+
 _CAN_GO_ON = (TrialState.PAUSED, TrialState.STOPPED, TrialState.KILLED)
 """How a trial's last attempt ended that is gone on with where it saved a state and its search waits for it."""
 
@@ -104,6 +107,8 @@ def run_study(
             trials = create_trials(plan, places.optuna_storage)
         try:
             card = staged.data_card()
+            if card.words:
+                observer.say(f"data: {card.words}")
             log = store.create_study(name, _study_tags(plan, card), time.time(), home.artifacts(name))
             if plan.spec.workload.startswith(COMMAND_MARK) and is_server(home.tracking_uri):
                 own = command_experiment(name)
@@ -358,6 +363,7 @@ def _study_tags(plan: StudyPlan, card: DataCard) -> dict[str, str]:
         "tracker.costs": json.dumps(spec.costs.changed),
         "tracker.hardware": plan.hardware.label,
         "tracker.data": card.fingerprint,
+        "tracker.data_description": card.words[:TAG_CHARACTERS],
         "tracker.commit": _commit(),
     }
 

@@ -74,7 +74,8 @@ class StudyTable:
     ``terms`` are the study's assumptions about costs, ``prices_file`` its file of rates of its own ("" without
     one), ``country`` where its electricity is from ("" for each region's own); ``scenario`` is what the prices
     were changed by, None where they are those that were billed.
-    ``currency`` is what people are shown amounts in; the tables are in USD.
+    ``currency`` is what people are shown amounts in; the tables are in USD. ``data`` says what was made of the study's
+    data; "" where the workload did not tell.
     """
 
     study: str
@@ -90,6 +91,7 @@ class StudyTable:
     country: str = ""
     scenario: Scenario | None = None
     currency: ExchangeRate = USD
+    data: str = ""
 
     @property
     def spend_usd(self) -> float:
@@ -149,6 +151,7 @@ def read_study_table(tracking_uri: str, study: str) -> StudyTable:
         terms=terms,
         country=country,
         prices_file=parent.tags.get("tracker.prices", ""),
+        data=parent.tags.get("tracker.data_description", ""),
     )
 
 

@@ -105,8 +105,10 @@ def test_a_data_set_of_the_hub_gives_its_text_column_by_its_own_splits(tmp_path)
     assert {document.text for document in text.splits["test"]} == {f"test review {n}" for n in range(5)}
     with pytest.raises(DataError, match=r"no column 'text'; .*allowed: review, stars"):
         load(f"datasets:{root}", tmp_path / "cache")
-    with pytest.raises(DataError, match="train, row 1: column 'stars' holds 0, which is not a text"):
-        load(f"datasets:{root}", tmp_path / "cache", text_column="stars")
+    (root / "test.csv").unlink()
+    (root / "test.jsonl").write_text('{"review": ["a list"]}')
+    with pytest.raises(DataError, match=r"test\.jsonl: column 'review' is \['a list'\] in row 1; allowed: a text"):
+        load(f"datasets:{root}", tmp_path / "cache", text_column="review")
 
 
 def test_of_equal_texts_one_is_kept_and_training_comes_first(folder, tmp_path):

@@ -286,12 +286,12 @@ def test_too_many_categories_for_one_text_among_numbers_are_told_with_its_row(tm
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "cannot be read as csv: No columns"),
+        ("", "cannot be read as csv: it is empty"),
         ("age,label\n", "no rows; two classes are needed"),
-        ("age,label\n1,a\n2,b,c\n", "cannot be read as csv: .*line 3"),
-        ("age,label\n1,a,x\n2,b,y\n", "cannot be read as csv: Length of header"),
+        ("age,label\n1,a\n2,b,c\n", r"row 2 \(line 3\) has 3 fields where the header has 2: '2,b,c'"),
+        ("age,label\n1,a,x\n2,b,y\n", r"row 1 \(line 2\) has 3 fields where the header has 2: '1,a,x'"),
         ("age,age,label\n1,2,a\n", "two columns are called 'age'"),
-        ("age,label\n1,\xff\n", "cannot be read as csv: .*utf-8"),
+        ("age,label\n1,\xff\n", r"row 1, column 'label', is not utf-8: '\\xff'; .* encoding = .cp1252"),
     ],
 )
 def test_files_that_are_no_tables_are_told_in_a_line(tmp_path, text, message):
@@ -304,7 +304,9 @@ def test_files_that_are_no_tables_are_told_in_a_line(tmp_path, text, message):
 def test_a_source_that_is_not_there_is_told_with_what_is_allowed(tmp_path):
     with pytest.raises(DataError, match=r"nowhere\.csv' was not found \(looked for /"):
         prepare_table({"source": "nowhere.csv"}, tmp_path)
-    with pytest.raises(DataError, match=r"neither 'breast_cancer' nor 'datasets:NAME' nor a \.csv file"):
+    with pytest.raises(
+        DataError, match=r"neither 'breast_cancer' nor 'datasets:NAME' nor a file; allowed endings: \.csv"
+    ):
         prepare_table({"source": "breast_cancre"}, tmp_path)
 
 
@@ -334,5 +336,5 @@ def test_a_data_set_of_datasets_is_a_table_too(tmp_path):
     card = load_array_card(prepare_table({"source": f"datasets:{tmp_path / 'set'}"}, tmp_path))
     assert card.rows["test"] == 40 and card.rows["train"] + card.rows["validation"] == 200
     assert Columns.of(card.told) == Columns(("age", "marker"), {"ward": ("north", "south", "west")})
-    with pytest.raises(DataError, match="split_column is for a csv file"):
+    with pytest.raises(DataError, match="split_column is for a file"):
         prepare_table({"source": f"datasets:{tmp_path / 'set'}", "split_column": "ward"}, tmp_path)

@@ -101,7 +101,7 @@ def test_the_fingerprint_follows_the_file_and_the_columns(tmp_path):
         (["source,target", *many()], {"split_column": "split"}, "no column 'split'"),
         (["source,target", "one,a", ",b", " ,c"], {}, "column 'source' is empty in row 2 and 1 more"),
         (["source,target", "one,a", "two,"], {}, "column 'target' is empty in row 2"),
-        (["source,target,split", "x,a,train", "y,b,dev"], {"split_column": "split"}, "holds 'dev'; .*allowed: test"),
+        (["source,target,split", "x,a,train", "y,b,dev"], {"split_column": "split"}, "'dev' in row 2; .*allowed: test"),
         (["source,target", "one,a"], {}, "split is empty .*; each split needs a pair"),
         (["source,target"], {}, "split is empty|cannot be read"),
         (["source,target", *many()], {"distribution": "x"}, "option distribution is not for source .*pairs.csv"),
@@ -117,10 +117,16 @@ def test_data_that_cannot_be_used_is_told_in_a_line(tmp_path, lines, options, me
     ("data", "message"),
     [
         ({"source": "nowhere.csv"}, "'nowhere.csv' was not found"),
-        ({"source": "pairs.xlsx"}, "neither 'signatures' nor a file; allowed endings: .csv, .json, .jsonl"),
+        (
+            {"source": "pairs.xlsx"},
+            "neither 'signatures' nor a file; allowed endings: .csv, .tsv, .json, .jsonl, .ndjson",
+        ),
         ({"source": "signatures", "source_column": "x"}, "allowed with it: distribution, files_per_package"),
         ({"source": "datasets:./nowhere"}, "'./nowhere' was not found"),
-        ({"source": "datasets:x", "split_column": "x"}, "allowed with it: source_column, target_column"),
+        (
+            {"source": "datasets:x", "split_column": "x"},
+            "allowed with it: delimiter, encoding, source_column, target_column",
+        ),
         ({"distribution": "no-such-thing"}, "distribution 'no-such-thing' is not installed"),
         ({"files_per_package": "many"}, "files_per_package is 'many'; allowed: a whole number of at least 0"),
         ({"files_per_package": -1}, "files_per_package is -1; allowed: a whole number of at least 0"),

@@ -1,0 +1,211 @@
+"""Columns of text from a csv or tsv file; no row is swallowed, left out or cut in silence.
+
+Python's csv module, strict, is what says how a file reads. Where every line is a row, as in most files, PyArrow reads
+the same three times as fast (see experiments.data.plain_csv).
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from operator import itemgetter
+from pathlib import Path
+from typing import NoReturn
+
+from experiments.data.plain_csv import read_plain
+from experiments.data.table_reading import Reading, printable
+from experiments.data.text_encoding import UNDECODABLE, encoding_of, open_text, undecodable
+from tracker.errors import DataError
+
+DELIMITERS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
+ROWS_AT_ONCE = 2000
+SHOWN = 60
+REMEDY = 'write a quote inside a value as "" and put such a value in quotes'
+REASONS = {
+    "unexpected end of data": "opens a quote that nothing closes",
+    "expected after": "goes on after a closing quote",
+}
+"""What the csv module says of a broken row, in part, and in words."""
+
+csv.field_size_limit(sys.maxsize)  # a text may be longer than its 128 KiB
+
+Columns = dict[str, list[str]]
+Row = list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """How a file is written. The first ``lines`` lines hold the header, whose names have no white space around."""
+
+    path: Path
+    encoding: str
+    delimiter: str
+    header: Row
+    lines: int
+
+    @property
+    def remarks(self) -> list[str]:
+        """What differs from a usual csv file."""
+        told = [] if self.encoding == "utf-8-sig" else [f"encoding {self.encoding}"]
+        return told if self.delimiter == "," else [*told, f"delimiter {self.delimiter!r}"]
+
+
+def read_csv(path: Path, reading: Reading) -> tuple[Columns, tuple[str, ...]]:
+    """The columns of the file, and what had to be found out to read it. Raises DataError."""
+    layout = _layout(path, encoding_of(path, reading.encoding), reading)
+    used = reading.chosen(path, layout.header)
+    if foreign := next((name for name in used if UNDECODABLE.search(name)), None):
+        raise undecodable(f"{path}: the header", foreign, layout.encoding)
+    positions = [layout.header.index(name) for name in used]
+    if layout.encoding == "utf-8-sig" and layout.delimiter.isascii():
+        plain = read_plain(path, layout.delimiter, len(layout.header), layout.lines, positions)
+        if plain is not None:
+            return dict(zip(used, plain, strict=True)), tuple(layout.remarks)
+    columns, long_rows = _read(layout, used, positions)
+    _check_encoding(layout, columns)
+    if long_rows:
+        _check_swallowed(layout, long_rows, columns)
+    several = f"{len(long_rows):,} {'row spans' if len(long_rows) == 1 else 'rows span'} several lines"
+    return columns, (*layout.remarks, *([several] if long_rows else []))
+
+
+def _layout(path: Path, encoding: str, reading: Reading) -> _Layout:
+    """With the delimiter that the study names, or that for which the header has the columns that it names."""
+    usual = "\t" if path.suffix.lower() == ".tsv" else ","
+    candidates = [reading.delimiter] if reading.delimiter else sorted(DELIMITERS, key=lambda each: each != usual)
+    found = [layout for each in candidates if (layout := _header(path, encoding, each))]
+    if not found:
+        raise DataError(f"data file '{path}' cannot be read as csv: its header opens a quote that nothing closes")
+    if not any(layout.header for layout in found):
+        raise DataError(f"data file '{path}' cannot be read as csv: it is empty; a first line with names is needed")
+    wanted = {*reading.named, *reading.dropped}
+
+    def fit(layout: _Layout) -> tuple[int, int]:
+        named = len(wanted & {*layout.header})
+        return named, 0 if named == len(wanted) else len(layout.header)
+
+    best = max(found, key=fit)
+    missing = wanted - {*best.header}
+    if missing and (foreign := next((name for name in best.header if UNDECODABLE.search(name)), None)):
+        raise undecodable(f"{path}: the header", foreign, encoding)
+    if missing and len(best.header) == 1:
+        raise DataError(
+            f"{path}: no column '{min(missing)}': its first line is {printable(best.header[0])[:SHOWN]!r}; name the "
+            'sign between its columns in [data], such as delimiter = ";", or give it a first line with names'
+        )
+    return best
+
+
+def _header(path: Path, encoding: str, delimiter: str) -> _Layout | None:
+    with open_text(path, encoding) as file:
+        reader = csv.reader(file, delimiter=delimiter, strict=True)
+        try:
+            row = next((row for row in reader if not _is_blank(row)), [])
+        except csv.Error:
+            return None
+        names = [name.removeprefix("\ufeff").strip() for name in row]
+        return _Layout(path, encoding, delimiter, names, reader.line_num)
+
+
+def _read(layout: _Layout, used: list[str], positions: list[int]) -> tuple[Columns, dict[int, Row]]:
+    """The columns, and the rows that span several lines by their number from 1."""
+    columns: Columns = {name: [] for name in used}
+    width, done, long_rows = len(layout.header), 0, dict[int, Row]()
+    with open_text(layout.path, layout.encoding) as file:
+        reader = _after_header(file, layout)
+        lines = reader.line_num
+        try:
+            while rows := list(islice(reader, ROWS_AT_ONCE)):
+                spanned, lines, count = reader.line_num - lines, reader.line_num, len(rows)
+                if {*map(len, rows)} != {width}:
+                    rows = [row for row in rows if not _is_blank(row)]
+                    if {*map(len, rows)} - {width}:
+                        _refuse(layout)
+                if spanned != count:
+                    numbered = enumerate(rows, start=done + 1)
+                    long_rows |= {number: row for number, row in numbered if _spans(row)}
+                for name, position in zip(used, positions, strict=True):
+                    columns[name].extend(map(itemgetter(position), rows))
+                done += len(rows)
+        except csv.Error:
+            _refuse(layout)
+    return columns, long_rows
+
+
+def _refuse(layout: _Layout) -> NoReturn:
+    """Find the first row that cannot be read, and raise DataError with its number and its line."""
+    width, delimiter, names = len(layout.header), layout.delimiter, "header has"
+    number = 0
+    with open_text(layout.path, layout.encoding) as file:
+        reader = _after_header(file, layout)
+        while True:
+            line = reader.line_num + 1
+            place = f"{layout.path}: row {number + 1} (line {line})"
+            try:
+                row = next(reader)
+            except csv.Error as error:
+                reason = next((words for told, words in REASONS.items() if told in str(error)), str(error))
+                raise DataError(f"{place} {reason}: {_line(layout, line)}; {REMEDY}") from None
+            number += not _is_blank(row)
+            if len(row) != width and not _is_blank(row):
+                has = f"has {len(row)} {'field' if len(row) == 1 else 'fields'} where the {names} {width}"
+                remedy = (
+                    f"put a value with {delimiter!r} in it in double quotes, or name another delimiter in [data]"
+                    if len(row) > width
+                    else "every row needs a value, if an empty one, for each column"
+                )
+                raise DataError(f"{place} {has}: {_line(layout, line)}; {remedy}")
+
+
+def _check_encoding(layout: _Layout, columns: Columns) -> None:
+    for name, texts in columns.items():
+        for row, text in enumerate(texts, start=1):
+            if not text.isascii() and UNDECODABLE.search(text):
+                raise undecodable(f"{layout.path}: row {row}, column '{name}',", text, layout.encoding)
+
+
+def _check_swallowed(layout: _Layout, long_rows: dict[int, Row], columns: Columns) -> None:
+    """Refuse a quoted value whose lines are rows of their own: a lone quote that a later one happens to close.
+
+    They are where each line has as many fields as the header, none of which begins with a blank as in prose, and a
+    column of a few values, such as that of the labels, has a value in each that it has elsewhere too.
+    """
+    width, delimiter = len(layout.header), layout.delimiter
+    suspects = dict[int, list[Row]]()
+    for number, row in long_rows.items():
+        lines = [line.removesuffix("\r").split(delimiter) for line in delimiter.join(row).split("\n")]
+        if not any(len(line) != width or any(field.startswith(" ") for field in line[1:]) for line in lines):
+            suspects[number] = lines
+    for name, texts in columns.items() if suspects else ():
+        position = layout.header.index(name)
+        known = {text for row, text in enumerate(texts, start=1) if row not in suspects}
+        for number, lines in suspects.items() if 2 * len(known) <= len(texts) else ():
+            if {line[position] for line in lines} <= known | {texts[number - 1]}:
+                raise DataError(
+                    f"{layout.path}: row {number} holds a quoted value of {len(lines)} lines, which read as rows of "
+                    f"their own, such as {delimiter.join(lines[1])[:SHOWN]!r}: a quote is not closed; {REMEDY}"
+                )
+
+
+def _after_header(file: Iterator[str], layout: _Layout) -> csv.Reader:
+    reader = csv.reader(file, delimiter=layout.delimiter, strict=True)
+    next(row for row in reader if not _is_blank(row))
+    return reader
+
+
+def _line(layout: _Layout, number: int) -> str:
+    with open_text(layout.path, layout.encoding) as file:
+        line = next(islice(file, number - 1, None), "").rstrip("\r\n")
+    shown = line if len(line) <= SHOWN else line[:SHOWN] + "…"
+    return printable(f"{shown!r}")
+
+
+def _is_blank(row: Row) -> bool:
+    return not row or (len(row) == 1 and not row[0].strip())
+
+
+def _spans(row: Row) -> bool:
+    return any("\n" in field or "\r" in field for field in row)
