@@ -1,4 +1,4 @@
-"""A file with training code works as where it is run as a script: its neighbours, its processes, its edits, its name."""
+"""A file with training code works as a script does: its neighbours, its processes, its edits, its name."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def load_script(path: Path) -> ModuleType:
 class _AsWritten(SourceFileLoader):
     """Compiles a file each time: a cached one counts as up to date where an edit keeps its size and second."""
 
-    def path_stats(self, path: str) -> dict[str, float]:  # type: ignore[override]
+    def path_stats(self, path: str) -> dict[str, float]:
         raise OSError(path)  # importlib's way to say that nothing may be cached
 
 
@@ -70,6 +70,7 @@ class _Aliases(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
+        del path, target
         if not fullname.startswith(_ALIAS):
             return None
         return importlib.util.spec_from_file_location(
