@@ -112,6 +112,7 @@ class Run:
         self._best: float | None = None
         self._next_save = 0.0
         self._together = False
+        self._notes: set[str] = set()
 
     def __getitem__(self, knob: str) -> SettingValue:
         return self.settings[knob]
@@ -157,6 +158,12 @@ class Run:
                 "checkpoint",
                 {"epoch": epoch, "metrics": values, "usage": self._meter.usage(), "evaluation_seconds": seconds},
             )
+
+    def note(self, message: str) -> None:
+        """A sentence for the person who runs the study; said once a study, however often it comes."""
+        if self.rank == 0 and message not in self._notes:
+            self._notes.add(message)
+            self._write("note", {"message": message})
 
     def conclude(self, **figures: SupportsFloat) -> None:
         """Figures about the whole run, shown and logged but never told to the search.
