@@ -194,7 +194,7 @@ class TrackerCallback(transformers.TrainerCallback):
         if (self._resumable or args.save_strategy != "no") and own not in chosen.parents:
             raise WorkloadError(
                 f"output_dir is '{args.output_dir}', which trials would share: each would overwrite the others'"
-                " checkpoints; allowed: a folder of the trial's own, as trainer_arguments(run) or run.artifact(...) gives"
+                " checkpoints; allowed: the trial's own, as of trainer_arguments(run) or run.artifact(...)"
             )
 
     def _report(self, args: TrainingArguments, state: TrainerState) -> None:
@@ -220,7 +220,8 @@ def _problem_with_resuming(args: TrainingArguments, state: TrainerState) -> str:
     if args.save_only_model:
         return "save_only_model leaves out of the Trainer's checkpoints what to resume from"
     # The Trainer lists the callbacks that have a state, and itself, by their classes.
-    stateful = {name: kept for name, kept in (state.stateful_callbacks or {}).items() if name != "TrainerControl"}
+    kept_by: dict[str, Any] = state.stateful_callbacks  # type: ignore[assignment]  # what it becomes when it is made
+    stateful = {name: kept for name, kept in kept_by.items() if name != "TrainerControl"}
     if stateful and not args.restore_callback_states_from_checkpoint:
         return (
             f"the Trainer would forget what {', '.join(stateful)} keeps; it remembers with"
