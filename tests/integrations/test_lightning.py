@@ -2,15 +2,24 @@ from __future__ import annotations
 
 import importlib
 import math
+import re
 import sys
 import time
 import warnings
 
 import pytest
 import torch
-from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import (
+    EarlyStopping,
+    LearningRateMonitor,
+    ModelCheckpoint,
+    StochasticWeightAveraging,
+    Timer,
+    WeightAveraging,
+)
 from torch import nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, TensorDataset
 
 from tracker.errors import HardwareError, TrainingFailedError, WorkloadError
@@ -78,21 +87,21 @@ def checkpoints(events):
     return [payload for event, payload in events if event == "checkpoint"]
 
 
-def points(shuffle=False):
+def points(shuffle=False, seed=0):
     """64 points of two clouds that overlap, in batches of 16."""
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(seed)
     labels = torch.arange(64) % 2
     inputs = torch.randn(64, 2, generator=generator) + labels[:, None]
     return DataLoader(TensorDataset(inputs, labels), batch_size=16, shuffle=shuffle)
 
 
-def fit(run, module=None, metrics=None, epochs=3, callbacks=(), callback=None, **arguments):
+def fit(run, module=None, metrics=None, epochs=3, callbacks=(), callback=None, data=None, **arguments):
     """Train; the module afterwards, and the trainer."""
-    module = module or Points()
+    module = Points() if module is None else module
     callback = callback or TrackerCallback(run, metrics or {"accuracy": "val_acc", "training_loss": "train_loss"})
     chosen = {**trainer_arguments(run), "max_epochs": epochs, **arguments}
     trainer = Trainer(callbacks=[callback, *callbacks], **chosen)
-    trainer.fit(module, points(shuffle=True), points())
+    trainer.fit(module, data) if data else trainer.fit(module, points(shuffle=True), points())
     return module, trainer
 
 
@@ -155,18 +164,118 @@ def test_a_paused_training_goes_on_as_if_it_had_not_been_interrupted(make_run, t
     assert trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.005)
 
 
-def test_the_patience_of_lightnings_own_early_stopping_outlives_a_pause(make_run, tmp_path):
-    def patience():
-        return EarlyStopping("val_acc", mode="max", patience=2)
+class Drawn(LightningDataModule):
+    """Draws which points there are, and remembers it."""
 
-    metrics = {"accuracy": "val_acc"}
-    still = Points(learning_rate=0.0)
-    first, before = make_run(state_path=tmp_path / "state.pt", pause_after_epoch=2)
-    with pytest.raises(Paused):
-        fit(first, still, metrics, epochs=9, callbacks=[patience()])
-    second, after = make_run(state_path=tmp_path / "state.pt")
-    fit(second, Points(learning_rate=0.0), metrics, epochs=9, callbacks=[patience()])
-    assert [each["epoch"] for each in checkpoints(before) + checkpoints(after)] == [1, 2, 3]
+    def __init__(self):
+        super().__init__()
+        self.seed = int(torch.randint(1000, ()))
+
+    def train_dataloader(self):
+        return points(shuffle=True, seed=self.seed)
+
+    def val_dataloader(self):
+        return points()
+
+    def state_dict(self):
+        return {"seed": self.seed}
+
+    def load_state_dict(self, state_dict):
+        self.seed = state_dict["seed"]
+
+
+class CompiledInside(Points):
+    def __init__(self, learning_rate=0.05):
+        super().__init__(learning_rate)
+        self.layers = torch.compile(self.layers, backend="eager")
+
+
+class Averaged(WeightAveraging):
+    def __init__(self):
+        super().__init__(multi_avg_fn=get_ema_multi_avg_fn(0.9))
+
+
+def patience():
+    return EarlyStopping("val_acc", mode="max", patience=2)
+
+
+def best():
+    return ModelCheckpoint(monitor="val_acc", mode="max", save_top_k=1)
+
+
+def in_one_go_and_paused_wherever_it_can_be(make_run, tmp_path, kind=Points, callbacks=(), data=None, **arguments):
+    """What both come to: checkpoints, the accuracy of a test, weights; and in how many attempts."""
+
+    def attempt(folder, seed, **limits):
+        run, events = make_run(artifacts=tmp_path / folder, seed=seed, **limits)
+        others = [make() for make in callbacks]
+        chosen = {"metrics": {"accuracy": "val_acc"}, "enable_checkpointing": best in callbacks, **arguments}
+        try:
+            module, trainer = fit(run, kind(), callbacks=others, data=data and data(), **chosen)
+        except Paused:
+            module = trainer = None
+        return module, trainer, [(each["epoch"], each["metrics"]) for each in checkpoints(events)]
+
+    def outcome(module, trainer, reports):
+        which = {"ckpt_path": "best"} if best in callbacks else {}
+        figures = trainer.test(None if which else module, points(seed=7), verbose=False, **which)
+        return reports, figures, trainer.global_step, dict(module.state_dict())
+
+    whole = outcome(*attempt("whole", 3))
+    module, reports, attempts = None, [], 0
+    while module is None:
+        attempts += 1
+        limits = {"state_path": tmp_path / "state.pt", "pause_after_epoch": len(reports) + 1}
+        module, trainer, more = attempt("paused", 3 if attempts == 1 else 90 + attempts, **limits)
+        reports += more
+    return whole, outcome(module, trainer, reports), attempts
+
+
+@pytest.mark.parametrize(
+    ("arguments", "attempts"),
+    [
+        ({"callbacks": [patience], "epochs": 9}, None),
+        ({"callbacks": [best], "epochs": 6}, 6),
+        ({"callbacks": [patience, best], "epochs": 9}, None),
+        ({"check_val_every_n_epoch": 2, "epochs": 6}, 3),
+        ({"accumulate_grad_batches": 3, "epochs": 3}, 3),
+        ({"callbacks": [Averaged], "epochs": 4}, 4),
+        ({"callbacks": [Timer], "epochs": 3}, 3),
+        ({"data": Drawn, "epochs": 3}, 3),
+        ({"kind": CompiledInside, "callbacks": [best], "epochs": 3}, 3),
+        ({"callbacks": [LearningRateMonitor], "logger": True, "epochs": 3}, 3),
+    ],
+    ids=[
+        *("patience", "the best", "both", "every second epoch", "accumulation", "averaged weights", "a timer"),
+        *("a data module", "compiled inside", "a logger"),
+    ],
+)
+def test_paused_or_not_as_many_epochs_and_the_same_best_model(make_run, tmp_path, arguments, attempts):
+    whole, paused, took = in_one_go_and_paused_wherever_it_can_be(make_run, tmp_path, **arguments)
+    assert paused[:3] == whole[:3]
+    torch.testing.assert_close(paused[3], whole[3], rtol=0, atol=0)
+    assert took == (attempts or len(whole[0]))
+    if patience in arguments.get("callbacks", ()):
+        assert 2 < len(whole[0]) < 9, "it stops early"
+
+
+@pytest.mark.parametrize(
+    ("callback", "said"),
+    [
+        (lambda folder: StochasticWeightAveraging(0.01), "StochasticWeightAveraging is not resumed"),
+        (
+            lambda folder: ModelCheckpoint(folder / "mine"),
+            r"files of ModelCheckpoint are in '.*mine', not in the trial",
+        ),
+    ],
+)
+def test_what_lightning_cannot_resume_runs_without_pausing_and_that_is_said(make_run, tmp_path, callback, said):
+    run, events = make_run(state_path=tmp_path / "state.pt", pause_after_epoch=1)
+    fit(run, metrics={"accuracy": "val_acc"}, callbacks=[callback(tmp_path)], epochs=2, enable_checkpointing=True)
+    assert [each["epoch"] for each in checkpoints(events)] == [1, 2]
+    (note,) = [payload["message"] for event, payload in events if event == "note"]
+    assert re.search(f"trials run without pausing: .*{said}", note)
+    assert not (tmp_path / "state.pt").exists()
 
 
 def test_a_callback_that_is_told_to_save_nothing_runs_on(make_run, tmp_path):

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 import transformers
 from torch.utils.data import Dataset
@@ -56,10 +57,11 @@ def checkpoints(events):
     return [payload for event, payload in events if event == "checkpoint"]
 
 
-def trainer_of(run, callback, compute_metrics=accuracy, evaluation=None, callbacks=(), **arguments):
+def trainer_of(run, callback, compute_metrics=accuracy, evaluation=None, callbacks=(), model=None, **arguments):
     chosen = {**trainer_arguments(run), "num_train_epochs": 3, "learning_rate": 0.01, **arguments}
+    plain = BertForSequenceClassification(CONFIG)
     return Trainer(
-        BertForSequenceClassification(CONFIG),
+        model(plain) if model else plain,
         TrainingArguments(per_device_train_batch_size=16, **chosen),
         train_dataset=Sequences(64),
         eval_dataset=evaluation or Sequences(32),
@@ -133,16 +135,143 @@ def test_a_paused_training_goes_on_as_if_it_had_not_been_interrupted(make_run, t
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["state.pt"]
 
 
+PATIENT = {"metric_for_best_model": "loss", "greater_is_better": False, "learning_rate": 0.1, "num_train_epochs": 8}
+KEEPS_BEST = {**PATIENT, "save_strategy": "epoch", "load_best_model_at_end": True}
+BY_STEPS = {"eval_strategy": "steps", "eval_steps": 3, "save_strategy": "steps", "save_steps": 3}
+
+
+def in_one_go_and_paused_wherever_it_can_be(make_run, tmp_path, patience=True, **arguments):
+    """What both come to: checkpoints, the step of the best, the figure of a test, weights; and how many attempts."""
+
+    def attempt(folder, **limits):
+        run, events = make_run(artifacts=tmp_path / folder, **limits)
+        run.seed = 3
+        stopping = [transformers.EarlyStoppingCallback(2)] if patience else []
+        try:
+            trainer = train(run, callbacks=stopping, **arguments)
+        except Paused:
+            trainer = None
+        return trainer, [(each["epoch"], each["metrics"]) for each in checkpoints(events)]
+
+    def outcome(trainer, reports):
+        figure = trainer.evaluate(Sequences(40))["eval_loss"]
+        return reports, trainer.state.best_global_step, figure, trainer.model.state_dict()
+
+    whole = outcome(*attempt("whole"))
+    trainer, reports, attempts = None, [], 0
+    while trainer is None:
+        attempts += 1
+        limits = {"state_path": tmp_path / "state.pt", "pause_after_epoch": attempts, "seed": 90 + attempts}
+        trainer, more = attempt("paused", **(limits if attempts > 1 else {**limits, "seed": 3}))
+        reports += more
+    return whole, outcome(trainer, reports), attempts
+
+
+@pytest.mark.parametrize(
+    ("arguments", "least_attempts"),
+    [
+        (PATIENT, 5),
+        (KEEPS_BEST, 5),
+        ({**KEEPS_BEST, "save_total_limit": 1}, 5),
+        ({**KEEPS_BEST, "save_strategy": "best"}, 3),
+        ({**KEEPS_BEST, **BY_STEPS}, 3),
+        ({"patience": False, "gradient_accumulation_steps": 3}, 3),
+    ],
+    ids=[
+        "patience",
+        "the best model",
+        "no more files than the best",
+        "files of the best alone",
+        "steps",
+        "accumulation",
+    ],
+)
+def test_paused_or_not_as_many_epochs_and_the_same_best_model(make_run, tmp_path, arguments, least_attempts):
+    whole, paused, attempts = in_one_go_and_paused_wherever_it_can_be(make_run, tmp_path, **arguments)
+    assert paused[:3] == whole[:3]
+    torch.testing.assert_close(paused[3], whole[3], rtol=0, atol=0)
+    assert attempts >= least_attempts
+    if "load_best_model_at_end" in arguments:
+        assert whole[1] < 4 * len(whole[0]), "the best is not the last: it has to be kept over pauses"
+    if arguments.get("patience", True):
+        assert len(whole[0]) < 8, "it stops early"
+
+
+@pytest.mark.parametrize(
+    "compiled",
+    [lambda model: torch.compile(model, backend="eager"), lambda model: model.compile(backend="eager") or model, None],
+    ids=["wrapped", "in place", "by the Trainer"],
+)
+def test_a_compiled_model_is_saved_and_restored(make_run, tmp_path, compiled):
+    keeps_best = {**KEEPS_BEST, "num_train_epochs": 3, "remove_unused_columns": False, "label_names": ["labels"]}
+    by_trainer = {"torch_compile": compiled is None, "torch_compile_backend": "eager"}
+    whole, paused, attempts = in_one_go_and_paused_wherever_it_can_be(
+        make_run, tmp_path, model=compiled, **keeps_best, **(by_trainer if compiled is None else {})
+    )
+    assert paused[:3] == whole[:3]
+    torch.testing.assert_close(paused[3], whole[3], rtol=0, atol=0)
+    assert attempts == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "several", "said"),
+    [
+        ({"restore_callback_states_from_checkpoint": False}, 1, "would forget what EarlyStoppingCallback keeps"),
+        ({}, 2, "mixes up what several of EarlyStoppingCallback keep"),
+        ({"save_only_model": True}, 0, "save_only_model leaves out"),
+    ],
+)
+def test_what_the_trainer_cannot_resume_runs_without_pausing_and_that_is_said(
+    make_run, tmp_path, arguments, several, said
+):
+    run, events = make_run(state_path=tmp_path / "state.pt", pause_after_epoch=1)
+    stopping = [transformers.EarlyStoppingCallback(2) for _ in range(several)]
+    train(run, callbacks=stopping, **{**PATIENT, "num_train_epochs": 2, **arguments})
+    assert [each["epoch"] for each in checkpoints(events)] == [1, 2]
+    (note,) = [payload["message"] for event, payload in events if event == "note"]
+    assert note.startswith("trials run without pausing: ") and said in note
+    assert not (tmp_path / "state.pt").exists()
+
+
+def test_a_checkpoint_whose_weights_the_model_does_not_know_is_not_resumed_from(make_run, tmp_path):
+    class SavesCompiledNames(Trainer):
+        """As code that saves a compiled model's weights under the names that compiling gives them."""
+
+        def _save(self, output_dir=None, state_dict=None):
+            Path(output_dir).mkdir(parents=True, exist_ok=True)
+            named = {f"_orig_mod.{name}": value for name, value in self.model.state_dict().items()}
+            safetensors.torch.save_file(named, Path(output_dir) / "model.safetensors")
+
+    run, events = make_run(state_path=tmp_path / "state.pt", pause_after_epoch=1)
+    callback = TrackerCallback(run)
+    trainer = trainer_of(run, callback, num_train_epochs=2)
+    trainer.__class__ = SavesCompiledNames
+    trainer.train(resume_from_checkpoint=callback.checkpoint())
+    assert [each["epoch"] for each in checkpoints(events)] == [1, 2]
+    (note,) = [payload["message"] for event, payload in events if event == "note"]
+    assert "would not find its model's weights in its checkpoint, which names '_orig_mod.bert" in note
+
+
+def test_a_folder_that_trials_share_is_refused_where_something_would_be_written_to_it(make_run, tmp_path):
+    for arguments in ({"save_strategy": "epoch", "resumable": False}, {}):
+        run, events = make_run()
+        with pytest.raises(WorkloadError, match=r"output_dir is '.*out', which trials would share.*run\.artifact"):
+            train(run, output_dir=str(tmp_path / "out"), num_train_epochs=1, **arguments)
+        assert not events
+    run, events = make_run()
+    train(run, output_dir=str(tmp_path / "out"), num_train_epochs=1, resumable=False)
+    assert len(checkpoints(events)) == 1 and not list((tmp_path / "out").iterdir())
+
+
 def test_checkpoints_that_the_user_asked_for_stay(make_run, tmp_path):
     run, _ = make_run()
     train(run, save_strategy="epoch", num_train_epochs=2)
     assert {path.name for path in (tmp_path / "artifacts" / "trainer").iterdir()} == {"checkpoint-4", "checkpoint-8"}
 
 
-@pytest.mark.parametrize("arguments", [{"resumable": False}, {"save_only_model": True}])
-def test_a_training_that_is_not_to_be_resumed_runs_on(make_run, tmp_path, arguments):
+def test_a_training_that_is_not_to_be_resumed_runs_on(make_run, tmp_path):
     run, events = make_run(state_path=tmp_path / "state.pt", pause_after_epoch=1)
-    train(run, num_train_epochs=2, **arguments)
+    train(run, num_train_epochs=2, resumable=False)
     assert [each["epoch"] for each in checkpoints(events)] == [1, 2]
     assert not (tmp_path / "state.pt").exists()
 

@@ -20,11 +20,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from tracker.errors import WorkloadError
 from tracker.integrations.reporting import Reporter, not_installed
 from tracker.training.run import Run
 
 try:
     import transformers
+    from safetensors import safe_open
     from transformers import TrainerControl, TrainerState, TrainingArguments
 except ImportError as error:
     raise not_installed("transformers", error) from error
@@ -40,8 +42,9 @@ def trainer_arguments(run: Run) -> dict[str, Any]:
     """Arguments of ``transformers.TrainingArguments`` that follow the run's settings.
 
     Its device, precision, seed and ``compile``; an evaluation after every epoch; no checkpoint files, progress bar or
-    reports to other services. Files that the Trainer writes go to the run's artifacts. The run's threads are the
-    process's own: the Trainer keeps them.
+    reports to other services. Files that the Trainer writes go to the run's artifacts. What its callbacks keep, such
+    as the patience of EarlyStoppingCallback, outlives a pause. The run's threads are the process's own: the Trainer
+    keeps them.
     """
     on_gpu = run.device.type == "cuda"
     return {
@@ -55,6 +58,7 @@ def trainer_arguments(run: Run) -> dict[str, Any]:
         "seed": run.seed,
         "eval_strategy": "epoch",
         "save_strategy": "no",
+        "restore_callback_states_from_checkpoint": True,
         "report_to": "none",
         "disable_tqdm": True,
     }
@@ -86,8 +90,9 @@ class TrackerCallback(transformers.TrainerCallback):
 
         Where this is called, the Trainer writes a checkpoint of its own after every evaluation, which the run is
         offered: training goes on from it as if it had not been interrupted. Where it is not called, nothing is saved
-        and the trial runs without pausing. The same holds with ``save_only_model``, which lacks what to go on with,
-        and until the next file where ``save_strategy="best"`` leaves a checkpoint out.
+        and the trial runs without pausing; until the next file, where ``save_strategy="best"`` leaves one out. Where
+        the Trainer could not go on from its checkpoint as if nothing had been, the trial runs without pausing too,
+        and the reason is said. What a callback keeps counts where it is a ``transformers`` ExportableState.
         """
         self._resumable = True
         state = self._run.restore()
@@ -101,8 +106,10 @@ class TrackerCallback(transformers.TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Start-up ends here."""
-        self._resumable = self._resumable and not args.save_only_model
+        """Start-up ends here. Raises WorkloadError where the Trainer's files are not the trial's own."""
+        self._check_folder(args)
+        if self._resumable and (problem := _problem_with_resuming(args, state)):
+            self._run_on(problem)
         self._reporter.start(args.device, max(1, args.n_gpu) * args.world_size)
         self._found = {}
 
@@ -161,7 +168,10 @@ class TrackerCallback(transformers.TrainerCallback):
             return
         folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
         try:
-            self._run.save({"files": _packed(folder), "evaluations": self._reporter.evaluations})
+            if foreign := _foreign_weights(folder, kwargs["model"]):
+                self._run_on(f"the Trainer would not find its model's weights in its checkpoint, which names {foreign}")
+            elif not control.should_training_stop:  # what is left then is to load the best, in this attempt
+                self._run.save({"files": _packed(folder), "evaluations": self._reporter.evaluations})
         finally:
             if args.save_strategy == "no":
                 shutil.rmtree(folder, ignore_errors=True)
@@ -173,6 +183,19 @@ class TrackerCallback(transformers.TrainerCallback):
         self._report(args, state)
         if self._folder is not None:
             self._folder.cleanup()
+
+    def _run_on(self, problem: str) -> None:
+        self._resumable = False
+        self._run.note(f"trials run without pausing: {problem}")
+
+    def _check_folder(self, args: TrainingArguments) -> None:
+        """Trials that write to one folder would overwrite each other's checkpoints, and load each other's best."""
+        own, chosen = self._run.artifact("trainer").parent.resolve(), Path(str(args.output_dir)).resolve()
+        if (self._resumable or args.save_strategy != "no") and own not in chosen.parents:
+            raise WorkloadError(
+                f"output_dir is '{args.output_dir}', which trials would share: each would overwrite the others'"
+                " checkpoints; allowed: the trial's own, as of trainer_arguments(run) or run.artifact(...)"
+            )
 
     def _report(self, args: TrainingArguments, state: TrainerState) -> None:
         """Report what was found and not reported yet."""
@@ -190,6 +213,34 @@ class TrackerCallback(transformers.TrainerCallback):
         by_epoch = args.eval_strategy == "epoch" and state.epoch is not None
         self._reporter.report(math.ceil(state.epoch) if by_epoch else self._reporter.evaluations, found)
         self._reported_step = state.global_step
+
+
+def _problem_with_resuming(args: TrainingArguments, state: TrainerState) -> str:
+    """Why the Trainer, resumed from its checkpoint, would not train as if never interrupted; "" if it does."""
+    if args.save_only_model:
+        return "save_only_model leaves out of the Trainer's checkpoints what to resume from"
+    # The Trainer lists the callbacks that have a state, and itself, by their classes.
+    kept_by: dict[str, Any] = state.stateful_callbacks  # type: ignore[assignment]  # what it becomes when it is made
+    stateful = {name: kept for name, kept in kept_by.items() if name != "TrainerControl"}
+    if stateful and not args.restore_callback_states_from_checkpoint:
+        return (
+            f"the Trainer would forget what {', '.join(stateful)} keeps; it remembers with"
+            " restore_callback_states_from_checkpoint=True, which trainer_arguments(run) has"
+        )
+    if several := [name for name, kept in stateful.items() if isinstance(kept, list)]:
+        return f"the Trainer mixes up what several of {', '.join(several)} keep"
+    return ""
+
+
+def _foreign_weights(folder: Path, model: torch.nn.Module) -> str:
+    """A name in the checkpoint's weights that the model does not know: the Trainer passes over it in silence."""
+    known = model.state_dict().keys()
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, "pt") as weights:
+            for name in weights.keys():  # noqa: SIM118 - it is no dictionary
+                if name not in known:
+                    return f"'{name}'"
+    return ""
 
 
 def _packed(folder: Path) -> dict[str, torch.Tensor]:

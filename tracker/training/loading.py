@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from tracker.records import DataCard, Direction, Settings
 from tracker.study.document import COMMAND_MARK
 from tracker.study.knobs import Knob
 from tracker.training.function_workload import FunctionWorkload
+from tracker.training.scripts import load_script
 from tracker.training.workload import Progress, Workload
 
 
@@ -31,14 +32,32 @@ def load_workload(reference: str) -> Workload:
     place, colon, name = reference.rpartition(":")
     if not colon or not place or not name:
         raise WorkloadError(f"workload '{reference}' is not of the form 'package.module:name' or 'file.py:name'")
-    module = _load_file(place) if place.endswith(".py") else _load_module(place)
-    if not hasattr(module, name):
-        public = [each for each in vars(module) if not each.startswith("_")]
-        raise WorkloadError(f"workload '{reference}': no '{name}' in {place}; {did_you_mean(name, public)}")
+    with _own_arguments(reference):
+        module = _load_file(place) if place.endswith(".py") else _load_module(place)
+        if not hasattr(module, name):
+            public = [each for each in vars(module) if not each.startswith("_")]
+            raise WorkloadError(f"workload '{reference}': no '{name}' in {place}; {did_you_mean(name, public)}")
+        try:
+            return _completed(getattr(module, name))
+        except WorkloadError as error:
+            raise WorkloadError(f"workload '{reference}': {error}") from None
+
+
+def arguments_of(reference: str) -> list[str]:
+    """What ``sys.argv`` is for the training code of this reference: its own name, and no arguments.
+
+    It is not the tracker's: code that parses its arguments gets its own defaults.
+    """
+    return [reference if reference.startswith(COMMAND_MARK) else reference.rpartition(":")[0]]
+
+
+@contextmanager
+def _own_arguments(reference: str) -> Iterator[None]:
+    before, sys.argv = sys.argv, arguments_of(reference)
     try:
-        return _completed(getattr(module, name))
-    except WorkloadError as error:
-        raise WorkloadError(f"workload '{reference}': {error}") from None
+        yield
+    finally:
+        sys.argv = before
 
 
 def arguments_of(reference: str) -> list[str]:
@@ -53,7 +72,7 @@ def _completed(found: Any) -> Workload:
     if isinstance(found, type):
         try:
             found = found()
-        except TypeError as error:
+        except (TypeError, SystemExit) as error:
             raise WorkloadError(f"the class cannot be called without arguments: {error}") from None
     if not callable(getattr(found, "train", None)):
         raise WorkloadError(
@@ -123,7 +142,7 @@ def _load_module(name: str) -> object:
         if error.name and (name == error.name or name.startswith(error.name + ".")):
             raise WorkloadError(f"workload module '{name}' was not found (no module named '{error.name}')") from None
         raise WorkloadError(f"workload module '{name}' cannot be imported: {error}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise WorkloadError(f"workload module '{name}' cannot be imported: {error!r}") from error
 
 
@@ -131,15 +150,7 @@ def _load_file(place: str) -> object:
     path = Path(place).resolve()
     if not path.is_file():
         raise WorkloadError(f"workload file '{place}' was not found")
-    spec = importlib.util.spec_from_file_location(f"workload_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise WorkloadError(f"workload file '{place}' is not a Python module")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    if (folder := str(path.parent)) not in sys.path:
-        sys.path.append(folder)  # files beside it can be imported, as where it is run as a script
     try:
-        spec.loader.exec_module(module)
-    except Exception as error:
+        return load_script(path)
+    except (Exception, SystemExit) as error:
         raise WorkloadError(f"workload file '{place}' cannot be imported: {error!r}") from error
-    return module

@@ -122,6 +122,7 @@ class Run:
         self._best: float | None = None
         self._next_save = 0.0
         self._together = False
+        self._notes: set[str] = set()
 
     def __getitem__(self, knob: str) -> SettingValue:
         return self.settings[knob]
@@ -172,6 +173,12 @@ class Run:
     def measured(self) -> None:
         """What the attempt is to pay for has ended: nothing that is done from now on is measured."""
         self._meter.end()
+
+    def note(self, message: str) -> None:
+        """A sentence for the person who runs the study; said once a study, however often it comes."""
+        if self.rank == 0 and message not in self._notes:
+            self._notes.add(message)
+            self._write("note", {"message": message})
 
     def conclude(self, **figures: SupportsFloat) -> None:
         """Figures about the whole run, shown and logged but never reported to the search.
