@@ -58,11 +58,13 @@ def ran(home, study_file):
     return done
 
 
-def test_a_run_tells_the_machine_the_rate_what_is_left_out_and_every_end(ran):
+def test_a_run_tells_the_machine_the_rate_what_is_left_out_and_how_it_ended(ran):
     assert "is billed as" in ran.stderr
     assert ran.stderr.count("left out: precision tf32") == 1
-    assert len(re.findall(r"#\d completed, reached 0\.\d+, \$0\.\d+", ran.stderr)) == 3
+    assert re.search(r"new best accuracy 0\.\d+ for \$0\.\d+ \(#\d\)", ran.stderr)
+    assert not re.search(r"^#\d", ran.stderr, re.MULTILINE), "no line for a trial that neither failed nor was the best"
     assert "completed: every trial is done" in ran.stderr
+    assert re.search(rf"{re.escape(NAME)}: best .* spent · 3 of 3 trials: 3 completed\n", ran.stderr)
     assert ran.stdout == ""
 
 

@@ -36,9 +36,9 @@ def test_stopped_it_says_how_to_go_on_and_then_does(confirmed):
     stopped, done = confirmed
     assert stopped.returncode == 1
     assert "stopped by SIGTERM" in stopped.stderr
-    assert "go on with it: tracker confirm lucky" in stopped.stderr
+    assert "resume it: tracker confirm lucky" in stopped.stderr
     assert done.returncode == 0, done.stderr
-    assert "completed, reached 0." in done.stderr
+    assert "repeats: 2 completed" in done.stderr
     assert "tracker frontier lucky" in done.stderr
     assert done.stdout == ""
 

@@ -37,4 +37,4 @@ def status(name: str, as_json: bool, home: Home) -> None:
             f"best       {quality} for {words.usd(best['price_usd'])} (trial {best['trial']}, epoch {best['epoch']})"
         )
     if document["state"] in ("stopped", "interrupted"):
-        click.echo(f"go on with it: tracker resume {name}", err=True)
+        click.echo(f"resume it: tracker resume {name}", err=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from tracker.errors import RequestError, StudyFileError
@@ -23,6 +25,38 @@ FOLDER_MARK = "  # in "
 def command_experiment(study: str) -> str:
     """The MLflow experiment of the runs that a study's command makes by itself, beside the study's own."""
     return f"{study} (by its command)"
+
+
+_SCRIPT = re.compile(r"[^-=].*\.(py|sh|bash|r|jl|js|ts|rb|pl|lua|m|exe|ipynb)", re.IGNORECASE)
+_PUNCTUATION = "\"'();&|"
+_LAUNCHERS = ("torch.distributed.run", "torch.distributed.launch", "accelerate.commands.launch")
+"""Python modules that start the script which is named after them."""
+
+
+def short_name(workload: str) -> str:
+    """What a sentence calls a workload, by its reference: the script of a command, else what it starts.
+
+    >>> short_name("$ python train.py --lr {lr}  # in /data/mine"), short_name("$ {python} -m mine.train --lr {lr}")
+    ('train.py', 'mine.train')
+    >>> short_name("/data/mine/train.py:train"), short_name("mine.train:Digits"), short_name("$ ./fit --lr {lr}")
+    ('train.py:train', 'mine.train:Digits', 'fit')
+    """
+    if not workload.startswith(COMMAND_MARK):
+        place, colon, name = workload.rpartition(":")
+        return f"{PurePath(place).name}{colon}{name}"
+    command, mark, folder = workload.removeprefix(COMMAND_MARK).rpartition(FOLDER_MARK)
+    text = command if mark else folder
+    try:
+        words = shlex.split(text)
+    except ValueError:  # a quote that is the shell's own business
+        words = text.split()
+    for before, word in zip(["", *words], words, strict=False):
+        if _SCRIPT.fullmatch(bare := word.strip(_PUNCTUATION)):
+            return PurePath(bare).name
+        if before == "-m" and word not in _LAUNCHERS:
+            return word
+    started = [word.strip(_PUNCTUATION) for word in words if "=" not in word]
+    return next((PurePath(word).name for word in started if word), "the command")
 
 
 @dataclass(frozen=True, slots=True)
