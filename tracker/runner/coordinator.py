@@ -223,8 +223,8 @@ class Coordinator:
             return
         self._cannot_pause = True
         self._observer.say(
-            f"{short_name(self._plan.spec.workload)} saves no state that a trial could be gone on with (run.save after each "
-            "report): trials are not paused, each runs to its end"
+            f"{short_name(self._plan.spec.workload)} saves no state that a trial could be resumed from (run.save after "
+            "each report): trials are not paused, each runs to its end"
         )
 
     def _at_rung(self, attempt: Attempt, number: int) -> None:

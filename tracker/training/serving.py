@@ -25,7 +25,8 @@ def predictor_of(workload: str, folder: Path, weights: str, device: str) -> Pred
     loaded = load_workload(workload)
     if not isinstance(loaded, Predicts):
         raise RequestError(
-            f"workload '{short_name(workload)}' has no predictor(folder, weights, device), so its models cannot be served"
+            f"workload '{short_name(workload)}' has no predictor(folder, weights, device),"
+            " so its models cannot be served"
         )
     return loaded.predictor(folder, weights, torch.device(device))
 

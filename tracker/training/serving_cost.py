@@ -54,8 +54,8 @@ def serving_inputs(workload: str, data: Mapping[str, Any], settings: Settings, c
     loaded = load_workload(workload)
     if not isinstance(loaded, Predicts):
         raise RequestError(
-            f"workload '{short_name(workload)}' has no predictor(folder, weights, device) and prediction_inputs(…): its models"
-            " cannot be served"
+            f"workload '{short_name(workload)}' has no predictor(folder, weights, device) and prediction_inputs(…):"
+            " its models cannot be served"
         )
     inputs = loaded.prediction_inputs(data, settings, cache, limit)
     if not inputs:

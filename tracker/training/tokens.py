@@ -50,7 +50,8 @@ def measure_tokens(
         raise RequestError(f"the data are no longer those that the study began with ('{fingerprint}'); {_INSTEAD}")
     if not texts.inputs or len(texts.inputs) != len(texts.outputs):
         raise RequestError(
-            f"workload '{short_name(workload)}' gives {len(texts.inputs)} texts and {len(texts.outputs)} answers; {_INSTEAD}"
+            f"workload '{short_name(workload)}' gives {len(texts.inputs)} texts and {len(texts.outputs)} answers;"
+            f" {_INSTEAD}"
         )
     return PredictionTokens(
         input_tokens=_mean(count, texts.inputs),
