@@ -69,7 +69,7 @@ def test_runs_and_status_count_what_repeats_cost(confirmed, home):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("nobody",), "there is no study in"),
+        (("nobody",), "there is no study 'nobody' in"),
         (("lucky", "--seeds", "0"), "0 is not in the range x>=1"),
         (("lucky", "--budget-usd", "0"), "budget_usd: 0.0 is not a number of dollars above 0"),
         (("lucky", "--budget-usd", "nan"), "budget_usd: nan is not a number of dollars above 0"),

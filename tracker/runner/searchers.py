@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tracker.errors import StudyNotFoundError
 from tracker.records import AttemptRecord, Settings, TrialState
 from tracker.runner.bookkeeper import Reached
 from tracker.runner.jobs import MEMORY_SHARE, Job
@@ -51,18 +52,36 @@ def sampling_of(plan: StudyPlan) -> Sampling:
 
 def create_trials(plan: StudyPlan, storage: str) -> Trials:
     """The study in Optuna's database. Raises what Trials.create raises, and RequestError for too large a grid."""
-    found = combinations(plan.space) if plan.spec.strategy == "grid" else []
-    trials = Trials.create(
-        storage, plan.spec.name, plan.spec.search.objectives, plan.space, plan.spec.seed, sampling_of(plan)
-    )
-    for settings in found:
-        trials.enqueue(settings)
+    return _new_trials(plan, storage, {})
+
+
+def load_trials(plan: StudyPlan, storage: str, known: Mapping[int, Settings], say: Callable[[str], None]) -> Trials:
+    """The study that is in Optuna's database, with the trials that it lacks of those ``known`` by their numbers.
+
+    ``say`` is told where some or all were missing. Raises what Trials.load raises, and RequestError.
+    """
+    name = plan.spec.name
+    try:
+        trials = Trials.load(storage, name, plan.space, plan.spec.seed, sampling_of(plan))
+    except StudyNotFoundError:
+        say(f"the Optuna database has no study '{name}': it is made anew with its {len(known)} trials")
+        return _new_trials(plan, storage, known)
+    if missing := trials.put_back(known):
+        say(f"the Optuna database lacked {missing} of the study's trials: they are made anew")
     return trials
 
 
-def load_trials(plan: StudyPlan, storage: str) -> Trials:
-    """The study that is in Optuna's database. Raises what Trials.load raises."""
-    return Trials.load(storage, plan.spec.name, plan.space, plan.spec.seed, sampling_of(plan))
+def _new_trials(plan: StudyPlan, storage: str, known: Mapping[int, Settings]) -> Trials:
+    """A new study in Optuna's database with the trials that are known, and what is left to try of a grid."""
+    left = combinations(plan.space) if plan.spec.strategy == "grid" else []
+    trials = Trials.create(
+        storage, plan.spec.name, plan.spec.search.objectives, plan.space, plan.spec.seed, sampling_of(plan)
+    )
+    trials.put_back(known)
+    for settings in left:
+        if not any(settings.items() <= tried.items() for tried in known.values()):
+            trials.enqueue(settings)
+    return trials
 
 
 def make_searcher(
