@@ -1,4 +1,4 @@
-"""Parts of a study are deleted, renamed or lost from outside: what is missing is said, and the event logs restore it."""
+"""Parts of a study are deleted, renamed or lost: what is missing is said, and the event logs restore it."""
 
 from __future__ import annotations
 
@@ -261,7 +261,7 @@ def test_what_a_study_left_that_never_cost_anything_does_not_take_its_name(tmp_p
 def test_trials_of_another_program_in_the_optuna_database_are_left_alone(tmp_path):
     storage = f"sqlite:///{tmp_path / 'shared.db'}"
     optuna.create_study(study_name="digits", storage=storage).optimize(lambda trial: 0.0, n_trials=2)
-    with pytest.raises(StudyExistsError, match="2 trials of a study 'digits'.*\n.*optuna delete-study"):
+    with pytest.raises(StudyExistsError, match=r"2 trials of a study 'digits'.*\n.*optuna delete-study"):
         run_study(digits(), home=tmp_path, storage=storage)
     assert len(optuna.load_study(study_name="digits", storage=storage).trials) == 2
 
