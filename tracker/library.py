@@ -19,7 +19,7 @@ from tracker.report.repricing import priced_study_table
 from tracker.report.scenarios import compare_scenarios
 from tracker.report.tables import confirmed_frontier_table, frontier_document
 from tracker.runner.progress import Observer
-from tracker.runner.study_folder import StudyFolder
+from tracker.runner.whereabouts import folder_of
 from tracker.store.home import Home
 from tracker.store.run_table import StudyTable
 from tracker.study.document import StudyDocument
@@ -129,11 +129,15 @@ def resume_study(
     budget_usd: float | None = None,
     trials: int | None = None,
     wall_seconds: float | None = None,
+    update: bool = False,
     workers: int | None = None,
     observer: Observer | None = None,
 ) -> Study:
-    """Go on with a study until its budget, or a new one, is spent. Raises TrackerError."""
-    Forkserver(StudyFolder(Home.find(home).study(name)).document().workload or "").warm_up()
+    """Resume a study until its budget, or a new one, is spent. What MLflow or Optuna lack is made again.
+
+    ``update`` takes what was edited in the study's file since it was started; see study.edits. Raises TrackerError.
+    """
+    Forkserver(folder_of(Home.find(home), name).document().workload or "").warm_up()
     from tracker.runner import studies  # MLflow and Optuna, while the forkserver imports torch
 
     places = studies.Places(Home.find(home), storage)
@@ -143,6 +147,7 @@ def resume_study(
         budget_usd=budget_usd,
         trials=trials,
         wall_seconds=wall_seconds,
+        update=update,
         workers=workers,
         observer=observer,
     )
@@ -159,7 +164,7 @@ def confirm_study(
     observer: Observer | None = None,
 ) -> Study:
     """Train the frontier's points again with ``seeds`` new seeds each; see runner.confirm. Raises TrackerError."""
-    Forkserver(StudyFolder(Home.find(home).study(name)).document().workload or "").warm_up()
+    Forkserver(folder_of(Home.find(home), name).document().workload or "").warm_up()
     from tracker.runner import confirm, studies  # MLflow and Optuna, while the forkserver imports torch
 
     places = studies.Places(Home.find(home))

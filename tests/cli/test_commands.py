@@ -58,11 +58,13 @@ def ran(home, study_file):
     return done
 
 
-def test_a_run_tells_the_machine_the_rate_what_is_left_out_and_every_end(ran):
+def test_a_run_tells_the_machine_the_rate_what_is_left_out_and_how_it_ended(ran):
     assert "is billed as" in ran.stderr
     assert ran.stderr.count("left out: precision tf32") == 1
-    assert len(re.findall(r"#\d completed, reached 0\.\d+, \$0\.\d+", ran.stderr)) == 3
+    assert re.search(r"new best accuracy 0\.\d+ for \$0\.\d+ \(#\d\)", ran.stderr)
+    assert not re.search(r"^#\d", ran.stderr, re.MULTILINE), "no line for a trial that neither failed nor was the best"
     assert "completed: every trial is done" in ran.stderr
+    assert re.search(rf"{re.escape(NAME)}: best .* spent · 3 of 3 trials: 3 completed\n", ran.stderr)
     assert ran.stdout == ""
 
 
@@ -105,6 +107,33 @@ def test_a_name_that_is_taken_says_how_to_go_on(ran, home, study_file):
     more = tracker("resume", NAME, "--trials", "4", home=home)
     assert more.returncode == 0, more.stderr
     assert json.loads(tracker("status", NAME, "--json", home=home).stdout)["trials"] == {"completed": 4}
+
+
+def test_an_edited_file_is_said_at_resume_and_taken_where_it_may_change(tmp_path):
+    path, home = tmp_path / "digits.toml", tmp_path / "home"
+    path.write_text(STUDY)
+    assert tracker("run", path, "--trials", "1", home=home).returncode == 0
+    path.write_text(STUDY.replace("trials = 3", "trials = 2"))
+    same = tracker("resume", "digits", home=home)
+    assert f"'{path}' was edited since the study was started" in same.stderr
+    assert "tracker resume digits --update" in same.stderr
+    assert "budget.trials: 3 → 2" in same.stderr
+    assert "1 of 1 trials: 1 completed" in same.stderr
+    path.write_text(STUDY.replace("trials = 3", "trials = 2").replace("epochs = 2", "epochs = 3"))
+    refused = tracker("resume", "digits", "--update", home=home)
+    assert refused.returncode == 2
+    assert "settings.epochs: 2 → 3" in refused.stderr
+    path.write_text(STUDY.replace("trials = 3", "trials = -2"))
+    wrong = tracker("resume", "digits", "--update", home=home)
+    assert (wrong.returncode, f"{path}: 1 problem" in wrong.stderr) == (2, True), wrong.stderr
+    assert "line 9, budget.trials: -2 is not" in wrong.stderr
+    path.write_text(STUDY.replace("trials = 3", "trials = 2"))
+    taken = tracker("resume", "digits", "--update", home=home)
+    assert (taken.returncode, "2 of 2 trials: 2 completed" in taken.stderr) == (0, True), taken.stderr
+    stored = home / "studies/digits/study.json"
+    stored.write_text(stored.read_text().replace('"metric": "accuracy"', '"metric": "acuracy"'))
+    broken = tracker("resume", "digits", home=home)
+    assert (broken.returncode, f"stored copy '{stored}': 1 problem" in broken.stderr) == (2, True), broken.stderr
 
 
 @pytest.mark.parametrize(

@@ -36,9 +36,9 @@ def test_stopped_it_says_how_to_go_on_and_then_does(confirmed):
     stopped, done = confirmed
     assert stopped.returncode == 1
     assert "stopped by SIGTERM" in stopped.stderr
-    assert "go on with it: tracker confirm lucky" in stopped.stderr
+    assert "resume it: tracker confirm lucky" in stopped.stderr
     assert done.returncode == 0, done.stderr
-    assert "completed, reached 0." in done.stderr
+    assert "repeats: 2 completed" in done.stderr
     assert "tracker frontier lucky" in done.stderr
     assert done.stdout == ""
 
@@ -69,7 +69,7 @@ def test_runs_and_status_count_what_repeats_cost(confirmed, home):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("nobody",), "there is no study in"),
+        (("nobody",), "there is no study 'nobody' in"),
         (("lucky", "--seeds", "0"), "0 is not in the range x>=1"),
         (("lucky", "--budget-usd", "0"), "budget_usd: 0.0 is not a number of dollars above 0"),
         (("lucky", "--budget-usd", "nan"), "budget_usd: nan is not a number of dollars above 0"),

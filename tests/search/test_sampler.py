@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
+
 import optuna
 import pytest
 
@@ -134,3 +137,28 @@ def test_a_sampler_that_cannot_do_a_study_is_told_before_it_is_made(sampling, sa
     with pytest.raises(RequestError, match=said):
         Trials.check(objectives, SPACE, sampling)
     Trials.check(objectives, SPACE, Sampling())
+
+
+def test_trials_that_the_database_lost_come_back_under_their_numbers(storage):
+    wanted = {"device": "cpu", "width": 16, "rate": 0.01, "depth": 3, "epochs": 3}
+    elsewhere = {**wanted, "device": "cuda"}
+    trials = Trials.create(storage, "s", OBJECTIVES, SPACE, seed=0)
+    assert trials.put_back({0: wanted, 2: {**wanted, "depth": 4}, 3: elsewhere}) == 4
+    assert trials.put_back({0: wanted, 2: {**wanted, "depth": 4}, 3: elsewhere}) == 0
+    trials.tell(2, TrialState.COMPLETED, [0.9, 0.25])
+    assert trials.ask().trial == 4
+    shown = optuna.load_study(study_name="s", storage=storage).trials
+    assert [trial.state.name for trial in shown] == ["RUNNING", "PRUNED", "COMPLETE", "RUNNING", "RUNNING"]
+    assert shown[0].params == {"width": 16, "rate": 0.01, "depth": 3}
+    assert shown[2].values == [0.9, 0.25]
+    assert trials.unfinished() == (0, 3, 4)
+
+
+def test_a_database_of_another_optuna_is_said(storage, tmp_path):
+    Trials.create(storage, "s", OBJECTIVES, SPACE, seed=0)
+    with contextlib.closing(sqlite3.connect(tmp_path / "optuna.db")) as database:
+        database.execute("update alembic_version set version_num = 'v99.0.0.a'")
+        database.execute("update version_info set schema_version = 99")
+        database.commit()
+    with pytest.raises(StoreError, match=r"cannot be used: .*updating optuna"):
+        Trials.load(storage, "s", SPACE, seed=0)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import sqlite3
 import subprocess
 import sys
 import time
@@ -15,6 +17,7 @@ from tracker.errors import StoreError, StudyExistsError, StudyNotFoundError
 from tracker.records import DataCard, Direction, TrialState
 from tracker.store.mlflow_store import MlflowStore
 from tracker.store.run_table import list_studies, read_study_table
+from tracker.store.sql_reader import SqlReader
 
 STUDY_TAGS = {
     "tracker.quality": "accuracy",
@@ -119,6 +122,40 @@ def test_mlflow_being_away_loses_nothing(uri, tmp_path, monkeypatch):
     runs = read_study_table(uri, "s").runs
     assert list(runs["label"]) == ["#0", "#1"]
     assert list(runs["price_usd"]) == [0.03, 0.03]
+
+
+def test_a_database_of_a_newer_mlflow_is_refused_with_the_advice_the_right_way_round(uri, tmp_path):
+    log_study(uri, "s", tmp_path / "artifacts")
+    with contextlib.closing(sqlite3.connect(tmp_path / "mlflow.db")) as database:
+        database.execute("update alembic_version set version_num = 'ffffffffffff'")
+        database.commit()
+    said = "was made by a newer MLflow than the installed [0-9.]+ .*ffffffffffff.*; upgrade mlflow, or use another home"
+    with pytest.raises(StoreError, match=said):
+        MlflowStore(uri)
+    assert len(read_study_table(uri, "s").runs) == 1, "what can be read still is"
+    with contextlib.closing(sqlite3.connect(tmp_path / "mlflow.db")) as database:
+        database.execute("alter table metrics rename column step to moment")
+        database.commit()
+    with pytest.raises(StoreError, match=said):
+        read_study_table(uri, "s")
+
+
+def test_a_study_is_found_whatever_its_experiment_is_called(uri, tmp_path):
+    tags = {**STUDY_TAGS, "tracker.study": "it's s"}
+    study = MlflowStore(uri).create_study("it's s", tags, 1000.0, tmp_path / "artifacts")
+    run = study.run("#0", {}, {"tracker.study": "it's s", "tracker.role": "trial"}, 1000.0)
+    run.flush()
+    store, client = MlflowStore(uri), study._client
+    client.rename_experiment(study._experiment_id, "mine now")
+    other = client.create_experiment("it's s")
+    client.create_run(other)
+    client.delete_run(study.parent.run_id)
+    for reader in (store, SqlReader(uri)):
+        here, elsewhere = reader.find_study("it's s")
+        assert (here.experiment_id, here.parent, here.runs, here.foreign) == (other, "", 0, 1)
+        assert (elsewhere.name, elsewhere.deleted, elsewhere.runs, elsewhere.foreign) == ("mine now", False, 1, 0)
+        assert (elsewhere.parent, elsewhere.parent_deleted) == (study.parent.run_id, True)
+        assert reader.find_study("nobody") == []
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from tests.support.studies import digits
 from tracker.errors import RequestError, StudyFileError
 from tracker.records import Direction
 from tracker.study.check import check_study
-from tracker.study.document import StudyDocument, parse_assignments
+from tracker.study.document import StudyDocument, parse_assignments, short_name
 from tracker.study.domains import Choices, Range
 from tracker.study.spec import WorkloadDescription
 
@@ -170,3 +170,23 @@ def test_a_file_that_is_missing_or_not_toml_is_refused_in_a_line(tmp_path):
     (tmp_path / "bad.toml").write_text("name = ")
     with pytest.raises(StudyFileError, match="not valid TOML"):
         StudyDocument.read(tmp_path / "bad.toml")
+
+
+@pytest.mark.parametrize(
+    ("workload", "name"),
+    [
+        ("$ python train.py --lr {lr} --data /data/x.csv  # in /home/me/a folder", "train.py"),
+        ("$ {python} 'my code/train it.py' --lr {lr}  # in /x", "train it.py"),
+        ("$ cd sub && CUDA_VISIBLE_DEVICES=0 ./run.sh {lr}; echo done  # in /x", "run.sh"),
+        ("$ torchrun --nproc-per-node 2 train.py --lr {lr}  # in /x", "train.py"),
+        ("$ python -m torch.distributed.run --nproc-per-node 2 src/train.py  # in /x", "train.py"),
+        ("$ uv run python -m mine.train --config=base.py  # in /x", "mine.train"),
+        ("$ LR={lr} /opt/bin/fit  # in /x", "fit"),
+        ("$ LR={lr}  # in /x", "the command"),
+        ("$   # in /x", "the command"),
+        ("/home/me/a folder/mine.py:train", "mine.py:train"),
+        ("package.module:name", "package.module:name"),
+    ],
+)
+def test_a_sentence_calls_a_workload_by_a_short_name(workload, name):
+    assert short_name(workload) == name

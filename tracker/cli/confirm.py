@@ -7,7 +7,7 @@ import click
 from tracker.cli.display import end_study, observer
 from tracker.cli.options import home_option, workers_option
 from tracker.engine.forkserver import Forkserver
-from tracker.runner.study_folder import StudyFolder
+from tracker.runner.whereabouts import folder_of
 from tracker.store.home import Home
 
 
@@ -25,7 +25,7 @@ def confirm(name: str, seeds: int, budget_usd: float | None, workers: int | None
     `tracker frontier`, the report and the dashboard then show intervals, how probable each point is, and ties.
     Repeats that are done are not trained again; their cost is part of the study's spend.
     """
-    Forkserver(StudyFolder(home.study(name)).document().workload or "").warm_up()
+    Forkserver(folder_of(home, name).document().workload or "").warm_up()
     from tracker.runner.confirm import confirm_study  # MLflow and Optuna, while the forkserver imports torch
     from tracker.runner.studies import Places
 

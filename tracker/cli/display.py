@@ -6,31 +6,51 @@ import contextlib
 import shlex
 import sys
 import time
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import click
-from rich.console import Console, Group
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
+from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from tracker.records import TrialState
 from tracker.report.words import duration, quality, usd
-from tracker.runner.progress import EndedAttempt, Observer, Progress
+from tracker.runner.progress import EndedAttempt, Observer, Progress, RunningAttempt
 
-PLAIN_LINE_SECONDS = 15.0
+FIRST_LINE_SECONDS, LAST_LINE_SECONDS = 15.0, 300.0
+"""How far apart plain lines on how a study stands are at least: as it gets longer, ever further, up to the second."""
+BAR_COLUMNS = 60
+SEPARATOR = " · "
+BAD_ENDS = (TrialState.FAILED, TrialState.KILLED)
 
 
 @contextlib.contextmanager
 def observer() -> Iterator[Observer]:
-    """Something that shows a study as it runs, on standard error, for as long as the context lasts."""
+    """Something that shows a study as it runs, on standard error, for as long as the context lasts; then a summary."""
     console = Console(stderr=True, highlight=False)
-    if not console.is_terminal:
-        yield PlainLines(console)
-        return
-    with Live(console=console, refresh_per_second=2, transient=True) as live:
-        yield LiveTable(live)
+    if console.is_terminal and not console.is_dumb_terminal:
+        live = Live(console=console, refresh_per_second=2, transient=True)
+        with _summed_up(LiveTable(live), console, console.width) as shown, live:
+            yield shown
+    else:
+        with _summed_up(PlainLines(console), console) as shown:
+            yield shown
+
+
+@contextlib.contextmanager
+def _summed_up(shown: _Lines, console: Console, width: int | None = None) -> Iterator[_Lines]:
+    """A summary after this context, whatever ends it."""
+    try:
+        yield shown
+    finally:
+        if shown.latest is not None:
+            ended = replace(shown.latest, seconds_left=None)
+            console.print(Text(summary(ended, width)), soft_wrap=width is None)
 
 
 def end_study(name: str, state: TrialState, go_on: str = "resume") -> None:
@@ -38,89 +58,163 @@ def end_study(name: str, state: TrialState, go_on: str = "resume") -> None:
     quoted = shlex.quote(name)
     click.echo(f"see it: tracker frontier {quoted} · tracker report {quoted} · tracker dashboard", err=True)
     if state is TrialState.STOPPED:
-        click.echo(f"go on with it: tracker {go_on} {quoted}", err=True)
+        click.echo(f"resume it: tracker {go_on} {quoted}", err=True)
         sys.exit(1)
 
 
-class PlainLines:
-    """One line for everything that happens, and one now and then for how it stands."""
+class _Lines(ABC):
+    """What stays on the screen or in a log: what is said, what failed, a reference, a new best; the rest is counted."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self) -> None:
+        self.latest: Progress | None = None
+        self._best: tuple[float | None, float | None] = (None, None)
+        self._ended = False
+
+    @abstractmethod
+    def say(self, message: str) -> None:
+        """A line."""
+
+    def ended(self, attempt: EndedAttempt) -> None:
+        """A line where the attempt failed, or is a reference; whether it is a new best is told by ``show``."""
+        self._ended = True
+        reference = not attempt.label.startswith("#")
+        if reference or attempt.state in BAD_ENDS:
+            self.say(_ending(attempt))
+
+    def show(self, progress: Progress) -> None:
+        """A line for a new best, once the attempt that reached it, or another, has ended."""
+        self.latest = progress
+        best = progress.best_quality, progress.best_price_usd
+        if self._ended and best != self._best and best[0] is not None:
+            self._best = best
+            self.say(f"new {_best(progress)}")
+        self._ended = False
+
+
+class PlainLines(_Lines):
+    """Lines in a log: those that stay, and now and then one on how the study stands, where that has changed."""
+
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
         self._console = console
-        self._last_line = time.monotonic()
+        self._clock = clock
+        self._started = self._last_line = clock()
+        self._told = ""
 
     def say(self, message: str) -> None:
         """A line."""
         self._console.print(Text(message), soft_wrap=True)
 
-    def ended(self, attempt: EndedAttempt) -> None:
-        """A line."""
-        self.say(_ending(attempt))
-
     def show(self, progress: Progress) -> None:
-        """A line, every fifteen seconds at most."""
-        if time.monotonic() - self._last_line >= PLAIN_LINE_SECONDS:
-            self._last_line = time.monotonic()
-            self.say(_headline(progress))
+        """A line where one is due."""
+        super().show(progress)
+        now = self._clock()
+        apart = min(LAST_LINE_SECONDS, max(FIRST_LINE_SECONDS, (now - self._started) / 50))
+        if now - self._last_line >= apart and (line := summary(progress)) != self._told:
+            self._last_line, self._told = now, line
+            self.say(line)
 
 
-class LiveTable:
-    """A small table at the bottom of the terminal; what stays scrolls by above it."""
+class LiveTable(_Lines):
+    """How the study stands, at the bottom of the terminal; the lines that stay scroll by above it."""
 
     def __init__(self, live: Live) -> None:
+        super().__init__()
         self._live = live
 
     def say(self, message: str) -> None:
         """A line above the table."""
         self._live.console.print(Text(message), soft_wrap=True)
 
-    def ended(self, attempt: EndedAttempt) -> None:
-        """A line above the table."""
-        self.say(_ending(attempt))
-
     def show(self, progress: Progress) -> None:
         """The table, as it is now."""
-        self._live.update(Group(*_pictured(progress)))
+        super().show(progress)
+        self._live.update(Picture(progress))
+
+
+class Picture:
+    """A study at one moment: what matters first, and nothing cut, at whatever width and height the terminal has."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """The figures, a bar for the budget, and the attempts under way as far as there are lines for them."""
+        progress = self._progress
+        figures = folded(_figures(progress), options.max_width)
+        yield Text(figures)
+        if progress.budget_usd is not None:
+            completed = min(progress.spend_usd, progress.budget_usd)
+            width = min(BAR_COLUMNS, options.max_width)
+            yield Padding(ProgressBar(total=progress.budget_usd, completed=completed, width=width), 0)
+        if progress.running:
+            room = max(1, console.height - figures.count("\n") - 5)
+            yield _running(progress.running[:room], progress.quality.name)
+            if len(progress.running) > room:
+                yield Text(f"  and {len(progress.running) - room} more")
+
+
+def _running(attempts: Sequence[RunningAttempt], metric: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for column in ("running", "epoch", metric, "price"):
+        table.add_column(Text(column), justify="left" if column == "running" else "right", overflow="fold")
+    for attempt in attempts:
+        reached = "" if attempt.quality is None else quality(attempt.quality)
+        table.add_row(Text(attempt.label), str(attempt.epoch), reached, usd(attempt.price_usd))
+    return table
+
+
+def summary(progress: Progress, width: int | None = None) -> str:
+    """How a study stands or ended, with its name: in one line, or in lines of at most ``width`` columns.
+
+    >>> from tracker.records import Direction, QualityMetric
+    >>> print(summary(Progress("digits", QualityMetric("accuracy", Direction.MAXIMIZE), 0.5, trials_budget=4)))
+    digits: $0.50 spent · 0 of 4 trials
+    """
+    parts = _figures(progress)
+    parts[0] = f"{progress.study}: {parts[0]}"
+    return SEPARATOR.join(parts) if width is None else folded(parts, width)
+
+
+def folded(parts: Sequence[str], width: int) -> str:
+    """Parts in lines of at most ``width`` columns, broken between parts; one that is wider has a line of its own.
+
+    >>> print(folded(["best 0.9", "3 s left", "$1 spent"], 20))
+    best 0.9 · 3 s left
+    $1 spent
+    """
+    lines = [parts[0]]
+    for part in parts[1:]:
+        longer = lines[-1] + SEPARATOR + part
+        if Text(longer).cell_len <= width:
+            lines[-1] = longer
+        else:
+            lines.append(part)
+    return "\n".join(lines)
 
 
 def _ending(attempt: EndedAttempt) -> str:
     reached = "no checkpoint" if attempt.quality is None else f"reached {quality(attempt.quality)}"
-    reason = f": {attempt.message}" if attempt.state in (TrialState.FAILED, TrialState.KILLED) else ""
+    reason = f": {attempt.message}" if attempt.state in BAD_ENDS else ""
     return f"{attempt.label} {attempt.state}, {reached}, {usd(attempt.price_usd)}{reason}"
 
 
-def _pictured(progress: Progress) -> Iterator[Text | Table | ProgressBar]:
-    if progress.running:
-        table = Table(box=None, padding=(0, 2), header_style="dim")
-        for column in ("running", "epoch", progress.quality.name, "price"):
-            table.add_column(column, justify="left" if column == "running" else "right")
-        for attempt in progress.running:
-            reached = "" if attempt.quality is None else quality(attempt.quality)
-            table.add_row(Text(attempt.label), str(attempt.epoch), reached, usd(attempt.price_usd))
-        yield table
-    if progress.budget_usd is not None:
-        yield ProgressBar(total=progress.budget_usd, completed=min(progress.spend_usd, progress.budget_usd), width=60)
-    yield Text(_headline(progress))
-
-
-def _headline(progress: Progress) -> str:
-    parts = [f"{progress.study}: {_trials(progress)}"]
+def _figures(progress: Progress) -> list[str]:
+    """How a study stands, in parts, what matters first."""
+    best = [_best(progress)] if progress.best_quality is not None else []
+    left = [f"about {duration(progress.seconds_left)} left"] if progress.seconds_left else []
     budget = f" of {usd(progress.budget_usd)}" if progress.budget_usd is not None else ""
-    parts.append(f"{usd(progress.spend_usd)}{budget} spent")
-    if progress.best_quality is not None and progress.best_price_usd is not None:
-        best = f"{quality(progress.best_quality)} for {usd(progress.best_price_usd)}"
-        parts.append(f"best {progress.quality.name} {best}")
-    if progress.seconds_left is not None:
-        parts.append(f"about {duration(progress.seconds_left)} left")
-    return " · ".join(parts)
+    return [*best, *left, f"{usd(progress.spend_usd)}{budget} spent", _trials(progress)]
+
+
+def _best(progress: Progress) -> str:
+    label = f" ({progress.best_label})" if progress.best_label else ""
+    reached = quality(progress.best_quality or 0.0)
+    return f"best {progress.quality.name} {reached} for {usd(progress.best_price_usd or 0.0)}{label}"
 
 
 def _trials(progress: Progress) -> str:
-    done = sum(progress.trials.values())
+    states = [(progress.trials.get(state, 0), state) for state in TrialState]
     of = f" of {progress.trials_budget}" if progress.trials_budget is not None else ""
-    bad = [
-        f"{progress.trials[state]} {state}"
-        for state in (TrialState.FAILED, TrialState.KILLED, TrialState.STOPPED)
-        if progress.trials.get(state)
-    ]
-    return f"{done}{of} {progress.counted}" + (f" ({', '.join(bad)})" if bad else "")
+    told = ", ".join(f"{count} {state}" for count, state in states if count)
+    return f"{sum(progress.trials.values())}{of} {progress.counted}" + (f": {told}" if told else "")

@@ -16,10 +16,10 @@ from tracker.errors import TrackerError, did_you_mean
 COMMANDS = {
     "doctor": "What this machine is, can do, and would be billed as.",
     "run": "Run a study from its TOML file.",
-    "resume": "Go on with a study, with its budget or a new one.",
+    "resume": "Resume a study, with its budget or a new one.",
     "stop": "Ask a running study to stop, as Ctrl-C does.",
     "status": "Where a study stands: its state, trials and spend.",
-    "why": "Why a trial was begun, paused, gone on with or stopped.",
+    "why": "Why a trial was started, paused, resumed or stopped.",
     "confirm": "Train the frontier's points again with other seeds.",
     "runs": "Every run of a study, with its spend.",
     "frontier": "The best quality for the money, point by point.",

@@ -1,4 +1,4 @@
-"""tracker resume: go on with a study."""
+"""tracker resume: continue a study, and put back what MLflow or Optuna lost of it."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from tracker.cli.options import (
     workers_option,
 )
 from tracker.engine.forkserver import Forkserver
-from tracker.runner.study_folder import StudyFolder
+from tracker.runner.whereabouts import folder_of
 from tracker.store.home import Home
 
 
-@click.command(short_help="Go on with a study, with its budget or a new one.")
+@click.command(short_help="Resume a study, with its budget or a new one.")
 @click.argument("name")
 @budget_option
 @trials_option
 @wall_option
 @workers_option
+@click.option("--update", is_flag=True, help="Take what was edited in the study's file since the study was started.")
 @home_option
 @storage_option
 def resume(
@@ -32,11 +33,16 @@ def resume(
     trials: int | None,
     wall_seconds: float | None,
     workers: int | None,
+    update: bool,
     home: Home,
     storage: str | None,
 ) -> None:
-    """Go on with study NAME. What was spent before stays counted against the budget."""
-    Forkserver(StudyFolder(home.study(name)).document().workload or "").warm_up()
+    """Resume study NAME. What was spent before stays counted against the budget.
+
+    What MLflow or Optuna lack of it is made again from its event logs. With --update, edits of the study's file to
+    [budget], [pricing], and of [search] sampler, options and disk_limit_gb are taken; other edits are refused.
+    """
+    Forkserver(folder_of(home, name).document().workload or "").warm_up()
     from tracker.runner.studies import Places, resume_study  # MLflow and Optuna, while the forkserver imports torch
 
     with observer() as shown:
@@ -46,6 +52,7 @@ def resume(
             budget_usd=budget_usd,
             trials=trials,
             wall_seconds=wall_seconds,
+            update=update,
             workers=workers,
             observer=shown,
         )

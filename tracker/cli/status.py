@@ -8,8 +8,8 @@ from tracker.cli.options import home_option, json_option, print_json
 from tracker.report import words
 from tracker.report.status import status_document
 from tracker.runner.study_folder import StudyFolder
+from tracker.runner.whereabouts import table_of
 from tracker.store.home import Home
-from tracker.store.run_table import read_study_table
 
 
 @click.command(short_help="Where a study stands: its state, trials and spend.")
@@ -18,7 +18,7 @@ from tracker.store.run_table import read_study_table
 @home_option
 def status(name: str, as_json: bool, home: Home) -> None:
     """Tell the state of study NAME, its trials by state, its spend against its budget, its best quality."""
-    document = status_document(read_study_table(home.tracking_uri, name))
+    document = status_document(table_of(home, name))
     folder = StudyFolder(home.study(name))
     if document["state"] == "running" and folder.path.is_dir() and folder.coordinator() is None:
         document["state"] = "interrupted"  # its coordinator is gone and could not say so
@@ -37,4 +37,4 @@ def status(name: str, as_json: bool, home: Home) -> None:
             f"best       {quality} for {words.usd(best['price_usd'])} (trial {best['trial']}, epoch {best['epoch']})"
         )
     if document["state"] in ("stopped", "interrupted"):
-        click.echo(f"go on with it: tracker resume {name}", err=True)
+        click.echo(f"resume it: tracker resume {name}", err=True)

@@ -9,7 +9,7 @@ from tracker.report.decisions import decision_sentences, decisions_document
 from tracker.store.home import Home
 
 
-@click.command(short_help="Why a trial was begun, paused, gone on with or stopped.")
+@click.command(short_help="Why a trial was started, paused, resumed or stopped.")
 @click.argument("name")
 @click.argument("trial", type=click.IntRange(min=0))
 @json_option

@@ -44,11 +44,11 @@ class FrontierSoFar:
         return self._epochs
 
     @property
-    def best(self) -> Point | None:
-        """The best quality of all and the lowest price in USD that reached it; None before any."""
+    def best(self) -> tuple[str, Point] | None:
+        """The run that reached the best quality of all at the lowest price, and that point; None before any."""
         sign = 1.0 if self._direction is Direction.MAXIMIZE else -1.0
-        points = [point for points in self._points.values() for point in points.values()]
-        return max(points, key=lambda point: (sign * point[0], -point[1]), default=None)
+        owned = [(label, point) for label, points in self._points.items() for point in points.values()]
+        return max(owned, key=lambda each: (sign * each[1][0], -each[1][1]), default=None)
 
     def point(self, label: str, epoch: int) -> Point:
         """What the run of this label reached after an epoch."""

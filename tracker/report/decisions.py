@@ -9,7 +9,7 @@ from typing import Any
 from tracker.errors import RequestError
 from tracker.report import words
 from tracker.runner.decisions import FILE_NAME, Decisions
-from tracker.runner.study_folder import StudyFolder
+from tracker.runner.whereabouts import folder_of
 from tracker.store.home import Home
 
 _ACTIONS = {
@@ -27,7 +27,7 @@ def decisions_document(home: Home, name: str, trial: int) -> dict[str, Any]:
 
     Raises StudyNotFoundError, StoreError, and RequestError where the study has no such trial.
     """
-    folder = StudyFolder(home.study(name))
+    folder = folder_of(home, name)
     document = folder.document()
     decisions = Decisions(folder.path / FILE_NAME).of(trial)
     if not decisions:

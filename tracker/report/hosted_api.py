@@ -10,9 +10,8 @@ from tracker.engine.forkserver import Forkserver
 from tracker.errors import RequestError, StoreError, StudyNotFoundError
 from tracker.pricing.llm_api import PredictionTokens, api_price, check_tokens
 from tracker.report.build_or_buy import build_or_buy_document, check_predictions
-from tracker.runner.study_folder import StudyFolder
+from tracker.runner.whereabouts import folder_of, table_of
 from tracker.store.home import Home
-from tracker.store.run_table import read_study_table
 from tracker.training.tokens import measure_tokens
 
 DEFAULT_PREDICTIONS = 1_000_000
@@ -41,7 +40,7 @@ def build_or_buy(
     for what, count in given.items():
         if count is not None:
             check_tokens(what, count)
-    table = read_study_table(home.tracking_uri, name)
+    table = table_of(home, name)
     on = datetime.combine(as_of, time(12), tzinfo=UTC) if as_of else None
     api_price(model, 0.0, 0.0, on)  # a model that is not known is told of before texts are read
     tokens = _tokens(name, home, input_tokens, output_tokens, prompt_tokens)
@@ -66,8 +65,8 @@ def _tokens(
 
 
 def _measured(name: str, home: Home) -> PredictionTokens:
-    folder = StudyFolder(home.study(name))
     try:
+        folder = folder_of(home, name)
         document, card = folder.document(), folder.data_card()
     except (StudyNotFoundError, StoreError) as error:
         raise RequestError(f"{error}; give the tokens of a text instead (--input-tokens)") from None

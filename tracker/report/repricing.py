@@ -18,8 +18,9 @@ from tracker.pricing.price_book import PriceBook
 from tracker.pricing.price_point import PricePoint, price_point_from_row
 from tracker.pricing.scenario import Scenario
 from tracker.records import STEADY_USAGE, CostPart, Market
+from tracker.runner.whereabouts import table_of
 from tracker.store.home import Home
-from tracker.store.run_table import StudyTable, carbon_grams, read_study_table
+from tracker.store.run_table import StudyTable, carbon_grams
 from tracker.study.costs import CostTerms
 
 
@@ -51,7 +52,7 @@ def priced_study_table(home: Home, name: str, scenario: Scenario, currency: str 
     ``currency`` is what people are to be shown amounts in. Raises StudyNotFoundError, StoreError, and what
     ``reprice`` and ``exchange_rate`` raise.
     """
-    table = read_study_table(home.tracking_uri, name)
+    table = table_of(home, name)
     if scenario.is_empty and currency == USD.code:
         return table  # the price book is not needed, so nothing that is wrong with it matters
     book = home.price_book(table.prices_file)

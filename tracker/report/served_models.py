@@ -16,7 +16,7 @@ from tracker.errors import RequestError
 from tracker.pricing.price_point import PricePoint, price_point_from_row
 from tracker.report.serving import MeasuredPoint, serving_table
 from tracker.report.tables import frontier_table
-from tracker.runner.study_folder import StudyFolder
+from tracker.runner.whereabouts import folder_of
 from tracker.store.home import Home
 from tracker.store.run_table import StudyTable
 from tracker.training.hardware import usable_cores
@@ -42,7 +42,7 @@ def measure_frontier(
     """
     if threads > usable_cores():
         raise RequestError(f"threads {threads}: this machine has {usable_cores()} cores to use")
-    document = StudyFolder(home.study(table.study)).document()
+    document = folder_of(home, table.study).document()
     workload, data = document.workload or "", document.content.get("data", {})
     frontier = frontier_table(table)
     chosen = frontier.iloc[np.unique(np.linspace(0, len(frontier) - 1, min(points, len(frontier))).astype(int))]

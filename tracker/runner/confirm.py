@@ -19,9 +19,9 @@ from tracker.runner.jobs import Job, repeat
 from tracker.runner.plan import make_plan
 from tracker.runner.progress import Observer, Silent
 from tracker.runner.repetition import Order, Repetition
-from tracker.runner.studies import Places, announce, engine_for, open_books, take_in
-from tracker.runner.study_folder import StudyFolder
-from tracker.store.mlflow_store import MlflowStore
+from tracker.runner.studies import Places, announce, engine_for, open_books, reopen_log, take_in
+from tracker.runner.whereabouts import folder_of
+from tracker.study.edits import to_resume
 
 Done = Mapping[str, tuple[Job, AttemptRecord]]
 """The last attempt at every run of a study, by its label."""
@@ -48,13 +48,14 @@ def confirm_study(
     """
     _check_figures(seeds, budget_usd)
     observer, home = observer or Silent(), places.home
-    folder = StudyFolder(home.study(name))
-    document = folder.document()
+    folder = folder_of(home, name)
+    document = to_resume(folder.document(), observer.say)
     with folder.locked():
         forkserver = Forkserver(document.workload or "")
         plan = make_plan(document, forkserver, home)
         engine = engine_for(plan.hardware, forkserver, workers)
-        log, card = MlflowStore(home.tracking_uri).open_study(name), folder.data_card()
+        card = folder.data_card()
+        log = reopen_log(plan, home, folder, card, observer)
         books = open_books(plan, home, folder, log, card, observer)
         done = take_in(plan, folder, books, seen_before=True).last
         lacking = repeats_lacking(done, books.frontier, seeds)

@@ -23,6 +23,7 @@ from tracker.runner.progress import EndedAttempt, Observer, Progress, RunningAtt
 from tracker.runner.saved_states import SavedStates
 from tracker.runner.searchers import save_memory
 from tracker.search.steps import Searcher, Step
+from tracker.study.document import short_name
 
 POLL_SECONDS = 0.2
 FLUSH_SECONDS = 5.0
@@ -106,6 +107,7 @@ class Coordinator:
         self._drop_waiting()
         save_memory(self._folder, self._searcher)
         state, why = self._verdict()
+        self._observer.show(self._progress())
         self._observer.say(f"{state}: {why}")
         if not self._books.finish(state, time.time()):
             self._observer.say(
@@ -247,8 +249,8 @@ class Coordinator:
             return
         self._cannot_pause = True
         self._observer.say(
-            f"{self._plan.spec.workload} saves no state that a trial could be gone on with (run.save after each "
-            "report): trials are not paused, each runs to its end"
+            f"{short_name(self._plan.spec.workload)} saves no state that a trial could be resumed from (run.save after "
+            "each report): trials are not paused, each runs to its end"
         )
 
     def _at_rung(self, attempt: Attempt, number: int) -> None:
@@ -334,17 +336,18 @@ class Coordinator:
             self._searcher.ended(number, TrialState.STOPPED, self._books.ledger.of(label))
 
     def _progress(self) -> Progress:
-        ledger, states = self._books.ledger, self._books.states
-        best = self._books.frontier.best
+        ledger = self._books.ledger
+        best_label, best = self._books.frontier.best or ("", None)
         return Progress(
             study=self._plan.spec.name,
             quality=self._books.quality,
             spend_usd=ledger.spend_usd,
             budget_usd=ledger.budget.usd,
-            trials={state: count for state, count in states.items() if state is not TrialState.RUNNING},
+            trials=self._books.states,
             trials_budget=ledger.budget.trials,
             best_quality=best[0] if best else None,
             best_price_usd=best[1] if best else None,
+            best_label=best_label,
             running=tuple(self._running(attempt) for attempt in self._engine.running),
             seconds_left=self._seconds_left(),
         )

@@ -12,7 +12,7 @@ from tracker.runner.jobs import job_of
 from tracker.runner.plan import StudyPlan
 from tracker.runner.searchers import Evidence
 from tracker.runner.study_folder import StudyFolder
-from tracker.study.document import StudyDocument
+from tracker.study.document import StudyDocument, short_name
 from tracker.training.events import read_attempt
 
 
@@ -55,7 +55,10 @@ def _differences(document: StudyDocument, other: StudyDocument) -> list[str]:
     """Each thing in which two studies differ that decides what a trial's settings mean and how good it is."""
     differences = []
     if document.workload != other.workload:
-        differences.append(f"the training code ({other.workload} there, {document.workload} here)")
+        there, here = (str(each.workload) for each in (other, document))
+        if short_name(there) != short_name(here):
+            there, here = short_name(there), short_name(here)
+        differences.append(f"the training code ({there} there, {here} here)")
     for table in ("quality", "data", "space", "settings"):
         here, there = document.content.get(table, {}), other.content.get(table, {})
         for key in sorted(here.keys() | there.keys()):

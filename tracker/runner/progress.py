@@ -34,7 +34,8 @@ class EndedAttempt:
 class Progress:
     """A study at one moment. ``seconds_left`` is an estimate from what was used so far; None before one.
 
-    ``counted`` is what ``trials`` and ``trials_budget`` count.
+    ``trials`` counts those under way too; ``best_label`` is the run that reached ``best_quality``. ``counted`` is what
+    ``trials`` and ``trials_budget`` count.
     """
 
     study: str
@@ -45,6 +46,7 @@ class Progress:
     trials_budget: int | None = None
     best_quality: float | None = None
     best_price_usd: float | None = None
+    best_label: str = ""
     running: tuple[RunningAttempt, ...] = ()
     seconds_left: float | None = None
     counted: str = "trials"

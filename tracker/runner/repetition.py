@@ -78,6 +78,7 @@ class Repetition:
                     break
                 self._step()  # with nothing running, another study has the cores: wait for them
         state = TrialState.STOPPED if self._interrupts.told else TrialState.COMPLETED
+        self._observer.show(self._progress())
         self._observer.say(f"{state}: {self._summary()}")
         if not self._books.enter_spend(time.time()):
             again = f"`tracker confirm {self._plan.spec.name}`"
@@ -188,7 +189,7 @@ class Repetition:
             quality=self._books.quality,
             spend_usd=self._spend_usd,
             budget_usd=self._budget_usd,
-            trials=dict(self._states),
+            trials=self._states + Counter({TrialState.RUNNING: len(self._running)}),
             trials_budget=self._asked,
             running=tuple(self._shown(attempt) for attempt in self._engine.running),
             counted="repeats",

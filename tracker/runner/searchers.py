@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tracker.errors import RequestError
+from tracker.errors import RequestError, StudyNotFoundError
 from tracker.records import AttemptRecord, Settings, TrialState
 from tracker.runner.bookkeeper import Reached
 from tracker.runner.jobs import MEMORY_SHARE, Job
@@ -56,14 +56,32 @@ def create_trials(plan: StudyPlan, storage: str) -> Trials:
         raise RequestError(
             f"strategy 'grid': the space has {plan.space.size:,.0f} combinations; allowed: at most {MOST_LISTED:,}"
         )
-    return Trials.create(
+    return _new_trials(plan, storage, {})
+
+
+def load_trials(plan: StudyPlan, storage: str, known: Mapping[int, Settings], say: Callable[[str], None]) -> Trials:
+    """The study that is in Optuna's database, with the trials that it lacks of those ``known`` by their numbers.
+
+    ``say`` is handed a sentence where some or all were missing. Raises what Trials.load raises, and RequestError.
+    """
+    name = plan.spec.name
+    try:
+        trials = Trials.load(storage, name, plan.space, plan.spec.seed, sampling_of(plan))
+    except StudyNotFoundError:
+        say(f"the Optuna database has no study '{name}': it is made anew with its {len(known)} trials")
+        return _new_trials(plan, storage, known)
+    if missing := trials.put_back(known):
+        say(f"the Optuna database lacked {missing} of the study's trials: they are made anew")
+    return trials
+
+
+def _new_trials(plan: StudyPlan, storage: str, known: Mapping[int, Settings]) -> Trials:
+    """A new study in Optuna's database with the trials that are known."""
+    trials = Trials.create(
         storage, plan.spec.name, plan.spec.search.objectives, plan.space, plan.spec.seed, sampling_of(plan)
     )
-
-
-def load_trials(plan: StudyPlan, storage: str) -> Trials:
-    """The study that is in Optuna's database. Raises what Trials.load raises."""
-    return Trials.load(storage, plan.spec.name, plan.space, plan.spec.seed, sampling_of(plan))
+    trials.put_back(known)
+    return trials
 
 
 def make_searcher(

@@ -1,4 +1,4 @@
-"""Run a study, go on with one: what the command and the library offer."""
+"""Run a study, resume one: what the command and the library offer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from tracker.engine.forkserver import Forkserver
 from tracker.engine.local import LocalEngine
 from tracker.engine.reservations import Reservations
-from tracker.errors import DataError, RequestError, StudyExistsError, WorkFailedError, WorkloadError
+from tracker.errors import DataError, RequestError, WorkFailedError, WorkloadError
 from tracker.pricing.cost import price_of
 from tracker.records import AttemptRecord, DataCard, Hardware, TrialState, Usage
 from tracker.runner.bookkeeper import Bookkeeper
@@ -38,11 +38,13 @@ from tracker.runner.searchers import (
     sampling_of,
 )
 from tracker.runner.study_folder import StudyFolder
+from tracker.runner.whereabouts import check_name_is_free, folder_of
 from tracker.search.sampler import Trials
 from tracker.search.steps import Searcher
 from tracker.store.home import Home
 from tracker.store.mlflow_store import MlflowStore, StudyLog, empty_database
 from tracker.study.document import COMMAND_MARK, StudyDocument, command_experiment
+from tracker.study.edits import to_resume
 from tracker.training.command_workload import CommandWorkload
 from tracker.training.ending import LOST, write_ending
 from tracker.training.events import read_attempt
@@ -93,31 +95,25 @@ def run_study(
     home.make()
     name = plan.spec.name
     with home.databases_being_made():
-        store = MlflowStore(home.tracking_uri)
-    if store.has_study(name):
-        raise StudyExistsError(
-            f"a study '{name}' is there already; go on with it by `tracker resume`, or choose another --name"
-        )
+        store, started = MlflowStore(home.tracking_uri), Trials.started(places.optuna_storage, name)
+    check_name_is_free(home, name, places.optuna_storage, started)
     engine = engine_for(plan.hardware, forkserver, workers)
-    with StudyFolder.staged(home.study(name)) as staged:
+    with StudyFolder.staged(home.study(name)) as staged, staged.locked():
         _check_data_cost(plan, _prepare(plan, staged, home, engine, observer), observer)
         staged.save(document)
         staged.save_evidence(as_rows(evidence))
-        with home.databases_being_made():
-            trials = create_trials(plan, places.optuna_storage)
-        try:
-            card = staged.data_card()
+        # The folder claims the name: killed from here on, the study is resumed, which makes what it lacks.
+        folder = staged.commit(home.study(name))
+        with contextlib.ExitStack() as undo:
+            undo.callback(folder.remove)
+            card = folder.data_card()
             if card.words:
                 observer.say(f"data: {card.words}")
-            log = store.create_study(name, _study_tags(plan, card), time.time(), home.artifacts(name))
-            if plan.spec.workload.startswith(COMMAND_MARK) and is_server(home.tracking_uri):
-                own = command_experiment(name)
-                store.make_experiment(own, home.artifacts(own))
-            folder = staged.commit(home.study(name))
-        except BaseException:
-            trials.delete()
-            raise
-    with folder.locked():
+            trials = _make_trials(plan, places)
+            undo.callback(Trials.remove, places.optuna_storage, name)
+            log = store.create_study(name, _study_tags(plan, card), folder.started_at, home.artifacts(name))
+            _make_commands_experiment(plan, home, store)
+            undo.pop_all()
         books = open_books(plan, home, folder, log, card, observer)
         taken = take_in(plan, folder, books)
         searcher = make_searcher(plan, trials, {}, evidence, say=observer.say)
@@ -131,29 +127,34 @@ def resume_study(
     budget_usd: float | None = None,
     trials: int | None = None,
     wall_seconds: float | None = None,
+    update: bool = False,
     workers: int | None = None,
     observer: Observer | None = None,
 ) -> TrialState:
-    """Go on with a study until its budget, or a new one, is spent. What was spent before stays counted.
+    """Resume a study until its budget, or a new one, is spent. What was spent before stays counted.
 
-    Attempts whose coordinator vanished are closed as killed; what MLflow lacks is logged. Raises
-    StudyNotFoundError, RequestError where it is running already, and what ``run_study`` raises.
+    Attempts whose coordinator vanished are closed as killed; what MLflow or Optuna lack is made again from the event
+    logs. ``update`` takes what was edited in the study's file (study.edits). Raises StudyNotFoundError, RequestError
+    where it is running already or has edits that it cannot take, and what ``run_study`` raises.
     """
     observer = observer or Silent()
     home = places.home
-    folder = StudyFolder(home.study(name))
-    document = folder.document().override(budget_usd=budget_usd, trials=trials, wall_seconds=wall_seconds)
+    folder = folder_of(home, name)
+    document = to_resume(folder.document(), observer.say, update=update)
+    document = document.override(budget_usd=budget_usd, trials=trials, wall_seconds=wall_seconds)
     forkserver = Forkserver(document.workload or "")
     plan = make_plan(document, forkserver, home)
     announce(plan, observer)
+    Trials.check(plan.spec.search.objectives, plan.space, sampling_of(plan))
     with folder.locked():
-        folder.save(document)
-        found = load_trials(plan, places.optuna_storage)
-        log = MlflowStore(home.tracking_uri).open_study(name)
         card = folder.data_card()
-        log.parent.tag(_study_tags(plan, card))
+        log = reopen_log(plan, home, folder, card, observer)
         books = open_books(plan, home, folder, log, card, observer)
         taken = take_in(plan, folder, books, seen_before=True)
+        known = {number: history.job.settings for number, history in taken.trials.items()}
+        with home.databases_being_made():
+            found = load_trials(plan, places.optuna_storage, known, observer.say)
+        folder.save(document)
         unfinished = found.unfinished()
         for number, history in taken.trials.items():
             state = history.record.state if history.record else None
@@ -169,6 +170,30 @@ def resume_study(
         )
         engine = engine_for(plan.hardware, forkserver, workers)
         return _coordinate(plan, places, folder, engine, searcher, books, observer, card, taken)
+
+
+def _make_trials(plan: StudyPlan, places: Places) -> Trials:
+    """The study in Optuna's database, in place of one that no trial was started of."""
+    with places.home.databases_being_made():
+        if Trials.started(places.optuna_storage, plan.spec.name) == 0:
+            Trials.remove(places.optuna_storage, plan.spec.name)
+        return create_trials(plan, places.optuna_storage)
+
+
+def _make_commands_experiment(plan: StudyPlan, home: Home, store: MlflowStore) -> None:
+    if plan.spec.workload.startswith(COMMAND_MARK) and is_server(home.tracking_uri):
+        own = command_experiment(plan.spec.name)
+        store.make_experiment(own, home.artifacts(own))
+
+
+def reopen_log(plan: StudyPlan, home: Home, folder: StudyFolder, card: DataCard, observer: Observer) -> StudyLog:
+    """A study's place in MLflow, put back or made anew where it is not what it was. Raises RequestError, StoreError."""
+    with home.databases_being_made():
+        store = MlflowStore(home.tracking_uri)
+        name, tags = plan.spec.name, _study_tags(plan, card)
+        log = store.reopen_study(name, tags, folder.started_at, home.artifacts(name), observer.say)
+        _make_commands_experiment(plan, home, store)
+    return log
 
 
 def engine_for(hardware: Hardware, forkserver: Forkserver, workers: int | None) -> LocalEngine:
@@ -298,7 +323,7 @@ def _evidence(plan: StudyPlan, home: Home, names: Sequence[str], observer: Obser
         raise RequestError(f"--from: strategy '{plan.spec.strategy}' learns from no other study; 'frontier' does")
     evidence = []
     for name in dict.fromkeys(names):
-        found = evidence_from(plan, StudyFolder(home.study(name)), name)
+        found = evidence_from(plan, folder_of(home, name), name)
         observer.say(f"the search learns from {len(found)} trials of the study '{name}', at this study's prices")
         evidence += found
     return evidence

@@ -8,15 +8,18 @@ import json
 import os
 import shutil
 import signal
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from tracker.errors import RequestError, StoreError, StudyExistsError, StudyNotFoundError
 from tracker.records import DataCard, Role
-from tracker.study.document import StudyDocument
+from tracker.study.document import StudyDocument, StudyFile
 from tracker.training.events import Event, EventReader
+
+DESCRIPTION = "study.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,7 @@ class StudyFolder:
 
         Raises StudyExistsError where the final name is taken.
         """
-        _refuse_existing(final)
+        cls(final).refuse_existing()
         folder = cls(final.with_name(f".{final.name}.{os.getpid()}"))
         folder.path.mkdir(parents=True)
         try:
@@ -45,9 +48,30 @@ class StudyFolder:
         try:
             self.path.rename(final)
         except OSError:
-            _refuse_existing(final)
+            StudyFolder(final).refuse_existing()
             raise
         return StudyFolder(final)
+
+    @property
+    def is_there(self) -> bool:
+        """Whether a study is kept in it."""
+        return (self.path / DESCRIPTION).is_file()
+
+    def refuse_existing(self) -> None:
+        """Raises StudyExistsError where a study, or anything else, has this folder."""
+        if self.is_there:
+            raise StudyExistsError(
+                "a study of this name is there already; resume it by `tracker resume NAME`, or choose another --name"
+            )
+        if self.path.exists():
+            raise StudyExistsError(
+                f"folder '{self.path}' is there and holds no study ({DESCRIPTION} is not in it): move it away, or"
+                " choose another --name"
+            )
+
+    def remove(self) -> None:
+        """Take the whole folder away."""
+        shutil.rmtree(self.path, ignore_errors=True)
 
     @property
     def trials(self) -> Path:
@@ -56,18 +80,21 @@ class StudyFolder:
 
     def save(self, document: StudyDocument) -> None:
         """Freeze the study's description."""
-        content = {"source": document.source, "content": document.content}
-        (self.path / "study.json").write_text(json.dumps(content, indent=2, default=str), encoding="utf-8")
+        content = {"content": document.content, "file": None if document.file is None else asdict(document.file)}
+        part = self.path / f"{DESCRIPTION}.part"
+        part.write_text(json.dumps(content, indent=2, default=str), encoding="utf-8")
+        part.replace(self.path / DESCRIPTION)
 
     def document(self) -> StudyDocument:
         """The description that was frozen. Raises StudyNotFoundError, StoreError."""
-        path = self.path / "study.json"
+        path = self.path / DESCRIPTION
         try:
             saved = json.loads(path.read_text(encoding="utf-8"))
-            return StudyDocument(saved["source"], saved["content"])
+            file = saved.get("file")  # studies that were started before it was kept have none
+            return StudyDocument(f"stored copy '{path}'", saved["content"], file=StudyFile(**file) if file else None)
         except FileNotFoundError:
             raise StudyNotFoundError(f"there is no study in '{self.path}'") from None
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise StoreError(f"study description '{path}' cannot be read: {error}") from None
 
     def save_evidence(self, rows: list[dict[str, Any]]) -> None:
@@ -85,6 +112,12 @@ class StudyFolder:
             return []
         except (OSError, ValueError) as error:
             raise StoreError(f"'{path}' cannot be read: {error}") from None
+
+    @property
+    def started_at(self) -> float:
+        """When the study was started, in seconds since 1970: when its preparation was asked for."""
+        events = EventReader(self.trials / Role.PREPARATION / "1.jsonl").new_events()
+        return float(events[0]["time"]) if events else time.time()
 
     def attempts(self) -> list[tuple[Path, list[Event]]]:
         """Every attempt's log with its events, in the order of their asking."""
@@ -134,10 +167,3 @@ class StudyFolder:
             return False
         os.kill(coordinator, signal.SIGTERM)
         return True
-
-
-def _refuse_existing(path: Path) -> None:
-    if path.exists():
-        raise StudyExistsError(
-            "a study of this name is there already; go on with it by `tracker resume NAME`, or choose another --name"
-        )

@@ -126,7 +126,7 @@ class Trials:
         seed: int,
         sampling: Sampling = Sampling(),
     ) -> Trials:
-        """Go on with a study. Raises StudyNotFoundError, StoreError."""
+        """Open a study that is there. Raises StudyNotFoundError, StoreError."""
         with _database(storage):
             try:
                 study = optuna.load_study(storage=storage, study_name=name)
@@ -136,6 +136,43 @@ class Trials:
         study.sampler = sampling.make(seed + len(study.get_trials(deepcopy=False)))
         return cls(study, storage, space)
 
+    def put_back(self, settings: Mapping[int, Settings]) -> int:
+        """Make the trials anew that the database lacks, under their numbers; how many those are.
+
+        ``settings`` are those of the trials that there were. Each is under way until its end is told; a number that
+        is not among them is over. Raises StoreError.
+        """
+        with _database(self._storage):
+            there = len(self._study.get_trials(deepcopy=False))
+            numbers = range(there, max(settings, default=-1) + 1)
+            for number in numbers:
+                self._study.add_trial(self._made_anew(settings.get(number)))
+        return len(numbers)
+
+    def _made_anew(self, settings: Settings | None) -> optuna.trial.FrozenTrial:
+        if settings is None:  # it was asked for, and nothing came of it
+            return optuna.trial.create_trial(state=OptunaState.PRUNED)
+        try:
+            return optuna.trial.create_trial(state=OptunaState.RUNNING, **self._parameters(settings))
+        except (KeyError, ValueError):  # it was drawn from a space that this machine has not
+            return optuna.trial.create_trial(state=OptunaState.RUNNING)
+
+    @classmethod
+    def started(cls, storage: str, name: str) -> int | None:
+        """How many trials of a study were started; None where the database has no such study. Raises StoreError."""
+        with _database(storage):
+            try:
+                study = optuna.load_study(storage=storage, study_name=name)
+            except KeyError:
+                return None
+            return sum(trial.state is not OptunaState.WAITING for trial in study.get_trials(deepcopy=False))
+
+    @classmethod
+    def remove(cls, storage: str, name: str) -> None:
+        """Take a study out of its database. Raises StoreError."""
+        with _database(storage):
+            optuna.delete_study(study_name=name, storage=storage)
+
     @classmethod
     def check(cls, objectives: Mapping[str, Direction], space: SearchSpace, sampling: Sampling) -> None:
         """Raises RequestError where the sampler cannot suggest for these objectives in this space."""
@@ -144,10 +181,6 @@ class Trials:
             trials.ask()
         except (TypeError, ValueError, ImportError, RuntimeError, NotImplementedError) as error:
             raise RequestError(f"search.sampler: {sampling.name} cannot suggest for this study: {error}") from None
-
-    def delete(self) -> None:
-        """Take the study out of the database, where its other halves could not be made."""
-        optuna.delete_study(study_name=self._study.study_name, storage=self._study._storage)
 
     def ask(self) -> Suggestion:
         """The next settings to try, which were not tried before: the sampler's, rather none that may lack memory.
@@ -304,3 +337,7 @@ def _database(storage: str | None) -> Iterator[None]:
         cause = error.__cause__ or error
         reason = str(cause).splitlines()[0] if str(cause) else type(cause).__name__
         raise StoreError(f"Optuna storage '{storage}' cannot be used: {reason}") from error
+    except RuntimeError as error:
+        if "table schema" not in str(error):  # Optuna's own words where another version made the database
+            raise
+        raise StoreError(f"Optuna storage '{storage}' cannot be used: {error}") from error

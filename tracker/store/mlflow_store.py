@@ -1,4 +1,7 @@
-"""Studies and runs in MLflow, by explicit run ids, in batches. The only file that imports MLflow."""
+"""Studies and runs in MLflow, by explicit run ids, in batches.
+
+Only this file and mlflow_places.py and mlflow_models.py beside it import MLflow.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import logging
 import os
 import sqlite3
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -24,8 +27,10 @@ from mlflow.exceptions import MlflowException
 
 from tracker.errors import RefusedError, StoreError, StudyExistsError, StudyNotFoundError
 from tracker.records import DataCard, Settings, TrialState
-from tracker.store.logged_run import LoggedRun, Measurement
+from tracker.store.logged_run import FoundExperiment, LoggedRun, Measurement
+from tracker.store.mlflow_places import find_experiments, put_back
 from tracker.store.names import logged_name, name_tags
+from tracker.store.schema import made_by_newer
 
 logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # what goes wrong is raised too, and told in a line
 
@@ -47,6 +52,8 @@ class MlflowStore:
 
     def __init__(self, tracking_uri: str) -> None:
         self._uri = tracking_uri
+        if problem := made_by_newer(tracking_uri):
+            raise StoreError(problem)
         try:
             self._client = MlflowClient(tracking_uri)
             self._client.search_experiments(max_results=1)
@@ -55,23 +62,59 @@ class MlflowStore:
         if tracking_uri.startswith("sqlite:///"):
             _write_ahead(Path(tracking_uri.removeprefix("sqlite:///")))
 
-    def has_study(self, name: str) -> bool:
-        """Whether an experiment of this name is there, a deleted one included."""
-        return self._client.get_experiment_by_name(name) is not None
+    def find_study(self, name: str) -> list[FoundExperiment]:
+        """Where a study of this name is, or was: as SqlReader.find_study, but by its parent run alone."""
+        return find_experiments(self._client, name)
 
     def create_study(self, name: str, tags: Mapping[str, str], started_at: float, artifacts: Path) -> StudyLog:
         """A new experiment with its parent run. Raises StudyExistsError, StoreError.
 
-        Files of its runs are kept in ``artifacts``; a server chooses a place of its own.
+        An experiment of this name without any run that cost something, which a study left that was killed as it was
+        being made, is taken over. Files of its runs are kept in ``artifacts``; a server chooses a place of its own.
         """
         location = None if self._uri.startswith("http") else artifacts.as_uri()
         try:
-            experiment_id = self._client.create_experiment(name, artifact_location=location)
+            leftover = next((each for each in self.find_study(name) if each.name == name), None)
+            if leftover is None:
+                experiment_id = self._client.create_experiment(name, artifact_location=location)
+            elif leftover.runs or leftover.foreign:
+                raise StudyExistsError(f"MLflow has an experiment '{name}' already; choose another name")
+            else:
+                experiment_id = put_back(self._client, name, [leftover], lambda _: None)
         except MlflowException as error:
             if error.error_code == "RESOURCE_ALREADY_EXISTS":
                 raise StudyExistsError(f"MLflow has an experiment '{name}' already; choose another name") from None
             raise StoreError(f"MLflow store '{self._uri}' refused the study: {_first_line(error)}") from error
-        parent = RunLog(self._client, experiment_id, name, {**tags, "tracker.role": "study"}, started_at)
+        return self._with_parent(experiment_id, name, tags, started_at, leftover.parent if leftover else "")
+
+    def reopen_study(
+        self, name: str, tags: Mapping[str, str], started_at: float, artifacts: Path, say: Callable[[str], None]
+    ) -> StudyLog:
+        """A study's experiment and parent run: those that there are, put back where they belong, else made anew.
+
+        ``say`` is told what was missing. Raises RequestError where the name is taken by something else, StoreError.
+        """
+        try:
+            experiment_id = put_back(self._client, name, self.find_study(name), say)
+        except MlflowException as error:
+            raise StoreError(f"MLflow store '{self._uri}' refused the study: {_first_line(error)}") from error
+        if not experiment_id:
+            say(f"MLflow store '{self._uri}' has nothing of study '{name}': its runs are logged again from its folder")
+            return self.create_study(name, tags, started_at, artifacts)
+        try:
+            log = self.open_study(name)
+        except StudyNotFoundError:
+            say("the study's parent run is gone from MLflow: it is made anew")
+            return self._with_parent(experiment_id, name, tags, started_at)
+        log.parent.tag(tags)
+        return log
+
+    def _with_parent(
+        self, experiment_id: str, name: str, tags: Mapping[str, str], started_at: float, run_id: str = ""
+    ) -> StudyLog:
+        """``run_id`` is that of the parent run, "" for a new one."""
+        role = {**tags, "tracker.role": "study"}
+        parent = RunLog(self._client, experiment_id, name, role, started_at, run_id=run_id)
         parent.flush()
         return StudyLog(self._client, experiment_id, name, parent)
 

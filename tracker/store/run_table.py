@@ -24,7 +24,7 @@ from tracker.pricing.energy import JOULES_PER_KWH, co2_grams, country_of
 from tracker.pricing.price_point import price_point_from_row
 from tracker.pricing.scenario import Scenario
 from tracker.records import STEADY_USAGE, CostPart, Direction, QualityMetric, SettingValue
-from tracker.store.logged_run import LoggedRun, Measurement
+from tracker.store.logged_run import FoundExperiment, LoggedRun, Measurement
 from tracker.store.names import own_names
 from tracker.store.sql_reader import SqlReader
 from tracker.study.costs import CostTerms
@@ -111,6 +111,7 @@ class StudySummary:
 class _Reader(Protocol):
     def studies(self) -> list[tuple[str, list[LoggedRun]]]: ...
     def read_study(self, name: str) -> list[LoggedRun]: ...
+    def find_study(self, name: str) -> list[FoundExperiment]: ...
 
 
 def list_studies(tracking_uri: str) -> list[StudySummary]:
@@ -120,6 +121,11 @@ def list_studies(tracking_uri: str) -> list[StudySummary]:
         for name, (parent, *_) in _reader(tracking_uri).studies()
     ]
     return sorted(summaries, key=lambda summary: -summary.started_at)
+
+
+def find_study(tracking_uri: str, study: str) -> list[FoundExperiment]:
+    """Where an MLflow store has a study, or had it: SqlReader.find_study. Raises StoreError."""
+    return _reader(tracking_uri).find_study(study)
 
 
 def read_study_table(tracking_uri: str, study: str) -> StudyTable:

@@ -15,7 +15,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from tracker.errors import StoreError, StudyNotFoundError
-from tracker.store.logged_run import LoggedRun, Measurement
+from tracker.store.logged_run import FoundExperiment, FoundRun, LoggedRun, Measurement, found_experiment
+from tracker.store.schema import made_by_newer
 
 
 def _table(name: str, *columns: str) -> sa.TableClause:
@@ -62,6 +63,31 @@ class SqlReader:
                 raise StudyNotFoundError(f"there is no study '{name}' in '{self._url}'")
             return _runs(connection, _RUNS.c.experiment_id == experiment)
 
+    def find_study(self, name: str) -> list[FoundExperiment]:
+        """The experiment of a study's name first, then those of other names that have runs of it; deleted ones too.
+
+        Raises StoreError.
+        """
+        with self._connection() as connection:
+            if connection is None:
+                return []
+            study, role = _TAGS.alias(), _TAGS.alias()
+            own = sa.select(_RUNS.c.experiment_id).join(study, study.c.run_uuid == _RUNS.c.run_uuid)
+            own = own.where(study.c.key == "tracker.study", study.c.value == name)
+            chosen = sa.or_(_EXPERIMENTS.c.name == name, _EXPERIMENTS.c.experiment_id.in_(own))
+            experiments = connection.execute(sa.select(_EXPERIMENTS).where(chosen)).all()
+            query = (
+                sa.select(_RUNS.c.run_uuid, _RUNS.c.lifecycle_stage != "active", study.c.value, role.c.value)
+                .outerjoin(study, sa.and_(study.c.run_uuid == _RUNS.c.run_uuid, study.c.key == "tracker.study"))
+                .outerjoin(role, sa.and_(role.c.run_uuid == _RUNS.c.run_uuid, role.c.key == "tracker.role"))
+            )
+            found = []
+            for experiment_id, title, stage in experiments:
+                rows = connection.execute(query.where(_RUNS.c.experiment_id == experiment_id))
+                runs = [FoundRun(run, bool(deleted), text or "", part or "") for run, deleted, text, part in rows]
+                found.append(found_experiment(str(experiment_id), title, stage != "active", name, runs))
+        return sorted(found, key=lambda each: each.name != name)
+
     @contextmanager
     def _connection(self) -> Iterator[sa.Connection | None]:
         """A connection, or None where the SQLite file or its tables are not there yet."""
@@ -77,6 +103,8 @@ class SqlReader:
             finally:
                 engine.dispose()
         except (SQLAlchemyError, ArgumentError, ImportError) as error:
+            if problem := made_by_newer(self._url):
+                raise StoreError(problem) from error
             reason = str(error).splitlines()[0]
             raise StoreError(f"MLflow database '{self._url}' cannot be read: {reason}") from error
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
 from typing import Any
 
 from tracker.errors import RequestError, StudyFileError
@@ -25,19 +27,68 @@ def command_experiment(study: str) -> str:
     return f"{study} (by its command)"
 
 
+_SCRIPT = re.compile(r"[^-=].*\.(py|sh|bash|r|jl|js|ts|rb|pl|lua|m|exe|ipynb)", re.IGNORECASE)
+_PUNCTUATION = "\"'();&|"
+_LAUNCHERS = ("torch.distributed.run", "torch.distributed.launch", "accelerate.commands.launch")
+"""Python modules that start the script which is named after them."""
+
+
+def short_name(workload: str) -> str:
+    """What a sentence calls a workload, by its reference: the script of a command, else what it starts.
+
+    >>> short_name("$ python train.py --lr {lr}  # in /data/mine"), short_name("$ {python} -m mine.train --lr {lr}")
+    ('train.py', 'mine.train')
+    >>> short_name("/data/mine/train.py:train"), short_name("mine.train:Digits"), short_name("$ ./fit --lr {lr}")
+    ('train.py:train', 'mine.train:Digits', 'fit')
+    """
+    if not workload.startswith(COMMAND_MARK):
+        place, colon, name = workload.rpartition(":")
+        return f"{PurePath(place).name}{colon}{name}"
+    command, mark, folder = workload.removeprefix(COMMAND_MARK).rpartition(FOLDER_MARK)
+    text = command if mark else folder
+    try:
+        words = shlex.split(text)
+    except ValueError:  # a quote that is the shell's own business
+        words = text.split()
+    for before, word in zip(["", *words], words, strict=False):
+        if _SCRIPT.fullmatch(bare := word.strip(_PUNCTUATION)):
+            return PurePath(bare).name
+        if before == "-m" and word not in _LAUNCHERS:
+            return word
+    started = [word.strip(_PUNCTUATION) for word in words if "=" not in word]
+    return next((PurePath(word).name for word in started if word), "the command")
+
+
+@dataclass(frozen=True, slots=True)
+class StudyFile:
+    """The file that a study was read from, and what it said before options changed it.
+
+    ``smoke`` is whether its [smoke] table was taken for it: ``content`` is after that.
+    """
+
+    path: str
+    content: Mapping[str, Any]
+    smoke: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class StudyDocument:
-    """A study file as read, before it is checked; ``source`` and ``text`` serve the messages."""
+    """A study file as read, before it is checked; ``source`` and ``text`` serve the messages.
+
+    ``file`` is None where the study came from no file.
+    """
 
     source: str
     content: Mapping[str, Any]
     text: str = ""
+    file: StudyFile | None = None
 
     @classmethod
     def read(cls, path: Path) -> StudyDocument:
         """Read a TOML file. Raises RequestError where there is none, StudyFileError where it is not TOML."""
         content, text = read_toml(path, "study file", lambda reason: StudyFileError(str(path), [reason]))
-        return cls(str(path), content, text).anchored(path.parent)
+        document = cls(str(path), content, text).anchored(path.parent)
+        return replace(document, file=StudyFile(str(path.resolve()), document.content))
 
     def anchored(self, folder: Path) -> StudyDocument:
         """The same document with its paths, which are below ``folder``, made absolute: found from anywhere.
@@ -53,7 +104,7 @@ class StudyDocument:
             content["workload"] = f"{(folder / place).resolve()}{colon}{name}"  # else below the current folder
         if "command" in content and isinstance(place := content.get("folder", "."), str):
             content["folder"] = str((folder / place).resolve())
-        return StudyDocument(self.source, content, self.text)
+        return replace(self, content=content)
 
     @property
     def workload(self) -> str | None:
@@ -103,7 +154,7 @@ class StudyDocument:
                 place[key] = value
         if isinstance(space := content.get("space"), dict):
             content["space"] = {knob: domain for knob, domain in space.items() if knob not in (settings or {})}
-        return StudyDocument(self.source, content, self.text)
+        return replace(self, content=content)
 
     def smoke(self) -> StudyDocument:
         """The study as its [smoke] table has it: the same path through everything, in seconds.
@@ -120,7 +171,9 @@ class StudyDocument:
         name, trials = self.content.get("name"), table.get("trials", SMOKE_TRIALS)
         document = self.override(settings, name=f"{name}-smoke" if isinstance(name, str) else None, trials=trials)
         data = {**self.content.get("data", {}), **table.get("data", {})}
-        return StudyDocument(self.source, {**document.content, "data": data}, self.text)
+        content = {**document.content, "data": data}
+        file = None if self.file is None else StudyFile(self.file.path, content, smoke=True)
+        return replace(document, content=content, file=file)
 
 
 def parse_assignments(assignments: Sequence[str]) -> dict[str, object]:

@@ -60,11 +60,6 @@ def _own_arguments(reference: str) -> Iterator[None]:
         sys.argv = before
 
 
-def arguments_of(reference: str) -> list[str]:
-    """What training code named by ``reference`` finds in sys.argv."""
-    return [reference.rpartition(":")[0] or reference]
-
-
 def _completed(found: Any) -> Workload:
     """A workload with all members, each checked."""
     if inspect.isfunction(found):

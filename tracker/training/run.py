@@ -5,6 +5,7 @@ Nothing else of the tracker is needed to train: no MLflow, no Optuna, no configu
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -122,7 +123,6 @@ class Run:
         self._best: float | None = None
         self._next_save = 0.0
         self._together = False
-        self._notes: set[str] = set()
 
     def __getitem__(self, knob: str) -> SettingValue:
         return self.settings[knob]
@@ -173,12 +173,6 @@ class Run:
     def measured(self) -> None:
         """What the attempt is to pay for has ended: nothing that is done from now on is measured."""
         self._meter.end()
-
-    def note(self, message: str) -> None:
-        """A sentence for the person who runs the study; said once a study, however often it comes."""
-        if self.rank == 0 and message not in self._notes:
-            self._notes.add(message)
-            self._write("note", {"message": message})
 
     def conclude(self, **figures: SupportsFloat) -> None:
         """Figures about the whole run, shown and logged but never reported to the search.

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from tracker.errors import RequestError
+from tracker.study.document import short_name
 from tracker.training.loading import load_workload
 from tracker.training.workload import Predictor, Predicts
 
@@ -24,7 +25,8 @@ def predictor_of(workload: str, folder: Path, weights: str, device: str) -> Pred
     loaded = load_workload(workload)
     if not isinstance(loaded, Predicts):
         raise RequestError(
-            f"workload '{workload}' has no predictor(folder, weights, device), so its models cannot be served"
+            f"workload '{short_name(workload)}' has no predictor(folder, weights, device),"
+            " so its models cannot be served"
         )
     return loaded.predictor(folder, weights, torch.device(device))
 

@@ -18,6 +18,7 @@ import torch
 
 from tracker.errors import RequestError, TrackerError
 from tracker.records import Settings
+from tracker.study.document import short_name
 from tracker.training.loading import load_workload
 from tracker.training.meter import bytes_below
 from tracker.training.serving import predictor_of
@@ -53,12 +54,12 @@ def serving_inputs(workload: str, data: Mapping[str, Any], settings: Settings, c
     loaded = load_workload(workload)
     if not isinstance(loaded, Predicts):
         raise RequestError(
-            f"workload '{workload}' has no predictor(folder, weights, device) and prediction_inputs(…): its models"
-            " cannot be served"
+            f"workload '{short_name(workload)}' has no predictor(folder, weights, device) and prediction_inputs(…):"
+            " its models cannot be served"
         )
     inputs = loaded.prediction_inputs(data, settings, cache, limit)
     if not inputs:
-        raise RequestError(f"workload '{workload}' gives no inputs to predict")
+        raise RequestError(f"workload '{short_name(workload)}' gives no inputs to predict")
     return inputs
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from tracker.errors import RequestError
 from tracker.pricing.llm_api import EXTRA, PredictionTokens
+from tracker.study.document import short_name
 
 TOKENIZER = "o200k_base"
 MAX_TEXTS = 10_000
@@ -41,7 +42,7 @@ def measure_tokens(
         loaded = load_workload(workload)
         if not isinstance(loaded, TellsTexts):
             raise RequestError(
-                f"workload '{workload}' tells no texts (prediction_texts) to count tokens of; {_INSTEAD}"
+                f"workload '{short_name(workload)}' tells no texts (prediction_texts) to count tokens of; {_INSTEAD}"
             )
         defaults = {name: knob.default for name, knob in loaded.knobs.items() if knob.default is not None}
         texts = loaded.prediction_texts(data, {**defaults, **settings}, cache, MAX_TEXTS)
@@ -49,7 +50,8 @@ def measure_tokens(
         raise RequestError(f"the data are no longer those that the study began with ('{fingerprint}'); {_INSTEAD}")
     if not texts.inputs or len(texts.inputs) != len(texts.outputs):
         raise RequestError(
-            f"workload '{workload}' gives {len(texts.inputs)} texts and {len(texts.outputs)} answers; {_INSTEAD}"
+            f"workload '{short_name(workload)}' gives {len(texts.inputs)} texts and {len(texts.outputs)} answers;"
+            f" {_INSTEAD}"
         )
     return PredictionTokens(
         input_tokens=_mean(count, texts.inputs),

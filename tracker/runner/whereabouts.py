@@ -1,0 +1,117 @@
+"""Where a study is: its folder with the event logs, its experiment in MLflow, its trials in Optuna's database.
+
+All three have its name. Any of them can be deleted, renamed or lost from outside; the event logs know all that was
+spent and bring the other two back, and without them MLflow's records are what is left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shlex
+from collections.abc import Sequence
+
+from tracker.errors import StudyExistsError, StudyNotFoundError, TrackerError, did_you_mean
+from tracker.runner.study_folder import DESCRIPTION, StudyFolder
+from tracker.store.home import Home
+from tracker.store.logged_run import FoundExperiment
+from tracker.store.run_table import StudyTable, find_study, read_study_table
+
+
+def folder_of(home: Home, name: str) -> StudyFolder:
+    """The folder of a study. Raises StudyNotFoundError where it is not there: says what else there is of the study."""
+    folder = StudyFolder(home.study(name))
+    if folder.is_there:
+        return folder
+    raise StudyNotFoundError(_without_folder(home, name, find_study(home.tracking_uri, name)))
+
+
+def table_of(home: Home, name: str) -> StudyTable:
+    """A study as MLflow has it. Raises StudyNotFoundError where it has it not: says where else it is, StoreError."""
+    try:
+        return read_study_table(home.tracking_uri, name)
+    except StudyNotFoundError:
+        folder, found = StudyFolder(home.study(name)), find_study(home.tracking_uri, name)
+        if not folder.is_there:
+            raise StudyNotFoundError(_without_folder(home, name, found)) from None
+        raise StudyNotFoundError(
+            f"{_in_mlflow(home, name, found)}; its event logs in '{folder.path}' know every attempt and its price:\n"
+            f"`tracker resume {shlex.quote(name)}` puts back what MLflow lacks, then continues within the budget"
+        ) from None
+
+
+def check_name_is_free(home: Home, name: str, storage: str, trials_started: int | None) -> None:
+    """Raises StudyExistsError where a new study cannot have this name: says what has it, and how to free it.
+
+    What a study left that was killed before it cost anything has no claim to a name. ``trials_started`` are those of
+    the name in the Optuna database ``storage``, None where it has no such study.
+    """
+    folder = StudyFolder(home.study(name))
+    folder.refuse_existing()
+    here = [each for each in find_study(home.tracking_uri, name) if each.name == name and (each.runs or each.foreign)]
+    if not here and not trials_started:
+        return
+    has = [_in_mlflow(home, name, here)] if here else []
+    remedies = [_freed(home, name, each) for each in here]
+    if trials_started:
+        has.append(f"the Optuna database has {trials_started} trials of a study '{name}'")
+        remedies.append(f"optuna delete-study --study-name {shlex.quote(name)} --storage {shlex.quote(storage)}")
+    raise StudyExistsError(
+        f"{'; '.join(has)}; the folder with its event logs ('{folder.path}') is not there, so it cannot be resumed.\n"
+        f"Choose another --name, or free this one: {' && '.join(remedies)}"
+    )
+
+
+def _without_folder(home: Home, name: str, found: Sequence[FoundExperiment]) -> str:
+    """What a person is told of a study whose folder is not there."""
+    found = [each for each in found if each.parent or each.runs]
+    if not found:
+        return f"there is no study '{name}' in '{home.path}'; {did_you_mean(name, _names(home))}"
+    free = f". To free the name: {_freed(home, name, found[0])}" if found[0].name == name else ""
+    return (
+        f"study '{name}' cannot be resumed: the folder with its event logs ('{home.study(name)}') is not there.\n"
+        f"{_in_mlflow(home, name, found)}{free}"
+    )
+
+
+def _in_mlflow(home: Home, name: str, found: Sequence[FoundExperiment]) -> str:
+    """What MLflow has of a study, by the first of the experiments that were found."""
+    uri = home.tracking_uri
+    if not found:
+        return f"MLflow store '{uri}' has no experiment '{name}'"
+    each = found[0]
+    known = f"{each.runs} runs and what they cost"
+    if each.deleted:
+        restore = (
+            f"MLFLOW_TRACKING_URI={shlex.quote(uri)} mlflow experiments restore --experiment-id {each.experiment_id}"
+        )
+        return f"experiment '{each.name}' was deleted in MLflow, which still knows its {known} (`{restore}`)"
+    if each.name != name:
+        return f"MLflow has its {known} in experiment '{each.name}', which it was renamed to (`{_runs(each.name)}`)"
+    if not each.parent and not each.runs:
+        return f"MLflow has an experiment '{name}' with {each.foreign} runs that are not of a study of the tracker's"
+    if not each.parent or each.parent_deleted:
+        lost = "was deleted" if each.parent else "is not there"
+        return f"MLflow has {known} in experiment '{name}', but their parent run {lost}"
+    return f"MLflow has its {known} in experiment '{name}' (`{_runs(name)}`)"
+
+
+def _freed(home: Home, name: str, found: FoundExperiment) -> str:
+    """The shell command that frees a name which an experiment has, without losing a record."""
+    command = f"MLFLOW_TRACKING_URI={shlex.quote(home.tracking_uri)} mlflow experiments"
+    rename = f"{command} rename --experiment-id {found.experiment_id} --new-name {shlex.quote(f'{name} (old)')}"
+    # MLflow renames no deleted experiment, and keeps the name of one taken.
+    return f"{command} restore --experiment-id {found.experiment_id} && {rename}" if found.deleted else rename
+
+
+def _runs(name: str) -> str:
+    return f"tracker runs {shlex.quote(name)}"
+
+
+def _names(home: Home) -> list[str]:
+    """The studies that have a folder in this home."""
+    names = []
+    for path in home.studies.glob(f"*/{DESCRIPTION}"):
+        with contextlib.suppress(TrackerError, OSError, ValueError, KeyError):
+            names.append(str(json.loads(path.read_text(encoding="utf-8"))["content"]["name"]))
+    return names
