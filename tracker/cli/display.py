@@ -54,11 +54,17 @@ def _summed_up(shown: _Lines, console: Console, width: int | None = None) -> Ite
 
 
 def end_study(name: str, state: TrialState, go_on: str = "resume") -> None:
-    """Say what can be done with the study now; exit 1 where it was interrupted: ``go_on`` is the command for that."""
+    """Say what can be done with the study now; exit 1 where it was interrupted or failed.
+
+    ``go_on`` is the command that it is resumed by.
+    """
     quoted = shlex.quote(name)
     click.echo(f"see it: tracker frontier {quoted} · tracker report {quoted} · tracker dashboard", err=True)
     if state is TrialState.STOPPED:
         click.echo(f"resume it: tracker {go_on} {quoted}", err=True)
+    if state is TrialState.FAILED:
+        click.echo(f"once that is mended: tracker {go_on} {quoted}", err=True)
+    if state in (TrialState.STOPPED, TrialState.FAILED):
         sys.exit(1)
 
 
