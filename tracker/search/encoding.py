@@ -28,7 +28,7 @@ class UnitCube:
         for name in space.searched:
             domains = [domains[name] for domains in space.by_device.values() if name in domains]
             self._columns += _columns(name, domains) if domains else []
-        self._columns = self._columns or [lambda settings: 0.0]
+        self._columns = self._columns or [lambda _: 0.0]
 
     @property
     def width(self) -> int:
