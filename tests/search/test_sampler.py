@@ -162,3 +162,41 @@ def test_a_database_of_another_optuna_is_said(storage, tmp_path):
         database.commit()
     with pytest.raises(StoreError, match=r"cannot be used: .*updating optuna"):
         Trials.load(storage, "s", SPACE, seed=0)
+
+
+SMALL = SearchSpace({}, {"cpu": {"rate": Choices((0.01, 0.1)), "depth": Range(1, 3, integer=True)}})
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("TPESampler", {}),
+        ("RandomSampler", {}),
+        ("NSGAIISampler", {}),
+        ("QMCSampler", {}),
+        ("GPSampler", {}),
+        ("BruteForceSampler", {}),
+        ("GridSampler", {"search_space": {"rate": [0.01, 0.1], "depth": [1, 2, 3]}}),
+    ],
+)
+def test_no_sampler_suggests_settings_twice_and_a_small_space_is_tried_whole(name, options, storage):
+    first = Trials.create(storage, "s", OBJECTIVES, SMALL, 0, Sampling(name, options))
+    asked = []
+    for _ in range(3):
+        asked.append(first.ask())
+        first.tell(asked[-1].trial, TrialState.COMPLETED, [0.5, 1.0])
+    again = Trials.load(storage, "s", SMALL, 0, Sampling(name, options))
+    for suggestion in asked:
+        again.tried.take(suggestion.settings)
+    while not again.tried.all:
+        asked.append(again.ask())
+        again.tell(asked[-1].trial, TrialState.COMPLETED, [0.5, 1.0])
+    assert len(asked) == len({(each.settings["rate"], each.settings["depth"]) for each in asked}) == 6
+    with pytest.raises(RequestError, match="no trial can begin: every combination was tried"):
+        again.ask()
+
+
+def test_what_may_lack_memory_is_tried_last():
+    trials = Trials.create(None, "s", OBJECTIVES, SMALL, 0, Sampling("RandomSampler"))
+    trials.avoid({"device": "cpu", "rate": 0.1, "depth": 1})
+    assert [trials.ask().settings["rate"] for _ in range(6)] == [0.01] * 3 + [0.1] * 3

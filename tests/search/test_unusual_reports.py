@@ -25,16 +25,12 @@ SPACES = st.sampled_from(
         SearchSpace({}, {"cpu": {"rate": Choices((0.01, 0.1)), "epochs": Choices((2, 3))}}),
         SearchSpace({}, {"cpu": {"depth": Range(1, 3, integer=True), "share": Range(0.1, 0.35, step=0.1)}}),
         SearchSpace({}, {"cpu": {"rate": Range(0.001, 0.1, log=True), "epochs": Choices((5, 10))}}),
-        SearchSpace(
-            {}, {"cpu": {"width": Range(1, 10**6, integer=True, log=True)}, "cuda": {"half": Choices((True,))}}
-        ),
+        SearchSpace({}, {"cpu": {"width": Range(1, 10**6, integer=True, log=True)}, "cuda": {"a": Choices((True,))}}),
     ]
 )
 NUMBERS = st.one_of(st.floats(0, 2), st.floats(), st.sampled_from([0.0, 1e300, -1e300, math.inf, math.nan]))
 STEPS = st.one_of(
-    st.sampled_from(
-        [[20, 40, 60], [0, 250, 500], [1, 250, 500], [1, 2, 4, 8], [5, 10, 12], [10**9, 10**9 + 1], [1, 10**9]]
-    ),
+    st.sampled_from([[20, 40, 60], [0, 250, 500], [1, 250, 500], [1, 2, 4, 8], [5, 10, 12], [10**9, 10**9 + 1]]),
     st.sets(st.integers(0, 10**9), min_size=1, max_size=6).map(sorted),
 )
 ENDS = st.sampled_from([TrialState.COMPLETED, TrialState.FAILED, TrialState.STOPPED, TrialState.KILLED])
@@ -74,11 +70,8 @@ class Trainings:
         count = self.data.draw(st.integers(0, len(left)))
         for epoch in left[:count]:
             self.prices[trial] += self.data.draw(st.sampled_from([0.0, 0.0, 1e-6, 1.0]))
-            values = {
-                "price_usd": self.prices[trial],
-                "wall_seconds": self.prices[trial],
-                "loss": self.data.draw(NUMBERS),
-            }
+            values = dict.fromkeys(("price_usd", "wall_seconds"), self.prices[trial])
+            values["loss"] = self.data.draw(NUMBERS)
             for name in ("recall", "peak_memory_bytes"):
                 if self.data.draw(st.booleans()):
                     values[name] = self.data.draw(NUMBERS)
@@ -98,10 +91,8 @@ class Trainings:
 
     def resume(self):
         """A new search that is told all that the one before was told."""
-        memory, trials = (
-            json.loads(json.dumps(self.search.memory())),
-            Trials.create(None, "s", OBJECTIVES, self.space, 1),
-        )
+        memory = json.loads(json.dumps(self.search.memory()))
+        trials = Trials.create(None, "s", OBJECTIVES, self.space, 1)
         trials._study = self.search._trials._study
         self.search = self.made(trials)
         self.search.recall(memory)

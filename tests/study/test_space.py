@@ -87,3 +87,32 @@ def test_a_knob_of_which_nothing_is_left_is_refused():
 def test_a_range_of_threads_is_cut_to_the_machine():
     space = space_of(CPU_ONLY, {"threads": {"low": 1, "high": 4}})
     assert space.by_device["cpu"]["threads"] == Choices((1, 2))
+
+
+@pytest.mark.parametrize(
+    ("space", "size"),
+    [
+        ({"width": [4, 8]}, 2),
+        ({"width": [4, 8], "learning_rate": [0.01, 0.1], "precision": ["fp32", "bf16"]}, 8),
+        ({"width": {"low": 4, "high": 8}}, 5),
+        ({"width": {"low": 4, "high": 9, "step": 2}}, 3),
+        ({"learning_rate": {"low": 0.1, "high": 0.35, "step": 0.1}}, 3),
+        ({"learning_rate": {"low": 0.1, "high": 0.3}}, float("inf")),
+        ({"learning_rate": {"low": 0.1, "high": 0.3}, "width": [4]}, float("inf")),
+    ],
+)
+def test_a_space_knows_how_many_settings_it_has(space, size):
+    found = space_of(CPU_ONLY, space)
+    assert found.size == size
+    if size < float("inf"):
+        settings = list(found.combinations())
+        assert len({found.key(each) for each in settings}) == len(settings) == size
+        assert all(each["epochs"] == 3 and each["device"] == "cpu" for each in settings)
+    else:
+        with pytest.raises(ValueError, match="no end of values"):
+            list(found.combinations())
+
+
+def test_values_of_a_range_with_a_step_are_as_they_are_written():
+    space = space_of(CPU_ONLY, {"learning_rate": {"low": 0.1, "high": 0.35, "step": 0.1}})
+    assert [each["learning_rate"] for each in space.combinations()] == [0.1, 0.2, 0.3]

@@ -190,3 +190,45 @@ def test_a_file_that_is_missing_or_not_toml_is_refused_in_a_line(tmp_path):
 )
 def test_a_sentence_calls_a_workload_by_a_short_name(workload, name):
     assert short_name(workload) == name
+
+
+def last_step_of(last_step, **tables):
+    return {**digits(**tables), "quality": {"metric": "accuracy", "last_step": last_step}}
+
+
+@pytest.mark.parametrize("last_step", [600, "epochs", "width"])
+def test_the_last_step_is_a_number_or_the_knob_that_has_it(last_step):
+    assert check_study(StudyDocument("s", last_step_of(last_step)), DESCRIPTION).last_step == last_step
+    assert check_study(StudyDocument("s", digits()), DESCRIPTION).last_step is None
+
+
+@pytest.mark.parametrize(
+    ("last_step", "said"),
+    [
+        (0, "0 is neither a whole number of at least 1 nor the name of a knob that has one"),
+        (2.5, "2.5 is neither"),
+        (True, "True is neither"),
+        ([60], "[60] is neither"),
+        (float("inf"), "inf is neither"),
+        ("epoch", "there is no knob 'epoch'; did you mean 'epochs'?"),
+        ("", "there is no knob ''"),
+        ("accident", "the knob 'accident' has 'none'; the last step is a whole number of at least 1"),
+        ("seed", "the knob 'seed' has no value; the last step is a whole number of at least 1"),
+        ("learning_rate", "the knob 'learning_rate' has 0.001 to 0.1; the last step is"),
+    ],
+)
+def test_a_last_step_that_is_none_is_refused(last_step, said):
+    (told,) = problems_of(last_step_of(last_step))
+    assert f"quality.last_step: {said}" in told
+
+
+def test_choices_of_which_one_is_no_last_step_are_refused():
+    (told,) = problems_of(last_step_of("epoch_seconds", space={"epoch_seconds": [1, 2.5], "width": [4]}))
+    assert "quality.last_step: the knob 'epoch_seconds' has 1, 2.5; the last step is" in told
+
+
+def test_a_grid_goes_through_ranges_that_have_an_end():
+    steps = {"width": {"low": 4, "high": 8}, "learning_rate": {"low": 0.1, "high": 0.3, "step": 0.1}}
+    check_study(StudyDocument("s", {**digits(space=steps), "strategy": "grid"}), DESCRIPTION)
+    (told,) = problems_of({**digits(), "strategy": "grid"})
+    assert "space.learning_rate: strategy 'grid' tries every value; give a list, or a range of whole numbers" in told

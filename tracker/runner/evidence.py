@@ -62,7 +62,7 @@ def _differences(document: StudyDocument, other: StudyDocument) -> list[str]:
     for table in ("quality", "data", "space", "settings"):
         here, there = document.content.get(table, {}), other.content.get(table, {})
         for key in sorted(here.keys() | there.keys()):
-            if here.get(key) != there.get(key):
+            if here.get(key) != there.get(key) and (table, key) != ("quality", "last_step"):
                 told = [f"{side[key]!r}" if key in side else "absent" for side in (there, here)]
                 differences.append(f"{table}.{key} ({told[0]} there, {told[1]} here)")
     return differences
