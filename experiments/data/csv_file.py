@@ -64,11 +64,10 @@ def read_csv(path: Path, reading: Reading) -> tuple[Columns, tuple[str, ...]]:
         plain = read_plain(path, layout.delimiter, len(layout.header), layout.lines, positions)
         if plain is not None:
             return dict(zip(used, plain, strict=True)), tuple(layout.remarks)
-    columns, long_rows = _read(layout, used, positions)
+    columns, long_rows, suspects = _read(layout, used, positions)
     _check_encoding(layout, columns)
-    if long_rows:
-        _check_swallowed(layout, long_rows, columns)
-    several = f"{len(long_rows):,} {'row spans' if len(long_rows) == 1 else 'rows span'} several lines"
+    _check_swallowed(layout, suspects, columns)
+    several = f"{long_rows:,} {'row spans' if long_rows == 1 else 'rows span'} several lines"
     return columns, (*layout.remarks, *([several] if long_rows else []))
 
 
@@ -110,10 +109,10 @@ def _header(path: Path, encoding: str, delimiter: str) -> _Layout | None:
         return _Layout(path, encoding, delimiter, names, reader.line_num)
 
 
-def _read(layout: _Layout, used: list[str], positions: list[int]) -> tuple[Columns, dict[int, Row]]:
-    """The columns, and the rows that span several lines by their number from 1."""
+def _read(layout: _Layout, used: list[str], positions: list[int]) -> tuple[Columns, int, dict[int, list[Row]]]:
+    """The columns, how many rows span several lines, and the lines of those that may be rows themselves, by number."""
     columns: Columns = {name: [] for name in used}
-    width, done, long_rows = len(layout.header), 0, dict[int, Row]()
+    width, done, long_rows, suspects = len(layout.header), 0, 0, dict[int, list[Row]]()
     with open_text(layout.path, layout.encoding) as file:
         reader = _after_header(file, layout)
         lines = reader.line_num
@@ -125,14 +124,17 @@ def _read(layout: _Layout, used: list[str], positions: list[int]) -> tuple[Colum
                     if {*map(len, rows)} - {width}:
                         _refuse(layout)
                 if spanned != count:
-                    numbered = enumerate(rows, start=done + 1)
-                    long_rows |= {number: row for number, row in numbered if _spans(row)}
+                    for number, row in enumerate(rows, start=done + 1):
+                        if "\n" in (text := layout.delimiter.join(row)):
+                            long_rows += 1
+                            if lines := _rows_within(text, layout):
+                                suspects[number] = lines
                 for name, position in zip(used, positions, strict=True):
                     columns[name].extend(map(itemgetter(position), rows))
                 done += len(rows)
         except csv.Error:
             _refuse(layout)
-    return columns, long_rows
+    return columns, long_rows, suspects
 
 
 def _refuse(layout: _Layout) -> NoReturn:
@@ -167,18 +169,20 @@ def _check_encoding(layout: _Layout, columns: Columns) -> None:
                 raise undecodable(f"{layout.path}: row {row}, column '{name}',", text, layout.encoding)
 
 
-def _check_swallowed(layout: _Layout, long_rows: dict[int, Row], columns: Columns) -> None:
+def _rows_within(text: str, layout: _Layout) -> list[Row]:
+    """The lines of a row as rows of their own; none where one has another number of fields, or a blank as in prose."""
+    width, delimiter = len(layout.header), layout.delimiter
+    if text.count(delimiter) != (width - 1) * (text.count("\n") + 1) or delimiter + " " in text:
+        return []
+    lines = [line.removesuffix("\r").split(delimiter) for line in text.split("\n")]
+    return lines if all(len(line) == width for line in lines) else []
+
+
+def _check_swallowed(layout: _Layout, suspects: dict[int, list[Row]], columns: Columns) -> None:
     """Refuse a quoted value whose lines are rows of their own: a lone quote that a later one happens to close.
 
-    They are where each line has as many fields as the header, none of which begins with a blank as in prose, and a
-    column of a few values, such as that of the labels, has a value in each that it has elsewhere too.
+    They are where a column of a few values, such as that of the labels, has one that it has elsewhere in each line.
     """
-    width, delimiter = len(layout.header), layout.delimiter
-    suspects = dict[int, list[Row]]()
-    for number, row in long_rows.items():
-        lines = [line.removesuffix("\r").split(delimiter) for line in delimiter.join(row).split("\n")]
-        if not any(len(line) != width or any(field.startswith(" ") for field in line[1:]) for line in lines):
-            suspects[number] = lines
     for name, texts in columns.items() if suspects else ():
         position = layout.header.index(name)
         known = {text for row, text in enumerate(texts, start=1) if row not in suspects}
@@ -186,7 +190,7 @@ def _check_swallowed(layout: _Layout, long_rows: dict[int, Row], columns: Column
             if {line[position] for line in lines} <= known | {texts[number - 1]}:
                 raise DataError(
                     f"{layout.path}: row {number} holds a quoted value of {len(lines)} lines, which read as rows of "
-                    f"their own, such as {delimiter.join(lines[1])[:SHOWN]!r}: a quote is not closed; {REMEDY}"
+                    f"their own, such as {layout.delimiter.join(lines[1])[:SHOWN]!r}: a quote is not closed; {REMEDY}"
                 )
 
 
@@ -205,7 +209,3 @@ def _line(layout: _Layout, number: int) -> str:
 
 def _is_blank(row: Row) -> bool:
     return not row or (len(row) == 1 and not row[0].strip())
-
-
-def _spans(row: Row) -> bool:
-    return any("\n" in field or "\r" in field for field in row)

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 from pyarrow import csv
 
-BLOCK_BYTES = 1 << 22
+BLOCK_BYTES = 1 << 20
 QUOTE, NEWLINE, RETURN = b'"\n\r'
 
 
@@ -17,9 +17,9 @@ def read_plain(
 ) -> list[list[str]] | None:
     """The columns at ``positions``, of a UTF-8 file with ``width`` columns, or None where it is not that simple.
 
-    None where a row spans several lines, lines have other numbers of fields, quotes stand where they may be meant in
-    two ways, or a column that is read holds bytes that are not UTF-8. In all other files this and Python's csv module
-    read the same.
+    None where a row spans several lines, a line has another number of fields, a quote stands in an unquoted value or
+    beside it, or a column that is read holds bytes that are not UTF-8. Other files read the same here as by Python's
+    csv module.
     """
     lines = _lines(path, delimiter, header_lines)
     if lines is None:
@@ -31,8 +31,7 @@ def read_plain(
         with csv.open_csv(
             path,
             csv.ReadOptions(column_names=names, skip_rows=header_lines, block_size=BLOCK_BYTES),
-            # A quote that is not closed on its line then shows in the number of rows.
-            csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+            csv.ParseOptions(delimiter=delimiter),
             csv.ConvertOptions(column_types=dict.fromkeys(chosen, pa.string()), include_columns=chosen),
         ) as batches:
             for batch in batches:
@@ -44,11 +43,7 @@ def read_plain(
 
 
 def _lines(path: Path, delimiter: str, header_lines: int) -> int | None:
-    """The lines after the header that are not blank; None where a quote or a line end is no plain one.
-
-    Quotes side by side are plain between a text and a text where they are an even number (each two stand for one), and
-    between the edge of a field and a text where they are an odd one (the first of them opens the field).
-    """
+    """The lines after the header that are not blank; None where a line is not a row by itself, beyond doubt."""
     edge = np.zeros(256, dtype=np.bool_)
     edge[[ord(delimiter), NEWLINE, RETURN]] = True
     found = 0
@@ -56,20 +51,28 @@ def _lines(path: Path, delimiter: str, header_lines: int) -> int | None:
         for _ in range(header_lines):
             file.readline()
         while block := file.read(BLOCK_BYTES):
-            block += file.readline()
-            if block.count(b"\r") != block.count(b"\r\n"):
+            signs = np.frombuffer(b"\n%b%b\n" % (block, file.readline()), dtype=np.uint8)
+            ends, returns = np.flatnonzero(signs == NEWLINE), np.flatnonzero(signs == RETURN)
+            if (signs[returns + 1] != NEWLINE).any() or not _quotes_are_plain(signs, ends, edge):
                 return None
-            signs = np.frombuffer(b"\n" + block + b"\n", dtype=np.uint8)
-            ends = np.flatnonzero(signs == NEWLINE)
             lengths = np.diff(ends) - 1
             blank = (lengths == 0) | ((lengths == 1) & (signs[ends[1:] - 1] == RETURN))
             found += int(len(lengths) - blank.sum())
-            quotes = np.flatnonzero(signs == QUOTE)
-            if len(quotes):
-                apart = np.diff(quotes) != 1
-                first, last = quotes[np.append(True, apart)], quotes[np.append(apart, True)]
-                text_before, text_after = ~edge[signs[first - 1]], ~edge[signs[last + 1]]
-                odd = (last - first) % 2 == 0
-                if (text_after & (text_before == odd)).any():
-                    return None
     return found
+
+
+def _quotes_are_plain(signs: np.ndarray, ends: np.ndarray, edge: np.ndarray) -> bool:
+    """Whether quotes open at the edge of a field, close at one on the same line, and are doubled in between.
+
+    ``signs`` are whole lines, which end at ``ends``; ``edge`` tells which of the 256 bytes are the edge of a field.
+    """
+    quotes = np.flatnonzero(signs == QUOTE)
+    if not len(quotes):
+        return True
+    apart = np.diff(quotes) != 1
+    begins, stops = np.flatnonzero(np.append(True, apart)), np.flatnonzero(np.append(apart, True))
+    inside, single = begins % 2 == 1, (stops - begins) % 2 == 0  # of each stretch of quotes side by side
+    text_before, text_after = ~edge[signs[quotes[begins] - 1]], ~edge[signs[quotes[stops] + 1]]
+    doubtful = np.where(inside, single & text_after, text_before | (~single & text_after))
+    open_at_end = np.searchsorted(quotes, ends) % 2 == 1
+    return not (doubtful.any() or open_at_end.any())

@@ -46,7 +46,8 @@ class TextTable:
     def filled(self, column: str) -> list[str]:
         """The texts of a column without white space around them. Raises DataError where one is empty."""
         texts = [text.strip() for text in self.columns[column]]
-        if empty := [row for row, text in enumerate(texts, start=1) if not text]:
+        if not all(texts):
+            empty = [row for row, text in enumerate(texts, start=1) if not text]
             more = f" and {len(empty) - 1:,} more" if len(empty) > 1 else ""
             raise DataError(
                 f"{self.place}: column '{column}' is empty in row {empty[0]}{more}; every row needs a value"
