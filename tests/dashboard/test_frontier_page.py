@@ -21,7 +21,7 @@ def open_page(home, monkeypatch):
 
     def open_at(study=None, at=home):
         monkeypatch.setenv("TRACKER_HOME", str(at))
-        app = AppTest.from_file(str(APP), default_timeout=30)
+        app = AppTest.from_file(str(APP), default_timeout=300)
         if study is not None:
             app.query_params["study"] = study
         return app.run()

@@ -11,18 +11,23 @@ import time
 from pathlib import Path
 
 import optuna
+import psutil
 import pytest
 
 from tests.support.digits import Digits
+from tests.support.looks import Looks
 from tests.support.pausable import PAUSABLE
 from tests.support.studies import digits
 from tracker import confirm_study, open_study, resume_study, run_study
 from tracker.errors import RequestError
-from tracker.runner.progress import Silent
 
 SPACE = {"width": [4, 16, 64], "learning_rate": {"low": 1e-4, "high": 1e-1, "log": True}}
 BUDGET_USD = 2.2e-4
-"""About eight seconds of two workers with one of the machine's four cores each."""
+"""About eight seconds of two workers with one of the machine's four cores each.
+
+How long a worker takes to start depends on what else the machine does, so that is not billed: an epoch lasts as long
+as the training sleeps.
+"""
 
 
 def by_dollars(**tables):
@@ -30,17 +35,7 @@ def by_dollars(**tables):
     settings = {**PAUSABLE["settings"], "epochs": 16, "epoch_seconds": 0.1}
     named = {"name": "dollars", "workload": "tests.support.quick:quick", "strategy": "frontier"}
     study = {**PAUSABLE, **named, "space": SPACE, "settings": settings}
-    return {**study, "budget": {"usd": BUDGET_USD}, **tables}
-
-
-class Told(Silent):
-    """Keeps what is said."""
-
-    def __init__(self):
-        self.said = []
-
-    def say(self, message):
-        self.said.append(message)
+    return {**study, "budget": {"usd": BUDGET_USD}, "costs": {"startup_billed": False}, **tables}
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +44,13 @@ def home(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def study(home):
-    return run_study(by_dollars(), home=home)
+def looks():
+    return Looks()
+
+
+@pytest.fixture(scope="module")
+def study(home, looks):
+    return run_study(by_dollars(), home=home, observer=looks)
 
 
 def trials_of(study):
@@ -71,9 +71,8 @@ def test_trials_are_paused_and_gone_on_with(study):
     assert trials.groupby("label")["price_usd"].max().max() < BUDGET_USD / 2
 
 
-def test_the_budget_is_a_hard_limit(study):
-    seconds_beyond = (study.spend_usd - BUDGET_USD) / (0.2016 / 4 / 3600)
-    assert seconds_beyond < 2 * 1.0, "each of two workers ends within one checkpoint and one look"
+def test_the_budget_is_a_hard_limit(study, home, looks):
+    assert looks.late_stops(home, BUDGET_USD) == []
     assert study.spend_usd > 0.8 * BUDGET_USD
 
 
@@ -138,26 +137,29 @@ def test_a_killed_study_goes_on_with_the_same_knowledge(tmp_path):
         f"from tracker import run_study\nrun_study(by_dollars(), home={str(tmp_path)!r})\n"
     )
     coordinator = subprocess.Popen([sys.executable, script], env={**os.environ, "PYTHONPATH": "."})
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline and len(events_of(tmp_path, "restored")) < 1:
         time.sleep(0.05)
     coordinator.send_signal(signal.SIGKILL)
     coordinator.wait()
-    time.sleep(2.5)  # the workers notice within a heartbeat, and keep their states
+    for _, event in events_of(tmp_path, "started"):  # the workers notice, and keep their states
+        while psutil.pid_exists(event["pid"]) and time.monotonic() < deadline:
+            time.sleep(0.05)
     known = {(log.parent.name, event["epoch"]) for log, event in events_of(tmp_path, "checkpoint")}
     memory = json.loads((tmp_path / "studies/dollars/search.json").read_text())
     spent_usd = open_study("dollars", home=tmp_path).spend_usd
-    finished = resume_study("dollars", home=tmp_path)
+    looks = Looks()
+    finished = resume_study("dollars", home=tmp_path, observer=looks)
     assert json.loads((tmp_path / "studies/dollars/search.json").read_text())["reference"] == memory["reference"]
     assert finished.spend_usd >= spent_usd
-    assert finished.spend_usd < BUDGET_USD * 1.2
+    assert looks.late_stops(tmp_path, BUDGET_USD) == [], "what was spent before counts"
     again = [(log.parent.name, event["epoch"]) for log, event in events_of(tmp_path, "checkpoint")]
     assert len(again) - len(set(again)) <= 2, "only what two workers had not saved when they were killed"
     assert known <= set(again)
 
 
 def test_a_workload_that_saves_nothing_runs_to_its_end_and_that_is_said_once(tmp_path):
-    told = Told()
+    told = Looks()
     study = digits(strategy="frontier", budget={"trials": 3}, settings={"epochs": 4})
     found = run_study(study, home=tmp_path, observer=told)
     assert set(trials_of(found)["state"]) == {"completed"}
@@ -180,15 +182,14 @@ def test_states_that_take_too_much_disk_are_dropped_the_least_promising_first(tm
 
 
 def test_wall_time_is_a_budget_too(tmp_path):
-    told = Told()
-    begin = time.monotonic()
-    run_study(by_dollars(budget={"usd": 1.0, "wall_seconds": 4.0}), home=tmp_path, observer=told)
-    assert time.monotonic() - begin < 20
+    told = Looks()
+    found = run_study(by_dollars(budget={"usd": 1.0, "wall_seconds": 4.0}), home=tmp_path, observer=told)
+    assert found.spend_usd < 0.5
     assert any("the budget of 4 seconds is used up" in line for line in told.said)
 
 
 def test_an_earlier_study_of_the_same_space_is_evidence(home, study):
-    told = Told()
+    told = Looks()
     new = by_dollars(name="warm", budget={"usd": BUDGET_USD / 4})
     found = run_study(new, home=home, warm_start=["dollars"], observer=told)
     assert any("learns from" in line and "'dollars'" in line for line in told.said)
@@ -216,7 +217,10 @@ def test_an_objective_that_nobody_measures_here_is_named(tmp_path):
 
 
 def test_three_objectives_at_once(tmp_path):
-    told, search = Told(), {"objectives": ["accuracy", "wall_seconds", "validation_loss"], "reference": {"accuracy": 1}}
+    told, search = (
+        Looks(),
+        {"objectives": ["accuracy", "wall_seconds", "validation_loss"], "reference": {"accuracy": 1}},
+    )
     found = run_study(by_dollars(search=search, budget={"usd": BUDGET_USD / 2}), home=tmp_path, observer=told)
     assert any("no checkpoint so far is better than search.reference.accuracy = 1" in line for line in told.said)
     shown = optuna.load_study(study_name="dollars", storage=f"sqlite:///{tmp_path / 'optuna.db'}")

@@ -79,7 +79,7 @@ def checkpoints(events):
     return [(fields["epoch"], fields["metrics"]) for event, fields in events if event == "checkpoint"]
 
 
-def wait_for(condition, seconds=10.0):
+def wait_for(condition, seconds=120.0):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it never came to pass"
@@ -188,7 +188,7 @@ def test_json_lines_are_checkpoints_and_figures_about_the_whole_run(make_run, sc
         """
         report(epoch=1, accuracy=0.5, loss=2)
         report(parameters=10)
-        time.sleep(0.3)
+        time.sleep(2)
         report(epoch=4, accuracy=0.75)
         open(os.environ["TRACKER_REPORT"], "a").write('{"test_accuracy": 0.7}')  # no newline after the last one
         """
@@ -389,24 +389,23 @@ IGNORES = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); o
 OBEYS = "import time; open('child-ready', 'w'); time.sleep(60)"
 
 
-@pytest.mark.parametrize(("child", "seconds"), [(OBEYS, 1.5), (IGNORES, 4.9)])
-def test_a_stop_ends_a_hanging_command_and_all_that_it_started(make_run, script, tmp_path, stop_when, child, seconds):
+@pytest.mark.parametrize(("child", "grace_seconds"), [(OBEYS, 600.0), (IGNORES, 0.5)])
+def test_a_stop_ends_a_hanging_command_and_all_that_it_started(
+    make_run, script, tmp_path, stop_when, child, grace_seconds, monkeypatch
+):
+    monkeypatch.setattr("tracker.training.command_process.GRACE_SECONDS", grace_seconds)  # not waited for if obeyed
     workload = script(HANGS.format(child=child))
     stop_when(tmp_path / "pids")
     with pytest.raises(Stop):
         workload.train(make_run()[0])
-    stopped = time.monotonic()
     pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
-    wait_for(lambda: not any(map(lives, pids)), 1.0)
-    told = (tmp_path / "pids").stat().st_mtime
-    assert time.time() - told < seconds + 1.0
-    assert time.monotonic() - stopped < 1.0
+    wait_for(lambda: not any(map(lives, pids)), 30.0)
 
 
 def test_what_a_command_leaves_running_in_its_group_ends_with_it(make_run, tmp_path):
     load_workload(f"$ sleep 60 & echo $! > pid; {REPORTS}  # in {tmp_path}").train(make_run()[0])
     pid = int((tmp_path / "pid").read_text())
-    wait_for(lambda: not lives(pid), 2.0)
+    wait_for(lambda: not lives(pid), 30.0)
 
 
 def test_a_command_that_waits_for_all_its_children_ends(make_run, script):
@@ -427,13 +426,13 @@ with CommandProcess("sleep 60 & echo $! > pid; wait", pathlib.Path(sys.argv[1]),
 def test_no_command_outlives_a_worker_that_is_killed(tmp_path):
     worker = subprocess.Popen([sys.executable, "-c", WORKER, str(tmp_path)])
     try:
-        wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip(), 30.0)
+        wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip())
         pid = int((tmp_path / "pid").read_text())
         assert lives(pid)
     finally:
         worker.kill()
         worker.wait()
-    wait_for(lambda: not lives(pid), 2.0)
+    wait_for(lambda: not lives(pid), 30.0)
 
 
 RESUMABLE = """

@@ -2,7 +2,6 @@ import multiprocessing
 import os
 import platform
 import shutil
-import time
 from concurrent.futures import ProcessPoolExecutor
 
 import psutil
@@ -104,9 +103,8 @@ def test_other_gpus_and_slices_of_them_keep_the_driver_s_name(driver_name):
 def test_without_a_compiler_the_answer_comes_at_once(monkeypatch):
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setenv("PATH", "")
-    begin = time.perf_counter()
+    monkeypatch.setattr(torch, "compile", lambda *_, **__: pytest.fail("nothing has to be compiled to know it"))
     assert "needs a C++ compiler, and there is no" in can_compile()
-    assert time.perf_counter() - begin < 0.5
 
 
 def test_a_compiler_that_fails_is_told_by_its_error(tmp_path, monkeypatch):
