@@ -36,7 +36,7 @@ def decisions(home):
     return [json.loads(line) for line in (home / "studies/counted/decisions.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.parametrize("counts", ["iterations", "every fifth epoch", "first, then seldom"])
+@pytest.mark.parametrize("counts", ["iterations", "from 0", "every fifth epoch", "first, then seldom"])
 def test_a_study_goes_to_its_end_whatever_steps_count_and_after_an_interruption(counts, tmp_path):
     with once(lambda: checkpoints(tmp_path) >= 12):
         run_study(study(RATES, counts=counts, seconds=0.25), home=tmp_path, workers=1)
