@@ -193,7 +193,9 @@ def test_any_name_can_be_reported_and_is_shown_as_its_own(tmp_path):
     content = study_of(tmp_path, code, quality={"metric": "recall@5", "direction": "maximize"})
     content["limits"] = {"mAP50-95(B)": {"min": 0.05}}
     content["search"] = {"objectives": ["price_usd", {"metric": "f1 %", "direction": "maximize"}]}
-    study = run_study(content, home=tmp_path)
+    told = Observed()
+    study = run_study(content, home=tmp_path, observer=told)
+    assert any(line.startswith("'recall@5' is 'recall_5-80191039' in MLflow") for line in told.said)
     (trial,) = trials_of(study)
     assert trial["state"] == "completed", trial["message"]
     assert trial["price_usd"] > 0

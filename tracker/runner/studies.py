@@ -43,6 +43,7 @@ from tracker.search.sampler import Trials
 from tracker.search.steps import Searcher
 from tracker.store.home import Home
 from tracker.store.mlflow_store import MlflowStore, StudyLog, empty_database
+from tracker.store.names import logged_name
 from tracker.study.document import COMMAND_MARK, StudyDocument, command_experiment
 from tracker.study.edits import to_resume
 from tracker.training.command_workload import CommandWorkload
@@ -215,6 +216,9 @@ def announce(plan: StudyPlan, observer: Observer) -> None:
         observer.say("costs assumed: " + ", ".join(f"{name} = {str(value).lower()}" for name, value in changed.items()))
     for sentence in plan.space.left_out:
         observer.say(f"left out: {sentence}")
+    for name in sorted({*plan.spec.needed_metrics, *plan.spec.default_settings, *plan.spec.space}):
+        if (logged := logged_name(name)) != name:
+            observer.say(f"'{name}' is '{logged}' in MLflow, which does not take every name; here it keeps its own")
 
 
 def _prepare(plan: StudyPlan, folder: StudyFolder, home: Home, engine: LocalEngine, observer: Observer) -> Usage:
