@@ -127,8 +127,8 @@ def _read(layout: _Layout, used: list[str], positions: list[int]) -> tuple[Colum
                     for number, row in enumerate(rows, start=done + 1):
                         if "\n" in (text := layout.delimiter.join(row)):
                             long_rows += 1
-                            if lines := _rows_within(text, layout):
-                                suspects[number] = lines
+                            if within := _rows_within(text, layout):
+                                suspects[number] = within
                 for name, position in zip(used, positions, strict=True):
                     columns[name].extend(map(itemgetter(position), rows))
                 done += len(rows)

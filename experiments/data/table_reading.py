@@ -49,7 +49,8 @@ class Reading:
         present = list(names)
         for name in (*self.named, *self.dropped):
             if name not in present:
-                raise DataError(f"{place}: no column '{name}'; {did_you_mean(name, map(printable, set(present)))}")
+                allowed = {printable(each) for each in present if each}
+                raise DataError(f"{place}: no column '{name}'; {did_you_mean(name, allowed)}")
         used = [name for name in present if name not in self.dropped] if self.others else list(self.named)
         if twice := next((name for name in used if present.count(name) > 1), None):
             raise DataError(f"{place}: two columns are called '{twice}'; each that is used needs a name of its own")

@@ -60,6 +60,7 @@ def ran(home, study_file):
 
 def test_a_run_tells_the_machine_the_rate_what_is_left_out_and_how_it_ended(ran):
     assert "is billed as" in ran.stderr
+    assert "data: digits; rows: 1,400 train, 397 validation" in ran.stderr
     assert ran.stderr.count("left out: precision tf32") == 1
     assert re.search(r"new best accuracy 0\.\d+ for \$0\.\d+ \(#\d\)", ran.stderr)
     assert not re.search(r"^#\d", ran.stderr, re.MULTILINE), "no line for a trial that neither failed nor was the best"
@@ -74,6 +75,7 @@ def test_every_reading_command_gives_one_json_document_on_standard_output(ran, h
     keys = {"trial", "epoch", "quality", "price_usd", "wall_seconds", "sku", "price_basis", "settings"}
     assert all(point.keys() == keys for point in frontier["points"])
     runs = json.loads(tracker("runs", NAME, "--json", home=home).stdout)
+    assert runs["data"] == "digits; rows: 1,400 train, 397 validation"
     assert sum(run["price_usd"] for run in runs["runs"]) == pytest.approx(frontier["spend_usd"])
     status = json.loads(tracker("status", NAME, "--json", home=home).stdout)
     assert (status["state"], status["trials"]) == ("completed", {"completed": 3})
@@ -82,6 +84,7 @@ def test_every_reading_command_gives_one_json_document_on_standard_output(ran, h
 
 def test_the_tables_show_every_run_and_every_frontier_point(ran, home):
     runs = tracker("runs", NAME, home=home)
+    assert "data: digits; rows: 1,400 train" in runs.stderr
     assert [word in runs.stdout for word in ("preparation", "logistic regression", "#0", "#1", "#2")] == [True] * 5
     frontier = tracker("frontier", NAME, home=home)
     points = json.loads(tracker("frontier", NAME, "--json", home=home).stdout)["points"]

@@ -6,6 +6,7 @@ import csv
 import html
 import itertools
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -51,6 +52,14 @@ def test_names_cannot_become_markup(hostile):
     page = report_page(hostile)
     assert "alert(1)</script>" not in page
     assert hostile.study in text_of(page)
+
+
+def test_what_was_made_of_the_data_is_on_the_page_as_text(small):
+    told = "texts.csv: 'text' to 'label'; 2 classes: '<script>alert(1)</script>', '1.10'"
+    page = report_page(replace(small, data=told))
+    assert f"Data: {told}." in text_of(page)
+    assert "alert(1)</script>" not in page
+    assert 'id="data"' not in report_page(small), "nothing where a workload does not tell"
 
 
 def test_a_report_that_cannot_be_finished_leaves_the_old_one(small, tmp_path, monkeypatch):

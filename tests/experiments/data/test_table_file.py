@@ -164,6 +164,14 @@ def test_values_of_several_lines_are_read_whole_and_said(tmp_path):
     assert table.remarks == ("2 rows span several lines",)
 
 
+def test_values_of_several_lines_are_read_whole_in_a_long_file_too(tmp_path):
+    texts = [f"text {number}\nits second,line {number}" if number % 3 else f"text {number}" for number in range(9000)]
+    rows = "".join(f'{number},"{text}",{number % 2}\n' for number, text in enumerate(texts))
+    table = read_table(write(tmp_path / "t.csv", "id,text,label\n" + rows), Reading(NAMED), "docstrings")
+    assert table.columns["text"] == texts
+    assert table.remarks == ("6,000 rows span several lines",)
+
+
 def test_blank_lines_and_columns_of_the_same_name_that_nobody_uses_do_not_matter(tmp_path):
     path = write(tmp_path / "t.csv", "\n\nid,text,label,id\r\n1,a,x,1\r\n\r\n   \n2,b,y,2\n\n\n")
     assert read(path) == {"text": ["a", "b"], "label": ["x", "y"]}
