@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 from operator import itemgetter
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from experiments.data.plain_csv import read_plain
 from experiments.data.table_reading import Reading, printable
@@ -194,7 +194,7 @@ def _check_swallowed(layout: _Layout, suspects: dict[int, list[Row]], columns: C
                 )
 
 
-def _after_header(file: Iterator[str], layout: _Layout) -> csv.Reader:
+def _after_header(file: Iterator[str], layout: _Layout) -> Any:  # the class of csv's readers has no public name
     reader = csv.reader(file, delimiter=layout.delimiter, strict=True)
     next(row for row in reader if not _is_blank(row))
     return reader

@@ -111,9 +111,10 @@ def text_files(name: str, cache: Path) -> dict[str, list[Path]] | None:
 
 
 def _files_by_name(folder: str) -> Mapping[Any, list[str]]:
+    found: Mapping[Any, list[str]] = {}
     with suppress(OSError, ValueError):
-        return DataFilesDict.from_patterns(get_data_patterns(folder), base_path=folder)
-    return {}
+        found = DataFilesDict.from_patterns(get_data_patterns(folder), base_path=folder)
+    return found
 
 
 def hub_fingerprint(splits: Mapping[str, datasets.Dataset]) -> str:
