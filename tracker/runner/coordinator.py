@@ -75,7 +75,7 @@ class Coordinator:
         self._steps: dict[int, Step] = {}
         self._pausing: set[int] = set()
         self._cannot_pause = False
-        self._failures = Failures()
+        self._failures = Failures(checkpoints=books.frontier.best is not None)
         self._noted: set[str] = set()
         self._interrupts = Interrupts(engine)
         self._started = time.monotonic()

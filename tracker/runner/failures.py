@@ -17,16 +17,16 @@ _OF_THEIR_SETTINGS = ("out_of_memory", "not_finite", "time_limit")
 
 
 class Failures:
-    """Counts how trials fail, from the time on that the study was started or resumed."""
+    """Counts how trials fail since the study was started or resumed; ``checkpoints`` is whether any had one before."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, checkpoints: bool = False) -> None:
         self.verdict = ""
         """Why nothing more may start; "" while something may."""
         self._alike: Counter[str] = Counter()
         self._first: dict[str, str] = {}
         self._last = ""
         self._in_a_row = 0
-        self._checkpoints = False
+        self._checkpoints = checkpoints
 
     def ended(self, record: AttemptRecord) -> None:
         """An attempt at a trial has ended."""
