@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from tests.support.command import ROOT
 from tests.support.studies import DIGITS
 from tracker.engine.forkserver import Forkserver
 from tracker.engine.local import LocalEngine
@@ -162,6 +165,24 @@ def test_a_worker_is_pinned_to_its_cores_and_its_output_is_kept(engine, tmp_path
     wait_for_checkpoint(engine, attempt)
     assert os.sched_getaffinity(attempt.process.pid) == {CORES[0]}
     assert (tmp_path / "1.log").exists()
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [("raise ValueError('no data')", "ValueError('no data')"), ("import sys; sys.exit('bad usage')", "bad usage")],
+)
+def test_a_module_that_cannot_be_imported_is_said_in_a_line(code, said, tmp_path):
+    (tmp_path / "wrong_at_import.py").write_text(code)
+    (tmp_path / "s.toml").write_text(
+        'name = "s"\nworkload = "wrong_at_import:train"\nbudget = { trials = 1 }\nspace = { seed = [1] }\n'
+        'quality = { metric = "score", direction = "maximize" }\n'
+    )
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    command = [sys.executable, "-m", "tracker.cli.main", "run", "s.toml", "--home", "h"]
+    ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    assert ran.returncode == 2, ran.stderr
+    assert "workload module 'wrong_at_import' cannot be imported" in ran.stderr and said in ran.stderr
+    assert "Traceback" not in ran.stderr
 
 
 def test_a_call_gives_the_result_or_the_error_of_a_function_in_a_child(forkserver):

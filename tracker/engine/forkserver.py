@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import multiprocessing.forkserver
+import os
 import sys
 import traceback
 import types
@@ -21,8 +22,10 @@ from tracker.errors import TrackerError, WorkFailedError
 from tracker.study.document import COMMAND_MARK
 
 _COMMANDS = "tracker.training.command_workload"
-_PRELOAD = ("torch", "torch._dynamo", "tracker.training.worker")
+_PRELOAD = ("torch", "torch._dynamo", "tracker.training.worker", "tracker.engine.preload")
 """What every child has imported. The first optimizer imports torch._dynamo, which takes a second."""
+MODULE_VARIABLE = "TRACKER_PRELOAD"
+"""The environment variable that names the training code's module to the last of these."""
 
 Result = TypeVar("Result")
 Parameters = ParamSpec("Parameters")
@@ -38,8 +41,8 @@ class Forkserver:
     def __init__(self, workload: str = "") -> None:
         self._context: ForkServerContext = multiprocessing.get_context("forkserver")
         module = _COMMANDS if workload.startswith(COMMAND_MARK) else workload.partition(":")[0]
-        preload = [module] if module and not module.endswith(".py") else []
-        self._context.set_forkserver_preload([*_PRELOAD, *preload])
+        os.environ[MODULE_VARIABLE] = "" if module.endswith(".py") else module
+        self._context.set_forkserver_preload(list(_PRELOAD))
 
     def warm_up(self) -> None:
         """Begin to start the forkserver without waiting for it: it imports while the caller does something else."""

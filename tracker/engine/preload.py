@@ -1,0 +1,28 @@
+"""Imports the training code's module into the forkserver, whatever comes of that: each child says what is wrong with it.
+
+Imported by the forkserver alone, after everything else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import os
+import signal
+import sys
+
+from tracker.engine.forkserver import MODULE_VARIABLE
+
+
+def _preload(name: str) -> None:
+    """What goes wrong here goes wrong again, and is said, where a child imports it."""
+    given, sys.argv = sys.argv, [name]
+    with contextlib.suppress(BaseException), contextlib.redirect_stderr(io.StringIO()):
+        importlib.import_module(name)
+    sys.argv = given
+
+
+signal.signal(signal.SIGTERM, signal.SIG_IGN)  # sent to the whole group; the forkserver ends with the last that uses it
+if module := os.environ.pop(MODULE_VARIABLE, ""):
+    _preload(module)
