@@ -1,4 +1,4 @@
-"""Imports the training code's module into the forkserver, whatever comes of that: each child says what is wrong with it.
+"""Imports the training code's module into the forkserver, whatever comes of that: each child says what is wrong.
 
 Imported by the forkserver alone, after everything else.
 """
