@@ -33,7 +33,7 @@ epochs = 2
 threads = 1
 
 [space]
-width = [4, 16]
+width = [4, 8, 16, 32, 64]
 precision = ["fp32", "tf32"]
 """
 

@@ -235,7 +235,7 @@ def test_a_wrong_request_leaves_nothing_behind(change, error, said, tmp_path):
     [("not_a_number", "failed", "not_finite"), ("raise", "failed", "error"), ("segfault", "killed", "killed")],
 )
 def test_an_accident_stays_counted_and_the_study_goes_on(accident, state, reason, tmp_path):
-    space = {"accident": ["none", accident], "width": [4]}
+    space = {"accident": ["none", accident], "width": [4, 8, 16]}
     study = run_study(digits(space=space, budget={"trials": 6}, seed=1), home=tmp_path)
     trials = study.runs().query("role == 'trial'")
     assert len(trials) == 6
