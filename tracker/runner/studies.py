@@ -150,6 +150,7 @@ def resume_study(
     with folder.locked():
         card = folder.data_card()
         log = reopen_log(plan, home, folder, card, observer)
+        log.parent.tag(_study_tags(plan, card))
         books = open_books(plan, home, folder, log, card, observer)
         taken = take_in(plan, folder, books, seen_before=True)
         known = {number: history.job.settings for number, history in taken.trials.items()}

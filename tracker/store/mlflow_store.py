@@ -90,7 +90,7 @@ class MlflowStore:
     def reopen_study(
         self, name: str, tags: Mapping[str, str], started_at: float, artifacts: Path, say: Callable[[str], None]
     ) -> StudyLog:
-        """A study's experiment and parent run: those that there are, put back where they belong, else made anew.
+        """A study's experiment and parent run: those that there are, put back where they belong, else made with tags.
 
         ``say`` is told what was missing. Raises RequestError where the name is taken by something else, StoreError.
         """
@@ -102,12 +102,10 @@ class MlflowStore:
             say(f"MLflow store '{self._uri}' has nothing of study '{name}': its runs are logged again from its folder")
             return self.create_study(name, tags, started_at, artifacts)
         try:
-            log = self.open_study(name)
+            return self.open_study(name)
         except StudyNotFoundError:
             say("the study's parent run is gone from MLflow: it is made anew")
             return self._with_parent(experiment_id, name, tags, started_at)
-        log.parent.tag(tags)
-        return log
 
     def _with_parent(
         self, experiment_id: str, name: str, tags: Mapping[str, str], started_at: float, run_id: str = ""
