@@ -24,6 +24,7 @@ from tests.support.studies import digits
 from tracker import open_study, resume_study, run_study
 from tracker.errors import RequestError, StudyExistsError, StudyNotFoundError
 from tracker.records import Direction
+from tracker.runner.progress import Silent
 from tracker.search.sampler import Trials
 from tracker.store.mlflow_store import MlflowStore
 from tracker.study.domains import Choices
@@ -32,17 +33,17 @@ from tracker.study.space import SearchSpace
 NAME = "it's <b>a/b</b> 🦊"
 
 
-class Said(list):
-    """An observer that keeps what is said."""
+class Said(Silent):
+    """Keeps what is said."""
+
+    def __init__(self):
+        self.said = []
 
     def say(self, message):
-        self.append(message)
+        self.said.append(message)
 
     def ended(self, attempt):
         raise AssertionError(f"nothing is left to train, and {attempt.label} was")
-
-    def show(self, progress):
-        pass
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +125,7 @@ def test_what_mlflow_lacks_is_said_by_every_reading_command_and_restored_by_resu
     said = Said()
     resume_study(NAME, home=home, observer=said)
     assert paid(home) == before
-    assert any(re.search("MLflow.*(restored|again|anew)", each) for each in said)
+    assert any(re.search("MLflow.*(restored|again|anew)", each) for each in said.said)
     runs = client_of(home).search_runs([experiment_of(home)])
     assert {run.data.tags.get("mlflow.parentRunId") for run in runs} == {None, parent_of(home)}
     assert len(runs) == len(before[0]) + 1
@@ -155,7 +156,7 @@ def test_what_optuna_lacks_is_restored_by_resume_under_the_same_numbers(damage, 
     said = Said()
     resume_study(NAME, home=home, observer=said)
     assert paid(home) == before
-    assert any(re.search("the Optuna database .* made anew", each) for each in said)
+    assert any(re.search("the Optuna database .* made anew", each) for each in said.said)
 
 
 def test_a_paused_trial_goes_on_under_its_number_where_all_databases_were_lost(tmp_path):

@@ -189,10 +189,13 @@ def _make_commands_experiment(plan: StudyPlan, home: Home, store: MlflowStore) -
 
 
 def reopen_log(plan: StudyPlan, home: Home, folder: StudyFolder, card: DataCard, observer: Observer) -> StudyLog:
-    """A study's place in MLflow, put back or made anew where it is not what it was. Raises RequestError, StoreError."""
+    """A study's place in MLflow, put back or made anew where it is not what it was; it is not running by that.
+
+    Raises RequestError, StoreError.
+    """
     with home.databases_being_made():
         store = MlflowStore(home.tracking_uri)
-        name, tags = plan.spec.name, _study_tags(plan, card)
+        name, tags = plan.spec.name, {**_study_tags(plan, card), "tracker.state": TrialState.STOPPED}
         log = store.reopen_study(name, tags, folder.started_at, home.artifacts(name), observer.say)
         _make_commands_experiment(plan, home, store)
     return log

@@ -92,7 +92,8 @@ class MlflowStore:
     ) -> StudyLog:
         """A study's experiment and parent run: those that there are, put back where they belong, else made with tags.
 
-        ``say`` is told what was missing. Raises RequestError where the name is taken by something else, StoreError.
+        ``tags`` are those of a parent run that is made anew. ``say`` is told what was missing. Raises RequestError
+        where the name is taken by something else, StoreError.
         """
         try:
             experiment_id = put_back(self._client, name, self.find_study(name), say)
