@@ -50,12 +50,21 @@ def looks():
 
 @pytest.fixture(scope="module")
 def study(home, looks):
-    """Run until a trial was resumed: on a busy machine looks come late, and a trial gets further before its pause."""
-    found, budget_usd = run_study(by_dollars(), home=home, observer=looks), BUDGET_USD
-    looks.late = looks.late_stops(home, budget_usd)
-    while trials_of(found)["attempts"].max() == 1 and budget_usd < 8 * BUDGET_USD:
-        budget_usd *= 1.5
-        found = resume_study("dollars", home=home, budget_usd=budget_usd)
+    """Run until a trial was resumed."""
+    found = run_study(by_dollars(), home=home, observer=looks)
+    looks.late = looks.late_stops(home, BUDGET_USD)
+    return resumed_until(found, lambda found: trials_of(found)["attempts"].max() > 1)
+
+
+def resumed_until(found, happened, observer=None):
+    """The study, resumed with ever more dollars until something has happened, as long as that can be expected.
+
+    On a busy machine looks come late, and a trial gets further, and dearer, before its pause.
+    """
+    budget_usd, most_usd = found.spend_usd, found.spend_usd + 8 * BUDGET_USD
+    while not happened(found) and budget_usd < most_usd:
+        budget_usd = max(budget_usd, found.spend_usd) + 0.6 * BUDGET_USD
+        found = resume_study("dollars", home=found.home.path, budget_usd=budget_usd, observer=observer)
     return found
 
 
@@ -127,12 +136,16 @@ def test_the_reference_point_is_frozen_and_recorded(home, study):
 
 def test_a_larger_budget_goes_on_with_what_was_paused(home, study):
     before = trials_of(study).set_index("label")
-    resumed = resume_study("dollars", home=home, budget_usd=1.6 * study.spend_usd)
+
+    def longer(found):
+        after = trials_of(found).set_index("label")
+        return [label for label in before.index if after.loc[label, "attempts"] > before.loc[label, "attempts"]]
+
+    resumed = resumed_until(study, longer)
     after = trials_of(resumed).set_index("label")
     reference = json.loads((home / "studies/dollars/search.json").read_text())["reference"]
     assert reference["price_usd"] == BUDGET_USD, "frozen at the start"
-    longer = [label for label in before.index if after.loc[label, "attempts"] > before.loc[label, "attempts"]]
-    assert longer
+    assert longer(resumed)
     assert (after.loc[before.index, "price_usd"] >= before["price_usd"] - 1e-12).all()
 
 
@@ -226,12 +239,14 @@ def test_an_objective_that_nobody_measures_here_is_named(tmp_path):
 
 
 def test_three_objectives_at_once(tmp_path):
-    told, search = (
-        Looks(),
-        {"objectives": ["accuracy", "wall_seconds", "validation_loss"], "reference": {"accuracy": 1}},
-    )
+    objectives = ["accuracy", "wall_seconds", "validation_loss"]
+    told, search = Looks(), {"objectives": objectives, "reference": {"accuracy": 1}}
+
+    def heard(_):
+        return any("no checkpoint so far is better than search.reference.accuracy = 1" in line for line in told.said)
+
     found = run_study(by_dollars(search=search, budget={"usd": BUDGET_USD / 2}), home=tmp_path, observer=told)
-    assert any("no checkpoint so far is better than search.reference.accuracy = 1" in line for line in told.said)
+    assert heard(resumed_until(found, heard, told))
     shown = optuna.load_study(study_name="dollars", storage=f"sqlite:///{tmp_path / 'optuna.db'}")
     assert [direction.name for direction in shown.directions] == ["MAXIMIZE", "MINIMIZE", "MINIMIZE"]
     assert len(trials_of(found)) > 4
