@@ -8,6 +8,7 @@ training can be paused after any epoch and gone on with in another process, to t
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from experiments.optimiser import OPTIMISER_KNOBS, make_optimiser, set_learning_rate
+from tracker.errors import TrainingFailedError
 from tracker.study.knobs import Knob
 from tracker.training.run import Run
 
@@ -102,7 +104,7 @@ def fit(
             predicting.eval()
             with run.evaluating(), torch.no_grad():
                 scores = evaluate(predicting)
-            run.report(epoch, training_loss=training_loss, **scores)
+            _report(run, epoch, {"training_loss": training_loss, **scores})
             stale = 0 if run.improved else stale + 1
             if keep is not None and run.improved:
                 keep(predicting, run.artifact(f"epoch-{epoch}/model.pt").parent)
@@ -120,6 +122,13 @@ def fit(
             }
         )
     return Fit(predicting, samples, seconds)
+
+
+def _report(run: Run, epoch: int, scores: Mapping[str, float]) -> None:
+    """Raises TrainingFailedError(``not_finite``) where a score is no finite number: the training has diverged."""
+    if broken := [f"{name} is {float(value)}" for name, value in scores.items() if not math.isfinite(value)]:
+        raise TrainingFailedError("not_finite", f"{', '.join(broken)} after epoch {epoch}")
+    run.report(epoch, **scores)
 
 
 def _step(
