@@ -54,7 +54,7 @@ class Told:
         self._names: list[pa.Array] = []
         self._values: list[pa.Array] = []
 
-    def add(self, runs: Sequence[int], names: Sequence[str], values: Sequence[Any]) -> None:
+    def add(self, runs: Sequence[int], names: Sequence[str], values: Sequence[Any] | NDArray[np.float64]) -> None:
         """Take in entries, all of one length; position -1 is that of a run which was not asked for."""
         self._runs.append(np.asarray(runs, dtype=np.int64))
         self._names.append(pa.array(names, pa.string()).dictionary_encode())
