@@ -16,7 +16,8 @@ from tracker.errors import RequestError, did_you_mean
 from tracker.pricing.energy import JOULES_PER_KWH
 from tracker.records import Direction, EnergySource
 from tracker.report.words import duration, figure, money, quality
-from tracker.store.run_table import StudyTable, carbon_grams
+from tracker.store.run_table import StudyTable
+from tracker.store.study_frames import carbon_grams
 
 Floats = NDArray[np.float64]
 
@@ -33,7 +34,7 @@ PREDICTED = ("prediction_usd", "total_usd")
 """Those that depend on how many predictions are to be made."""
 MONEY = ("price_usd", "prediction_usd", "total_usd")
 _LESS_IS_BETTER = re.compile(
-    r"loss|error|seconds|bytes|latency|perplexity|joules|(?:^|[^a-z])(?:mae|mse|rmse|wer|cer|nll)(?:$|[^a-z])"
+    r"loss|error|seconds|bytes|latency|perplexity|joules|usd|(?:^|[^a-z])(?:mae|mse|rmse|wer|cer|nll)(?:$|[^a-z])"
 )
 _TIMES = (("h", 3600.0), ("min", 60.0), ("s", 1.0))
 _ENERGIES = (("kWh", JOULES_PER_KWH), ("Wh", JOULES_PER_KWH / 1e3), ("mWh", JOULES_PER_KWH / 1e6))
@@ -130,7 +131,7 @@ def costs(table: StudyTable, axes: Axes, points: pd.DataFrame) -> Floats:
     """What ``points`` [n] (rows with at, run, price_usd, wall_seconds) cost on x: USD, seconds, joules or grams.
 
     NaN where it is not known. CO2 is that of the electricity by where each run's was from
-    (store.run_table.carbon_grams); a prediction costs what its run's machine costs meanwhile
+    (store.study_frames.carbon_grams); a prediction costs what its run's machine costs meanwhile
     (report.build_or_buy.own_prediction_usd).
     """
     if axes.x in ("price_usd", "wall_seconds"):
@@ -168,7 +169,7 @@ def x_measure(table: StudyTable, axes: Axes, x: Floats) -> Measure:
     if axes.x in MONEY:
         unit = table.unit
         return Measure(
-            f"{name} in {unit.name}", unit.name, 1 / float(unit.of(1.0)), partial(money, currency=unit), True
+            f"{name} in {unit.name}", unit.name, 1 / float(unit.of(1.0)), partial(money, unit=unit), True
         )
     least = float(x.min()) if len(x) else math.nan
     if axes.x == "wall_seconds":

@@ -22,7 +22,6 @@ from tracker.store.run_table import StudyTable
 
 __all__ = ["frontier_caption", "frontier_figure", "plane_figure"]
 
-SVG_POINTS = 2500  # beyond, browsers draw SVG slowly and WebGL takes over
 SMALL_CHART_PIXELS = (560.0, 330.0)  # the plot area of the narrowest page that labels must suit
 
 
@@ -64,12 +63,11 @@ def _add_dominated(figure: go.Figure, plane: Plane, symbols: dict[str, str]) -> 
     """What is not on the frontier: grey where it is beaten, hollow where it is outside the study's limits."""
     others = plane.drawn[~plane.drawn["on_frontier"].astype(bool)]
     outside = (others["missed"] != "").to_numpy(dtype=np.bool_)
-    scatter = go.Scatter if len(others) <= SVG_POINTS else go.Scattergl
     for name, points, suffix in (("dominated", others[~outside], ""), ("outside the limits", others[outside], "-open")):
         if points.empty:
             continue
         figure.add_trace(
-            scatter(
+            go.Scatter(
                 x=xs_of(plane, points),
                 y=points["y"],
                 mode="markers",

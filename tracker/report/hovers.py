@@ -41,7 +41,7 @@ def hardware_name(settings: Mapping[str, Any], sku: str) -> str:
 def point_hovers(points: pd.DataFrame, found: AxisPoints) -> list[str]:
     """A hover text for each of ``points``: rows of ``found.points`` with precision and hardware beside."""
     table = found.table
-    usd = partial(money, currency=table.unit)
+    usd = partial(money, unit=table.unit)
     metric, own = (escape(shorten(name, 32)) for name in (found.metric, table.quality.name))
     runs = table.runs.loc[points["run"], ["state", "sku", "price_source", "price_date", "busy"]].to_dict("records")
     lasts = found.points.groupby("run")["epoch"].max()
