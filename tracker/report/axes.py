@@ -140,7 +140,7 @@ def costs(table: StudyTable, axes: Axes, points: pd.DataFrame) -> Floats:
     if axes.x in ("energy_joules", "co2_grams"):
         if "energy_joules" not in table.metrics.names:
             return np.full(len(points), np.nan)
-        joules = table.metrics["energy_joules"][points["at"].to_numpy()]
+        joules: Floats = table.metrics["energy_joules"][points["at"].to_numpy()]
         return joules if axes.x == "energy_joules" else joules * _grams_per_joule(table)[runs]
     predictions: Floats = prediction_usd(table)[runs] * axes.predictions
     return predictions if axes.x == "prediction_usd" else predictions + points["price_usd"].to_numpy(dtype=np.float64)
@@ -157,7 +157,8 @@ def prediction_usd(table: StudyTable) -> Floats:
     seconds = table.runs["wall_seconds"].to_numpy(dtype=np.float64)
     machine = (table.runs["compute_usd"] + table.runs["maintenance_usd"]).to_numpy(dtype=np.float64)
     known = np.isfinite(speed) & (speed > 0) & (seconds > 0)
-    return np.divide(machine, seconds * speed, out=np.full(len(speed), np.nan), where=known)
+    price: Floats = np.divide(machine, seconds * speed, out=np.full(len(speed), np.nan), where=known)
+    return price
 
 
 def x_measure(table: StudyTable, axes: Axes, x: Floats) -> Measure:
@@ -168,9 +169,7 @@ def x_measure(table: StudyTable, axes: Axes, x: Floats) -> Measure:
         name = f"price of {counted}" if axes.x == "prediction_usd" else f"price including {counted}"
     if axes.x in MONEY:
         unit = table.unit
-        return Measure(
-            f"{name} in {unit.name}", unit.name, 1 / float(unit.of(1.0)), partial(money, unit=unit), True
-        )
+        return Measure(f"{name} in {unit.name}", unit.name, 1 / float(unit.of(1.0)), partial(money, unit=unit), True)
     least = float(x.min()) if len(x) else math.nan
     if axes.x == "wall_seconds":
         symbol, divisor = _unit(_TIMES, least, 1.0)
@@ -193,10 +192,7 @@ def _energy_source(table: StudyTable) -> str:
 
 def _grams_per_joule(table: StudyTable) -> Floats:
     """Grams of CO2-equivalent a joule, [runs]; NaN where it is not known where the electricity is from."""
-    places = table.runs[["sku", "region"]].astype(str)
-    rates = {
-        place: carbon_grams(1 / JOULES_PER_KWH, *place, table.country)
-        for place in places.drop_duplicates().itertuples(index=False, name=None)
-    }
-    keys = pd.MultiIndex.from_frame(places)
-    return np.asarray(keys.map(rates), dtype=np.float64)
+    codes, places = pd.factorize(pd.MultiIndex.from_frame(table.runs[["sku", "region"]].astype(object)))
+    grams = [carbon_grams(1 / JOULES_PER_KWH, str(sku), str(region), table.country) for sku, region in places]
+    rates: Floats = np.asarray(grams, dtype=np.float64)
+    return rates[codes]

@@ -14,10 +14,10 @@ from tracker.frontier.pareto import POINT, frontier_mask, slope_per_point
 from tracker.records import Direction, Role
 from tracker.report.axes import Axes, Measure, checked, costs, x_measure, y_direction
 from tracker.report.repeats import certainty_table
-from tracker.report.tables import trial_checkpoints
+from tracker.report.tables import missed_limits, trial_checkpoints
 from tracker.store.run_table import StudyTable
 
-COLUMNS = ["at", "run", "run_id", "trial", "epoch", "quality", "price_usd", "wall_seconds", "missed", "on_frontier"]
+COLUMNS = ["run", "trial", "epoch", "quality", "price_usd", "wall_seconds"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +25,7 @@ class AxisPoints:
     """The checkpoints of a study's trials on a pair of axes.
 
     ``points``: one row a checkpoint that has both figures, x above zero: at (its row in table.checkpoints), run (its
-    row in table.runs), run_id, trial, epoch, x, y, quality, price_usd, wall_seconds, missed (of the limits) and
+    row in table.runs), trial, epoch, x, y, quality, price_usd, wall_seconds, kept (it keeps the study's limits) and
     on_frontier. x is in USD, seconds, joules or grams. ``left_out`` counts the checkpoints without a place.
     """
 
@@ -44,14 +44,16 @@ class AxisPoints:
 
     @cached_property
     def frontier(self) -> pd.DataFrame:
-        """The non-dominated points by rising x, with short ("#12 e3") and x_per_step.
+        """The non-dominated points by rising x, with run_id, short ("#12 e3") and x_per_step.
 
         x_per_step is what ``step`` more of y costs on the way from the row before; NaN in the first.
         """
         rows = self.points[self.points["on_frontier"]].sort_values("x", ignore_index=True)
         slopes = slope_per_point(rows["y"], rows["x"], self.direction) if len(rows) else np.empty(0)
         step = _step(rows["y"], self.metric == self.table.quality.name)
-        return rows.assign(short=short_names(rows), x_per_step=slopes * (step / POINT))
+        return rows.assign(
+            run_id=run_ids(self.table, rows), short=short_names(rows), x_per_step=slopes * (step / POINT)
+        )
 
     @cached_property
     def step(self) -> float:
@@ -64,7 +66,7 @@ class AxisPoints:
         table = self.table
         if not self.axes.is_of_study(table) or not (table.runs["role"] == Role.REPEAT).any():
             return pd.DataFrame(columns=["trial", "epoch"])
-        return certainty_table(self.points, table)
+        return certainty_table(trial_checkpoints(table), table)
 
 
 def axis_points(table: StudyTable, axes: Axes | None = None) -> AxisPoints:
@@ -77,16 +79,20 @@ def axis_points(table: StudyTable, axes: Axes | None = None) -> AxisPoints:
     direction = y_direction(table, metric)
     if axes.turned:
         direction = Direction.MINIMIZE if direction is Direction.MAXIMIZE else Direction.MAXIMIZE
-    points = trial_checkpoints(table)[COLUMNS]
-    points = points.assign(x=costs(table, axes, points), y=_metric(table, metric, points))
-    x, y = points["x"].to_numpy(), points["y"].to_numpy()
-    placed = np.isfinite(x) & (x > 0) & np.isfinite(y)
-    left_out = int((~placed).sum())
-    if left_out:
-        points = points[placed].reset_index(drop=True)
-    if left_out or not axes.is_of_study(table):
-        points["on_frontier"] = _non_dominated(points, direction)
-    return AxisPoints(table, axes, metric, direction, points, left_out, x_measure(table, axes, points["x"].to_numpy()))
+    steps = table.checkpoints
+    at = np.flatnonzero((steps["role"] == Role.TRIAL).to_numpy())
+    points = steps[COLUMNS].take(at).assign(at=at)
+    points["x"], points["y"] = costs(table, axes, points), _metric(table, metric, points)
+    x, y, quality, price = (points[name].to_numpy(dtype=np.float64) for name in ("x", "y", "quality", "price_usd"))
+    own = np.isfinite(quality) & np.isfinite(price)
+    placed = own & np.isfinite(x) & (x > 0) & np.isfinite(y)
+    points = points[placed].reset_index(drop=True)
+    kept = missed_limits(points["at"].to_numpy(), table) == "" if table.limits else np.ones(len(points), dtype=np.bool_)
+    on_frontier = np.zeros(len(points), dtype=np.bool_)
+    on_frontier[kept] = frontier_mask(points["y"].to_numpy()[kept], points["x"].to_numpy()[kept], direction)
+    points["kept"], points["on_frontier"] = kept, on_frontier
+    measure = x_measure(table, axes, points["x"].to_numpy())
+    return AxisPoints(table, axes, metric, direction, points, int((own & ~placed).sum()), measure)
 
 
 def reference_points(found: AxisPoints) -> pd.DataFrame:
@@ -105,8 +111,10 @@ def reference_points(found: AxisPoints) -> pd.DataFrame:
         gain, saving = found.sign * (y - frontier["y"]), frontier["x"] - x
         dominated.append(int(((gain >= 0) & (saving >= 0) & ((gain > 0) | (saving > 0))).sum()))
     named = rows.rename(columns={"label": "name"})
+    named = named.assign(name=named["name"].astype(object), run_id=run_ids(table, named))
     columns = ["name", "run", "run_id", "epoch", "x", "y", "quality", "price_usd", "wall_seconds"]
-    return named[columns].assign(dominates=np.asarray(dominated, dtype=np.int64)).reset_index(drop=True)
+    found_rows: pd.DataFrame = named[columns].reset_index(drop=True)
+    return found_rows.assign(dominates=np.asarray(dominated, dtype=np.int64))
 
 
 def dominators(found: AxisPoints, points: pd.DataFrame) -> pd.DataFrame:
@@ -124,6 +132,11 @@ def dominators(found: AxisPoints, points: pd.DataFrame) -> pd.DataFrame:
     saving = 1 - frontier["x"].to_numpy()[at] / x
     beaten = (at >= 0) & ((found.sign * gain > 0) | ((gain == 0) & (saving >= 0)))
     return pd.DataFrame({"winner": np.where(beaten, at, -1), "gain": gain, "saving": saving})
+
+
+def run_ids(table: StudyTable, points: pd.DataFrame) -> list[str]:
+    """The MLflow ids of the runs that points are of."""
+    return table.runs["run_id"].take(points["run"].to_numpy()).astype(object).tolist()
 
 
 def short_names(points: pd.DataFrame) -> list[str]:
@@ -154,7 +167,8 @@ def _metric(table: StudyTable, metric: str, points: pd.DataFrame) -> NDArray[np.
     """A metric at ``points`` [n], NaN where a checkpoint has none of it."""
     if metric == table.quality.name:
         return points["quality"].to_numpy(dtype=np.float64)
-    return table.metrics[metric][points["at"].to_numpy()]
+    values: NDArray[np.float64] = table.metrics[metric][points["at"].to_numpy()]
+    return values
 
 
 def _step(y: pd.Series[float], is_quality: bool) -> float:
@@ -162,10 +176,3 @@ def _step(y: pd.Series[float], is_quality: bool) -> float:
     if is_quality or not math.isfinite(span) or span <= 2:
         return POINT
     return float(10 ** math.floor(math.log10(span / 10)))
-
-
-def _non_dominated(points: pd.DataFrame, direction: Direction) -> NDArray[np.bool_]:
-    mask = np.zeros(len(points), dtype=np.bool_)
-    kept = (points["missed"] == "").to_numpy(dtype=np.bool_)
-    mask[kept] = frontier_mask(points["y"].to_numpy()[kept], points["x"].to_numpy()[kept], direction)
-    return mask

@@ -64,7 +64,7 @@ def compare_runs(table: StudyTable, run_ids: Sequence[str]) -> Comparison:
         ]
     )
     parts = [
-        (name, str(part), float(table.runs[f"{part}_usd"].at[row]))
+        (name, str(part), float(table.runs[f"{part}_usd"].to_numpy()[row]))
         for name, row in zip(names, rows, strict=True)
         for part in CostPart
     ]
@@ -155,11 +155,12 @@ def _differing(texts: dict[str, dict[str, str]]) -> tuple[pd.DataFrame, int]:
 def _curve(name: str, steps: pd.DataFrame, price: str, good: str) -> pd.DataFrame:
     figures = steps[[price, good]].set_axis(["price_usd", "quality"], axis=1)
     finite = np.isfinite(figures.to_numpy(dtype=np.float64)).all(axis=1)
-    return figures[finite].sort_values("price_usd", kind="stable").assign(name=name)[["name", "price_usd", "quality"]]
+    rows: pd.DataFrame = figures[finite].sort_values("price_usd", kind="stable").assign(name=name)
+    return rows[["name", "price_usd", "quality"]]
 
 
 def _run_figures(table: StudyTable, row: int) -> dict[str, str]:
-    run = table.runs.loc[row]
+    run = table.runs.loc[row].to_dict()
     steps = table.checkpoints[table.checkpoints["run"] == row]
     best = _best(steps["quality"], table.quality.direction)
     return {

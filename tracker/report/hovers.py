@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from tracker.report.axes import y_words
 from tracker.report.axis_points import AxisPoints, dominators
@@ -29,7 +30,7 @@ def shorten(text: str, length: int) -> str:
     return line if len(line) <= length else line[: length - 1] + "…"
 
 
-def hardware_name(settings: Mapping[str, Any], sku: str) -> str:
+def hardware_name(settings: Mapping[Any, Any], sku: str) -> str:
     """Device and threads in words, escaped; the SKU where the settings name neither."""
     parts = [str(settings["device"])] if settings.get("device") is not None else []
     threads = settings.get("threads")
@@ -43,12 +44,15 @@ def point_hovers(points: pd.DataFrame, found: AxisPoints) -> list[str]:
     table = found.table
     usd = partial(money, unit=table.unit)
     metric, own = (escape(shorten(name, 32)) for name in (found.metric, table.quality.name))
-    runs = table.runs.loc[points["run"], ["state", "sku", "price_source", "price_date", "busy"]].to_dict("records")
-    lasts = found.points.groupby("run")["epoch"].max()
+    at = points["run"].to_numpy()
+    runs = table.runs[["state", "sku", "price_source", "price_date", "busy"]].take(at).to_dict("records")
+    of_runs = found.points[np.isin(found.points["run"].to_numpy(), at)]
+    lasts = of_runs.groupby("run")["epoch"].max().to_dict()
+    sizes = _sizes(table, at)
     told = standings(points, found)
     spreads = _spreads(found)
     texts = []
-    for row, run, standing in zip(points.to_dict("records"), runs, told, strict=True):
+    for row, run, size, standing in zip(points.to_dict("records"), runs, sizes, told, strict=True):
         if found.axes.is_of_study(table):
             figures = [f"{own} <b>{quality(row['quality'])}</b> for <b>{usd(row['price_usd'])}</b>"]
             figures[0] += f" in {duration(row['wall_seconds'])}"
@@ -62,7 +66,7 @@ def point_hovers(points: pd.DataFrame, found: AxisPoints) -> list[str]:
                 f"<b>#{row['trial']}, epoch {row['epoch']}</b> of {lasts[row['run']]} · {escape(str(run['state']))}",
                 *figures,
                 spreads.get((row["trial"], row["epoch"]), ""),
-                _size(table, row["run"]),
+                size,
                 f"{row['precision']} on {row['hardware']}",
                 _pricing(run),
                 "measured on a busy machine: the price is too high" if run["busy"] else "",
@@ -100,16 +104,17 @@ def interval_hover(row: Mapping[Any, Any]) -> str:
 def standings(points: pd.DataFrame, found: AxisPoints) -> list[str]:
     """Of each of ``points``, in plain words: on the frontier and at what slope, what dominates it, what it misses."""
     frontier, by = found.frontier, dominators(found, points)
-    slopes = dict(zip(frontier["short"], frontier["x_per_step"], strict=True))
-    befores = dict(zip(frontier["short"][1:], frontier["short"][:-1], strict=True))
+    shorts = frontier["short"].tolist()
+    slopes = dict(zip(shorts, frontier["x_per_step"].tolist(), strict=True))
+    befores = dict(zip(shorts[1:], shorts[:-1], strict=True))
     told = []
-    columns = [points[name] for name in ("trial", "epoch", "on_frontier", "missed")]
+    columns = [points[name].tolist() for name in ("trial", "epoch", "on_frontier", "missed")]
     for trial, epoch, on, missed, winner, gain, saving in zip(
-        *columns, by["winner"], by["gain"], by["saving"], strict=True
+        *columns, *(by[name].tolist() for name in ("winner", "gain", "saving")), strict=True
     ):
         short = f"#{trial} e{epoch}"
         if on:
-            slope = slopes.get(short, np.nan)
+            slope = slopes.get(short, math.nan)
             more = f": {one_more(found, slope)} from {befores[short]} on" if math.isfinite(slope) else ""
             told.append(f"on the frontier{more}")
         elif missed:
@@ -117,7 +122,7 @@ def standings(points: pd.DataFrame, found: AxisPoints) -> list[str]:
         elif winner < 0:
             told.append("")
         else:
-            told.append(f"dominated by {frontier['short'].iat[winner]}: {by_how_much(found, gain, saving)}")
+            told.append(f"dominated by {shorts[winner]}: {by_how_much(found, gain, saving)}")
     return told
 
 
@@ -152,12 +157,18 @@ def _lines(*lines: str) -> str:
     return "<br>".join(line for line in lines if line)
 
 
-def _size(table: StudyTable, run: int) -> str:
-    """The model's size: its parameters where they were counted, else the size dial."""
-    if "parameters" in table.summary and math.isfinite(parameters := float(table.summary["parameters"].at[run])):
-        return f"{parameters:,.0f} parameters"
-    size = table.settings["size"].at[run] if "size" in table.settings else None
-    return f"size {escape(str(size))}" if size is not None else ""
+def _sizes(table: StudyTable, runs: NDArray[np.int64]) -> list[str]:
+    """The model's size of each of these runs: its parameters where they were counted, else the size dial."""
+    counts: list[Any] = [math.nan] * len(runs)
+    dials: list[Any] = [None] * len(runs)
+    if "parameters" in table.summary:
+        counts = table.summary["parameters"].take(runs).tolist()
+    if "size" in table.settings:
+        dials = table.settings["size"].take(runs).tolist()
+    return [
+        f"{count:,.0f} parameters" if math.isfinite(count) else "" if dial is None else f"size {escape(str(dial))}"
+        for count, dial in zip(counts, dials, strict=True)
+    ]
 
 
 def _pricing(run: Mapping[Any, Any]) -> str:

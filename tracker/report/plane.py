@@ -15,7 +15,15 @@ import pandas as pd
 
 from tracker.records import Direction
 from tracker.report.axes import Axes, Measure
-from tracker.report.axis_points import AxisPoints, axis_points, parse_key, point_key, reference_points, short_names
+from tracker.report.axis_points import (
+    AxisPoints,
+    axis_points,
+    parse_key,
+    point_key,
+    reference_points,
+    run_ids,
+    short_names,
+)
 from tracker.report.hovers import (
     UNSTATED,
     escape,
@@ -25,6 +33,7 @@ from tracker.report.hovers import (
     reference_hover,
     shorten,
 )
+from tracker.report.tables import missed_limits
 from tracker.report.thinning import thinned
 from tracker.store.run_table import StudyTable
 
@@ -145,7 +154,7 @@ def _drawn_rows(found: AxisPoints, marked: np.ndarray) -> np.ndarray:
         x = np.log10(x)
     if found.axes.y_log and len(y) and y.min() > 0:
         y = np.log10(y)
-    kind = (points["missed"].to_numpy() != "")[others]
+    kind = ~points["kept"].to_numpy(dtype=np.bool_)[others]
     return np.unique(np.concatenate([np.flatnonzero(on), others[thinned(x, y, kind)], marked]))
 
 
@@ -154,12 +163,15 @@ def _described(drawn: pd.DataFrame, found: AxisPoints) -> pd.DataFrame:
     table = found.table
     names = [name for name in ("precision", "device", "threads") if name in table.settings]
     settings = table.settings.loc[drawn["run"], names].to_dict("records")
-    skus = table.runs["sku"].loc[drawn["run"]]
+    skus = table.runs["sku"].take(drawn["run"].to_numpy())
+    ids = run_ids(table, drawn)
     drawn = drawn.assign(
+        run_id=ids,
+        missed=missed_limits(drawn["at"].to_numpy(), table),
         precision=[escape(shorten(str(each.get("precision") or UNSTATED), 30)) for each in settings],
         hardware=[hardware_name(each, str(sku)) for each, sku in zip(settings, skus, strict=True)],
         short=short_names(drawn),
-        key=[point_key(run, epoch) for run, epoch in zip(drawn["run_id"], drawn["epoch"], strict=True)],
+        key=[point_key(run, epoch) for run, epoch in zip(ids, drawn["epoch"], strict=True)],
     )
     return drawn.assign(hover=point_hovers(drawn, found))
 
@@ -167,8 +179,9 @@ def _described(drawn: pd.DataFrame, found: AxisPoints) -> pd.DataFrame:
 def _rows_of(found: AxisPoints, keys: Sequence[str]) -> np.ndarray:
     """The rows of points by their keys; a key without an epoch is its run's last checkpoint."""
     points, rows = found.points, []
+    runs = found.table.runs["run_id"].to_numpy()
     for run_id, epoch in map(parse_key, keys):
-        of_run = np.flatnonzero(points["run_id"].to_numpy() == run_id)
+        of_run = np.flatnonzero(np.isin(points["run"].to_numpy(), np.flatnonzero(runs == run_id)))
         if epoch is not None:
             of_run = of_run[points["epoch"].to_numpy()[of_run] == epoch]
         rows += list(of_run[-1:])

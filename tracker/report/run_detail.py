@@ -14,7 +14,7 @@ from tracker.records import CostPart, Role
 from tracker.report.axis_points import AxisPoints, parse_key, point_key
 from tracker.report.decisions import decision_sentences, decisions_document
 from tracker.report.hovers import standings
-from tracker.report.tables import searched_settings
+from tracker.report.tables import missed_limits, searched_settings
 from tracker.report.words import NOTHING, duration, figure, money, percent, quality, setting
 from tracker.store.home import Home
 from tracker.store.run_table import StudyTable, find_study
@@ -72,6 +72,7 @@ def run_detail(found: AxisPoints, key: str) -> RunDetail:
         raise RequestError(f"run '{table.runs['label'].at[run]}' has no {which}; {there}")
     row = here.iloc[-1]
     point = found.points[(found.points["run"] == run) & (found.points["epoch"] == row["epoch"])]
+    point = point.assign(missed=missed_limits(point["at"].to_numpy(), table))
     standing = standings(point, found)[0] if len(point) else ""
     return RunDetail(
         key=point_key(run_id, int(row["epoch"])),
@@ -88,7 +89,7 @@ def run_detail(found: AxisPoints, key: str) -> RunDetail:
 
 def cost_parts(table: StudyTable, run: int) -> pd.DataFrame:
     """The parts of a run's price, which add up to it: part, usd, and words with the share of the price."""
-    usd = [float(table.runs[f"{part}_usd"].at[run]) for part in CostPart]
+    usd = [float(table.runs[f"{part}_usd"].to_numpy()[run]) for part in CostPart]
     whole = sum(usd)
     words = [f"{money(each, table.unit)} · {percent(each / whole if whole else 0.0)}" for each in usd]
     return pd.DataFrame({"part": [str(part) for part in CostPart], "usd": usd, "words": words})
@@ -99,7 +100,7 @@ def decisions_about(home: Home, table: StudyTable, run: int) -> list[str]:
     if table.runs["role"].at[run] != Role.TRIAL:
         return [f"A {table.runs['role'].at[run]} is not the search's to decide on."]
     try:
-        return list(decision_sentences(decisions_document(home, table.study, int(table.runs["trial"].at[run]))))
+        return list(decision_sentences(decisions_document(home, table.study, int(table.runs["trial"].to_numpy()[run]))))
     except TrackerError as error:
         return [f"No decision of the search is known: {error}."]
 
@@ -125,7 +126,7 @@ def _title(table: StudyTable, run: int, epoch: int) -> str:
 
 def _figures(table: StudyTable, run: int, row: pd.Series[float]) -> dict[str, str]:
     """What is known of a checkpoint and its run, in words; what is not is left out."""
-    of_run = table.runs.loc[run]
+    of_run = table.runs.loc[run].to_dict()
     figures = {
         table.quality.name: quality(row["quality"]),
         "price until here": money(row["price_usd"], table.unit),

@@ -42,7 +42,7 @@ def training_command(home: Home, table: StudyTable, run: int) -> TrainingCommand
         return TrainingCommand(
             "", f"It cannot be trained again by a command: study file '{file.path}' is not there now."
         )
-    trial, settings = int(table.runs["trial"].at[run]), table.settings_of(run)
+    trial, settings = int(table.runs["trial"].to_numpy()[run]), table.settings_of(run)
     words = ["tracker", "run", file.path, *(["--smoke"] if file.smoke else [])]
     words += ["--name", _free_name(home, f"{table.study}-{trial}-again"), "--trials", "1"]
     words += _changed(document, file, 0 if "seed" in settings else trial)
