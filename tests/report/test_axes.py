@@ -29,7 +29,9 @@ def with_energy(by_hand):
     """Two trials: the dear one used little energy. Their machine is in Ireland; both were served."""
     rows = [
         by_hand.trial(0, [0.5, 0.6], [HOUR, 2 * HOUR], region="eu-west-1", summary={"predictions_per_second": 10.0}),
-        by_hand.trial(1, [0.55, 0.7], [3 * HOUR, 6 * HOUR], region="eu-west-1", summary={"predictions_per_second": 1e6}),
+        by_hand.trial(
+            1, [0.55, 0.7], [3 * HOUR, 6 * HOUR], region="eu-west-1", summary={"predictions_per_second": 1e6}
+        ),
     ]
     table = by_hand.build(rows)
     joules = np.array([40_000.0, 80_000.0, 10_000.0, 20_000.0])
@@ -101,9 +103,9 @@ def test_a_metric_is_better_as_it_is_called_as_it_is_limited_or_as_it_is_turned(
 
 
 def test_what_is_not_there_is_refused_with_what_is(small):
-    with pytest.raises(RequestError, match="no cost 'price'.*price_usd"):
+    with pytest.raises(RequestError, match=r"no cost 'price'.*price_usd"):
         axis_points(small, Axes(x="price"))
-    with pytest.raises(RequestError, match="no checkpoint has a metric 'validation_los'.*validation_loss"):
+    with pytest.raises(RequestError, match=r"no checkpoint has a metric 'validation_los'.*validation_loss"):
         axis_points(small, Axes(y="validation_los"))
     with pytest.raises(RequestError, match="predictions: 0 is not"):
         axis_points(small, Axes(predictions=0))

@@ -227,8 +227,10 @@ def _best_so_far(name: str, table: StudyTable) -> pd.DataFrame:
     before = steps.groupby("run")["price_usd"].shift(fill_value=0.0)
     paid = (steps["price_usd"] - before).clip(lower=0.0)
     order = np.argsort(steps["timestamp"].to_numpy(), kind="stable")
-    spend = paid.to_numpy()[order].cumsum()
-    values = np.where((steps["role"] == Role.TRIAL).to_numpy(), steps["quality"].to_numpy(), np.nan)[order]
+    spend = paid.to_numpy(dtype=np.float64)[order].cumsum()
+    values = np.where((steps["role"] == Role.TRIAL).to_numpy(), steps["quality"].to_numpy(dtype=np.float64), np.nan)[
+        order
+    ]
     usable = np.isfinite(values) & (spend > 0)
     spend, values = spend[usable], values[usable]
     grows = frontier_mask(values, spend, table.quality.direction)

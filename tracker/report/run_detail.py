@@ -105,14 +105,15 @@ def decisions_about(home: Home, table: StudyTable, run: int) -> list[str]:
         return [f"No decision of the search is known: {error}."]
 
 
-def mlflow_place(tracking_uri: str, table: StudyTable, run: int) -> MlflowPlace:
-    """Where MLflow shows a run: at its server, or with `mlflow ui` on a local database.
+def experiment_id(tracking_uri: str, study: str) -> str:
+    """The id of a study's MLflow experiment, "0" where there is none. Raises StoreError."""
+    experiments = find_study(tracking_uri, study)
+    return experiments[0].experiment_id if experiments else "0"
 
-    Raises StoreError where the store cannot be asked for the study's experiment.
-    """
-    experiments = find_study(tracking_uri, table.study)
-    experiment = experiments[0].experiment_id if experiments else "0"
-    path = f"#/experiments/{experiment}/runs/{table.runs['run_id'].at[run]}"
+
+def mlflow_place(tracking_uri: str, experiment: str, table: StudyTable, run: int) -> MlflowPlace:
+    """Where MLflow shows a run of an experiment (its id): at its server, or with `mlflow ui` on a local database."""
+    path = f"#/experiments/{experiment}/runs/{table.runs['run_id'].iat[run]}"
     if tracking_uri.startswith(("http://", "https://")):
         return MlflowPlace(f"{tracking_uri.rstrip('/')}/{path}")
     command = shlex.join(["mlflow", "ui", "--backend-store-uri", tracking_uri, "--port", str(MLFLOW_PORT)])

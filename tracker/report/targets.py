@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from tracker.records import Direction
 from tracker.report.axes import y_words
@@ -70,23 +71,31 @@ def best_under(found: AxisPoints, budget: float) -> Answer:
 
 
 def target_stops(found: AxisPoints) -> list[float]:
-    """Targets to choose from, from the frontier's worst point to its best: the y of each where they are few."""
+    """Targets to choose from, from the frontier's worst point to its best: the y of each where they are few.
+
+    Each has four significant digits, rounded so that the point it is from reaches it.
+    """
     y = found.frontier["y"].to_numpy(dtype=np.float64)
-    return _stops(y) if len(y) <= MOST_STOPS else _stops(np.linspace(y[0], y[-1], MOST_STOPS))
+    if len(y) > MOST_STOPS:
+        y = np.linspace(y[0], y[-1], MOST_STOPS)
+    return _rounded(y, digits=4, up=found.direction is Direction.MINIMIZE)
 
 
 def budget_stops(found: AxisPoints) -> list[float]:
-    """Budgets to choose from, in logarithmic steps over the frontier's own range, rounded up to three digits."""
+    """Budgets to choose from, in logarithmic steps over the frontier's own range, of three digits, rounded up."""
     x = found.frontier["x"].to_numpy(dtype=np.float64)
-    if not len(x):
-        return []
-    steps = np.geomspace(x[0], x[-1], MOST_STOPS) if x[-1] > x[0] else x[:1]
-    scale = 10.0 ** (np.floor(np.log10(steps)) - 2)
-    return _stops(np.ceil(np.round(steps / scale, 9)) * scale)
+    if len(x) > 1:
+        x = np.geomspace(x[0], x[-1], MOST_STOPS)
+    return _rounded(x, digits=3, up=True)
 
 
-def _stops(values: Any) -> list[float]:
-    return list(dict.fromkeys(float(f"{each:.10g}") for each in values))
+def _rounded(values: NDArray[np.float64], digits: int, *, up: bool) -> list[float]:
+    """``values`` with so many significant digits, each once."""
+    sizes = np.abs(values)
+    scale = 10.0 ** (np.floor(np.log10(np.where(sizes > 0, sizes, 1.0))) - (digits - 1))
+    counts = np.round(values / scale, 9)
+    rounded = (np.ceil(counts) if up else np.floor(counts)) * scale
+    return list(dict.fromkeys(float(f"{each:.{digits}g}") for each in rounded))
 
 
 def _nothing(found: AxisPoints, question: str) -> Answer:
