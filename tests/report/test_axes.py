@@ -146,7 +146,7 @@ def test_a_baseline_is_on_every_axis_that_it_has_a_figure_of(small):
 
 def test_the_selection_its_curve_the_target_and_the_budget_are_drawn(small):
     found = axis_points(small)
-    plane = plane_of(found, selected=["run-1.1", "gone.3"], target=0.65, budget=3.0)
+    plane = plane_of(found, selected=["run-1@1", "gone@3"], target=0.65, budget=3.0)
     shown = {trace.name: trace for trace in plane_figure(plane).data}
     assert list(shown["selected"].y) == [0.4]
     assert list(shown["selected run"].y) == [0.4, 0.55]

@@ -41,11 +41,11 @@ def test_price_is_logarithmic_and_told_in_plain_dollars(small):
 
 def test_every_checkpoint_is_drawn_once_with_its_run(small):
     shown = traces(frontier_figure(small))
-    assert list(shown["dominated"].customdata) == ["run-1.1", "run-1.2"]
-    assert list(shown["fp32"].customdata) == ["run-0.1", "run-0.2", "run-2.1"]
+    assert list(shown["dominated"].customdata) == ["run-1@1", "run-1@2"]
+    assert list(shown["fp32"].customdata) == ["run-0@1", "run-0@2", "run-2@1"]
     star = shown["baseline: tf-idf + logistic regression"]
     assert star.marker.symbol == "star"
-    assert list(star.customdata) == ["run-baseline.1"]
+    assert list(star.customdata) == ["run-baseline@1"]
 
 
 def test_the_baseline_has_a_dashed_line_at_its_quality(small):

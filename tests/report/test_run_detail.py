@@ -14,7 +14,7 @@ from tracker.store.home import Home
 def test_a_point_is_told_with_its_settings_parts_curve_and_standing(realistic):
     found = axis_points(realistic)
     point = found.frontier.iloc[-1]
-    detail = run_detail(found, f"{point['run_id']}.{point['epoch']}")
+    detail = run_detail(found, f"{point['run_id']}@{point['epoch']}")
     assert detail.title == f"#{point['trial']}, epoch {point['epoch']} · completed"
     assert list(detail.settings["searched"]) == sorted(detail.settings["searched"], reverse=True)
     assert set(detail.settings["setting"][detail.settings["searched"]]) == {
@@ -29,9 +29,9 @@ def test_a_point_is_told_with_its_settings_parts_curve_and_standing(realistic):
 
 
 def test_what_dominates_it_is_told_by_how_much_on_the_axes_shown(small):
-    detail = run_detail(axis_points(small), "run-1.1")
+    detail = run_detail(axis_points(small), "run-1@1")
     assert detail.standing == "dominated by #0 e2: +0.2 accuracy for 33 % less"
-    assert run_detail(axis_points(small, Axes(turned=True)), "run-1.1").standing.startswith("on the frontier")
+    assert run_detail(axis_points(small, Axes(turned=True)), "run-1@1").standing.startswith("on the frontier")
 
 
 def test_a_key_without_an_epoch_is_the_last_checkpoint(small):
@@ -42,9 +42,9 @@ def test_a_key_without_an_epoch_is_the_last_checkpoint(small):
 def test_what_is_not_there_any_more_is_told(small):
     found = axis_points(small)
     with pytest.raises(RequestError, match="no run 'gone': it was deleted"):
-        run_detail(found, "gone.3")
+        run_detail(found, "gone@3")
     with pytest.raises(RequestError, match="no checkpoint after epoch 9; it has 1, 2"):
-        run_detail(found, "run-0.9")
+        run_detail(found, "run-0@9")
     with pytest.raises(RequestError, match="run '#3' has no checkpoint; it has none"):
         run_detail(found, "run-3")
 

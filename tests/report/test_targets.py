@@ -28,14 +28,14 @@ def test_the_cheapest_that_reaches_a_quality_is_named_with_its_price_and_the_nex
     assert answer.question == "Cheapest reaching accuracy 0.5500"
     assert answer.sentence == "trial #0 after epoch 2, accuracy 0.6000 for $2.00."
     assert answer.next_better == "The next better is #2 e1: 0.7000 for $2.00 more; one more point costs $0.20 there."
-    assert (answer.key, answer.run, answer.reached) == ("run-0.2", 2, True)
+    assert (answer.key, answer.run, answer.reached) == ("run-0@2", 2, True)
     assert "measured once" in answer.sure
     assert "tracker confirm docstrings" in answer.sure
 
 
 def test_a_quality_that_was_met_exactly_is_reached(small):
-    assert cheapest_reaching(axis_points(small), 0.6).key == "run-0.2"
-    assert best_under(axis_points(small), 2.0).key == "run-0.2"
+    assert cheapest_reaching(axis_points(small), 0.6).key == "run-0@2"
+    assert best_under(axis_points(small), 2.0).key == "run-0@2"
 
 
 def test_where_nothing_reaches_it_the_best_there_is_and_its_price_are_told(small):
@@ -44,7 +44,7 @@ def test_where_nothing_reaches_it_the_best_there_is_and_its_price_are_told(small
     assert answer.sentence == (
         "No checkpoint reaches accuracy 0.9000; the best there is: trial #2 after epoch 1, accuracy 0.7000 for $4.00."
     )
-    assert answer.key == "run-2.1"
+    assert answer.key == "run-2@1"
     assert answer.next_better == "Nothing better was reached at any price."
 
 
@@ -62,7 +62,7 @@ def test_less_is_better_where_it_is_minimised(by_hand):
     table = by_hand.build(rows, quality=QualityMetric("loss", Direction.MINIMIZE))
     answer = cheapest_reaching(axis_points(table), 0.5)
     assert answer.question == "Cheapest reaching loss 0.5000 or less"
-    assert answer.key == "run-0.2"
+    assert answer.key == "run-0@2"
     assert not cheapest_reaching(axis_points(table), 0.1).reached
 
 
@@ -94,7 +94,7 @@ def test_repeats_say_how_sure_a_target_is(by_hand, target, words):
     found = repeated(by_hand)
     answer = cheapest_reaching(found, target if target != 0.60 else 0.601)
     answer = answer if target != 0.60 else cheapest_reaching(found, 0.65)
-    assert answer.key == "run-1.1"
+    assert answer.key == "run-1@1"
     assert answer.sure.startswith("3 repeats: mean 0.7100, 95 % interval 0.6852 to 0.7348")
     assert "with a probability of" in answer.sure
     expected = words.replace("0.6000", "0.6500")

@@ -148,19 +148,19 @@ def point_key(run_id: str, epoch: int) -> str:
     """What a checkpoint is called in a link and in a chart's customdata.
 
     >>> point_key("0a1b", 3)
-    '0a1b.3'
+    '0a1b@3'
     """
-    return f"{run_id}.{epoch}"
+    return f"{run_id}@{epoch}"
 
 
 def parse_key(key: str) -> tuple[str, int | None]:
     """The run id and the epoch of ``point_key``; None where it names no epoch.
 
-    >>> parse_key("0a1b.3"), parse_key("0a1b")
+    >>> parse_key("0a1b@3"), parse_key("0a1b")
     (('0a1b', 3), ('0a1b', None))
     """
-    run_id, dot, epoch = key.rpartition(".")
-    return (run_id, int(epoch)) if dot and epoch.isdecimal() else (key, None)
+    run_id, at, epoch = key.rpartition("@")
+    return (run_id, int(epoch)) if at and epoch.isdecimal() else (key, None)
 
 
 def _metric(table: StudyTable, metric: str, points: pd.DataFrame) -> NDArray[np.float64]:
