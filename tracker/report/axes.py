@@ -122,9 +122,11 @@ def y_words(value: float) -> str:
     """A figure of y as a person reads it.
 
     >>> y_words(0.742149), y_words(1_234_567.0)
-    ('0.7421', '1,230,000')
+    ('0.7421', '1,235,000')
     """
-    return figure(value) if abs(value) >= 1e4 or 0 < abs(value) < 1e-3 else quality(value)
+    if abs(value) >= 1e4:
+        return f"{float(f'{value:.4g}'):,.0f}"
+    return figure(value) if 0 < abs(value) < 1e-3 else quality(value)
 
 
 def costs(table: StudyTable, axes: Axes, points: pd.DataFrame) -> Floats:
