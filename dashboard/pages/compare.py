@@ -7,6 +7,7 @@ import streamlit as st
 
 from dashboard import studies, view
 from dashboard.parts.chart import chart
+from dashboard.parts.facts import facts
 from dashboard.parts.points import points_on
 from dashboard.text import literal
 from tracker.report.axes import Axes
@@ -143,5 +144,5 @@ def _comparison(comparison: Comparison, name: str) -> None:
 
 
 def _table(title: str, rows: pd.DataFrame, what: str) -> None:
-    st.markdown(f"**{title}**")
-    st.dataframe(rows.rename_axis(what).reset_index(), hide_index=True, key=f"compare-{what}s", height="content")
+    st.markdown(f"**{literal(title)}**")
+    facts(rows.rename_axis(what).reset_index())

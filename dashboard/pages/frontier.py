@@ -10,7 +10,7 @@ import streamlit as st
 
 from dashboard import studies, view
 from dashboard.frame import go_to
-from dashboard.parts.axes import axes_controls, curves_toggle
+from dashboard.parts.axes import axes_controls
 from dashboard.parts.cards import cards
 from dashboard.parts.chart import chart
 from dashboard.parts.detail import detail_panel
@@ -50,8 +50,8 @@ def _study(study: str, *, live: bool) -> None:
     if table.checkpoints.empty:
         st.info("No run of this study has reached a checkpoint yet, so there is no frontier to show.")
         return
-    found = points_on(table, axes_controls(table))
-    _frontier(found)
+    axes, curves = axes_controls(table)
+    _frontier(points_on(table, axes), curves=curves)
     _downloads(table)
 
 
@@ -64,11 +64,11 @@ def _state_line(table: StudyTable, *, live: bool) -> None:
         st.caption(literal(remark))
 
 
-def _frontier(found: AxisPoints) -> None:
+def _frontier(found: AxisPoints, *, curves: bool) -> None:
     """The chart, its sentences, the questions, the table, and what is selected."""
     twin = twin_of(found)
     chosen = selection(CHART, ROWS, twin.keys)
-    plane = plane_of(found, selected=chosen, curves=curves_toggle(), target=target_of(found), budget=budget_of(found))
+    plane = plane_of(found, selected=chosen, curves=curves, target=target_of(found), budget=budget_of(found))
     figure = plane_figure(plane)
     figure.update_layout(uirevision=f"{found.table.study} {found.axes}")
     chart(
@@ -83,8 +83,7 @@ def _frontier(found: AxisPoints) -> None:
     )
     st.caption(literal(plane_caption(plane)))
     target_controls(found)
-    for sentence in confirmation_sentences(found.table):
-        st.caption(literal(sentence))
+    _repeats(found.table)
     with st.expander(f"The frontier in rows: {len(twin.rows):,} points", expanded=len(twin.rows) <= 12):
         st.dataframe(
             twin.rows,
@@ -95,6 +94,14 @@ def _frontier(found: AxisPoints) -> None:
             selection_mode="multi-row",
         )
     _selected(found, chosen)
+
+
+def _repeats(table: StudyTable) -> None:
+    """What repeats say of the frontier; nothing where there are none."""
+    sentences = confirmation_sentences(table)
+    if sentences:
+        with st.expander(f"How sure the frontier is: {literal(sentences[0])}", icon=":material/rule:"):
+            st.markdown("\n".join(f"- {literal(sentence)}" for sentence in sentences[1:]))
 
 
 def _selected(found: AxisPoints, chosen: list[str]) -> None:

@@ -14,16 +14,24 @@ from tracker.store.run_table import StudyTable
 _MOST_PREDICTIONS = 1e15
 
 
-def axes_controls(table: StudyTable) -> Axes:
-    """Draw the controls; the axes that are chosen."""
+def axes_controls(table: StudyTable) -> tuple[Axes, bool]:
+    """Draw the controls; the axes that are chosen, and whether runs are drawn as curves."""
     costs, metrics = x_choices(table), y_choices(table)
-    left, right, more = st.columns([3, 3, 2], vertical_alignment="bottom")
+    left, right, middle, more = st.columns([4, 4, 3, 2], vertical_alignment="bottom")
     with left:
         x = view.X.widget(
             st.selectbox, "Cost (x)", options=list(costs), format_func=costs.__getitem__, on_change=_forget_budget
         )
     with right:
-        y = view.Y.widget(st.selectbox, "Quality (y)", options=metrics, format_func=str, on_change=_forget_target)
+        y = view.Y.widget(
+            st.selectbox,
+            "Quality (y)",
+            options=metrics,
+            write=lambda name: "" if name == table.quality.name else str(name),
+            on_change=_forget_target,
+        )
+    with middle:
+        curves = view.CURVES.widget(st.toggle, "Runs as curves", read=_is("1"), write=_one_of("1", ""))
     with more, st.popover("Axes", icon=":material/tune:", width="stretch"):
         x_log = view.X_SCALE.widget(st.toggle, "x logarithmic", read=_is("log"), write=_one_of("log", "linear"))
         y_log = view.Y_SCALE.widget(st.toggle, "y logarithmic", read=_is("log"), write=_one_of("log", "linear"))
@@ -48,12 +56,8 @@ def axes_controls(table: StudyTable) -> Axes:
             step=100_000.0,
         )
     own = str(y or table.quality.name) == table.quality.name
-    return Axes(str(x), "" if own else str(y), bool(x_log), bool(y_log), bool(turned), float(predictions))
-
-
-def curves_toggle() -> bool:
-    """Whether runs are drawn as curves."""
-    return bool(view.CURVES.widget(st.toggle, "Runs as curves", read=_is("1"), write=_one_of("1", "")))
+    axes = Axes(str(x), "" if own else str(y), bool(x_log), bool(y_log), bool(turned), float(predictions))
+    return axes, bool(curves)
 
 
 def _predictions(text: str) -> float:

@@ -7,6 +7,7 @@ import streamlit as st
 
 from dashboard import studies
 from dashboard.parts.chart import chart
+from dashboard.parts.facts import facts
 from dashboard.text import literal
 from tracker.errors import TrackerError
 from tracker.records import Role
@@ -28,19 +29,16 @@ def detail_panel(found: AxisPoints, key: str) -> None:
         st.markdown(literal(detail.standing[0].upper() + detail.standing[1:] + "."))
     left, right = st.columns(2, gap="medium")
     with left:
-        _table("Figures", pd.DataFrame({"figure": list(detail.figures), "value": list(detail.figures.values())}), key)
-        parts = detail.parts.rename(columns={"words": "price and share"})
-        _table("Cost parts", parts[["part", "price and share"]], key)
+        st.markdown("**Cost parts**")
+        facts(detail.parts[["part", "words"]], header=False)
+        st.markdown("**Figures**")
+        facts(pd.DataFrame(list(detail.figures.items())), header=False)
     with right:
         _curve(found, detail)
         settings = detail.settings.assign(searched=["searched" if each else "" for each in detail.settings["searched"]])
-        _table("Settings", settings.rename(columns={"searched": "chosen by"}), key)
+        st.markdown("**Settings**")
+        facts(settings, header=False)
     _ways_on(found, detail)
-
-
-def _table(title: str, rows: pd.DataFrame, key: str) -> None:
-    st.markdown(f"**{title}**")
-    st.dataframe(rows, hide_index=True, key=f"{title}-{key}", height="content")
 
 
 def _curve(found: AxisPoints, detail: RunDetail) -> None:

@@ -40,8 +40,9 @@ def target_controls(found: AxisPoints) -> None:
     with right.container(border=True, height="stretch"):
         stops = sorted({*budget_stops(found), budget})
         measure = found.x_measure
-        name = measure.title.rpartition(" in ")[0]
-        _slider(view.BUDGET, f"At most this {name}", stops, budget, measure.words, measure.divisor, measure.symbol)
+        _slider(
+            view.BUDGET, f"At most this {measure.name}", stops, budget, measure.words, measure.divisor, measure.symbol
+        )
         _answer(found, best_under(found, budget), "budget")
 
 

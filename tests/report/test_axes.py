@@ -147,11 +147,13 @@ def test_a_baseline_is_on_every_axis_that_it_has_a_figure_of(small):
 def test_the_selection_its_curve_the_target_and_the_budget_are_drawn(small):
     found = axis_points(small)
     plane = plane_of(found, selected=["run-1@1", "gone@3"], target=0.65, budget=3.0)
-    shown = {trace.name: trace for trace in plane_figure(plane).data}
-    assert list(shown["selected"].y) == [0.4]
+    figure = plane_figure(plane)
+    shown = {trace.name: trace for trace in figure.data}
+    (ring,) = (trace for trace in figure.data if trace.marker.symbol == "circle-open")
+    assert list(ring.y) == [0.4]
     assert list(shown["selected run"].y) == [0.4, 0.55]
     assert "runs" not in shown
-    texts = [note.text for note in plane_figure(plane).layout.annotations]
+    texts = [note.text for note in figure.layout.annotations]
     assert texts == ["target 0.6500", "budget $3.00"]
     everyone = {trace.name: trace for trace in plane_figure(plane_of(found, curves=True)).data}
     assert np.isnan(everyone["runs"].y).sum() == 2  # a gap after each run but the last

@@ -26,7 +26,7 @@ def repeated(by_hand, second=(0.70, 0.71, 0.72)):
 def test_the_cheapest_that_reaches_a_quality_is_named_with_its_price_and_the_next_better(small):
     answer = cheapest_reaching(axis_points(small), 0.55)
     assert answer.question == "Cheapest reaching accuracy 0.5500"
-    assert answer.sentence == "trial #0 after epoch 2, accuracy 0.6000 for $2.00."
+    assert answer.sentence == "Trial #0 after epoch 2, accuracy 0.6000 for $2.00."
     assert answer.next_better == "The next better is #2 e1: 0.7000 for $2.00 more; one more point costs $0.20 there."
     assert (answer.key, answer.run, answer.reached) == ("run-0@2", 2, True)
     assert "measured once" in answer.sure
@@ -49,7 +49,7 @@ def test_where_nothing_reaches_it_the_best_there_is_and_its_price_are_told(small
 
 
 def test_the_best_for_an_amount_and_that_nothing_costs_so_little(small):
-    assert best_under(axis_points(small), 3.99).sentence == "trial #0 after epoch 2, accuracy 0.6000 for $2.00."
+    assert best_under(axis_points(small), 3.99).sentence == "Trial #0 after epoch 2, accuracy 0.6000 for $2.00."
     too_little = best_under(axis_points(small), 0.5)
     assert too_little.sentence == (
         "No checkpoint costs $0.50 or less; the cheapest there is: trial #0 after epoch 1, accuracy 0.5000 for $1.00."
@@ -70,14 +70,14 @@ def test_other_axes_are_told_in_their_own_words_and_with_the_study_s_own_figures
     answer = cheapest_reaching(axis_points(small, Axes(x="wall_seconds", y="validation_loss")), 0.41)
     assert answer.question == "Quickest reaching validation_loss 0.4100 or less"
     assert answer.sentence == (
-        "trial #0 after epoch 2, validation_loss 0.4000 for 20 h 50 min (accuracy 0.6000, $2.00)."
+        "Trial #0 after epoch 2, validation_loss 0.4000 for 20 h 50 min (accuracy 0.6000, $2.00)."
     )
     assert answer.sure == ""  # repeats are judged by price and quality
 
 
 def test_what_is_outside_the_limits_answers_nothing(small, by_hand):
     limited = axis_points(by_hand.replaced(small, limits=(Limit("validation_loss", low=0.42),)))
-    assert cheapest_reaching(limited, 0.55).sentence.startswith("trial #1 after epoch 2, accuracy 0.5500")
+    assert cheapest_reaching(limited, 0.55).sentence.startswith("Trial #1 after epoch 2, accuracy 0.5500")
     none = axis_points(by_hand.replaced(small, limits=(Limit("validation_loss", low=2.0),)))
     assert cheapest_reaching(none, 0.5).sentence == "No trial has reached a checkpoint within the study's limits yet."
 

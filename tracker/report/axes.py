@@ -62,13 +62,21 @@ class Axes:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """How the figures of an axis are drawn and written: ``value / divisor`` in ``symbol``."""
+    """How the figures of an axis are drawn and written: ``value / divisor`` in ``symbol``.
+
+    ``title`` names them with their unit in words.
+    """
 
     title: str
     symbol: str
     divisor: float
     words: Callable[[float], str]
     is_money: bool = False
+
+    @property
+    def name(self) -> str:
+        """The title without its unit."""
+        return self.title.rpartition(" in ")[0]
 
     def of(self, values: Floats) -> Floats:
         """``values`` [n] in the axis's unit."""
@@ -171,7 +179,9 @@ def x_measure(table: StudyTable, axes: Axes, x: Floats) -> Measure:
         name = f"price of {counted}" if axes.x == "prediction_usd" else f"price including {counted}"
     if axes.x in MONEY:
         unit = table.unit
-        return Measure(f"{name} in {unit.name}", unit.name, 1 / float(unit.of(1.0)), partial(money, unit=unit), True)
+        return Measure(
+            f"{name} in {unit.name}", unit.symbol.strip(), 1 / float(unit.of(1.0)), partial(money, unit=unit), True
+        )
     least = float(x.min()) if len(x) else math.nan
     if axes.x == "wall_seconds":
         symbol, divisor = _unit(_TIMES, least, 1.0)

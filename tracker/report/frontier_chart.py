@@ -16,7 +16,7 @@ from tracker.report.labels import label_sides
 from tracker.report.plane import Plane, study_plane
 from tracker.report.plane_caption import frontier_caption
 from tracker.report.plane_layout import plane_layout, x_axis_range, xs_of, y_axis_range
-from tracker.report.plane_marks import add_curves, add_selected, add_wanted
+from tracker.report.plane_marks import SELECTED, add_curves, add_selected, add_wanted
 from tracker.report.style import BASELINE, DOMINATED, FRONTIER, INTERVAL, hardware_symbols, precision_colours
 from tracker.store.run_table import StudyTable
 
@@ -51,7 +51,9 @@ def plane_figure(plane: Plane, height: int = 540) -> go.Figure:
     _add_references(figure, plane)
     add_selected(figure, plane)
     _add_symbol_legend(figure, symbols)
-    return figure
+    # A selection has rings: what is not selected stays as it is.
+    kept = {"unselected": {"marker": {"opacity": 1}}, "selected": {"textfont": {"color": SELECTED}}}
+    return figure.update_traces(kept, selector=lambda trace: trace.customdata is not None)
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

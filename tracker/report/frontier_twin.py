@@ -34,8 +34,7 @@ def frontier_twin(found: AxisPoints) -> FrontierTwin:
     table, frontier, measure = found.table, found.frontier, found.x_measure
     runs = frontier["run"].to_numpy(dtype=np.int64)
     columns: dict[str, Any] = {"point": frontier["short"], "y": frontier["y"]}
-    name = measure.title.rpartition(" in ")[0]
-    labels = {"point": "point", "y": found.metric, "x": f"{name}, {measure.symbol}"}
+    labels = {"point": "point", "y": found.metric, "x": f"{measure.name}, {measure.symbol}"}
     columns["x"] = measure.of(frontier["x"].to_numpy())
     columns["x_per_step"] = measure.of(frontier["x_per_step"].to_numpy())
     labels["x_per_step"] = f"{found.step:g} more costs, {measure.symbol}"

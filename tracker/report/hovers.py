@@ -57,7 +57,7 @@ def point_hovers(points: pd.DataFrame, found: AxisPoints) -> list[str]:
             figures = [f"{own} <b>{quality(row['quality'])}</b> for <b>{usd(row['price_usd'])}</b>"]
             figures[0] += f" in {duration(row['wall_seconds'])}"
         else:
-            what = escape(found.x_measure.title.rpartition(" in ")[0])
+            what = escape(found.x_measure.name)
             figures = [f"{metric} <b>{y_words(row['y'])}</b> · {what} <b>{found.x_measure.words(row['x'])}</b>"]
             figures.append(f"{own} {quality(row['quality'])} for {usd(row['price_usd'])}")
             figures[1] += f" in {duration(row['wall_seconds'])}"

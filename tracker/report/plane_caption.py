@@ -58,5 +58,5 @@ def _left_out(plane: Plane) -> str:
     count = plane.found.left_out
     if not count:
         return ""
-    what = f"{plane.x_measure.title.rpartition(' in ')[0]} or no {plane.found.metric}"
+    what = f"{plane.x_measure.name} or no {plane.found.metric}"
     return f"Not drawn: {several(count, 'checkpoint')} that have no {what} above zero." if count else ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import plotly.graph_objects as go
 
@@ -13,7 +15,7 @@ from tracker.report.plane_layout import xs_of
 from tracker.report.style import DOMINATED
 
 TARGET = "#7b6fd0"
-SELECTED = "#c2185b"
+SELECTED = "#d6337f"
 
 
 def add_curves(figure: go.Figure, plane: Plane) -> None:
@@ -38,21 +40,38 @@ def add_curves(figure: go.Figure, plane: Plane) -> None:
 
 
 def add_wanted(figure: go.Figure, plane: Plane) -> None:
-    """The target and the budget as lines across the chart."""
+    """The target and the budget as lines across the chart, each with its figure."""
     line = {"color": TARGET, "dash": "dashdot", "width": 1.5}
     label = {"font": {"size": 11, "color": TARGET}, "showarrow": False}
-    if plane.target is not None:
-        text = f"target {y_words(plane.target)}"
-        side = "bottom right" if plane.direction == Direction.MAXIMIZE else "top right"
-        figure.add_hline(
-            y=plane.target, line=line, layer="below", annotation={**label, "text": text}, annotation_position=side
+    maximised = plane.direction == Direction.MAXIMIZE
+    if plane.target is not None and (plane.target > 0 or not plane.y_log):
+        figure.add_hline(y=plane.target, line=line, layer="below")
+        figure.add_annotation(
+            text=f"target {y_words(plane.target)}",
+            xref="paper",
+            x=1,
+            xanchor="right",
+            y=_place(plane.target, log=plane.y_log),
+            yanchor="top" if maximised else "bottom",
+            **label,
         )
     if plane.budget is not None:
-        text = f"budget {escape(plane.x_measure.words(plane.budget))}"
         at = float(plane.x_measure.of(np.asarray([plane.budget]))[0])
-        figure.add_vline(
-            x=at, line=line, layer="below", annotation={**label, "text": text}, annotation_position="bottom right"
+        figure.add_vline(x=at, line=line, layer="below")
+        figure.add_annotation(
+            text=f"budget {escape(plane.x_measure.words(plane.budget))}",
+            x=_place(at, log=plane.axes.x_log),
+            xanchor="left",
+            yref="paper",
+            y=0 if maximised else 1,
+            yanchor="bottom" if maximised else "top",
+            **label,
         )
+
+
+def _place(value: float, *, log: bool) -> float:
+    """Where plotly is to put an annotation: on a logarithmic axis at the exponent of ten."""
+    return math.log10(value) if log else value
 
 
 def add_selected(figure: go.Figure, plane: Plane) -> None:
@@ -63,7 +82,6 @@ def add_selected(figure: go.Figure, plane: Plane) -> None:
     ring = {"symbol": "circle-open", "size": 18, "color": SELECTED, "line": {"width": 2.5}}
     figure.add_trace(
         go.Scatter(
-            x=xs_of(plane, rows), y=rows["y"], mode="markers", name="selected", marker=ring, hoverinfo="skip",
-            legendrank=2002,
+            x=xs_of(plane, rows), y=rows["y"], mode="markers", showlegend=False, marker=ring, hoverinfo="skip",
         )
     )  # fmt: skip

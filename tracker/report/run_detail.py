@@ -10,7 +10,9 @@ import numpy as np
 import pandas as pd
 
 from tracker.errors import RequestError, TrackerError
+from tracker.pricing.money_unit import SMALLEST, MoneyUnit
 from tracker.records import CostPart, Role
+from tracker.report.axes import y_words
 from tracker.report.axis_points import AxisPoints, parse_key, point_key
 from tracker.report.decisions import decision_sentences, decisions_document
 from tracker.report.hovers import standings
@@ -91,8 +93,14 @@ def cost_parts(table: StudyTable, run: int) -> pd.DataFrame:
     """The parts of a run's price, which add up to it: part, usd, and words with the share of the price."""
     usd = [float(table.runs[f"{part}_usd"].to_numpy()[run]) for part in CostPart]
     whole = sum(usd)
-    words = [f"{money(each, table.unit)} · {percent(each / whole if whole else 0.0)}" for each in usd]
+    words = [f"{_amount(each, table.unit)} · {percent(each / whole if whole else 0.0)}" for each in usd]
     return pd.DataFrame({"part": [str(part) for part in CostPart], "usd": usd, "words": words})
+
+
+def _amount(usd: float, unit: MoneyUnit) -> str:
+    """An amount beside others of the same unit: what is far below the unit's smallest is only said to be so."""
+    least = unit.usd(SMALLEST)
+    return f"less than {money(least, unit)}" if 0 < usd < least / 2 else money(usd, unit)
 
 
 def decisions_about(home: Home, table: StudyTable, run: int) -> list[str]:
@@ -146,7 +154,7 @@ def _figures(table: StudyTable, run: int, row: pd.Series[float]) -> dict[str, st
         figures["beware"] = "measured on a busy machine: the price is too high"
     if of_run["reason"] or of_run["message"]:
         figures["why it ended"] = ": ".join(filter(None, [str(of_run["reason"]), str(of_run["message"])]))
-    summary = {name: figure(value) for name, value in table.summary_of(run).items() if name != table.quality.name}
+    summary = {name: y_words(value) for name, value in table.summary_of(run).items() if name != table.quality.name}
     return {name: words for name, words in (figures | summary).items() if words not in ("", NOTHING)}
 
 

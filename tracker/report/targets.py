@@ -53,7 +53,7 @@ def cheapest_reaching(found: AxisPoints, target: float) -> Answer:
         sentence = f"No checkpoint reaches {found.metric} {y_words(target)}; the best there is: {_told(found, best)}."
         return _answer(found, question, sentence, best, reached=False)
     at = int(reached[0])
-    return _answer(found, question, f"{_told(found, at)}.", at, sure=_sure(found, at, target))
+    return _answer(found, question, f"T{_told(found, at)[1:]}.", at, sure=_sure(found, at, target))
 
 
 def best_under(found: AxisPoints, budget: float) -> Answer:
@@ -67,7 +67,7 @@ def best_under(found: AxisPoints, budget: float) -> Answer:
         sentence = f"No checkpoint costs {found.x_measure.words(budget)} or less; the cheapest there is:"
         return _answer(found, question, f"{sentence} {_told(found, 0)}.", 0, reached=False)
     at = int(within[-1])
-    return _answer(found, question, f"{_told(found, at)}.", at, sure=_sure(found, at, None))
+    return _answer(found, question, f"T{_told(found, at)[1:]}.", at, sure=_sure(found, at, None))
 
 
 def target_stops(found: AxisPoints) -> list[float]:
