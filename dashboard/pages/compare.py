@@ -13,7 +13,7 @@ from dashboard.text import literal
 from tracker.report.axes import Axes
 from tracker.report.comparison import FEWEST, MOST, Comparison, compare_runs, compare_studies
 from tracker.report.comparison_chart import curves_figure, frontiers_figure, parts_figure
-from tracker.report.words import several
+from tracker.report.words import money, quality, several
 from tracker.store.run_table import StudyTable
 
 RUNS, STUDIES = "Runs of this study", "Whole studies"
@@ -43,10 +43,11 @@ def _compare_runs(table: StudyTable) -> None:
     if gone:
         st.warning(literal(f"Not in this study any more: {', '.join(gone)}."), icon=":material/search_off:")
     chosen = _chosen(view.COMPARED_RUNS, "Runs, two to four", labels, _ends(table, labels))
-    if len(table.runs) > len(labels):
+    reached = table.checkpoints["run"].nunique()
+    if reached > len(labels):
         st.caption(
-            f"{len(labels):,} of {several(len(table.runs), 'run')} are listed, those of the frontier first; "
-            "another one comes by selecting it on the Frontier page."
+            f"{len(labels):,} of {several(reached, 'run')} with a checkpoint are listed, those of the frontier first;"
+            " another one comes by selecting it on the Frontier page."
         )
     if len(chosen) < FEWEST:
         st.info(f"Choose {FEWEST} to {MOST} runs.")
@@ -94,8 +95,11 @@ def _listed(table: StudyTable) -> dict[str, str]:
     reached = pd.unique(table.checkpoints["run"])
     asked = table.runs.index[table.runs["run_id"].isin(view.COMPARED_RUNS.all())]
     rows = list(dict.fromkeys([*asked, *frontier["run"], *reached]))[:MOST_LISTED]
-    runs = table.runs.loc[rows, ["run_id", "label", "state"]].astype(object)
-    return {run: f"{label} · {state}" for run, label, state in runs.itertuples(index=False, name=None)}
+    runs = table.runs.loc[rows, ["run_id", "label", "quality", "price_usd"]].astype(object)
+    return {
+        run: f"{label} · {quality(good)} for {money(usd, table.unit)}"
+        for run, label, good, usd in runs.itertuples(index=False, name=None)
+    }
 
 
 def _ends(table: StudyTable, labels: dict[str, str]) -> list[str]:
@@ -108,10 +112,10 @@ def _ends(table: StudyTable, labels: dict[str, str]) -> list[str]:
 def _comparison(comparison: Comparison, name: str) -> None:
     """The tables and charts of a comparison."""
     _table("Figures", comparison.figures, "figure")
-    alike = f"; {several(comparison.alike, 'setting')} the same" if comparison.alike else ""
     if comparison.settings.empty:
-        st.markdown(f"**Settings**: none differs{alike}.")
+        st.markdown(f"**Settings**: all {comparison.alike:,} are the same.")
     else:
+        alike = f" ({comparison.alike:,} are the same)" if comparison.alike else ""
         _table(f"Settings that differ{alike}", comparison.settings, "setting")
     left, right = st.columns(2, gap="medium")
     with left:

@@ -92,6 +92,7 @@ def _frontier(found: AxisPoints, *, curves: bool) -> None:
             column_config=_columns(twin),
             on_select="rerun",
             selection_mode="multi-row",
+            placeholder="—",
         )
     _selected(found, chosen)
 

@@ -88,6 +88,7 @@ def compare_studies(tables: Sequence[StudyTable]) -> Comparison:
     first = tables[0]
     names = unique_names([table.study for table in tables])
     settings, alike = _differing({name: _study_settings(table) for name, table in zip(names, tables, strict=True)})
+    unit = max((table.unit for table in tables), key=lambda unit: unit.of(1.0))
     together = all(table.quality == first.quality for table in tables)
     parts = [
         (name, part, usd)
@@ -100,9 +101,9 @@ def compare_studies(tables: Sequence[StudyTable]) -> Comparison:
         names=names,
         metric=first.quality.name,
         direction=first.quality.direction,
-        unit=max((table.unit for table in tables), key=lambda unit: unit.of(1.0)),
+        unit=unit,
         settings=settings,
-        figures=pd.DataFrame({name: _study_figures(table) for name, table in zip(names, tables, strict=True)}),
+        figures=pd.DataFrame({name: _study_figures(table, unit) for name, table in zip(names, tables, strict=True)}),
         alike=alike,
         curves=pd.concat([_best_so_far(name, table) for name, table in zip(names, tables, strict=True)])
         if together
@@ -194,10 +195,9 @@ def _tried(values: Any) -> str:
     return f"{', '.join(told[:MOST_CHOICES])}{more}"
 
 
-def _study_figures(table: StudyTable) -> dict[str, str]:
+def _study_figures(table: StudyTable, unit: MoneyUnit) -> dict[str, str]:
     frontier = frontier_table(table)
     best = frontier.iloc[-1] if len(frontier) else None
-    unit = table.unit
     told = {
         "state": table.state,
         "quality": f"{table.quality.name}, {table.quality.direction}",

@@ -86,9 +86,10 @@ def parts_figure(comparison: Comparison) -> go.Figure:
         showlegend=True,
         legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "traceorder": "normal"},
     )
-    figure.update_xaxes(title_text=f"price in {unit.name}", range=[0, float(unit.of(float(whole.max()))) * 1.2])
+    figure.update_xaxes(title_text=f"price in {unit.name}", range=[0, float(unit.of(float(whole.max()))) * 1.4])
     figure.update_xaxes(nticks=6, **amount_ticks(unit))
-    return figure.update_yaxes(autorange="reversed", showgrid=False, showline=False, ticks="")
+    # Without a type plotly takes "#4" for the number 4.
+    return figure.update_yaxes(type="category", autorange="reversed", showgrid=False, showline=False, ticks="")
 
 
 def _lines(
@@ -124,9 +125,9 @@ def _lines(
     figure.update_xaxes(
         type="log",
         range=[low - pad, high + pad],
-        nticks=tick_count(low - pad, high + pad),
+        nticks=max(2, tick_count(low - pad, high + pad) // 2),
         tickangle=0,
-        title_text=f"← cheaper · {x_title} in {unit.name}, logarithmic",
+        title_text=f"← cheaper · {x_title}<br>in {unit.name}, logarithmic",
         **amount_ticks(unit),
     )
     return figure.update_yaxes(title_text=f"{metric} · {better}")

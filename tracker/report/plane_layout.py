@@ -13,6 +13,8 @@ from tracker.report.figures import amount_ticks, chart_layout
 from tracker.report.hovers import escape
 from tracker.report.plane import Plane
 
+LONG_TITLE = 46  # letters that a page of a phone's width has room for
+
 
 def plane_layout(plane: Plane, height: int) -> dict[str, object]:
     """The layout of the chart: "cheaper" and "better" on its axes, two legends above."""
@@ -30,13 +32,19 @@ def plane_layout(plane: Plane, height: int) -> dict[str, object]:
             **_scale(x_axis_range(plane), log=plane.axes.x_log),
             **_x_ticks(plane),
             "tickangle": 0,
-            "title": {"text": f"← cheaper · {escape(title)}{log}"},
+            "title": {"text": _in_lines(f"← cheaper · {escape(title)}{log}")},
         },
         "yaxis": {
             **_scale(y_axis_range(plane), log=plane.y_log),
             "title": {"text": f"{plane.metric} · {better}{', logarithmic' if plane.y_log else ''}"},
         },
     }
+
+
+def _in_lines(title: str) -> str:
+    """A title that is too long for a narrow page on two lines, its unit on the second."""
+    before, unit, after = title.rpartition(" in ")
+    return f"{before}<br>in {after}" if unit and len(title) > LONG_TITLE else title
 
 
 def _scale(shown: tuple[float, float], *, log: bool) -> dict[str, object]:

@@ -62,6 +62,7 @@ def add_wanted(figure: go.Figure, plane: Plane) -> None:
             text=f"budget {escape(plane.x_measure.words(plane.budget))}",
             x=_place(at, log=plane.axes.x_log),
             xanchor="left",
+            xshift=4,
             yref="paper",
             y=0 if maximised else 1,
             yanchor="bottom" if maximised else "top",
