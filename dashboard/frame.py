@@ -53,6 +53,9 @@ def go_to(title: str, study: str | None = None) -> None:
 
 def _page(entry: Entry) -> Callable[[], None]:
     def show() -> None:
+        if st.session_state.get("page") != entry.title:
+            st.session_state["page"] = entry.title
+            view.forget_widgets()
         try:
             if not entry.of_study:
                 entry.show()

@@ -117,6 +117,12 @@ def forget_selection() -> None:
         st.session_state.pop(f"view-{value.key}", None)
 
 
+def forget_widgets() -> None:
+    """To Streamlit the same widget on another page is another one, which begins with its default: seed them anew."""
+    for key in [str(key) for key in st.session_state if str(key).startswith("view-")]:
+        del st.session_state[key]
+
+
 def _memory() -> dict[str, list[str]]:
     memory: dict[str, list[str]] = st.session_state.setdefault(_MEMORY, {})
     return memory
