@@ -57,8 +57,9 @@ def _slider(
 ) -> None:
     """A slider over ``stops`` and a field for any other figure; what is chosen goes into the URL."""
     slider, field = f"{value.key}-slider", f"{value.key}-field"
-    st.session_state[slider] = now
-    st.session_state[field] = float(f"{now / divisor:.6g}")
+    for key, shown in ((slider, now), (field, float(f"{now / divisor:.6g}"))):
+        if st.session_state.get(key) != shown:  # what is set anew would end a drag that goes on
+            st.session_state[key] = shown
     wide, narrow = st.columns([3, 1], vertical_alignment="bottom")
     with wide:
         st.select_slider(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -144,6 +146,39 @@ def test_a_single_point_a_constant_quality_and_no_number_at_all_leave_the_page_u
     page = open_page("Frontier", at=tmp_path, study="s")
     assert not page.exception
     assert len(page.metric) >= 1
+
+
+@pytest.mark.browser
+def test_a_point_is_clicked_the_target_dragged_and_the_link_opens_the_same_view(browser, served):
+    page = browser.new_page(viewport={"width": 1280, "height": 1800})
+    complaints = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.goto(f"{served}/?study=docstrings")
+    page.wait_for_selector(".js-plotly-plot .main-svg", timeout=300_000)
+    point = page.locator(".js-plotly-plot").first.locator(".scatterlayer .point").nth(3)
+    box = point.bounding_box()
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.get_by_text("Cost parts", exact=True).wait_for(timeout=60_000)
+    title = page.locator("h4").first.inner_text()
+    assert re.fullmatch(r"#\d+, epoch \d+ · completed", title)
+    thumb = page.get_by_role("slider").first
+    thumb.focus()
+    thumb.press("ArrowRight")
+    page.wait_for_url("**target=*", timeout=60_000)
+    (target,) = parse_qs(urlsplit(page.url).query)["target"]
+    told = f"Cheapest reaching accuracy {float(target):.4f}"
+    page.locator("strong", has_text=told).first.wait_for(timeout=60_000)
+    drawn = f"document.querySelector('.plot').textContent.includes('target {float(target):.4f}')"
+    page.wait_for_function(drawn, timeout=60_000)
+    other = browser.new_page(viewport={"width": 390, "height": 1800})
+    other.goto(page.url)
+    other.get_by_text("Cost parts", exact=True).wait_for(timeout=120_000)
+    assert other.locator("h4").first.inner_text() == title
+    assert other.locator("strong", has_text="Cheapest reaching accuracy").first.inner_text() == told
+    assert complaints == []
+    other.close()
+    page.close()
 
 
 def test_the_pages_load_nothing_heavy():

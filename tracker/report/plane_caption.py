@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pandas as pd
+
 from tracker.records import Role
 from tracker.report.plane import Plane, study_plane
 from tracker.report.words import money, several
@@ -17,7 +20,9 @@ def plane_caption(plane: Plane) -> str:
     """The same of a plane that was worked out before."""
     table, axes = plane.found.table, plane.axes
     trials = table.runs[table.runs["role"] == Role.TRIAL]
-    unseen = ~trials["run_id"].isin(table.checkpoints["run_id"])
+    reached = np.zeros(len(table.runs), dtype=np.bool_)
+    reached[table.checkpoints["run"].to_numpy(dtype=np.int64)] = True
+    unseen = ~pd.Series(reached, index=table.runs.index)[trials.index]
     failed = trials["state"].isin(["failed", "killed"])
     ends = "both price and quality" if axes.is_of_study(table) else "both of the figures shown"
     words = [
