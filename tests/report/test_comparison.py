@@ -46,7 +46,7 @@ def test_studies_of_one_quality_are_laid_over_each_other(small, realistic):
     assert comparison.settings.loc["size", "docstrings"] == "—"
     assert " to " in comparison.settings.loc["size", "docstrings (2)"]
     assert comparison.settings.loc["precision", "docstrings (2)"] == "bf16, fp32"
-    assert comparison.figures.loc["best of it", "docstrings"] == "0.7000 for $4.00"
+    assert comparison.figures.loc["best of it", "docstrings"] == "0.7000 for 4,000 m$"  # one unit for the whole table
 
 
 def test_the_best_so_far_is_told_against_all_that_was_spent_until_then(by_hand):

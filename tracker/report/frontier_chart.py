@@ -150,6 +150,7 @@ def _add_frontier_points(figure: go.Figure, plane: Plane, symbols: dict[str, str
                 text=[short if at in sides else "" for at, short in zip(points.index, points["short"], strict=True)],
                 textposition=[sides.get(at, "top left") for at in points.index],
                 textfont={"size": 11},
+                cliponaxis=False,  # on a phone, a label may reach over the axis; it is not cut
                 **_told(points),
             )
         )
