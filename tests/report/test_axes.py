@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tracker.errors import RequestError
@@ -164,6 +164,7 @@ def test_a_point_s_key_leads_back_to_it():
     assert parse_key("0a") == ("0a", None)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 5), st.integers(2001, 6000))
 def test_thinning_keeps_few_points_the_extremes_and_one_of_each_kind(seed, count):
     generator = np.random.default_rng(seed)
