@@ -17,7 +17,7 @@ WAIT_SECONDS = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A page in the menu. ``show`` draws it, given the name of the study that is chosen; without ``of_study``, alone."""
+    """A page in the menu. ``show`` draws it, given the name of the chosen study; without ``of_study``, alone."""
 
     title: str
     icon: str
