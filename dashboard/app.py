@@ -7,8 +7,11 @@ MLFLOW_TRACKING_URI names (the home's own without).
 from __future__ import annotations
 
 from dashboard.frame import Entry, serve
-from dashboard.pages import frontier
+from dashboard.pages import compare, frontier
 
-PAGES = (Entry("Frontier", ":material/show_chart:", frontier.show),)
+PAGES = (
+    Entry("Frontier", ":material/show_chart:", frontier.show),
+    Entry("Compare", ":material/compare_arrows:", compare.show),
+)
 
 serve(PAGES)
