@@ -17,7 +17,7 @@ from tracker.report.html import report_folder, write_report
 from tracker.report.levers import levers_table
 from tracker.report.repricing import priced_study_table
 from tracker.report.scenarios import compare_scenarios
-from tracker.report.tables import confirmed_frontier_table, frontier_document
+from tracker.report.tables import confirmed_frontier_table, frontier_document, with_dictionaries
 from tracker.runner.progress import Observer
 from tracker.runner.whereabouts import folder_of
 from tracker.store.home import Home
@@ -41,8 +41,8 @@ class Study:
         return priced_study_table(self.home, self.name, scenario, currency)
 
     def runs(self, scenario: Scenario = AS_BILLED) -> pd.DataFrame:
-        """Every run, one row each; see StudyTable for the columns."""
-        return self.table(scenario).runs
+        """Every run, one row each, its settings and its summary as dictionaries; see StudyTable for the columns."""
+        return with_dictionaries(self.table(scenario))
 
     def checkpoints(self, scenario: Scenario = AS_BILLED) -> pd.DataFrame:
         """Every checkpoint, one row each; see StudyTable for the columns."""

@@ -27,7 +27,7 @@ from tracker.pricing.rate_change import RateChange
 from tracker.pricing.scenario import Scenario
 from tracker.records import STEADY_USAGE, Direction, Market, QualityMetric, Usage
 from tracker.report.repricing import reprice
-from tracker.store.run_table import CHECKPOINT_COLUMNS, RUN_COLUMNS, StudyTable
+from tracker.store.run_table import CHECKPOINT_COLUMNS, RUN_COLUMNS, CheckpointMetrics, StudyTable
 
 SCENARIO = Scenario(
     name="a price war on the spot market",
@@ -102,12 +102,13 @@ def _large_study(runs: int, checkpoints: int) -> StudyTable:
         **_steady(generator, runs),
     }
     every_checkpoint = dict.fromkeys(CHECKPOINT_COLUMNS, 0.0) | {
-        "run_id": np.repeat(run_ids, checkpoints),
+        "run": np.repeat(np.arange(runs), checkpoints),
         "wall_seconds": wall_seconds.ravel(),
-        **_steady(generator, runs * checkpoints),
     }
     quality = QualityMetric("accuracy", Direction.MAXIMIZE)
-    tables = pd.DataFrame(every_run), pd.DataFrame(every_checkpoint)
+    nothing = pd.DataFrame(index=pd.RangeIndex(runs))
+    metrics = CheckpointMetrics.of(_steady(generator, runs * checkpoints))
+    tables = pd.DataFrame(every_run), nothing, nothing, pd.DataFrame(every_checkpoint), metrics
     return StudyTable("large", quality, None, book.version, "completed", *tables)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from tracker.pricing.price_book import load_price_book
 from tracker.records import STEADY_USAGE, Direction, Market, QualityMetric
-from tracker.store.run_table import StudyTable
+from tracker.store.run_table import CHECKPOINT_COLUMNS, RUN_COLUMNS, CheckpointMetrics, StudyTable
 
 USD_PER_HOUR = 0.096
 PRICE_POINT = json.dumps(load_price_book().point("aws/m5.large", Market.ON_DEMAND).row)
@@ -42,8 +42,6 @@ def run_row(run_id, **given):
         "energy_source": "unavailable",
         "busy": False,
         "started_at": 1.7e9,
-        "settings": {},
-        "summary": {},
         "region": "us-east-1",
         "price_basis": "billed",
         **dict.fromkeys(("data_usd", "compute_usd", "storage_usd", "maintenance_usd"), 0.0),
@@ -54,6 +52,8 @@ def run_row(run_id, **given):
         **dict.fromkeys(STEADY_USAGE, 0.0),
         **dict.fromkeys(("energy_joules", "energy_kwh", "co2_grams"), math.nan),
         "price_point": PRICE_POINT,
+        "settings": {},
+        "summary": {},
     }
     return {**row, **given}
 
@@ -66,10 +66,8 @@ def checkpoint_rows(run, qualities, seconds, name="accuracy"):
             "quality": quality,
             "price_usd": second * run["usd_per_hour"] / 3600,
             "wall_seconds": second,
-            "energy_joules": math.nan,
             "timestamp": run["started_at"] + second,
             "metrics": {name: quality, "validation_loss": 1 - quality},
-            **dict.fromkeys(STEADY_USAGE, 0.0),
         }
         for epoch, (quality, second) in enumerate(zip(qualities, seconds, strict=True), 1)
     ]
@@ -86,15 +84,22 @@ def build(rows, study="docstrings", direction=Direction.MAXIMIZE, **given):
         run["compute_usd"] = run["compute_usd"] or run["price_usd"]
         runs.append(run)
         checkpoints += steps
-    empty_run, empty_step = run_row("none"), checkpoint_rows(run_row("none"), [0.5], [1.0])[0]
+    places = {run["run_id"]: at for at, run in enumerate(runs)}
+    names = {name for step in checkpoints for name in step["metrics"]}
+    metrics = {name: np.array([step["metrics"].get(name, math.nan) for step in checkpoints]) for name in names}
+    steps = [{**step, "run": places[step["run_id"]]} for step in checkpoints]
+    index = pd.RangeIndex(len(runs))
     table = StudyTable(
         study=study,
         quality=QualityMetric("accuracy", direction),
         budget_usd=0.05,
         price_book="3f9a1c",
         state="completed",
-        runs=pd.DataFrame(runs, columns=list(empty_run)),
-        checkpoints=pd.DataFrame(checkpoints, columns=list(empty_step)),
+        runs=pd.DataFrame(runs, columns=[*RUN_COLUMNS, "price_point"]),
+        settings=pd.DataFrame([run["settings"] for run in runs], index=index, dtype=object).replace({np.nan: None}),
+        summary=pd.DataFrame([run["summary"] for run in runs], index=index, dtype=float),
+        checkpoints=pd.DataFrame(steps, columns=list(CHECKPOINT_COLUMNS)),
+        metrics=CheckpointMetrics.of(metrics),
     )
     return replace(table, **given)
 

@@ -50,9 +50,9 @@ def frontier(name: str, scenario: Scenario, currency: str, compared: str | None,
     confirmed = CERTAINTY_TITLES if set(CERTAINTY_COLUMNS) <= set(points) else ()
     rows = [
         (
-            words.money(row["price_usd"], table.currency),
+            words.money(row["price_usd"], table.unit),
             words.quality(row["quality"]),
-            words.money(row["usd_per_point"], table.currency),
+            words.money(row["usd_per_point"], table.unit),
             words.duration(row["wall_seconds"]),
             f"#{row['trial']}",
             str(row["epoch"]),
@@ -64,7 +64,7 @@ def frontier(name: str, scenario: Scenario, currency: str, compared: str | None,
     per_point = f"{table.currency.symbol.strip()} a point"
     print_table(["price", table.quality.name, per_point, "time", "trial", "epoch", *confirmed, *knobs], rows)
     for row in references_table(table).to_dict("records"):
-        reached = f"{words.quality(row['quality'])} for {words.money(row['price_usd'], table.currency)}"
+        reached = f"{words.quality(row['quality'])} for {words.money(row['price_usd'], table.unit)}"
         dominates = f"{row['dominates']} of {len(rows)} frontier points cost at least as much and are no better"
         click.echo(f"reference: {row['name']}, {reached}; {dominates}", err=True)
     if not rows:
@@ -116,7 +116,7 @@ def _label(table: StudyTable) -> str:
 def _side(point: dict[str, Any] | None, table: StudyTable) -> tuple[str, str]:
     if point is None:
         return words.NOTHING, ""
-    return words.money(point["price_usd"], table.currency), f"#{point['trial']} e{point['epoch']}"
+    return words.money(point["price_usd"], table.unit), f"#{point['trial']} e{point['epoch']}"
 
 
 def _ratio(level: dict[str, Any]) -> str:

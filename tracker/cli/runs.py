@@ -14,7 +14,13 @@ from tracker.report import words
 from tracker.report.energy import energy_sentences
 from tracker.report.repricing import priced_study_table
 from tracker.report.scenarios import price_remarks
-from tracker.report.tables import confirmation_document, runs_document, searched_settings, spend_by_part
+from tracker.report.tables import (
+    confirmation_document,
+    runs_document,
+    searched_settings,
+    spend_by_part,
+    with_dictionaries,
+)
 from tracker.store.home import Home
 from tracker.store.run_table import StudyTable
 
@@ -40,20 +46,20 @@ def runs(name: str, scenario: Scenario, currency: str, parts: bool, as_json: boo
             row["label"],
             " ".join(filter(None, [row["state"], row["reason"], "busy" if row["busy"] else ""])),
             words.quality(row["quality"]),
-            words.money(row["price_usd"], table.currency),
+            words.money(row["price_usd"], table.unit),
             words.duration(row["wall_seconds"]),
             row["sku"],
             *(_part(row, column, table) for column in extra),
             *(words.setting(row["settings"].get(knob)) if row["role"] in ("trial", "repeat") else "" for knob in knobs),
         )
-        for row in table.runs.to_dict("records")
+        for row in with_dictionaries(table).to_dict("records")
     ]
     print_table(["run ", "state ", table.quality.name, "price", "time", "billed as ", *extra, *knobs], rows)
-    by_part = (f"{part} {words.money(usd, table.currency)}" for part, usd in spend_by_part(table).items() if usd)
+    by_part = (f"{part} {words.money(usd, table.unit)}" for part, usd in spend_by_part(table).items() if usd)
     verb = "spent" if table.scenario is None else "would cost"
-    click.echo(f"{verb}: {words.money(table.spend_usd, table.currency)} ({', '.join(by_part) or 'nothing'})", err=True)
+    click.echo(f"{verb}: {words.money(table.spend_usd, table.unit)} ({', '.join(by_part) or 'nothing'})", err=True)
     if (repeats := confirmation_document(table)) is not None:
-        cost = words.money(repeats["spend_usd"], table.currency)
+        cost = words.money(repeats["spend_usd"], table.unit)
         click.echo(f"repeats: {cost} of it, by {words.several(repeats['repeats'], 'run')}", err=True)
     if table.data:
         click.echo(f"data: {table.data}", err=True)
@@ -68,7 +74,7 @@ def runs(name: str, scenario: Scenario, currency: str, parts: bool, as_json: boo
 def _part(row: dict[Any, Any], column: str, table: StudyTable) -> str:
     """A cell of PART_COLUMNS; energy stands with its source, for figures of different sources never add up."""
     if column in list(CostPart):
-        return words.money(row[f"{column}_usd"], table.currency)
+        return words.money(row[f"{column}_usd"], table.unit)
     if column == "Wh":
         return words.figure(row["energy_kwh"] * 1000)
     return str(row["energy_source"]) if column == "energy " else words.figure(row["co2_grams"])

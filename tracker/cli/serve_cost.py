@@ -76,7 +76,7 @@ def serve_cost(
                 words.figure(row["predictions_per_second"]),
                 f"{row['peak_memory_bytes'] / 2**20:,.0f} MiB",
                 words.percent(row["agreement"]) if row["agreement"] == row["agreement"] else words.NOTHING,
-                words.money(row["usd_per_1000"], table.currency) if not row["problem"] else row["problem"][:40],
+                words.money(row["usd_per_1000"], table.unit) if not row["problem"] else row["problem"][:40],
             )
             for row in served.to_dict("records")
         ],
@@ -89,8 +89,8 @@ def serve_cost(
                 f"#{row['trial']} e{row['epoch']}",
                 words.quality(row["quality"]),
                 row["weights"],
-                words.money(row["training_usd"], table.currency),
-                words.money(row["total_usd"], table.currency),
+                words.money(row["training_usd"], table.unit),
+                words.money(row["total_usd"], table.unit),
             )
             for row in total.to_dict("records")
         ],

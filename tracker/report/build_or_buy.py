@@ -35,7 +35,7 @@ def build_or_buy_document(
     """
     check_predictions(predictions)
     data_usd = spend_by_part(table)["data"]
-    runs = {row["run_id"]: row for row in table.runs.to_dict("records")}
+    runs = {row["run_id"]: row for row in _runs(table)}
     points = [
         {key: row[key] for key in ("trial", "epoch", "quality")}
         | _compared(row["price_usd"] + data_usd, runs[row["run_id"]], api, predictions)
@@ -88,9 +88,9 @@ def own_prediction_usd(run: Mapping[Any, Any]) -> float | None:
     """What one more prediction costs in USD: what the run's machine costs a second, over the predictions of one.
 
     The machine's are compute and maintenance; what was paid once, for data and for keeping the model, is not in it.
-    ``run`` is a row of StudyTable.runs; the speed is its summary's ``predictions_per_second``. None without one.
+    ``run`` is a row of StudyTable.runs with its ``predictions_per_second``; None where that is NaN.
     """
-    speed = run["summary"].get("predictions_per_second", math.nan)
+    speed = run["predictions_per_second"]
     if not (math.isfinite(speed) and speed > 0 and run["wall_seconds"] > 0):
         return None
     machine_usd = run["compute_usd"] + run["maintenance_usd"]
@@ -102,6 +102,11 @@ def check_predictions(predictions: float) -> float:
     if not (math.isfinite(predictions) and predictions >= 1):
         raise RequestError(f"predictions: {predictions} is not a finite number of at least 1")
     return predictions
+
+
+def _runs(table: StudyTable) -> list[dict[Any, Any]]:
+    speed = table.summary.get("predictions_per_second", math.nan)
+    return table.runs.assign(predictions_per_second=speed).to_dict("records")
 
 
 def _compared(training_usd: float, run: Mapping[Any, Any], api: ApiPrice, predictions: float) -> dict[str, Any]:

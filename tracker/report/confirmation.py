@@ -16,7 +16,7 @@ def confirmation_sentences(table: StudyTable) -> list[str]:
     document = confirmation_document(table)
     if document is None:
         return []
-    usd = partial(money, currency=table.currency)
+    usd = partial(money, unit=table.unit)
     told = [_counted(document, table)]
     if document["completed"]:
         told.append(
@@ -43,7 +43,7 @@ def _counted(document: dict[str, Any], table: StudyTable) -> str:
     lost = document["repeats"] - document["completed"]
     no_evidence = f", {lost} of them no evidence: they did not complete" if lost else ""
     trials = several(int(runs["trial"].nunique()), "trial")
-    spent = money(document["spend_usd"], table.currency)
+    spent = money(document["spend_usd"], table.unit)
     return f"{several(document['repeats'], 'repeat')} of {trials} cost {spent}{no_evidence}"
 
 

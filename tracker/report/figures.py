@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
-from tracker.pricing.currency import USD, ExchangeRate
+from tracker.pricing.currency import USD
+from tracker.pricing.money_unit import MoneyUnit
 from tracker.report.plane import escape
 from tracker.report.progress import hypervolume_over_spend
 from tracker.report.style import FRONTIER, STATE_COLOURS, template
@@ -23,7 +24,7 @@ def spend_figure(table: StudyTable) -> go.Figure:
     if spend.empty:
         return empty_figure("Nothing has been spent yet", 160)
     texts = [
-        f"{money(row['spend_usd'], table.currency)} · {percent(row['share'])} · {several(row['runs'], 'run')}"
+        f"{money(row['spend_usd'], table.unit)} · {percent(row['share'])} · {several(row['runs'], 'run')}"
         for row in spend.to_dict("records")
     ]
     bars = go.Bar(
@@ -50,18 +51,18 @@ def hypervolume_figure(table: StudyTable, height: int = 300) -> go.Figure:
     if progress.empty:
         return empty_figure("No checkpoint has been reached yet", height)
     line = go.Scatter(
-        x=table.currency.of(progress["spend_usd"].to_numpy()),
+        x=table.unit.of(progress["spend_usd"].to_numpy()),
         y=progress["hypervolume"],
         mode="lines",
         line={"shape": "hv", "width": 2, "color": STATE_COLOURS["completed"]},
         fill="tozeroy",
         fillcolor="rgba(42, 127, 184, 0.12)",
-        text=[money(spent, table.currency) for spent in progress["spend_usd"]],
+        text=[money(spent, table.unit) for spent in progress["spend_usd"]],
         hovertemplate="%{text} spent<br>hypervolume %{y:.4f}<extra></extra>",
     )
     figure = go.Figure(line, layout=chart_layout(height))
-    ticks = amount_ticks(table.currency)
-    figure.update_xaxes(title_text=f"spent so far, {table.currency.name}", rangemode="tozero", nticks=7, **ticks)
+    ticks = amount_ticks(table.unit)
+    figure.update_xaxes(title_text=f"spent so far, {table.unit.name}", rangemode="tozero", nticks=7, **ticks)
     return figure.update_yaxes(title_text="hypervolume", rangemode="tozero")
 
 
@@ -76,12 +77,13 @@ def chart_layout(height: int) -> dict[str, object]:
     }
 
 
-def amount_ticks(currency: ExchangeRate) -> dict[str, str]:
-    """How an axis writes amounts of a currency: as many digits as it takes, and never "m" or "μ".
+def amount_ticks(unit: MoneyUnit) -> dict[str, str]:
+    """How an axis writes amounts of a unit: as many digits as it takes.
 
-    Of currencies plotly's formats know the dollar only; for another, the axis says in words which it is.
+    Of units plotly's formats know the dollar only; for another, the axis says in words which it is.
     """
-    return {"tickformat": "$,.10~f" if currency.code == USD.code else ",.10~f"}
+    dollars = unit.currency.code == USD.code and not unit.prefix
+    return {"tickformat": "$,.10~f" if dollars else ",.10~f"}
 
 
 def empty_figure(message: str, height: int) -> go.Figure:

@@ -58,7 +58,7 @@ def frontier_caption(table: StudyTable) -> str:
         "The line goes through those that no other beats in both price and quality; the others are grey.",
     ]
     if failed.any():
-        lost = money(float(trials.loc[failed, "price_usd"].sum()), table.currency)
+        lost = money(float(trials.loc[failed, "price_usd"].sum()), table.unit)
         undrawn = int((failed & unseen).sum())
         words.append(
             f"{several(int(failed.sum()), 'trial')} failed or died, {undrawn} without a checkpoint to draw;"
@@ -84,10 +84,10 @@ def _frontier_layout(plane: Plane, height: int) -> dict[str, object]:
         "xaxis": {
             "type": "log",
             "range": list(_log_range(plane)),
-            **amount_ticks(plane.currency),
+            **amount_ticks(plane.unit),
             "tickangle": 0,
             "nticks": _tick_count(*_log_range(plane)),
-            "title": {"text": f"← cheaper · price in {plane.currency.name}, logarithmic"},
+            "title": {"text": f"← cheaper · price in {plane.unit.name}, logarithmic"},
         },
         "yaxis": {"range": list(_quality_range(plane)), "title": {"text": f"{plane.metric} · {better}"}},
     }
@@ -95,11 +95,11 @@ def _frontier_layout(plane: Plane, height: int) -> dict[str, object]:
 
 def _prices(plane: Plane, points: pd.DataFrame) -> NDArray[np.float64]:
     """What points cost, in the currency that is drawn."""
-    return plane.currency.of(points["price_usd"].to_numpy(dtype=np.float64))
+    return plane.unit.of(points["price_usd"].to_numpy(dtype=np.float64))
 
 
 def _log_range(plane: Plane) -> tuple[float, float]:
-    low, high = (math.log10(plane.currency.of(price)) for price in plane.price_range_usd)
+    low, high = (math.log10(plane.unit.of(price)) for price in plane.price_range_usd)
     pad = max(0.07 * (high - low), 0.12)
     return low - pad, high + pad
 

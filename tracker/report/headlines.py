@@ -39,7 +39,7 @@ def headlines(table: StudyTable) -> list[Headline]:
 
 
 def _of_frontier(frontier: pd.DataFrame, table: StudyTable) -> list[Headline]:
-    metric, usd = table.quality.name, partial(money, currency=table.currency)
+    metric, usd = table.quality.name, partial(money, unit=table.unit)
     rows = frontier.to_dict("records")
     cheapest, best = rows[0], rows[-1]
     tested = f"; test accuracy {quality(best['test_accuracy'])}" if math.isfinite(best["test_accuracy"]) else ""
@@ -60,7 +60,7 @@ def _of_frontier(frontier: pd.DataFrame, table: StudyTable) -> list[Headline]:
 
 
 def _spend(table: StudyTable) -> Headline:
-    usd = partial(money, currency=table.currency)
+    usd = partial(money, unit=table.unit)
     spent = usd(table.spend_usd)
     trials = several(int((table.runs["role"] == "trial").sum()), "trial")
     if table.scenario is not None:
@@ -78,7 +78,7 @@ def _spend(table: StudyTable) -> Headline:
 
 def _comparison(baseline: dict[Any, Any], frontier: pd.DataFrame, table: StudyTable) -> Headline:
     """How the baseline stands against the frontier, in its favour or not."""
-    usd = partial(money, currency=table.currency)
+    usd = partial(money, unit=table.unit)
     metric, sign = table.quality.name, 1 if table.quality.direction == Direction.MAXIMIZE else -1
     dominated, points = baseline["dominates"], len(frontier)
     if dominated == points:

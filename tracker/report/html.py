@@ -30,7 +30,14 @@ from tracker.report.headlines import headlines
 from tracker.report.levers import levers_table
 from tracker.report.scenarios import price_remarks
 from tracker.report.style import PLOTLY_CONFIG
-from tracker.report.tables import confirmed_frontier_table, frontier_csv, runs_csv, searched_settings, spend_by_part
+from tracker.report.tables import (
+    confirmed_frontier_table,
+    frontier_csv,
+    runs_csv,
+    searched_settings,
+    spend_by_part,
+    with_dictionaries,
+)
 from tracker.store.home import Home, folder_name
 from tracker.store.run_table import StudyTable
 from tracker.study.costs import ASSUMPTIONS, CostTerms
@@ -78,12 +85,12 @@ def report_folder(home: Home, table: StudyTable) -> Path:
 def report_page(table: StudyTable) -> str:
     """The page itself, as text."""
     searched = searched_settings(table)
-    trials = table.runs[table.runs["role"] == "trial"]
-    settings = trials["settings"].iloc[0] if len(trials) else {}
+    trials = table.runs.index[table.runs["role"] == "trial"]
+    settings = table.settings_of(trials[0]) if len(trials) else {}
     return _PAGES.get_template("report.html.jinja").render(
         table=table,
-        usd=partial(words.money, currency=table.currency),
-        usd_change=partial(words.change, in_words=partial(words.money, currency=table.currency)),
+        usd=partial(words.money, unit=table.unit),
+        usd_change=partial(words.change, in_words=partial(words.money, unit=table.unit)),
         quality_change=partial(words.change, in_words=words.figure),
         percent_change=words.percent_change,
         remarks=price_remarks(table),
@@ -97,7 +104,7 @@ def report_page(table: StudyTable) -> str:
         confirmation=confirmation_sentences(table),
         levers=levers_table(table).to_dict("records"),
         limits=[limit.words for limit in table.limits],
-        runs=table.runs.to_dict("records"),
+        runs=with_dictionaries(table).to_dict("records"),
         rates=_rates(table.runs),
         caption=frontier_caption(table),
         figures={

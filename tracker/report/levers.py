@@ -56,8 +56,8 @@ def _outcomes(table: StudyTable) -> list[tuple[dict[str, SettingValue], _Outcome
     runs = table.runs[(table.runs["role"] == "trial") & (table.runs["state"] == "completed")]
     usable = runs[np.isfinite(runs[["quality", "price_usd"]].to_numpy(dtype=np.float64)).all(axis=1)]
     return [
-        (dict(row["settings"]), _Outcome(row["price_usd"], row["quality"]))
-        for row in usable.sort_values("trial").to_dict("records")
+        (table.settings_of(row.Index), _Outcome(row.price_usd, row.quality))
+        for row in usable.sort_values("trial")[["price_usd", "quality"]].itertuples()
     ]
 
 

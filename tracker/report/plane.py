@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tracker.pricing.currency import ExchangeRate
+from tracker.pricing.money_unit import MoneyUnit
 from tracker.records import Direction
 from tracker.report.tables import confirmed_frontier_table, references_table, trial_checkpoints
 from tracker.report.words import duration, money, percent, quality, several
@@ -32,12 +32,12 @@ class Plane:
     ``intervals``: one row a frontier point where trials were repeated: price_usd, quality_mean, quality_low,
     quality_high, run_id, hover; no row where none was.
     ``references``: one row a baseline: name (escaped), quality, price_usd, run_id, hover. Ranges span all of them.
-    ``currency`` is what prices are drawn in.
+    ``unit`` is what prices are drawn in.
     """
 
     metric: str
     direction: Direction
-    currency: ExchangeRate
+    unit: MoneyUnit
     points: pd.DataFrame
     references: pd.DataFrame
     intervals: pd.DataFrame
@@ -53,10 +53,9 @@ class Plane:
 def study_plane(table: StudyTable) -> Plane:
     """The plane of a study, its hover texts included; empty where no trial reached a checkpoint."""
     points = trial_checkpoints(table)
-    points["precision"] = [escape(str(each.get("precision", UNSTATED))) for each in points["settings"]]
-    points["hardware"] = [
-        hardware_name(settings, sku) for settings, sku in zip(points["settings"], points["sku"], strict=True)
-    ]
+    of_runs = _names_of_runs(table)
+    for column in ("precision", "hardware"):
+        points[column] = of_runs[column].to_numpy()[points["run"]]
     points["short"] = [f"#{trial} e{epoch}" for trial, epoch in zip(points["trial"], points["epoch"], strict=True)]
     points["hover"] = _point_hovers(points, table)
     references = references_table(table)
@@ -68,7 +67,7 @@ def study_plane(table: StudyTable) -> Plane:
     return Plane(
         metric=escape(shorten(table.quality.name, 32)),
         direction=table.quality.direction,
-        currency=table.currency,
+        unit=table.unit,
         points=points[[*columns, "short", "hover"]],
         references=references,
         intervals=intervals,
@@ -94,6 +93,24 @@ def hardware_name(settings: Mapping[str, Any], sku: str) -> str:
     if isinstance(settings.get("threads"), int):
         parts.append(several(settings["threads"], "thread"))
     return escape(shorten(", ".join(parts) or sku or UNSTATED, 30))
+
+
+def _names_of_runs(table: StudyTable) -> pd.DataFrame:
+    """The precision and the hardware of each run, in words and escaped."""
+    precision = table.settings.get("precision", pd.Series(None, index=table.settings.index, dtype=object))
+    known = [name for name in ("device", "threads") if name in table.settings]
+    machines = pd.DataFrame({**{name: table.settings[name] for name in known}, "sku": table.runs["sku"]})
+    codes, distinct = pd.factorize(pd.MultiIndex.from_frame(machines))
+    names = [
+        hardware_name({name: value for name, value in zip(known, each, strict=False) if value is not None}, each[-1])
+        for each in distinct
+    ]
+    return pd.DataFrame(
+        {
+            "precision": [escape(UNSTATED if each is None else str(each)) for each in precision],
+            "hardware": np.array(names, dtype=object)[codes] if names else [],
+        }
+    )
 
 
 def _span(values: pd.Series[float]) -> tuple[float, float]:
@@ -128,7 +145,7 @@ def _with_whiskers(span: tuple[float, float], intervals: pd.DataFrame) -> tuple[
 
 
 def _point_hovers(points: pd.DataFrame, table: StudyTable) -> list[str]:
-    metric, usd = escape(shorten(table.quality.name, 32)), partial(money, currency=table.currency)
+    metric, usd = escape(shorten(table.quality.name, 32)), partial(money, unit=table.unit)
     rows = points.to_dict("records")
     lasts = points.groupby("run_id")["epoch"].transform("max")
     standings = _standings(points, metric)
@@ -137,7 +154,7 @@ def _point_hovers(points: pd.DataFrame, table: StudyTable) -> list[str]:
             f"<b>#{row['trial']}, epoch {row['epoch']}</b> of {last} · {escape(str(row['state']))}",
             f"{metric} <b>{quality(row['quality'])}</b> for <b>{usd(row['price_usd'])}</b>"
             f" in {duration(row['wall_seconds'])}",
-            _size(row["summary"], row["settings"]),
+            _size(table.summary_of(row["run"]), table.settings_of(row["run"])),
             f"{row['precision']} on {row['hardware']}",
             _pricing(row),
             "measured on a busy machine: the price is too high" if row["busy"] else "",
@@ -148,7 +165,7 @@ def _point_hovers(points: pd.DataFrame, table: StudyTable) -> list[str]:
 
 
 def _reference_hover(row: dict[Any, Any], table: StudyTable) -> str:
-    usd = partial(money, currency=table.currency)
+    usd = partial(money, unit=table.unit)
     run = table.runs[table.runs["run_id"] == row["run_id"]].to_dict("records")
     return _lines(
         f"<b>{escape(shorten(str(row['name']), 60))}</b> · baseline",

@@ -10,7 +10,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from tracker.pricing.currency import USD
+from tracker.pricing.money_unit import MoneyUnit
 from tracker.pricing.price_book import PriceBook
 from tracker.pricing.price_point import QUALITIES, PricePoint
 from tracker.report.figures import amount_ticks, chart_layout
@@ -58,7 +58,7 @@ def history_figure(sku: str, history: Sequence[PricePoint]) -> go.Figure:
                 hoverinfo="text",
             )
         )
-    figure.update_yaxes(title_text="the machine, an hour", rangemode="tozero", **amount_ticks(USD))
+    figure.update_yaxes(title_text="the machine, an hour", rangemode="tozero", **amount_ticks(MoneyUnit()))
     return figure.update_layout(margin={"t": 60, "b": 40, "l": 60})
 
 

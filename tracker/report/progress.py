@@ -56,14 +56,13 @@ def hypervolume_over_spend(table: StudyTable, reference: ReferencePoint | None =
 
 def _payments(table: StudyTable) -> pd.DataFrame:
     """Every dollar with its time, and the point that it bought (NaN where it bought none)."""
-    steps = table.checkpoints.sort_values(["run_id", "epoch"], kind="stable")
-    steps = steps[np.isfinite(steps["price_usd"].to_numpy(dtype=np.float64))]
-    reached = steps.groupby("run_id")["price_usd"].cummax()
-    before = reached.groupby(steps["run_id"]).shift(fill_value=0.0)
+    steps = table.checkpoints[np.isfinite(table.checkpoints["price_usd"].to_numpy(dtype=np.float64))]
+    reached = steps.groupby("run")["price_usd"].cummax()
+    before = reached.groupby(steps["run"]).shift(fill_value=0.0)
     points = trial_checkpoints(table)
-    kept = set(zip(*(points.loc[points["missed"] == "", name] for name in ("run_id", "epoch")), strict=True))
-    counts = [key in kept for key in zip(steps["run_id"], steps["epoch"], strict=True)]
-    bought = steps["quality"].where(counts)
+    counts = np.zeros(len(table.checkpoints), dtype=np.bool_)
+    counts[points.loc[points["missed"] == "", "at"]] = True
+    bought = steps["quality"].where(counts[steps.index])
     at_checkpoints = pd.DataFrame(
         {
             "timestamp": steps["timestamp"],
@@ -72,7 +71,7 @@ def _payments(table: StudyTable) -> pd.DataFrame:
             "price_usd": steps["price_usd"],
         }
     )
-    counted = table.runs["run_id"].map(reached.groupby(steps["run_id"]).max()).fillna(0.0)
+    counted = reached.groupby(steps["run"]).max().reindex(table.runs.index, fill_value=0.0)
     beyond = pd.DataFrame(
         {
             "timestamp": table.runs["started_at"] + table.runs["wall_seconds"],

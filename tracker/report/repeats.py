@@ -30,9 +30,12 @@ def certainty_table(points: pd.DataFrame, table: StudyTable) -> pd.DataFrame:
     the qualities of the two cannot be told apart, None elsewhere. How is said in frontier.uncertainty.
     """
     kept = points[points["missed"] == ""].reset_index(drop=True)
+    nothing = pd.DataFrame(columns=["trial", "epoch", "on_frontier", *CERTAINTY_COLUMNS])
+    if not (table.runs["role"] == Role.REPEAT).any():
+        return nothing
     measured = _measurements(kept, table)
     if not measured.repeats.any():
-        return pd.DataFrame(columns=["trial", "epoch", "on_frontier", *CERTAINTY_COLUMNS])
+        return nothing
     known = certainty(measured, kept["on_frontier"], table.quality.direction)
     labels = [f"#{trial} e{epoch}" for trial, epoch in zip(kept["trial"], kept["epoch"], strict=True)]
     return kept[["trial", "epoch", "on_frontier"]].assign(
@@ -50,8 +53,8 @@ def _measurements(points: pd.DataFrame, table: StudyTable) -> Measurements:
     """The points' own measurements in the first column, those of their trials' repeats in one more each."""
     runs = repeat_runs(table)
     runs = runs[runs["state"] == "completed"]
-    columns = pd.Series(runs.groupby("trial").cumcount().to_numpy() + 1, index=runs["run_id"])
-    steps = table.checkpoints[table.checkpoints["run_id"].isin(columns.index)]
+    columns = pd.Series(runs.groupby("trial").cumcount().to_numpy() + 1, index=runs.index)
+    steps = table.checkpoints[table.checkpoints["run"].isin(columns.index)]
     steps = steps[np.isfinite(steps[["quality", "price_usd"]].to_numpy(dtype=np.float64)).all(axis=1)]
     places = pd.MultiIndex.from_frame(points[["trial", "epoch"]])
     rows = places.get_indexer(pd.MultiIndex.from_frame(steps[["trial", "epoch"]]))
@@ -60,6 +63,6 @@ def _measurements(points: pd.DataFrame, table: StudyTable) -> Measurements:
     for name in ("quality", "price_usd"):
         values = np.full((len(points), 1 + (int(columns.max()) if len(columns) else 0)), np.nan)
         values[:, 0] = points[name]
-        values[rows, steps["run_id"].map(columns).to_numpy(dtype=np.int64)] = steps[name]
+        values[rows, steps["run"].map(columns).to_numpy(dtype=np.int64)] = steps[name]
         figures.append(values)
     return Measurements(figures[0], figures[1], points["trial"].to_numpy(dtype=np.int64))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from functools import cache
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from tracker.errors import ScenarioError, did_you_mean
 from tracker.pricing.cost import Parts, RateColumns, UsageColumns, check_billable, price_parts
@@ -20,7 +21,8 @@ from tracker.pricing.scenario import Scenario
 from tracker.records import STEADY_USAGE, CostPart, Market
 from tracker.runner.whereabouts import table_of
 from tracker.store.home import Home
-from tracker.store.run_table import StudyTable, carbon_grams
+from tracker.store.run_table import StudyTable
+from tracker.store.study_frames import carbon_grams
 from tracker.study.costs import CostTerms
 
 
@@ -114,7 +116,7 @@ def _repriced_runs(
 ) -> pd.DataFrame:
     runs = table.runs
     grams_per_kwh = np.array([carbon_grams(1.0, point.sku, point.region, table.country) for point in points])
-    parts = _priced(_usage(runs, runs), codes, points, scenario, terms)
+    parts = _priced(_usage(runs, runs.__getitem__, runs), codes, points, scenario, terms)
     of_points = {
         "sku": [point.sku for point in points],
         "market": [str(point.market) for point in points],
@@ -138,22 +140,18 @@ def _repriced_runs(
 def _repriced_checkpoints(
     table: StudyTable, codes: NDArray[np.intp], points: list[PricePoint], scenario: Scenario, terms: CostTerms
 ) -> pd.DataFrame:
-    rows = pd.Index(table.runs["run_id"]).get_indexer(pd.Index(table.checkpoints["run_id"]))
-    usage = _usage(table.checkpoints, table.runs[["cores", "accelerators"]].iloc[rows])
+    rows = table.checkpoints["run"].to_numpy()
+    usage = _usage(table.checkpoints, table.usage, table.runs[["cores", "accelerators"]].take(rows))
     return table.checkpoints.assign(price_usd=_priced(usage, codes[rows], points, scenario, terms).usd)
 
 
-def _usage(steps: pd.DataFrame, runs: pd.DataFrame) -> UsageColumns:
-    """The usage in ``steps``; what a run has throughout is from ``runs``, row by row the same."""
-
-    def column(frame: pd.DataFrame, name: str) -> NDArray[np.float64]:
-        return frame[name].to_numpy(dtype=np.float64)
-
+def _usage(steps: pd.DataFrame, steady: Callable[[str], ArrayLike], runs: pd.DataFrame) -> UsageColumns:
+    """The usage at ``steps``, ``steady`` by its name; what a run has throughout is from ``runs``, row by row."""
     return UsageColumns(
-        wall_seconds=column(steps, "wall_seconds"),
-        cores=column(runs, "cores"),
-        accelerators=column(runs, "accelerators"),
-        **{name: column(steps, name) for name in STEADY_USAGE},
+        wall_seconds=steps["wall_seconds"].to_numpy(dtype=np.float64),
+        cores=runs["cores"].to_numpy(dtype=np.float64),
+        accelerators=runs["accelerators"].to_numpy(dtype=np.float64),
+        **{name: np.asarray(steady(name), dtype=np.float64) for name in STEADY_USAGE},
     )
 
 

@@ -36,7 +36,7 @@ def price_remarks(table: StudyTable) -> tuple[str, ...]:
                 f"{several(others, 'run')}; what they would take there was not measured"
             )
     if data_usd := spend_by_part(table)["data"]:
-        paid = money(data_usd, table.currency)
+        paid = money(data_usd, table.unit)
         remarks.append(f"the data cost {paid}, paid once by the study: in its spend, not in the price of a point")
     if table.currency.code != USD.code:
         remarks.append(table.currency.sentence)

@@ -6,18 +6,19 @@ The keys of the documents are a contract that scripts read: they may grow, and n
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from tracker.frontier.pareto import frontier_mask, slope_per_point
 from tracker.frontier.student_t import CONFIDENCE
 from tracker.frontier.uncertainty import DRAWS
 from tracker.pricing.currency import USD
-from tracker.records import CostPart, Direction
+from tracker.records import CostPart, Direction, Role
 from tracker.report.plain import plain, plain_rows
 from tracker.report.repeats import CERTAINTY_COLUMNS, certainty_table, repeat_runs
 from tracker.store.run_table import RUN_COLUMNS, StudyTable
@@ -36,54 +37,68 @@ POINT_COLUMNS = ["trial", "epoch", "quality", "price_usd", "wall_seconds", "sku"
 def trial_checkpoints(table: StudyTable) -> pd.DataFrame:
     """The checkpoints that trials reached, with a finite quality and price: the points of the plane.
 
-    The columns are those of ``table.checkpoints``, then what their run says: ``state``, ``sku``,
-    ``settings``, ``summary``, ``price_source``, ``price_date``, ``price_basis``, ``busy``, ``last``, true for
-    the run's last checkpoint, ``missed``, what it misses of the study's limits in words ("" where it keeps them),
+    The columns are those of ``table.checkpoints``, then ``at``, their row there, then what their run says: ``state``,
+    ``sku``, ``price_source``, ``price_date``, ``price_basis``, ``busy``; ``last``, true for the run's last checkpoint;
+    ``missed``, what it misses of the study's limits in words ("" where it keeps them),
     and ``on_frontier``, true for the non-dominated ones of those that miss nothing.
     """
-    of_run = ["run_id", "state", "sku", "settings", "summary", "price_source", "price_date", "price_basis", "busy"]
-    points = table.checkpoints[table.checkpoints["role"] == "trial"]
-    figures = points[["quality", "price_usd"]].to_numpy(dtype=np.float64)
-    usable: pd.DataFrame = points[np.isfinite(figures).all(axis=1)]
-    points = usable.merge(table.runs[of_run], on="run_id", how="left")
-    points["last"] = points["epoch"] == points.groupby("run_id")["epoch"].transform("max")
-    points["missed"] = [_missed(metrics, table.limits) for metrics in points["metrics"]]
+    steps = table.checkpoints
+    quality, price_usd = (steps[name].to_numpy(dtype=np.float64) for name in ("quality", "price_usd"))
+    usable = (steps["role"] == Role.TRIAL).to_numpy() & np.isfinite(quality) & np.isfinite(price_usd)
+    at = np.flatnonzero(usable)
+    points: pd.DataFrame = steps.take(at).reset_index(drop=True)
+    points["at"] = at
+    runs = points["run"].to_numpy()
+    for name in ("state", "sku", "price_source", "price_date", "price_basis", "busy"):
+        points[name] = table.runs[name].take(runs).array
+    points["last"] = np.append(np.diff(runs) != 0, True)[: len(runs)]  # checkpoints stand by run and epoch
+    points["missed"] = _missed(at, table)
     kept = (points["missed"] == "").to_numpy(dtype=np.bool_)
     on_frontier = np.zeros(len(points), dtype=np.bool_)
     direction = table.quality.direction
-    on_frontier[kept] = frontier_mask(points["quality"][kept], points["price_usd"][kept], direction)
+    on_frontier[kept] = frontier_mask(quality[at][kept], price_usd[at][kept], direction)
     points["on_frontier"] = on_frontier
-    return points.reset_index(drop=True)
+    return points
 
 
-def _missed(metrics: Mapping[str, float], limits: Sequence[Limit]) -> str:
-    missed = []
-    for limit in limits:
-        value = metrics.get(limit.metric, np.nan)
-        if limit.excess(value) > 0:
-            low = limit.low is not None and not value >= limit.low
-            bound = f"below {limit.low:g}" if low else f"above {limit.high:g}"
-            missed.append(f"{limit.metric} {value:.3g} is {bound}" if value == value else f"no {limit.metric}")
-    return ", ".join(missed)
+def _missed(at: NDArray[np.intp], table: StudyTable) -> NDArray[np.object_]:
+    """What the checkpoints at these rows miss of the study's limits, in words."""
+    missed = np.full(len(at), "", dtype=object)
+    for limit in table.limits:
+        values = table.metrics.get(limit.metric)
+        found = np.full(len(at), np.nan) if values is None else values[at]
+        outside = ~(np.isfinite(found) & (found >= -np.inf if limit.low is None else found >= limit.low))
+        outside |= False if limit.high is None else ~(found <= limit.high)
+        for row in np.flatnonzero(outside):
+            missed[row] = ", ".join(filter(None, [missed[row], _miss(limit, found[row])]))
+    return missed
+
+
+def _miss(limit: Limit, value: float) -> str:
+    low = limit.low is not None and not value >= limit.low
+    bound = f"below {limit.low:g}" if low else f"above {limit.high:g}"
+    return f"{limit.metric} {value:.3g} is {bound}" if value == value else f"no {limit.metric}"
 
 
 def frontier_table(table: StudyTable) -> pd.DataFrame:
     """The non-dominated checkpoints of all trials, by rising price.
 
-    Columns: trial, epoch, quality, price_usd, wall_seconds, sku, price_basis, settings, run_id, usd_per_point (what
-    one more point (0.01) of quality costs on the way from the row before; NaN in the first) and
-    test_accuracy (NaN unless the checkpoint is its run's last, which is the one that is tested).
+    Columns: trial, epoch, quality, price_usd, wall_seconds, sku, price_basis, settings, run (the row in
+    ``table.runs``), run_id, usd_per_point (what one more point (0.01) of quality costs on the way from the row before;
+    NaN in the first) and test_accuracy (NaN unless the checkpoint is its run's last, which is the one that is tested).
     """
     points = trial_checkpoints(table)
     direction = table.quality.direction
     rows = points[points["on_frontier"]].sort_values("price_usd")
-    tested = [
-        summary.get("test_accuracy", np.nan) if last else np.nan
-        for summary, last in zip(rows["summary"], rows["last"], strict=True)
-    ]
-    slopes = slope_per_point(rows["quality"], rows["price_usd"], direction)
-    rows = rows.assign(usd_per_point=slopes, test_accuracy=np.asarray(tested, dtype=np.float64))
-    return rows[[*POINT_COLUMNS, "run_id", "usd_per_point", "test_accuracy"]].reset_index(drop=True)
+    tested = np.full(len(rows), np.nan)
+    if "test_accuracy" in table.summary:
+        tested = table.summary["test_accuracy"].take(rows["run"].to_numpy()).where(rows["last"].to_numpy()).to_numpy()
+    rows = rows.assign(
+        settings=pd.Series([table.settings_of(run) for run in rows["run"]], index=rows.index, dtype=object),
+        usd_per_point=slope_per_point(rows["quality"], rows["price_usd"], direction),
+        test_accuracy=tested,
+    ).astype({"run_id": object})
+    return rows[[*POINT_COLUMNS, "run", "run_id", "usd_per_point", "test_accuracy"]].reset_index(drop=True)
 
 
 def confirmed_frontier_table(table: StudyTable) -> pd.DataFrame:
@@ -123,8 +138,9 @@ def references_table(table: StudyTable) -> pd.DataFrame:
     points cost at least as much and are no better.
     """
     frontier = frontier_table(table)
-    rows = table.checkpoints[table.checkpoints["role"] == "baseline"]
-    rows = rows.sort_values("epoch", kind="stable").groupby("run_id", sort=False).tail(1)
+    rows = table.checkpoints[(table.checkpoints["role"] == Role.BASELINE).to_numpy()]
+    rows = rows.sort_values("epoch", kind="stable").groupby("run", sort=False).tail(1)
+    rows = rows.astype({"run_id": object, "label": object})
     rows = rows[np.isfinite(rows[["quality", "price_usd"]].to_numpy(dtype=np.float64)).all(axis=1)]
     sign = 1 if table.quality.direction == Direction.MAXIMIZE else -1
     dominated = []
@@ -138,9 +154,8 @@ def references_table(table: StudyTable) -> pd.DataFrame:
 
 def searched_settings(table: StudyTable) -> list[str]:
     """The names of the settings that differ between trials, in the order that trials state them."""
-    trials = list(table.runs.loc[table.runs["role"] == "trial", "settings"])
-    names = dict.fromkeys(name for settings in trials for name in settings)
-    return [name for name in names if len({repr(settings.get(name)) for settings in trials}) > 1]
+    trials = table.settings[(table.runs["role"] == Role.TRIAL).to_numpy()]
+    return [str(name) for name in trials if len(pd.unique(trials[name].map(repr))) > 1]
 
 
 def study_head(table: StudyTable) -> dict[str, Any]:
@@ -176,7 +191,25 @@ def runs_table(table: StudyTable) -> pd.DataFrame:
 
     Those columns are named ``settings.<knob>`` and ``summary.<name>``; a run without one has none there.
     """
-    return _spread(_spread(table.runs[list(RUN_COLUMNS)].reset_index(drop=True), "settings"), "summary")
+    runs = table.runs[list(RUN_COLUMNS)]
+    return pd.concat([runs, table.settings.add_prefix("settings."), table.summary.add_prefix("summary.")], axis=1)
+
+
+def with_dictionaries(table: StudyTable) -> pd.DataFrame:
+    """``table.runs`` with two more columns, ``settings`` and ``summary``: a dictionary a run of those that it has."""
+    runs = table.runs[list(RUN_COLUMNS)]
+    return runs.assign(
+        settings=_dictionaries(table.settings, len(runs)), summary=_dictionaries(table.summary, len(runs))
+    )
+
+
+def _dictionaries(frame: pd.DataFrame, rows: int) -> pd.Series[Any]:
+    found: list[dict[str, Any]] = [{} for _ in range(rows)]
+    for name in frame:
+        for known, value in zip(found, frame[name].tolist(), strict=True):
+            if value is not None and value == value:
+                known[str(name)] = value
+    return pd.Series(found, index=frame.index, dtype=object)
 
 
 def runs_document(table: StudyTable) -> dict[str, Any]:
@@ -190,7 +223,7 @@ def runs_document(table: StudyTable) -> dict[str, Any]:
         "data": table.data,
         "spend_by_part_usd": plain(spend_by_part(table)),
         "costs": plain(asdict(table.terms)),
-        "runs": plain_rows(table.runs[list(RUN_COLUMNS)]),
+        "runs": plain_rows(with_dictionaries(table)),
     }
 
 

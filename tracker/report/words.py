@@ -5,37 +5,47 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from tracker.pricing.currency import USD, ExchangeRate
+from tracker.pricing.money_unit import MoneyUnit
 
 NOTHING = "—"
 """Stands where there is no figure."""
 
 
 def usd(value: float) -> str:
-    """Dollars: cents from $1 up, three significant digits below; never with an SI prefix.
+    """Dollars: cents from $1 up, three significant digits below.
 
     >>> usd(1234.5), usd(0.25), usd(0.000012345), usd(0)
     ('$1,234.50', '$0.25', '$0.0000123', '$0')
     """
-    return money(value, USD)
+    return money(value, MoneyUnit())
 
 
-def money(value_usd: float, currency: ExchangeRate) -> str:
-    """An amount of dollars in the currency that people are shown.
+def money(value_usd: float, unit: MoneyUnit) -> str:
+    """An amount of dollars in the unit that people are shown: the sign of a currency before it, that of a part after.
 
-    >>> money(116.0, ExchangeRate("EUR", 1.16, None, "")), money(0.5, ExchangeRate("CHF", 1.25, None, ""))
-    ('€100.00', 'CHF 0.40')
+    >>> from tracker.pricing.currency import ExchangeRate
+    >>> money(116.0, MoneyUnit(ExchangeRate("EUR", 1.16, None, ""))), money(0.0000127, MoneyUnit(prefix="m"))
+    ('€100.00', '0.0127 m$')
     """
-    value = currency.of(value_usd)
+    value = unit.of(value_usd)
     if not math.isfinite(value):
         return NOTHING
+    if unit.prefix:
+        return f"{_digits(value)} {unit.symbol}"
     if value == 0:
-        return f"{currency.symbol}0"
+        return f"{unit.symbol}0"
     sign, size = ("-" if value < 0 else ""), abs(value)
     if size >= 0.9995:
-        return f"{sign}{currency.symbol}{size:,.2f}"
+        return f"{sign}{unit.symbol}{size:,.2f}"
     text = f"{size:.{decimals_for(size)}f}".rstrip("0")
-    return f"{sign}{currency.symbol}{text if len(text) >= 4 else text.ljust(4, '0')}"
+    return f"{sign}{unit.symbol}{text if len(text) >= 4 else text.ljust(4, '0')}"
+
+
+def _digits(value: float) -> str:
+    """Three significant digits, and all of those before the point."""
+    size = abs(value)
+    decimals = 0 if size >= 99.95 or value == 0 else max(0, 2 - math.floor(math.log10(size)))
+    return f"{value:,.{decimals}f}"
 
 
 def decimals_for(value: float) -> int:

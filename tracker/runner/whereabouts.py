@@ -13,8 +13,8 @@ from collections.abc import Sequence
 
 from tracker.errors import StudyExistsError, StudyNotFoundError, TrackerError, did_you_mean
 from tracker.runner.study_folder import DESCRIPTION, StudyFolder
+from tracker.store.found import FoundExperiment
 from tracker.store.home import Home
-from tracker.store.logged_run import FoundExperiment
 from tracker.store.run_table import StudyTable, find_study, read_study_table
 
 
@@ -29,7 +29,7 @@ def folder_of(home: Home, name: str) -> StudyFolder:
 def table_of(home: Home, name: str) -> StudyTable:
     """A study as MLflow has it. Raises StudyNotFoundError where it has it not: says where else it is, StoreError."""
     try:
-        return read_study_table(home.tracking_uri, name)
+        return read_study_table(home.tracking_uri, name, home.cache)
     except StudyNotFoundError:
         folder, found = StudyFolder(home.study(name)), find_study(home.tracking_uri, name)
         if not folder.is_there:

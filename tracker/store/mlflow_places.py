@@ -8,7 +8,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Experiment, ViewType
 
 from tracker.errors import RequestError
-from tracker.store.logged_run import FoundExperiment, FoundRun, found_experiment
+from tracker.store.found import FoundExperiment, FoundRun, found_experiment
 
 _MOST_RUNS = 50_000  # MLflow's limit a call
 

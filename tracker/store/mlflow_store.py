@@ -9,10 +9,11 @@ import contextlib
 import itertools
 import json
 import logging
+import math
 import os
 import sqlite3
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
@@ -21,13 +22,15 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # a server that is down must not hold up a study
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 
+import numpy as np
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, Experiment, InputTag, Metric, Param, RunStatus, RunTag, ViewType
+from mlflow.entities import Dataset, DatasetInput, Experiment, InputTag, Metric, Param, Run, RunStatus, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 
 from tracker.errors import RefusedError, StoreError, StudyExistsError, StudyNotFoundError
 from tracker.records import DataCard, Settings, TrialState
-from tracker.store.logged_run import FoundExperiment, LoggedRun, Measurement
+from tracker.store.columns import Details, History, ParentRun, Positions, RunIndex, run_key
+from tracker.store.found import FoundExperiment
 from tracker.store.mlflow_places import find_experiments, put_back
 from tracker.store.names import logged_name, name_tags
 from tracker.store.schema import made_by_newer
@@ -52,6 +55,7 @@ class MlflowStore:
 
     def __init__(self, tracking_uri: str) -> None:
         self._uri = tracking_uri
+        self._read: dict[str, Run] = {}
         if problem := made_by_newer(tracking_uri):
             raise StoreError(problem)
         try:
@@ -143,28 +147,62 @@ class MlflowStore:
         parent = RunLog(self._client, experiment.experiment_id, name, {}, 0.0, run_id=runs[0].info.run_id)
         return StudyLog(self._client, experiment.experiment_id, name, parent)
 
-    def studies(self) -> list[tuple[str, list[LoggedRun]]]:
-        """Every study's name with its parent run."""
+    def parents(self) -> list[ParentRun]:
+        """The parent run of every study, newest first: as SqlReader.parents."""
         found = []
         for experiment in self._client.search_experiments():
             runs = self._client.search_runs(
                 [experiment.experiment_id], "tags.`tracker.role` = 'study'", ViewType.ACTIVE_ONLY, max_results=1
             )
-            found += [(experiment.name, [_logged(run, []) for run in runs])] if runs else []
-        return found
+            found += [_parent(experiment.name, run) for run in runs]
+        return sorted(found, key=lambda parent: -parent.started_at_ms)
 
-    def read_study(self, name: str) -> list[LoggedRun]:
-        """All runs of a study with all their measurements. Raises StudyNotFoundError."""
-        experiment_id, token, found = self._experiment(name).experiment_id, None, []
+    def index(self, study: str) -> RunIndex:
+        """The runs of a study, as SqlReader.index. Raises StudyNotFoundError."""
+        runs = self._all_runs(self._experiment(study).experiment_id)
+        parent = next((_parent(study, run) for run in runs if run.data.tags.get("tracker.role") == "study"), None)
+        if parent is None:
+            raise StudyNotFoundError(f"MLflow experiment '{study}' was not made by this tracker")
+        own = [run for run in runs if run.data.tags.get("tracker.role", "study") != "study"]
+        own.sort(key=lambda run: run.info.start_time or 0)
+        self._read = {run.info.run_id: run for run in own}
+        return RunIndex(
+            parent,
+            np.array([run.info.run_id for run in own], dtype=object),
+            np.array([run.info.start_time or 0 for run in own], dtype=np.int64),
+            np.array([_key(run) for run in own], dtype=object),
+        )
+
+    def details(self, index: RunIndex, chosen: Positions) -> Details:
+        """As SqlReader.details; the server told them with the index."""
+        details = Details()
+        for at in map(int, chosen):
+            data = self._read[index.run_ids[at]].data
+            tags = {name: text for name, text in data.tags.items() if name.startswith(("tracker.", "mlflow.runName"))}
+            for kind, told in (("tag:", tags), ("param:", data.params)):
+                details.texts.add([at] * len(told), map(kind.__add__, told), told.values())
+            details.finals.add([at] * len(data.metrics), data.metrics, data.metrics.values())
+        return details
+
+    def history(self, index: RunIndex, metric: str, chosen: Positions) -> History:
+        """As SqlReader.history: one request a run that has the metric."""
+        found = [
+            (at, each.step, each.timestamp, each.value)
+            for at in map(int, chosen)
+            if metric in self._read[index.run_ids[at]].data.metrics
+            for each in self._client.get_metric_history(index.run_ids[at], metric)
+            if not math.isnan(each.value)
+        ]
+        runs, steps, times, values = zip(*found, strict=True) if found else ((), (), (), ())
+        at_steps = np.array(runs, np.int64), np.array(steps, np.int64), np.array(times, np.int64)
+        return History(*at_steps, np.array(values, np.float64))
+
+    def _all_runs(self, experiment_id: str) -> list[Run]:
+        found: list[Run] = []
+        token = None
         while True:
             page = self._client.search_runs([experiment_id], "", ViewType.ACTIVE_ONLY, 1000, page_token=token)
-            for run in page:
-                history = [
-                    Measurement(metric.key, metric.step, metric.timestamp, metric.value)
-                    for key in run.data.metrics
-                    for metric in self._client.get_metric_history(run.info.run_id, key)
-                ]
-                found.append(_logged(run, history))
+            found += page
             token = page.token
             if not token:
                 return found
@@ -330,9 +368,14 @@ def _dataset(card: DataCard) -> DatasetInput:
     return DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])
 
 
-def _logged(run: object, history: Sequence[Measurement]) -> LoggedRun:
-    data, info = run.data, run.info  # type: ignore[attr-defined]
-    return LoggedRun(info.run_id, info.start_time or 0, data.params, data.tags, history)
+def _parent(study: str, run: Run) -> ParentRun:
+    return ParentRun(study, run.info.run_id, run.info.start_time or 0, run.data.tags)
+
+
+def _key(run: Run) -> str:
+    info = run.info
+    key = run_key(info.status, info.end_time, run.data.tags.get("tracker.state", ""), info.run_name or "")
+    return f"{info.run_id} {key}" if key else ""
 
 
 def _text(value: object) -> str:

@@ -1,134 +1,160 @@
-"""Reads MLflow's tables straight from its database: a study in one query a table, without importing MLflow.
+"""Reads MLflow's tables straight from its database, without importing MLflow.
 
 Measured by others and by us, MLflow's own client takes about a millisecond for every metric of every
-run; this takes the same for a few thousand. The tables are MLflow 3's (mlflow/store/tracking/dbmodels).
+run; this takes the same for a thousand. The tables are MLflow 3's (mlflow/store/tracking/dbmodels).
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from itertools import repeat
+from typing import Any
 
-import sqlalchemy as sa
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+import numpy as np
 
-from tracker.errors import StoreError, StudyNotFoundError
-from tracker.store.logged_run import FoundExperiment, FoundRun, LoggedRun, Measurement, found_experiment
-from tracker.store.schema import made_by_newer
+from tracker.errors import StudyNotFoundError
+from tracker.store.columns import Details, History, ParentRun, Positions, RunIndex, run_key
+from tracker.store.database import Database, Rows, opened
+from tracker.store.found import FoundExperiment, FoundRun, found_experiment
 
-
-def _table(name: str, *columns: str) -> sa.TableClause:
-    return sa.table(name, *(sa.column(column) for column in columns))
-
-
-_EXPERIMENTS = _table("experiments", "experiment_id", "name", "lifecycle_stage")
-_RUNS = _table("runs", "run_uuid", "experiment_id", "start_time", "lifecycle_stage")
-_TAGS = _table("tags", "run_uuid", "key", "value")
-_PARAMS = _table("params", "run_uuid", "key", "value")
-_METRICS = _table("metrics", "run_uuid", "key", "value", "timestamp", "step", "is_nan")
+_RUNS_AT_ONCE = 400
+"""How many runs a query names; beyond a third of a study, it reads them all."""
+_ROLE = "join tags role on role.run_uuid = r.run_uuid and role.key = 'tracker.role'"
+_PARENTS = f"""
+select e.name, r.run_uuid, r.start_time, t.key, t.value from experiments e
+join runs r on r.experiment_id = e.experiment_id {_ROLE} join tags t on t.run_uuid = r.run_uuid
+where role.value = 'study' and r.lifecycle_stage = 'active' and e.lifecycle_stage = 'active'
+"""
+_INDEX = f"""
+select r.run_uuid, r.start_time, r.status, r.end_time, state.value, r.name from runs r {_ROLE}
+left join tags state on state.run_uuid = r.run_uuid and state.key = 'tracker.state'
+where r.experiment_id = :experiment and r.lifecycle_stage = 'active' and role.value <> 'study'
+"""
+_OF_EXPERIMENT = "run_uuid in (select run_uuid from runs where experiment_id = :experiment)"
+_TAGS = "select run_uuid, key, value from tags where (key like 'tracker.%' or key = 'mlflow.runName') and {chosen}"
+_PARAMS = "select run_uuid, key, value from params where {chosen}"
+_FINALS = "select run_uuid, key, value, is_nan from latest_metrics where {chosen}"
+_HISTORY = "select run_uuid, step, timestamp, value, is_nan from metrics where key = :metric and {chosen}"
 
 
 class SqlReader:
-    """One MLflow database, by its SQLAlchemy URL."""
+    """One MLflow database, by its SQLAlchemy URL: a ``columns.Source``."""
 
     def __init__(self, url: str) -> None:
         self._url = url
 
-    def studies(self) -> list[tuple[str, list[LoggedRun]]]:
+    def parents(self) -> list[ParentRun]:
         """Every study's name with its parent run, newest first; none where there is no database yet."""
-        with self._connection() as connection:
-            if connection is None:
-                return []
-            role = _TAGS.alias()
-            query = (
-                sa.select(_EXPERIMENTS.c.name, _RUNS.c.run_uuid)
-                .join(_RUNS, _RUNS.c.experiment_id == _EXPERIMENTS.c.experiment_id)
-                .join(role, role.c.run_uuid == _RUNS.c.run_uuid)
-                .where(role.c.key == "tracker.role", role.c.value == "study")
-                .where(_RUNS.c.lifecycle_stage == "active", _EXPERIMENTS.c.lifecycle_stage == "active")
-                .order_by(_RUNS.c.start_time.desc())
-            )
-            return [(name, _runs(connection, _RUNS.c.run_uuid == run)) for name, run in connection.execute(query)]
+        with opened(self._url) as database:
+            return [] if database is None else _parents(database.rows(_PARENTS, {}))
 
-    def read_study(self, name: str) -> list[LoggedRun]:
-        """All runs of a study with all their measurements. Raises StudyNotFoundError, StoreError."""
-        with self._connection() as connection:
-            query = sa.select(_EXPERIMENTS.c.experiment_id).where(
-                _EXPERIMENTS.c.name == name, _EXPERIMENTS.c.lifecycle_stage == "active"
+    def index(self, study: str) -> RunIndex:
+        """The runs of a study. Raises StudyNotFoundError, StoreError."""
+        with opened(self._url) as database:
+            found = (
+                [] if database is None else _parents(database.rows(f"{_PARENTS} and e.name = :name", {"name": study}))
             )
-            experiment = connection.execute(query).scalar() if connection is not None else None
-            if connection is None or experiment is None:
-                raise StudyNotFoundError(f"there is no study '{name}' in '{self._url}'")
-            return _runs(connection, _RUNS.c.experiment_id == experiment)
+            if database is None or not found:
+                raise StudyNotFoundError(f"there is no study '{study}' in '{self._url}'")
+            rows = sorted(
+                database.rows(_INDEX, {"experiment": _experiment(database, study)}), key=lambda row: row[1] or 0
+            )
+        ids, started, *known = zip(*rows, strict=True) if rows else ((), (), (), (), (), ())
+        keys = [
+            f"{run_id} {key}" if (key := run_key(status, ended, state or "", name or "")) else ""
+            for run_id, status, ended, state, name in zip(ids, *known, strict=True)
+        ]
+        return RunIndex(
+            found[0],
+            np.array(ids, dtype=object),
+            np.array([each or 0 for each in started], dtype=np.int64),
+            np.array(keys, dtype=object),
+        )
+
+    def details(self, index: RunIndex, chosen: Positions) -> Details:
+        """Tags that this package sets, params, and the last values of metrics, of the runs at ``chosen``."""
+        positions = {index.run_ids[at]: int(at) for at in chosen}
+        details = Details()
+        with opened(self._url) as database:
+            for query, kind in ((_TAGS, "tag:"), (_PARAMS, "param:")):
+                for rows in _of_runs(database, query, index, chosen):
+                    runs, names, values = zip(*rows, strict=True)
+                    details.texts.add(map(positions.get, runs, repeat(-1)), map(kind.__add__, names), values)
+            for rows in _of_runs(database, _FINALS, index, chosen):
+                runs, names, values, nans = zip(*rows, strict=True)
+                numbers = (np.nan if nan else value for value, nan in zip(values, nans, strict=True))
+                details.finals.add(map(positions.get, runs, repeat(-1)), names, numbers)
+        return details
+
+    def history(self, index: RunIndex, metric: str, chosen: Positions) -> History:
+        """All values of a metric but NaN, of the runs at ``chosen``."""
+        positions = {index.run_ids[at]: int(at) for at in chosen}
+        parts = []
+        with opened(self._url) as database:
+            for rows in _of_runs(database, _HISTORY, index, chosen, {"metric": metric}):
+                ids, steps, times, values, nans = zip(*rows, strict=True)
+                runs = np.fromiter(map(positions.get, ids, repeat(-1)), np.int64, len(ids))
+                kept = (runs >= 0) & ~np.array(nans, dtype=np.bool_)
+                found = History(
+                    runs, np.array(steps, np.int64), np.array(times, np.int64), np.array(values, np.float64)
+                )
+                parts.append(found if kept.all() else found.at(kept))
+        return History.joined(parts)
 
     def find_study(self, name: str) -> list[FoundExperiment]:
         """The experiment of a study's name first, then those of other names that have runs of it; deleted ones too.
 
         Raises StoreError.
         """
-        with self._connection() as connection:
-            if connection is None:
+        with opened(self._url) as database:
+            if database is None:
                 return []
-            study, role = _TAGS.alias(), _TAGS.alias()
-            own = sa.select(_RUNS.c.experiment_id).join(study, study.c.run_uuid == _RUNS.c.run_uuid)
-            own = own.where(study.c.key == "tracker.study", study.c.value == name)
-            chosen = sa.or_(_EXPERIMENTS.c.name == name, _EXPERIMENTS.c.experiment_id.in_(own))
-            experiments = connection.execute(sa.select(_EXPERIMENTS).where(chosen)).all()
+            experiments = database.rows(
+                "select experiment_id, name, lifecycle_stage from experiments where name = :name or experiment_id in"
+                " (select r.experiment_id from runs r join tags t on t.run_uuid = r.run_uuid"
+                " where t.key = 'tracker.study' and t.value = :name)",
+                {"name": name},
+            )
             query = (
-                sa.select(_RUNS.c.run_uuid, _RUNS.c.lifecycle_stage != "active", study.c.value, role.c.value)
-                .outerjoin(study, sa.and_(study.c.run_uuid == _RUNS.c.run_uuid, study.c.key == "tracker.study"))
-                .outerjoin(role, sa.and_(role.c.run_uuid == _RUNS.c.run_uuid, role.c.key == "tracker.role"))
+                "select r.run_uuid, r.lifecycle_stage, study.value, role.value from runs r"
+                " left join tags study on study.run_uuid = r.run_uuid and study.key = 'tracker.study'"
+                " left join tags role on role.run_uuid = r.run_uuid and role.key = 'tracker.role'"
+                " where r.experiment_id = :experiment"
             )
             found = []
             for experiment_id, title, stage in experiments:
-                rows = connection.execute(query.where(_RUNS.c.experiment_id == experiment_id))
-                runs = [FoundRun(run, bool(deleted), text or "", part or "") for run, deleted, text, part in rows]
+                rows = database.rows(query, {"experiment": experiment_id})
+                runs = [FoundRun(run, kept != "active", text or "", part or "") for run, kept, text, part in rows]
                 found.append(found_experiment(str(experiment_id), title, stage != "active", name, runs))
         return sorted(found, key=lambda each: each.name != name)
 
-    @contextmanager
-    def _connection(self) -> Iterator[sa.Connection | None]:
-        """A connection, or None where the SQLite file or its tables are not there yet."""
-        try:
-            url = sa.make_url(self._url)
-            if url.get_backend_name() == "sqlite" and not (url.database and Path(url.database).is_file()):
-                yield None
-                return
-            engine = sa.create_engine(url)
-            try:
-                with engine.connect() as connection:
-                    yield connection if sa.inspect(connection).has_table("runs") else None
-            finally:
-                engine.dispose()
-        except (SQLAlchemyError, ArgumentError, ImportError) as error:
-            if problem := made_by_newer(self._url):
-                raise StoreError(problem) from error
-            reason = str(error).splitlines()[0]
-            raise StoreError(f"MLflow database '{self._url}' cannot be read: {reason}") from error
+
+def _parents(rows: Rows) -> list[ParentRun]:
+    """Parent runs from one row for each of their tags."""
+    tags: dict[tuple[str, str, int], dict[str, str]] = {}
+    for name, run_id, started, key, value in rows:
+        tags.setdefault((name, run_id, started or 0), {})[key] = value
+    found = [ParentRun(*identity, known) for identity, known in tags.items()]
+    return sorted(found, key=lambda parent: -parent.started_at_ms)
 
 
-def _runs(connection: sa.Connection, where: sa.ColumnElement[bool]) -> list[LoggedRun]:
-    chosen = (where, _RUNS.c.lifecycle_stage == "active")
-    texts: dict[str, dict[str, dict[str, str]]] = {}
-    for table in (_TAGS, _PARAMS):
-        texts[table.name] = defaultdict(dict)
-        query = sa.select(table.c.run_uuid, table.c.key, table.c.value)
-        for run, key, value in connection.execute(
-            query.join(_RUNS, _RUNS.c.run_uuid == table.c.run_uuid).where(*chosen)
-        ):
-            texts[table.name][run][key] = value
-    measurements: dict[str, list[Measurement]] = defaultdict(list)
-    query = (
-        sa.select(_METRICS.c.run_uuid, _METRICS.c.key, _METRICS.c.step, _METRICS.c.timestamp, _METRICS.c.value)
-        .join(_RUNS, _RUNS.c.run_uuid == _METRICS.c.run_uuid)
-        .where(*chosen, _METRICS.c.is_nan == sa.false())
-    )
-    for run, *fields in connection.execute(query):
-        measurements[run].append(Measurement(*fields))
-    rows = connection.execute(sa.select(_RUNS.c.run_uuid, _RUNS.c.start_time).where(*chosen))
-    return [
-        LoggedRun(run, started or 0, texts["params"][run], texts["tags"][run], measurements[run])
-        for run, started in rows
-    ]
+def _experiment(database: Database, study: str) -> int:
+    query = "select experiment_id from experiments where name = :name and lifecycle_stage = 'active'"
+    return int(database.rows(query, {"name": study})[0][0])
+
+
+def _of_runs(
+    database: Database | None, query: str, index: RunIndex, chosen: Positions, more: Mapping[str, Any] | None = None
+) -> Iterator[Rows]:
+    """The rows of the chosen runs, or of all where they are many; none where the database has gone meanwhile."""
+    if database is None or not len(chosen):
+        return
+    more = more or {}
+    if len(chosen) > max(_RUNS_AT_ONCE, len(index.run_ids) // 3):
+        place = {"experiment": _experiment(database, index.parent.study)}
+        yield from database.chunks(query.format(chosen=_OF_EXPERIMENT), {**more, **place})
+        return
+    for begin in range(0, len(chosen), _RUNS_AT_ONCE):
+        names = {f"run{at}": index.run_ids[run] for at, run in enumerate(chosen[begin : begin + _RUNS_AT_ONCE])}
+        listed = ", ".join(f":{name}" for name in names)
+        yield from database.chunks(query.format(chosen=f"run_uuid in ({listed})"), {**more, **names})

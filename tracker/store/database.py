@@ -1,0 +1,135 @@
+"""A database opened for reading: SQLite by Python's own driver, any other through SQLAlchemy.
+
+Rows come as plain tuples, many at once. Every query sees the database as it is then; none holds a lock between them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import quote
+
+from tracker.errors import StoreError
+from tracker.store.schema import made_by_newer
+
+ROWS_AT_ONCE = 50_000
+_SQLITE = "sqlite:///"
+_BUSY_SECONDS = 30.0
+
+Rows = Sequence[Sequence[Any]]
+
+
+class Database(Protocol):
+    """An open database. Parameters stand in the text as ``:name``."""
+
+    def chunks(self, text: str, parameters: Mapping[str, Any]) -> Iterator[Rows]:
+        """The rows of a query, at most ROWS_AT_ONCE at once."""
+        ...
+
+    def rows(self, text: str, parameters: Mapping[str, Any]) -> Rows:
+        """All rows of a query that has few."""
+        ...
+
+    def has_table(self, name: str) -> bool:
+        """Whether there is such a table."""
+        ...
+
+
+@contextmanager
+def opened(url: str) -> Iterator[Database | None]:
+    """The database at an SQLAlchemy URL; None where the SQLite file, or MLflow's tables in it, are not there yet.
+
+    Raises StoreError where it cannot be read.
+    """
+    sqlite = url.startswith(_SQLITE) and "?" not in url
+    try:
+        with _sqlite(Path(url.removeprefix(_SQLITE))) if sqlite else _other(url) as database:
+            yield database if database is not None and database.has_table("runs") else None
+    except (sqlite3.Error, _OtherError) as error:
+        if problem := made_by_newer(url):
+            raise StoreError(problem) from error
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise StoreError(f"MLflow database '{url}' cannot be read: {reason}") from error
+
+
+class _OtherError(Exception):
+    """What SQLAlchemy raised."""
+
+
+class _SqliteDatabase:
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def chunks(self, text: str, parameters: Mapping[str, Any]) -> Iterator[Rows]:
+        cursor = self._connection.execute(text, dict(parameters))
+        while rows := cursor.fetchmany(ROWS_AT_ONCE):
+            yield rows
+
+    def rows(self, text: str, parameters: Mapping[str, Any]) -> Rows:
+        return self._connection.execute(text, dict(parameters)).fetchall()
+
+    def has_table(self, name: str) -> bool:
+        return bool(self.rows("select 1 from sqlite_master where type = 'table' and name = :name", {"name": name}))
+
+
+@contextmanager
+def _sqlite(path: Path) -> Iterator[Database | None]:
+    if not path.is_file():
+        yield None
+        return
+    with contextlib.closing(_connected(path)) as connection:
+        yield _SqliteDatabase(connection)
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    """A connection; to a database in WAL mode on a disk that takes no file beside it, as to one that never changes."""
+    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS)
+    try:
+        connection.execute("PRAGMA query_only = ON")
+        connection.execute("select count(*) from sqlite_master").fetchone()
+    except sqlite3.OperationalError:
+        connection.close()
+        frozen = f"file:{quote(str(path.resolve()))}?mode=ro&immutable=1"
+        connection = sqlite3.connect(frozen, uri=True, timeout=_BUSY_SECONDS)
+        connection.execute("select count(*) from sqlite_master").fetchone()
+    return connection
+
+
+@contextmanager
+def _other(url: str) -> Iterator[Database | None]:
+    import sqlalchemy as sa  # a third of a second that a SQLite file does not need
+    from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+    class AnyDatabase:
+        def __init__(self, connection: sa.Connection) -> None:
+            self._connection = connection
+
+        def chunks(self, text: str, parameters: Mapping[str, Any]) -> Iterator[Rows]:
+            options = {"stream_results": True, "max_row_buffer": ROWS_AT_ONCE}
+            result = self._connection.execute(sa.text(text), dict(parameters), execution_options=options)
+            while rows := result.fetchmany(ROWS_AT_ONCE):
+                yield rows
+
+        def rows(self, text: str, parameters: Mapping[str, Any]) -> Rows:
+            return self._connection.execute(sa.text(text), dict(parameters)).fetchall()
+
+        def has_table(self, name: str) -> bool:
+            return bool(sa.inspect(self._connection).has_table(name))
+
+    try:
+        address = sa.make_url(url)
+        if address.get_backend_name() == "sqlite" and not Path(address.database or "").is_file():
+            yield None
+            return
+        engine = sa.create_engine(address)
+        try:
+            with engine.connect() as connection:
+                yield AnyDatabase(connection)
+        finally:
+            engine.dispose()
+    except (SQLAlchemyError, ArgumentError, ImportError) as error:
+        raise _OtherError(str(error)) from error
