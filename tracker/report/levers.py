@@ -79,8 +79,10 @@ def _rows(
     if len(values) < 2:
         return []
     plain = _plain_code(lever, values)
-    means = pd.DataFrame({"group": rest, "code": codes, "usd": outcomes[:, 0], "quality": outcomes[:, 1]})
-    means = means[codes >= 0].groupby(["group", "code"], as_index=False, sort=False).mean()
+    has, has_not = codes == plain, (codes >= 0) & (codes != plain)
+    paired = (codes >= 0) & np.isin(rest, np.intersect1d(rest[has], rest[has_not]))
+    means = pd.DataFrame({"group": rest, "code": codes, "usd": outcomes[:, 0], "quality": outcomes[:, 1]})[paired]
+    means = means.groupby(["group", "code"], as_index=False, sort=False).mean()
     without = means[means["code"] == plain].drop(columns="code")
     pairs = means[means["code"] != plain].merge(without, on="group", suffixes=("_with", "_without"))
     found = {values[each["code"].iloc[0]]: each for _, each in pairs.groupby("code")}
