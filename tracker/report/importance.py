@@ -21,7 +21,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tracker.frontier.student_t import t_quantile
-from tracker.report.tables import searched_settings, trial_checkpoints
+from tracker.report.knob_levels import is_numeric, knobs_of
+from tracker.report.tables import trial_checkpoints
 from tracker.report.words import percent, several
 from tracker.store.run_table import StudyTable
 
@@ -79,14 +80,14 @@ def knob_importance(table: StudyTable, seed: int = 0) -> KnobImportance:
     """The importance of each searched knob for quality and for the logarithm of price, at trials' last checkpoints.
 
     Where trials were trained for different numbers of epochs, that is told apart as EPOCHS. A knob ``seed`` is left
-    out: it is luck, not a choice. Takes a few seconds for a large study; equal for equal tables and ``seed``.
+    out. Takes a few seconds for a large study; equal for equal tables and ``seed``.
     """
     points = trial_checkpoints(table)
     lasts = points[points["last"].to_numpy(dtype=np.bool_) & (points["price_usd"] > 0)]
     known = len(lasts)
     if known > MOST_TRIALS:
         lasts = lasts.sample(MOST_TRIALS, random_state=seed)
-    knobs = [name for name in searched_settings(table) if name != "seed"]
+    knobs = knobs_of(table)
     settings = table.settings.loc[lasts["run"], knobs]
     if lasts["epoch"].nunique() > 1 and not any(_same(settings[name], lasts["epoch"]) for name in knobs):
         settings = settings.assign(**{EPOCHS: lasts["epoch"].to_numpy()})
@@ -169,8 +170,7 @@ def _split_sizes(trials: int) -> tuple[int, int]:
 def _encoded(values: pd.Series[Any]) -> Floats:
     """A knob as columns of numbers, shape [trials, columns]: a number as it is (NaN where a trial has none), else one
     column for each of its most frequent values."""
-    given = [value for value in values if value is not None and value == value]
-    if all(isinstance(value, int | float | np.number) and not isinstance(value, bool | np.bool_) for value in given):
+    if is_numeric(values):
         return pd.to_numeric(values).to_numpy(dtype=np.float64)[:, None]
     names = values.map(str)
     frequent = names.value_counts().index[:_CATEGORIES]
