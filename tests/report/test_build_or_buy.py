@@ -105,7 +105,7 @@ def test_without_a_measured_speed_only_training_is_counted_and_that_is_said(stud
 
 @pytest.mark.parametrize("speed", [0.0, -1.0, math.nan, math.inf])
 def test_a_speed_that_is_none_prices_no_prediction(speed):
-    run = {"price_usd": 1.0, "wall_seconds": 10.0, "summary": {"predictions_per_second": speed}}
+    run = {"price_usd": 1.0, "wall_seconds": 10.0, "predictions_per_second": speed}
     assert own_prediction_usd(run) is None
     assert own_prediction_usd({**run, "wall_seconds": 0.0}) is None
 

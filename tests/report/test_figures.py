@@ -103,7 +103,7 @@ def test_many_points_are_drawn_by_the_graphics_card(build_large):
 def test_a_single_point_and_a_baseline_alone_are_charts_too(by_hand):
     single = frontier_figure(by_hand.build([by_hand.trial(0, [0.5], [2.0])]))
     low, high = single.layout.xaxis.range
-    assert low < math.log10(2.0 * 0.096 / 3600) < high
+    assert low < math.log10(1000 * 2.0 * 0.096 / 3600) < high  # drawn in thousandths of a dollar
     alone = frontier_figure(by_hand.build([by_hand.baseline(0.5, 2.0)]))
     assert list(traces(alone)) == ["baseline: tf-idf + logistic regression"]
 

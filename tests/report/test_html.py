@@ -87,7 +87,8 @@ def test_the_page_draws_its_charts_without_a_network(browser, realistic, tmp_pat
     ticks = page.locator("#chart-frontier .xtick text")
     boxes = [ticks.nth(at).bounding_box() for at in range(ticks.count())]
     assert len(boxes) >= 4
-    assert all(re.fullmatch(r"\$[\d,.]+", text) for text in ticks.all_text_contents())
+    assert all(re.fullmatch(r"[\d,.]+", text) for text in ticks.all_text_contents())
+    assert "m$ (thousandths of a US dollar)" in page.locator("#chart-frontier .xtitle").text_content()
     assert all(left["x"] + left["width"] < right["x"] for left, right in itertools.pairwise(boxes))
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []

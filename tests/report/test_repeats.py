@@ -93,7 +93,7 @@ def test_a_point_that_the_frontier_missed_is_named(by_hand, original):
     lucky = by_hand.trial(4, [0.80], [25.0], settings={"width": 5})
     repeats = [repeat(by_hand, 4, number, [quality], [25.0]) for number, quality in ((1, 0.65), (2, 0.66))]
     told = confirmation_sentences(by_hand.build([*original, lucky, *repeats]))
-    assert re.search(r"^#2 e1 is off the frontier as measured, and on it .* of 9\d %: 0.7200 for \$", told[-1])
+    assert re.search(r"^#2 e1 is off the frontier as measured, and on it .* of 9\d %: 0.7200 for 0.800 m\$", told[-1])
     assert "measured once" in told[-1]
 
 

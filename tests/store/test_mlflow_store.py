@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import sqlite3
 import subprocess
 import sys
@@ -64,16 +63,18 @@ def test_what_was_logged_is_read_back_as_tables(uri, tmp_path):
     assert (table.quality.name, table.quality.direction) == ("accuracy", Direction.MAXIMIZE)
     assert (table.budget_usd, table.price_book, table.state) == (0.5, "abc", "completed")
     (run,) = table.runs.to_dict("records")
-    assert run["settings"] == {"width": 4, "compile": False, "rate": 0.5, "precision": "fp32"}
+    assert table.settings_of(0) == {"width": 4, "compile": False, "rate": 0.5, "precision": "fp32"}
     assert (run["trial"], run["role"], run["state"], run["reason"]) == (0, "trial", "failed", "not_finite")
     assert (run["quality"], run["price_usd"], run["wall_seconds"]) == (0.2, 0.03, 3.0)
-    assert run["summary"]["test_accuracy"] == 0.15
+    assert table.summary_of(0)["test_accuracy"] == 0.15
     points = table.checkpoints.to_dict("records")
     assert [(point["epoch"], point["quality"], point["price_usd"]) for point in points] == [
         (1, 0.1, 0.01),
         (2, 0.2, 0.02),
     ]
-    assert math.isnan(points[0]["energy_joules"])
+    assert table.metrics.names == ["accuracy", "price_usd", "wall_seconds"]
+    with pytest.raises(KeyError):
+        table.metrics["energy_joules"]
     assert table.spend_usd == 0.03
 
 

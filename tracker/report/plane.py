@@ -99,16 +99,17 @@ def _names_of_runs(table: StudyTable) -> pd.DataFrame:
     """The precision and the hardware of each run, in words and escaped."""
     precision = table.settings.get("precision", pd.Series(None, index=table.settings.index, dtype=object))
     known = [name for name in ("device", "threads") if name in table.settings]
-    machines = pd.DataFrame({**{name: table.settings[name] for name in known}, "sku": table.runs["sku"]})
-    codes, distinct = pd.factorize(pd.MultiIndex.from_frame(machines))
-    names = [
-        hardware_name({name: value for name, value in zip(known, each, strict=False) if value is not None}, each[-1])
-        for each in distinct
-    ]
+    machines = list(zip(*(table.settings[name].tolist() for name in known), table.runs["sku"].tolist(), strict=True))
+    names = {
+        each: hardware_name(
+            {name: value for name, value in zip(known, each, strict=False) if value is not None}, each[-1]
+        )
+        for each in set(machines)
+    }
     return pd.DataFrame(
         {
             "precision": [escape(UNSTATED if each is None else str(each)) for each in precision],
-            "hardware": np.array(names, dtype=object)[codes] if names else [],
+            "hardware": [names[each] for each in machines],
         }
     )
 

@@ -140,7 +140,7 @@ def _repriced_runs(
 def _repriced_checkpoints(
     table: StudyTable, codes: NDArray[np.intp], points: list[PricePoint], scenario: Scenario, terms: CostTerms
 ) -> pd.DataFrame:
-    rows = table.checkpoints["run"].to_numpy()
+    rows = table.checkpoints["run"].to_numpy(dtype=np.int64)
     usage = _usage(table.checkpoints, table.usage, table.runs[["cores", "accelerators"]].take(rows))
     return table.checkpoints.assign(price_usd=_priced(usage, codes[rows], points, scenario, terms).usd)
 

@@ -6,7 +6,7 @@ run; this takes the same for a thousand. The tables are MLflow 3's (mlflow/store
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import repeat
 from typing import Any
 
@@ -56,9 +56,7 @@ class SqlReader:
             )
             if database is None or not found:
                 raise StudyNotFoundError(f"there is no study '{study}' in '{self._url}'")
-            rows = sorted(
-                database.rows(_INDEX, {"experiment": _experiment(database, study)}), key=lambda row: row[1] or 0
-            )
+            rows = sorted(database.rows(_INDEX, {"experiment": _experiment(database, study)}), key=_order)
         ids, started, *known = zip(*rows, strict=True) if rows else ((), (), (), (), (), ())
         keys = [
             f"{run_id} {key}" if (key := run_key(status, ended, state or "", name or "")) else ""
@@ -127,6 +125,12 @@ class SqlReader:
                 runs = [FoundRun(run, kept != "active", text or "", part or "") for run, kept, text, part in rows]
                 found.append(found_experiment(str(experiment_id), title, stage != "active", name, runs))
         return sorted(found, key=lambda each: each.name != name)
+
+
+def _order(row: Sequence[Any]) -> tuple[int, int, str]:
+    """By start; of runs that were started in the same millisecond, #2 before #10."""
+    _, started, *_, name = row
+    return started or 0, len(name or ""), name or ""
 
 
 def _parents(rows: Rows) -> list[ParentRun]:
