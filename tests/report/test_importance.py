@@ -98,7 +98,7 @@ def study(by_hand, trials, epochs=lambda number: 1, seed=0):
 def test_a_study_is_asked_at_the_last_checkpoint_of_each_trial(by_hand):
     found = knob_importance(study(by_hand, 80))
     both = importance_table(found).set_index("knob")
-    assert list(both.index)[0] == "size" and "seed" not in both.index and EPOCHS not in both.index
+    assert both.index[0] == "size" and "seed" not in both.index and EPOCHS not in both.index
     assert both.loc["precision", "price_low"] > 0 >= both.loc["precision", "quality_low"]
     assert (found.trials, found.known, found.sample_sentence) == (80, 80, "")
     again = importance_table(knob_importance(study(by_hand, 80))).set_index("knob")
