@@ -66,16 +66,25 @@ def read_scenario_text(text: str, source: str = "scenario") -> Scenario:
 
     ``source`` is what messages call it. It includes no files. Raises ScenarioError as ``read_scenario`` does.
     """
-    if not text.strip():
-        return AS_BILLED
     try:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ScenarioError(f"{source}: not valid TOML: {error}") from None
     if "include" in content:
         raise ScenarioError(f"{source}, include: {content['include']!r} is for files; allowed: everything else of one")
-    scenario, _ = _own(content, TomlProblems(source, text), name="", sources=())
-    return _changing(scenario, source)
+    return _changing(_own(content, TomlProblems(source, text))[0], source) if content else AS_BILLED
+
+
+def scenario_of(content: Mapping[str, Any]) -> tuple[Scenario, tuple[str, ...]]:
+    """The scenario of what a file would say, and what is wrong with it, a sentence each.
+
+    With problems the scenario is the one that changes nothing; nothing said is no problem here.
+    """
+    problems = TomlProblems("scenario", "")
+    try:
+        return _own(content, problems)[0], ()
+    except ScenarioError as error:
+        return AS_BILLED, problems.found or (str(error),)
 
 
 def _read(path: Path, above: tuple[Path, ...]) -> Scenario:
@@ -84,12 +93,12 @@ def _read(path: Path, above: tuple[Path, ...]) -> Scenario:
         circle = " → ".join(each.name for each in (*above[above.index(here) :], here))
         raise ScenarioError(f"scenario file '{path}' includes itself: {circle}")
     content, text = read_toml(path, "scenario file", lambda reason: ScenarioError(f"{path}: {reason}"))
-    own, included = _own(content, TomlProblems(str(path), text), path.stem, (str(path),))
+    own, included = _own(content, TomlProblems(str(path), text), path.stem, str(path))
     return _changing(compose([*(_read(path.parent / name, (*above, here)) for name in included), own]), str(path))
 
 
 def _own(
-    content: Mapping[str, Any], problems: TomlProblems, name: str, sources: tuple[str, ...]
+    content: Mapping[str, Any], problems: TomlProblems, name: str = "", source: str = ""
 ) -> tuple[Scenario, list[str]]:
     """What a file itself says, and the names of the files that it includes. Raises ScenarioError with all problems."""
     _check_top(content, problems)
@@ -106,7 +115,7 @@ def _own(
         skus=_skus(content.get("sku", [])),
         changes=tuple(changes),
         terms=content.get("costs", {}),
-        sources=sources,
+        sources=(source,) if source else (),
     )
     return scenario, included
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from datetime import date
 from itertools import groupby
 from typing import Any
 
+import pandas as pd
 import plotly.graph_objects as go
 
 from tracker.pricing.money_unit import MoneyUnit
@@ -19,6 +21,10 @@ from tracker.report.plane import escape
 from tracker.report.style import OTHER_COLOURS, PRECISION_COLOURS
 
 BAR_CELLS = 12
+RATE_COLUMNS = [
+    *("sku", "market", "region", "usd_per_hour", "usd_per_accelerator_hour", "accelerators", "vcpu", "ram_gb"),
+    *("since", "until", "quality", "date_kind", "source", "licence"),
+]
 
 
 def rate_document(point: PricePoint) -> dict[str, Any]:
@@ -36,6 +42,34 @@ def rates_document(book: PriceBook, points: Iterable[PricePoint], on: date | Non
         "qualities": dict(QUALITIES),
         "rates": [rate_document(point) for point in points],
     }
+
+
+def rates_table(points: Iterable[PricePoint]) -> pd.DataFrame:
+    """Several rates, one row each, with what is needed to judge one.
+
+    Columns: sku, market, region, usd_per_hour, usd_per_accelerator_hour (NaN without any), accelerators ("8 × H100"),
+    vcpu, ram_gb (GiB), since, until (None where it holds), quality (in words), date_kind, source and licence.
+    """
+    rows = [
+        {
+            "sku": point.sku,
+            "market": str(point.market),
+            "region": point.region,
+            "usd_per_hour": point.usd_per_hour,
+            "usd_per_accelerator_hour": point.usd_per_accelerator_hour if point.accelerator_count else math.nan,
+            "accelerators": f"{point.accelerator_count} × {point.accelerator}" if point.accelerator else "",
+            "vcpu": point.vcpu,
+            "ram_gb": point.ram_gb,
+            "since": point.effective_from,
+            "until": point.effective_to,
+            "quality": QUALITIES[point.quality],
+            "date_kind": point.date_kind,
+            "source": point.source,
+            "licence": point.licence,
+        }
+        for point in points
+    ]
+    return pd.DataFrame(rows, columns=RATE_COLUMNS)
 
 
 def history_figure(sku: str, history: Sequence[PricePoint]) -> go.Figure:
