@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from datetime import date
@@ -70,6 +71,20 @@ def rates_table(points: Iterable[PricePoint]) -> pd.DataFrame:
         for point in points
     ]
     return pd.DataFrame(rows, columns=RATE_COLUMNS)
+
+
+def rates_with(rates: pd.DataFrame, text: str) -> pd.DataFrame:
+    """The rows of a ``rates_table`` that have each word of ``text`` in some column, whatever its case."""
+    lines = rates.map(str).agg(" ".join, axis=1).str.lower() if len(rates) else pd.Series(dtype=str)
+    for word in text.lower().split():
+        lines = lines[lines.str.contains(word, regex=False)]
+    return rates.loc[lines.index]
+
+
+def most_changed_sku(book: PriceBook) -> str:
+    """The SKU with the most dated rates in one market and region: of all, the one whose history tells most."""
+    counts = Counter((point.sku, str(point.market), point.region) for point in book.points)
+    return max(sorted(counts), key=counts.__getitem__)[0]
 
 
 def history_figure(sku: str, history: Sequence[PricePoint]) -> go.Figure:
