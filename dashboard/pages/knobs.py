@@ -88,9 +88,7 @@ def _importance(found: KnobImportance, study: str) -> None:
 
 def _trials(table: StudyTable, study: str, knobs: list[str]) -> None:
     st.subheader("Every trial through its knobs")
-    axes = st.multiselect(
-        "Axes", knobs, default=knobs[:FIRST_AXES], key="axes", help="Price and quality are always there"
-    )
+    axes = st.multiselect("Axes", knobs, default=knobs[:FIRST_AXES], key="axes")
     trials = parallel_trials(table, axes)
     if trials.rows.empty:
         st.info("No trial has reached a checkpoint yet.")
@@ -104,10 +102,8 @@ def _trials(table: StudyTable, study: str, knobs: list[str]) -> None:
         columns={"price_usd": f"price, {table.unit.name}", "quality": table.quality.name},
         file_name=f"{study}-trials",
     )
-    better = "Brighter lines are better" if len(trials.rows) > 1 else ""
-    st.caption(
-        literal(f"{trials.sentence} {better}. Drag along an axis to keep the trials in that range, click to undo.")
-    )
+    how = "Brighter is better. Drag along an axis to keep the trials in that range; click there to have all again."
+    st.caption(literal(f"{trials.sentence} {how}"))
 
 
 def _pair(table: StudyTable, study: str, knobs: list[str]) -> None:
@@ -117,11 +113,11 @@ def _pair(table: StudyTable, study: str, knobs: list[str]) -> None:
     st.subheader("Two knobs together")
     left, middle, right = st.columns(3)
     with left:
-        across = view.KNOB_X.widget(st.selectbox, "Across", options=knobs, index=knobs.index(pair[0]))
+        across = view.KNOB_X.widget(st.selectbox, "Across", options=knobs, index=knobs.index(pair[0])) or pair[0]
     others = [name for name in knobs if name != across]
     with middle:
         first = pair[1] if pair[1] in others else pair[0]
-        down = view.KNOB_Y.widget(st.selectbox, "Down", options=others, index=others.index(first))
+        down = view.KNOB_Y.widget(st.selectbox, "Down", options=others, index=others.index(first)) or first
     with right:
         target = view.TARGET.widget(
             st.number_input,
@@ -144,9 +140,8 @@ def _pair(table: StudyTable, study: str, knobs: list[str]) -> None:
         file_name=f"{study}-{across}-{down}",
     )
     what = "Best quality" if target is None else "Price of the cheapest checkpoint that reaches the target"
-    st.caption(
-        literal(f"{what} of all trials in a cell; brighter is better. A blank cell was not tried, or not reached.")
-    )
+    blank = "was not tried." if target is None else "was not tried, or does not reach it."
+    st.caption(literal(f"{what}, of all trials in a cell; brighter is better. A blank cell {blank}"))
 
 
 def _levers(table: StudyTable) -> None:
@@ -193,9 +188,8 @@ def _worst(table: StudyTable) -> None:
                 "accuracy/dog, and the worst ones appear here."
             )
         else:
-            st.caption(
-                literal(f"At the best checkpoint of the frontier, #{best.trial} epoch {best.epoch}; worst first.")
-            )
+            where = f"#{best.trial}, epoch {best.epoch}"
+            st.caption(literal(f"At the best checkpoint of the frontier, {where}; the worst first."))
             value = st.column_config.NumberColumn("value", format="%.4g")
             st.dataframe(slices, hide_index=True, key="slices", column_config={"value": value, "better": "better is"})
     with right:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import Any
 
 import streamlit as st
 
@@ -22,7 +23,7 @@ from tracker.store.run_table import StudyTable
 
 ANY = "any"
 _DOLLARS = st.column_config.NumberColumn("$ an hour", format="%.4f")
-_RATES = {
+_RATES: dict[str, Any] = {
     "sku": "SKU",
     "usd_per_hour": _DOLLARS,
     "usd_per_accelerator_hour": st.column_config.NumberColumn("$ an hour of one accelerator", format="%.4f"),
@@ -64,9 +65,7 @@ def _compared(study: str, billed: StudyTable) -> None:
     unit = billed.unit
     document = compare_scenarios(billed, after, ("billed", scenario.label))
     if scenario.is_empty:
-        st.info(
-            "These are the prices that were billed. Change something on this form, and every page shows what it does."
-        )
+        st.info("These are the prices that were billed. Change something in the form, and every page follows.")
     else:
         st.markdown(f"**{literal(' '.join(comparison_sentences(document, unit)))}**")
     chart(
@@ -108,7 +107,7 @@ def _book(book: PriceBook) -> None:
 
 def _history(book: PriceBook) -> None:
     first = most_changed_sku(book)
-    sku = view.SKU.widget(st.selectbox, "SKU", options=book.skus, index=book.skus.index(first))
+    sku = view.SKU.widget(st.selectbox, "SKU", options=book.skus, index=book.skus.index(first)) or first
     rates = book.history(sku)
     chart(
         history_figure(sku, rates),
@@ -118,6 +117,4 @@ def _history(book: PriceBook) -> None:
         columns=_RATES,
         file_name=f"{sku}-history",
     )
-    st.caption(
-        "Each step is a dated rate; hover tells its source. A rate holds until the next one of its market and region."
-    )
+    st.caption("Each mark is a dated rate, with its source in the table; it holds until the next one.")

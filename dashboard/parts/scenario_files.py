@@ -65,12 +65,12 @@ def _open_fields() -> None:
 
 
 def _open() -> None:
-    path, chosen = st.session_state.get(_PATH, "").strip(), st.session_state.get(_FILE)
-    if not path and not chosen:
+    path, saved = st.session_state.get(_PATH, "").strip(), saved_scenarios().get(st.session_state.get(_FILE) or "")
+    if not path and saved is None:
         st.session_state[_SAID] = ("error", "Choose a scenario, or give the path of its file.", None)
         return
     try:
-        scenario = read_scenario(path or saved_scenarios()[chosen])
+        scenario = read_scenario(path or saved or "")
     except RequestError as error:
         st.session_state[_SAID] = ("error", str(error), None)
         return
