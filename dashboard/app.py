@@ -6,7 +6,7 @@ MLFLOW_TRACKING_URI names (the home's own without).
 
 from __future__ import annotations
 
-from dashboard.frame import Entry, serve
+from dashboard.frame import Entry
 from dashboard.pages import frontier, knobs, prices, reports
 
 PAGES = (
@@ -15,5 +15,3 @@ PAGES = (
     Entry("Prices", ":material/sell:", prices.show),
     Entry("Reports", ":material/description:", reports.show),
 )
-
-serve(PAGES)
