@@ -102,7 +102,7 @@ def _trials(table: StudyTable, study: str, knobs: list[str]) -> None:
         columns={"price_usd": f"price, {table.unit.name}", "quality": table.quality.name},
         file_name=f"{study}-trials",
     )
-    how = "Brighter is better. Drag along an axis to keep the trials in that range; click there to have all again."
+    how = "The better, the more orange. Drag along an axis to keep what is in that range; click there to undo it."
     st.caption(literal(f"{trials.sentence} {how}"))
 
 

@@ -75,13 +75,16 @@ def _compared(study: str, billed: StudyTable) -> None:
         twin=levels_table(document, unit),
         file_name=f"{study}-before-after",
     )
+    before = "price" if scenario.is_empty else "before"
+    columns = None if not scenario.is_empty else ["quality", "price before", "by"]
     st.dataframe(
         levels_table(document, unit),
+        column_order=columns,
         hide_index=True,
         key="levels",
         column_config={
             "quality": st.column_config.NumberColumn(billed.quality.name, format="%.4g"),
-            "price before": st.column_config.NumberColumn(f"before, {unit.symbol.strip()}", format="%.4g"),
+            "price before": st.column_config.NumberColumn(f"{before}, {unit.symbol.strip()}", format="%.4g"),
             "price after": st.column_config.NumberColumn(f"after, {unit.symbol.strip()}", format="%.4g"),
             "by then": "by",
             "after ÷ before": st.column_config.NumberColumn(format="%.3f"),

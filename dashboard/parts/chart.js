@@ -70,6 +70,7 @@ export default function (component) {
   const figure = JSON.parse(data.figure);
   const layout = themed(figure.layout, parentElement instanceof Element ? parentElement : frame);
   plot.style.height = `${layout.height ?? 400}px`;
+  plot.style.minWidth = `${layout.meta?.least_width ?? 0}px`;
   if (data.select) {
     layout.dragmode = plot._fullLayout?.dragmode ?? layout.dragmode ?? "zoom";
     layout.clickmode = "event";

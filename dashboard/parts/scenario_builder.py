@@ -30,10 +30,16 @@ _TEXT = f"{PREFIX}-text"
 _PLACES = f"{PREFIX}-changes"
 """The number of each change, which its fields' keys have."""
 _AMOUNT_WORDS: Mapping[str, str] = {
-    "factor": "times a factor",
-    "usd_per_hour": "a new rate: $ an hour of the machine",
-    "usd_per_accelerator_hour": "a new rate: $ an hour of one accelerator",
-    "decline_per_year": "lower each year, by a share",
+    "factor": "times",
+    "usd_per_hour": "$ an hour",
+    "usd_per_accelerator_hour": "$ an hour, each chip",
+    "decline_per_year": "lower a year by",
+}
+_AMOUNT_LABELS: Mapping[str, str] = {
+    "factor": "Factor",
+    "usd_per_hour": "US dollars",
+    "usd_per_accelerator_hour": "US dollars",
+    "decline_per_year": "Share, 0.2 for 20 %",
 }
 _FIRST_AMOUNT: Mapping[str, float] = {"factor": 1.0, "decline_per_year": 0.2}
 _WHOM = ("provider", "accelerator", "sku", "market")
@@ -112,7 +118,7 @@ def _change(place: int, book: PriceBook) -> None:
             )
         how = st.session_state[_key("how", place)]
         with right:
-            st.number_input("Amount", format="%g", step=0.05, key=_key("amount", place), on_change=_apply)
+            st.number_input(_AMOUNT_LABELS[how], format="%g", step=0.05, key=_key("amount", place), on_change=_apply)
         if how == "decline_per_year":
             left, right = st.columns(2)
             with left:

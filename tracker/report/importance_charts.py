@@ -49,7 +49,7 @@ def importance_figure(found: Importance, order: Sequence[str], longest: float = 
             "array": (shares["high"].clip(lower=0) - shares["share"].clip(lower=0)).clip(lower=0),
             "arrayminus": shares["share"].clip(lower=0) - shares["low"].clip(lower=0),
             "color": WHISKER,
-            "thickness": 1.5,
+            "thickness": 2,
             "width": 5,
         },
         hovertext=[_share_hover(name, row) for name, row in zip(names, shares.to_dict("records"), strict=True)],

@@ -16,7 +16,6 @@ from tracker.records import Direction
 from tracker.report.figures import chart_layout, empty_figure
 from tracker.report.knob_levels import is_numeric, knob_levels
 from tracker.report.plane import escape, shorten
-from tracker.report.style import SCALE
 from tracker.report.tables import trial_checkpoints
 from tracker.report.words import setting, several
 from tracker.store.run_table import StudyTable
@@ -24,8 +23,13 @@ from tracker.store.run_table import StudyTable
 MOST_LINES = 1500
 """Of more trials a sample of those off the frontier is drawn."""
 NO_VALUE = "none"
+LINE_SCALE = [[0.0, "#a4acb5"], [0.55, "#2a7fb8"], [1.0, "#d55e00"]]
+"""From grey over blue to orange: thin lines stand out on a light page and on a dark one, to the colour-blind too."""
 _LOG_SPAN = 30.0
+_AXIS_WIDTH = 92
+"""Pixels between two axes at least, so that their names stay apart; a narrower page scrolls."""
 _TICKS = 5
+_MOST_TICKS = 8
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,7 @@ def parallel_figure(table: StudyTable, trials: ParallelTrials) -> go.Figure:
         dimensions=dimensions,
         line={
             "color": best_last["quality"],
-            "colorscale": SCALE,
+            "colorscale": LINE_SCALE,
             "reversescale": table.quality.direction is Direction.MINIMIZE,
         },
         labelfont={"size": 13},
@@ -88,7 +92,8 @@ def parallel_figure(table: StudyTable, trials: ParallelTrials) -> go.Figure:
         rangefont={"size": 1, "color": "rgba(0,0,0,0)"},  # the ends of an axis have ticks
         unselected={"line": {"color": "#8a8f98", "opacity": 0.06}},
     )
-    return go.Figure(lines, layout={**chart_layout(440), "margin": {"l": 70, "r": 60, "t": 60, "b": 24}})
+    layout = {**chart_layout(440), "margin": {"l": 70, "r": 60, "t": 60, "b": 24}}
+    return go.Figure(lines, layout={**layout, "meta": {"least_width": _AXIS_WIDTH * len(dimensions)}})
 
 
 def _knob_axis(name: str, values: pd.Series[Any]) -> dict[str, Any]:
@@ -111,16 +116,28 @@ def _number_axis(name: str, values: NDArray[np.float64]) -> dict[str, Any]:
     known = values[np.isfinite(values)]
     low, high = float(known.min()), float(known.max())
     log = low > 0 and high / low >= _LOG_SPAN
+    distinct = np.unique(known)
     scaled = np.log10(np.where(values > 0, values, np.nan)) if log else values
     low, high = (math.log10(low), math.log10(high)) if log else (low, high)
-    ticks = np.linspace(low, high, _TICKS) if high > low else np.array([low])
-    texts = [setting(float(f"{10**tick if log else tick:.3g}")) for tick in ticks]
+    shown = distinct if len(distinct) <= _MOST_TICKS else _between(low, high, log)
+    ticks, texts = np.log10(shown) if log else shown, [_tick(value) for value in shown]
     room = (high - low) * 0.06 or abs(low) * 0.1 or 1.0
     if len(known) < len(values):
         scaled = np.where(np.isfinite(scaled), scaled, low - 2 * room)
         ticks, texts, low = np.append(ticks, low - 2 * room), [*texts, NO_VALUE], low - 2 * room
     axis = {"label": _label(name), "values": scaled, "tickvals": ticks, "ticktext": texts}
     return {**axis, "range": [low - room / 3, high + room / 3]}
+
+
+def _between(low: float, high: float, log: bool) -> NDArray[np.float64]:
+    """A few values from end to end of an axis, whose ends are logarithms where it is ``log``."""
+    ticks = np.linspace(low, high, _TICKS)
+    return 10**ticks if log else ticks
+
+
+def _tick(value: float) -> str:
+    """Three significant digits, and all of those before the point."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else setting(float(f"{value:.3g}"))
 
 
 def _label(name: str) -> str:

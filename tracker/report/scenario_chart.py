@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -12,7 +12,7 @@ from tracker.pricing.money_unit import MoneyUnit
 from tracker.records import Direction
 from tracker.report.figures import amount_ticks, chart_layout, empty_figure
 from tracker.report.plane import escape, shorten
-from tracker.report.style import BASELINE, FRONTIER, PRECISION_COLOURS
+from tracker.report.style import FRONTIER, PRECISION_COLOURS
 from tracker.report.words import money, quality, several
 from tracker.store.run_table import StudyTable
 
@@ -23,37 +23,27 @@ _AFTER = PRECISION_COLOURS["fp32"]
 def compared_frontiers_figure(document: Mapping[str, Any], table: StudyTable, unit: MoneyUnit) -> go.Figure:
     """Both frontiers of a comparison (scenarios.compare_scenarios) as step lines over a logarithmic price.
 
-    Prices are drawn in ``unit``; ``table`` is either of the two, for what its quality is.
+    One line where the second has no scenario. Prices are drawn in ``unit``; ``table`` is either of the two, for what
+    its quality is.
     """
-    frontiers = [each["points"] for each in document["scenarios"]]
+    sides = document["scenarios"]
+    frontiers = [each["points"] for each in (sides if sides[1]["scenario"] is not None else sides[:1])]
     if not any(frontiers):
         return empty_figure("No checkpoint that counts has been reached yet", 160)
-    figure = go.Figure(layout={**chart_layout(420), "margin": {"l": 8, "r": 16, "t": 44, "b": 8}})
-    entered, left = set(document["entered"]), set(document["left"])
-    looks = (("before", FRONTIER, "dot", left, "x"), ("after", _AFTER, "solid", entered, "star"))
-    for (when, colour, dash, changed, symbol), points in zip(looks, frontiers, strict=True):
-        figure.add_trace(
-            go.Scatter(
-                x=[unit.of(point["price_usd"]) for point in points],
-                y=[point["quality"] for point in points],
-                name=when,
-                mode="lines+markers",
-                line={"shape": "hv", "width": 2.5, "color": colour, "dash": dash},
-                marker={
-                    "size": [11 if point["trial"] in changed else 7 for point in points],
-                    "symbol": [symbol if point["trial"] in changed else "circle" for point in points],
-                    "color": [BASELINE if point["trial"] in changed else colour for point in points],
-                    "line": {"width": 1, "color": colour},
-                },
-                hovertext=[_hover(point, when, point["trial"] in changed, unit) for point in points],
-                hoverinfo="text",
-            )
-        )
+    figure = go.Figure(layout={**chart_layout(420), "margin": {"l": 8, "r": 16, "t": 60, "b": 8}})
+    looks = (("before", FRONTIER, "dot"), ("after", _AFTER, "solid"))
+    for (when, colour, dash), points in zip(looks, frontiers, strict=False):
+        figure.add_trace(_line(points, when, colour, dash, unit))
+    changes = (("left the frontier", "x", document["left"]), ("entered the frontier", "star", document["entered"]))
+    for (name, symbol, trials), points in zip(changes, frontiers, strict=False):
+        if changed := [point for point in points if point["trial"] in set(trials)]:
+            figure.add_trace(_marks(changed, name, symbol, unit))
     better = "better ↑" if table.quality.direction is Direction.MAXIMIZE else "better ↓"
-    figure.update_xaxes(title_text=f"← cheaper · price in {unit.name}", type="log", **amount_ticks(unit), nticks=6)
+    figure.update_xaxes(title_text=f"← cheaper<br>price in {unit.name}", type="log", **amount_ticks(unit), nticks=6)
     figure.update_yaxes(title_text=f"{escape(shorten(table.quality.name, 32))} · {better}")
     return figure.update_layout(
-        showlegend=True, legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "xanchor": "left"}
+        showlegend=len(frontiers) > 1,
+        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "xanchor": "left"},
     )
 
 
@@ -92,13 +82,35 @@ def comparison_sentences(document: Mapping[str, Any], unit: MoneyUnit) -> list[s
     return sentences
 
 
+def _line(points: Sequence[Mapping[str, Any]], when: str, colour: str, dash: str, unit: MoneyUnit) -> go.Scatter:
+    return go.Scatter(
+        x=[unit.of(point["price_usd"]) for point in points],
+        y=[point["quality"] for point in points],
+        name=when,
+        mode="lines+markers",
+        line={"shape": "hv", "width": 2.5, "color": colour, "dash": dash},
+        marker={"size": 7, "color": colour},
+        hovertext=[_hover(point, when, unit) for point in points],
+        hoverinfo="text",
+    )
+
+
+def _marks(points: Sequence[Mapping[str, Any]], name: str, symbol: str, unit: MoneyUnit) -> go.Scatter:
+    return go.Scatter(
+        x=[unit.of(point["price_usd"]) for point in points],
+        y=[point["quality"] for point in points],
+        name=name,
+        mode="markers",
+        marker={"size": 10, "symbol": symbol, "color": PRECISION_COLOURS["bf16"]},
+        hovertext=[_hover(point, name, unit) for point in points],
+        hoverinfo="text",
+    )
+
+
 def _side(point: Mapping[str, Any] | None, unit: MoneyUnit) -> tuple[float | None, str]:
     return (None, "") if point is None else (unit.of(float(point["price_usd"])), f"#{point['trial']} e{point['epoch']}")
 
 
-def _hover(point: Mapping[str, Any], when: str, changed: bool, unit: MoneyUnit) -> str:
-    moved = (
-        ("<br><b>left the frontier</b>" if when == "before" else "<br><b>entered the frontier</b>") if changed else ""
-    )
-    reached = f"{quality(point['quality'])} for <b>{money(point['price_usd'], unit)}</b> {when}"
-    return f"<b>#{point['trial']}, epoch {point['epoch']}</b><br>{reached}<br>{escape(str(point['sku']))}{moved}"
+def _hover(point: Mapping[str, Any], what: str, unit: MoneyUnit) -> str:
+    reached = f"{quality(point['quality'])} for <b>{money(point['price_usd'], unit)}</b>"
+    return f"<b>#{point['trial']}, epoch {point['epoch']}</b> · {what}<br>{reached}<br>{escape(str(point['sku']))}"
