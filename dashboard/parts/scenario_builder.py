@@ -42,6 +42,8 @@ _AMOUNT_LABELS: Mapping[str, str] = {
     "decline_per_year": "Share, 0.2 for 20 %",
 }
 _FIRST_AMOUNT: Mapping[str, float] = {"factor": 1.0, "decline_per_year": 0.2}
+_DAYS = (date(1990, 1, 1), date(2199, 12, 31))
+"""The days that a calendar goes to; what there are rates of is said where they are asked for."""
 _WHOM = ("provider", "accelerator", "sku", "market")
 
 
@@ -162,7 +164,7 @@ def _choice(label: str, name: str, options: Sequence[str], none: str, place: int
 
 
 def _day(label: str, name: str, help_: str, place: int | None = None) -> None:
-    st.date_input(label, key=_key(name, place), on_change=_apply, help=help_, format="YYYY-MM-DD")
+    st.date_input(label, None, *_DAYS, key=_key(name, place), on_change=_apply, help=help_, format="YYYY-MM-DD")
 
 
 def _key(name: str, place: int | str | None = None) -> str:
@@ -175,7 +177,7 @@ def _fill(scenario: Scenario) -> None:
     state[_key("name")] = scenario.name
     state[_key("market")] = str(scenario.market or BILLED)
     state[_key("region")] = scenario.region or BILLED
-    state[_key("as_of")] = scenario.as_of
+    state[_key("as_of")] = _in_calendar(scenario.as_of)
     state[_key("sku")] = list(scenario.skus)
     state[_key("terms")] = list(scenario.terms)
     for name, value in scenario.terms.items():
@@ -193,7 +195,12 @@ def _fill_change(place: int, change: RateChange) -> None:
         state[_key(name, place)] = getattr(change, name) or ANY
     state[_key("how", place)] = how
     state[_key("amount", place)] = float(getattr(change, how))
-    state[_key("since", place)], state[_key("until", place)] = change.since, change.until
+    for name in ("since", "until"):
+        state[_key(name, place)] = _in_calendar(getattr(change, name))
+
+
+def _in_calendar(day: date | None) -> date | None:
+    return None if day is None else min(max(day, _DAYS[0]), _DAYS[1])
 
 
 def _content() -> dict[str, Any]:
