@@ -215,8 +215,7 @@ def _outcomes(outcomes: pd.DataFrame) -> None:
             ("failure_low", "from"),
             ("failure_high", "to"),
             ("dominated_rate", "dominated, share"),
-            ("dominated_low", "from "),
-            ("dominated_high", "to "),
         )
     }
-    st.dataframe(outcomes, hide_index=True, key="outcomes", column_config=share)
+    order = ["knob", "value", "trials", "failed", *share]
+    st.dataframe(outcomes, hide_index=True, key="outcomes", column_config=share, column_order=order)

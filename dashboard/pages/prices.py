@@ -15,7 +15,7 @@ from dashboard.text import literal
 from tracker.errors import RequestError
 from tracker.pricing.price_book import PriceBook
 from tracker.records import Market
-from tracker.report.price_tables import history_figure, most_changed_sku, rates_table, rates_with
+from tracker.report.price_tables import first_sku, history_figure, rates_table, rates_with
 from tracker.report.scenario_chart import compared_frontiers_figure, comparison_sentences, levels_table
 from tracker.report.scenarios import compare_scenarios, price_remarks
 from tracker.report.words import several
@@ -26,7 +26,7 @@ _DOLLARS = st.column_config.NumberColumn("$ an hour", format="%.4f")
 _RATES: dict[str, Any] = {
     "sku": "SKU",
     "usd_per_hour": _DOLLARS,
-    "usd_per_accelerator_hour": st.column_config.NumberColumn("$ an hour of one accelerator", format="%.4f"),
+    "usd_per_accelerator_hour": st.column_config.NumberColumn("$ an hour, each chip", format="%.4f"),
     "vcpu": "vCPU",
     "ram_gb": "GiB",
     "quality": st.column_config.TextColumn("how far to trust it", width="medium"),
@@ -51,7 +51,7 @@ def show(study: str) -> None:
     with rates:
         _book(book)
     with history:
-        _history(book)
+        _history(book, billed)
 
 
 def _compared(study: str, billed: StudyTable) -> None:
@@ -104,12 +104,12 @@ def _book(book: PriceBook) -> None:
     points = book.points if dated else book.offers(date.today())
     chosen = [point for point in points if seller in (ANY, point.provider) and sold in (ANY, point.market)]
     rates = rates_with(rates_table(chosen), text)
-    st.dataframe(rates, hide_index=True, key="book", column_config=_RATES, height=560)
+    st.dataframe(rates, hide_index=True, key="book", column_config=_RATES, height=560, placeholder="")
     st.caption(literal(f"{several(len(rates), 'rate')} of {len(points):,}; price book {book.version}."))
 
 
-def _history(book: PriceBook) -> None:
-    first = most_changed_sku(book)
+def _history(book: PriceBook, billed: StudyTable) -> None:
+    first = first_sku(book, billed)
     sku = view.SKU.widget(st.selectbox, "SKU", options=book.skus, index=book.skus.index(first)) or first
     rates = book.history(sku)
     chart(

@@ -20,6 +20,7 @@ from tracker.report.figures import amount_ticks, chart_layout
 from tracker.report.plain import plain
 from tracker.report.plane import escape
 from tracker.report.style import OTHER_COLOURS, PRECISION_COLOURS
+from tracker.store.run_table import StudyTable
 
 BAR_CELLS = 12
 RATE_COLUMNS = [
@@ -49,7 +50,7 @@ def rates_table(points: Iterable[PricePoint]) -> pd.DataFrame:
     """Several rates, one row each, with what is needed to judge one.
 
     Columns: sku, market, region, usd_per_hour, usd_per_accelerator_hour (NaN without any), accelerators ("8 × H100"),
-    vcpu, ram_gb (GiB), since, until (None where it holds), quality (in words), date_kind, source and licence.
+    vcpu, ram_gb (GiB), since, until ("" where it holds), quality (in words), date_kind, source and licence.
     """
     rows = [
         {
@@ -62,7 +63,7 @@ def rates_table(points: Iterable[PricePoint]) -> pd.DataFrame:
             "vcpu": point.vcpu,
             "ram_gb": point.ram_gb,
             "since": point.effective_from,
-            "until": point.effective_to,
+            "until": "" if point.effective_to is None else point.effective_to.isoformat(),
             "quality": QUALITIES[point.quality],
             "date_kind": point.date_kind,
             "source": point.source,
@@ -81,8 +82,14 @@ def rates_with(rates: pd.DataFrame, text: str) -> pd.DataFrame:
     return rates.loc[lines.index]
 
 
-def most_changed_sku(book: PriceBook) -> str:
-    """The SKU with the most dated rates in one market and region: of all, the one whose history tells most."""
+def first_sku(book: PriceBook, table: StudyTable) -> str:
+    """The SKU whose history a reader of a study may ask for first: the one that most of its money went to.
+
+    Where the book does not have it, the SKU with the most dated rates in one market and region.
+    """
+    spent = table.runs.groupby("sku")["price_usd"].sum()
+    if len(spent) and (sku := str(spent.idxmax())) in book.skus:
+        return sku
     counts = Counter((point.sku, str(point.market), point.region) for point in book.points)
     return max(sorted(counts), key=counts.__getitem__)[0]
 
@@ -102,13 +109,15 @@ def history_figure(sku: str, history: Sequence[PricePoint]) -> go.Figure:
                 name=escape(f"{market} {region}".strip()),
                 mode="lines+markers",
                 line={"shape": "hv", "width": 2, "color": colours[at % len(colours)]},
-                marker={"size": 8},
+                marker={"size": [8] * len(points) + [0]},  # the line goes on until today, where there is no new rate
                 hovertext=[_hover(point) for point in (*points, points[-1])],
                 hoverinfo="text",
             )
         )
-    figure.update_yaxes(title_text="the machine, an hour", rangemode="tozero", **amount_ticks(MoneyUnit()))
-    return figure.update_layout(margin={"t": 60, "b": 40, "l": 60})
+    figure.update_yaxes(title_text="the machine, US dollars an hour", rangemode="tozero", **amount_ticks(MoneyUnit()))
+    legend = {"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "xanchor": "left"}
+    title = {"x": 0, "xref": "paper", "xanchor": "left", "y": 0.97, "font": {"size": 15}}
+    return figure.update_layout(margin={"t": 96, "b": 40, "l": 60}, legend=legend, title=title)
 
 
 def bars(values: Sequence[float]) -> list[str]:
