@@ -109,7 +109,8 @@ def history_figure(sku: str, history: Sequence[PricePoint]) -> go.Figure:
                 name=escape(f"{market} {region}".strip()),
                 mode="lines+markers",
                 line={"shape": "hv", "width": 2, "color": colours[at % len(colours)]},
-                marker={"size": [8] * len(points) + [0]},  # the line goes on until today, where there is no new rate
+                # The line goes on until today, where there is no new rate.
+                marker={"size": [8] * len(points) + [0], "opacity": 1, "line": {"width": 0}},
                 hovertext=[_hover(point) for point in (*points, points[-1])],
                 hoverinfo="text",
             )

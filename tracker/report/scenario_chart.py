@@ -31,7 +31,7 @@ def compared_frontiers_figure(document: Mapping[str, Any], table: StudyTable, un
     if not any(frontiers):
         return empty_figure("No checkpoint that counts has been reached yet", 160)
     figure = go.Figure(layout={**chart_layout(420), "margin": {"l": 8, "r": 16, "t": 60, "b": 8}})
-    looks = (("before", FRONTIER, "dot"), ("after", _AFTER, "solid"))
+    looks = (("before", FRONTIER, "dot" if len(frontiers) > 1 else "solid"), ("after", _AFTER, "solid"))
     for (when, colour, dash), points in zip(looks, frontiers, strict=False):
         figure.add_trace(_line(points, when, colour, dash, unit))
     changes = (("left the frontier", "x", document["left"]), ("entered the frontier", "star", document["entered"]))
