@@ -17,7 +17,7 @@ WAIT_SECONDS = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A page in the menu. ``show`` draws it, given the chosen study; without ``of_study``, alone."""
+    """A page in the menu. ``show`` draws it, given the name of the chosen study; without ``of_study``, alone."""
 
     title: str
     icon: str
@@ -53,6 +53,9 @@ def go_to(title: str, study: str | None = None) -> None:
 
 def _page(entry: Entry) -> Callable[[], None]:
     def show() -> None:
+        if st.session_state.get("page") != entry.title:
+            st.session_state["page"] = entry.title
+            view.forget_widgets()
         try:
             if not entry.of_study:
                 entry.show()

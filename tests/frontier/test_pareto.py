@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tracker.frontier import pareto
 from tracker.frontier.pareto import frontier_mask, hypervolume, slope_per_point
 from tracker.records import Direction
 
@@ -116,3 +117,15 @@ def test_wrong_input_is_told_with_its_value():
         hypervolume([1.0], [1.0], Direction.MAXIMIZE, math.nan, 1.0)
     with pytest.raises(ValueError, match="frontier"):
         slope_per_point([0.7, 0.6], [1.0, 2.0], Direction.MAXIMIZE)
+
+
+@pytest.mark.parametrize("levels", [0, 40])
+def test_of_very_many_points_the_same_are_non_dominated_as_of_few(monkeypatch, levels):
+    generator = np.random.default_rng(levels)
+    quality, price = generator.random(3000), generator.random(3000) + 0.1
+    if levels:  # many of the same quality, of the same price, and of both
+        quality, price = np.round(quality * levels), np.ceil(price * levels)
+    few = [frontier_mask(quality, price, direction) for direction in Direction]
+    monkeypatch.setattr(pareto, "MANY", 1)
+    many = [frontier_mask(quality, price, direction) for direction in Direction]
+    assert np.array_equal(few, many)
