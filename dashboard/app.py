@@ -6,12 +6,13 @@ MLFLOW_TRACKING_URI names (the home's own without).
 
 from __future__ import annotations
 
-from dashboard.frame import Entry, serve
-from dashboard.pages import compare, frontier
+from dashboard.frame import Entry
+from dashboard.pages import compare, frontier, knobs, prices, reports
 
 PAGES = (
     Entry("Frontier", ":material/show_chart:", frontier.show),
     Entry("Compare", ":material/compare_arrows:", compare.show),
+    Entry("Knobs", ":material/tune:", knobs.show),
+    Entry("Prices", ":material/sell:", prices.show),
+    Entry("Reports", ":material/description:", reports.show),
 )
-
-serve(PAGES)

@@ -86,7 +86,7 @@ class Value:
 
 STUDY = Value("study")
 SCENARIO = Value("scenario")
-"""The price scenario, as ``scenario_text`` of dashboard.studies writes it."""
+"""The price scenario, as ``compact_scenario_toml`` writes it."""
 CURRENCY = Value("currency", "USD")
 X = Value("x", "price_usd")
 Y = Value("y")

@@ -30,6 +30,7 @@ RATE = {
     "tracker.usd_per_hour": "0.096",
     "tracker.price_source": "aws/karpenter-provider-aws@1d92708",
     "tracker.price_date": "2026-07-20",
+    "tracker.cores": "2",
 }
 
 
