@@ -2,10 +2,10 @@
 
     python -m experiments.benchmarks.dashboard [--json] [--runs 10000] [--checkpoints 10] [--home FOLDER] [--alone]
 
-The store is made up (large_store.py); with --home it is kept there and used again. Cold is without what the tracker keeps
-of a study from one reading to the next, warm with it; the operating system's own cache is warm in both. Beside them stand
-MLflow's search_runs as a pandas table, and optuna-dashboard's page of a study with as many trials; --alone leaves them out.
-Needs Chromium, and for the baselines what `pip install '.[benchmark]'` brings.
+The store is made up (large_store.py); with --home it is kept there and used again. Cold is without what the tracker
+keeps of a study from one reading to the next, warm with it; the operating system's own cache is warm in both. Beside
+them stand MLflow's search_runs as a pandas table, and optuna-dashboard's page of a study with as many trials; --alone
+leaves them out. Needs Chromium, and for the baselines what `pip install '.[test,benchmark]'` brings.
 """
 
 from __future__ import annotations
