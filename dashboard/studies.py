@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from dataclasses import replace
 
 import streamlit as st
@@ -17,6 +19,8 @@ from tracker.store.home import Home
 from tracker.store.run_table import StudyReader, StudySummary, StudyTable, list_studies
 
 _MOST_REPRICED = 16
+_FRESH_SECONDS = 0.5
+"""How long a study that was read stands for what it is now: the parts of a page ask for it one after the other."""
 
 
 class _Readers:
@@ -24,15 +28,19 @@ class _Readers:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._readers: dict[tuple[str, str], StudyReader] = {}
+        self._readers: dict[tuple[str, str], tuple[StudyReader, float, StudyTable | None]] = {}
         self._repriced: dict[tuple[str, str, str], tuple[StudyTable, StudyTable]] = {}
 
     def table(self, place: Home, study: str) -> StudyTable:
         """The study as it was billed. Raises StudyNotFoundError, StoreError."""
         with self._lock:
             key = (place.tracking_uri, study)
-            reader = self._readers.setdefault(key, study_reader(place, study))
-        return reader.read()
+            reader, read_at, table = self._readers.get(key, (study_reader(place, study), -math.inf, None))
+        if table is None or time.monotonic() - read_at > _FRESH_SECONDS:
+            table = reader.read()
+            with self._lock:
+                self._readers[key] = reader, time.monotonic(), table
+        return table
 
     def repriced(self, place: Home, billed: StudyTable, scenario: Scenario, currency: str) -> StudyTable:
         """``billed`` under a scenario; worked out once for each."""

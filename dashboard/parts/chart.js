@@ -1,4 +1,4 @@
-// Draws a plotly figure in place: Plotly.react keeps the zoom (uirevision), and this file keeps the selection.
+// Draws a plotly figure in place: Plotly.react keeps the zoom (uirevision). What is selected, the figure itself shows.
 
 const libraries = new Map();
 
@@ -34,22 +34,17 @@ function texts(point) {
   return data === undefined || data === null ? [] : [String(Array.isArray(data) ? data[0] : data)];
 }
 
-function mark(plotly, plot, selected) {
-  const wanted = new Set(selected);
-  const update = [];
-  const traces = [];
-  plot.data.forEach((trace, at) => {
-    if (!trace.customdata || !(trace.mode ?? "markers").includes("markers")) return;
-    const own = plot._fullData?.[at]?._length ?? trace.customdata.length;
-    const chosen = [];
-    for (let index = 0; index < own; index += 1) {
-      const data = trace.customdata[index];
-      if (wanted.has(String(Array.isArray(data) ? data[0] : data))) chosen.push(index);
-    }
-    traces.push(at);
-    update.push(wanted.size ? chosen : null);
-  });
-  if (traces.length) plotly.restyle(plot, { selectedpoints: update }, traces);
+function draw(plotly, plot, data, layout, config) {
+  // Where only lines and words across the chart have changed, its points are not drawn again.
+  const keys = Object.fromEntries(Object.entries(layout).map(([key, value]) => [key, JSON.stringify(value)]));
+  const before = plot.trackerLayout ?? {};
+  const changed = [...new Set([...Object.keys(keys), ...Object.keys(before)])].filter((key) => keys[key] !== before[key]);
+  const same = plot.trackerTraces === data.traces && changed.every((key) => ["shapes", "annotations"].includes(key));
+  plot.trackerTraces = data.traces;
+  plot.trackerLayout = keys;
+  if (!same) return plotly.react(plot, JSON.parse(data.traces), layout, config);
+  if (!changed.length) return Promise.resolve();
+  return plotly.relayout(plot, Object.fromEntries(changed.map((key) => [key, layout[key] ?? []])));
 }
 
 function button(host, label, title, action) {
@@ -67,8 +62,7 @@ export default function (component) {
   const plot = frame.querySelector(".plot");
   const files = parentElement.querySelector(".files");
   frame.setAttribute("aria-label", data.alt);
-  const figure = JSON.parse(data.figure);
-  const layout = themed(figure.layout, parentElement instanceof Element ? parentElement : frame);
+  const layout = themed(JSON.parse(data.layout), parentElement instanceof Element ? parentElement : frame);
   plot.style.height = `${layout.height ?? 400}px`;
   plot.style.minWidth = `${layout.meta?.least_width ?? 0}px`;
   if (data.select) {
@@ -77,20 +71,13 @@ export default function (component) {
   }
   const config = { ...data.config };
   if (data.select) config.modeBarButtonsToRemove = config.modeBarButtonsToRemove.filter((name) => name !== "select2d");
-  const state = (plot.trackerState ??= { sent: null });
 
-  load(data.plotly).then((plotly) => plotly.react(plot, figure.data, layout, config).then(() => {
+  load(data.plotly).then((plotly) => draw(plotly, plot, data, layout, config).then(() => {
     plot.dataset.drawn = String(Number(plot.dataset.drawn ?? 0) + 1);
-    const selected = state.sent ?? data.selected;
-    if (data.select && (selected.length || state.marked)) mark(plotly, plot, selected);
-    state.marked = selected.length > 0;
-    if (JSON.stringify(state.sent) === JSON.stringify(data.selected)) state.sent = null;
     if (plot.trackerReady) return;
     plot.trackerReady = true;
     const send = (chosen) => {
-      state.sent = chosen;
-      state.marked = true;
-      mark(plotly, plot, chosen);
+      plot.trackerSelected = chosen;
       setStateValue("selected", chosen);
     };
     plot.on("plotly_click", (event) => {
@@ -117,6 +104,6 @@ export default function (component) {
     }
   })).catch((error) => { frame.textContent = `The chart cannot be drawn: ${error.message}`; });
   plot.trackerSelect = data.select;
-  plot.trackerSelected = state.sent ?? data.selected;
+  plot.trackerSelected = data.selected;
   plot.trackerFile = data.file;
 }

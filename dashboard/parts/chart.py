@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
+from plotly.io.json import to_json_plotly
 
 from tracker.report.style import PLOTLY_CONFIG
 
@@ -46,13 +47,15 @@ def chart(
 
     ``alt`` says what it shows to who cannot see it, ``twin`` is the same as a table, which is what its CSV file has;
     ``columns`` as st.dataframe's column_config. With ``select``, a click or a box selects points; ``selected`` are
-    those that are drawn as selected.
+    those that are selected now, which the figure shows as it likes.
     """
     name = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in file_name)[:80]
+    spec = figure.to_dict()
     result = _component()(
         key=key,
         data={
-            "figure": figure.to_json(),
+            "traces": to_json_plotly(spec["data"]),
+            "layout": to_json_plotly(spec["layout"]),
             "config": PLOTLY_CONFIG,
             "alt": alt,
             "file": name,

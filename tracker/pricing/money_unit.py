@@ -1,7 +1,8 @@
 """The unit that amounts of money are shown in: one for all amounts of a study, so that they compare at a glance.
 
 The rule: whole units of the currency where the smallest amount is at least a hundredth of one ($0.01); else thousandths
-(m$) where it is at least a hundredth of one of these ($0.00001); else millionths (µ$), else billionths (n$).
+(m$) where it is at least a hundredth of one of these ($0.00001); else millionths (µ$), else billionths (n$). An amount
+of 100,000 such parts or more, as the sum over a large study may be, is written in whole units of the currency.
 """
 
 from __future__ import annotations

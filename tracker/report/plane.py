@@ -120,10 +120,10 @@ def plane_of(
     """
     marked = _rows_of(found, selected)
     references = reference_points(found)
-    rows = _drawn_rows(found, marked)
-    drawn = found.points.loc[rows].reset_index(drop=True)
-    drawn["selected"] = np.isin(rows, marked)
-    drawn = _described(drawn, found)
+    always, drawn = _always_drawn(found)
+    if len(more := np.setdiff1d(marked, always)):
+        drawn = pd.concat([drawn, _described(found.points.loc[more].reset_index(drop=True), found)], ignore_index=True)
+    drawn = drawn.assign(selected=np.isin(np.concatenate([always, more]), marked))
     intervals = _intervals(found)
     both = pd.concat([found.points[["x", "y"]], references[["x", "y"]]])
     return Plane(
@@ -144,8 +144,18 @@ def plane_of(
     )
 
 
-def _drawn_rows(found: AxisPoints, marked: np.ndarray) -> np.ndarray:
-    """The rows of ``found.points`` to draw, by rising row."""
+def _always_drawn(found: AxisPoints) -> tuple[np.ndarray, pd.DataFrame]:
+    """The rows of ``found.points`` that are drawn whatever is selected, and these points; worked out once."""
+    known = found.__dict__
+    if "_always_drawn" not in known:
+        rows = _drawn_rows(found)
+        known["_always_drawn"] = rows, _described(found.points.loc[rows].reset_index(drop=True), found)
+    drawn: tuple[np.ndarray, pd.DataFrame] = known["_always_drawn"]
+    return drawn
+
+
+def _drawn_rows(found: AxisPoints) -> np.ndarray:
+    """The frontier, and of the other points those that show where they are, by rising row."""
     points = found.points
     on = points["on_frontier"].to_numpy(dtype=np.bool_)
     others = np.flatnonzero(~on)
@@ -155,7 +165,7 @@ def _drawn_rows(found: AxisPoints, marked: np.ndarray) -> np.ndarray:
     if found.axes.y_log and len(y) and y.min() > 0:
         y = np.log10(y)
     kind = ~points["kept"].to_numpy(dtype=np.bool_)[others]
-    return np.unique(np.concatenate([np.flatnonzero(on), others[thinned(x, y, kind)], marked]))
+    return np.unique(np.concatenate([np.flatnonzero(on), others[thinned(x, y, kind)]]))
 
 
 def _described(drawn: pd.DataFrame, found: AxisPoints) -> pd.DataFrame:

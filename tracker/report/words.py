@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 from tracker.pricing.money_unit import MoneyUnit
 
+MOST_PARTS = 99_999.5
+"""From so many thousandths, millionths or billionths of a currency on, an amount is written in whole units of it."""
 NOTHING = "—"
 """Stands where there is no figure."""
 
@@ -30,8 +32,10 @@ def money(value_usd: float, unit: MoneyUnit) -> str:
     value = unit.of(value_usd)
     if not math.isfinite(value):
         return NOTHING
-    if unit.prefix:
+    if unit.prefix and abs(value) < MOST_PARTS:
         return f"{_digits(value)} {unit.symbol}"
+    if unit.prefix:
+        return money(value_usd, MoneyUnit(unit.currency))
     if value == 0:
         return f"{unit.symbol}0"
     sign, size = ("-" if value < 0 else ""), abs(value)
