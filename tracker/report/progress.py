@@ -48,50 +48,52 @@ def hypervolume_over_spend(table: StudyTable, reference: ReferencePoint | None =
     corner = reference or _corner(table, reached)
     if corner is None:
         return pd.DataFrame({"spend_usd": pd.Series(dtype=np.float64), "hypervolume": pd.Series(dtype=np.float64)})
-    paid = _payments(table, reached)
-    points = paid["quality"], paid["price_usd"]
-    volumes = hypervolume_growth(*points, table.quality.direction, corner.quality, corner.price_usd)
+    paid = payments(table)
+    at, points = paid["at"].to_numpy(), np.full((2, len(table.checkpoints) + 1), np.nan)  # the last for no checkpoint
+    kept = reached[(reached["missed"] == "").to_numpy()]
+    points[:, kept["at"]] = kept["quality"], kept["price_usd"]
+    quality, price_usd = points[:, at]
+    volumes = hypervolume_growth(quality, price_usd, table.quality.direction, corner.quality, corner.price_usd)
     return pd.DataFrame({"spend_usd": paid["paid_usd"].cumsum(), "hypervolume": volumes})
 
 
-def payments(table: StudyTable) -> pd.DataFrame:
-    """Every dollar with its time, and the point that it bought, in the order of time.
+def payments(table: StudyTable, since: float = -np.inf) -> pd.DataFrame:
+    """Every dollar with the time that it was spent in, in the order of time.
 
-    Columns: run (its row in ``table.runs``), since and timestamp (from when to when it was spent, in seconds since
-    1970), paid_usd, and quality and price_usd of the point, NaN where it bought none.
+    Columns: run (its row in ``table.runs``), at (the row in ``table.checkpoints`` that it led to; -1 for what was spent
+    beyond the run's last one), began and ended (in seconds since 1970), and paid_usd. Runs that had ended at ``since``
+    are left out.
     """
-    return _payments(table, trial_checkpoints(table))
-
-
-def _payments(table: StudyTable, points: pd.DataFrame) -> pd.DataFrame:
-    steps = table.checkpoints[np.isfinite(table.checkpoints["price_usd"].to_numpy(dtype=np.float64))]
+    runs = table.runs
+    last = runs["started_at"] + runs["wall_seconds"]  # or later, where it was paused
+    steps = table.checkpoints[["run", "timestamp", "price_usd", "wall_seconds"]]
+    if since > -np.inf:
+        live = (last >= since).to_numpy(copy=True)
+        live[steps["run"][(steps["timestamp"] >= since).to_numpy()]] = True
+        runs, last, steps = runs[live], last[live], steps[live[steps["run"].to_numpy()]]
+    steps = steps[np.isfinite(steps["price_usd"].to_numpy(dtype=np.float64))]
     by_run = steps.groupby("run")
     reached, worked = by_run["price_usd"].cummax(), by_run["wall_seconds"].cummax()
-    counts = np.zeros(len(table.checkpoints), dtype=np.bool_)
-    counts[points.loc[points["missed"] == "", "at"]] = True
     at_checkpoints = pd.DataFrame(
         {
             "run": steps["run"],
-            "since": steps["timestamp"] - (worked - worked.groupby(steps["run"]).shift(fill_value=0.0)),
-            "timestamp": steps["timestamp"],
+            "at": steps.index,
+            "began": steps["timestamp"] - (worked - worked.groupby(steps["run"]).shift(fill_value=0.0)),
+            "ended": steps["timestamp"],
             "paid_usd": reached - reached.groupby(steps["run"]).shift(fill_value=0.0),
-            "quality": steps["quality"].where(counts[steps.index]),
-            "price_usd": steps["price_usd"],
         }
     )
-    runs, last = table.runs, pd.DataFrame({"usd": reached, "seconds": worked, "at": steps["timestamp"]})
-    last = last.groupby(steps["run"]).max().reindex(runs.index)
-    beyond_seconds = (runs["wall_seconds"] - last["seconds"].fillna(0.0)).clip(lower=0.0)
-    ended = np.fmax(runs["started_at"] + runs["wall_seconds"], last["at"] + beyond_seconds)  # it may have paused
+    until = by_run[["timestamp", "price_usd", "wall_seconds"]].max().reindex(runs.index)
+    more_seconds = (runs["wall_seconds"] - until["wall_seconds"].fillna(0.0)).clip(lower=0.0)
+    ended = np.fmax(last, until["timestamp"] + more_seconds)
     beyond = pd.DataFrame(
         {
             "run": runs.index,
-            "since": ended - beyond_seconds,
-            "timestamp": ended,
-            "paid_usd": (runs["price_usd"] - last["usd"].fillna(0.0)).clip(lower=0.0).fillna(0.0),
-            "quality": np.nan,
-            "price_usd": np.nan,
+            "at": -1,
+            "began": ended - more_seconds,
+            "ended": ended,
+            "paid_usd": (runs["price_usd"] - until["price_usd"].fillna(0.0)).clip(lower=0.0).fillna(0.0),
         }
     )
     both = pd.concat([at_checkpoints, beyond[beyond["paid_usd"] > 0]])
-    return both.sort_values("timestamp", kind="stable").reset_index(drop=True)
+    return both.sort_values("ended", kind="stable").reset_index(drop=True)

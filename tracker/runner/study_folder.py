@@ -20,6 +20,7 @@ from tracker.study.document import StudyDocument, StudyFile
 from tracker.training.events import Event, EventReader
 
 DESCRIPTION = "study.json"
+_RUNNING_ALREADY = "this study is running already, in process {}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +37,16 @@ class StudyFolder:
         Raises StudyExistsError where the final name is taken.
         """
         cls(final).refuse_existing()
-        folder = cls(final.with_name(f".{final.name}.{os.getpid()}"))
+        folder = cls(final).staging(os.getpid())
         folder.path.mkdir(parents=True)
         try:
             yield folder
         finally:
             shutil.rmtree(folder.path, ignore_errors=True)
+
+    def staging(self, process: int) -> StudyFolder:
+        """Where a process has the study, that is to be in this folder, until its data are ready."""
+        return StudyFolder(self.path.with_name(f".{self.path.name}.{process}"))
 
     def commit(self, final: Path) -> StudyFolder:
         """Move the folder to its final name. Raises StudyExistsError where another was quicker."""
@@ -139,12 +144,17 @@ class StudyFolder:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise RequestError(f"this study is running already, in process {self.coordinator()}") from None
+                raise RequestError(_RUNNING_ALREADY.format(self.coordinator())) from None
             file.truncate(0)
             file.write(str(os.getpid()))
             file.flush()
             yield
             file.truncate(0)
+
+    def refuse_running(self) -> None:
+        """Raises RequestError where there is a coordinator, as ``locked`` does."""
+        if (process := self.coordinator()) is not None:
+            raise RequestError(_RUNNING_ALREADY.format(process))
 
     def coordinator(self) -> int | None:
         """The process that runs this study now; None where none does."""
