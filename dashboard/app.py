@@ -1,4 +1,4 @@
-"""The app that Streamlit runs: one page a question.
+"""The app: the list of its pages, and what all of them share: the choice of the study, the scenario, the errors.
 
 It reads the home that TRACKER_HOME names (./results without) and the MLflow store that
 MLFLOW_TRACKING_URI names (the home's own without).
@@ -6,9 +6,9 @@ MLFLOW_TRACKING_URI names (the home's own without).
 
 from __future__ import annotations
 
-import streamlit as st
+from dashboard.frame import Entry, serve
+from dashboard.pages import frontier
 
-from dashboard import frontier_page
+PAGES = (Entry("Frontier", ":material/show_chart:", frontier.show),)
 
-st.set_page_config(page_title="Quality against price", page_icon="📈", layout="wide")
-st.navigation([st.Page(frontier_page.show, title="Frontier", icon="📈", default=True)]).run()
+serve(PAGES)

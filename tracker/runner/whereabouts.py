@@ -15,7 +15,7 @@ from tracker.errors import StudyExistsError, StudyNotFoundError, TrackerError, d
 from tracker.runner.study_folder import DESCRIPTION, StudyFolder
 from tracker.store.found import FoundExperiment
 from tracker.store.home import Home
-from tracker.store.run_table import StudyTable, find_study, read_study_table
+from tracker.store.run_table import StudyReader, StudyTable, find_study
 
 
 def folder_of(home: Home, name: str) -> StudyFolder:
@@ -26,10 +26,15 @@ def folder_of(home: Home, name: str) -> StudyFolder:
     raise StudyNotFoundError(_without_folder(home, name, find_study(home.tracking_uri, name)))
 
 
+def study_reader(home: Home, name: str) -> StudyReader:
+    """Reads a study of this home again and again; see store.run_table."""
+    return StudyReader(home.tracking_uri, name, home.cache if home.path.is_dir() else None)
+
+
 def table_of(home: Home, name: str) -> StudyTable:
     """A study as MLflow has it. Raises StudyNotFoundError where it has it not: says where else it is, StoreError."""
     try:
-        return read_study_table(home.tracking_uri, name, home.cache)
+        return study_reader(home, name).read()
     except StudyNotFoundError:
         folder, found = StudyFolder(home.study(name)), find_study(home.tracking_uri, name)
         if not folder.is_there:

@@ -34,6 +34,15 @@ class RunIndex:
     started_at_ms: NDArray[np.int64]
     keys: NDArray[np.object_]
 
+    def is_same_as(self, earlier: RunIndex) -> bool:
+        """Whether nothing can have changed since: the same runs with the same keys, none of them under way."""
+        return (
+            self.parent == earlier.parent
+            and len(self.keys) == len(earlier.keys)
+            and bool((self.keys == earlier.keys).all())
+            and bool((self.keys != "").all())
+        )
+
 
 class Told(NamedTuple):
     """One kind of thing that runs were told, one entry each: the run's position in the index, a name and the value."""

@@ -26,7 +26,7 @@ from tracker.pricing.money_unit import MoneyUnit, money_unit
 from tracker.pricing.scenario import Scenario
 from tracker.records import Direction, QualityMetric, Role, SettingValue
 from tracker.store.column_cache import CachedStudy, cache_folder, forget
-from tracker.store.columns import ParentRun, Source
+from tracker.store.columns import ParentRun, RunIndex, Source
 from tracker.store.found import FoundExperiment
 from tracker.store.sql_reader import SqlReader
 from tracker.store.study_frames import CheckpointFrames, RunFrames
@@ -83,7 +83,7 @@ class CheckpointMetrics(Mapping[str, NDArray[np.float64]]):
         return len(self.names)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StudyTable:
     """One study as two tables.
 
@@ -190,21 +190,41 @@ def find_study(tracking_uri: str, study: str) -> list[FoundExperiment]:
     return _store(tracking_uri).find_study(study)
 
 
-def read_study_table(tracking_uri: str, study: str, cache: Path | None = None) -> StudyTable:
-    """One study as tables. Raises StudyNotFoundError (naming the nearest ones), StoreError.
+class StudyReader:
+    """Reads one study, again and again: what does not change any more is read once.
 
-    What does not change any more is kept below the folder ``cache``, and read from there the next time.
+    It is kept below the folder ``cache`` for the next process; None keeps nothing.
     """
-    store = _store(tracking_uri)
-    folder = None if cache is None else cache_folder(cache, tracking_uri, study)
-    try:
-        index = store.index(study)
-    except StudyNotFoundError:
-        if folder is not None:
-            forget(folder)
-        names = [parent.study for parent in store.parents()]
-        raise StudyNotFoundError(f"there is no study '{study}'; {did_you_mean(study, names)}") from None
-    return _study_table(index.parent, CachedStudy(store, index, folder))
+
+    def __init__(self, tracking_uri: str, study: str, cache: Path | None = None) -> None:
+        self._uri = tracking_uri
+        self._study = study
+        self._folder = None if cache is None else cache_folder(cache, tracking_uri, study)
+        self._last: tuple[RunIndex, StudyTable] | None = None
+
+    def read(self) -> StudyTable:
+        """The study as it is now; the same table as the last time where nothing has changed.
+
+        Raises StudyNotFoundError (naming the nearest ones), StoreError.
+        """
+        store = _store(self._uri)
+        try:
+            index = store.index(self._study)
+        except StudyNotFoundError:
+            if self._folder is not None:
+                forget(self._folder)
+            names = [parent.study for parent in store.parents()]
+            raise StudyNotFoundError(f"there is no study '{self._study}'; {did_you_mean(self._study, names)}") from None
+        if self._last is not None and index.is_same_as(self._last[0]):
+            return self._last[1]
+        table = _study_table(index.parent, CachedStudy(store, index, self._folder))
+        self._last = index, table
+        return table
+
+
+def read_study_table(tracking_uri: str, study: str, cache: Path | None = None) -> StudyTable:
+    """One study as tables, read once; see StudyReader."""
+    return StudyReader(tracking_uri, study, cache).read()
 
 
 def _study_table(parent: ParentRun, cached: CachedStudy) -> StudyTable:

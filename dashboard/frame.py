@@ -1,0 +1,104 @@
+"""What all pages share: the menu, the choice of the study, the scenario that is on, and errors as sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import streamlit as st
+
+from dashboard import studies, view
+from dashboard.login import may_look
+from dashboard.text import literal
+from tracker.errors import StudyNotFoundError, TrackerError
+
+WAIT_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A page in the menu. ``show`` draws it, given the name of the study that is chosen; without ``of_study``, alone."""
+
+    title: str
+    icon: str
+    show: Callable[..., None]
+    of_study: bool = True
+
+    @property
+    def path(self) -> str:
+        """Its part of the address."""
+        return self.title.lower()
+
+
+def serve(entries: Sequence[Entry]) -> None:
+    """Draw the page that is asked for."""
+    st.set_page_config(page_title="Quality against price", page_icon="📈", layout="wide")
+    if not may_look():
+        return
+    pages = [
+        st.Page(_page(entry), title=entry.title, icon=entry.icon, url_path=entry.path, default=at == 0)
+        for at, entry in enumerate(entries)
+    ]
+    st.session_state["pages"] = {entry.title: page for entry, page in zip(entries, pages, strict=True)}
+    st.navigation(pages).run()
+
+
+def go_to(title: str, study: str | None = None) -> None:
+    """Go to another page, with another study where one is given."""
+    if study is not None:
+        view.STUDY.set(study)
+        st.session_state.pop(f"view-{view.STUDY.key}", None)
+    st.switch_page(st.session_state["pages"][title])
+
+
+def _page(entry: Entry) -> Callable[[], None]:
+    def show() -> None:
+        try:
+            if not entry.of_study:
+                entry.show()
+            elif (study := _chosen_study()) is not None:
+                _scenario_line()
+                entry.show(study)
+        except StudyNotFoundError as error:
+            st.warning(literal(str(error)), icon=":material/search_off:")
+        except TrackerError as error:
+            st.error(literal(str(error)), icon=":material/error:")
+
+    show.__name__ = entry.path
+    return show
+
+
+def _chosen_study() -> str | None:
+    """The study that the view is of; None, and what to do, where there is none yet."""
+    summaries = studies.summaries()
+    if not summaries:
+        st.fragment(_wait_for_a_study, run_every=WAIT_SECONDS)()
+        return None
+    names = [each.name for each in summaries]
+    asked = view.STUDY.get()
+    if asked and asked not in names:
+        st.warning(literal(f"There is no study '{asked}' here; the newest one is shown."), icon=":material/search_off:")
+    with st.sidebar:
+        study: str | None = view.STUDY.widget(
+            st.selectbox, "Study", options=names, on_change=view.forget_selection, help="The newest first"
+        )
+    return study
+
+
+def _wait_for_a_study() -> None:
+    if studies.summaries():
+        st.rerun()
+    st.info(literal(f"There is no study yet in {studies.home().path}. Start one, and it appears here:"))
+    st.code("tracker run experiments/studies/docstrings.toml", language="bash")
+
+
+def _scenario_line() -> None:
+    """Say on every page that prices are not those that were billed."""
+    scenario = studies.scenario()
+    if scenario.is_empty:
+        return
+    name = f"scenario {scenario.name}" if scenario.name else "a scenario"
+    st.info(literal(f"Prices of {name}: {'; '.join(scenario.sentences)}"), icon=":material/price_change:")
+    if st.button("Back to the billed prices", key="billed", type="tertiary"):
+        view.SCENARIO.set("")
+        st.rerun()

@@ -1,0 +1,83 @@
+"""The studies that pages show, read once for all who look: as they were billed, or under the scenario of the view."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+
+import streamlit as st
+
+from dashboard import view
+from tracker.pricing.currency import USD, exchange_rate
+from tracker.pricing.scenario import AS_BILLED, Scenario
+from tracker.report.repricing import reprice
+from tracker.runner.whereabouts import study_reader
+from tracker.store.home import Home
+from tracker.store.run_table import StudyReader, StudySummary, StudyTable, list_studies
+
+_MOST_REPRICED = 16
+
+
+class _Readers:
+    """One reader a study, shared by all sessions: a study is read again only where it has changed."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._readers: dict[tuple[str, str], StudyReader] = {}
+        self._repriced: dict[tuple[str, str, str], tuple[StudyTable, StudyTable]] = {}
+
+    def table(self, place: Home, study: str) -> StudyTable:
+        """The study as it was billed. Raises StudyNotFoundError, StoreError."""
+        with self._lock:
+            key = (place.tracking_uri, study)
+            reader = self._readers.setdefault(key, study_reader(place, study))
+        return reader.read()
+
+    def repriced(self, place: Home, billed: StudyTable, scenario: Scenario, currency: str) -> StudyTable:
+        """``billed`` under a scenario; worked out once for each."""
+        key = (billed.study, repr(scenario), currency)
+        with self._lock:
+            known = self._repriced.get(key)
+        if known is not None and known[0] is billed:
+            return known[1]
+        book = place.price_book(billed.prices_file)
+        shown = replace(billed, currency=exchange_rate(currency, book.exchange_rates, scenario.as_of))
+        table = shown if scenario.is_empty else reprice(shown, scenario, book)
+        with self._lock:
+            self._repriced[key] = billed, table
+            while len(self._repriced) > _MOST_REPRICED:
+                self._repriced.pop(next(iter(self._repriced)))
+        return table
+
+
+@st.cache_resource
+def _readers() -> _Readers:
+    return _Readers()
+
+
+def home() -> Home:
+    """The home that the dashboard shows: TRACKER_HOME, else ./results."""
+    return Home.find()
+
+
+def summaries() -> list[StudySummary]:
+    """Every study of the store, newest first. Raises StoreError."""
+    return list_studies(home().tracking_uri)
+
+
+def scenario() -> Scenario:
+    """The price scenario of the view; AS_BILLED without one. Raises ScenarioError."""
+    return AS_BILLED
+
+
+def billed_table(study: str) -> StudyTable:
+    """A study at the prices that were billed. Raises StudyNotFoundError, StoreError."""
+    return _readers().table(home(), study)
+
+
+def study_table(study: str) -> StudyTable:
+    """A study at the prices of the view. Raises what ``billed_table``, ``scenario`` and ``reprice`` raise."""
+    billed, chosen, currency = billed_table(study), scenario(), view.CURRENCY.get()
+    if chosen.is_empty and currency == USD.code:
+        return billed
+    return _readers().repriced(home(), billed, chosen, currency)
