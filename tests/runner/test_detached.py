@@ -16,7 +16,7 @@ from tests.support.command import tracker
 from tests.support.studies import digits
 from tracker import open_study, start_resume, start_study, stop_study
 from tracker.errors import RequestError, StudyExistsError, StudyFileError, StudyNotFoundError, WorkFailedError
-from tracker.runner.detached import latest_launch, launches
+from tracker.runner.launches import latest_launch, launches
 from tracker.runner.study_folder import StudyFolder
 from tracker.store.home import Home
 from tracker.study.document import StudyDocument

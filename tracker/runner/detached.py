@@ -7,7 +7,6 @@ Imports nothing heavy.
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import signal
@@ -15,59 +14,25 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from tracker.errors import RequestError, StudyNotFoundError, TrackerError, WorkFailedError
+from tracker.runner.launches import Launch, latest_launch, made_file
 from tracker.runner.study_folder import StudyFolder
 from tracker.runner.whereabouts import folder_of
-from tracker.store.home import Home, folder_name
+from tracker.store.home import Home
 from tracker.study.document import StudyDocument
-from tracker.study.toml_text import edited, to_toml, toml_value
+from tracker.study.toml_text import Place, edited, to_toml, toml_value
 
 POLL_SECONDS = 0.1
 STOP_SECONDS = 120.0
 """A coordinator that was asked to stop and runs longer than this is not waited for."""
-TAIL_BYTES = 64_000
-_ERROR = "error: "
 _COMMAND = [sys.executable, "-P", "-m", "tracker.cli.main"]
-
-
-@dataclass(frozen=True, slots=True)
-class Launch:
-    """A process that was started to run a study; ``log`` has what it says, from the byte ``begins`` on."""
-
-    study: str
-    process: int
-    started_at: float  # seconds since 1970
-    command: str
-    log: str
-    begins: int
-
-    def runs(self, home: Home) -> bool:
-        """Whether the process is at work on the study, or prepares its data."""
-        folder = StudyFolder(home.study(self.study))
-        return self.process in (folder.coordinator(), folder.staging(self.process).coordinator())
-
-    @property
-    def said(self) -> list[str]:
-        """The last lines that it said, as far as TAIL_BYTES reach; none where the log is gone."""
-        try:
-            with Path(self.log).open("rb") as file:
-                file.seek(max(self.begins, file.seek(0, os.SEEK_END) - TAIL_BYTES))
-                return file.read().decode(errors="replace").splitlines()
-        except OSError:
-            return []
-
-    @property
-    def error(self) -> str:
-        """The sentence that it ended with where it could not go on, "" where there is none."""
-        lines = self.said
-        first = max((number for number, line in enumerate(lines) if line.startswith(_ERROR)), default=None)
-        return "" if first is None else "\n".join(lines[first:]).removeprefix(_ERROR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,25 +135,6 @@ def stop_study(name: str, *, home: str | Path | None = None) -> bool:
         return True
 
 
-def latest_launch(home: Home, name: str) -> Launch | None:
-    """How a study was started on its own the last time; None where it never was, or that is not known any more."""
-    try:
-        return Launch(**json.loads(_record(home, name).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return None
-
-
-def launches(home: Home) -> list[Launch]:
-    """Every study that was started on its own, the latest first."""
-    names = []
-    for path in home.launched.glob("*.json"):
-        try:
-            names.append(Launch(**json.loads(path.read_text(encoding="utf-8"))))
-        except (OSError, ValueError, TypeError):
-            continue
-    return sorted(names, key=lambda launch: -launch.started_at)
-
-
 def _document(study: str | Path | Mapping[str, Any] | StudyDocument) -> StudyDocument:
     if isinstance(study, StudyDocument):
         return study
@@ -210,36 +156,31 @@ def _refuse_taken(home: Home, name: str) -> None:
 
 
 def _keep(document: StudyDocument, home: Home, name: str) -> Path:
-    """The study as a file in the home; its paths are below the folder that this process is in. Raises RequestError."""
-    text, anchored = document.text or to_toml(document.content), document.anchored(Path.cwd())
-    for place in (("workload",), ("folder",), ("pricing", "prices")):
-        before, now = (_at(each.content, place) for each in (document, anchored))
-        if now != before:
-            text = edited(text, place, now)
-    path = _launched(home) / f"{folder_name(name) or 'unnamed'}.toml"
+    """The study as a file in the home, its paths made absolute. Raises RequestError where it cannot be written."""
+    content, text = document.anchored(Path.cwd()).content, document.text
+    if not text:
+        text = to_toml(content)
+    for place, value in _differences(tomllib.loads(text), content):
+        text = edited(text, place, value)
+    path = made_file(home, name, ".toml")
     path.write_text(text, encoding="utf-8")
     return path
 
 
-def _at(content: Mapping[str, Any], place: tuple[str, ...]) -> Any:
-    for key in place:
-        content = content.get(key, {}) if isinstance(content, Mapping) else {}
-    return content
-
-
-def _launched(home: Home) -> Path:
-    home.make()
-    home.launched.mkdir(exist_ok=True)
-    return home.launched
-
-
-def _record(home: Home, name: str) -> Path:
-    return home.launched / f"{folder_name(name) or 'unnamed'}.json"
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[Place, Any]]:
+    """The places, of one key or of a table and its key, where a content is another now; None where it has none."""
+    for key in [*before, *(key for key in now if key not in before)]:
+        old, new = before.get(key), now.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            inner = [*old, *(each for each in new if each not in old)]
+            yield from (((key, each), new.get(each)) for each in inner if old.get(each) != new.get(each))
+        elif old != new:
+            yield (key,), new
 
 
 def _start(arguments: Sequence[str], name: str, home: Home) -> Started:
     """Start the command and wait until its study has a coordinator, or it has ended."""
-    log = _launched(home) / f"{folder_name(name) or 'unnamed'}.log"
+    log = made_file(home, name, ".log")
     command = shlex.join(["tracker", *arguments])
     with log.open("a", encoding="utf-8") as output:
         output.write(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC  {command}\n")
@@ -254,9 +195,7 @@ def _start(arguments: Sequence[str], name: str, home: Home) -> Started:
         )
     threading.Thread(target=process.wait, daemon=True).start()  # while this process lives, it leaves no dead child
     launch = Launch(name, process.pid, time.time(), command, str(log), launch_begins)
-    part = _record(home, name).with_suffix(f".{process.pid}")
-    part.write_text(json.dumps(asdict(launch)), encoding="utf-8")
-    part.replace(_record(home, name))
+    launch.keep(home)
     while process.poll() is None:
         if launch.runs(home):
             return Started(launch)
