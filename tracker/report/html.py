@@ -15,21 +15,18 @@ from typing import Any
 
 import jinja2
 import pandas as pd
-import plotly.graph_objects as go
-import plotly.offline
-from markupsafe import Markup
 
 from tracker.pricing.currency import USD
-from tracker.records import CostPart
+from tracker.records import CostPart, Role
 from tracker.report import words
 from tracker.report.confirmation import confirmation_sentences
+from tracker.report.embedding import embedded, library
 from tracker.report.energy import energy_sentences
 from tracker.report.figures import hypervolume_figure, spend_figure
 from tracker.report.frontier_chart import frontier_caption, frontier_figure
 from tracker.report.headlines import headlines
 from tracker.report.levers import levers_table
 from tracker.report.scenarios import price_remarks
-from tracker.report.style import PLOTLY_CONFIG
 from tracker.report.tables import (
     confirmed_frontier_table,
     frontier_csv,
@@ -48,6 +45,8 @@ PART_MEANINGS: Mapping[str, str] = {
     CostPart.STORAGE: "data, checkpoints and models on disk, in GB-months",
     CostPart.MAINTENANCE: "upkeep and upgrades",
 }
+MOST_RUNS = 200
+"""How many runs the page lists; runs.csv has all."""
 _PAGES = jinja2.Environment(
     loader=jinja2.PackageLoader("tracker.report", "."),
     autoescape=True,
@@ -84,7 +83,7 @@ def report_folder(home: Home, table: StudyTable) -> Path:
 
 def report_page(table: StudyTable) -> str:
     """The page itself, as text."""
-    searched = searched_settings(table)
+    searched, told = searched_settings(table), _told_runs(table)
     trials = table.runs.index[table.runs["role"] == "trial"]
     settings = table.settings_of(trials[0]) if len(trials) else {}
     return _PAGES.get_template("report.html.jinja").render(
@@ -104,29 +103,34 @@ def report_page(table: StudyTable) -> str:
         confirmation=confirmation_sentences(table),
         levers=levers_table(table).to_dict("records"),
         limits=[limit.words for limit in table.limits],
-        runs=with_dictionaries(table).to_dict("records"),
+        runs=with_dictionaries(table, told.index).to_dict("records"),
+        left_out=len(table.runs) - len(told),
+        left_out_usd=table.spend_usd - float(told["price_usd"].sum()),
         rates=_rates(table.runs),
         caption=frontier_caption(table),
         figures={
-            "frontier": _embed(frontier_figure(table), "frontier", "Quality against price, with the frontier"),
-            "spend": _embed(spend_figure(table), "spend", "Spend by state"),
-            "hypervolume": _embed(hypervolume_figure(table), "hypervolume", "Hypervolume against dollars spent"),
+            "frontier": embedded(frontier_figure(table), "frontier", "Quality against price, with the frontier"),
+            "spend": embedded(spend_figure(table), "spend", "Spend by state"),
+            "hypervolume": embedded(hypervolume_figure(table), "hypervolume", "Hypervolume against dollars spent"),
         },
-        plotly_js=Markup(plotly.offline.get_plotlyjs()),
+        library=library(),
         written_at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         has_points=bool(len(table.checkpoints)),
     )
 
 
-def _embed(figure: go.Figure, name: str, description: str) -> Markup:
-    # plotly's JSON writes <, > and & as \u003c and so on, which no text in it can break out of.
-    chart = figure.to_html(
-        full_html=False,
-        include_plotlyjs=False,
-        div_id=f"chart-{name}",
-        config=PLOTLY_CONFIG,
-    )
-    return Markup('<figure role="img" aria-label="{}">{}</figure>').format(description, Markup(chart))
+def _told_runs(table: StudyTable) -> pd.DataFrame:
+    """The rows of ``table.runs`` that the page lists: all of a small study; of a large one, what matters most.
+
+    Baselines, preparation, the frontier's trials and their repeats first, then the dearest ones.
+    """
+    runs = table.runs
+    if len(runs) <= MOST_RUNS:
+        return runs
+    trials = set(confirmed_frontier_table(table)["trial"])
+    matters = (runs["role"] != Role.TRIAL) | runs["trial"].isin(trials)
+    order = runs.assign(_matters=matters).sort_values(["_matters", "price_usd"], ascending=False, kind="stable")
+    return runs.loc[order.index[:MOST_RUNS].sort_values()]
 
 
 def _rates(runs: pd.DataFrame) -> list[dict[Any, Any]]:

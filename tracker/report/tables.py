@@ -20,6 +20,7 @@ from tracker.frontier.uncertainty import DRAWS
 from tracker.pricing.currency import USD
 from tracker.records import CostPart, Direction, Role
 from tracker.report.plain import plain, plain_rows
+from tracker.report.remembered import remembered
 from tracker.report.repeats import CERTAINTY_COLUMNS, certainty_table, repeat_runs
 from tracker.store.run_table import RUN_COLUMNS, StudyTable
 from tracker.study.spec import Limit
@@ -34,6 +35,7 @@ MINOR_PROBABILITY = 0.05
 POINT_COLUMNS = ["trial", "epoch", "quality", "price_usd", "wall_seconds", "sku", "price_basis", "settings"]
 
 
+@remembered
 def trial_checkpoints(table: StudyTable) -> pd.DataFrame:
     """The checkpoints that trials reached, with a finite quality and price: the points of the plane.
 
@@ -80,6 +82,7 @@ def _miss(limit: Limit, value: float) -> str:
     return f"{limit.metric} {value:.3g} is {bound}" if value == value else f"no {limit.metric}"
 
 
+@remembered
 def frontier_table(table: StudyTable) -> pd.DataFrame:
     """The non-dominated checkpoints of all trials, by rising price.
 
@@ -94,13 +97,14 @@ def frontier_table(table: StudyTable) -> pd.DataFrame:
     if "test_accuracy" in table.summary:
         tested = table.summary["test_accuracy"].take(rows["run"].to_numpy()).where(rows["last"].to_numpy()).to_numpy()
     rows = rows.assign(
-        settings=pd.Series([table.settings_of(run) for run in rows["run"]], index=rows.index, dtype=object),
+        settings=_dictionaries(table.settings.take(rows["run"].to_numpy())).to_numpy(),
         usd_per_point=slope_per_point(rows["quality"], rows["price_usd"], direction),
         test_accuracy=tested,
     ).astype({"run_id": object})
     return rows[[*POINT_COLUMNS, "run", "run_id", "usd_per_point", "test_accuracy"]].reset_index(drop=True)
 
 
+@remembered
 def confirmed_frontier_table(table: StudyTable) -> pd.DataFrame:
     """``frontier_table`` with the CERTAINTY_COLUMNS of ``certainty_table`` where the study has repeats."""
     frontier, known = frontier_table(table), certainty_table(trial_checkpoints(table), table)
@@ -131,6 +135,7 @@ def confirmation_document(table: StudyTable) -> dict[str, Any] | None:
     }
 
 
+@remembered
 def references_table(table: StudyTable) -> pd.DataFrame:
     """The baselines that reached a checkpoint, one row each, at their last one.
 
@@ -152,6 +157,7 @@ def references_table(table: StudyTable) -> pd.DataFrame:
     return rows.assign(dominates=np.asarray(dominated, dtype=np.int64)).reset_index(drop=True)
 
 
+@remembered
 def searched_settings(table: StudyTable) -> list[str]:
     """The names of the settings that differ between trials, in the order that trials state them."""
     trials = table.settings[(table.runs["role"] == Role.TRIAL).to_numpy()]
@@ -195,16 +201,19 @@ def runs_table(table: StudyTable) -> pd.DataFrame:
     return pd.concat([runs, table.settings.add_prefix("settings."), table.summary.add_prefix("summary.")], axis=1)
 
 
-def with_dictionaries(table: StudyTable) -> pd.DataFrame:
-    """``table.runs`` with two more columns, ``settings`` and ``summary``: a dictionary a run of those that it has."""
-    runs = table.runs[list(RUN_COLUMNS)]
-    return runs.assign(
-        settings=_dictionaries(table.settings, len(runs)), summary=_dictionaries(table.summary, len(runs))
+def with_dictionaries(table: StudyTable, rows: pd.Index[int] | None = None) -> pd.DataFrame:
+    """``table.runs`` with two more columns, ``settings`` and ``summary``: a dictionary a run of those that it has.
+
+    Of the runs in these ``rows`` alone where they are given.
+    """
+    chosen = table.runs.index if rows is None else rows
+    return table.runs.loc[chosen, list(RUN_COLUMNS)].assign(
+        settings=_dictionaries(table.settings.loc[chosen]), summary=_dictionaries(table.summary.loc[chosen])
     )
 
 
-def _dictionaries(frame: pd.DataFrame, rows: int) -> pd.Series[Any]:
-    found: list[dict[str, Any]] = [{} for _ in range(rows)]
+def _dictionaries(frame: pd.DataFrame) -> pd.Series[Any]:
+    found: list[dict[str, Any]] = [{} for _ in range(len(frame))]
     for name in frame:
         for known, value in zip(found, frame[name].tolist(), strict=True):
             if value is not None and value == value:

@@ -6,6 +6,7 @@ Rows come as plain tuples, many at once. Every query sees the database as it is 
 from __future__ import annotations
 
 import contextlib
+import gc
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -37,6 +38,18 @@ class Database(Protocol):
     def has_table(self, name: str) -> bool:
         """Whether there is such a table."""
         ...
+
+
+@contextmanager
+def many_rows() -> Iterator[None]:
+    """Read many rows without looking for cycles among their tuples, of which there are none: in half of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 @contextmanager

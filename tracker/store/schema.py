@@ -8,9 +8,6 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
-import sqlalchemy as sa
-from sqlalchemy.exc import SQLAlchemyError
-
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 
 
@@ -36,6 +33,9 @@ def made_by_newer(url: str) -> str:
 
 def _schema_of(url: str) -> str:
     """The database's alembic version; "" where it has none."""
+    import sqlalchemy as sa  # a fifth of a second that only who is in trouble waits for
+    from sqlalchemy.exc import SQLAlchemyError
+
     try:
         address = sa.make_url(url)
         if address.get_backend_name() == "sqlite" and not Path(address.database or "").is_file():

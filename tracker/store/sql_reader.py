@@ -14,11 +14,13 @@ import numpy as np
 
 from tracker.errors import StudyNotFoundError
 from tracker.store.columns import Details, History, ParentRun, Positions, RunIndex, run_key
-from tracker.store.database import Database, Rows, opened
+from tracker.store.database import Database, Rows, many_rows, opened
 from tracker.store.found import FoundExperiment, FoundRun, found_experiment
 
 _RUNS_AT_ONCE = 400
-"""How many runs a query names; beyond a third of a study, it reads them all."""
+"""How many runs a query names."""
+_MOST = 3
+"""Where every third run that a table has rows of is wanted, reading the whole table is quicker than looking them up."""
 _ROLE = "join tags role on role.run_uuid = r.run_uuid and role.key = 'tracker.role'"
 _PARENTS = f"""
 select e.name, r.run_uuid, r.start_time, t.key, t.value from experiments e
@@ -31,7 +33,10 @@ left join tags state on state.run_uuid = r.run_uuid and state.key = 'tracker.sta
 where r.experiment_id = :experiment and r.lifecycle_stage = 'active' and role.value <> 'study'
 """
 _OF_EXPERIMENT = "run_uuid in (select run_uuid from runs where experiment_id = :experiment)"
-_TAGS = "select run_uuid, key, value from tags where (key like 'tracker.%' or key = 'mlflow.runName') and {chosen}"
+_TAGS = (
+    "select run_uuid, key, value from tags where (key like 'tracker.%' or key = 'mlflow.runName')"
+    " and key not in ('tracker.study', 'tracker.data', 'tracker.commit', 'tracker.price_book') and {chosen}"
+)
 _PARAMS = "select run_uuid, key, value from params where {chosen}"
 _FINALS = "select run_uuid, key, value, is_nan from latest_metrics where {chosen}"
 _HISTORY = "select run_uuid, step, timestamp, value, is_nan from metrics where key = :metric and {chosen}"
@@ -73,11 +78,12 @@ class SqlReader:
         """Tags that this package sets, params, and the last values of metrics, of the runs at ``chosen``."""
         positions = {index.run_ids[at]: int(at) for at in chosen}
         details = Details()
-        with opened(self._url) as database:
+        with many_rows(), opened(self._url) as database:
             for query, kind in ((_TAGS, "tag:"), (_PARAMS, "param:")):
                 for rows in _of_runs(database, query, index, chosen):
                     runs, names, values = zip(*rows, strict=True)
-                    details.texts.add(map(positions.get, runs, repeat(-1)), map(kind.__add__, names), values)
+                    named = {name: f"{kind}{name}" for name in set(names)}
+                    details.texts.add(map(positions.get, runs, repeat(-1)), map(named.__getitem__, names), values)
             for rows in _of_runs(database, _FINALS, index, chosen):
                 runs, names, values, nans = zip(*rows, strict=True)
                 numbers = (np.nan if nan else value for value, nan in zip(values, nans, strict=True))
@@ -88,7 +94,7 @@ class SqlReader:
         """All values of a metric but NaN, of the runs at ``chosen``."""
         positions = {index.run_ids[at]: int(at) for at in chosen}
         parts = []
-        with opened(self._url) as database:
+        with many_rows(), opened(self._url) as database:
             for rows in _of_runs(database, _HISTORY, index, chosen, {"metric": metric}):
                 ids, steps, times, values, nans = zip(*rows, strict=True)
                 runs = np.fromiter(map(positions.get, ids, repeat(-1)), np.int64, len(ids))
@@ -154,7 +160,11 @@ def _of_runs(
     if database is None or not len(chosen):
         return
     more = more or {}
-    if len(chosen) > max(_RUNS_AT_ONCE, len(index.run_ids) // 3):
+    runs_in_store = int(database.rows("select count(*) from runs", {})[0][0])
+    if _MOST * len(chosen) > runs_in_store:
+        yield from database.chunks(query.format(chosen="1 = 1"), more)
+        return
+    if _MOST * len(chosen) > len(index.run_ids) > _RUNS_AT_ONCE:
         place = {"experiment": _experiment(database, index.parent.study)}
         yield from database.chunks(query.format(chosen=_OF_EXPERIMENT), {**more, **place})
         return
