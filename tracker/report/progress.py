@@ -57,6 +57,15 @@ def hypervolume_over_spend(table: StudyTable, reference: ReferencePoint | None =
     return pd.DataFrame({"spend_usd": paid["paid_usd"].cumsum(), "hypervolume": volumes})
 
 
+def hypervolume_steps(table: StudyTable, reference: ReferencePoint | None = None) -> pd.DataFrame:
+    """``hypervolume_over_spend`` without the rows that it is flat at, but for the first and the last: the same line."""
+    progress = hypervolume_over_spend(table, reference)
+    volumes = progress["hypervolume"].to_numpy()
+    kept = np.append(True, np.diff(volumes) > 0)[: len(volumes)]
+    kept[-1:] = True
+    return progress[kept].reset_index(drop=True)
+
+
 def payments(table: StudyTable, since: float = -np.inf) -> pd.DataFrame:
     """Every dollar with the time that it was spent in, in the order of time.
 

@@ -21,8 +21,8 @@ from tracker.store.home import Home
 from tracker.study.document import StudyDocument
 from tracker.study.domains import Choices, Domain
 from tracker.study.knobs import COMMON_KNOBS
-from tracker.study.toml_file import line_of
 from tracker.study.spec import WorkloadDescription
+from tracker.study.toml_file import line_of
 from tracker.training.describe import Surroundings, describe_workload
 
 
