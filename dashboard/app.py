@@ -7,8 +7,12 @@ MLFLOW_TRACKING_URI names (the home's own without).
 from __future__ import annotations
 
 from dashboard.frame import Entry, serve
-from dashboard.pages import frontier
+from dashboard.pages import frontier, launch, study
 
-PAGES = (Entry("Frontier", ":material/show_chart:", frontier.show),)
+PAGES = (
+    Entry("Frontier", ":material/show_chart:", frontier.show),
+    Entry("Study", ":material/monitoring:", study.show),
+    Entry("Launch", ":material/rocket_launch:", launch.show, of_study=False),
+)
 
 serve(PAGES)
