@@ -78,7 +78,7 @@ def _from_file() -> Draft | None:
         path = view.STUDY_FILE.widget(
             st.selectbox, "Study file", options=[str(path) for path in found], format_func=lambda each: Path(each).name
         )
-    return _read(Path(path))
+    return _read(Path(str(path)))
 
 
 def _examples() -> str:

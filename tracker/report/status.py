@@ -12,7 +12,6 @@ from tracker.runner.study_folder import StudyFolder
 from tracker.store.home import Home
 from tracker.store.run_table import StudyTable
 
-
 INTERRUPTED = "interrupted"
 """A study that is logged as running and whose coordinator is gone: it could not say that it ended."""
 
