@@ -6,7 +6,7 @@ MLFLOW_TRACKING_URI names (the home's own without).
 
 from __future__ import annotations
 
-from dashboard.frame import Entry, serve
+from dashboard.frame import Entry
 from dashboard.pages import frontier, launch, study
 
 PAGES = (
@@ -14,5 +14,3 @@ PAGES = (
     Entry("Study", ":material/monitoring:", study.show),
     Entry("Launch", ":material/rocket_launch:", launch.show, of_study=False),
 )
-
-serve(PAGES)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-APP = Path(__file__).with_name("app.py")
+APP = Path(__file__).parent / "served" / "script.py"
 SERVER = Path(__file__).with_name("server.py")
 THIS_MACHINE = "127.0.0.1"
 OPTIONS = {

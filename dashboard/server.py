@@ -25,4 +25,4 @@ async def plotly_js(request: Request) -> FileResponse:  # noqa: ARG001 - starlet
     )
 
 
-app = st.App(Path(__file__).with_name("app.py"), routes=[Route(PLOTLY_JS_PATH, plotly_js)])
+app = st.App(Path(__file__).parent / "served" / "script.py", routes=[Route(PLOTLY_JS_PATH, plotly_js)])
