@@ -14,7 +14,7 @@ from dashboard.text import literal
 from tracker.errors import StudyFileError, TrackerError
 from tracker.pricing.money_unit import money_unit
 from tracker.report.study_form import relative_paths
-from tracker.report.words import money, several
+from tracker.report.words import money, several, usd
 from tracker.runner.checked import Checked, check, warm_up
 from tracker.runner.detached import start_study
 from tracker.runner.launches import Launch, latest_launch, launches
@@ -120,13 +120,18 @@ def _costs(found: Checked) -> None:
     unit = money_unit(amounts)
     most = found.most_usd
     st.markdown(f"### {'No limit' if most is None else literal(money(most, unit))}")
-    lines = [f"{bound.sentence}{'' if bound.usd is None else f': {money(bound.usd, unit)}'}" for bound in found.bounds]
+    lines = [
+        bound.sentence if bound.usd is None else f"{money(bound.usd, unit)} by {bound.sentence}"
+        for bound in found.bounds
+    ]
     lines += [
-        f"{rate.device} is billed as {rate.sku} ({rate.market}), ${rate.usd_per_hour:g} an hour for the whole machine, "
+        f"{rate.device} is billed as {rate.sku} ({rate.market}), {usd(rate.usd_per_hour)} an hour for the whole machine, "
         f"the rate since {rate.since}"
         for rate in found.rates
     ]
-    st.markdown("\n".join(f"- {literal(line)}" for line in [*lines, *found.notes]))
+    st.markdown("\n".join(f"- {literal(line)}" for line in lines))
+    for note in found.notes:
+        st.caption(literal(note))
 
 
 def _start(document: StudyDocument) -> None:

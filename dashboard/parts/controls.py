@@ -29,7 +29,7 @@ def controls(table: StudyTable, state: str) -> None:
     with st.container(horizontal=True):
         if state == RUNNING:
             _stop(table.study)
-        else:
+        elif state != "completed":  # it would end again at once
             _resume(table.study, state)
         _raise_budget(table, budget if isinstance(budget, dict) else {}, running=state == RUNNING)
     if said := st.session_state.pop(_SAID, None):

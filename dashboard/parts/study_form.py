@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from dashboard.parts.draft import Draft, draft, put
 from dashboard.text import literal
@@ -13,6 +14,7 @@ from tracker.errors import RequestError
 from tracker.report.study_form import (
     HOW_TO_SEARCH,
     Field,
+    budget_fields,
     head_fields,
     knob_fields,
     moved,
@@ -53,8 +55,13 @@ def _take_text() -> None:
 
 def _fields(chosen: Draft, document: StudyDocument, knobs: Mapping[str, Knob]) -> None:
     content = document.content
-    _grid(chosen, head_fields(content))
-    _strategy(str(content.get("strategy", STRATEGIES[0])))
+    (name, seed), columns = head_fields(content), st.columns([2, 1, 4])
+    _field(chosen, name, columns[0])
+    _field(chosen, seed, columns[1])
+    with columns[2]:
+        _strategy(str(content.get("strategy", STRATEGIES[0])))
+    st.markdown("##### Budget")
+    _grid(chosen, budget_fields(content))
     for table, title, verb in (("space", "Searched", "Search another knob"), ("settings", "Fixed", "Fix another knob")):
         st.markdown(f"##### {title}")
         if table == "space":
@@ -66,14 +73,16 @@ def _fields(chosen: Draft, document: StudyDocument, knobs: Mapping[str, Knob]) -
 
 
 def _grid(chosen: Draft, fields: Sequence[Field]) -> None:
-    refused = {place: given for place, given, _ in chosen.errors}
     for begin in range(0, len(fields), _COLUMNS):
         for column, field in zip(st.columns(_COLUMNS), fields[begin : begin + _COLUMNS], strict=False):
-            key = f"launch-field-{field.place}"
-            st.session_state[key] = refused.get(field.place, field.text)
-            column.text_input(
-                literal(field.label), key=key, help=literal(field.help), on_change=_take, args=(field, key)
-            )
+            _field(chosen, field, column)
+
+
+def _field(chosen: Draft, field: Field, column: DeltaGenerator) -> None:
+    key = f"launch-field-{field.place}"
+    refused = {place: given for place, given, _ in chosen.errors}
+    st.session_state[key] = refused.get(field.place, field.text)
+    column.text_input(literal(field.label), key=key, help=literal(field.help), on_change=_take, args=(field, key))
 
 
 def _take(field: Field, key: str) -> None:

@@ -11,10 +11,10 @@ import streamlit as st
 from dashboard.text import literal
 from tracker.pricing.money_unit import MoneyUnit
 from tracker.report.trials import MOST_ROWS, STATES, latest_trials, reasons_table, running_table, trial_counts
-from tracker.report.words import duration, several
+from tracker.report.words import duration, money, several
 from tracker.store.run_table import StudyTable
 
-_QUIET_SECONDS = 600.0
+MOST_REASONS = 12
 
 
 def running(table: StudyTable) -> None:
@@ -44,16 +44,22 @@ def reasons(table: StudyTable) -> None:
     if rows.empty:
         return
     st.subheader("Why trials wait or ended early")
-    rows["price_usd"] = table.unit.of(rows["price_usd"].to_numpy(dtype=float))
-    rows["message"] = rows["message"].where(rows["message"] != "", rows["reason"])
-    columns: dict[str, Any] = {
-        "state": "state",
-        "runs": st.column_config.NumberColumn("runs", width="small"),
-        "message": st.column_config.TextColumn("reason", width="large"),
-        "labels": st.column_config.TextColumn("which", width="medium"),
-        "price_usd": spend_column(table.unit, "together"),
-    }
-    st.dataframe(rows, hide_index=True, key="reasons", column_order=list(columns), column_config=columns)
+    messages = rows["message"].where(rows["message"] != "", rows["reason"])
+    shown = pd.DataFrame(
+        {
+            "state": rows["state"],
+            "reason": messages.map(literal),
+            "which": rows["labels"].map(literal),
+            "spent together": [literal(money(usd, table.unit)) for usd in rows["price_usd"]],
+        }
+    )
+    st.table(shown.head(MOST_REASONS), hide_index=True, border="horizontal")
+    if len(rows) > MOST_REASONS:
+        left = rows.iloc[MOST_REASONS:]
+        usd = money(float(left["price_usd"].sum()), table.unit)
+        st.caption(
+            literal(f"{len(left):,} more reasons, of {several(int(left['runs'].sum()), 'run')} for {usd} in all.")
+        )
 
 
 def trials(table: StudyTable) -> None:

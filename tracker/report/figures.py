@@ -51,8 +51,8 @@ def _bars(spend: pd.DataFrame, what: str, colours: Mapping[str, str], unit: Mone
         width=0.62,
     )
     figure = go.Figure(bars, layout=chart_layout(70 + 34 * len(spend)))
-    # Room for the longest text to the right of the longest bar.
-    figure.update_xaxes(range=[0, max(float(spend["spend_usd"].max()) * 1.75, 1e-12)], visible=False)
+    # Room for the longest text to the right of the longest bar, on half a page and on a phone too.
+    figure.update_xaxes(range=[0, max(float(spend["spend_usd"].max()) * 2.6, 1e-12)], visible=False)
     figure.update_yaxes(autorange="reversed", showgrid=False, showline=False, ticks="")
     return figure.update_layout(margin={"t": 8, "b": 8})
 

@@ -20,15 +20,12 @@ HOW_TO_SEARCH = "values such as 16, 32, 64, or a range such as 0.001 to 0.1, log
 _HEAD = (
     ("name", "str", "name", "Its name: in MLflow, in every command, and of its folder"),
     ("seed", "int", "seed", "Decides what is random: the same seed, the same study; 0 where empty"),
-    ("budget.usd", "float", "budget, US dollars", "The study ends when this is spent; no limit where empty"),
-    ("budget.trials", "int", "budget, trials", "At most so many trials are begun; no limit where empty"),
-    ("budget.wall_seconds", "float", "budget, seconds of work", "The study ends after this; no limit where empty"),
-    (
-        "budget.trial_seconds",
-        "float",
-        "seconds an attempt",
-        "An attempt that takes longer is ended; no limit where empty",
-    ),
+)
+_BUDGET = (
+    ("budget.usd", "float", "US dollars", "The study ends when this is spent; no limit where empty"),
+    ("budget.trials", "int", "trials", "At most so many trials are begun; no limit where empty"),
+    ("budget.wall_seconds", "float", "seconds of work", "The study ends after so much work; no limit where empty"),
+    ("budget.trial_seconds", "float", "seconds an attempt", "One that takes longer is ended; no limit where empty"),
 )
 
 
@@ -80,13 +77,18 @@ def relative_paths(content: Mapping[str, Any]) -> list[str]:
     pricing = content.get("pricing", {})
     prices = str(pricing.get("prices", "")) if isinstance(pricing, Mapping) else ""
     folder = [str(content.get("folder", "."))] if "command" in content else []
-    paths = [script] * script.endswith(".py") + [prices] * bool(prices) + folder
+    paths = [*([script] if script.endswith(".py") else []), *([prices] if prices else []), *folder]
     return [path for path in paths if not PurePath(path).is_absolute()]
 
 
 def head_fields(content: Mapping[str, Any]) -> list[Field]:
-    """The fields that every study has: name, seed and budget."""
+    """The study's name and its seed."""
     return [Field(place, kind, _shown(_at(content, place)), label, help_) for place, kind, label, help_ in _HEAD]
+
+
+def budget_fields(content: Mapping[str, Any]) -> list[Field]:
+    """What the study may use, and one attempt of it."""
+    return [Field(place, kind, _shown(_at(content, place)), label, help_) for place, kind, label, help_ in _BUDGET]
 
 
 def knob_fields(content: Mapping[str, Any], knobs: Mapping[str, Knob], table: str) -> list[Field]:
@@ -185,7 +187,8 @@ def _text(value: object) -> str:
         and value.keys() <= {"low", "high", "log", "step"}
         and {"low", "high"} <= value.keys()
     ):
-        ways = [", log"] * (value.get("log") is True) + [f", step {_shown(value['step'])}"] * ("step" in value)
+        ways = [", log"] if value.get("log") is True else []
+        ways += [f", step {_shown(value['step'])}"] if "step" in value else []
         return f"{_shown(value['low'])} to {_shown(value['high'])}{''.join(ways)}"
     return _shown(value)
 
