@@ -125,8 +125,8 @@ def _costs(found: Checked) -> None:
         for bound in found.bounds
     ]
     lines += [
-        f"{rate.device} is billed as {rate.sku} ({rate.market}), {usd(rate.usd_per_hour)} an hour for the whole machine, "
-        f"the rate since {rate.since}"
+        f"{rate.device} is billed as {rate.sku} ({rate.market}), {usd(rate.usd_per_hour)} an hour for the whole "
+        f"machine, the rate since {rate.since}"
         for rate in found.rates
     ]
     st.markdown("\n".join(f"- {literal(line)}" for line in lines))

@@ -79,6 +79,7 @@ def _figures(table: StudyTable, state: str) -> None:
         if not table.budget_usd:
             _metric("Spent", money(table.spend_usd, table.unit), "There is no limit in dollars")
         _burn(table, state)
+    with st.container(horizontal=True, gap="large"):
         for name, count in trial_counts(table).items():
             if count or name in ("running", "completed", "failed"):
                 _metric(name.capitalize(), f"{count:,}", f"Trials that are {name}")

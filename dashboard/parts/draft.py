@@ -74,9 +74,12 @@ def _from_file() -> Draft | None:
     if not found:
         right.caption(literal(f"There is no TOML file in {folder}."))
         return None
+    options, key = [str(path) for path in found], f"view-{view.STUDY_FILE.key}"
+    if st.session_state.get(key, options[0]) not in options:
+        st.session_state[key] = options[0]  # of another folder
     with right:
         path = view.STUDY_FILE.widget(
-            st.selectbox, "Study file", options=[str(path) for path in found], format_func=lambda each: Path(each).name
+            st.selectbox, "Study file", options=options, format_func=lambda each: Path(each).name
         )
     return _read(Path(str(path)))
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracker.frontier.pareto import frontier_mask, hypervolume, slope_per_point
+from tracker.frontier.pareto import frontier_mask, hypervolume, hypervolume_growth, slope_per_point
 from tracker.records import Direction
 
 # Few distinct values, so that ties and duplicates are common; some are not finite.
@@ -116,3 +116,31 @@ def test_wrong_input_is_told_with_its_value():
         hypervolume([1.0], [1.0], Direction.MAXIMIZE, math.nan, 1.0)
     with pytest.raises(ValueError, match="frontier"):
         slope_per_point([0.7, 0.6], [1.0, 2.0], Direction.MAXIMIZE)
+
+
+@given(POINTS, DIRECTION)
+@settings(max_examples=300, deadline=None)
+def test_the_hypervolume_grows_as_points_come_in(points, direction):
+    finite = [(quality, price) for quality, price in points if quality != math.inf and quality != -math.inf]
+    qualities, prices = columns(finite)
+    reference = (-0.2 if direction == Direction.MAXIMIZE else 0.8), 2.0
+    grown = hypervolume_growth(qualities, prices, direction, *reference)
+    for count in range(len(finite)):
+        begun = qualities[: count + 1], prices[: count + 1]
+        assert grown[count] == pytest.approx(hypervolume(*begun, direction, *reference), abs=1e-9)
+    assert (np.diff(grown) >= 0).all()
+
+
+@pytest.mark.parametrize("direction", list(Direction))
+def test_of_many_points_the_same_are_on_the_frontier_as_of_few(direction):
+    generator = np.random.default_rng(3)
+    quality, price = np.round(generator.random(60_000), 3), np.round(1 + generator.random(60_000), 3)
+    quality[::50] = np.nan
+    mask = frontier_mask(quality, price, direction)
+    parts = [
+        np.flatnonzero(frontier_mask(quality[a : a + 5000], price[a : a + 5000], direction)) + a
+        for a in range(0, 60_000, 5000)
+    ]
+    of_parts = np.concatenate(parts)
+    expected = of_parts[frontier_mask(quality[of_parts], price[of_parts], direction)]
+    assert np.flatnonzero(mask).tolist() == expected.tolist()

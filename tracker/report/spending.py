@@ -51,6 +51,8 @@ def burn_rate(table: StudyTable, window_seconds: float = WINDOW_SECONDS) -> Burn
     runs, steps = table.runs, table.checkpoints
     moments = [(runs["started_at"] + runs["wall_seconds"])[(runs["price_usd"] > 0).to_numpy()], steps["timestamp"]]
     until = max((float(each.max()) for each in moments if len(each)), default=-np.inf)
+    if until == -np.inf:
+        return None
     begin = until - window_seconds
     paid = payments(table, since=begin).sort_values("began")
     paid = paid[((paid["paid_usd"] > 0) & (paid["ended"] > begin)).to_numpy()]
