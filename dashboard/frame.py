@@ -10,14 +10,14 @@ import streamlit as st
 from dashboard import studies, view
 from dashboard.login import may_look
 from dashboard.text import literal
-from tracker.errors import StudyNotFoundError, TrackerError
+from tracker.errors import ScenarioError, StudyNotFoundError, TrackerError
 
 WAIT_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A page in the menu. ``show`` draws it, given the name of the study that is chosen; without ``of_study``, alone."""
+    """A page in the menu. ``show`` draws it, given the name of the chosen study; without ``of_study``, alone."""
 
     title: str
     icon: str
@@ -53,11 +53,13 @@ def go_to(title: str, study: str | None = None) -> None:
 
 def _page(entry: Entry) -> Callable[[], None]:
     def show() -> None:
+        if st.session_state.get("page") != entry.title:
+            st.session_state["page"] = entry.title
+            view.forget_widgets()
         try:
             if not entry.of_study:
                 entry.show()
-            elif (study := _chosen_study()) is not None:
-                _scenario_line()
+            elif (study := _chosen_study()) is not None and _scenario_line():
                 entry.show(study)
         except StudyNotFoundError as error:
             st.warning(literal(str(error)), icon=":material/search_off:")
@@ -92,13 +94,22 @@ def _wait_for_a_study() -> None:
     st.code("tracker run experiments/studies/docstrings.toml", language="bash")
 
 
-def _scenario_line() -> None:
-    """Say on every page that prices are not those that were billed."""
-    scenario = studies.scenario()
-    if scenario.is_empty:
-        return
-    name = f"scenario {scenario.name}" if scenario.name else "a scenario"
-    st.info(literal(f"Prices of {name}: {'; '.join(scenario.sentences)}"), icon=":material/price_change:")
+def _scenario_line() -> bool:
+    """Say on every page that prices are not those that were billed; whether they can be told."""
+    try:
+        scenario = studies.scenario()
+    except ScenarioError as error:
+        st.error(literal(str(error)), icon=":material/error:")
+        _back_to_billed()
+        return False
+    if not scenario.is_empty:
+        name = f"scenario {scenario.name}" if scenario.name else "a scenario"
+        st.info(literal(f"Prices of {name}: {'; '.join(scenario.sentences)}"), icon=":material/price_change:")
+        _back_to_billed()
+    return True
+
+
+def _back_to_billed() -> None:
     if st.button("Back to the billed prices", key="billed", type="tertiary"):
         view.SCENARIO.set("")
         st.rerun()

@@ -9,7 +9,8 @@ import streamlit as st
 
 from dashboard import view
 from tracker.pricing.currency import USD, exchange_rate
-from tracker.pricing.scenario import AS_BILLED, Scenario
+from tracker.pricing.scenario import Scenario
+from tracker.pricing.scenario_file import read_scenario_text
 from tracker.report.repricing import reprice
 from tracker.runner.whereabouts import study_reader
 from tracker.store.home import Home
@@ -67,7 +68,7 @@ def summaries() -> list[StudySummary]:
 
 def scenario() -> Scenario:
     """The price scenario of the view; AS_BILLED without one. Raises ScenarioError."""
-    return AS_BILLED
+    return read_scenario_text(view.SCENARIO.get(), "the scenario of this link")
 
 
 def billed_table(study: str) -> StudyTable:

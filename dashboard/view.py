@@ -86,12 +86,13 @@ class Value:
 
 STUDY = Value("study")
 SCENARIO = Value("scenario")
-"""The price scenario, as ``scenario_text`` of dashboard.studies writes it."""
+"""The price scenario, as ``compact_scenario_toml`` writes it."""
 CURRENCY = Value("currency", "USD")
 X = Value("x", "price_usd")
 Y = Value("y")
 X_SCALE = Value("xscale", "log")
 Y_SCALE = Value("yscale", "linear")
+TURNED = Value("turned")
 PREDICTIONS = Value("predictions", "1000000")
 TARGET = Value("target")
 BUDGET = Value("budget")
@@ -114,6 +115,12 @@ def forget_selection() -> None:
     for value in (SELECTION, TARGET, BUDGET, Y, COMPARED_RUNS, KNOB_X, KNOB_Y):
         value.set([])
         st.session_state.pop(f"view-{value.key}", None)
+
+
+def forget_widgets() -> None:
+    """To Streamlit the same widget on another page is another one, which begins with its default: seed them anew."""
+    for key in [str(key) for key in st.session_state if str(key).startswith("view-")]:
+        del st.session_state[key]
 
 
 def _memory() -> dict[str, list[str]]:

@@ -70,6 +70,7 @@ export default function (component) {
   const figure = JSON.parse(data.figure);
   const layout = themed(figure.layout, parentElement instanceof Element ? parentElement : frame);
   plot.style.height = `${layout.height ?? 400}px`;
+  plot.style.minWidth = `${layout.meta?.least_width ?? 0}px`;
   if (data.select) {
     layout.dragmode = plot._fullLayout?.dragmode ?? layout.dragmode ?? "zoom";
     layout.clickmode = "event";
@@ -103,7 +104,9 @@ export default function (component) {
       if (plot.trackerSelect && event) send([...new Set(event.points.flatMap(texts))]);
     });
     plot.on("plotly_deselect", () => plot.trackerSelect && send([]));
-    new ResizeObserver(() => plotly.Plots.resize(plot)).observe(frame);
+    // A chart in a tab or an expander that is closed has no size; it gets one when it is opened.
+    const resize = () => plot.offsetWidth && plotly.Plots.resize(plot).catch(() => undefined);
+    new ResizeObserver(resize).observe(frame);
     for (const [format, title] of [["png", "Download the chart as a PNG picture"], ["svg", "Download the chart as an SVG drawing"]]) {
       button(files, format.toUpperCase(), title, () => {
         const solid = { ...plot.layout, paper_bgcolor: getComputedStyle(document.body).backgroundColor };

@@ -1,4 +1,4 @@
-"""An MLflow database with one large study in it: made up, written as the coordinator writes runs, in a few minutes at most.
+"""An MLflow database with one large study in it: made up, written as the coordinator writes runs, in minutes.
 
 Rows go straight into MLflow's own tables: through its client, 10,000 runs would take hours.
 """
@@ -9,7 +9,6 @@ import contextlib
 import json
 import sqlite3
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -89,7 +88,10 @@ def _fill(database: sqlite3.Connection, experiment: int, parent: str, runs: int,
     for key, (step, last) in latest.items():
         database.executemany(
             "insert into latest_metrics (run_uuid, key, step, timestamp, value, is_nan) values (?, ?, ?, ?, ?, 0)",
-            ((run, key, step, time, value) for run, time, value in zip(ids, ended.tolist(), last.tolist(), strict=True)),
+            (
+                (run, key, step, time, value)
+                for run, time, value in zip(ids, ended.tolist(), last.tolist(), strict=True)
+            ),
         )
 
 

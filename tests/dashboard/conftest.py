@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import math
+import os
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
+import streamlit
+from streamlit.testing.v1 import AppTest
 
+from dashboard.command import streamlit_command
 from tests.support.mlflow_database import put_mlflow_database
 from tracker.records import TrialState
 from tracker.store.home import Home
 from tracker.store.mlflow_store import MlflowStore
+from tracker.store.run_table import read_study_table
 
 BEGAN = 1.79e9
 BASELINE = "tf-idf + logistic regression"
@@ -20,6 +30,7 @@ RATE = {
     "tracker.usd_per_hour": "0.096",
     "tracker.price_source": "aws/karpenter-provider-aws@1d92708",
     "tracker.price_date": "2026-07-20",
+    "tracker.cores": "2",
 }
 
 
@@ -95,8 +106,63 @@ def confirmed_home(tmp_path_factory) -> Path:
     return home.path
 
 
+@pytest.fixture
+def open_page(home, monkeypatch):
+    """Opens a page by its title, as a link to it does; ``at`` is a home, what is given by name is in the link."""
+
+    def open_at(title, at=home, **link):
+        monkeypatch.setenv("TRACKER_HOME", str(at))
+        module = title.lower()
+        app = AppTest.from_string(
+            f"from dashboard.frame import Entry, serve\n"
+            f"from dashboard.pages import {module}\n"
+            f"serve((Entry({title!r}, ':material/circle:', {module}.show),))",
+            default_timeout=300,
+        )
+        for name, value in link.items():
+            app.query_params[name] = value
+        return app.run()
+
+    return open_at
+
+
+@pytest.fixture
+def run_ids(home):
+    """The MLflow run ids of the study "docstrings", by the runs' names."""
+    runs = read_study_table(Home(home).tracking_uri, "docstrings").runs
+    return dict(zip(runs["label"], runs["run_id"], strict=True))
+
+
 @pytest.fixture(autouse=True)
 def own_environment(monkeypatch):
-    """No test reads the studies of the person who runs it."""
+    """No test reads the studies of the person who runs it; pages are served to this machine only."""
+    streamlit.config.set_option("server.address", "127.0.0.1")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("TRACKER_HOME", raising=False)
+
+
+@pytest.fixture(scope="session")
+def served(home):
+    """The address of the app, served as the command does, with the home of these tests."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {**os.environ, "TRACKER_HOME": str(home)}
+    command = streamlit_command(port, headless=True)
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as app:
+        try:
+            _wait_until_healthy(f"http://127.0.0.1:{port}")
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            app.terminate()
+
+
+def _wait_until_healthy(address, seconds=300.0):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(f"{address}/_stcore/health"):
+                return
+        except urllib.error.URLError:
+            time.sleep(0.1)
+    raise TimeoutError(f"the dashboard at {address} did not come up in {seconds} s")

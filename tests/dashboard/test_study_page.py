@@ -61,7 +61,7 @@ def test_a_study_tells_its_money_and_its_trials_with_units(open_page):
     assert figures["Completed"] == "9"
     assert figures["Failed"] == "1"
     assert figures["Burn rate"] == "97.6 m$ an hour"  # the baseline and the first trial ran at once
-    assert page.get("progress")[0].text.replace("\\", "").endswith("of 10.0 m$ spent, 33 %")
+    assert page.get("progress")[0].text.replace("\\", "").endswith("of 10.0 m$ spent, 133 %")
     assert len(table_with(page, "state", "label")) == 10
     assert any("cannot be stopped or resumed from here" in said for said in plain(page.caption))
     assert page.button == []

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tracker.frontier import pareto
 from tracker.frontier.pareto import frontier_mask, hypervolume, hypervolume_growth, slope_per_point
 from tracker.records import Direction
 
@@ -131,16 +132,13 @@ def test_the_hypervolume_grows_as_points_come_in(points, direction):
     assert (np.diff(grown) >= 0).all()
 
 
-@pytest.mark.parametrize("direction", list(Direction))
-def test_of_many_points_the_same_are_on_the_frontier_as_of_few(direction):
-    generator = np.random.default_rng(3)
-    quality, price = np.round(generator.random(60_000), 3), np.round(1 + generator.random(60_000), 3)
-    quality[::50] = np.nan
-    mask = frontier_mask(quality, price, direction)
-    parts = [
-        np.flatnonzero(frontier_mask(quality[a : a + 5000], price[a : a + 5000], direction)) + a
-        for a in range(0, 60_000, 5000)
-    ]
-    of_parts = np.concatenate(parts)
-    expected = of_parts[frontier_mask(quality[of_parts], price[of_parts], direction)]
-    assert np.flatnonzero(mask).tolist() == expected.tolist()
+@pytest.mark.parametrize("levels", [0, 40])
+def test_of_very_many_points_the_same_are_non_dominated_as_of_few(monkeypatch, levels):
+    generator = np.random.default_rng(levels)
+    quality, price = generator.random(3000), generator.random(3000) + 0.1
+    if levels:  # many of the same quality, of the same price, and of both
+        quality, price = np.round(quality * levels), np.ceil(price * levels)
+    few = [frontier_mask(quality, price, direction) for direction in Direction]
+    monkeypatch.setattr(pareto, "MANY", 1)
+    many = [frontier_mask(quality, price, direction) for direction in Direction]
+    assert np.array_equal(few, many)

@@ -118,7 +118,7 @@ def baseline(quality, seconds, name="tf-idf + logistic regression"):
 @pytest.fixture
 def by_hand():
     """The functions to build a study with: ``build``, ``trial``, ``baseline``."""
-    return SimpleNamespace(build=build, trial=trial, baseline=baseline)
+    return SimpleNamespace(build=build, trial=trial, baseline=baseline, replaced=replace)
 
 
 @pytest.fixture

@@ -41,11 +41,11 @@ def test_price_is_logarithmic_and_told_in_plain_dollars(small):
 
 def test_every_checkpoint_is_drawn_once_with_its_run(small):
     shown = traces(frontier_figure(small))
-    assert list(shown["dominated"].customdata) == ["run-1", "run-1"]
-    assert list(shown["fp32"].customdata) == ["run-0", "run-0", "run-2"]
+    assert list(shown["dominated"].customdata) == ["run-1@1", "run-1@2"]
+    assert list(shown["fp32"].customdata) == ["run-0@1", "run-0@2", "run-2@1"]
     star = shown["baseline: tf-idf + logistic regression"]
     assert star.marker.symbol == "star"
-    assert list(star.customdata) == ["run-baseline"]
+    assert list(star.customdata) == ["run-baseline@1"]
 
 
 def test_the_baseline_has_a_dashed_line_at_its_quality(small):
@@ -95,15 +95,22 @@ def test_the_caption_counts_what_is_not_drawn(small):
     )
 
 
-def test_many_points_are_drawn_by_the_graphics_card(build_large):
-    figure = frontier_figure(build_large(runs=300, epochs=10))
-    assert traces(figure)["dominated"].type == "scattergl"
+def test_of_very_many_points_the_line_is_whole_and_the_others_are_thinned_out(build_large):
+    large = build_large(runs=400, epochs=10)
+    figure = traces(frontier_figure(large))
+    whole = study_plane(large)
+    assert whole.others + len(whole.frontier) == 4000
+    assert len(figure["frontier"].x) == int(whole.found.points["on_frontier"].sum())
+    shown = len(figure["dominated"].x)
+    assert 1000 < shown <= 2000
+    assert f"Of {whole.others:,} points off the line {shown:,} are drawn" in frontier_caption(large)
 
 
 def test_a_single_point_and_a_baseline_alone_are_charts_too(by_hand):
     single = frontier_figure(by_hand.build([by_hand.trial(0, [0.5], [2.0])]))
     low, high = single.layout.xaxis.range
-    assert low < math.log10(1000 * 2.0 * 0.096 / 3600) < high  # drawn in thousandths of a dollar
+    (price,) = traces(single)["frontier"].x
+    assert low < math.log10(price) < high
     alone = frontier_figure(by_hand.build([by_hand.baseline(0.5, 2.0)]))
     assert list(traces(alone)) == ["baseline: tf-idf + logistic regression"]
 

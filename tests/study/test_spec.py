@@ -138,6 +138,11 @@ def test_a_study_needs_an_end_and_something_to_search():
     assert "nothing to search" in told
 
 
+def test_one_trial_of_fixed_settings_needs_nothing_to_search():
+    assert check_study(StudyDocument("here", digits(space={}, budget={"trials": 1})), DESCRIPTION).space == {}
+    assert "budget.trials = 1" in "".join(problems_of(digits(space={}, budget={"trials": 2})))
+
+
 def test_a_knob_is_either_fixed_or_searched():
     assert "either fixed or searched" in problems_of(digits(settings={"width": 4}))[0]
 

@@ -18,8 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from tracker.records import Direction
 
-_MANY, _SAMPLE = 20_000, 5_000
-"""Of how many points on most are weeded out before the rest is sorted, and by how many of them."""
+MANY = 20_000
+"""Points from which on it pays to leave out the plainly dominated ones before sorting."""
 POINT = 0.01
 """The step of quality that a slope is given for: what people call one point of accuracy."""
 
@@ -33,8 +33,7 @@ def frontier_mask(quality: ArrayLike, price_usd: ArrayLike, direction: Direction
     gain, price = _checked(quality, price_usd, direction)
     mask = np.zeros(gain.shape, dtype=np.bool_)
     usable = np.flatnonzero(np.isfinite(gain) & np.isfinite(price))
-    if len(usable) > _MANY:
-        usable = usable[~_plainly_dominated(gain[usable], price[usable])]
+    usable = usable[~_clearly_dominated(gain[usable], price[usable])]
     # lexsort is stable: equal points keep their order, so the first of them is met first.
     order = usable[np.lexsort((-gain[usable], price[usable]))]
     best_before = np.maximum.accumulate(np.concatenate(([-np.inf], gain[order])))[:-1]
@@ -42,14 +41,18 @@ def frontier_mask(quality: ArrayLike, price_usd: ArrayLike, direction: Direction
     return mask
 
 
-def _plainly_dominated(gain: NDArray[np.float64], price: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which points are worse than one of a sample that costs no more: most of them, without sorting them all."""
-    sample = slice(None, None, len(gain) // _SAMPLE)
-    kept = frontier_mask(gain[sample], price[sample], Direction.MAXIMIZE)
-    steps, heights = price[sample][kept], gain[sample][kept]
-    order = np.argsort(steps)
-    places = np.searchsorted(steps[order], price, side="right")
-    return np.asarray(np.concatenate(([-np.inf], heights[order]))[places] > gain)
+def _clearly_dominated(gain: NDArray[np.float64], price: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which of very many points some of them beat in both: most of them, without sorting all.
+
+    Those of every 64th point that are non-dominated make a staircase; what is under it need not be sorted.
+    """
+    if len(gain) < MANY:
+        return np.zeros(len(gain), dtype=np.bool_)
+    few = np.arange(0, len(gain), 64)
+    few = few[np.argsort(price[few], kind="stable")]
+    best = np.maximum.accumulate(gain[few])
+    before = np.searchsorted(price[few], price, side="left") - 1  # the last that is cheaper
+    return (before >= 0) & (best[before] > gain)
 
 
 def hypervolume(

@@ -7,7 +7,7 @@ points and to the parts of a price; it never touches a usage.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
@@ -26,7 +26,7 @@ class Scenario:
 
     ``skus`` are what runs are billed as instead, each for runs on its own kind of device; of two of one kind the
     first. ``terms`` replaces assumptions of the study (study.costs.CostTerms) by name; ``sources`` are the files
-    that it was read from.
+    that it was read from, which two equal scenarios need not share.
     """
 
     name: str = ""
@@ -35,13 +35,13 @@ class Scenario:
     as_of: date | None = None
     skus: tuple[str, ...] = ()
     changes: tuple[RateChange, ...] = ()
-    terms: Mapping[str, Any] | None = None
-    sources: tuple[str, ...] = ()
+    terms: Mapping[str, Any] = field(default_factory=dict)
+    sources: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         if self.as_of is not None and (problem := day_problem(self.as_of)):
             raise ScenarioError(f"as_of: {problem}")
-        for name, problem in term_problems(self.terms or {}).items():
+        for name, problem in term_problems(self.terms).items():
             raise ScenarioError(f"costs.{name}: {problem}")
 
     @property
@@ -68,7 +68,7 @@ class Scenario:
             as_of=later.as_of or self.as_of,
             skus=(*later.skus, *self.skus),
             changes=(*self.changes, *later.changes),
-            terms={**(self.terms or {}), **(later.terms or {})},
+            terms={**self.terms, **later.terms},
             sources=(*self.sources, *later.sources),
         )
 
@@ -117,7 +117,7 @@ class Scenario:
             f"prices of {self.as_of}" if self.as_of else "",
             f"billed as {' or '.join(self.skus)}" if self.skus else "",
         ]
-        terms = [f"{name} = {str(value).lower()}" for name, value in (self.terms or {}).items()]
+        terms = [f"{name} = {str(value).lower()}" for name, value in self.terms.items()]
         return (*filter(None, chosen), *(change.sentence for change in self.changes), *terms)
 
     @property
@@ -130,7 +130,7 @@ class Scenario:
             "as_of": self.as_of and self.as_of.isoformat(),
             "skus": list(self.skus),
             "changes": [change.document for change in self.changes],
-            "costs": dict(self.terms or {}),
+            "costs": dict(self.terms),
             "sources": list(self.sources),
             "sentences": list(self.sentences),
         }

@@ -1,4 +1,4 @@
-"""Reading a scenario from a TOML file.
+"""Reading a scenario from a TOML file, or from a text like one.
 
 name = "H100 price war"
 include = ["spot.toml"]       # applied first, in this order; paths are relative to this file
@@ -15,13 +15,14 @@ interruptions_per_hour = 0.2
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tracker.errors import ScenarioError, did_you_mean
 from tracker.pricing.rate_change import PARTS, RateChange
-from tracker.pricing.scenario import Scenario, compose
+from tracker.pricing.scenario import AS_BILLED, Scenario, compose
 from tracker.records import CostPart, Market
 from tracker.study.costs import term_problems
 from tracker.study.knobs import Knob
@@ -60,33 +61,69 @@ def read_scenario(path: str | Path) -> Scenario:
     return _read(Path(path), ())
 
 
+def read_scenario_text(text: str, source: str = "scenario") -> Scenario:
+    """The scenario that ``text`` describes as a file would; of nothing but blanks the one that changes nothing.
+
+    ``source`` is what messages call it. It includes no files. Raises ScenarioError as ``read_scenario`` does.
+    """
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ScenarioError(f"{source}: not valid TOML: {error}") from None
+    if "include" in content:
+        raise ScenarioError(f"{source}, include: {content['include']!r} is for files; allowed: everything else of one")
+    return _changing(_own(content, TomlProblems(source, text))[0], source) if content else AS_BILLED
+
+
+def scenario_of(content: Mapping[str, Any]) -> tuple[Scenario, tuple[str, ...]]:
+    """The scenario of what a file would say, and what is wrong with it, a sentence each.
+
+    With problems the scenario is the one that changes nothing; nothing said is no problem here.
+    """
+    problems = TomlProblems("scenario", "")
+    try:
+        return _own(content, problems)[0], ()
+    except ScenarioError as error:
+        return AS_BILLED, problems.found or (str(error),)
+
+
 def _read(path: Path, above: tuple[Path, ...]) -> Scenario:
     here = path.resolve()
     if here in above:
         circle = " → ".join(each.name for each in (*above[above.index(here) :], here))
         raise ScenarioError(f"scenario file '{path}' includes itself: {circle}")
     content, text = read_toml(path, "scenario file", lambda reason: ScenarioError(f"{path}: {reason}"))
-    problems = TomlProblems(str(path), text)
+    own, included = _own(content, TomlProblems(str(path), text), path.stem, str(path))
+    return _changing(compose([*(_read(path.parent / name, (*above, here)) for name in included), own]), str(path))
+
+
+def _own(
+    content: Mapping[str, Any], problems: TomlProblems, name: str = "", source: str = ""
+) -> tuple[Scenario, list[str]]:
+    """What a file itself says, and the names of the files that it includes. Raises ScenarioError with all problems."""
     _check_top(content, problems)
     entries = enumerate(problems.entries(content, "change"))
     changes = [change for index, entry in entries if (change := _change(entry, index, problems))]
     included = _included(content.get("include", []), problems)
     if problems:
         raise ScenarioError(str(problems))
-    own = Scenario(
-        name=content.get("name", path.stem),
+    scenario = Scenario(
+        name=content.get("name", name),
         market=Market(content["market"]) if "market" in content else None,
         region=content.get("region"),
         as_of=content.get("as_of"),
         skus=_skus(content.get("sku", [])),
         changes=tuple(changes),
         terms=content.get("costs", {}),
-        sources=(str(path),),
+        sources=(source,) if source else (),
     )
-    whole = compose([*(_read(path.parent / name, (*above, here)) for name in included), own])
-    if whole.is_empty:
-        raise ScenarioError(f"{path}: changes nothing; give at least one of: {', '.join(_KEYS[1:])}")
-    return whole
+    return scenario, included
+
+
+def _changing(scenario: Scenario, source: str) -> Scenario:
+    if scenario.is_empty:
+        raise ScenarioError(f"{source}: changes nothing; give at least one of: {', '.join(_KEYS[1:])}")
+    return scenario
 
 
 def _check_top(content: Mapping[str, Any], problems: TomlProblems) -> None:

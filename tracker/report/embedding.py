@@ -1,7 +1,7 @@
 """Charts inside a page of their own: plotly.js packed into it, so that the page opens anywhere without a network.
 
 Packed by gzip it takes two megabytes in place of five; browsers unpack it by themselves (DecompressionStream, Chrome
-80, Firefox 113, Safari 16.4 and newer). An older one shows the page's words and tables, and says so where charts would be.
+80, Firefox 113, Safari 16.4 and newer). An older one shows words and tables, and says so where charts would be.
 """
 
 from __future__ import annotations

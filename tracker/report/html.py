@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -58,18 +58,13 @@ _PAGES.filters |= {name: getattr(words, name) for name in ("quality", "duration"
 
 
 def write_report(table: StudyTable, out: Path) -> list[Path]:
-    """Write report.html, runs.csv, frontier.csv and levers.csv into ``out`` and return their paths.
+    """Write each of REPORT_FILES into ``out`` and return their paths.
 
     ``out`` is made if need be. Each file is written whole and then moved into place, so a reader never
     sees half of one. Raises OSError where ``out`` cannot be written.
     """
     out.mkdir(parents=True, exist_ok=True)
-    texts = {
-        "report.html": report_page(table),
-        "runs.csv": runs_csv(table),
-        "frontier.csv": frontier_csv(table),
-        "levers.csv": levers_table(table).to_csv(index=False, lineterminator="\n"),
-    }
+    texts = {name: text(table) for name, text in REPORT_FILES.items()}
     return [_write_whole(out / name, text) for name, text in texts.items()]
 
 
@@ -179,3 +174,16 @@ def _write_whole(path: Path, text: str) -> Path:
         Path(name).unlink(missing_ok=True)
         raise
     return path
+
+
+def _levers_csv(table: StudyTable) -> str:
+    return levers_table(table).to_csv(index=False, lineterminator="\n")
+
+
+REPORT_FILES: Mapping[str, Callable[[StudyTable], str]] = {
+    "report.html": report_page,
+    "runs.csv": runs_csv,
+    "frontier.csv": frontier_csv,
+    "levers.csv": _levers_csv,
+}
+"""Every file of a report, by its name: what makes its text."""

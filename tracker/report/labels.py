@@ -6,13 +6,34 @@ move apart while the text stays as it is.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 CHARACTER_PIXELS = 6.8
 LINE_PIXELS = 15.0
 MARKER_PIXELS = 7.0  # from a marker's centre to the free space around it
 
+MOST_LABELS = 60  # that are tried: no more fit into a chart
+
 Box = tuple[float, float, float, float]  # left, bottom, right, top
+
+
+def label_sides(
+    xs: Sequence[float], ys: Sequence[float], texts: Sequence[str], limits: tuple[float, float], *, upwards: bool
+) -> dict[int, str]:
+    """On which side of each point of a frontier its label goes: the side where nothing can lie, if it fits.
+
+    ``xs`` rise; all in pixels, y upwards; ``upwards`` says that above a frontier nothing lies, else nothing does below.
+    """
+    empty_side = "top" if upwards else "bottom"
+    sides = [f"{empty_side} left", "middle left", f"{empty_side} center"]
+    # The ends answer most questions; between them, the steps that cover the largest area.
+    areas = [
+        abs(ys[at] - ys[at - 1]) * (following - xs[at]) if 0 < at < len(xs) - 1 else math.inf
+        for at, following in enumerate([*xs[1:], limits[0]])
+    ]
+    order = sorted(range(len(xs)), key=lambda at: -areas[at])[:MOST_LABELS]
+    return place_labels(list(zip(xs, ys, strict=True)), texts, order, sides, limits)
 
 
 def place_labels(

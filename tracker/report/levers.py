@@ -8,16 +8,15 @@ their 95 % interval (Student's t over the pairs: Student 1908, Biometrika 6), wh
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from tracker.frontier.student_t import t_quantile
-from tracker.records import SettingValue
+from tracker.records import Role, SettingValue
 from tracker.report.tables import searched_settings
 from tracker.store.run_table import StudyTable
 
@@ -28,12 +27,7 @@ COLUMNS = [
 ]
 _PLAIN: Mapping[str, SettingValue] = {"precision": "fp32", "device": "cpu", "processes": 1}
 """The value that a lever is measured against where it is not the false, or smallest, one."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    usd: float
-    quality: float
+Floats = NDArray[np.float64]
 
 
 def levers_table(table: StudyTable) -> pd.DataFrame:
@@ -45,58 +39,66 @@ def levers_table(table: StudyTable) -> pd.DataFrame:
     quality_… likewise for the quality of a trial's last checkpoint. Trials that only differ in nothing are averaged
     first; with a knob ``seed`` among the settings, pairs are of equal seeds.
     """
-    outcomes = _outcomes(table)
-    rows = [row for lever in searched_settings(table) if lever != "seed" for row in _rows(lever, outcomes)]
+    runs = table.runs
+    outcomes = runs[["price_usd", "quality"]].to_numpy(dtype=np.float64)
+    usable = (
+        np.isfinite(outcomes).all(axis=1) & ((runs["role"] == Role.TRIAL) & (runs["state"] == "completed")).to_numpy()
+    )
+    settings, outcomes = table.settings[usable], outcomes[usable]
+    codes = {str(name): pd.factorize(settings[name].to_numpy()) for name in settings}
+    generator = np.random.default_rng(0)
+    marks = {name: _marks(values, len(known), generator) for name, (values, known) in codes.items()}
+    whole = np.sum(list(marks.values()), axis=0, dtype=np.uint64)
+    rows = [
+        row
+        for lever in searched_settings(table)
+        if lever != "seed"
+        for row in _rows(lever, codes[lever], whole - marks[lever], outcomes)
+    ]
     found = pd.DataFrame(rows, columns=COLUMNS)
     return found.sort_values("pairs", ascending=False, kind="stable").reset_index(drop=True)
 
 
-def _outcomes(table: StudyTable) -> list[tuple[dict[str, SettingValue], _Outcome]]:
-    """The settings of each completed trial, with its price and the quality of its last checkpoint."""
-    runs = table.runs[(table.runs["role"] == "trial") & (table.runs["state"] == "completed")]
-    usable = runs[np.isfinite(runs[["quality", "price_usd"]].to_numpy(dtype=np.float64)).all(axis=1)]
-    return [
-        (table.settings_of(row.Index), _Outcome(row.price_usd, row.quality))
-        for row in usable.sort_values("trial")[["price_usd", "quality"]].itertuples()
-    ]
+def _marks(codes: NDArray[np.intp], count: int, generator: np.random.Generator) -> NDArray[np.uint64]:
+    """A random number of 64 bits for each value of a column, whose sum over columns stands for a row (Zobrist 1970).
+
+    Two different rows among n have the same sum with a probability of n² / 2**65.
+    """
+    return generator.integers(2**64, size=count + 1, dtype=np.uint64)[codes]
 
 
-def _rows(lever: str, outcomes: Sequence[tuple[dict[str, SettingValue], _Outcome]]) -> list[dict[str, Any]]:
-    """The rows of one lever: a group is what is equal but for it."""
-    groups: dict[str, dict[SettingValue, list[_Outcome]]] = defaultdict(lambda: defaultdict(list))
-    for settings, outcome in outcomes:
-        if lever in settings:
-            rest = repr(sorted((name, value) for name, value in settings.items() if name != lever))
-            groups[rest][settings[lever]].append(outcome)
-    values = {value for group in groups.values() for value in group}
+def _rows(
+    lever: str, coded: tuple[NDArray[np.intp], NDArray[np.object_]], rest: NDArray[np.uint64], outcomes: Floats
+) -> list[dict[str, Any]]:
+    """The rows of one lever.
+
+    ``coded`` has each trial's place among the lever's values, and these; ``rest`` is equal for trials that are equal
+    but for the lever, and ``outcomes`` has price and quality: shape [trials, 2].
+    """
+    codes, values = coded
     if len(values) < 2:
         return []
-    plain = _plain_value(lever, values)
-    rows = []
-    for value in sorted(values - {plain}, key=lambda each: (str(type(each)), each)):
-        pairs = [
-            (_mean(group[plain]), _mean(group[value])) for group in groups.values() if plain in group and value in group
-        ]
-        if pairs:
-            rows.append(_row(lever, plain, value, pairs))
-    return rows
+    plain = _plain_code(lever, values)
+    has, has_not = codes == plain, (codes >= 0) & (codes != plain)
+    paired = (codes >= 0) & np.isin(rest, np.intersect1d(rest[has], rest[has_not]))
+    means = pd.DataFrame({"group": rest, "code": codes, "usd": outcomes[:, 0], "quality": outcomes[:, 1]})[paired]
+    means = means.groupby(["group", "code"], as_index=False, sort=False).mean()
+    without = means[means["code"] == plain].drop(columns="code")
+    pairs = means[means["code"] != plain].merge(without, on="group", suffixes=("_with", "_without"))
+    found = {values[each["code"].iloc[0]]: each for _, each in pairs.groupby("code")}
+    tried = sorted(found, key=lambda value: (str(type(value)), value))
+    return [_row(lever, values[plain], value, found[value]) for value in tried]
 
 
-def _plain_value(lever: str, values: set[SettingValue]) -> SettingValue:
-    known = _PLAIN.get(lever)
-    return known if known in values else min(values, key=lambda each: (str(type(each)), each))
+def _plain_code(lever: str, values: NDArray[np.object_]) -> int:
+    known = [code for code, value in enumerate(values) if value == _PLAIN.get(lever)]
+    return known[0] if known else min(range(len(values)), key=lambda code: (str(type(values[code])), values[code]))
 
 
-def _mean(outcomes: Sequence[_Outcome]) -> _Outcome:
-    count = len(outcomes)
-    return _Outcome(sum(each.usd for each in outcomes) / count, sum(each.quality for each in outcomes) / count)
-
-
-def _row(
-    lever: str, plain: SettingValue, value: SettingValue, pairs: Sequence[tuple[_Outcome, _Outcome]]
-) -> dict[str, Any]:
-    usd = np.array([[each.usd for each in pair] for pair in pairs])
-    quality = np.array([[each.quality for each in pair] for pair in pairs])
+def _row(lever: str, plain: SettingValue, value: SettingValue, pairs: pd.DataFrame) -> dict[str, Any]:
+    """``pairs``: a row each, with usd_without, usd_with, quality_without and quality_with."""
+    usd = pairs[["usd_without", "usd_with"]].to_numpy()
+    quality = pairs[["quality_without", "quality_with"]].to_numpy()
     usd_difference, usd_low, usd_high = mean_interval(usd[:, 1] - usd[:, 0])
     quality_difference, quality_low, quality_high = mean_interval(quality[:, 1] - quality[:, 0])
     priced = bool((usd > 0).all())

@@ -1,139 +1,216 @@
 """Everything that the frontier chart shows, worked out without any plotting.
 
-Texts that hold a name or a message are escaped here once: plotly renders a subset of HTML.
+Texts that hold a name or a message are escaped here once (hovers.escape): plotly renders a subset of HTML. They are
+made for the points that are drawn only.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from tracker.pricing.money_unit import MoneyUnit
 from tracker.records import Direction
-from tracker.report.tables import confirmed_frontier_table, references_table, trial_checkpoints
-from tracker.report.words import duration, money, percent, quality, several
+from tracker.report.axes import Axes, Measure
+from tracker.report.axis_points import (
+    AxisPoints,
+    axis_points,
+    parse_key,
+    point_key,
+    reference_points,
+    run_ids,
+    short_names,
+)
+from tracker.report.hovers import (
+    UNSTATED,
+    escape,
+    hardware_name,
+    interval_hover,
+    point_hovers,
+    reference_hover,
+    shorten,
+)
+from tracker.report.tables import missed_limits
+from tracker.report.thinning import thinned
 from tracker.store.run_table import StudyTable
 
-UNSTATED = "not stated"
+__all__ = ["Plane", "escape", "plane_of", "shorten", "study_plane"]
+
+MOST_CURVES = 60
+"""Runs whose curves are drawn at once, those of the frontier first: more of them hide each other."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Plane:
-    """The points of a study on the plane of price and quality.
+    """What is drawn of a study's points on a pair of axes.
 
-    ``points``: one row a checkpoint of a trial: run_id, trial, epoch, quality, price_usd, on_frontier,
-    missed (of the limits, in words), precision, hardware, short (its label) and hover (escaped HTML).
-    ``intervals``: one row a frontier point where trials were repeated: price_usd, quality_mean, quality_low,
-    quality_high, run_id, hover; no row where none was.
-    ``references``: one row a baseline: name (escaped), quality, price_usd, run_id, hover. Ranges span all of them.
-    ``unit`` is what prices are drawn in.
+    ``drawn``: one row a point: run, run_id, trial, epoch, x, y, on_frontier, missed (of the limits, in words),
+    selected, precision, hardware, short (its label), key (axis_points.point_key) and hover (escaped HTML): the
+    whole frontier, what is selected, and of the others as many as can be told apart. ``others`` counts all that
+    are not on the frontier.
+    ``curves``: run, x and y of every checkpoint of the runs whose curves are shown, run by run, and selected.
+    ``intervals``: one row a frontier point where trials were repeated: x, quality_mean, quality_low,
+    quality_high, key, hover; no row where none was.
+    ``references``: one row a baseline: name (escaped), x, y, key, hover. Ranges span all of them.
+    ``target`` of y and ``budget`` of x are lines to draw; None for none.
     """
 
-    metric: str
-    direction: Direction
-    unit: MoneyUnit
-    points: pd.DataFrame
+    found: AxisPoints
+    drawn: pd.DataFrame
+    others: int
+    curves: pd.DataFrame
     references: pd.DataFrame
     intervals: pd.DataFrame
-    price_range_usd: tuple[float, float]
-    quality_range: tuple[float, float]
+    x_range: tuple[float, float]
+    y_range: tuple[float, float]
+    target: float | None = None
+    budget: float | None = None
+
+    @property
+    def axes(self) -> Axes:
+        """What is on x and y."""
+        return self.found.axes
+
+    @property
+    def metric(self) -> str:
+        """What y is called, escaped."""
+        return escape(shorten(self.found.metric, 32))
+
+    @property
+    def direction(self) -> Direction:
+        """Which way y is better."""
+        return self.found.direction
+
+    @property
+    def x_measure(self) -> Measure:
+        """How x is drawn and written."""
+        return self.found.x_measure
+
+    @property
+    def y_log(self) -> bool:
+        """Whether y is drawn logarithmic: as asked for, where nothing is at or below zero."""
+        return self.axes.y_log and self.y_range[0] > 0
 
     @property
     def frontier(self) -> pd.DataFrame:
-        """The non-dominated points, by rising price."""
-        return self.points[self.points["on_frontier"]].sort_values("price_usd")
+        """The non-dominated points, by rising x."""
+        return self.drawn[self.drawn["on_frontier"]].sort_values("x", ignore_index=True)
 
 
-def study_plane(table: StudyTable) -> Plane:
-    """The plane of a study, its hover texts included; empty where no trial reached a checkpoint."""
-    points = trial_checkpoints(table)
-    of_runs = _names_of_runs(table)
-    for column in ("precision", "hardware"):
-        points[column] = of_runs[column].to_numpy()[points["run"]]
-    points["short"] = [f"#{trial} e{epoch}" for trial, epoch in zip(points["trial"], points["epoch"], strict=True)]
-    points["hover"] = _point_hovers(points, table)
-    references = references_table(table)
-    references["hover"] = [_reference_hover(row, table) for row in references.to_dict("records")]
-    references["name"] = [escape(shorten(str(name), 42)) for name in references["name"]]
-    both = pd.concat([points[["quality", "price_usd"]], references[["quality", "price_usd"]]])
-    intervals = _intervals(table)
-    columns = [*("run_id", "trial", "epoch", "quality", "price_usd", "on_frontier", "missed"), "precision", "hardware"]
+def study_plane(table: StudyTable, axes: Axes | None = None) -> Plane:
+    """The plane of a study, on price and quality by default; empty where no trial reached a checkpoint."""
+    return plane_of(axis_points(table, axes))
+
+
+def plane_of(
+    found: AxisPoints,
+    *,
+    selected: Sequence[str] = (),
+    curves: bool = False,
+    target: float | None = None,
+    budget: float | None = None,
+) -> Plane:
+    """What is drawn of points on their axes.
+
+    ``selected`` are keys of points (axis_points.point_key) that are marked, with their runs' curves; those that are
+    not there are passed over. ``curves`` shows those of the frontier's runs too, and as far as there is room of others.
+    """
+    marked = _rows_of(found, selected)
+    references = reference_points(found)
+    rows = _drawn_rows(found, marked)
+    drawn = found.points.loc[rows].reset_index(drop=True)
+    drawn["selected"] = np.isin(rows, marked)
+    drawn = _described(drawn, found)
+    intervals = _intervals(found)
+    both = pd.concat([found.points[["x", "y"]], references[["x", "y"]]])
     return Plane(
-        metric=escape(shorten(table.quality.name, 32)),
-        direction=table.quality.direction,
-        unit=table.unit,
-        points=points[[*columns, "short", "hover"]],
-        references=references,
+        found=found,
+        drawn=drawn,
+        others=int((~found.points["on_frontier"]).sum()),
+        curves=_curves(found, drawn[drawn["selected"]]["run"].unique(), everyone=curves),
+        references=references.assign(
+            key=[point_key(run, epoch) for run, epoch in zip(references["run_id"], references["epoch"], strict=True)],
+            hover=[reference_hover(row, found) for row in references.to_dict("records")],
+            name=[escape(shorten(str(name), 42)) for name in references["name"]],
+        ),
         intervals=intervals,
-        price_range_usd=_span(both["price_usd"]),
-        quality_range=_with_whiskers(_span(both["quality"]), intervals),
+        x_range=_span(both["x"]),
+        y_range=_with_whiskers(_span(both["y"]), intervals),
+        target=target,
+        budget=budget,
     )
 
 
-def escape(text: str) -> str:
-    """``text`` as plotly shows it literally; plotly knows no entity for quotes, so they stay."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+def _drawn_rows(found: AxisPoints, marked: np.ndarray) -> np.ndarray:
+    """The rows of ``found.points`` to draw, by rising row."""
+    points = found.points
+    on = points["on_frontier"].to_numpy(dtype=np.bool_)
+    others = np.flatnonzero(~on)
+    x, y = (points[name].to_numpy()[others] for name in ("x", "y"))
+    if found.axes.x_log:
+        x = np.log10(x)
+    if found.axes.y_log and len(y) and y.min() > 0:
+        y = np.log10(y)
+    kind = ~points["kept"].to_numpy(dtype=np.bool_)[others]
+    return np.unique(np.concatenate([np.flatnonzero(on), others[thinned(x, y, kind)], marked]))
 
 
-def shorten(text: str, length: int) -> str:
-    """``text`` on one line, cut to ``length`` characters."""
-    line = " ".join(text.split())
-    return line if len(line) <= length else line[: length - 1] + "…"
-
-
-def hardware_name(settings: Mapping[str, Any], sku: str) -> str:
-    """Device and threads in words, escaped; the SKU where the settings name neither."""
-    parts = [str(settings["device"])] if "device" in settings else []
-    if isinstance(settings.get("threads"), int):
-        parts.append(several(settings["threads"], "thread"))
-    return escape(shorten(", ".join(parts) or sku or UNSTATED, 30))
-
-
-def _names_of_runs(table: StudyTable) -> pd.DataFrame:
-    """The precision and the hardware of each run, in words and escaped."""
-    precision = table.settings.get("precision", pd.Series(None, index=table.settings.index, dtype=object))
-    known = [name for name in ("device", "threads") if name in table.settings]
-    machines = list(zip(*(table.settings[name].tolist() for name in known), table.runs["sku"].tolist(), strict=True))
-    names = {
-        each: hardware_name(
-            {name: value for name, value in zip(known, each, strict=False) if value is not None}, each[-1]
-        )
-        for each in set(machines)
-    }
-    return pd.DataFrame(
-        {
-            "precision": [escape(UNSTATED if each is None else str(each)) for each in precision],
-            "hardware": [names[each] for each in machines],
-        }
+def _described(drawn: pd.DataFrame, found: AxisPoints) -> pd.DataFrame:
+    """The drawn points with all that is written about them."""
+    table = found.table
+    names = [name for name in ("precision", "device", "threads") if name in table.settings]
+    settings = table.settings.loc[drawn["run"], names].to_dict("records")
+    skus = table.runs["sku"].take(drawn["run"].to_numpy())
+    ids = run_ids(table, drawn)
+    drawn = drawn.assign(
+        run_id=ids,
+        missed=missed_limits(drawn["at"].to_numpy(), table),
+        precision=[escape(shorten(str(each.get("precision") or UNSTATED), 30)) for each in settings],
+        hardware=[hardware_name(each, str(sku)) for each, sku in zip(settings, skus, strict=True)],
+        short=short_names(drawn),
+        key=[point_key(run, epoch) for run, epoch in zip(ids, drawn["epoch"], strict=True)],
     )
+    return drawn.assign(hover=point_hovers(drawn, found))
+
+
+def _rows_of(found: AxisPoints, keys: Sequence[str]) -> np.ndarray:
+    """The rows of points by their keys; a key without an epoch is its run's last checkpoint."""
+    points, rows = found.points, []
+    runs = found.table.runs["run_id"].to_numpy()
+    for run_id, epoch in map(parse_key, keys):
+        of_run = np.flatnonzero(np.isin(points["run"].to_numpy(), np.flatnonzero(runs == run_id)))
+        if epoch is not None:
+            of_run = of_run[points["epoch"].to_numpy()[of_run] == epoch]
+        rows += list(of_run[-1:])
+    return np.asarray(sorted(set(rows)), dtype=np.int64)
+
+
+def _curves(found: AxisPoints, selected: np.ndarray, *, everyone: bool) -> pd.DataFrame:
+    """Every checkpoint of the runs whose curves are shown."""
+    points = found.points
+    runs = list(selected)
+    if everyone:
+        runs = [*runs, *found.frontier["run"].unique(), *points["run"].unique()]
+    shown = list(dict.fromkeys(runs))[: max(MOST_CURVES, len(selected))]
+    rows = points[points["run"].isin(shown)].sort_values(["run", "epoch"], kind="stable")
+    return rows[["run", "trial", "x", "y"]].assign(selected=rows["run"].isin(selected))
+
+
+def _intervals(found: AxisPoints) -> pd.DataFrame:
+    columns = ["x", "quality_mean", "quality_low", "quality_high", "key", "hover"]
+    known = found.certainty
+    if known.empty:
+        return pd.DataFrame(columns=columns)
+    points = found.frontier.merge(known.drop(columns="on_frontier"), on=["trial", "epoch"])
+    keys = [point_key(run, epoch) for run, epoch in zip(points["run_id"], points["epoch"], strict=True)]
+    return points.assign(key=keys, hover=[interval_hover(row) for row in points.to_dict("records")])[columns]
 
 
 def _span(values: pd.Series[float]) -> tuple[float, float]:
     return (float(values.min()), float(values.max())) if len(values) else (math.nan, math.nan)
-
-
-def _intervals(table: StudyTable) -> pd.DataFrame:
-    columns = ["price_usd", "quality_mean", "quality_low", "quality_high", "run_id", "hover"]
-    points = confirmed_frontier_table(table)
-    if "quality_mean" not in points:
-        return pd.DataFrame(columns=columns)
-    return points.assign(hover=[_interval_hover(row) for row in points.to_dict("records")])[columns]
-
-
-def _interval_hover(row: Mapping[Any, Any]) -> str:
-    interval = f"{quality(row['quality_low'])} to {quality(row['quality_high'])}"
-    return _lines(
-        f"<b>#{row['trial']}, epoch {row['epoch']}</b> · {several(row['repeats'], 'repeat')}",
-        f"mean <b>{quality(row['quality_mean'])}</b>, 95 % interval {interval}",
-        f"on the frontier with a probability of {percent(row['probability_on_frontier'])}",
-        f"cannot be told apart from the cheaper {row['tied_with']}" if row["tied_with"] else "",
-    )
 
 
 def _with_whiskers(span: tuple[float, float], intervals: pd.DataFrame) -> tuple[float, float]:
@@ -143,83 +220,3 @@ def _with_whiskers(span: tuple[float, float], intervals: pd.DataFrame) -> tuple[
     (low, high), room = span, (span[1] - span[0]) / 2
     lowest, highest = float(intervals["quality_low"].min()), float(intervals["quality_high"].max())
     return min(low, max(lowest, low - room)), max(high, min(highest, high + room))
-
-
-def _point_hovers(points: pd.DataFrame, table: StudyTable) -> list[str]:
-    metric, usd = escape(shorten(table.quality.name, 32)), partial(money, unit=table.unit)
-    rows = points.to_dict("records")
-    lasts = points.groupby("run_id")["epoch"].transform("max")
-    standings = _standings(points, metric)
-    return [
-        _lines(
-            f"<b>#{row['trial']}, epoch {row['epoch']}</b> of {last} · {escape(str(row['state']))}",
-            f"{metric} <b>{quality(row['quality'])}</b> for <b>{usd(row['price_usd'])}</b>"
-            f" in {duration(row['wall_seconds'])}",
-            _size(table.summary_of(row["run"]), table.settings_of(row["run"])),
-            f"{row['precision']} on {row['hardware']}",
-            _pricing(row),
-            "measured on a busy machine: the price is too high" if row["busy"] else "",
-            standing,
-        )
-        for row, last, standing in zip(rows, lasts, standings, strict=True)
-    ]
-
-
-def _reference_hover(row: dict[Any, Any], table: StudyTable) -> str:
-    usd = partial(money, unit=table.unit)
-    run = table.runs[table.runs["run_id"] == row["run_id"]].to_dict("records")
-    return _lines(
-        f"<b>{escape(shorten(str(row['name']), 60))}</b> · baseline",
-        f"{escape(shorten(table.quality.name, 32))} <b>{quality(row['quality'])}</b> for <b>{usd(row['price_usd'])}</b>"
-        f" in {duration(row['wall_seconds'])}",
-        *(_pricing(each) for each in run),
-        f"dominates {several(row['dominates'], 'frontier point')}",
-    )
-
-
-def _lines(*lines: str) -> str:
-    return "<br>".join(line for line in lines if line)
-
-
-def _size(summary: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
-    """The model's size: its parameters where they were counted, else the size dial."""
-    parameters = summary.get("parameters")
-    if isinstance(parameters, int | float) and math.isfinite(parameters):
-        return f"{parameters:,.0f} parameters"
-    return f"size {escape(str(settings['size']))}" if "size" in settings else ""
-
-
-def _pricing(row: Mapping[Any, Any]) -> str:
-    origin = escape(shorten(f"{row['price_source']}, {row['price_date']}", 64))
-    return f"{escape(shorten(str(row['sku']), 40))}<br>price: {origin}"
-
-
-def _standings(points: pd.DataFrame, metric: str) -> list[str]:
-    """For each point, "on the frontier", or which run dominates it and by how much.
-
-    Of the frontier points that dominate it, the best one that costs no more.
-    """
-    frontier = points[points["on_frontier"]].sort_values("price_usd")
-    if frontier.empty:
-        return [_outside(missed) for missed in points["missed"]]
-    at = np.searchsorted(frontier["price_usd"].to_numpy(), points["price_usd"].to_numpy(), side="right") - 1
-    winners = frontier.iloc[at]
-    gains = winners["quality"].to_numpy() - points["quality"].to_numpy()
-    savings = 1 - winners["price_usd"].to_numpy() / points["price_usd"].to_numpy()
-    return [
-        "<b>on the frontier</b>"
-        if on_frontier
-        else _outside(missed) or f"dominated by {winner}: {_by_how_much(gain, saving, metric)}"
-        for on_frontier, missed, winner, gain, saving in zip(
-            points["on_frontier"], points["missed"], winners["short"], gains, savings, strict=True
-        )
-    ]
-
-
-def _outside(missed: str) -> str:
-    return f"outside the limits: {escape(missed)}" if missed else ""
-
-
-def _by_how_much(gain: float, saving: float, metric: str) -> str:
-    better = f"{gain:+.3g} {metric}" if gain else f"the same {metric}"
-    return f"{better} for {percent(saving)} less" if saving > 0 else f"{better} for the same price"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from datetime import date
 from itertools import groupby
 from typing import Any
 
+import pandas as pd
 import plotly.graph_objects as go
 
 from tracker.pricing.money_unit import MoneyUnit
@@ -17,8 +20,13 @@ from tracker.report.figures import amount_ticks, chart_layout
 from tracker.report.plain import plain
 from tracker.report.plane import escape
 from tracker.report.style import OTHER_COLOURS, PRECISION_COLOURS
+from tracker.store.run_table import StudyTable
 
 BAR_CELLS = 12
+RATE_COLUMNS = [
+    *("sku", "market", "region", "usd_per_hour", "usd_per_accelerator_hour", "accelerators", "vcpu", "ram_gb"),
+    *("since", "until", "quality", "date_kind", "source", "licence"),
+]
 
 
 def rate_document(point: PricePoint) -> dict[str, Any]:
@@ -38,6 +46,54 @@ def rates_document(book: PriceBook, points: Iterable[PricePoint], on: date | Non
     }
 
 
+def rates_table(points: Iterable[PricePoint]) -> pd.DataFrame:
+    """Several rates, one row each, with what is needed to judge one.
+
+    Columns: sku, market, region, usd_per_hour, usd_per_accelerator_hour (NaN without any), accelerators ("8 × H100"),
+    vcpu, ram_gb (GiB), since, until ("" where it holds), quality (in words), date_kind, source and licence.
+    """
+    rows = [
+        {
+            "sku": point.sku,
+            "market": str(point.market),
+            "region": point.region,
+            "usd_per_hour": point.usd_per_hour,
+            "usd_per_accelerator_hour": point.usd_per_accelerator_hour if point.accelerator_count else math.nan,
+            "accelerators": f"{point.accelerator_count} × {point.accelerator}" if point.accelerator else "",
+            "vcpu": point.vcpu,
+            "ram_gb": point.ram_gb,
+            "since": point.effective_from,
+            "until": "" if point.effective_to is None else point.effective_to.isoformat(),
+            "quality": QUALITIES[point.quality],
+            "date_kind": point.date_kind,
+            "source": point.source,
+            "licence": point.licence,
+        }
+        for point in points
+    ]
+    return pd.DataFrame(rows, columns=RATE_COLUMNS)
+
+
+def rates_with(rates: pd.DataFrame, text: str) -> pd.DataFrame:
+    """The rows of a ``rates_table`` that have each word of ``text`` in some column, whatever its case."""
+    lines = rates.map(str).agg(" ".join, axis=1).str.lower() if len(rates) else pd.Series(dtype=str)
+    for word in text.lower().split():
+        lines = lines[lines.str.contains(word, regex=False)]
+    return rates.loc[lines.index]
+
+
+def first_sku(book: PriceBook, table: StudyTable) -> str:
+    """The SKU whose history a reader of a study may ask for first: the one that most of its money went to.
+
+    Where the book does not have it, the SKU with the most dated rates in one market and region.
+    """
+    spent = table.runs.groupby("sku")["price_usd"].sum()
+    if len(spent) and (sku := str(spent.idxmax())) in book.skus:
+        return sku
+    counts = Counter((point.sku, str(point.market), point.region) for point in book.points)
+    return max(sorted(counts), key=counts.__getitem__)[0]
+
+
 def history_figure(sku: str, history: Sequence[PricePoint]) -> go.Figure:
     """The rates of a SKU over time: a step line for each market and region; ``history`` in the order of both."""
     figure = go.Figure(layout={**chart_layout(420), "showlegend": True, "title": {"text": escape(sku)}})
@@ -53,13 +109,16 @@ def history_figure(sku: str, history: Sequence[PricePoint]) -> go.Figure:
                 name=escape(f"{market} {region}".strip()),
                 mode="lines+markers",
                 line={"shape": "hv", "width": 2, "color": colours[at % len(colours)]},
-                marker={"size": 8},
+                # The line goes on until today, where there is no new rate.
+                marker={"size": [8] * len(points) + [0], "opacity": 1, "line": {"width": 0}},
                 hovertext=[_hover(point) for point in (*points, points[-1])],
                 hoverinfo="text",
             )
         )
-    figure.update_yaxes(title_text="the machine, an hour", rangemode="tozero", **amount_ticks(MoneyUnit()))
-    return figure.update_layout(margin={"t": 60, "b": 40, "l": 60})
+    figure.update_yaxes(title_text="the machine, US dollars an hour", rangemode="tozero", **amount_ticks(MoneyUnit()))
+    legend = {"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "xanchor": "left"}
+    title = {"x": 0, "xref": "paper", "xanchor": "left", "y": 0.97, "font": {"size": 15}}
+    return figure.update_layout(margin={"t": 96, "b": 40, "l": 60}, legend=legend, title=title)
 
 
 def bars(values: Sequence[float]) -> list[str]:

@@ -54,7 +54,7 @@ def trial_checkpoints(table: StudyTable) -> pd.DataFrame:
     for name in ("state", "sku", "price_source", "price_date", "price_basis", "busy"):
         points[name] = table.runs[name].take(runs).array
     points["last"] = np.append(np.diff(runs) != 0, True)[: len(runs)]  # checkpoints stand by run and epoch
-    points["missed"] = _missed(at, table)
+    points["missed"] = missed_limits(at, table)
     kept = (points["missed"] == "").to_numpy(dtype=np.bool_)
     on_frontier = np.zeros(len(points), dtype=np.bool_)
     direction = table.quality.direction
@@ -63,8 +63,8 @@ def trial_checkpoints(table: StudyTable) -> pd.DataFrame:
     return points
 
 
-def _missed(at: NDArray[np.intp], table: StudyTable) -> NDArray[np.object_]:
-    """What the checkpoints at these rows miss of the study's limits, in words."""
+def missed_limits(at: NDArray[np.intp], table: StudyTable) -> NDArray[np.object_]:
+    """What the checkpoints at these rows [n] miss of the study's limits, in words; "" where they keep them."""
     missed = np.full(len(at), "", dtype=object)
     for limit in table.limits:
         values = table.metrics.get(limit.metric)

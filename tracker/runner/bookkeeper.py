@@ -77,6 +77,7 @@ class Account:
     def go_on(self, job: Job, point: PricePoint) -> None:
         """Another attempt at the same trial begins: its usage and price come on top."""
         self.job, self._point, self._checkpoints_logged, self.state = job, point, 0, TrialState.RUNNING
+        self.log.go_on()
 
     @property
     def price_usd(self) -> float:

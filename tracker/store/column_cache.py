@@ -15,7 +15,6 @@ import shutil
 import tempfile
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +22,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tracker.store.columns import Details, History, Positions, RunIndex, Source, Told
+from tracker.store.columns import Details, History, Positions, RunIndex, Source
 
 _FORMAT = "1"
 _WORTH_WRITING = 0.02
@@ -56,7 +55,8 @@ class CachedStudy:
             places[at[at >= 0]] = np.flatnonzero(at >= 0)
         missing = np.flatnonzero(places < 0)
         if kept is not None and not len(missing):
-            return kept.drop_columns(["key"]).take(pa.array(places))
+            whole = kept if np.array_equal(places, np.arange(len(kept))) else kept.take(pa.array(places))
+            return whole.drop_columns(["key"])
         fresh = _wide(self._source.details(self.index, missing), missing, count)
         fresh = fresh.append_column("key", pa.array(self.index.keys[missing], pa.string()))
         if kept is None or len(missing) == count:
@@ -72,7 +72,7 @@ class CachedStudy:
         return whole.drop_columns(["key"])
 
     def history(self, metric: str) -> History:
-        """All values of a metric, by the name that it is logged under; in no order."""
+        """The values of a metric, by the name that it is logged under: one a run and step, by rising run and step."""
         name = f"metric-{hashlib.sha256(metric.encode()).hexdigest()[:16]}"
         kept, parts = self._read(name), []
         known = np.zeros(len(self.index.run_ids), dtype=np.bool_)
@@ -87,7 +87,7 @@ class CachedStudy:
         missing = np.flatnonzero(~known)
         if len(missing):
             parts.append(self._source.history(self.index, metric, missing))
-        found = History.joined(parts) if len(parts) != 1 else parts[0]
+        found = (History.joined(parts) if len(parts) != 1 else parts[0]).latest()
         if self._is_worth_writing(missing):
             self._write(name, self._table(found))
         return found
@@ -161,32 +161,19 @@ def forget(folder: Path) -> None:
 
 def _wide(details: Details, rows: Positions, count: int) -> pa.Table:
     """What the runs at ``rows`` of ``count`` were told, one row each in that order."""
-    place = np.full(count + 1, -1, dtype=np.int64)
+    place = np.full(count + 1, -1, dtype=np.int64)  # the last one is for position -1
     place[rows] = np.arange(len(rows))
     columns: dict[str, pa.Array] = {}
-    for runs, name, values in _by_name(details.texts, place):
-        codes, distinct = pd.factorize(np.array([details.texts.values[at] for at in values], dtype=object))
-        indices = np.full(len(rows), -1, dtype=np.int32)
-        indices[runs] = codes
-        columns[name] = pa.DictionaryArray.from_arrays(
-            pa.array(indices, mask=indices < 0), pa.array([str(each) for each in distinct], pa.string())
-        )
-    numbers = np.array(details.finals.values, dtype=np.float64)
-    for runs, name, values in _by_name(details.finals, place):
+    for kind, told in (("tag:", details.tags), ("param:", details.params)):
+        for name, at, texts in told.by_name(place):
+            coded = texts.cast(pa.string()).dictionary_encode()
+            indices = np.full(len(rows), -1, dtype=np.int32)
+            indices[at] = coded.indices.fill_null(-1).to_numpy()
+            columns[f"{kind}{name}"] = pa.DictionaryArray.from_arrays(
+                pa.array(indices, mask=indices < 0), coded.dictionary
+            )
+    for name, at, values in details.finals.by_name(place):
         column = np.full(len(rows), np.nan)
-        column[runs] = numbers[values]
+        column[at] = values.to_numpy(zero_copy_only=False)
         columns[f"last:{name}"] = pa.array(column)
     return pa.table(columns) if columns else pa.table({"none": pa.nulls(len(rows))})
-
-
-def _by_name(told: Told, place: Positions) -> list[tuple[Positions, str, Positions]]:
-    """For each name: the rows that have one, and which entries theirs are; entries of other runs are left out."""
-    if not told.names:
-        return []
-    at = place[np.asarray(told.runs, dtype=np.int64)]
-    codes, distinct = pd.factorize(np.asarray(told.names, dtype=object))
-    order = np.argsort(codes, kind="stable")
-    order = order[at[order] >= 0]
-    ends = np.searchsorted(codes[order], np.arange(len(distinct) + 1))
-    entries = [order[begin:end] for begin, end in pairwise(ends)]
-    return [(at[each], str(name), each) for each, name in zip(entries, distinct, strict=True) if len(each)]

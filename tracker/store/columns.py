@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 Positions = NDArray[np.int64]
@@ -44,26 +46,43 @@ class RunIndex:
         )
 
 
-class Told(NamedTuple):
-    """One kind of thing that runs were told, one entry each: the run's position in the index, a name and the value."""
+class Told:
+    """One kind of thing that runs were told, in any order: the run's position in the index, a name and the value."""
 
-    runs: list[int]
-    names: list[str]
-    values: list[Any]
+    def __init__(self) -> None:
+        self._runs: list[Positions] = []
+        self._names: list[pa.Array] = []
+        self._values: list[pa.Array] = []
 
-    def add(self, runs: Iterable[int], names: Iterable[str], values: Iterable[Any]) -> None:
-        """Put entries behind those that are there; position -1 is that of a run which was not asked for."""
-        self.runs.extend(runs)
-        self.names.extend(names)
-        self.values.extend(values)
+    def add(self, runs: Sequence[int], names: Sequence[str], values: Sequence[Any] | NDArray[np.float64]) -> None:
+        """Take in entries, all of one length; position -1 is that of a run which was not asked for."""
+        self._runs.append(np.asarray(runs, dtype=np.int64))
+        self._names.append(pa.array(names, pa.string()).dictionary_encode())
+        self._values.append(pa.array(values))
+
+    def by_name(self, place: Positions) -> Iterator[tuple[str, Positions, pa.Array]]:
+        """For each name: the rows that have one, and their values. ``place`` gives a run's row by its position."""
+        if not self._runs:
+            return
+        rows = place[np.concatenate(self._runs)]
+        names = pa.chunked_array(self._names).unify_dictionaries().combine_chunks()
+        values = pa.chunked_array(self._values).combine_chunks()
+        codes = names.indices.to_numpy()
+        order = np.argsort(codes, kind="stable")
+        order = order[rows[order] >= 0]
+        ends = np.searchsorted(codes[order], np.arange(len(names.dictionary) + 1))
+        for name, (begin, end) in zip(names.dictionary.to_pylist(), pairwise(ends), strict=True):
+            if end > begin:
+                yield name, rows[order[begin:end]], values.take(pa.array(order[begin:end]))
 
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """``texts`` are tags ("tag:NAME") and params ("param:NAME"), ``finals`` the last values of metrics, as numbers."""
+    """What runs were told: tags and params as texts, ``finals`` the last values of metrics as numbers."""
 
-    texts: Told = field(default_factory=lambda: Told([], [], []))
-    finals: Told = field(default_factory=lambda: Told([], [], []))
+    tags: Told = field(default_factory=Told)
+    params: Told = field(default_factory=Told)
+    finals: Told = field(default_factory=Told)
 
 
 class History(NamedTuple):
@@ -84,10 +103,28 @@ class History(NamedTuple):
         """The chosen values, by a mask or in an order."""
         return History(self.runs[chosen], self.steps[chosen], self.timestamps_ms[chosen], self.values[chosen])
 
+    def latest(self) -> History:
+        """One value for each run and step, by rising run and step.
+
+        Where a step was reached twice (a pause whose state was lost), the later, dearer time counts.
+        """
+        onward = _onward(self.runs, self.steps)
+        if onward.all():
+            return self
+        order = np.lexsort((self.timestamps_ms, self.steps, self.runs))
+        ordered = self.at(order)
+        return ordered.at(np.append(_onward(ordered.runs, ordered.steps), True))
+
     @classmethod
     def joined(cls, parts: Sequence[History]) -> History:
         """One after the other."""
         return cls(*map(np.concatenate, zip(*parts, strict=True))) if parts else cls.empty()
+
+
+def _onward(runs: Positions, steps: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """For each value but the last: whether the next one is of a later run, or of a later step of the same."""
+    onward: NDArray[np.bool_] = (runs[1:] > runs[:-1]) | ((runs[1:] == runs[:-1]) & (steps[1:] > steps[:-1]))
+    return onward
 
 
 class Source(Protocol):
@@ -110,8 +147,15 @@ class Source(Protocol):
         ...
 
 
-def run_key(status: str, ended_at_ms: int | None, state: str, name: str) -> str:
-    """A run's key by what its store says of it (RunIndex.keys), without the run's own id."""
-    if not ended_at_ms or status == "RUNNING" or state in ("", "running"):
+def run_key(
+    run_id: str, started_at_ms: int | None, status: str, ended_at_ms: int | None, state: str | None, name: str | None
+) -> str:
+    """A run's key by what its store says of it (RunIndex.keys). ``state`` is asked for where ``status`` is SCHEDULED.
+
+    What ends a run, or starts it again, changes its MLflow status or its end; only whether a paused run is stopped for
+    good stands in its tag.
+    """
+    del started_at_ms
+    if not ended_at_ms or status == "RUNNING" or state == "running":
         return ""
-    return f"{status} {ended_at_ms} {state} {name}"
+    return f"{run_id} {status} {ended_at_ms} {state} {name}"

@@ -76,6 +76,11 @@ class Home:
         return self.path / "reports"
 
     @property
+    def scenarios(self) -> Path:
+        """One TOML file a price scenario that was saved."""
+        return self.path / "scenarios"
+
+    @property
     def fetched_prices(self) -> Path:
         """The table of prices that were read from live catalogues."""
         return self.path / "prices.csv"

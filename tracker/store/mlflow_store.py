@@ -163,8 +163,8 @@ class MlflowStore:
         parent = next((_parent(study, run) for run in runs if run.data.tags.get("tracker.role") == "study"), None)
         if parent is None:
             raise StudyNotFoundError(f"MLflow experiment '{study}' was not made by this tracker")
-        own = [run for run in runs if run.data.tags.get("tracker.role", "study") != "study"]
-        own.sort(key=lambda run: run.info.start_time or 0)
+        own = [run for run in runs if run.info.run_id != parent.run_id]
+        own.sort(key=lambda run: (run.info.start_time or 0, len(run.info.run_name or ""), run.info.run_name or ""))
         self._read = {run.info.run_id: run for run in own}
         return RunIndex(
             parent,
@@ -179,9 +179,9 @@ class MlflowStore:
         for at in map(int, chosen):
             data = self._read[index.run_ids[at]].data
             tags = {name: text for name, text in data.tags.items() if name.startswith(("tracker.", "mlflow.runName"))}
-            for kind, told in (("tag:", tags), ("param:", data.params)):
-                details.texts.add([at] * len(told), map(kind.__add__, told), told.values())
-            details.finals.add([at] * len(data.metrics), data.metrics, data.metrics.values())
+            details.tags.add([at] * len(tags), list(tags), list(tags.values()))
+            details.params.add([at] * len(data.params), list(data.params), list(data.params.values()))
+            details.finals.add([at] * len(data.metrics), list(data.metrics), [*map(float, data.metrics.values())])
         return details
 
     def history(self, index: RunIndex, metric: str, chosen: Positions) -> History:
@@ -293,7 +293,7 @@ class RunLog:
         self.tag({**tags, **name_tags(settings or {})})
         self._metrics: list[Metric] = []
         self._data: DataCard | None = None
-        self._status: tuple[str, int] | None = None
+        self._status: tuple[str, int | None] | None = None
         self.run_id = run_id
 
     def add(self, values: Mapping[str, float], *, step: int, timestamp: float) -> None:
@@ -311,6 +311,10 @@ class RunLog:
     def input(self, card: DataCard) -> None:
         """Name the data set that the run used."""
         self._data = card
+
+    def go_on(self) -> None:
+        """The run had ended, and is under way again."""
+        self._status = (RunStatus.to_string(RunStatus.RUNNING), None)
 
     def end(self, state: TrialState, ended_at: float) -> None:
         """The run has ended."""
@@ -351,7 +355,11 @@ class RunLog:
             self._client.log_inputs(self.run_id, datasets=[_dataset(self._data)])
             self._data = None
         if self._status is not None:
-            self._client.set_terminated(self.run_id, self._status[0], end_time=self._status[1])
+            status, ended_at_ms = self._status
+            if ended_at_ms is None:
+                self._client.update_run(self.run_id, status=status)
+            else:
+                self._client.set_terminated(self.run_id, status, end_time=ended_at_ms)
             self._status = None
 
     def keep_files(self, folder: Path) -> None:
@@ -374,8 +382,8 @@ def _parent(study: str, run: Run) -> ParentRun:
 
 def _key(run: Run) -> str:
     info = run.info
-    key = run_key(info.status, info.end_time, run.data.tags.get("tracker.state", ""), info.run_name or "")
-    return f"{info.run_id} {key}" if key else ""
+    state = run.data.tags.get("tracker.state") if info.status == "SCHEDULED" else None
+    return run_key(info.run_id, info.start_time, info.status, info.end_time, state, info.run_name)
 
 
 def _text(value: object) -> str:

@@ -6,7 +6,7 @@ run; this takes the same for a thousand. The tables are MLflow 3's (mlflow/store
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import repeat
 from typing import Any
 
@@ -27,10 +27,11 @@ select e.name, r.run_uuid, r.start_time, t.key, t.value from experiments e
 join runs r on r.experiment_id = e.experiment_id {_ROLE} join tags t on t.run_uuid = r.run_uuid
 where role.value = 'study' and r.lifecycle_stage = 'active' and e.lifecycle_stage = 'active'
 """
-_INDEX = f"""
-select r.run_uuid, r.start_time, r.status, r.end_time, state.value, r.name from runs r {_ROLE}
-left join tags state on state.run_uuid = r.run_uuid and state.key = 'tracker.state'
-where r.experiment_id = :experiment and r.lifecycle_stage = 'active' and role.value <> 'study'
+_INDEX = """
+select r.run_uuid, r.start_time, r.status, r.end_time, state.value, r.name from runs r
+left join tags state on r.status = 'SCHEDULED' and state.run_uuid = r.run_uuid and state.key = 'tracker.state'
+where r.experiment_id = :experiment and r.lifecycle_stage = 'active' and r.run_uuid <> :parent
+order by r.start_time, length(r.name), r.name
 """
 _OF_EXPERIMENT = "run_uuid in (select run_uuid from runs where experiment_id = :experiment)"
 _TAGS = (
@@ -61,17 +62,14 @@ class SqlReader:
             )
             if database is None or not found:
                 raise StudyNotFoundError(f"there is no study '{study}' in '{self._url}'")
-            rows = sorted(database.rows(_INDEX, {"experiment": _experiment(database, study)}), key=_order)
-        ids, started, *known = zip(*rows, strict=True) if rows else ((), (), (), (), (), ())
-        keys = [
-            f"{run_id} {key}" if (key := run_key(status, ended, state or "", name or "")) else ""
-            for run_id, status, ended, state, name in zip(ids, *known, strict=True)
-        ]
+            place = {"experiment": _experiment(database, study), "parent": found[0].run_id}
+            with many_rows():
+                rows = [row for chunk in database.chunks(_INDEX, place) for row in chunk]
         return RunIndex(
             found[0],
-            np.array(ids, dtype=object),
-            np.array([each or 0 for each in started], dtype=np.int64),
-            np.array(keys, dtype=object),
+            np.array([row[0] for row in rows], dtype=object),
+            np.array([row[1] or 0 for row in rows], dtype=np.int64),
+            np.array([run_key(*row) for row in rows], dtype=object),
         )
 
     def details(self, index: RunIndex, chosen: Positions) -> Details:
@@ -79,15 +77,14 @@ class SqlReader:
         positions = {index.run_ids[at]: int(at) for at in chosen}
         details = Details()
         with many_rows(), opened(self._url) as database:
-            for query, kind in ((_TAGS, "tag:"), (_PARAMS, "param:")):
+            for query, told in ((_TAGS, details.tags), (_PARAMS, details.params)):
                 for rows in _of_runs(database, query, index, chosen):
                     runs, names, values = zip(*rows, strict=True)
-                    named = {name: f"{kind}{name}" for name in set(names)}
-                    details.texts.add(map(positions.get, runs, repeat(-1)), map(named.__getitem__, names), values)
+                    told.add([positions.get(run, -1) for run in runs], names, values)
             for rows in _of_runs(database, _FINALS, index, chosen):
                 runs, names, values, nans = zip(*rows, strict=True)
-                numbers = (np.nan if nan else value for value, nan in zip(values, nans, strict=True))
-                details.finals.add(map(positions.get, runs, repeat(-1)), names, numbers)
+                numbers = np.where(np.array(nans, dtype=np.bool_), np.nan, np.array(values, dtype=np.float64))
+                details.finals.add([positions.get(run, -1) for run in runs], names, numbers)
         return details
 
     def history(self, index: RunIndex, metric: str, chosen: Positions) -> History:
@@ -131,12 +128,6 @@ class SqlReader:
                 runs = [FoundRun(run, kept != "active", text or "", part or "") for run, kept, text, part in rows]
                 found.append(found_experiment(str(experiment_id), title, stage != "active", name, runs))
         return sorted(found, key=lambda each: each.name != name)
-
-
-def _order(row: Sequence[Any]) -> tuple[int, int, str]:
-    """By start; of runs that were started in the same millisecond, #2 before #10."""
-    _, started, *_, name = row
-    return started or 0, len(name or ""), name or ""
 
 
 def _parents(rows: Rows) -> list[ParentRun]:

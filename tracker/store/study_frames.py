@@ -16,7 +16,6 @@ from tracker.pricing.energy import JOULES_PER_KWH, co2_grams, country_of
 from tracker.pricing.price_point import PricePoint, price_point_from_row
 from tracker.records import STEADY_USAGE, CostPart, QualityMetric, SettingValue
 from tracker.store.column_cache import CachedStudy
-from tracker.store.columns import History
 from tracker.store.names import TAG_PREFIX, logged_name
 from tracker.study.costs import CostTerms
 
@@ -58,26 +57,26 @@ class RunFrames:
         return pd.DataFrame(
             {
                 "run_id": self._index.run_ids,
-                "role": text("tracker.role"),
+                "role": self._column("tracker.role"),
                 "trial": _numbers(np.where(repeats != "", repeats, trial), -1),
                 "label": _first(text("mlflow.runName"), self._index.run_ids),
-                "state": text("tracker.state", "running"),
-                "reason": text("tracker.reason"),
-                "message": text("tracker.message"),
+                "state": self._column("tracker.state", "running"),
+                "reason": self._column("tracker.reason"),
+                "message": self._column("tracker.message"),
                 "attempts": _numbers(text("tracker.attempts", "1"), 1),
                 "quality": quality,
                 "price_usd": last("price_usd", 0.0),
                 "wall_seconds": last("wall_seconds", 0.0),
-                "sku": sku,
-                "market": text("tracker.market"),
+                "sku": self._column("tracker.sku"),
+                "market": self._column("tracker.market"),
                 "usd_per_hour": pd.to_numeric(pd.Series(text("tracker.usd_per_hour", "nan")), errors="coerce"),
-                "price_source": text("tracker.price_source"),
-                "price_date": text("tracker.price_date"),
-                "hardware": text("tracker.hardware"),
-                "energy_source": text("tracker.energy_source", "unavailable"),
+                "price_source": self._column("tracker.price_source"),
+                "price_date": self._column("tracker.price_date"),
+                "hardware": self._column("tracker.hardware"),
+                "energy_source": self._column("tracker.energy_source", "unavailable"),
                 "busy": text("tracker.busy") == "true",
                 "started_at": self._index.started_at_ms / 1000,
-                "region": region,
+                "region": self._column("tracker.region"),
                 "price_basis": "billed",
                 **self._parts_usd(terms),
                 "billed_seconds": last("billed_seconds"),
@@ -88,7 +87,7 @@ class RunFrames:
                 "energy_joules": last("energy_joules"),
                 "energy_kwh": kwh,
                 "co2_grams": kwh * _grams_per_kwh(sku, region, country),
-                "price_point": text("tracker.price_point"),
+                "price_point": self._column("tracker.price_point"),
             }
         )
 
@@ -128,6 +127,14 @@ class RunFrames:
         codes, texts = self._coded(f"tag:{tag}")
         return np.array([*texts, default], dtype=object)[codes]
 
+    def _column(self, tag: str, default: str = "") -> pd.api.extensions.ExtensionArray:
+        """A tag as a column of a table, without a Python text for each run."""
+        if f"tag:{tag}" not in self._details.column_names:
+            return pd.array([default] * len(self._index.run_ids), dtype="str")
+        coded = self._details.column(f"tag:{tag}").combine_chunks()
+        column: pd.api.extensions.ExtensionArray = pd.array(coded.dictionary_decode().fill_null(default), dtype="str")
+        return column
+
     def _last(self, metric: str, default: float = math.nan) -> Floats:
         if f"last:{metric}" not in self._details.column_names:
             return np.full(len(self._index.run_ids), default)
@@ -163,7 +170,7 @@ class CheckpointFrames:
         self._study = study
         self._frames = frames
         self._quality = quality
-        self._at = _latest(study.history(logged_name(quality.name)))
+        self._at = study.history(logged_name(quality.name))
         self._steps, ranks = np.unique(self._at.steps, return_inverse=True)
         self._keys = self._at.runs * max(len(self._steps), 1) + ranks
 
@@ -194,7 +201,9 @@ class CheckpointFrames:
         """A metric at each checkpoint, NaN where it was not logged there."""
         if name == self._quality.name:
             return self._at.values
-        found = _latest(self._study.history(logged_name(name)))
+        found = self._study.history(logged_name(name))
+        if np.array_equal(found.runs, self._at.runs) and np.array_equal(found.steps, self._at.steps):
+            return found.values
         values = np.full(len(self._keys), np.nan)
         ranks = np.searchsorted(self._steps, found.steps)
         known = ranks < len(self._steps)
@@ -231,19 +240,6 @@ def carbon_grams(kwh: float, sku: str, region: str, country: str) -> float:
     """
     country = country or country_of(sku.partition("/")[0], region) or ""
     return co2_grams(kwh, country) if country and math.isfinite(kwh) else math.nan
-
-
-def _latest(history: History) -> History:
-    """One value for each run and step, by rising run and step.
-
-    Where a step was reached twice (a pause whose state was lost), the later, dearer time counts.
-    """
-    order = np.lexsort((history.timestamps_ms, history.steps, history.runs))
-    ordered = history.at(order)
-    if not len(order):
-        return ordered
-    last = np.append((np.diff(ordered.runs) != 0) | (np.diff(ordered.steps) != 0), True)
-    return ordered if last.all() else ordered.at(last)
 
 
 def _repeated(texts: pd.Series[str], at: NDArray[np.int64]) -> pd.Categorical:

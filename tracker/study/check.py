@@ -328,8 +328,9 @@ class _Checker:
             if knob.kind == "any" and knob.default is None and name not in {**settings, **space}:
                 said = f"{{{name}}} has no value; give it one under [settings] or search it in [space]"
                 self._problem("command", f"{said} (a brace of the shell's own is written twice)")
-        if not space:
-            self._problem("space", "nothing to search; give at least one knob a list or a range")
+        if not space and self._table("budget").get("trials") != 1:
+            one = "or train what [settings] say by budget.trials = 1"
+            self._problem("space", f"nothing to search; give at least one knob a list or a range, {one}")
         return dict(settings), domains
 
     def _data(self, table: Mapping[str, Any], path: str = "data") -> None:

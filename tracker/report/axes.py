@@ -1,0 +1,210 @@
+"""What may stand on the axes of the plane: x is a cost, of which less is better, y any metric that checkpoints have."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tracker.errors import RequestError, did_you_mean
+from tracker.pricing.energy import JOULES_PER_KWH
+from tracker.records import Direction, EnergySource
+from tracker.report.words import duration, figure, money, quality
+from tracker.store.run_table import StudyTable
+from tracker.store.study_frames import carbon_grams
+
+Floats = NDArray[np.float64]
+
+COSTS: Mapping[str, str] = {
+    "price_usd": "price",
+    "wall_seconds": "wall time",
+    "energy_joules": "energy",
+    "co2_grams": "CO2",
+    "prediction_usd": "price of predictions",
+    "total_usd": "price including predictions",
+}
+"""What x may be, with its name in words."""
+PREDICTED = ("prediction_usd", "total_usd")
+"""Those that depend on how many predictions are to be made."""
+MONEY = ("price_usd", "prediction_usd", "total_usd")
+_LESS_IS_BETTER = re.compile(
+    r"loss|error|seconds|bytes|latency|perplexity|joules|usd|(?:^|[^a-z])(?:mae|mse|rmse|wer|cer|nll)(?:$|[^a-z])"
+)
+_TIMES = (("h", 3600.0), ("min", 60.0), ("s", 1.0))
+_ENERGIES = (("kWh", JOULES_PER_KWH), ("Wh", JOULES_PER_KWH / 1e3), ("mWh", JOULES_PER_KWH / 1e6))
+_MASSES = (("kg", 1e3), ("g", 1.0), ("mg", 1e-3), ("µg", 1e-6))
+
+
+@dataclass(frozen=True, slots=True)
+class Axes:
+    """What is on the axes: ``x`` a name of COSTS, ``y`` a metric ("" for the study's quality), each linear or log.
+
+    ``turned`` turns round which way y is better; ``predictions`` is how many those costs count that depend on it.
+    """
+
+    x: str = "price_usd"
+    y: str = ""
+    x_log: bool = True
+    y_log: bool = False
+    turned: bool = False
+    predictions: float = 1_000_000
+
+    def is_of_study(self, table: StudyTable) -> bool:
+        """Whether they are price and quality, as the study's own frontier has them."""
+        return self.x == "price_usd" and self.y in ("", table.quality.name) and not self.turned
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """How the figures of an axis are drawn and written: ``value / divisor`` in ``symbol``.
+
+    ``title`` names them with their unit in words.
+    """
+
+    title: str
+    symbol: str
+    divisor: float
+    words: Callable[[float], str]
+    is_money: bool = False
+
+    @property
+    def name(self) -> str:
+        """The title without its unit."""
+        return self.title.rpartition(" in ")[0]
+
+    def of(self, values: Floats) -> Floats:
+        """``values`` [n] in the axis's unit."""
+        return np.asarray(values, dtype=np.float64) / self.divisor
+
+
+def checked(table: StudyTable, axes: Axes) -> Axes:
+    """``axes`` where the study has such a cost and such a metric. Raises RequestError."""
+    if axes.x not in COSTS:
+        raise RequestError(f"x: there is no cost '{axes.x}'; {did_you_mean(axes.x, COSTS)}")
+    if axes.y and axes.y not in y_choices(table):
+        raise RequestError(f"y: no checkpoint has a metric '{axes.y}'; {did_you_mean(axes.y, y_choices(table))}")
+    if not (math.isfinite(axes.predictions) and axes.predictions >= 1):
+        raise RequestError(f"predictions: {axes.predictions} is not a finite number of at least 1")
+    return replace(axes, y="") if axes.y == table.quality.name else axes
+
+
+def x_choices(table: StudyTable) -> dict[str, str]:
+    """The costs that a study has figures of, each with its name in words; price and wall time always."""
+    choices = dict(COSTS)
+    joules = table.runs["energy_joules"].to_numpy(dtype=np.float64)
+    if not np.isfinite(joules).any():
+        del choices["energy_joules"]
+    if not np.isfinite(_grams_per_joule(table)[np.isfinite(joules)]).any():
+        del choices["co2_grams"]
+    if not np.isfinite(prediction_usd(table)).any():
+        del choices["prediction_usd"], choices["total_usd"]
+    return choices
+
+
+def y_choices(table: StudyTable) -> list[str]:
+    """The metrics that checkpoints have, the study's quality first; what is a cost is on the other axis."""
+    own = table.quality.name
+    return [own, *sorted(name for name in table.metrics.names if name != own and name not in COSTS)]
+
+
+def y_direction(table: StudyTable, metric: str) -> Direction:
+    """Which way a metric is better: as the study has it for its quality, by its bound for a limit's, else by its name.
+
+    Less of what is called a loss, an error, a time or a size is better, more of anything else.
+    """
+    if metric == table.quality.name:
+        return table.quality.direction
+    for limit in table.limits:
+        if limit.metric == metric and (limit.low is None) != (limit.high is None):
+            return Direction.MINIMIZE if limit.low is None else Direction.MAXIMIZE
+    return Direction.MINIMIZE if _LESS_IS_BETTER.search(metric.lower()) else Direction.MAXIMIZE
+
+
+def y_words(value: float) -> str:
+    """A figure of y as a person reads it.
+
+    >>> y_words(0.742149), y_words(1_234_567.0)
+    ('0.7421', '1,235,000')
+    """
+    if abs(value) >= 1e4:
+        return f"{float(f'{value:.4g}'):,.0f}"
+    return figure(value) if 0 < abs(value) < 1e-3 else quality(value)
+
+
+def costs(table: StudyTable, axes: Axes, points: pd.DataFrame) -> Floats:
+    """What ``points`` [n] (rows with at, run, price_usd, wall_seconds) cost on x: USD, seconds, joules or grams.
+
+    NaN where it is not known. CO2 is that of the electricity by where each run's was from
+    (store.study_frames.carbon_grams); a prediction costs what its run's machine costs meanwhile
+    (report.build_or_buy.own_prediction_usd).
+    """
+    if axes.x in ("price_usd", "wall_seconds"):
+        return points[axes.x].to_numpy(dtype=np.float64)
+    runs = points["run"].to_numpy()
+    if axes.x in ("energy_joules", "co2_grams"):
+        if "energy_joules" not in table.metrics.names:
+            return np.full(len(points), np.nan)
+        joules: Floats = table.metrics["energy_joules"][points["at"].to_numpy()]
+        return joules if axes.x == "energy_joules" else joules * _grams_per_joule(table)[runs]
+    predictions: Floats = prediction_usd(table)[runs] * axes.predictions
+    return predictions if axes.x == "prediction_usd" else predictions + points["price_usd"].to_numpy(dtype=np.float64)
+
+
+def prediction_usd(table: StudyTable) -> Floats:
+    """What one more prediction costs in USD, [runs]; NaN where a run's speed is not known.
+
+    The machine's price a second, of compute and maintenance, over the predictions that it makes in one.
+    """
+    if "predictions_per_second" not in table.summary:
+        return np.full(len(table.runs), np.nan)
+    speed = table.summary["predictions_per_second"].to_numpy(dtype=np.float64)
+    seconds = table.runs["wall_seconds"].to_numpy(dtype=np.float64)
+    machine = (table.runs["compute_usd"] + table.runs["maintenance_usd"]).to_numpy(dtype=np.float64)
+    known = np.isfinite(speed) & (speed > 0) & (seconds > 0)
+    price: Floats = np.divide(machine, seconds * speed, out=np.full(len(speed), np.nan), where=known)
+    return price
+
+
+def x_measure(table: StudyTable, axes: Axes, x: Floats) -> Measure:
+    """How the costs ``x`` [n] are written: the study's unit of money, and of others the largest that none is below."""
+    name = COSTS[axes.x]
+    if axes.x in PREDICTED:
+        counted = f"{axes.predictions:,.0f} prediction{'' if axes.predictions == 1 else 's'}"
+        name = f"price of {counted}" if axes.x == "prediction_usd" else f"price including {counted}"
+    if axes.x in MONEY:
+        unit = table.unit
+        return Measure(
+            f"{name} in {unit.name}", unit.symbol.strip(), 1 / float(unit.of(1.0)), partial(money, unit=unit), True
+        )
+    least = float(x.min()) if len(x) else math.nan
+    if axes.x == "wall_seconds":
+        symbol, divisor = _unit(_TIMES, least, 1.0)
+        return Measure(f"{name} in {symbol}", symbol, divisor, duration)
+    symbol, divisor = _unit(_ENERGIES if axes.x == "energy_joules" else _MASSES, least, 0.01)
+    source = _energy_source(table)
+    return Measure(f"{name} in {symbol}{source}", symbol, divisor, lambda value: f"{figure(value / divisor)} {symbol}")
+
+
+def _unit(units: tuple[tuple[str, float], ...], least: float, smallest: float) -> tuple[str, float]:
+    """The largest of ``units`` in which ``least`` is not below ``smallest``; the last one where it is in all."""
+    return next((unit for unit in units if least >= smallest * unit[1]), units[-1])
+
+
+def _energy_source(table: StudyTable) -> str:
+    """Where the energy figures of trials are from: figures of several sources are never mixed without a word."""
+    found = set(table.runs.loc[table.runs["role"] == "trial", "energy_source"]) - {EnergySource.UNAVAILABLE}
+    return f" ({' and '.join(sorted(map(str, found)))})" if found else ""
+
+
+def _grams_per_joule(table: StudyTable) -> Floats:
+    """Grams of CO2-equivalent a joule, [runs]; NaN where it is not known where the electricity is from."""
+    codes, places = pd.factorize(pd.MultiIndex.from_frame(table.runs[["sku", "region"]].astype(object)))
+    grams = [carbon_grams(1 / JOULES_PER_KWH, str(sku), str(region), table.country) for sku, region in places]
+    rates: Floats = np.asarray(grams, dtype=np.float64)
+    return rates[codes]
