@@ -25,7 +25,9 @@ def machine(tmp_path_factory):
 
 @pytest.fixture
 def checked(machine, tmp_path):
-    return lambda **tables: check(StudyDocument.parse("x.toml", to_toml(digits(**tables))), str(tmp_path / "home"), machine)
+    return lambda **tables: check(
+        StudyDocument.parse("x.toml", to_toml(digits(**tables))), str(tmp_path / "home"), machine
+    )
 
 
 def test_every_problem_is_told_with_its_place_and_the_knobs_are_known(checked):
