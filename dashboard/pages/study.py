@@ -107,7 +107,7 @@ def _money(table: StudyTable) -> None:
         "Money by", ["purpose", "state"], default="purpose", key="money-by", label_visibility="collapsed"
     )
     if by_state == "state":
-        spend, figure, what = spend_by_state(table), spend_figure(table), "state"
+        spend, figure, what = spend_by_state(table), spend_figure(table, short=True), "state"
     else:
         spend = spend_by_purpose(table, _decisions(str(studies.home().study(table.study))))
         figure, what = purpose_figure(spend, table.unit), "purpose"

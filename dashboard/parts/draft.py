@@ -98,7 +98,7 @@ def _read(path: Path) -> Draft:
 
 def _from_upload() -> Draft | None:
     file = st.file_uploader(
-        "Study file", key="launch-upload", help=f"TOML, at most {MOST_BYTES / 1e6:g} MB", label_visibility="collapsed"
+        "Study file", key="launch-upload", max_upload_size=round(MOST_BYTES / 1e6), label_visibility="collapsed"
     )
     if file is None:
         return None

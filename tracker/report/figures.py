@@ -21,22 +21,23 @@ from tracker.report.words import money, percent, several
 from tracker.store.run_table import StudyTable
 
 
-def spend_figure(table: StudyTable) -> go.Figure:
-    """What the study spent, one bar for each state that its runs ended in."""
-    return _bars(spend_by_state(table), "state", STATE_COLOURS, table.unit)
+def spend_figure(table: StudyTable, *, short: bool = False) -> go.Figure:
+    """What the study spent, one bar for each state that its runs ended in; ``short`` leaves out how many runs."""
+    return _bars(spend_by_state(table), "state", STATE_COLOURS, table.unit, short=short)
 
 
 def purpose_figure(spend: pd.DataFrame, unit: MoneyUnit) -> go.Figure:
     """What money was spent on, one bar for each purpose; ``spend`` as spending.spend_by_purpose gives it."""
-    return _bars(spend, "purpose", PURPOSE_COLOURS, unit)
+    return _bars(spend, "purpose", PURPOSE_COLOURS, unit, short=True)
 
 
-def _bars(spend: pd.DataFrame, what: str, colours: Mapping[str, str], unit: MoneyUnit) -> go.Figure:
+def _bars(spend: pd.DataFrame, what: str, colours: Mapping[str, str], unit: MoneyUnit, *, short: bool) -> go.Figure:
     """Amounts as bars with their texts: columns ``what``, runs, spend_usd, share."""
     if spend.empty:
         return empty_figure("Nothing has been spent yet", 160)
     texts = [
-        f"{money(row['spend_usd'], unit)} · {percent(row['share'])} · {several(row['runs'], 'run')}"
+        f"{money(row['spend_usd'], unit)} · {percent(row['share'])}"
+        + ("" if short else f" · {several(row['runs'], 'run')}")
         for row in spend.to_dict("records")
     ]
     bars = go.Bar(

@@ -25,7 +25,12 @@ _BUDGET = (
     ("budget.usd", "float", "US dollars", "The study ends when this is spent; no limit where empty"),
     ("budget.trials", "int", "trials", "At most so many trials are begun; no limit where empty"),
     ("budget.wall_seconds", "float", "seconds of work", "The study ends after so much work; no limit where empty"),
-    ("budget.trial_seconds", "float", "seconds an attempt", "One that takes longer is ended; no limit where empty"),
+    (
+        "budget.trial_seconds",
+        "float",
+        "seconds each",
+        "An attempt at a trial that takes longer is ended; no limit where empty",
+    ),
 )
 
 
