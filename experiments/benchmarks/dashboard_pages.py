@@ -21,7 +21,7 @@ WAIT_MS = 600_000
 REFRESHES = 6
 """How many refreshes of a live page are waited for; the mean of their CPU time counts."""
 _DRAWN = ".plot[data-drawn]"
-_TIMES_DRAWN = "Number(document.querySelector('.plot').dataset.drawn)"
+_TIMES_DRAWN = "Number(document.querySelector('.plot')?.dataset.drawn ?? 0)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,12 +135,12 @@ def _click(page: Any) -> float:
 
 def _choose_spot(page: Any) -> float:
     """From the choice of the spot market until both frontiers are drawn."""
-    drawn = page.evaluate(_TIMES_DRAWN)
     page.get_by_role("combobox", name="Market").first.click()
     page.keyboard.type("spot")
     began = time.perf_counter()
     page.keyboard.press("Enter")
-    page.wait_for_function(f"{_TIMES_DRAWN} > {drawn}", timeout=WAIT_MS)
+    page.get_by_text("Back to the billed prices").wait_for(timeout=WAIT_MS)
+    page.wait_for_function("document.querySelector('.plot')?._fullData?.length > 1", timeout=WAIT_MS)
     return time.perf_counter() - began
 
 

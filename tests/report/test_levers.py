@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from tracker.report.html import write_report
-from tracker.report.levers import lever_sentences, levers_table, mean_interval
+from tracker.report.levers import lever_sentences, levers_table
 from tracker.report.tables import frontier_table, trial_checkpoints
 from tracker.study.spec import Limit
 
@@ -44,7 +44,14 @@ def test_pairs_are_the_trials_that_differ_in_one_lever_alone(by_hand):
 def test_the_interval_is_students_and_one_pair_has_none(by_hand):
     differences = np.array([0.3, -0.1, 0.25, 0.9])
     expected = stats.ttest_1samp(differences, 0).confidence_interval(0.95)
-    assert mean_interval(differences)[1:] == pytest.approx(tuple(expected))
+    rows = []
+    for pair, difference in enumerate(differences):
+        for name, dollars in (("fp32", 2.0), ("bf16", 2.0 + difference)):
+            settings = {"precision": name, "seed": pair}
+            rows.append(by_hand.trial(len(rows), [0.5], [HOUR * dollars], settings=settings))
+    row = levers_table(by_hand.build(rows)).iloc[0]
+    assert (row["usd_low"], row["usd_high"]) == pytest.approx(tuple(expected))
+    assert row["usd_difference"] == pytest.approx(differences.mean())
     single = levers_table(paired(by_hand, seeds=1)).set_index("lever").loc["precision"]
     assert single["pairs"] == 2
     alone = by_hand.build(

@@ -85,9 +85,11 @@ def _rows(
     means = means.groupby(["group", "code"], as_index=False, sort=False).mean()
     without = means[means["code"] == plain].drop(columns="code")
     pairs = means[means["code"] != plain].merge(without, on="group", suffixes=("_with", "_without"))
-    found = {values[each["code"].iloc[0]]: each for _, each in pairs.groupby("code")}
-    tried = sorted(found, key=lambda value: (str(type(value)), value))
-    return [_row(lever, values[plain], value, found[value]) for value in tried]
+    found = _compared(pairs)
+    found["lever"], found["without"] = lever, values[plain]
+    found["with"] = values[found.index.to_numpy()]
+    order = sorted(range(len(found)), key=lambda at: (str(type(found["with"].iloc[at])), found["with"].iloc[at]))
+    return [{name: row[name] for name in COLUMNS} for row in found.iloc[order].to_dict("records")]
 
 
 def _plain_code(lever: str, values: NDArray[np.object_]) -> int:
@@ -95,41 +97,29 @@ def _plain_code(lever: str, values: NDArray[np.object_]) -> int:
     return known[0] if known else min(range(len(values)), key=lambda code: (str(type(values[code])), values[code]))
 
 
-def _row(lever: str, plain: SettingValue, value: SettingValue, pairs: pd.DataFrame) -> dict[str, Any]:
-    """``pairs``: a row each, with usd_without, usd_with, quality_without and quality_with."""
-    usd = pairs[["usd_without", "usd_with"]].to_numpy()
-    quality = pairs[["quality_without", "quality_with"]].to_numpy()
-    usd_difference, usd_low, usd_high = mean_interval(usd[:, 1] - usd[:, 0])
-    quality_difference, quality_low, quality_high = mean_interval(quality[:, 1] - quality[:, 0])
-    priced = bool((usd > 0).all())
-    return {
-        "lever": lever,
-        "without": plain,
-        "with": value,
-        "pairs": len(pairs),
-        "usd_without": float(usd[:, 0].mean()),
-        "usd_difference": usd_difference,
-        "usd_low": usd_low,
-        "usd_high": usd_high,
-        "usd_ratio": float(np.exp(np.log(usd[:, 1] / usd[:, 0]).mean())) if priced else math.nan,
-        "quality_without": float(quality[:, 0].mean()),
-        "quality_difference": quality_difference,
-        "quality_low": quality_low,
-        "quality_high": quality_high,
-    }
+def _compared(pairs: pd.DataFrame) -> pd.DataFrame:
+    """The figures of COLUMNS, a row for each ``code`` of ``pairs``, which is the index.
 
-
-def mean_interval(differences: np.ndarray) -> tuple[float, float, float]:
-    """The mean of some differences and its 95 % interval; NaN bounds where there is only one.
-
-    >>> [round(value, 3) for value in mean_interval(np.array([1.0, 2.0, 3.0]))]
-    [2.0, -0.484, 4.484]
+    ``pairs``: a row each, with code, usd_without, usd_with, quality_without and quality_with.
     """
-    count, mean = len(differences), float(differences.mean())
-    if count < 2:
-        return mean, math.nan, math.nan
-    half = t_quantile(count - 1) * float(differences.std(ddof=1)) / math.sqrt(count)
-    return mean, mean - half, mean + half
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.log(pairs["usd_with"].to_numpy() / pairs["usd_without"].to_numpy())
+    priced = (pairs[["usd_with", "usd_without"]] > 0).all(axis=1).to_numpy()
+    columns = {name: pairs[f"{name}_with"] - pairs[f"{name}_without"] for name in ("usd", "quality")}
+    by_code = pairs.assign(**columns, ratio=np.where(priced, ratio, np.nan), priced=priced).groupby("code")
+    found = pd.DataFrame({"pairs": by_code.size()})
+    for name in ("usd", "quality"):
+        mean, half = by_code[name].mean(), _half_width(found["pairs"], by_code[name].std(ddof=1))
+        found[f"{name}_without"] = by_code[f"{name}_without"].mean()
+        found[f"{name}_difference"], found[f"{name}_low"], found[f"{name}_high"] = mean, mean - half, mean + half
+    found["usd_ratio"] = np.exp(by_code["ratio"].mean()).where(by_code["priced"].all())
+    return found
+
+
+def _half_width(counts: pd.Series[int], deviations: pd.Series[float]) -> pd.Series[float]:
+    """Half of the 95 % interval of means of that many differences; NaN of one."""
+    quantiles = {count: t_quantile(count - 1) for count in counts.unique() if count > 1}
+    return counts.map(quantiles) * deviations / np.sqrt(counts)
 
 
 def lever_sentences(table: StudyTable) -> list[str]:
