@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from tracker.pricing.rate_change import RateChange
     from tracker.pricing.scenario import Scenario
     from tracker.pricing.scenario_file import read_scenario
+    from tracker.runner.detached import start_resume, start_study, stop_study
     from tracker.study.knobs import Knob
     from tracker.training.function_workload import knob, workload
     from tracker.training.run import Run
 
 _MODULES = {
     **dict.fromkeys(("Study", "confirm_study", "open_study", "resume_study", "run_study"), "tracker.library"),
+    **dict.fromkeys(("start_resume", "start_study", "stop_study"), "tracker.runner.detached"),
     "RateChange": "tracker.pricing.rate_change",
     "Scenario": "tracker.pricing.scenario",
     "read_scenario": "tracker.pricing.scenario_file",
@@ -46,6 +48,9 @@ __all__ = [
     "read_scenario",
     "resume_study",
     "run_study",
+    "start_resume",
+    "start_study",
+    "stop_study",
     "workload",
 ]
 

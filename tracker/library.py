@@ -24,6 +24,11 @@ from tracker.store.home import Home
 from tracker.store.run_table import StudyTable
 from tracker.study.document import StudyDocument
 
+__all__ = [
+    *("Study", "confirm_study", "open_study", "resume_study", "run_study"),
+    *("start_resume", "start_study", "stop_study"),  # in a process of their own
+]
+
 
 @dataclass(frozen=True, slots=True)
 class Study:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tracker.frontier import pareto
-from tracker.frontier.pareto import frontier_mask, hypervolume, slope_per_point
+from tracker.frontier.pareto import frontier_mask, hypervolume, hypervolume_growth, slope_per_point
 from tracker.records import Direction
 
 # Few distinct values, so that ties and duplicates are common; some are not finite.
@@ -117,6 +117,19 @@ def test_wrong_input_is_told_with_its_value():
         hypervolume([1.0], [1.0], Direction.MAXIMIZE, math.nan, 1.0)
     with pytest.raises(ValueError, match="frontier"):
         slope_per_point([0.7, 0.6], [1.0, 2.0], Direction.MAXIMIZE)
+
+
+@given(POINTS, DIRECTION)
+@settings(max_examples=300, deadline=None)
+def test_the_hypervolume_grows_as_points_come_in(points, direction):
+    finite = [(quality, price) for quality, price in points if quality != math.inf and quality != -math.inf]
+    qualities, prices = columns(finite)
+    reference = (-0.2 if direction == Direction.MAXIMIZE else 0.8), 2.0
+    grown = hypervolume_growth(qualities, prices, direction, *reference)
+    for count in range(len(finite)):
+        begun = qualities[: count + 1], prices[: count + 1]
+        assert grown[count] == pytest.approx(hypervolume(*begun, direction, *reference), abs=1e-9)
+    assert (np.diff(grown) >= 0).all()
 
 
 @pytest.mark.parametrize("levels", [0, 40])

@@ -20,6 +20,7 @@ from rich.text import Text
 
 from tracker.records import TrialState
 from tracker.report.words import duration, quality, usd
+from tracker.runner.detached import Started
 from tracker.runner.progress import EndedAttempt, Observer, Progress, RunningAttempt
 
 FIRST_LINE_SECONDS, LAST_LINE_SECONDS = 15.0, 300.0
@@ -66,6 +67,20 @@ def end_study(name: str, state: TrialState, go_on: str = "resume") -> None:
         click.echo(f"once that is mended: tracker {go_on} {quoted}", err=True)
     if state in (TrialState.STOPPED, TrialState.FAILED):
         sys.exit(1)
+
+
+def tell_started(started: Started) -> None:
+    """Say where a study that runs on its own is followed, or how it has ended already, with its exit code."""
+    launch = started.launch
+    quoted = shlex.quote(launch.study)
+    if started.exit_code is None:
+        click.echo(f"{launch.study} runs in process {launch.process}; its log: {launch.log}", err=True)
+        click.echo(f"follow it: tracker status {quoted} · tracker dashboard; stop it: tracker stop {quoted}", err=True)
+        return
+    for line in launch.said:
+        click.echo(line, err=True)
+    click.echo(f"{launch.study} has ended already; its log: {launch.log}", err=True)
+    sys.exit(started.exit_code)
 
 
 class _Lines(ABC):

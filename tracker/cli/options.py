@@ -39,6 +39,9 @@ json_option = click.option("--json", "as_json", is_flag=True, help="One JSON doc
 workers_option = click.option("--workers", type=click.IntRange(min=1), help="At most this many trials at once.")
 budget_option = click.option("--budget-usd", type=float, help="Stop when this many dollars are spent.")
 trials_option = click.option("--trials", type=int, help="Begin at most this many trials.")
+detach_option = click.option(
+    "--detach", is_flag=True, help="Start it in a process of its own, and return when it runs: close the terminal."
+)
 wall_option = click.option("--wall-seconds", type=float, help="Stop after this many seconds of work.")
 
 

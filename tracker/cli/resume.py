@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import click
 
-from tracker.cli.display import end_study, observer
+from tracker.cli.display import end_study, observer, tell_started
 from tracker.cli.options import (
     budget_option,
+    detach_option,
     home_option,
     storage_option,
     trials_option,
@@ -14,6 +15,7 @@ from tracker.cli.options import (
     workers_option,
 )
 from tracker.engine.forkserver import Forkserver
+from tracker.runner.detached import start_resume
 from tracker.runner.whereabouts import folder_of
 from tracker.store.home import Home
 
@@ -25,6 +27,7 @@ from tracker.store.home import Home
 @wall_option
 @workers_option
 @click.option("--update", is_flag=True, help="Take what was edited in the study's file since the study was started.")
+@detach_option
 @home_option
 @storage_option
 def resume(
@@ -34,6 +37,7 @@ def resume(
     wall_seconds: float | None,
     workers: int | None,
     update: bool,
+    detach: bool,
     home: Home,
     storage: str | None,
 ) -> None:
@@ -42,6 +46,20 @@ def resume(
     What MLflow or Optuna lack of it is made again from its event logs. With --update, edits of the study's file to
     [budget], [pricing], and of [search] sampler, options and disk_limit_gb are taken; other edits are refused.
     """
+    if detach:
+        tell_started(
+            start_resume(
+                name,
+                home=home.path,
+                storage=storage,
+                budget_usd=budget_usd,
+                trials=trials,
+                wall_seconds=wall_seconds,
+                update=update,
+                workers=workers,
+            )
+        )
+        return
     Forkserver(folder_of(home, name).document().workload or "").warm_up()
     from tracker.runner.studies import Places, resume_study  # MLflow and Optuna, while the forkserver imports torch
 

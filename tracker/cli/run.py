@@ -6,9 +6,10 @@ from pathlib import Path
 
 import click
 
-from tracker.cli.display import end_study, observer
+from tracker.cli.display import end_study, observer, tell_started
 from tracker.cli.options import (
     budget_option,
+    detach_option,
     home_option,
     storage_option,
     trials_option,
@@ -16,6 +17,7 @@ from tracker.cli.options import (
     workers_option,
 )
 from tracker.engine.forkserver import Forkserver
+from tracker.runner.detached import start_study
 from tracker.store.home import Home
 from tracker.study.document import StudyDocument, parse_assignments
 
@@ -37,6 +39,7 @@ from tracker.study.document import StudyDocument, parse_assignments
 @click.option("--seed", type=int, help="The seed, in place of the file's.")
 @click.option("--smoke", is_flag=True, help="As the file's [smoke] table has it: seconds instead of hours.")
 @click.option("--set", "settings", multiple=True, metavar="KNOB=VALUE", help="Fix a knob; may be given again.")
+@detach_option
 @home_option
 @storage_option
 def run(
@@ -50,10 +53,29 @@ def run(
     seed: int | None,
     smoke: bool,
     settings: tuple[str, ...],
+    detach: bool,
     home: Home,
     storage: str | None,
 ) -> None:
     """Search, train, measure, price and log, until the budget is spent. Ctrl-C stops cleanly."""
+    if detach:
+        tell_started(
+            start_study(
+                study_file,
+                home=home.path,
+                storage=storage,
+                name=name,
+                seed=seed,
+                budget_usd=budget_usd,
+                trials=trials,
+                wall_seconds=wall_seconds,
+                smoke=smoke,
+                settings=parse_assignments(settings),
+                workers=workers,
+                warm_start=warm_start,
+            )
+        )
+        return
     document = StudyDocument.read(study_file)
     document = (document.smoke() if smoke else document).override(
         parse_assignments(settings),

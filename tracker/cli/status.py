@@ -6,8 +6,7 @@ import click
 
 from tracker.cli.options import home_option, json_option, print_json
 from tracker.report import words
-from tracker.report.status import status_document
-from tracker.runner.study_folder import StudyFolder
+from tracker.report.status import INTERRUPTED, standing, status_document
 from tracker.runner.whereabouts import table_of
 from tracker.store.home import Home
 
@@ -18,10 +17,8 @@ from tracker.store.home import Home
 @home_option
 def status(name: str, as_json: bool, home: Home) -> None:
     """Tell the state of study NAME, its trials by state, its spend against its budget, its best quality."""
-    document = status_document(table_of(home, name))
-    folder = StudyFolder(home.study(name))
-    if document["state"] == "running" and folder.path.is_dir() and folder.coordinator() is None:
-        document["state"] = "interrupted"  # its coordinator is gone and could not say so
+    table = table_of(home, name)
+    document = {**status_document(table), "state": standing(table, home)}
     if as_json:
         print_json(document)
         return
@@ -36,5 +33,5 @@ def status(name: str, as_json: bool, home: Home) -> None:
         click.echo(
             f"best       {quality} for {words.usd(best['price_usd'])} (trial {best['trial']}, epoch {best['epoch']})"
         )
-    if document["state"] in ("stopped", "interrupted"):
+    if document["state"] in ("stopped", INTERRUPTED):
         click.echo(f"resume it: tracker resume {name}", err=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from tracker.cli.options import home_option
-from tracker.runner.whereabouts import folder_of
+from tracker.runner.detached import stop_study
 from tracker.store.home import Home
 
 
@@ -14,7 +14,7 @@ from tracker.store.home import Home
 @home_option
 def stop(name: str, home: Home) -> None:
     """Ask study NAME to stop. Its workers end at once, and what they spent is counted."""
-    if folder_of(home, name).stop():
+    if stop_study(name, home=home.path):
         click.echo(f"{name} was asked to stop; `tracker status {name}` tells when it has", err=True)
     else:
         click.echo(f"{name} is not running", err=True)

@@ -11,6 +11,7 @@ import multiprocessing
 import multiprocessing.forkserver
 import os
 import sys
+import threading
 import traceback
 import types
 from collections.abc import Callable, Iterator
@@ -26,6 +27,9 @@ _PRELOAD = ("torch", "torch._dynamo", "tracker.training.worker", "tracker.engine
 """What every child has imported. The first optimizer imports torch._dynamo, which takes a second."""
 MODULE_VARIABLE = "TRACKER_PRELOAD"
 """The environment variable that names the training code's module to the last of these."""
+
+_HIDING = threading.Lock()
+"""One main module is hidden at a time, whichever threads start children."""
 
 Result = TypeVar("Result")
 Parameters = ParamSpec("Parameters")
@@ -99,9 +103,10 @@ def _without_main_module() -> Iterator[None]:
     multiprocessing would import it again in every child: a script that starts a study in its top level
     would start another one in each worker.
     """
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = types.ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
+    with _HIDING:
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = types.ModuleType("__main__")
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = main

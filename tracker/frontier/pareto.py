@@ -11,6 +11,8 @@ or where a price is zero or negative.
 
 from __future__ import annotations
 
+from bisect import bisect_right
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -66,9 +68,7 @@ def hypervolume(
     Points that do not beat the reference in both add nothing. Only figures with the same reference
     can be compared. Raises ValueError also where the reference is not finite or its price not positive.
     """
-    if not np.isfinite(reference_quality) or not np.isfinite(reference_price_usd) or reference_price_usd <= 0:
-        given = f"({reference_quality}, {reference_price_usd})"
-        raise ValueError(f"reference point {given}: quality must be finite, price finite and above zero")
+    _check_reference(reference_quality, reference_price_usd)
     gain, price = _checked(quality, price_usd, direction)
     floor = _sign(direction) * reference_quality
     inside = (gain > floor) & (price < reference_price_usd)
@@ -78,6 +78,65 @@ def hypervolume(
     steps, heights = np.log10(price[kept][order]), gain[kept][order] - floor
     widths = np.diff(np.append(steps, np.log10(reference_price_usd)))
     return float(widths @ heights)
+
+
+def hypervolume_growth(
+    quality: ArrayLike,
+    price_usd: ArrayLike,
+    direction: Direction,
+    reference_quality: float,
+    reference_price_usd: float,
+) -> NDArray[np.float64]:
+    """The hypervolume of the first point, of the first two, …, of all n: [n], never falling.
+
+    The same figures as ``hypervolume`` of each beginning, without working each out anew: a point that the frontier so
+    far dominates adds nothing and is passed over in bulk; another adds the area between it and that frontier.
+    Raises ValueError where ``hypervolume`` does.
+    """
+    _check_reference(reference_quality, reference_price_usd)
+    gain, price = _checked(quality, price_usd, direction)
+    front = _Front(_sign(direction) * reference_quality, reference_price_usd)
+    inside = (gain > front.gains[0]) & (price < reference_price_usd)
+    added = np.zeros(len(gain))
+    begin, size = 0, 1024
+    while begin < len(gain):
+        chunk = slice(begin, begin + size)
+        for at in begin + np.flatnonzero(inside[chunk] & ~front.covers(gain[chunk], price[chunk])):
+            added[at] = front.add(float(gain[at]), float(price[at]))
+        begin, size = begin + size, min(2 * size, 65_536)
+    return np.cumsum(added)
+
+
+class _Front:
+    """The frontier so far, by rising price and gain; the first entry stands for having nothing, at no price."""
+
+    def __init__(self, floor: float, reference_price_usd: float) -> None:
+        self.gains = [floor]
+        self._prices = [0.0]
+        self._reference_price_usd = reference_price_usd
+
+    def covers(self, gain: NDArray[np.float64], price: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which points add nothing."""
+        places = np.searchsorted(np.array(self._prices), price, side="right") - 1
+        return np.asarray(np.array(self.gains)[places] >= gain)
+
+    def add(self, gain: float, price: float) -> float:
+        """The area that a point adds; what it dominates leaves the frontier."""
+        first = bisect_right(self._prices, price)
+        if self.gains[first - 1] >= gain:
+            return 0.0
+        area, last = 0.0, first
+        while True:
+            until = self._prices[last] if last < len(self._prices) else self._reference_price_usd
+            since = price if last == first else self._prices[last - 1]
+            area += (np.log10(until) - np.log10(since)) * (gain - self.gains[last - 1])
+            if last == len(self._prices) or self.gains[last] > gain:
+                break
+            last += 1
+        if self._prices[first - 1] == price:
+            first -= 1
+        self._prices[first:last], self.gains[first:last] = [price], [gain]
+        return float(area)
 
 
 def slope_per_point(quality: ArrayLike, price_usd: ArrayLike, direction: Direction) -> NDArray[np.float64]:
@@ -92,6 +151,13 @@ def slope_per_point(quality: ArrayLike, price_usd: ArrayLike, direction: Directi
     slopes = np.full(gain.shape, np.nan)
     slopes[1:] = np.diff(price) / (np.diff(gain) / POINT)
     return slopes
+
+
+def _check_reference(quality: float, price_usd: float) -> None:
+    if not np.isfinite(quality) or not np.isfinite(price_usd) or price_usd <= 0:
+        raise ValueError(
+            f"reference point ({quality}, {price_usd}): quality must be finite, price finite and above zero"
+        )
 
 
 def _sign(direction: Direction) -> float:

@@ -6,48 +6,61 @@ empty figures that say so.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import pandas as pd
 import plotly.graph_objects as go
 
 from tracker.pricing.currency import USD
 from tracker.pricing.money_unit import MoneyUnit
 from tracker.report.plane import escape
-from tracker.report.progress import hypervolume_over_spend
-from tracker.report.style import FRONTIER, STATE_COLOURS, template
+from tracker.report.progress import hypervolume_steps
+from tracker.report.style import FRONTIER, PURPOSE_COLOURS, STATE_COLOURS, template
 from tracker.report.tables import spend_by_state
 from tracker.report.words import money, percent, several
 from tracker.store.run_table import StudyTable
 
 
-def spend_figure(table: StudyTable) -> go.Figure:
-    """What the study spent, one bar for each state that its runs ended in."""
-    spend = spend_by_state(table)
+def spend_figure(table: StudyTable, *, short: bool = False) -> go.Figure:
+    """What the study spent, one bar for each state that its runs ended in; ``short`` leaves out how many runs."""
+    return _bars(spend_by_state(table), "state", STATE_COLOURS, table.unit, short=short)
+
+
+def purpose_figure(spend: pd.DataFrame, unit: MoneyUnit) -> go.Figure:
+    """What money was spent on, one bar for each purpose; ``spend`` as spending.spend_by_purpose gives it."""
+    return _bars(spend, "purpose", PURPOSE_COLOURS, unit, short=True)
+
+
+def _bars(spend: pd.DataFrame, what: str, colours: Mapping[str, str], unit: MoneyUnit, *, short: bool) -> go.Figure:
+    """Amounts as bars with their texts: columns ``what``, runs, spend_usd, share."""
     if spend.empty:
         return empty_figure("Nothing has been spent yet", 160)
     texts = [
-        f"{money(row['spend_usd'], table.unit)} · {percent(row['share'])} · {several(row['runs'], 'run')}"
+        f"{money(row['spend_usd'], unit)} · {percent(row['share'])}"
+        + ("" if short else f" · {several(row['runs'], 'run')}")
         for row in spend.to_dict("records")
     ]
     bars = go.Bar(
         x=spend["spend_usd"],
-        y=[f"{escape(str(state))} " for state in spend["state"]],
+        y=[f"{escape(str(name))} " for name in spend[what]],
         orientation="h",
         text=texts,
         textposition="outside",
         cliponaxis=False,
-        marker={"color": [STATE_COLOURS.get(str(state), FRONTIER) for state in spend["state"]]},
+        marker={"color": [colours.get(str(name), FRONTIER) for name in spend[what]]},
         hoverinfo="skip",
         width=0.62,
     )
     figure = go.Figure(bars, layout=chart_layout(70 + 34 * len(spend)))
-    # Room for the longest text to the right of the longest bar.
-    figure.update_xaxes(range=[0, max(float(spend["spend_usd"].max()) * 1.75, 1e-12)], visible=False)
+    # Room for the longest text to the right of the longest bar, on half a page and on a phone too.
+    figure.update_xaxes(range=[0, max(float(spend["spend_usd"].max()) * 2.6, 1e-12)], visible=False)
     figure.update_yaxes(autorange="reversed", showgrid=False, showline=False, ticks="")
     return figure.update_layout(margin={"t": 8, "b": 8})
 
 
 def hypervolume_figure(table: StudyTable, height: int = 300) -> go.Figure:
     """How much better the frontier became with every dollar; flat means that money bought nothing."""
-    progress = hypervolume_over_spend(table)
+    progress = hypervolume_steps(table)
     if progress.empty:
         return empty_figure("No checkpoint has been reached yet", height)
     line = go.Scatter(

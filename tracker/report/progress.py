@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from tracker.frontier.pareto import frontier_mask, hypervolume
+from tracker.frontier.pareto import hypervolume_growth
 from tracker.records import Direction
 from tracker.report.tables import trial_checkpoints
 from tracker.store.run_table import StudyTable
@@ -28,7 +27,10 @@ def reference_point(table: StudyTable) -> ReferencePoint | None:
     None where no trial has reached a checkpoint. It moves when a worse checkpoint comes: to compare
     two studies, or a study with itself at another time, hand one corner to both.
     """
-    points = trial_checkpoints(table)
+    return _corner(table, trial_checkpoints(table))
+
+
+def _corner(table: StudyTable, points: pd.DataFrame) -> ReferencePoint | None:
     if points.empty:
         return None
     worst = points["quality"].min() if table.quality.direction == Direction.MAXIMIZE else points["quality"].max()
@@ -42,57 +44,65 @@ def hypervolume_over_spend(table: StudyTable, reference: ReferencePoint | None =
     times decades of price). One row for every checkpoint and for every run's spend beyond its last
     one. ``reference`` is that of ``reference_point`` unless given.
     """
-    corner = reference or reference_point(table)
+    reached = trial_checkpoints(table)
+    corner = reference or _corner(table, reached)
     if corner is None:
         return pd.DataFrame({"spend_usd": pd.Series(dtype=np.float64), "hypervolume": pd.Series(dtype=np.float64)})
-    payments = _payments(table)
-    return pd.DataFrame(
-        {
-            "spend_usd": payments["paid_usd"].cumsum(),
-            "hypervolume": list(_hypervolumes(payments, table.quality.direction, corner)),
-        }
-    )
+    paid = payments(table)
+    at, points = paid["at"].to_numpy(), np.full((2, len(table.checkpoints) + 1), np.nan)  # the last for no checkpoint
+    kept = reached[(reached["missed"] == "").to_numpy()]
+    points[:, kept["at"]] = kept["quality"], kept["price_usd"]
+    quality, price_usd = points[:, at]
+    volumes = hypervolume_growth(quality, price_usd, table.quality.direction, corner.quality, corner.price_usd)
+    return pd.DataFrame({"spend_usd": paid["paid_usd"].cumsum(), "hypervolume": volumes})
 
 
-def _payments(table: StudyTable) -> pd.DataFrame:
-    """Every dollar with its time, and the point that it bought (NaN where it bought none)."""
-    steps = table.checkpoints[np.isfinite(table.checkpoints["price_usd"].to_numpy(dtype=np.float64))]
-    reached = steps.groupby("run")["price_usd"].cummax()
-    before = reached.groupby(steps["run"]).shift(fill_value=0.0)
-    points = trial_checkpoints(table)
-    counts = np.zeros(len(table.checkpoints), dtype=np.bool_)
-    counts[points.loc[points["missed"] == "", "at"]] = True
-    bought = steps["quality"].where(counts[steps.index])
+def hypervolume_steps(table: StudyTable, reference: ReferencePoint | None = None) -> pd.DataFrame:
+    """``hypervolume_over_spend`` without the rows that it is flat at, but for the first and the last: the same line."""
+    progress = hypervolume_over_spend(table, reference)
+    volumes = progress["hypervolume"].to_numpy()
+    kept = np.append(True, np.diff(volumes) > 0)[: len(volumes)]
+    kept[-1:] = True
+    return progress[kept].reset_index(drop=True)
+
+
+def payments(table: StudyTable, since: float = -np.inf) -> pd.DataFrame:
+    """Every dollar with the time that it was spent in, in the order of time.
+
+    Columns: run (its row in ``table.runs``), at (the row in ``table.checkpoints`` that it led to; -1 for what was spent
+    beyond the run's last one), began and ended (in seconds since 1970), and paid_usd. Runs that had ended at ``since``
+    are left out.
+    """
+    runs = table.runs
+    last = runs["started_at"] + runs["wall_seconds"]  # or later, where it was paused
+    steps = table.checkpoints[["run", "timestamp", "price_usd", "wall_seconds"]]
+    if since > -np.inf:
+        live = (last >= since).to_numpy(copy=True)
+        live[steps["run"][(steps["timestamp"] >= since).to_numpy()]] = True
+        runs, last, steps = runs[live], last[live], steps[live[steps["run"].to_numpy()]]
+    steps = steps[np.isfinite(steps["price_usd"].to_numpy(dtype=np.float64))]
+    by_run = steps.groupby("run")
+    reached, worked = by_run["price_usd"].cummax(), by_run["wall_seconds"].cummax()
     at_checkpoints = pd.DataFrame(
         {
-            "timestamp": steps["timestamp"],
-            "paid_usd": reached - before,
-            "quality": bought,
-            "price_usd": steps["price_usd"],
+            "run": steps["run"],
+            "at": steps.index,
+            "began": steps["timestamp"] - (worked - worked.groupby(steps["run"]).shift(fill_value=0.0)),
+            "ended": steps["timestamp"],
+            "paid_usd": reached - reached.groupby(steps["run"]).shift(fill_value=0.0),
         }
     )
-    counted = reached.groupby(steps["run"]).max().reindex(table.runs.index, fill_value=0.0)
+    until = by_run[["timestamp", "price_usd", "wall_seconds"]].max().reindex(runs.index)
+    more_seconds = (runs["wall_seconds"] - until["wall_seconds"].fillna(0.0)).clip(lower=0.0)
+    ended = np.fmax(last, until["timestamp"] + more_seconds)
     beyond = pd.DataFrame(
         {
-            "timestamp": table.runs["started_at"] + table.runs["wall_seconds"],
-            "paid_usd": (table.runs["price_usd"] - counted).clip(lower=0.0).fillna(0.0),
-            "quality": np.nan,
-            "price_usd": np.nan,
+            "run": runs.index,
+            "at": -1,
+            "began": ended - more_seconds,
+            "ended": ended,
+            "paid_usd": (runs["price_usd"] - until["price_usd"].fillna(0.0)).clip(lower=0.0).fillna(0.0),
         }
     )
     both = pd.concat([at_checkpoints, beyond[beyond["paid_usd"] > 0]])
-    return both.sort_values("timestamp", kind="stable").reset_index(drop=True)
-
-
-def _hypervolumes(payments: pd.DataFrame, direction: Direction, corner: ReferencePoint) -> Iterator[float]:
-    """The hypervolume after each payment; only the frontier so far is carried along."""
-    qualities = np.empty(0)
-    prices = np.empty(0)
-    volume = 0.0
-    for quality, price in zip(payments["quality"], payments["price_usd"], strict=True):
-        grown = np.append(qualities, quality), np.append(prices, price)
-        mask = frontier_mask(*grown, direction)
-        if mask[-1]:
-            qualities, prices = grown[0][mask], grown[1][mask]
-            volume = hypervolume(qualities, prices, direction, corner.quality, corner.price_usd)
-        yield volume
+    return both.sort_values("ended", kind="stable").reset_index(drop=True)

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from tracker.records import Direction
+from tracker.records import Direction, TrialState
 from tracker.report.plain import plain
 from tracker.report.repeats import repeat_runs
 from tracker.report.tables import trial_checkpoints
+from tracker.runner.study_folder import StudyFolder
+from tracker.store.home import Home
 from tracker.store.run_table import StudyTable
+
+INTERRUPTED = "interrupted"
+"""A study that is logged as running and whose coordinator is gone: it could not say that it ended."""
+
+
+def standing(table: StudyTable, home: Home) -> str:
+    """A study's state, INTERRUPTED where it should be running and its folder in ``home`` has no coordinator."""
+    folder = StudyFolder(home.study(table.study))
+    gone = table.state == TrialState.RUNNING and folder.path.is_dir() and folder.coordinator() is None
+    return INTERRUPTED if gone else table.state
 
 
 def status_document(table: StudyTable) -> dict[str, Any]:

@@ -26,6 +26,15 @@ STATE_COLOURS: Mapping[str, str] = {
     "preparation": "#8a8f98",
     "repeats": "#cc79a7",
 }
+PURPOSE_COLOURS: Mapping[str, str] = {
+    "new trials": "#2a7fb8",
+    "continuing": "#7b6fd0",
+    "failures": "#d55e00",
+    "trials": "#2a7fb8",
+    "baselines": "#c99700",
+    "preparation": "#8a8f98",
+    "repeats": "#cc79a7",
+}
 PLOTLY_CONFIG: dict[str, Any] = {
     "responsive": True,
     "displaylogo": False,

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from tracker.errors import StoreError
 
 FILE_NAME = "decisions.jsonl"
@@ -50,6 +52,49 @@ class Decisions:
             if isinstance(decision, dict) and decision.get("trial") == trial:
                 decisions.append(decision)
         return decisions
+
+
+class DecisionColumns:
+    """All decisions of a study as columns; what a file has more than at the last look is read alone."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._read_bytes = 0
+        self._rows: list[tuple[float, int, str, float]] = []
+
+    def latest(self) -> pd.DataFrame | None:
+        """time (seconds since 1970), trial, action, and price_usd (what the trial had cost by then; NaN where unsaid).
+
+        In the order that they were taken; None where none were kept. Raises StoreError where the file cannot be read.
+        """
+        try:
+            with self._path.open("rb") as file:
+                if file.seek(0, 2) < self._read_bytes:  # another file
+                    self._read_bytes, self._rows = 0, []
+                file.seek(self._read_bytes)
+                new = file.read()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StoreError(f"decisions '{self._path}' cannot be read: {error.strerror}") from None
+        whole = new[: new.rfind(b"\n") + 1]
+        self._read_bytes += len(whole)
+        self._rows += filter(None, map(_row, whole.splitlines()))
+        return pd.DataFrame(self._rows, columns=["time", "trial", "action", "price_usd"])
+
+
+def _row(line: bytes) -> tuple[float, int, str, float] | None:
+    try:
+        decision = json.loads(line)
+        price_usd = decision["numbers"].get("price_usd")
+        return (
+            float(decision["time"]),
+            int(decision["trial"]),
+            str(decision["action"]),
+            math.nan if price_usd is None else float(price_usd),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):  # torn by a power cut
+        return None
 
 
 def _plain(numbers: Mapping[str, Any]) -> dict[str, Any]:

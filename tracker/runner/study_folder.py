@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from tracker.errors import RequestError, StoreError, StudyExistsError, StudyNotFoundError
 from tracker.records import DataCard, Role
@@ -20,6 +20,8 @@ from tracker.study.document import StudyDocument, StudyFile
 from tracker.training.events import Event, EventReader
 
 DESCRIPTION = "study.json"
+_RUNNING_ALREADY = "this study is running already, in process {}"
+_LOOKS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +38,16 @@ class StudyFolder:
         Raises StudyExistsError where the final name is taken.
         """
         cls(final).refuse_existing()
-        folder = cls(final.with_name(f".{final.name}.{os.getpid()}"))
+        folder = cls(final).staging(os.getpid())
         folder.path.mkdir(parents=True)
         try:
             yield folder
         finally:
             shutil.rmtree(folder.path, ignore_errors=True)
+
+    def staging(self, process: int) -> StudyFolder:
+        """Where a process has the study, that is to be in this folder, until its data are ready."""
+        return StudyFolder(self.path.with_name(f".{self.path.name}.{process}"))
 
     def commit(self, final: Path) -> StudyFolder:
         """Move the folder to its final name. Raises StudyExistsError where another was quicker."""
@@ -136,15 +142,28 @@ class StudyFolder:
     def locked(self) -> Iterator[None]:
         """Be this study's only coordinator. Raises RequestError where there is one already."""
         with (self.path / "coordinator.lock").open("a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise RequestError(f"this study is running already, in process {self.coordinator()}") from None
+            self._take(file)
             file.truncate(0)
             file.write(str(os.getpid()))
             file.flush()
             yield
             file.truncate(0)
+
+    def _take(self, lock: TextIO) -> None:
+        """Take the lock; who only looks whether there is a coordinator holds it for a moment, and is waited for."""
+        for _ in range(_LOOKS):
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                self.refuse_running()
+                time.sleep(0.01)
+        raise RequestError(_RUNNING_ALREADY.format("that does not tell its number"))
+
+    def refuse_running(self) -> None:
+        """Raises RequestError where there is a coordinator, as ``locked`` does."""
+        if (process := self.coordinator()) is not None:
+            raise RequestError(_RUNNING_ALREADY.format(process))
 
     def coordinator(self) -> int | None:
         """The process that runs this study now; None where none does."""

@@ -10,6 +10,7 @@ import contextlib
 import json
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 
 from tracker.errors import StudyExistsError, StudyNotFoundError, TrackerError, did_you_mean
 from tracker.runner.study_folder import DESCRIPTION, StudyFolder
@@ -71,7 +72,7 @@ def _without_folder(home: Home, name: str, found: Sequence[FoundExperiment]) -> 
     """What a person is told of a study whose folder is not there."""
     found = [each for each in found if each.parent or each.runs]
     if not found:
-        return f"there is no study '{name}' in '{home.path}'; {did_you_mean(name, _names(home))}"
+        return f"there is no study '{name}' in '{home.path}'; {did_you_mean(name, kept_studies(home))}"
     free = f". To free the name: {_freed(home, name, found[0])}" if found[0].name == name else ""
     return (
         f"study '{name}' cannot be resumed: the folder with its event logs ('{home.study(name)}') is not there.\n"
@@ -113,10 +114,18 @@ def _runs(name: str) -> str:
     return f"tracker runs {shlex.quote(name)}"
 
 
-def _names(home: Home) -> list[str]:
-    """The studies that have a folder in this home."""
+def kept_studies(home: Home) -> list[str]:
+    """The studies that have a folder in this home, those that were changed last first."""
     names = []
-    for path in home.studies.glob(f"*/{DESCRIPTION}"):
+    files = [path for path in home.studies.glob(f"*/{DESCRIPTION}") if not path.parent.name.startswith(".")]
+    for path in sorted(files, key=_changed_at, reverse=True):
         with contextlib.suppress(TrackerError, OSError, ValueError, KeyError):
             names.append(str(json.loads(path.read_text(encoding="utf-8"))["content"]["name"]))
     return names
+
+
+def _changed_at(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0

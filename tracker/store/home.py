@@ -66,6 +66,11 @@ class Home:
         return self.path / "cache"
 
     @property
+    def launched(self) -> Path:
+        """The logs of studies that were started on their own, and the files that they were started from."""
+        return self.path / "launched"
+
+    @property
     def reports(self) -> Path:
         """One folder a study, with its written reports."""
         return self.path / "reports"

@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from tracker.errors import RequestError, StudyFileError
-from tracker.study.toml_file import read_toml
+from tracker.study.toml_file import parse_toml, read_toml
 
 SMOKE_TRIALS = 2
 SMOKE_KEYS = ("trials", "data")
@@ -89,6 +89,11 @@ class StudyDocument:
         content, text = read_toml(path, "study file", lambda reason: StudyFileError(str(path), [reason]))
         document = cls(str(path), content, text).anchored(path.parent)
         return replace(document, file=StudyFile(str(path.resolve()), document.content))
+
+    @classmethod
+    def parse(cls, source: str, text: str) -> StudyDocument:
+        """A text that is not, or not yet, a file; its paths stay as they are. Raises StudyFileError."""
+        return cls(source, parse_toml(text, lambda reason: StudyFileError(source, [reason])), text)
 
     def anchored(self, folder: Path) -> StudyDocument:
         """The same document with its paths, which are below ``folder``, made absolute: found from anywhere.

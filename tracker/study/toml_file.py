@@ -25,10 +25,17 @@ def read_toml(path: Path, what: str, malformed: Callable[[str], RequestError]) -
         raise RequestError(f"{what} '{path}' cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise RequestError(f"{what} '{path}' is not UTF-8 text") from None
+    return parse_toml(text, malformed), text
+
+
+def parse_toml(text: str, malformed: Callable[[str], RequestError]) -> Mapping[str, Any]:
+    """The content of a text. Raises what ``malformed`` makes of the reason where it is not TOML."""
     try:
-        return tomllib.loads(text), text
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise malformed(f"not valid TOML: {error}") from None
+    except RecursionError:
+        raise malformed("not valid TOML: it is nested too deeply") from None
 
 
 def line_of(text: str, path: str, entry: int = 0) -> int | None:

@@ -1,0 +1,148 @@
+"""Launch: a study file, changed and checked as the command checks it, started on its own and followed on Study."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from dashboard import studies
+from dashboard.frame import go_to
+from dashboard.parts.draft import Draft, choose, draft
+from dashboard.parts.study_form import form
+from dashboard.text import literal
+from tracker.errors import StudyFileError, TrackerError
+from tracker.pricing.money_unit import money_unit
+from tracker.report.study_form import relative_paths
+from tracker.report.words import money, several, usd
+from tracker.runner.checked import Checked, check, warm_up
+from tracker.runner.detached import start_study
+from tracker.runner.launches import Launch, latest_launch, launches
+from tracker.study.document import StudyDocument
+
+POLL_SECONDS = 1.0
+_MACHINE, _FOLLOWED, _CHECKED = "launch-machine", "launch-followed", "launch-checked"
+
+
+def show() -> None:
+    """The page: what is being started, a study to begin with, what is wrong with it, its form, what it costs."""
+    _follow()
+    choose()
+    chosen = draft()
+    if chosen is None:
+        st.info("Choose a study file: it is checked here, and can be changed before it is started.")
+        return
+    warm_up()
+    try:
+        document = chosen.document()
+    except StudyFileError as error:
+        form(chosen, None, {})
+        _problems(error.problems)
+        return
+    found = _checked(chosen, document)
+    _say_paths(chosen)
+    form(chosen, document, found.knobs)
+    if found.problems or chosen.errors:
+        _problems(found.problems)
+        return
+    _costs(found)
+    _start(document)
+
+
+def _follow() -> None:
+    """Go to the study that was started here once it can be seen; tell of others that are on their way."""
+    known = {summary.name for summary in studies.summaries()}
+    followed = st.session_state.get(_FOLLOWED)
+    if followed in known:
+        del st.session_state[_FOLLOWED]
+        go_to("Study", study=followed)
+    under_way = [launch for launch in launches(studies.home()) if launch.study not in known]
+    under_way = [launch for launch in under_way if launch.runs(studies.home())]
+    if followed is not None and followed not in [launch.study for launch in under_way]:
+        del st.session_state[_FOLLOWED]
+        launch = latest_launch(studies.home(), followed)
+        st.error(literal(f"{followed} could not begin: {launch.error if launch else 'its log is gone'}"))
+    if under_way:
+        st.fragment(_under_way, run_every=POLL_SECONDS)(under_way)
+
+
+def _under_way(waiting: list[Launch]) -> None:
+    known = {summary.name for summary in studies.summaries()}
+    for launch in waiting:
+        if launch.study in known or not launch.runs(studies.home()):
+            st.rerun()
+        said = launch.said[-1:] or ["it starts"]
+        st.info(literal(f"{launch.study} gets its data ready: {said[0]}"), icon=":material/hourglass_top:")
+
+
+def _checked(chosen: Draft, document: StudyDocument) -> Checked:
+    """What the checks say of a draft; they are made again where it has changed."""
+    key = (chosen.text, chosen.folder, str(studies.home().path))
+    known = st.session_state.get(_CHECKED)
+    if known is not None and known[0] == key:
+        found: Checked = known[1]
+        return found
+    with st.spinner("Checking it against its training code, this machine and the price book"):
+        try:
+            found = check(document, str(studies.home().path), st.session_state.get(_MACHINE))
+        except TrackerError as error:
+            found = Checked((f"the training code cannot be looked at: {error}",))
+    if found.machine is not None:
+        st.session_state[_MACHINE] = found.machine
+    st.session_state[_CHECKED] = key, found
+    return found
+
+
+def _say_paths(chosen: Draft) -> None:
+    paths = relative_paths(StudyDocument.parse(chosen.source, chosen.text).content)
+    if paths and chosen.folder is None:
+        listed = ", ".join(f"'{path}'" for path in paths)
+        st.warning(
+            literal(f"An upload has no folder of its own: {listed} is looked for below '{Path.cwd()}'."),
+            icon=":material/folder_off:",
+        )
+
+
+def _problems(problems: tuple[str, ...]) -> None:
+    if not problems:
+        return
+    st.error(f"**{several(len(problems), 'problem')}**, so it cannot be started yet", icon=":material/error:")
+    st.markdown("\n".join(f"- {literal(problem)}" for problem in problems))
+    if st.button("Check again", key="launch-again", icon=":material/refresh:", help="After a change of its code"):
+        st.session_state.pop(_CHECKED, None)
+        st.rerun()
+
+
+def _costs(found: Checked) -> None:
+    """What it costs at most and what says so; what it is billed as."""
+    st.subheader("What it costs at most")
+    amounts = [bound.usd for bound in found.bounds if bound.usd is not None]
+    unit = money_unit(amounts)
+    most = found.most_usd
+    st.markdown(f"### {'No limit' if most is None else literal(money(most, unit))}")
+    lines = [
+        bound.sentence if bound.usd is None else f"{money(bound.usd, unit)} by {bound.sentence}"
+        for bound in found.bounds
+    ]
+    lines += [
+        f"{rate.device} is billed as {rate.sku} ({rate.market}), {usd(rate.usd_per_hour)} an hour for the whole "
+        f"machine, the rate since {rate.since}"
+        for rate in found.rates
+    ]
+    st.markdown("\n".join(f"- {literal(line)}" for line in lines))
+    for note in found.notes:
+        st.caption(literal(note))
+
+
+def _start(document: StudyDocument) -> None:
+    if not st.button("Start the study", type="primary", icon=":material/rocket_launch:", key="launch-start"):
+        return
+    try:
+        with st.spinner("Starting it in a process of its own: this page may be closed"):
+            started = start_study(document, home=studies.home().path)
+    except TrackerError as error:
+        st.error(literal(str(error)), icon=":material/error:")
+        return
+    st.session_state[_FOLLOWED] = started.launch.study
+    st.session_state.pop(_CHECKED, None)
+    st.rerun()

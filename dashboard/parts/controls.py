@@ -1,0 +1,122 @@
+"""What starts and stops a study from a page: each asks before it acts, by the same code as the command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from dashboard import studies
+from dashboard.text import literal
+from tracker.errors import TrackerError
+from tracker.report.status import INTERRUPTED
+from tracker.report.words import money
+from tracker.runner.detached import Started, start_resume, stop_study
+from tracker.runner.whereabouts import folder_of
+from tracker.store.run_table import StudyTable
+
+RUNNING = "running"
+_SAID = "said"
+
+
+def controls(table: StudyTable, state: str) -> None:
+    """The buttons that suit a study in its state, and what the last one came to."""
+    try:
+        budget = folder_of(studies.home(), table.study).document().content.get("budget", {})
+    except TrackerError as error:
+        st.caption(literal(f"It cannot be stopped or resumed from here. {error}"))
+        return
+    with st.container(horizontal=True):
+        if state == RUNNING:
+            _stop(table.study)
+        elif state != "completed":  # it would end again at once
+            _resume(table.study, state)
+        _raise_budget(table, budget if isinstance(budget, dict) else {}, running=state == RUNNING)
+    if said := st.session_state.pop(_SAID, None):
+        kind, sentence = said
+        (st.error if kind == "error" else st.success)(literal(sentence))
+
+
+def _stop(name: str) -> None:
+    with st.popover("Stop", icon=":material/stop_circle:", key="stop"):
+        st.markdown("Its trials are paused where they can be, and stopped where not. What they spent stays counted.")
+        if st.button("Stop the study", type="primary", key="stop-now"):
+            _act(lambda: _stopped(name), "Asking it to stop")
+
+
+def _stopped(name: str) -> str:
+    asked = stop_study(name, home=studies.home().path)
+    return "It was asked to stop; this page tells when it has." if asked else "It is not running."
+
+
+def _resume(name: str, state: str) -> None:
+    with st.popover("Resume", icon=":material/play_circle:", key="resume"):
+        gone = "Its coordinator is gone: attempts that it left are closed as killed. " if state == INTERRUPTED else ""
+        st.markdown(
+            f"{gone}It goes on within its budget, in a process of its own: this page may be closed. "
+            "What was spent before stays counted."
+        )
+        if st.button("Resume the study", type="primary", key="resume-now"):
+            _act(lambda: _resumed(start_resume(name, home=studies.home().path)), "Starting its coordinator")
+
+
+def _raise_budget(table: StudyTable, budget: dict[str, object], *, running: bool) -> None:
+    with st.popover("Raise the budget", icon=":material/savings:", key="raise"):
+        st.markdown(
+            "A study takes a new budget when it starts: this one is stopped first, its trials paused where they can "
+            "be, and goes on with it."
+            if running
+            else "It goes on until the new budget is spent. What was spent before stays counted."
+        )
+        st.caption(literal(f"Spent so far: {money(table.spend_usd, table.unit)}. A field left empty stays as it is."))
+        given = {
+            "budget_usd": _number("US dollars in all", budget.get("usd"), "raise-usd", "%.6g"),
+            "trials": _whole(_number("Trials in all", budget.get("trials"), "raise-trials", "%d")),
+            "wall_seconds": _number("Seconds of work in all", budget.get("wall_seconds"), "raise-seconds", "%.6g"),
+        }
+        if st.button("Go on with this budget", type="primary", key="raise-now"):
+            _act(lambda: _raised(table.study, given, stop_first=running), "Starting it with the new budget")
+
+
+def _raised(name: str, given: dict[str, float | int | None], *, stop_first: bool) -> str:
+    usd, trials, seconds = given["budget_usd"], given["trials"], given["wall_seconds"]
+    return _resumed(
+        start_resume(
+            name,
+            home=studies.home().path,
+            budget_usd=usd,
+            trials=None if trials is None else int(trials),
+            wall_seconds=seconds,
+            stop_first=stop_first,
+        )
+    )
+
+
+def _number(label: str, now: object, key: str, shape: str) -> float | int | None:
+    placeholder = f"now {now:g}" if isinstance(now, int | float) else "no limit now"
+    step = 1 if shape == "%d" else None
+    found: float | int | None = st.number_input(
+        label, value=None, placeholder=placeholder, key=key, format=shape, step=step
+    )
+    return found
+
+
+def _whole(number: float | int | None) -> int | None:
+    return None if number is None else int(number)
+
+
+def _resumed(started: Started) -> str:
+    if started.exit_code is None:
+        return f"It runs in process {started.launch.process}."
+    last = next((line for line in reversed(started.launch.said) if ": " in line), "")
+    return f"It has ended already. {last}"
+
+
+def _act(action: Callable[[], str], doing: str) -> None:
+    """Do it, and draw the page anew with what came of it."""
+    try:
+        with st.spinner(doing):
+            st.session_state[_SAID] = "done", action()
+    except TrackerError as error:
+        st.session_state[_SAID] = "error", str(error)
+    st.rerun()

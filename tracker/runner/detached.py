@@ -1,0 +1,223 @@
+"""Studies that run on their own: started, resumed and stopped from anywhere, whatever becomes of who started them.
+
+The process that runs one is the command `tracker run` or `tracker resume`, in a session of its own; what it says goes
+to ``<home>/launched/NAME.log``, beside the study file that it was started from where that came from no file.
+Imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tracker.errors import RequestError, StudyNotFoundError, TrackerError, WorkFailedError
+from tracker.runner.launches import Launch, latest_launch, made_file
+from tracker.runner.study_folder import StudyFolder
+from tracker.runner.whereabouts import folder_of
+from tracker.store.home import Home
+from tracker.study.document import StudyDocument
+from tracker.study.toml_text import Place, edited, to_toml, toml_value
+
+POLL_SECONDS = 0.1
+STOP_SECONDS = 120.0
+"""A coordinator that was asked to stop and runs longer than this is not waited for."""
+_COMMAND = [sys.executable, "-P", "-m", "tracker.cli.main"]
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A launch that a study has got; ``exit_code`` is None while it runs, else how the process has ended already."""
+
+    launch: Launch
+    exit_code: int | None = None
+
+
+def start_study(
+    study: str | Path | Mapping[str, Any] | StudyDocument,
+    *,
+    home: str | Path | None = None,
+    storage: str | None = None,
+    name: str | None = None,
+    seed: int | None = None,
+    budget_usd: float | None = None,
+    trials: int | None = None,
+    wall_seconds: float | None = None,
+    smoke: bool = False,
+    settings: Mapping[str, object] | None = None,
+    workers: int | None = None,
+    warm_start: Sequence[str] = (),
+) -> Started:
+    """Start a study on its own; the arguments are those of ``library.run_study``.
+
+    Returns once the study has its coordinator, or the process has ended. A study that comes from no file is kept as
+    one in the home. Raises what ``run_study`` raises before it trains, in the sentence of the process.
+    """
+    places = Home.find(home)
+    document = _document(study)
+    shown = (document.smoke() if smoke else document).override(name=name)
+    named = str(shown.content.get("name") or "unnamed")
+    _refuse_taken(places, named)
+    file = Path(document.file.path) if document.file else _keep(document, places, named)
+    knobs = [f"{knob}={toml_value(value)}" for knob, value in (settings or {}).items()]
+    options = _options(
+        {
+            "name": name,
+            "seed": seed,
+            "budget-usd": budget_usd,
+            "trials": trials,
+            "wall-seconds": wall_seconds,
+            "workers": workers,
+            "storage": storage,
+            "smoke": smoke,
+        }
+    )
+    options += [f"--set={knob}" for knob in knobs] + [f"--from={earlier}" for earlier in warm_start]
+    return _start(["run", *options, f"--home={places.path}", "--", str(file)], named, places)
+
+
+def start_resume(
+    name: str,
+    *,
+    home: str | Path | None = None,
+    storage: str | None = None,
+    budget_usd: float | None = None,
+    trials: int | None = None,
+    wall_seconds: float | None = None,
+    update: bool = False,
+    workers: int | None = None,
+    stop_first: bool = False,
+) -> Started:
+    """Resume a study on its own; the arguments are those of ``library.resume_study``.
+
+    ``stop_first`` stops it where it runs, so that it goes on with another budget. Returns once the study has its
+    coordinator, or the process has ended. Raises StudyNotFoundError, RequestError where it is running already, and what
+    ``resume_study`` raises before it trains, in the sentence of the process.
+    """
+    places = Home.find(home)
+    folder = folder_of(places, name)
+    if stop_first and folder.stop():
+        _wait_until_stopped(folder)
+    folder.refuse_running()
+    options = _options(
+        {
+            "budget-usd": budget_usd,
+            "trials": trials,
+            "wall-seconds": wall_seconds,
+            "workers": workers,
+            "storage": storage,
+            "update": update,
+        }
+    )
+    return _start(["resume", *options, f"--home={places.path}", "--", name], name, places)
+
+
+def stop_study(name: str, *, home: str | Path | None = None) -> bool:
+    """Ask a study to stop, as Ctrl-C does; False where it is not running. Raises StudyNotFoundError."""
+    places = Home.find(home)
+    try:
+        return folder_of(places, name).stop()
+    except StudyNotFoundError:
+        launch = latest_launch(places, name)
+        if launch is None or not launch.runs(places):
+            raise
+        os.kill(launch.process, signal.SIGINT)  # its data are being prepared: nothing is left of it
+        return True
+
+
+def _document(study: str | Path | Mapping[str, Any] | StudyDocument) -> StudyDocument:
+    if isinstance(study, StudyDocument):
+        return study
+    return StudyDocument("study", study) if isinstance(study, Mapping) else StudyDocument.read(Path(study))
+
+
+def _options(given: Mapping[str, object]) -> list[str]:
+    """Options as the command line takes them; those that are None or False are not given."""
+    told = {name: value for name, value in given.items() if value is not None and value is not False}
+    return [f"--{name}" if value is True else f"--{name}={value}" for name, value in told.items()]
+
+
+def _refuse_taken(home: Home, name: str) -> None:
+    """Raises StudyExistsError where the name is taken, RequestError where a study of this name is being started."""
+    StudyFolder(home.study(name)).refuse_existing()
+    launch = latest_launch(home, name)
+    if launch is not None and launch.runs(home):
+        raise RequestError(f"a study of this name is being started already, in process {launch.process}")
+
+
+def _keep(document: StudyDocument, home: Home, name: str) -> Path:
+    """The study as a file in the home, its paths made absolute. Raises RequestError where it cannot be written."""
+    content, text = document.anchored(Path.cwd()).content, document.text
+    if not text:
+        text = to_toml(content)
+    for place, value in _differences(tomllib.loads(text), content):
+        text = edited(text, place, value)
+    path = made_file(home, name, ".toml")
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[Place, Any]]:
+    """The places, of one key or of a table and its key, where a content is another now; None where it has none."""
+    for key in [*before, *(key for key in now if key not in before)]:
+        old, new = before.get(key), now.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            inner = [*old, *(each for each in new if each not in old)]
+            yield from (((key, each), new.get(each)) for each in inner if old.get(each) != new.get(each))
+        elif old != new:
+            yield (key,), new
+
+
+def _start(arguments: Sequence[str], name: str, home: Home) -> Started:
+    """Start the command and wait until its study has a coordinator, or it has ended."""
+    log = made_file(home, name, ".log")
+    command = shlex.join(["tracker", *arguments])
+    with log.open("a", encoding="utf-8") as output:
+        output.write(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC  {command}\n")
+        output.flush()
+        launch_begins = output.tell()
+        process = subprocess.Popen(
+            [*_COMMAND, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # neither the terminal's end nor Ctrl-C in it reaches the study
+        )
+    threading.Thread(target=process.wait, daemon=True).start()  # while this process lives, it leaves no dead child
+    launch = Launch(name, process.pid, time.time(), command, str(log), launch_begins)
+    launch.keep(home)
+    while process.poll() is None:
+        if launch.runs(home):
+            return Started(launch)
+        time.sleep(POLL_SECONDS)
+    return _ended(launch, process.returncode)
+
+
+def _ended(launch: Launch, exit_code: int) -> Started:
+    """A launch that is over already. Raises its error where it could not begin."""
+    if exit_code == 0 or (exit_code == 1 and not launch.error):
+        return Started(launch, exit_code)
+    if exit_code < 0:
+        raise WorkFailedError(f"the study was ended by {signal.Signals(-exit_code).name}; its log: {launch.log}")
+    kind: type[TrackerError] = RequestError if exit_code == RequestError.exit_code else WorkFailedError
+    raise kind(launch.error or "\n".join(launch.said[-3:]) or f"exit code {exit_code}; the log: {launch.log}")
+
+
+def _wait_until_stopped(folder: StudyFolder) -> None:
+    deadline = time.monotonic() + STOP_SECONDS
+    while folder.coordinator() is not None:
+        if time.monotonic() > deadline:
+            raise WorkFailedError(
+                f"the study was asked to stop and has not in {STOP_SECONDS:.0f} s; resume it once it has"
+            )
+        time.sleep(POLL_SECONDS)
