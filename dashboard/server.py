@@ -9,9 +9,12 @@ from pathlib import Path
 
 import plotly
 import streamlit as st
+from starlette.datastructures import MutableHeaders
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import FileResponse
 from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dashboard.parts.chart import PLOTLY_JS_PATH
 
@@ -25,4 +28,27 @@ async def plotly_js(request: Request) -> FileResponse:  # noqa: ARG001 - starlet
     )
 
 
-app = st.App(Path(__file__).parent / "served" / "script.py", routes=[Route(PLOTLY_JS_PATH, plotly_js)])
+class PlotlyEarly:
+    """Tells a browser with the page that it will need plotly.js, so that both come at the same time."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As ASGI has it."""
+
+        async def send_with_link(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                if headers.get("content-type", "").startswith("text/html"):
+                    headers.append("Link", f"<{PLOTLY_JS_PATH}>; rel=preload; as=script")
+            await send(message)
+
+        await self._app(scope, receive, send_with_link)
+
+
+app = st.App(
+    Path(__file__).parent / "served" / "script.py",
+    routes=[Route(PLOTLY_JS_PATH, plotly_js)],
+    middleware=[Middleware(PlotlyEarly)],
+)
