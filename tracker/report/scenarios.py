@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from typing import Any
-
-import pandas as pd
 
 from tracker.pricing.currency import USD
 from tracker.pricing.price_point import price_point_from_row
@@ -64,6 +63,7 @@ def compare_scenarios(first: StudyTable, second: StudyTable, names: tuple[str, s
     ``price_ratio``, the second's price over the first's; null where none reaches it.
     """
     frontiers = [frontier_table(first), frontier_table(second)]
+    points = [[_point(row) for row in frontier.to_dict("records")] for frontier in frontiers]
     on = [set(frontier["trial"]) for frontier in frontiers]
     qualities = sorted({float(each) for frontier in frontiers for each in frontier["quality"]})
     if first.quality.direction is Direction.MINIMIZE:
@@ -75,27 +75,27 @@ def compare_scenarios(first: StudyTable, second: StudyTable, names: tuple[str, s
                 "name": name,
                 "scenario": None if table.scenario is None else plain(table.scenario.document),
                 "spend_usd": plain(table.spend_usd),
-                "points": [_point(row) for row in frontier.to_dict("records")],
+                "points": of_table,
             }
-            for name, table, frontier in zip(names, (first, second), frontiers, strict=True)
+            for name, table, of_table in zip(names, (first, second), points, strict=True)
         ],
         "entered": sorted(int(trial) for trial in on[1] - on[0]),
         "left": sorted(int(trial) for trial in on[0] - on[1]),
-        "levels": [_level(quality, frontiers, first.quality.direction) for quality in qualities],
+        "levels": [_level(quality, points, first.quality.direction) for quality in qualities],
     }
 
 
-def _level(quality: float, frontiers: list[pd.DataFrame], direction: Direction) -> dict[str, Any]:
-    before, after = (_cheapest(frontier, quality, direction) for frontier in frontiers)
+def _level(quality: float, frontiers: list[list[dict[str, Any]]], direction: Direction) -> dict[str, Any]:
+    before, after = (_cheapest(points, quality, direction) for points in frontiers)
     ratio = after["price_usd"] / before["price_usd"] if before and after else None
     return {"quality": quality, "first": before, "second": after, "price_ratio": ratio}
 
 
-def _cheapest(frontier: pd.DataFrame, quality: float, direction: Direction) -> dict[str, Any] | None:
-    """The first frontier point, by rising price, that is at least this good."""
-    reached = frontier["quality"] >= quality if direction is Direction.MAXIMIZE else frontier["quality"] <= quality
-    rows = frontier[reached].head(1).to_dict("records")
-    return _point(rows[0]) if rows else None
+def _cheapest(points: list[dict[str, Any]], quality: float, direction: Direction) -> dict[str, Any] | None:
+    """The first point of a frontier, by rising price, that is at least this good: on a frontier, quality rises too."""
+    sign = 1.0 if direction is Direction.MAXIMIZE else -1.0
+    at = bisect_left(points, sign * quality, key=lambda point: sign * float(point["quality"]))
+    return points[at] if at < len(points) else None
 
 
 def _point(row: dict[Any, Any]) -> dict[str, Any]:
