@@ -59,7 +59,7 @@ def measure_optuna_dashboard(runs: int, checkpoints: int) -> float:
         storage = f"sqlite:///{Path(folder) / 'optuna.db'}"
         _run(_OPTUNA, storage, str(runs), str(checkpoints))
         port = free_port()
-        command = [sys.executable, "-m", "optuna_dashboard", storage, "--port", str(port)]
+        command = [str(Path(sys.executable).with_name("optuna-dashboard")), storage, "--port", str(port)]
         with _served(command, f"http://127.0.0.1:{port}/dashboard/"), sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
             page = browser.new_page()
