@@ -17,6 +17,12 @@ THEME = {
     "theme.light.textColor": "#101318",
     "theme.light.codeTextColor": "#101318",
     "theme.light.primaryColor": "#1f6391",
-    "theme.dark.primaryColor": "#62b0e4",
+    "theme.dark.primaryColor": "#2f79b2",
+    "theme.dark.codeTextColor": "#e8e6e1",
 }
 """Streamlit's options, by their names."""
+
+STYLE = """<style>
+[data-selected="true"] p, [role="tab"][aria-selected="true"] p { color: light-dark(#1f6391, #8cc6ee) !important; }
+</style>"""
+"""What is chosen is written in the primary colour; on black, one that white can be read on is itself too dark."""
