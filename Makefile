@@ -11,7 +11,7 @@ BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(PIP_FLAGS)
 DEMO_NAME := demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: demo test check format install tools clean
+.PHONY: demo test check format screenshots install tools clean
 
 demo: install  ## a real study in about three minutes, its frontier and its report
 	$(BIN)/tracker run experiments/studies/docstrings.toml --name $(DEMO_NAME) --budget-usd 0.003 --set device=cpu \
@@ -49,6 +49,9 @@ tools: .venv/tools  ## .venv with the test and development tools too
 .venv/tools: .venv/installed
 	$(PIP_INSTALL) --editable '.[test,dev]'
 	touch $@
+
+screenshots: tools  ## the pictures in the README, of a real study in results/; look at them before you commit them
+	$(BIN)/python -m tests.screenshots $(STUDY)
 
 clean:  ## remove what make and the tools made; studies under results/ stay
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
