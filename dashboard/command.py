@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from dashboard.theme import THEME
+
 APP = Path(__file__).parent / "served" / "script.py"
 SERVER = Path(__file__).with_name("server.py")
 THIS_MACHINE = "127.0.0.1"
@@ -18,6 +20,7 @@ OPTIONS = {
     "server.fileWatcherType": "none",
     "browser.gatherUsageStats": "false",
     "client.toolbarMode": "minimal",
+    **THEME,
 }
 
 

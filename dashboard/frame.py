@@ -10,6 +10,7 @@ import streamlit as st
 from dashboard import studies, view
 from dashboard.login import may_look
 from dashboard.text import literal
+from dashboard.theme import STYLE
 from tracker.errors import ScenarioError, StudyNotFoundError, TrackerError
 
 WAIT_SECONDS = 3.0
@@ -33,6 +34,7 @@ class Entry:
 def serve(entries: Sequence[Entry]) -> None:
     """Draw the page that is asked for."""
     st.set_page_config(page_title="Quality against price", page_icon="📈", layout="wide")
+    st.html(STYLE)
     if not may_look():
         return
     pages = [

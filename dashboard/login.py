@@ -34,9 +34,10 @@ def login_problem() -> str:
     for path in SECRETS:
         if path.is_file():
             try:
-                auth |= tomllib.loads(path.read_text(encoding="utf-8")).get("auth", {})
+                table = tomllib.loads(path.read_text(encoding="utf-8")).get("auth")
             except (OSError, ValueError) as error:
                 return f"'{path}' cannot be read: {error}"
+            auth |= table if isinstance(table, dict) else {}
     missing = [name for name in NEEDED if not auth.get(name)]
     if not auth:
         return "there is no login"

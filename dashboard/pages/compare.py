@@ -22,6 +22,7 @@ MOST_LISTED = 300
 
 def show(study: str) -> None:
     """The page of a study."""
+    st.title("What is different?")
     if "compare-what" not in st.session_state:
         st.session_state["compare-what"] = STUDIES if view.COMPARED_STUDIES.all() else RUNS
     what = st.segmented_control(

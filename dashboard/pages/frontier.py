@@ -37,6 +37,7 @@ MOST_COMPARED = 4
 
 def show(study: str) -> None:
     """The page of a study."""
+    st.title("What does a dollar buy?")
     live = studies.study_table(study).state == RUNNING
     st.fragment(_study, run_every=REFRESH_SECONDS if live else None)(study, live=live)
 
@@ -107,7 +108,7 @@ def _repeats(table: StudyTable) -> None:
 
 def _selected(found: AxisPoints, chosen: list[str]) -> None:
     """The details of the selected point; of several, of the one that is chosen among them."""
-    st.subheader("Selected")
+    st.header("Selected")
     if not chosen:
         st.caption(
             "Click a point of the chart, draw a box around some, or tick a row of the table to see all about it."

@@ -58,7 +58,7 @@ def _state(table: StudyTable) -> str:
 
 
 def _importance(found: KnobImportance, study: str) -> None:
-    st.subheader("Importance")
+    st.header("Importance")
     both = importance_table(found)
     longest, order = longest_share(found), both["knob"].tolist()
     for column, title, outcome in zip(
@@ -87,7 +87,7 @@ def _importance(found: KnobImportance, study: str) -> None:
 
 
 def _trials(table: StudyTable, study: str, knobs: list[str]) -> None:
-    st.subheader("Every trial through its knobs")
+    st.header("Every trial through its knobs")
     axes = st.multiselect("Axes", knobs, default=knobs[:FIRST_AXES], key="axes")
     trials = parallel_trials(table, axes)
     if trials.rows.empty:
@@ -110,7 +110,7 @@ def _pair(table: StudyTable, study: str, knobs: list[str]) -> None:
     pair = default_pair(knobs)
     if pair is None:
         return
-    st.subheader("Two knobs together")
+    st.header("Two knobs together")
     left, middle, right = st.columns(3)
     with left:
         across = view.KNOB_X.widget(st.selectbox, "Across", options=knobs, index=knobs.index(pair[0])) or pair[0]
@@ -145,7 +145,7 @@ def _pair(table: StudyTable, study: str, knobs: list[str]) -> None:
 
 
 def _levers(table: StudyTable) -> None:
-    st.subheader("What each lever saved")
+    st.header("What each lever saved")
     rows = levers_table(table)
     if rows.empty:
         st.info("No two completed trials differ in one setting alone, so nothing can be paired.")
@@ -177,7 +177,7 @@ def _levers(table: StudyTable) -> None:
 
 
 def _worst(table: StudyTable) -> None:
-    st.subheader("Where it does worst")
+    st.header("Where it does worst")
     left, right = st.columns(2)
     with left:
         st.markdown("**Slices of the data**")

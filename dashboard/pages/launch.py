@@ -26,6 +26,7 @@ _MACHINE, _FOLLOWED, _CHECKED = "launch-machine", "launch-followed", "launch-che
 
 def show() -> None:
     """The page: what is being started, a study to begin with, what is wrong with it, its form, what it costs."""
+    st.title("Launch a study")
     _follow()
     choose()
     chosen = draft()
@@ -115,7 +116,7 @@ def _problems(problems: tuple[str, ...]) -> None:
 
 def _costs(found: Checked) -> None:
     """What it costs at most and what says so; what it is billed as."""
-    st.subheader("What it costs at most")
+    st.header("What it costs at most")
     amounts = [bound.usd for bound in found.bounds if bound.usd is not None]
     unit = money_unit(amounts)
     most = found.most_usd

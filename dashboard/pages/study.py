@@ -44,7 +44,7 @@ def show(study: str) -> None:
 
 
 def _head(table: StudyTable, state: str) -> None:
-    st.markdown(f"#### {literal(table.study)} :{BADGES.get(state, 'gray')}-badge[{literal(state)}]")
+    st.markdown(f"# {literal(table.study)} :{BADGES.get(state, 'gray')}-badge[{literal(state)}]")
     if state == INTERRUPTED:
         st.warning(literal(GONE), icon=":material/power_off:")
     if not studies.scenario().is_empty:
@@ -102,7 +102,7 @@ def _metric(label: str, figure: str, help_: str) -> None:
 
 
 def _money(table: StudyTable) -> None:
-    st.subheader("Where the money went")
+    st.header("Where the money went")
     by_state = st.segmented_control(
         "Money by", ["purpose", "state"], default="purpose", key="money-by", label_visibility="collapsed"
     )
@@ -124,7 +124,7 @@ def _money(table: StudyTable) -> None:
 
 
 def _bought(table: StudyTable) -> None:
-    st.subheader("What the money bought")
+    st.header("What the money bought")
     steps = hypervolume_steps(table)
     chart(
         hypervolume_figure(table),
@@ -143,7 +143,7 @@ def _bought(table: StudyTable) -> None:
 
 def _said(study: str) -> None:
     """The last lines of the coordinator, where they are kept."""
-    st.subheader("What its coordinator said last")
+    st.header("What its coordinator said last")
     launch = latest_launch(studies.home(), study)
     lines = launch.said[-SAID_LINES:] if launch else []
     if launch is None or not lines:

@@ -34,6 +34,24 @@ function texts(point) {
   return data === undefined || data === null ? [] : [String(Array.isArray(data) ? data[0] : data)];
 }
 
+function keepZoom(plot, changes) {
+  // Plotly gives up a zoom where the figure's own range changes, as it does while a study grows.
+  for (const axis of new Set(Object.keys(changes).flatMap((key) => key.match(/^[xy]axis\d*(?=\.(auto)?range)/) ?? []))) {
+    const { range, autorange, _rangeInitial0, _rangeInitial1 } = plot._fullLayout[axis];
+    const whole = autorange === true || (range[0] === _rangeInitial0 && range[1] === _rangeInitial1);
+    if (whole) delete plot.trackerZoom[axis];
+    else plot.trackerZoom[axis] = [...range];
+  }
+}
+
+function zoomed(plot, layout) {
+  // Other axes, as uirevision tells, are seen whole at first.
+  if (plot.trackerRevision !== layout.uirevision) plot.trackerZoom = {};
+  plot.trackerRevision = layout.uirevision;
+  const axes = Object.entries(plot.trackerZoom).filter(([axis]) => layout[axis]);
+  return { ...layout, ...Object.fromEntries(axes.map(([axis, range]) => [axis, { ...layout[axis], range, autorange: false }])) };
+}
+
 function draw(plotly, plot, data, layout, config) {
   // Where only lines and words across the chart have changed, its points are not drawn again.
   const keys = Object.fromEntries(Object.entries(layout).map(([key, value]) => [key, JSON.stringify(value)]));
@@ -42,7 +60,7 @@ function draw(plotly, plot, data, layout, config) {
   const same = plot.trackerTraces === data.traces && changed.every((key) => ["shapes", "annotations"].includes(key));
   plot.trackerTraces = data.traces;
   plot.trackerLayout = keys;
-  if (!same) return plotly.react(plot, JSON.parse(data.traces), layout, config);
+  if (!same) return plotly.react(plot, JSON.parse(data.traces), zoomed(plot, layout), config);
   if (!changed.length) return Promise.resolve();
   return plotly.relayout(plot, Object.fromEntries(changed.map((key) => [key, layout[key] ?? []])));
 }
@@ -90,6 +108,7 @@ export default function (component) {
     plot.on("plotly_selected", (event) => {
       if (plot.trackerSelect && event) send([...new Set(event.points.flatMap(texts))]);
     });
+    plot.on("plotly_relayout", (changes) => keepZoom(plot, changes));
     plot.on("plotly_deselect", () => plot.trackerSelect && send([]));
     // A chart in a tab or an expander that is closed has no size; it gets one when it is opened.
     const resize = () => plot.offsetWidth && plotly.Plots.resize(plot).catch(() => undefined);

@@ -25,7 +25,7 @@ _FILES = Path(__file__).parent
 def _component() -> Any:
     return st.components.v2.component(
         "tracker_chart",
-        html='<figure class="chart" role="img" tabindex="0"><div class="plot"></div></figure><div class="files"></div>',
+        html='<figure class="chart" tabindex="0"><div class="plot"></div></figure><div class="files"></div>',
         css=(_FILES / "chart.css").read_text("utf-8"),
         js=(_FILES / "chart.js").read_text("utf-8"),
         isolate_styles=False,

@@ -24,7 +24,7 @@ def detail_panel(found: AxisPoints, key: str) -> None:
     except TrackerError as error:
         st.warning(literal(str(error)), icon=":material/search_off:")
         return
-    st.markdown(f"#### {literal(detail.title)}")
+    st.markdown(f"### {literal(detail.title)}")
     if detail.standing:
         st.markdown(literal(detail.standing[0].upper() + detail.standing[1:] + "."))
     left, right = st.columns(2, gap="medium")

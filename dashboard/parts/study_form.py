@@ -60,10 +60,10 @@ def _fields(chosen: Draft, document: StudyDocument, knobs: Mapping[str, Knob]) -
     _field(chosen, seed, columns[1])
     with columns[2]:
         _strategy(str(content.get("strategy", STRATEGIES[0])))
-    st.markdown("##### Budget")
+    st.markdown("## Budget")
     _grid(chosen, budget_fields(content))
     for table, title, verb in (("space", "Searched", "Search another knob"), ("settings", "Fixed", "Fix another knob")):
-        st.markdown(f"##### {title}")
+        st.markdown(f"## {title}")
         if table == "space":
             st.caption(literal(f"Each is given {HOW_TO_SEARCH}. An empty field takes the knob out of the file."))
         _grid(chosen, knob_fields(content, knobs, table))

@@ -22,7 +22,7 @@ def running(table: StudyTable) -> None:
     rows = running_table(table, time.time())
     if rows.empty:
         return
-    st.subheader("Under way")
+    st.header("Under way")
     rows["age_seconds"] = rows["age_seconds"].map(duration)
     rows["quiet_seconds"] = rows["quiet_seconds"].map(lambda seconds: f"{duration(seconds)} ago")
     rows["price_usd"] = table.unit.of(rows["price_usd"].to_numpy())
@@ -43,7 +43,7 @@ def reasons(table: StudyTable) -> None:
     rows = reasons_table(table)
     if rows.empty:
         return
-    st.subheader("Why trials wait or ended early")
+    st.header("Why trials wait or ended early")
     messages = rows["message"].where(rows["message"] != "", rows["reason"])
     shown = pd.DataFrame(
         {
@@ -67,7 +67,7 @@ def trials(table: StudyTable) -> None:
     counts = {state: count for state, count in trial_counts(table).items() if count}
     if not counts:
         return
-    st.subheader("Trials")
+    st.header("Trials")
     options = [state for state in STATES if state in counts]
     chosen = st.pills(
         "States",

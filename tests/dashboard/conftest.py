@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import math
-import os
-import socket
-import subprocess
-import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import pytest
 import streamlit
 from streamlit.testing.v1 import AppTest
 
-from dashboard.command import streamlit_command
+from tests.support.dashboard import served_dashboard
 from tests.support.mlflow_database import put_mlflow_database
 from tracker.records import TrialState
 from tracker.store.home import Home
@@ -143,26 +137,6 @@ def own_environment(monkeypatch):
 
 @pytest.fixture(scope="session")
 def served(home):
-    """The address of the app, served as the command does, with the home of these tests."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environment = {**os.environ, "TRACKER_HOME": str(home)}
-    command = streamlit_command(port, headless=True)
-    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as app:
-        try:
-            _wait_until_healthy(f"http://127.0.0.1:{port}")
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            app.terminate()
-
-
-def _wait_until_healthy(address, seconds=300.0):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            with urllib.request.urlopen(f"{address}/_stcore/health"):
-                return
-        except urllib.error.URLError:
-            time.sleep(0.1)
-    raise TimeoutError(f"the dashboard at {address} did not come up in {seconds} s")
+    """The address of the app, served by the command with the home of these tests."""
+    with served_dashboard(home) as address:
+        yield address

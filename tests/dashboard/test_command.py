@@ -1,21 +1,40 @@
-"""The command ``tracker dashboard``, and the app that it opens in a real browser."""
+"""The command ``tracker dashboard``: what it serves, and to whom."""
 
 from __future__ import annotations
 
-import json
+import os
 import re
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from dashboard import login
 from dashboard.command import dashboard, streamlit_command
+
+AUTH = """
+[auth]
+redirect_uri = "https://costs.example.org/oauth2callback"
+cookie_secret = "random"
+client_id = "id"
+client_secret = "secret"
+server_metadata_url = "https://login.example.org/.well-known/openid-configuration"
+"""
+
+
+@pytest.fixture
+def secrets(tmp_path, monkeypatch):
+    """The only secrets file there is, not written yet."""
+    path = tmp_path / "secrets.toml"
+    monkeypatch.setattr(login, "SECRETS", (path,))
+    return path
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """The command lines that this process would have become."""
+    lines = []
+    monkeypatch.setattr(os, "execve", lambda program, line, environment: lines.append(line))
+    return lines
 
 
 def test_the_app_is_served_to_this_machine_only_and_counts_nobody():
@@ -36,49 +55,38 @@ def test_an_impossible_port_is_refused():
     assert "70000" in result.output
 
 
-@pytest.fixture(scope="module")
-def address(home):
-    """The app, started by the command on a free port; its process is the one that was started."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    code = "from dashboard.command import dashboard; dashboard()"
-    command = [sys.executable, "-c", code, "--home", str(home), "--port", str(port), "--headless"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as app:
-        try:
-            wait_until_healthy(f"http://127.0.0.1:{port}")
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            app.terminate()
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.7", "costs.example.org"])
+def test_another_address_without_a_login_is_refused_with_how_to_set_one_up(secrets, started, host):
+    result = CliRunner().invoke(dashboard, ["--host", host])
+    assert result.exit_code == 2
+    assert started == []
+    said = re.sub(r"\s+", " ", result.output)
+    assert f"--host {host}: there is no login" in said
+    assert "[auth] in .streamlit/secrets.toml" in said
 
 
-def wait_until_healthy(address, seconds=300.0):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            with urllib.request.urlopen(f"{address}/_stcore/health") as answer:
-                assert answer.status == 200
-                return
-        except urllib.error.URLError:
-            time.sleep(0.1)
-    raise TimeoutError(f"the dashboard at {address} did not come up in {seconds} s")
+def test_half_a_login_is_refused_with_what_it_lacks(secrets, started):
+    secrets.write_text(AUTH.replace("client_secret", "other"))
+    result = CliRunner().invoke(dashboard, ["--host", "0.0.0.0"])
+    assert result.exit_code == 2
+    assert "the login lacks client_secret" in re.sub(r"\s+", " ", result.output)
+    secrets.write_text("[auth")
+    assert f"'{secrets}' cannot be read" in login.login_problem()
+    for text in ("auth = 3\n", "auth = 'yes'\n"):
+        secrets.write_text(text)
+        assert "there is no login" in login.login_problem()
+    assert started == []
 
 
-@pytest.mark.browser
-def test_a_person_sees_the_frontier_and_takes_its_numbers_along(browser, address):
-    page = browser.new_page(viewport={"width": 1280, "height": 1800})
-    asked = []
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto(f"{address}/?study=docstrings")
-    page.wait_for_selector(".js-plotly-plot .main-svg", timeout=300_000)
-    page.get_by_text("dominates 6 of 22 frontier points").wait_for()
-    ticks = page.locator(".js-plotly-plot").first.locator(".xtick text")
-    assert ticks.count() >= 4
-    assert all(re.fullmatch(r"\$[\d,.]+", text) for text in ticks.all_text_contents())
-    with page.expect_download() as download:
-        page.get_by_role("button", name="frontier.json").click()
-    document = json.loads(Path(download.value.path()).read_text())
-    assert len(document["points"]) == 22
-    assert document["references"][0]["dominates"] == 6
-    assert [url for url in asked if not url.startswith((address, "data:", "blob:"))] == []
-    page.close()
+def test_with_a_login_it_is_served_elsewhere_and_this_machine_needs_none(secrets, started):
+    for host in ("127.0.0.1", "localhost", "::1"):
+        assert CliRunner().invoke(dashboard, ["--host", host]).exit_code == 0
+    secrets.write_text(AUTH)
+    assert login.login_problem() == ""
+    assert CliRunner().invoke(dashboard, ["--host", "0.0.0.0"]).exit_code == 0
+    assert [line[line.index("--server.address") + 1] for line in started] == [
+        "127.0.0.1",
+        "localhost",
+        "::1",
+        "0.0.0.0",
+    ]

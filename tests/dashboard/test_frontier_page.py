@@ -83,7 +83,7 @@ def test_other_axes_have_their_own_frontier_and_words(open_page):
 def test_a_selected_point_fills_the_panel(open_page, run_ids):
     page = open_page("Frontier", study="docstrings", point=f"{run_ids['#5']}@2")
     assert not page.exception
-    assert "#### #5, epoch 2 · completed" in texts(page)
+    assert "### #5, epoch 2 · completed" in texts(page)
     parts, figures, settings = (table.value for table in page.table)
     assert parts.iloc[:, 0].tolist() == ["data", "compute", "storage", "maintenance"]
     assert "accuracy" in figures.iloc[:, 0].tolist()
@@ -160,7 +160,7 @@ def test_a_point_is_clicked_the_target_dragged_and_the_link_opens_the_same_view(
     box = point.bounding_box()
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.get_by_text("Cost parts", exact=True).wait_for(timeout=60_000)
-    title = page.locator("h4").first.inner_text()
+    title = page.locator("h3", has_text="epoch").first.inner_text()
     assert re.fullmatch(r"#\d+, epoch \d+ · completed", title)
     thumb = page.get_by_role("slider").first
     thumb.focus()
@@ -174,7 +174,7 @@ def test_a_point_is_clicked_the_target_dragged_and_the_link_opens_the_same_view(
     other = browser.new_page(viewport={"width": 390, "height": 1800})
     other.goto(page.url)
     other.get_by_text("Cost parts", exact=True).wait_for(timeout=120_000)
-    assert other.locator("h4").first.inner_text() == title
+    assert other.locator("h3", has_text="epoch").first.inner_text() == title
     assert other.locator("strong", has_text="Cheapest reaching accuracy").first.inner_text() == told
     assert complaints == []
     other.close()

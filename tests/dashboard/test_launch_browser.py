@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
 import time
 
 import pytest
 
-from dashboard.command import streamlit_command
-from tests.dashboard.conftest import _wait_until_healthy
 from tests.support.command import ROOT
+from tests.support.dashboard import served_dashboard
 from tests.support.studies import digits
 from tracker.report.status import standing
 from tracker.runner.detached import stop_study
@@ -26,18 +22,8 @@ NAME = "from <b>the page</b>"
 @pytest.fixture
 def address(tmp_path):
     """The app of a home without a study, served in the repository's folder: that is where training code is found."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environment = {**os.environ, "TRACKER_HOME": str(tmp_path / "home"), "PYTHONPATH": str(ROOT)}
-    command = streamlit_command(port, headless=True)
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command, env=environment, cwd=ROOT, **quiet) as app:
-        try:
-            _wait_until_healthy(f"http://127.0.0.1:{port}")
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            app.terminate()
+    with served_dashboard(tmp_path / "home", cwd=ROOT) as address:
+        yield address
 
 
 def zoomed_to(page):

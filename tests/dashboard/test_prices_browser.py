@@ -7,7 +7,6 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.dashboard.test_command import address  # noqa: F401 - a fixture: the app as the command starts it
 from tracker.pricing.rate_change import RateChange
 from tracker.pricing.scenario import Scenario
 from tracker.pricing.scenario_file import read_scenario, read_scenario_text
@@ -27,8 +26,8 @@ def page(browser):
 
 
 @pytest.mark.browser
-def test_a_built_scenario_re_prices_the_page_and_is_downloaded(page, address, tmp_path):  # noqa: F811
-    page.goto(f"{address}/prices?study=docstrings")
+def test_a_built_scenario_re_prices_the_page_and_is_downloaded(page, served, tmp_path):
+    page.goto(f"{served}/prices?study=docstrings")
     page.get_by_role("button", name="Add a change of prices").click(timeout=LONG)
     factor = page.get_by_label("Factor")
     factor.fill("0.5")
@@ -45,18 +44,18 @@ def test_a_built_scenario_re_prices_the_page_and_is_downloaded(page, address, tm
 
 
 @pytest.mark.browser
-def test_the_report_is_previewed_without_a_network(page, address):  # noqa: F811
-    page.goto(f"{address}/reports?study=docstrings")
+def test_the_report_is_previewed_without_a_network(page, served):
+    page.goto(f"{served}/reports?study=docstrings")
     report = page.frame_locator("iframe[data-testid=stIFrame]")
     report.get_by_role("heading", name="docstrings").wait_for(timeout=LONG)
     report.locator(".js-plotly-plot .main-svg").first.wait_for(timeout=LONG)
     assert page.faults == []
-    assert [url for url in page.asked if not url.startswith((address, "data:", "blob:", "about:"))] == []
+    assert [url for url in page.asked if not url.startswith((served, "data:", "blob:", "about:"))] == []
 
 
 @pytest.mark.browser
-def test_every_chart_of_the_knobs_is_drawn(page, address):  # noqa: F811
-    page.goto(f"{address}/knobs?study=docstrings")
+def test_every_chart_of_the_knobs_is_drawn(page, served):
+    page.goto(f"{served}/knobs?study=docstrings")
     page.locator(".js-plotly-plot .parcoords-line-layers, .js-plotly-plot canvas").first.wait_for(timeout=LONG)
     page.locator(".js-plotly-plot .heatmaplayer image").first.wait_for(state="attached", timeout=LONG)
     assert page.faults == []
