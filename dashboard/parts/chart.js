@@ -36,7 +36,7 @@ function texts(point) {
 
 function keepZoom(plot, changes) {
   // Plotly gives up a zoom where the figure's own range changes, as it does while a study grows.
-  for (const axis of new Set(Object.keys(changes).flatMap((key) => key.match(/^[xy]axis\d*(?=\.(auto)?range)/) ?? []))) {
+  for (const axis of new Set(Object.keys(changes).flatMap((key) => key.match(/^[xy]axis\d*(?=\.(?:auto)?range)/) ?? []))) {
     const { range, autorange, _rangeInitial0, _rangeInitial1 } = plot._fullLayout[axis];
     const whole = autorange === true || (range[0] === _rangeInitial0 && range[1] === _rangeInitial1);
     if (whole) delete plot.trackerZoom[axis];
