@@ -13,10 +13,10 @@ from pathlib import Path
 from playwright.sync_api import Page, sync_playwright
 
 from tests.conftest import CHROMIUM, FLAGS
-from tests.dashboard.conftest import serving
+from tests.support.dashboard import served_dashboard
 
 WIDTH, HEIGHT = 1360, 960
-SHOWN = {"dashboard": "frontier", "study": "study", "prices": "prices"}
+SHOWN = {"dashboard": "", "study": "study", "prices": "prices"}
 """The name of each picture, and the page that it is of."""
 
 
@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--home", type=Path, default=Path("results"))
     parser.add_argument("--out", type=Path, default=Path("results/records/docstrings"))
     options = parser.parse_args()
-    with serving(options.home.resolve()) as address, sync_playwright() as playwright:
+    with served_dashboard(options.home.resolve()) as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
         for scheme in ("light", "dark"):
             context = browser.new_context(
