@@ -15,7 +15,7 @@ from playwright.sync_api import Page, sync_playwright
 from tests.conftest import CHROMIUM, FLAGS
 from tests.support.dashboard import served_dashboard
 
-WIDTH, HEIGHT = 1360, 960
+WIDTH, HEIGHT = 1360, 1320
 SHOWN = {"dashboard": "", "study": "study", "prices": "prices"}
 """The name of each picture, and the page that it is of."""
 
