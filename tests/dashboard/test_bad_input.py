@@ -24,6 +24,8 @@ class NeedsLogin(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_):
         """Nothing to the terminal."""
 
+    do_POST = do_GET
+
 
 @pytest.fixture
 def locked_server():
