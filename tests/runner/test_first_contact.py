@@ -203,7 +203,9 @@ def test_any_name_can_be_reported_and_is_shown_as_its_own(tmp_path):
     (point,) = study.frontier().to_dict("records")
     assert point["quality"] == 0.0
     (checkpoint,) = study.checkpoints().query("role == 'trial'").to_dict("records")
-    assert {name: checkpoint["metrics"][name] for name in ODD} == {name: i / 10 for i, name in enumerate(ODD)}
+    metrics, at = study.table().metrics, checkpoint["run"]
+    at = int((study.checkpoints()["run"] == at).to_numpy().argmax())
+    assert {name: metrics[name][at] for name in ODD} == {name: i / 10 for i, name in enumerate(ODD)}
     assert study.frontier_document()["quality"]["name"] == "recall@5"
     for path in study.report(tmp_path / "report"):
         assert path.stat().st_size
