@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).parents[1]
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
     *("--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking"),
@@ -15,6 +16,7 @@ FLAGS = [
 LONGEST = (
     *("test_readme.py", "contracts/test_workloads.py", "runner/test_studies.py", "runner/test_pausing.py"),
     *("cli/test_commands.py", "runner/test_command_studies.py", "cli/test_build_or_buy.py"),
+    *("runner/test_detached.py", "dashboard/test_every_page.py", "dashboard/test_launch_browser.py"),
     *("runner/test_confirm.py", "cli/test_confirm.py"),
     *("training/test_hardware.py", "test_privacy.py", "report/test_repricing.py", "store/test_mlflow_store.py"),
 )
@@ -38,7 +40,11 @@ def own_temporary_folder(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def no_settings_from_outside(monkeypatch):
-    """A person's own homes and servers are never touched by a test."""
+    """A person's own homes and servers are never touched by a test; every process finds the tests' own workloads.
+
+    (gpuhunt installs a package of the name "tests" too.)
+    """
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     for name in ("TRACKER_HOME", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)
 

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from tests.support.command import ROOT
 from tracker.cli.display import Picture, PlainLines, summary
+from tracker.pricing.money_unit import MoneyUnit
 from tracker.records import Direction, QualityMetric, TrialState
 from tracker.runner.progress import EndedAttempt, Progress, RunningAttempt
 
@@ -34,6 +35,7 @@ PROGRESS = Progress(
     best_label="#4",
     running=RUNNING,
     seconds_left=305.0,
+    unit=MoneyUnit(prefix="m"),
 )
 
 
@@ -50,11 +52,11 @@ def test_at_every_width_nothing_is_cut_and_what_matters_comes_first(width):
     assert max(map(len, lines)) <= width
     shown = " ".join(" ".join(lines).replace("·", " ").split())
     figures = (
-        "best validation_accuracy 0.9120 for $0.0014 (#4) about 5 min 5 s left $0.0123 of $0.05 spent"
+        "best validation_accuracy 0.9120 for 1.40 m$ (#4) about 5 min 5 s left 12.3 m$ of 50.0 m$ spent"
         " 12 of 20 trials: 2 running, 4 paused, 5 completed, 1 failed"
     )
     assert shown.startswith(figures)
-    for cell in ("#3", "logistic", "regressio", "0.8125", "$0.00125", "epoch", "price"):
+    for cell in ("#3", "logistic", "regressio", "0.8125", "1.25", "epoch", "price"):
         assert cell in shown.removeprefix(figures)
     assert "…" not in shown
 
@@ -103,10 +105,10 @@ def test_lines_are_for_failures_with_their_reason_references_and_a_new_best():
         log.lines.show(progress)
     assert log.said == [
         "logistic regression completed, reached 0.7000, $0.001",
-        "new best validation_accuracy 0.5000 for $0.0014 (#1)",
-        "#2 failed, no checkpoint, $0.003: ValueError: no such file",
-        "new best validation_accuracy 0.9120 for $0.0014 (#4)",
-        "#5 killed, reached 0.3000, $0.001: killed by SIGKILL",
+        "new best validation_accuracy 0.5000 for 1.40 m$ (#1)",
+        "#2 failed, no checkpoint, 3.00 m$: ValueError: no such file",
+        "new best validation_accuracy 0.9120 for 1.40 m$ (#4)",
+        "#5 killed, reached 0.3000, 1.00 m$: killed by SIGKILL",
     ]
 
 
@@ -117,8 +119,8 @@ def test_a_log_tells_how_the_study_stands_where_that_changed_and_ever_more_rarel
         log.lines.show(replace(PROGRESS, spend_usd=0.01 * (second // 10)))
     assert 40 < len(log.said) < 300
     assert log.said[0] == (
-        "docstrings 🦊: best validation_accuracy 0.9120 for $0.0014 (#4) · about 5 min 5 s left · $0.01 of $0.05 spent"
-        " · 12 of 20 trials: 2 running, 4 paused, 5 completed, 1 failed"
+        "docstrings 🦊: best validation_accuracy 0.9120 for 1.40 m$ (#4) · about 5 min 5 s left ·"
+        " 10.0 m$ of 50.0 m$ spent · 12 of 20 trials: 2 running, 4 paused, 5 completed, 1 failed"
     )
     log.now += 10_000
     log.lines.show(PROGRESS)
@@ -156,6 +158,6 @@ def test_a_real_terminal_gets_the_figures_live_and_a_summary_when_the_study_ends
     live, _, ended = plain.rpartition("docstrings 🦊: ")
     assert "about 5 min 5 s left" in live
     assert "logistic" in live
-    assert " ".join(ended.split()).startswith("best validation_accuracy 0.9120 for $0.0014 (#4)")
+    assert " ".join(ended.split()).startswith("best validation_accuracy 0.9120 for 1.40 m$ (#4)")
     assert "1 failed" in ended
     assert "left" not in ended

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from pathlib import Path
 
 import pytest
@@ -129,7 +130,11 @@ def run_ids(home):
 
 @pytest.fixture(autouse=True)
 def own_environment(monkeypatch):
-    """No test reads the studies of the person who runs it; pages are served to this machine only."""
+    """No test reads the studies of the person who runs it; pages are served to this machine only.
+
+    A page that AppTest runs takes the place of ``__main__``: processes started after it would run that page.
+    """
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
     streamlit.config.set_option("server.address", "127.0.0.1")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("TRACKER_HOME", raising=False)

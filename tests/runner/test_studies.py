@@ -9,7 +9,6 @@ import sqlite3
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import mlflow
 import optuna
@@ -324,8 +323,7 @@ def test_a_script_without_a_main_guard_runs_its_study_once(tmp_path):
         f"study = run_study(digits(budget={{'trials': 1}}), home={str(tmp_path / 'home')!r})\n"
         "print(len(study.runs().query(\"role == 'trial'\")))\n"
     )
-    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, env=environment, timeout=300)
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
 
 

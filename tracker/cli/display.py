@@ -18,8 +18,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from tracker.pricing.money_unit import DOLLARS, MoneyUnit
 from tracker.records import TrialState
-from tracker.report.words import duration, quality, usd
+from tracker.report.words import duration, money, quality
 from tracker.runner.detached import Started
 from tracker.runner.progress import EndedAttempt, Observer, Progress, RunningAttempt
 
@@ -100,7 +101,7 @@ class _Lines(ABC):
         self._ended = True
         reference = not attempt.label.startswith("#")
         if reference or attempt.state in BAD_ENDS:
-            self.say(_ending(attempt))
+            self.say(_ending(attempt, self.latest.unit if self.latest else DOLLARS))
 
     def show(self, progress: Progress) -> None:
         """A line for a new best, once the attempt that reached it, or another, has ended."""
@@ -170,18 +171,18 @@ class Picture:
             yield Padding(ProgressBar(total=progress.budget_usd, completed=completed, width=width), 0)
         if progress.running:
             room = max(1, console.height - figures.count("\n") - 5)
-            yield _running(progress.running[:room], progress.quality.name)
+            yield _running(progress.running[:room], progress.quality.name, progress.unit)
             if len(progress.running) > room:
                 yield Text(f"  and {len(progress.running) - room} more")
 
 
-def _running(attempts: Sequence[RunningAttempt], metric: str) -> Table:
+def _running(attempts: Sequence[RunningAttempt], metric: str, unit: MoneyUnit) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for column in ("running", "epoch", metric, "price"):
         table.add_column(Text(column), justify="left" if column == "running" else "right", overflow="fold")
     for attempt in attempts:
         reached = "" if attempt.quality is None else quality(attempt.quality)
-        table.add_row(Text(attempt.label), str(attempt.epoch), reached, usd(attempt.price_usd))
+        table.add_row(Text(attempt.label), str(attempt.epoch), reached, money(attempt.price_usd, unit))
     return table
 
 
@@ -214,24 +215,25 @@ def folded(parts: Sequence[str], width: int) -> str:
     return "\n".join(lines)
 
 
-def _ending(attempt: EndedAttempt) -> str:
+def _ending(attempt: EndedAttempt, unit: MoneyUnit) -> str:
     reached = "no checkpoint" if attempt.quality is None else f"reached {quality(attempt.quality)}"
     reason = f": {attempt.message}" if attempt.state in BAD_ENDS else ""
-    return f"{attempt.label} {attempt.state}, {reached}, {usd(attempt.price_usd)}{reason}"
+    return f"{attempt.label} {attempt.state}, {reached}, {money(attempt.price_usd, unit)}{reason}"
 
 
 def _figures(progress: Progress) -> list[str]:
     """How a study stands, in parts, what matters first."""
     best = [_best(progress)] if progress.best_quality is not None else []
     left = [f"about {duration(progress.seconds_left)} left"] if progress.seconds_left else []
-    budget = f" of {usd(progress.budget_usd)}" if progress.budget_usd is not None else ""
-    return [*best, *left, f"{usd(progress.spend_usd)}{budget} spent", _trials(progress)]
+    budget = f" of {money(progress.budget_usd, progress.unit)}" if progress.budget_usd is not None else ""
+    return [*best, *left, f"{money(progress.spend_usd, progress.unit)}{budget} spent", _trials(progress)]
 
 
 def _best(progress: Progress) -> str:
     label = f" ({progress.best_label})" if progress.best_label else ""
     reached = quality(progress.best_quality or 0.0)
-    return f"best {progress.quality.name} {reached} for {usd(progress.best_price_usd or 0.0)}{label}"
+    price = money(progress.best_price_usd or 0.0, progress.unit)
+    return f"best {progress.quality.name} {reached} for {price}{label}"
 
 
 def _trials(progress: Progress) -> str:

@@ -55,7 +55,7 @@ def runs(name: str, scenario: Scenario, currency: str, parts: bool, as_json: boo
         for row in with_dictionaries(table).to_dict("records")
     ]
     print_table(["run ", "state ", table.quality.name, "price", "time", "billed as ", *extra, *knobs], rows)
-    by_part = (f"{part} {words.money(usd, table.unit)}" for part, usd in spend_by_part(table).items() if usd)
+    by_part = (f"{part} {words.money_part(usd, table.unit)}" for part, usd in spend_by_part(table).items() if usd)
     verb = "spent" if table.scenario is None else "would cost"
     click.echo(f"{verb}: {words.money(table.spend_usd, table.unit)} ({', '.join(by_part) or 'nothing'})", err=True)
     if (repeats := confirmation_document(table)) is not None:
@@ -74,7 +74,7 @@ def runs(name: str, scenario: Scenario, currency: str, parts: bool, as_json: boo
 def _part(row: dict[Any, Any], column: str, table: StudyTable) -> str:
     """A cell of PART_COLUMNS; energy stands with its source, for figures of different sources never add up."""
     if column in list(CostPart):
-        return words.money(row[f"{column}_usd"], table.unit)
+        return words.money_part(row[f"{column}_usd"], table.unit)
     if column == "Wh":
         return words.figure(row["energy_kwh"] * 1000)
     return str(row["energy_source"]) if column == "energy " else words.figure(row["co2_grams"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import click
 
 from tracker.cli.options import home_option, json_option, print_json
@@ -24,14 +26,13 @@ def status(name: str, as_json: bool, home: Home) -> None:
         return
     click.echo(f"{name}: {document['state']}")
     click.echo("trials     " + (", ".join(f"{count} {state}" for state, count in document["trials"].items()) or "none"))
-    budget = f" of {words.usd(document['budget_usd'])}" if document["budget_usd"] is not None else ""
-    click.echo(f"spent      {words.usd(document['spend_usd'])}{budget}")
+    usd = partial(words.money, unit=table.unit)
+    budget = f" of {usd(document['budget_usd'])}" if document["budget_usd"] is not None else ""
+    click.echo(f"spent      {usd(document['spend_usd'])}{budget}")
     if "repeats" in document:
-        click.echo(f"repeats    {document['repeats']} for {words.usd(document['repeats_usd'])} of what was spent")
+        click.echo(f"repeats    {document['repeats']} for {usd(document['repeats_usd'])} of what was spent")
     if best := document["best"]:
         quality = f"{document['quality']['name']} {words.quality(best['quality'])}"
-        click.echo(
-            f"best       {quality} for {words.usd(best['price_usd'])} (trial {best['trial']}, epoch {best['epoch']})"
-        )
+        click.echo(f"best       {quality} for {usd(best['price_usd'])} (trial {best['trial']}, epoch {best['epoch']})")
     if document["state"] in ("stopped", INTERRUPTED):
         click.echo(f"resume it: tracker resume {name}", err=True)

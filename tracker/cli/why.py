@@ -6,6 +6,7 @@ import click
 
 from tracker.cli.options import home_option, json_option, print_json
 from tracker.report.decisions import decision_sentences, decisions_document
+from tracker.runner.whereabouts import table_of
 from tracker.store.home import Home
 
 
@@ -20,5 +21,5 @@ def why(name: str, trial: int, as_json: bool, home: Home) -> None:
     if as_json:
         print_json(document)
         return
-    for sentence in decision_sentences(document):
+    for sentence in decision_sentences(document, table_of(home, name).unit):
         click.echo(sentence)

@@ -50,6 +50,11 @@ class FrontierSoFar:
         owned = [(label, point) for label, points in self._points.items() for point in points.values()]
         return max(owned, key=lambda each: (sign * each[1][0], -each[1][1]), default=None)
 
+    @property
+    def cheapest_usd(self) -> float | None:
+        """The lowest price in USD at which anything was reached; None before any."""
+        return self.point(*self.by_price[0])[1] if self.by_price else None
+
     def point(self, label: str, epoch: int) -> Point:
         """What the run of this label reached after an epoch."""
         return self._points[label][epoch]

@@ -52,6 +52,9 @@ class MoneyUnit:
         return amount / _PREFIXES[self.prefix][0] * self.currency.usd
 
 
+DOLLARS = MoneyUnit()
+
+
 def money_unit(amounts_usd: ArrayLike, currency: ExchangeRate = USD) -> MoneyUnit:
     """The unit that suits amounts of USD, by the smallest above zero; whole units of the currency where there is none.
 

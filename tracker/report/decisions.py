@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from tracker.errors import RequestError
+from tracker.pricing.money_unit import MoneyUnit
 from tracker.report import words
 from tracker.runner.decisions import FILE_NAME, Decisions
 from tracker.runner.whereabouts import folder_of
@@ -39,30 +41,30 @@ def decisions_document(home: Home, name: str, trial: int) -> dict[str, Any]:
     return {"study": name, "trial": trial, "quality": quality, "decisions": decisions}
 
 
-def decision_sentences(document: Mapping[str, Any]) -> Iterator[str]:
-    """The decisions of a document, a line each and their numbers below."""
+def decision_sentences(document: Mapping[str, Any], unit: MoneyUnit) -> Iterator[str]:
+    """The decisions of a document, a line each and their numbers below, amounts of money in ``unit``."""
     for decision in document["decisions"]:
         at = datetime.fromtimestamp(decision["time"], UTC).strftime("%Y-%m-%d %H:%M:%S")
         yield f"{at}  #{document['trial']} {_ACTIONS.get(decision['action'], decision['action'])}: {decision['why']}"
-        for line in _told(decision["numbers"], document["quality"]):
+        for line in _told(decision["numbers"], document["quality"], partial(words.money, unit=unit)):
             yield f"    {line}"
 
 
-def _told(numbers: Mapping[str, Any], quality: str) -> Iterator[str]:
+def _told(numbers: Mapping[str, Any], quality: str, usd: Callable[[float], str]) -> Iterator[str]:
     """A decision's numbers in sentences; those that it does not have are left out."""
     if (left := numbers.get("left_usd")) is not None:
-        yield f"{words.usd(left)} was left to spend"
+        yield f"{usd(left)} was left to spend"
     if (price := numbers.get("price_usd")) is not None:
-        yield f"it had cost {words.usd(price)}"
+        yield f"it had cost {usd(price)}"
     if (step := numbers.get("expected_usd")) is not None:
         until = numbers.get("until_usd")
-        to = "to its own end" if until is None else f"until it costs {words.usd(until)}" if until else "one checkpoint"
-        yield f"the step: {to}, {f'expected to take {words.usd(step)}' if step else 'at a price not known yet'}"
+        to = "to its own end" if until is None else f"until it costs {usd(until)}" if until else "one checkpoint"
+        yield f"the step: {to}, {f'expected to take {usd(step)}' if step else 'at a price not known yet'}"
     if (expected := numbers.get(f"expected_{quality}")) is not None:
         likely = f"{words.quality(numbers['likely_from'])} to {words.quality(numbers['likely_to'])}"
         yield (
             f"forecast: {quality} {words.quality(expected)} (nine in ten: {likely}) after epoch "
-            f"{numbers['at_epoch']:.0f}, at {words.usd(numbers['price_then_usd'])}"
+            f"{numbers['at_epoch']:.0f}, at {usd(numbers['price_then_usd'])}"
         )
     if (gain := numbers.get("expected_gain")) is not None:
         yield (

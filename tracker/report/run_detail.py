@@ -10,14 +10,13 @@ import numpy as np
 import pandas as pd
 
 from tracker.errors import RequestError, TrackerError
-from tracker.pricing.money_unit import SMALLEST, MoneyUnit
 from tracker.records import CostPart, Role
 from tracker.report.axes import y_words
 from tracker.report.axis_points import AxisPoints, parse_key, point_key
 from tracker.report.decisions import decision_sentences, decisions_document
 from tracker.report.hovers import standings
 from tracker.report.tables import missed_limits, searched_settings
-from tracker.report.words import NOTHING, duration, figure, money, percent, quality, setting
+from tracker.report.words import NOTHING, duration, figure, money, money_part, percent, quality, setting
 from tracker.store.home import Home
 from tracker.store.run_table import StudyTable, find_study
 
@@ -93,14 +92,8 @@ def cost_parts(table: StudyTable, run: int) -> pd.DataFrame:
     """The parts of a run's price, which add up to it: part, usd, and words with the share of the price."""
     usd = [float(table.runs[f"{part}_usd"].to_numpy()[run]) for part in CostPart]
     whole = sum(usd)
-    words = [f"{_amount(each, table.unit)} · {percent(each / whole if whole else 0.0)}" for each in usd]
+    words = [f"{money_part(each, table.unit)} · {percent(each / whole if whole else 0.0)}" for each in usd]
     return pd.DataFrame({"part": [str(part) for part in CostPart], "usd": usd, "words": words})
-
-
-def _amount(usd: float, unit: MoneyUnit) -> str:
-    """An amount beside others of the same unit: what is far below the unit's smallest is only said to be so."""
-    least = unit.usd(SMALLEST)
-    return f"less than {money(least, unit)}" if 0 < usd < least / 2 else money(usd, unit)
 
 
 def decisions_about(home: Home, table: StudyTable, run: int) -> list[str]:
@@ -108,7 +101,8 @@ def decisions_about(home: Home, table: StudyTable, run: int) -> list[str]:
     if table.runs["role"].at[run] != Role.TRIAL:
         return [f"A {table.runs['role'].at[run]} is not the search's to decide on."]
     try:
-        return list(decision_sentences(decisions_document(home, table.study, int(table.runs["trial"].to_numpy()[run]))))
+        trial = int(table.runs["trial"].to_numpy()[run])
+        return list(decision_sentences(decisions_document(home, table.study, trial), table.unit))
     except TrackerError as error:
         return [f"No decision of the search is known: {error}."]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from tracker.pricing.money_unit import MoneyUnit
+from tracker.pricing.money_unit import DOLLARS, SMALLEST, MoneyUnit
 
 MOST_PARTS = 99_999.5
 """From so many thousandths, millionths or billionths of a currency on, an amount is written in whole units of it."""
@@ -19,7 +19,7 @@ def usd(value: float) -> str:
     >>> usd(1234.5), usd(0.25), usd(0.000012345), usd(0)
     ('$1,234.50', '$0.25', '$0.0000123', '$0')
     """
-    return money(value, MoneyUnit())
+    return money(value, DOLLARS)
 
 
 def money(value_usd: float, unit: MoneyUnit) -> str:
@@ -43,6 +43,16 @@ def money(value_usd: float, unit: MoneyUnit) -> str:
         return f"{sign}{unit.symbol}{size:,.2f}"
     text = f"{size:.{decimals_for(size)}f}".rstrip("0")
     return f"{sign}{unit.symbol}{text if len(text) >= 4 else text.ljust(4, '0')}"
+
+
+def money_part(value_usd: float, unit: MoneyUnit) -> str:
+    """A part of an amount, in the unit of the whole: what is far below the smallest that it shows is said to be so.
+
+    >>> money_part(0.002, MoneyUnit()), money_part(1e-15, MoneyUnit(prefix="µ"))
+    ('less than $0.01', 'less than 0.0100 µ$')
+    """
+    least = unit.usd(SMALLEST)
+    return f"less than {money(least, unit)}" if 0 < value_usd < least / 2 else money(value_usd, unit)
 
 
 def _digits(value: float) -> str:

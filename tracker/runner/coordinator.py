@@ -12,6 +12,7 @@ from pathlib import Path
 from tracker.engine.local import Attempt, LocalEngine
 from tracker.engine.reservations import Reservation
 from tracker.errors import RequestError
+from tracker.pricing.money_unit import money_unit
 from tracker.records import AttemptRecord, DataCard, TrialState
 from tracker.runner.bookkeeper import Bookkeeper, Reached
 from tracker.runner.decisions import Decisions
@@ -338,6 +339,7 @@ class Coordinator:
     def _progress(self) -> Progress:
         ledger = self._books.ledger
         best_label, best = self._books.frontier.best or ("", None)
+        cheapest_usd = self._books.frontier.cheapest_usd
         return Progress(
             study=self._plan.spec.name,
             quality=self._books.quality,
@@ -350,6 +352,7 @@ class Coordinator:
             best_label=best_label,
             running=tuple(self._running(attempt) for attempt in self._engine.running),
             seconds_left=self._seconds_left(),
+            unit=money_unit([] if cheapest_usd is None else cheapest_usd),
         )
 
     def _running(self, attempt: Attempt) -> RunningAttempt:

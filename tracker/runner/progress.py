@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from tracker.pricing.money_unit import DOLLARS, MoneyUnit
 from tracker.records import QualityMetric, TrialState
 
 
@@ -35,7 +36,7 @@ class Progress:
     """A study at one moment. ``seconds_left`` is an estimate from what was used so far; None before one.
 
     ``trials`` counts those under way too; ``best_label`` is the run that reached ``best_quality``. ``counted`` is what
-    ``trials`` and ``trials_budget`` count.
+    ``trials`` and ``trials_budget`` count; ``unit`` is the one that suits the prices so far.
     """
 
     study: str
@@ -50,6 +51,7 @@ class Progress:
     running: tuple[RunningAttempt, ...] = ()
     seconds_left: float | None = None
     counted: str = "trials"
+    unit: MoneyUnit = DOLLARS
 
 
 class Observer(Protocol):

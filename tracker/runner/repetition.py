@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tracker.engine.local import Attempt, LocalEngine
+from tracker.pricing.money_unit import money_unit
 from tracker.records import AttemptRecord, DataCard, TrialState
 from tracker.runner.bookkeeper import Bookkeeper
 from tracker.runner.coordinator import FLUSH_SECONDS, POLL_SECONDS
@@ -53,6 +54,7 @@ class Repetition:
         self._engine = engine
         self._books = books
         self._observer = observer
+        self._orders = tuple(orders)
         self._waiting = list(orders)
         self._budget_usd = budget_usd
         self._trials_folder = trials_folder
@@ -193,6 +195,7 @@ class Repetition:
             trials_budget=self._asked,
             running=tuple(self._shown(attempt) for attempt in self._engine.running),
             counted="repeats",
+            unit=money_unit([order.expected_usd for order in self._orders]),
         )
 
     def _shown(self, attempt: Attempt) -> RunningAttempt:
