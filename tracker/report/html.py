@@ -142,7 +142,7 @@ def _parts(table: StudyTable) -> list[dict[str, Any]]:
     return [
         {
             "name": part,
-            "usd": usd,
+            "amount": words.money_part(usd, table.unit),
             "share": words.percent(usd / whole if whole else 0.0),
             "meaning": PART_MEANINGS[part],
         }
