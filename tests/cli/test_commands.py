@@ -62,7 +62,7 @@ def test_a_run_tells_the_machine_the_rate_what_is_left_out_and_how_it_ended(ran)
     assert "is billed as" in ran.stderr
     assert "data: digits; rows: 1,400 train, 397 validation" in ran.stderr
     assert ran.stderr.count("left out: precision tf32") == 1
-    assert re.search(r"new best accuracy 0\.\d+ for \$0\.\d+ \(#\d\)", ran.stderr)
+    assert re.search(r"new best accuracy 0\.\d+ for [\d.]+ [mµ]\$ \(#\d\)", ran.stderr)
     assert not re.search(r"^#\d", ran.stderr, re.MULTILINE), "no line for a trial that neither failed nor was the best"
     assert "completed: every trial is done" in ran.stderr
     assert re.search(rf"{re.escape(NAME)}: best .* spent · 3 of 3 trials: 3 completed\n", ran.stderr)
