@@ -2,11 +2,11 @@
 #
 #   PYTHON     the interpreter that .venv is made with
 #   PIP_FLAGS  passed to pip, e.g. an index with CPU-only builds of torch
-#   TESTERS    how many processes run the tests; many tests wait for other processes, so one more than there are cores
+#   TESTERS    how many processes run the tests
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PIP_FLAGS ?=
-TESTERS ?= 3
+TESTERS ?= 2
 BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(PIP_FLAGS)
 DEMO_NAME := demo-$(shell date +%Y%m%d-%H%M%S)

@@ -4,8 +4,9 @@
 
 The store is made up (large_store.py); with --home it is kept there and used again. Cold is without what the tracker
 keeps of a study from one reading to the next, warm with it; the operating system's own cache is warm in both. Beside
-them stand MLflow's search_runs as a pandas table, and optuna-dashboard's page of a study with as many trials; --alone
-leaves them out. Needs Chromium, and for the baselines what `pip install '.[test,benchmark]'` brings.
+them stand MLflow's search_runs as a pandas table, to which each time is a ratio too (of 10,000 runs), and
+optuna-dashboard's page of a study with as many trials; --alone leaves them out. Needs
+Chromium, and for the baselines what `pip install '.[test,benchmark]'` brings.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ TARGETS = {
     "report, its page": (5.0, 10.0, "MB"),
 }
 """What each figure may be at most: with 10,000 runs, with 100,000 runs, and its unit."""
+MLFLOW_SECONDS = 11.0
+"""What MLflow's search_runs took of 10,000 runs where these targets were set: on another machine, the ratio counts."""
 
 
 def measure(runs: int, checkpoints: int, home: str | None, alone: bool) -> Iterator[Figure]:
@@ -55,13 +58,16 @@ def measure(runs: int, checkpoints: int, home: str | None, alone: bool) -> Itera
         yield Figure(name, value, unit, f"<= {most:g}", value <= most)
     if alone:
         return
-    baselines = {"MLflow's search_runs": measure_mlflow(place)}
+    mlflow_seconds = measure_mlflow(place)
     if runs <= SMALL:
-        baselines["optuna-dashboard's page"] = measure_optuna_dashboard(runs, checkpoints)
-    ours = {"MLflow's search_runs": "frontier, cold", "optuna-dashboard's page": "page, cold"}
-    for name, seconds in baselines.items():
-        ratio = found[ours[name]] / seconds
-        yield Figure(f"{ours[name]} / {name} ({seconds:.1f} s)", ratio, "×", "<= 1", ratio <= 1)
+        for name, (most, _, unit) in TARGETS.items():
+            if unit != "MB":
+                ratio, target = found[name] / mlflow_seconds, most / MLFLOW_SECONDS
+                named = f"{name} / search_runs ({mlflow_seconds:.1f} s)"
+                yield Figure(named, ratio, "×", f"<= {target:.3f}", ratio <= target)
+        other_seconds = measure_optuna_dashboard(runs, checkpoints)
+        ratio = found["page, cold"] / other_seconds
+        yield Figure(f"page, cold / optuna-dashboard's page ({other_seconds:.1f} s)", ratio, "×", "<= 1", ratio <= 1)
 
 
 def _commands(home: Home, scratch: Path) -> dict[str, float]:

@@ -142,7 +142,9 @@ def test_repeats_that_fail_are_paid_and_no_evidence(tmp_path):
     runs = repeats_of(found)
     assert set(runs["state"]) == {"failed"}
     assert found.spend_usd == pytest.approx(before + runs["price_usd"].sum())
-    assert any("4 failed or died: they were paid for, and are no evidence" in said for said in heard.said)
+    failed = f"{len(runs)} failed or died: they were paid for, and are no evidence"
+    assert len(runs) >= 2
+    assert any(failed in said for said in heard.said)
     assert "quality_mean" not in found.frontier()
     assert found.frontier_document()["confirmation"]["completed"] == 0
     _, heard = confirmed(tmp_path, seeds=2)
