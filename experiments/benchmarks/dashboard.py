@@ -5,8 +5,8 @@
 The store is made up (large_store.py); with --home it is kept there and used again. Cold is without what the tracker
 keeps of a study from one reading to the next, warm with it; the operating system's own cache is warm in both. Beside
 them stand MLflow's search_runs as a pandas table, to which each time is a ratio too (of 10,000 runs), and
-optuna-dashboard's page of a study with as many trials; --alone leaves them out. Needs
-Chromium, and for the baselines what `pip install '.[test,benchmark]'` brings.
+optuna-dashboard's page of a study with as many trials; --alone leaves them out.
+Needs Chromium, and for the baselines what `pip install '.[test,benchmark]'` brings.
 """
 
 from __future__ import annotations

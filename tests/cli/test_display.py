@@ -56,7 +56,7 @@ def test_at_every_width_nothing_is_cut_and_what_matters_comes_first(width):
         " 12 of 20 trials: 2 running, 4 paused, 5 completed, 1 failed"
     )
     assert shown.startswith(figures)
-    for cell in ("#3", "logistic", "regressio", "0.8125", "1.25", "epoch", "price"):
+    for cell in ("#3", "logistic", "regressio", "0.8125", "1.25", "m$", "epoch", "price"):
         assert cell in shown.removeprefix(figures)
     assert "…" not in shown
 

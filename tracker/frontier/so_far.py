@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping
 
@@ -51,9 +52,9 @@ class FrontierSoFar:
         return max(owned, key=lambda each: (sign * each[1][0], -each[1][1]), default=None)
 
     @property
-    def cheapest_usd(self) -> float | None:
-        """The lowest price in USD at which anything was reached; None before any."""
-        return self.point(*self.by_price[0])[1] if self.by_price else None
+    def cheapest_usd(self) -> float:
+        """The lowest price in USD at which anything was reached; NaN before any."""
+        return min((price for points in self._points.values() for _, price in points.values()), default=math.nan)
 
     def point(self, label: str, epoch: int) -> Point:
         """What the run of this label reached after an epoch."""

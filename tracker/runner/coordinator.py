@@ -339,7 +339,6 @@ class Coordinator:
     def _progress(self) -> Progress:
         ledger = self._books.ledger
         best_label, best = self._books.frontier.best or ("", None)
-        cheapest_usd = self._books.frontier.cheapest_usd
         return Progress(
             study=self._plan.spec.name,
             quality=self._books.quality,
@@ -352,7 +351,7 @@ class Coordinator:
             best_label=best_label,
             running=tuple(self._running(attempt) for attempt in self._engine.running),
             seconds_left=self._seconds_left(),
-            unit=money_unit([] if cheapest_usd is None else cheapest_usd),
+            unit=money_unit(self._books.frontier.cheapest_usd),
         )
 
     def _running(self, attempt: Attempt) -> RunningAttempt:

@@ -54,7 +54,7 @@ class Repetition:
         self._engine = engine
         self._books = books
         self._observer = observer
-        self._orders = tuple(orders)
+        self._unit = money_unit([order.expected_usd for order in orders])
         self._waiting = list(orders)
         self._budget_usd = budget_usd
         self._trials_folder = trials_folder
@@ -195,7 +195,7 @@ class Repetition:
             trials_budget=self._asked,
             running=tuple(self._shown(attempt) for attempt in self._engine.running),
             counted="repeats",
-            unit=money_unit([order.expected_usd for order in self._orders]),
+            unit=self._unit,
         )
 
     def _shown(self, attempt: Attempt) -> RunningAttempt:
