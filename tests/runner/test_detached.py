@@ -95,8 +95,8 @@ def test_what_cannot_start_says_so_in_the_processs_own_sentence(tmp_path):
         start_study(digits(budget={"usd": -1}), home=tmp_path)
     with pytest.raises(RequestError, match="digits are broken, as asked for"):
         started = start_study(digits(data={"broken": True}), home=tmp_path)
-        wait_for(lambda: not started.launch.runs(Home(tmp_path)))
-        raise RequestError(started.launch.error)  # it had begun to prepare its data by then, or not
+        wait_for(lambda: started.launch.error)
+        raise RequestError(started.launch.error)  # it was preparing its data already when its start returned
     assert len(launches(Home(tmp_path))) == 1
     with pytest.raises(StudyNotFoundError):
         start_resume("no such study", home=tmp_path)
