@@ -18,6 +18,7 @@ OPTIONS = {
     "client.showErrorDetails": "none",
     "server.showEmailPrompt": "false",
     "server.fileWatcherType": "none",
+    "runner.postScriptGC": "false",  # at every refresh, it would look through all that the pages keep
     "browser.gatherUsageStats": "false",
     "client.toolbarMode": "minimal",
     **THEME,

@@ -20,7 +20,10 @@ from tracker.store.run_table import StudyReader, StudySummary, StudyTable, list_
 
 _MOST_REPRICED = 16
 _FRESH_SECONDS = 0.5
-"""How long a study that was read stands for what it is now: the parts of a page ask for it one after the other."""
+"""How long a study that was read stands for what it is now: the parts of a page ask for it one after the other.
+
+One that takes longer to read stands for as long as that took.
+"""
 
 
 class _Readers:
@@ -28,18 +31,20 @@ class _Readers:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._readers: dict[tuple[str, str], tuple[StudyReader, float, StudyTable | None]] = {}
+        self._readers: dict[tuple[str, str], tuple[StudyReader, float, StudyTable | None]] = {}  # and fresh until
         self._repriced: dict[tuple[str, str, str], tuple[StudyTable, StudyTable]] = {}
 
     def table(self, place: Home, study: str) -> StudyTable:
         """The study as it was billed. Raises StudyNotFoundError, StoreError."""
         with self._lock:
             key = (place.tracking_uri, study)
-            reader, read_at, table = self._readers.get(key, (study_reader(place, study), -math.inf, None))
-        if table is None or time.monotonic() - read_at > _FRESH_SECONDS:
+            reader, fresh_until, table = self._readers.get(key, (study_reader(place, study), -math.inf, None))
+        asked_at = time.monotonic()
+        if table is None or asked_at > fresh_until:
             table = reader.read()
+            read_at = time.monotonic()
             with self._lock:
-                self._readers[key] = reader, time.monotonic(), table
+                self._readers[key] = reader, read_at + max(_FRESH_SECONDS, read_at - asked_at), table
         return table
 
     def repriced(self, place: Home, billed: StudyTable, scenario: Scenario, currency: str) -> StudyTable:

@@ -102,7 +102,7 @@ def test_of_very_many_points_the_line_is_whole_and_the_others_are_thinned_out(bu
     assert whole.others + len(whole.frontier) == 4000
     assert len(figure["frontier"].x) == int(whole.found.points["on_frontier"].sum())
     shown = len(figure["dominated"].x)
-    assert 1000 < shown <= 2000
+    assert 600 < shown <= 800
     assert f"Of {whole.others:,} points off the line {shown:,} are drawn" in frontier_caption(large)
 
 

@@ -3,12 +3,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
 from tracker.report.html import write_report
 from tracker.report.levers import lever_sentences, levers_table
-from tracker.report.tables import frontier_table, trial_checkpoints
+from tracker.report.tables import frontier_table, missed_limits, trial_checkpoints
 from tracker.study.spec import Limit
 
 HOUR = 3600 / 0.096  # seconds that cost one dollar
@@ -89,15 +90,17 @@ def test_a_checkpoint_outside_the_limits_is_seen_and_never_on_the_frontier(by_ha
     table = by_hand.build(rows, limits=(Limit("validation_loss", high=0.35),))
     frontier = frontier_table(table)
     assert list(frontier["quality"]) == [0.7, 0.9], "losses of 0.5 and 0.4 are above the limit"
-    missed = trial_checkpoints(table).set_index(["trial", "epoch"])["missed"]
+    points = trial_checkpoints(table).set_index(["trial", "epoch"])
+    missed = pd.Series(missed_limits(points["at"].to_numpy(), table), points.index)
     assert missed[0, 1] == "validation_loss 0.5 is above 0.35"
     assert missed[0, 2] == ""
+    assert points["kept"].tolist() == (missed == "").tolist()
 
 
 def test_a_limit_that_nothing_keeps_leaves_an_empty_frontier_and_a_page(by_hand, tmp_path):
 
     table = by_hand.build([by_hand.trial(0, [0.5], [HOUR])], limits=(Limit("recall", low=0.5),))
     assert frontier_table(table).empty
-    assert trial_checkpoints(table)["missed"].iloc[0] == "no recall"
+    assert not trial_checkpoints(table)["kept"].any()
     page = write_report(table, tmp_path)[0].read_text()
     assert "recall of at least 0.5" in page and "outside the limits: no recall" in page

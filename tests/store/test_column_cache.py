@@ -141,6 +141,38 @@ def test_a_run_that_was_deleted_is_gone_and_one_that_was_renamed_has_its_new_nam
     assert len(read_study_table(uri, "s", cache).runs) == 4
 
 
+def test_a_reader_that_stays_open_sees_every_change_of_what_has_ended(store):
+    uri, log, cache, runs = store
+    client, reader = MlflowStore(uri)._client, StudyReader(uri, "s", cache)
+    changes = [
+        lambda: None,
+        lambda: client.delete_run(runs[1].run_id),
+        lambda: runs.append(add_run(log, 4, ended=False)),
+        lambda: client.restore_run(runs[1].run_id),
+        lambda: client.update_run(runs[2].run_id, name="the good one"),
+        lambda: runs.append(add_run(log, 0.5)),  # started between two that have ended
+        lambda: (end(runs[4], 3, TrialState.PAUSED), runs[4].flush()),
+        lambda: (runs[4].go_on(), runs[4].tag({"tracker.state": TrialState.RUNNING}), runs[4].flush()),
+        lambda: (end(runs[4], 4, TrialState.FAILED, at=2500.0), runs[4].flush()),  # by a clock that is behind
+        lambda: client.set_terminated(runs[0].run_id, "KILLED", 3_000_000),
+        lambda: (runs[2].go_on(), runs[2].flush()),
+    ]
+    for change in changes:
+        change()
+        same(reader.read(), read_study_table(uri, "s"))
+    assert len(reader.read().runs) == 6
+
+
+def test_a_name_of_the_same_length_is_seen_when_an_index_is_read_as_a_whole_again(store, monkeypatch):
+    uri, _, cache, runs = store
+    reader = StudyReader(uri, "s", cache)
+    reader.read()
+    MlflowStore(uri)._client.update_run(runs[1].run_id, name="#8")
+    assert reader.read().runs["label"].tolist() == ["#0", "#1", "#2", "#3"], "for a minute at most"
+    monkeypatch.setattr("tracker.store.sql_reader._TRUSTED_SECONDS", 0.0)
+    assert reader.read().runs["label"].tolist() == ["#0", "#8", "#2", "#3"]
+
+
 def test_what_is_broken_in_the_cache_or_cannot_be_written_costs_time_only(store, monkeypatch):
     uri, _, cache, _ = store
     whole = read_study_table(uri, "s", cache)

@@ -20,6 +20,8 @@ from tracker.records import Direction
 
 MANY = 20_000
 """Points from which on it pays to leave out the plainly dominated ones before sorting."""
+_STAIRCASE = 1_000
+"""How many of them tell which are plainly dominated: so few are looked up at once."""
 POINT = 0.01
 """The step of quality that a slope is given for: what people call one point of accuracy."""
 
@@ -44,11 +46,11 @@ def frontier_mask(quality: ArrayLike, price_usd: ArrayLike, direction: Direction
 def _clearly_dominated(gain: NDArray[np.float64], price: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Which of very many points some of them beat in both: most of them, without sorting all.
 
-    Those of every 64th point that are non-dominated make a staircase; what is under it need not be sorted.
+    Those of some points that are non-dominated make a staircase; what is under it need not be sorted.
     """
     if len(gain) < MANY:
         return np.zeros(len(gain), dtype=np.bool_)
-    few = np.arange(0, len(gain), 64)
+    few = np.arange(0, len(gain), max(1, len(gain) // _STAIRCASE))
     few = few[np.argsort(price[few], kind="stable")]
     best = np.maximum.accumulate(gain[few])
     before = np.searchsorted(price[few], price, side="left") - 1  # the last that is cheaper

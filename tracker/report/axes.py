@@ -204,7 +204,7 @@ def _energy_source(table: StudyTable) -> str:
 
 def _grams_per_joule(table: StudyTable) -> Floats:
     """Grams of CO2-equivalent a joule, [runs]; NaN where it is not known where the electricity is from."""
-    codes, places = pd.factorize(pd.MultiIndex.from_frame(table.runs[["sku", "region"]].astype(object)))
-    grams = [carbon_grams(1 / JOULES_PER_KWH, str(sku), str(region), table.country) for sku, region in places]
-    rates: Floats = np.asarray(grams, dtype=np.float64)
-    return rates[codes]
+    (sku_codes, skus), (region_codes, regions) = (pd.factorize(table.runs[name]) for name in ("sku", "region"))
+    grams = [[carbon_grams(1 / JOULES_PER_KWH, sku, region, table.country) for region in regions] for sku in skus]
+    rates: Floats = np.asarray(grams, dtype=np.float64).reshape(len(skus), len(regions))
+    return rates[sku_codes, region_codes]

@@ -14,7 +14,7 @@ from tracker.frontier.pareto import POINT, frontier_mask, slope_per_point
 from tracker.records import Direction, Role
 from tracker.report.axes import Axes, Measure, checked, costs, x_measure, y_direction
 from tracker.report.repeats import certainty_table
-from tracker.report.tables import missed_limits, trial_checkpoints
+from tracker.report.tables import keeps_limits, trial_checkpoints
 from tracker.store.run_table import StudyTable
 
 COLUMNS = ["run", "trial", "epoch", "quality", "price_usd", "wall_seconds"]
@@ -87,7 +87,7 @@ def axis_points(table: StudyTable, axes: Axes | None = None) -> AxisPoints:
     own = np.isfinite(quality) & np.isfinite(price)
     placed = own & np.isfinite(x) & (x > 0) & np.isfinite(y)
     points = points[placed].reset_index(drop=True)
-    kept = missed_limits(points["at"].to_numpy(), table) == "" if table.limits else np.ones(len(points), dtype=np.bool_)
+    kept = keeps_limits(points["at"].to_numpy(), table)
     on_frontier = np.zeros(len(points), dtype=np.bool_)
     on_frontier[kept] = frontier_mask(points["y"].to_numpy()[kept], points["x"].to_numpy()[kept], direction)
     points["kept"], points["on_frontier"] = kept, on_frontier

@@ -59,7 +59,7 @@ def knob_map(table: StudyTable, across: str, down: str, target: float | None = N
     All checkpoints of trials count that keep the study's limits.
     """
     points = trial_checkpoints(table)
-    points = points[(points["missed"] == "").to_numpy()]
+    points = points[points["kept"].to_numpy(dtype=np.bool_)]
     levels = [knob_levels(table.settings[name], MOST_CELLS) for name in (across, down)]
     runs = points["run"].to_numpy(dtype=np.intp)
     cells = pd.DataFrame({"run": runs, "across": levels[0].codes[runs], "down": levels[1].codes[runs]})

@@ -50,7 +50,7 @@ def hypervolume_over_spend(table: StudyTable, reference: ReferencePoint | None =
         return pd.DataFrame({"spend_usd": pd.Series(dtype=np.float64), "hypervolume": pd.Series(dtype=np.float64)})
     paid = payments(table)
     at, points = paid["at"].to_numpy(), np.full((2, len(table.checkpoints) + 1), np.nan)  # the last for no checkpoint
-    kept = reached[(reached["missed"] == "").to_numpy()]
+    kept = reached[reached["kept"].to_numpy(dtype=np.bool_)]
     points[:, kept["at"]] = kept["quality"], kept["price_usd"]
     quality, price_usd = points[:, at]
     volumes = hypervolume_growth(quality, price_usd, table.quality.direction, corner.quality, corner.price_usd)

@@ -29,10 +29,10 @@ def certainty_table(points: pd.DataFrame, table: StudyTable) -> pd.DataFrame:
     probability_on_frontier (from 0 to 1), and tied_with: the next cheaper point of the frontier, as "#3 e2", where
     the qualities of the two cannot be told apart, None elsewhere. How is said in frontier.uncertainty.
     """
-    kept = points[points["missed"] == ""].reset_index(drop=True)
     nothing = pd.DataFrame(columns=["trial", "epoch", "on_frontier", *CERTAINTY_COLUMNS])
     if not (table.runs["role"] == Role.REPEAT).any():
         return nothing
+    kept = points[points["kept"].to_numpy(dtype=np.bool_)].reset_index(drop=True)
     measured = _measurements(kept, table)
     if not measured.repeats.any():
         return nothing

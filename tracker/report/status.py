@@ -30,7 +30,7 @@ def status_document(table: StudyTable) -> dict[str, Any]:
     """
     trials = table.runs[table.runs["role"] == "trial"]
     points, repeats = trial_checkpoints(table), repeat_runs(table)
-    points = points[points["missed"] == ""]
+    points = points[points["kept"]]
     best = None
     if len(points):
         rising = table.quality.direction is Direction.MINIMIZE

@@ -37,25 +37,21 @@ POINT_COLUMNS = ["trial", "epoch", "quality", "price_usd", "wall_seconds", "sku"
 
 @remembered
 def trial_checkpoints(table: StudyTable) -> pd.DataFrame:
-    """The checkpoints that trials reached, with a finite quality and price: the points of the plane.
+    """The checkpoints that trials reached, with a finite quality and a price above zero: the points of the plane.
 
-    The columns are those of ``table.checkpoints``, then ``at``, their row there, then what their run says: ``state``,
-    ``sku``, ``price_source``, ``price_date``, ``price_basis``, ``busy``; ``last``, true for the run's last checkpoint;
-    ``missed``, what it misses of the study's limits in words ("" where it keeps them),
-    and ``on_frontier``, true for the non-dominated ones of those that miss nothing.
+    The columns are those of ``table.checkpoints``, then ``at``, their row there; ``last``, true for the run's last
+    checkpoint; ``kept``, true where it keeps the study's limits; and ``on_frontier``, true for the non-dominated ones
+    of those that do.
     """
     steps = table.checkpoints
     quality, price_usd = (steps[name].to_numpy(dtype=np.float64) for name in ("quality", "price_usd"))
-    usable = (steps["role"] == Role.TRIAL).to_numpy() & np.isfinite(quality) & np.isfinite(price_usd)
-    at = np.flatnonzero(usable)
+    usable = np.isfinite(quality) & np.isfinite(price_usd) & (price_usd > 0)
+    at = np.flatnonzero((steps["role"] == Role.TRIAL).to_numpy() & usable)
     points: pd.DataFrame = steps.take(at).reset_index(drop=True)
     points["at"] = at
     runs = points["run"].to_numpy()
-    for name in ("state", "sku", "price_source", "price_date", "price_basis", "busy"):
-        points[name] = table.runs[name].take(runs).array
     points["last"] = np.append(np.diff(runs) != 0, True)[: len(runs)]  # checkpoints stand by run and epoch
-    points["missed"] = missed_limits(at, table)
-    kept = (points["missed"] == "").to_numpy(dtype=np.bool_)
+    points["kept"] = kept = keeps_limits(at, table)
     on_frontier = np.zeros(len(points), dtype=np.bool_)
     direction = table.quality.direction
     on_frontier[kept] = frontier_mask(quality[at][kept], price_usd[at][kept], direction)
@@ -63,17 +59,31 @@ def trial_checkpoints(table: StudyTable) -> pd.DataFrame:
     return points
 
 
+def keeps_limits(at: NDArray[np.intp], table: StudyTable) -> NDArray[np.bool_]:
+    """Whether the checkpoints at these rows [n] keep all of the study's limits."""
+    outside = [_outside(limit, _limited(limit, at, table)) for limit in table.limits]
+    return ~np.logical_or.reduce(outside) if outside else np.ones(len(at), dtype=np.bool_)
+
+
 def missed_limits(at: NDArray[np.intp], table: StudyTable) -> NDArray[np.object_]:
     """What the checkpoints at these rows [n] miss of the study's limits, in words; "" where they keep them."""
     missed = np.full(len(at), "", dtype=object)
     for limit in table.limits:
-        values = table.metrics.get(limit.metric)
-        found = np.full(len(at), np.nan) if values is None else values[at]
-        outside = ~(np.isfinite(found) & (found >= -np.inf if limit.low is None else found >= limit.low))
-        outside |= False if limit.high is None else ~(found <= limit.high)
-        for row in np.flatnonzero(outside):
+        found = _limited(limit, at, table)
+        for row in np.flatnonzero(_outside(limit, found)):
             missed[row] = ", ".join(filter(None, [missed[row], _miss(limit, found[row])]))
     return missed
+
+
+def _limited(limit: Limit, at: NDArray[np.intp], table: StudyTable) -> NDArray[np.float64]:
+    """The limit's metric at these rows; NaN where a checkpoint has none of it."""
+    values = table.metrics.get(limit.metric)
+    return np.full(len(at), np.nan) if values is None else values[at]
+
+
+def _outside(limit: Limit, found: NDArray[np.float64]) -> NDArray[np.bool_]:
+    low, high = -np.inf if limit.low is None else limit.low, np.inf if limit.high is None else limit.high
+    return ~(np.isfinite(found) & (found >= low) & (found <= high))
 
 
 def _miss(limit: Limit, value: float) -> str:
@@ -93,11 +103,14 @@ def frontier_table(table: StudyTable) -> pd.DataFrame:
     points = trial_checkpoints(table)
     direction = table.quality.direction
     rows = points[points["on_frontier"]].sort_values("price_usd")
+    of_run = rows["run"].to_numpy()
     tested = np.full(len(rows), np.nan)
     if "test_accuracy" in table.summary:
-        tested = table.summary["test_accuracy"].take(rows["run"].to_numpy()).where(rows["last"].to_numpy()).to_numpy()
+        tested = table.summary["test_accuracy"].take(of_run).where(rows["last"].to_numpy()).to_numpy()
     rows = rows.assign(
-        settings=_dictionaries(table.settings.take(rows["run"].to_numpy())).to_numpy(),
+        sku=table.runs["sku"].take(of_run).array,
+        price_basis=table.runs["price_basis"].take(of_run).array,
+        settings=_dictionaries(table.settings.take(of_run)).to_numpy(),
         usd_per_point=slope_per_point(rows["quality"], rows["price_usd"], direction),
         test_accuracy=tested,
     ).astype({"run_id": object})
@@ -161,7 +174,13 @@ def references_table(table: StudyTable) -> pd.DataFrame:
 def searched_settings(table: StudyTable) -> list[str]:
     """The names of the settings that differ between trials, in the order that trials state them."""
     trials = table.settings[(table.runs["role"] == Role.TRIAL).to_numpy()]
-    return [str(name) for name in trials if len(pd.unique(trials[name].map(repr))) > 1]
+    return [str(name) for name in trials if _differ(trials[name])]
+
+
+def _differ(values: pd.Series[Any]) -> bool:
+    """Whether they are not all written alike."""
+    first = repr(values.iloc[0]) if len(values) else ""
+    return any(repr(value) != first for value in values)
 
 
 def study_head(table: StudyTable) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-MOST_POINTS = 1200
+MOST_POINTS = 800
 """Of the points off the frontier that a chart draws: browsers draw so many SVG points quickly."""
 _FINEST = 160
 """Cells a side of the finest grid; a step of it is a few pixels."""

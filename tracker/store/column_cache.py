@@ -36,6 +36,7 @@ class CachedStudy:
         self.index = index
         self._source = source
         self._folder = folder
+        self._asked: tuple[NDArray[np.object_], Positions] = np.empty(0, dtype=object), np.empty(0, dtype=np.int64)
 
     @cached_property
     def _positions(self) -> pd.Index:
@@ -74,30 +75,35 @@ class CachedStudy:
     def history(self, metric: str) -> History:
         """The values of a metric, by the name that it is logged under: one a run and step, by rising run and step."""
         name = f"metric-{hashlib.sha256(metric.encode()).hexdigest()[:16]}"
-        kept, parts = self._read(name), []
+        kept, found = self._read(name), History.empty()
         known = np.zeros(len(self.index.run_ids), dtype=np.bool_)
         if kept is not None:
             runs = kept.column("run").combine_chunks()
             now = self._now(runs.dictionary.to_numpy(zero_copy_only=False))
             known[now[now >= 0]] = True
             at = now[runs.indices.to_numpy(zero_copy_only=False)] if len(now) else np.empty(0, np.int64)
-            columns = (kept.column(each).to_numpy() for each in ("step", "timestamp_ms", "value"))
-            whole = bool((now >= 0).all())
-            parts.append(History(at, *columns) if whole else History(*(each[at >= 0] for each in (at, *columns))))
+            found = History(at, *(kept.column(each).to_numpy() for each in ("step", "timestamp_ms", "value")))
+            found = (found if (now >= 0).all() else found.at(at >= 0)).latest()
         missing = np.flatnonzero(~known)
         if len(missing):
-            parts.append(self._source.history(self.index, metric, missing))
-        found = (History.joined(parts) if len(parts) != 1 else parts[0]).latest()
+            found = found.with_runs(self._source.history(self.index, metric, missing).latest())
         if self._is_worth_writing(missing):
             self._write(name, self._table(found))
         return found
 
-    def source_history(self, metric: str, chosen: Positions) -> History:
-        """As ``history``, of a few runs, straight from the source."""
-        return self._source.history(self.index, metric, chosen)
+    def metrics_beside(self, metric: str, chosen: Positions) -> set[str]:
+        """Source.metrics_beside, of a few runs, straight from the source."""
+        return self._source.metrics_beside(self.index, metric, chosen)
 
     def _now(self, keys: NDArray[np.object_]) -> Positions:
         """Where the runs of some keys are now; -1 for those that there are no more, or that changed."""
+        before, places = self._asked  # the files of a study were written for the same runs, mostly
+        if len(before) != len(keys) or not (before == keys).all():
+            places = self._found(keys)
+            self._asked = keys, places
+        return places
+
+    def _found(self, keys: NDArray[np.object_]) -> Positions:
         if len(keys) == len(self.index.keys) and (keys == self.index.keys).all():
             return np.arange(len(keys), dtype=np.int64)
         if self._positions.is_unique:

@@ -103,6 +103,10 @@ class History(NamedTuple):
         """The chosen values, by a mask or in an order."""
         return History(self.runs[chosen], self.steps[chosen], self.timestamps_ms[chosen], self.values[chosen])
 
+    def places(self) -> Iterator[tuple[int, int]]:
+        """The run and the step of each value."""
+        return zip(self.runs.tolist(), self.steps.tolist(), strict=True)
+
     def latest(self) -> History:
         """One value for each run and step, by rising run and step.
 
@@ -114,6 +118,13 @@ class History(NamedTuple):
         order = np.lexsort((self.timestamps_ms, self.steps, self.runs))
         ordered = self.at(order)
         return ordered.at(np.append(_onward(ordered.runs, ordered.steps), True))
+
+    def with_runs(self, others: History) -> History:
+        """This one with the values of other runs; both by rising run and step, and so is what is returned."""
+        if not len(others.runs):
+            return self
+        places = np.searchsorted(self.runs, others.runs)
+        return History(*(np.insert(own, places, new) for own, new in zip(self, others, strict=True)))
 
     @classmethod
     def joined(cls, parts: Sequence[History]) -> History:
@@ -134,8 +145,8 @@ class Source(Protocol):
         """The parent run of every study, newest first; none where there is no store yet."""
         ...
 
-    def index(self, study: str) -> RunIndex:
-        """The runs of a study. Raises StudyNotFoundError."""
+    def index(self, study: str, earlier: RunIndex | None = None) -> RunIndex:
+        """The runs of a study; ``earlier`` is what it was before. Raises StudyNotFoundError."""
         ...
 
     def details(self, index: RunIndex, chosen: Positions) -> Details:
@@ -144,6 +155,10 @@ class Source(Protocol):
 
     def history(self, index: RunIndex, metric: str, chosen: Positions) -> History:
         """All values of a metric, by the name that it is logged under, of the runs at these positions; no NaN."""
+        ...
+
+    def metrics_beside(self, index: RunIndex, metric: str, chosen: Positions) -> set[str]:
+        """The metrics that any of the runs at these positions has at a step at which it has ``metric``; no NaN."""
         ...
 
 

@@ -157,7 +157,7 @@ class MlflowStore:
             found += [_parent(experiment.name, run) for run in runs]
         return sorted(found, key=lambda parent: -parent.started_at_ms)
 
-    def index(self, study: str) -> RunIndex:
+    def index(self, study: str, earlier: RunIndex | None = None) -> RunIndex:  # noqa: ARG002 - the server tells all
         """The runs of a study, as SqlReader.index. Raises StudyNotFoundError."""
         runs = self._all_runs(self._experiment(study).experiment_id)
         parent = next((_parent(study, run) for run in runs if run.data.tags.get("tracker.role") == "study"), None)
@@ -196,6 +196,12 @@ class MlflowStore:
         runs, steps, times, values = zip(*found, strict=True) if found else ((), (), (), ())
         at_steps = np.array(runs, np.int64), np.array(steps, np.int64), np.array(times, np.int64)
         return History(*at_steps, np.array(values, np.float64))
+
+    def metrics_beside(self, index: RunIndex, metric: str, chosen: Positions) -> set[str]:
+        """As SqlReader.metrics_beside: one request for each metric of each run."""
+        steps = set(self.history(index, metric, chosen).places())
+        names = {name for at in map(int, chosen) for name in self._read[index.run_ids[at]].data.metrics}
+        return {name for name in names if not steps.isdisjoint(self.history(index, name, chosen).places())}
 
     def _all_runs(self, experiment_id: str) -> list[Run]:
         found: list[Run] = []

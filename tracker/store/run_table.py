@@ -209,7 +209,7 @@ class StudyReader:
         """
         store = _store(self._uri)
         try:
-            index = store.index(self._study)
+            index = store.index(self._study, None if self._last is None else self._last[0])
         except StudyNotFoundError:
             if self._folder is not None:
                 forget(self._folder)

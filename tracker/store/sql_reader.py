@@ -6,11 +6,14 @@ run; this takes the same for a thousand. The tables are MLflow 3's (mlflow/store
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import repeat
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tracker.errors import StudyNotFoundError
 from tracker.store.columns import Details, History, ParentRun, Positions, RunIndex, run_key
@@ -21,17 +24,28 @@ _RUNS_AT_ONCE = 400
 """How many runs a query names."""
 _MOST = 3
 """Where every third run that a table has rows of is wanted, reading the whole table is quicker than looking them up."""
-_ROLE = "join tags role on role.run_uuid = r.run_uuid and role.key = 'tracker.role'"
-_PARENTS = f"""
-select e.name, r.run_uuid, r.start_time, t.key, t.value from experiments e
-join runs r on r.experiment_id = e.experiment_id {_ROLE} join tags t on t.run_uuid = r.run_uuid
-where role.value = 'study' and r.lifecycle_stage = 'active' and e.lifecycle_stage = 'active'
+_TRUSTED_SECONDS = 60.0
+"""How long an index is brought up to date by what has changed, before it is read as a whole again."""
+# Parents alone have a direction: there are as many roles as runs.
+_PARENTS = """
+select e.name, r.run_uuid, r.start_time, t.key, t.value from tags own
+join runs r on r.run_uuid = own.run_uuid join experiments e on e.experiment_id = r.experiment_id
+join tags t on t.run_uuid = r.run_uuid
+where own.key = 'tracker.direction' and r.lifecycle_stage = 'active' and e.lifecycle_stage = 'active'
 """
-_INDEX = """
+_OF_STUDY = "r.experiment_id = :experiment and r.lifecycle_stage = 'active' and r.run_uuid <> :parent"
+_INDEX = f"""
 select r.run_uuid, r.start_time, r.status, r.end_time, state.value, r.name from runs r
 left join tags state on r.status = 'SCHEDULED' and state.run_uuid = r.run_uuid and state.key = 'tracker.state'
-where r.experiment_id = :experiment and r.lifecycle_stage = 'active' and r.run_uuid <> :parent
+where {_OF_STUDY} and {{chosen}}
 order by r.start_time, length(r.name), r.name
+"""
+_SETTLED_STATUS = ("FINISHED", "FAILED", "KILLED")
+_SETTLED = f"(r.status in {_SETTLED_STATUS} and r.end_time > 0)"
+_SUMS = f"""
+select count(*), sum(r.start_time - :began), sum(r.end_time - :began), sum(length(r.name)),
+sum(case when r.status = 'FAILED' then 1 else 0 end), sum(case when r.status = 'KILLED' then 1 else 0 end)
+from runs r where {_OF_STUDY} and {_SETTLED}
 """
 _OF_EXPERIMENT = "run_uuid in (select run_uuid from runs where experiment_id = :experiment)"
 _TAGS = (
@@ -40,7 +54,63 @@ _TAGS = (
 )
 _PARAMS = "select run_uuid, key, value from params where {chosen}"
 _FINALS = "select run_uuid, key, value, is_nan from latest_metrics where {chosen}"
-_HISTORY = "select run_uuid, step, timestamp, value, is_nan from metrics where key = :metric and {chosen}"
+_HISTORY = "select run_uuid, step, timestamp, value, is_nan from metrics where {of_metric} and {chosen}"
+_OF_METRIC = "key = :metric"
+_OF_METRIC_OF_FEW = "coalesce(key, '') = :metric"
+"""The same, in words that keep SQLite from going through all values of the metric to find those of a few runs."""
+_BESIDE = f"""
+select distinct key from metrics where {{chosen}} and not is_nan and (run_uuid, step) in
+(select run_uuid, step from metrics where {{chosen}} and not is_nan and {_OF_METRIC_OF_FEW})
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class SqlIndex(RunIndex):
+    """An index with what is needed to bring it up to date.
+
+    ``settled`` [runs] says which runs have ended for good, ``sums`` is what _SUMS finds of these, ``last_end_ms`` is
+    when the last of them ended, and ``whole_at`` when the index was last read as a whole, by time.monotonic.
+    """
+
+    settled: NDArray[np.bool_]
+    sums: tuple[int, ...]
+    last_end_ms: int
+    whole_at: float
+
+    @classmethod
+    def of(cls, parent: ParentRun, rows: Rows) -> SqlIndex:
+        """The index of these rows of _INDEX."""
+        settled = np.array([_is_settled(row) for row in rows], dtype=np.bool_)
+        return cls(
+            parent,
+            np.array([row[0] for row in rows], dtype=object),
+            np.array([row[1] or 0 for row in rows], dtype=np.int64),
+            np.array([run_key(*row) for row in rows], dtype=object),
+            settled,
+            _sums(parent, rows),
+            max((row[3] for row in rows if _is_settled(row)), default=0),
+            time.monotonic(),
+        )
+
+    def is_trusted(self, parent: ParentRun) -> bool:
+        """Whether it may be brought up to date: it is of this study, and was read as a whole not long ago."""
+        return self.parent.run_id == parent.run_id and time.monotonic() - self.whole_at < _TRUSTED_SECONDS
+
+    def with_runs(self, changed: SqlIndex) -> SqlIndex:
+        """The settled runs of this index, and those of another, by their start."""
+        starts = self.started_at_ms[self.settled]
+        places = np.searchsorted(starts, changed.started_at_ms, side="right")
+
+        def both(name: str) -> Any:
+            return np.insert(getattr(self, name)[self.settled], places, getattr(changed, name))
+
+        return SqlIndex(
+            changed.parent,
+            *map(both, ("run_ids", "started_at_ms", "keys", "settled")),
+            tuple(map(sum, zip(self.sums, changed.sums, strict=True))),
+            max(self.last_end_ms, changed.last_end_ms),
+            self.whole_at,
+        )
 
 
 class SqlReader:
@@ -54,23 +124,28 @@ class SqlReader:
         with opened(self._url) as database:
             return [] if database is None else _parents(database.rows(_PARENTS, {}))
 
-    def index(self, study: str) -> RunIndex:
-        """The runs of a study. Raises StudyNotFoundError, StoreError."""
+    def index(self, study: str, earlier: RunIndex | None = None) -> RunIndex:
+        """The runs of a study. Raises StudyNotFoundError, StoreError.
+
+        Of ``earlier`` those runs are kept that ended for good, where counts and sums say that they are the same.
+        """
         with opened(self._url) as database:
             found = (
                 [] if database is None else _parents(database.rows(f"{_PARENTS} and e.name = :name", {"name": study}))
             )
             if database is None or not found:
                 raise StudyNotFoundError(f"there is no study '{study}' in '{self._url}'")
-            place = {"experiment": _experiment(database, study), "parent": found[0].run_id}
+            parent, place = found[0], {"experiment": _experiment(database, study), "parent": found[0].run_id}
+            if isinstance(earlier, SqlIndex) and earlier.is_trusted(parent):
+                sums = database.rows(_SUMS, {**place, "began": parent.started_at_ms})[0]
+                changed = f"(not {_SETTLED} or r.end_time is null or r.end_time > :after)"
+                rows = database.rows(_INDEX.format(chosen=changed), {**place, "after": earlier.last_end_ms})
+                index = earlier.with_runs(SqlIndex.of(parent, rows))
+                if index.sums == tuple(int(each or 0) for each in sums):
+                    return index
             with many_rows():
-                rows = [row for chunk in database.chunks(_INDEX, place) for row in chunk]
-        return RunIndex(
-            found[0],
-            np.array([row[0] for row in rows], dtype=object),
-            np.array([row[1] or 0 for row in rows], dtype=np.int64),
-            np.array([run_key(*row) for row in rows], dtype=object),
-        )
+                rows = [row for chunk in database.chunks(_INDEX.format(chosen="1 = 1"), place) for row in chunk]
+                return SqlIndex.of(parent, rows)
 
     def details(self, index: RunIndex, chosen: Positions) -> Details:
         """Tags that this package sets, params, and the last values of metrics, of the runs at ``chosen``."""
@@ -102,6 +177,14 @@ class SqlReader:
                 parts.append(found if kept.all() else found.at(kept))
         return History.joined(parts)
 
+    def metrics_beside(self, index: RunIndex, metric: str, chosen: Positions) -> set[str]:
+        """The metrics that any of a few runs has at a step at which it has ``metric``."""
+        found: set[str] = set()
+        with opened(self._url) as database:
+            for named, runs in _named(index, chosen) if database is not None else ():
+                found.update(row[0] for row in database.rows(_BESIDE.format(chosen=named), {**runs, "metric": metric}))
+        return found
+
     def find_study(self, name: str) -> list[FoundExperiment]:
         """The experiment of a study's name first, then those of other names that have runs of it; deleted ones too.
 
@@ -130,12 +213,31 @@ class SqlReader:
         return sorted(found, key=lambda each: each.name != name)
 
 
+def _is_settled(row: Sequence[Any]) -> bool:
+    """Whether the run in a row of _INDEX has ended for good: as _SETTLED."""
+    return row[2] in _SETTLED_STATUS and bool(row[3])
+
+
+def _sums(parent: ParentRun, rows: Rows) -> tuple[int, ...]:
+    """What _SUMS finds of these rows of _INDEX."""
+    settled = [row for row in rows if _is_settled(row)]
+    began = parent.started_at_ms
+    return (
+        len(settled),
+        sum(row[1] - began for row in settled if row[1] is not None),
+        sum(row[3] - began for row in settled),
+        sum(len(row[5]) for row in settled if row[5] is not None),
+        sum(row[2] == "FAILED" for row in settled),
+        sum(row[2] == "KILLED" for row in settled),
+    )
+
+
 def _parents(rows: Rows) -> list[ParentRun]:
-    """Parent runs from one row for each of their tags."""
+    """Parent runs from one row for each of the tags of what may be one."""
     tags: dict[tuple[str, str, int], dict[str, str]] = {}
     for name, run_id, started, key, value in rows:
         tags.setdefault((name, run_id, started or 0), {})[key] = value
-    found = [ParentRun(*identity, known) for identity, known in tags.items()]
+    found = [ParentRun(*identity, known) for identity, known in tags.items() if known.get("tracker.role") == "study"]
     return sorted(found, key=lambda parent: -parent.started_at_ms)
 
 
@@ -153,13 +255,18 @@ def _of_runs(
     more = more or {}
     runs_in_store = int(database.rows("select count(*) from runs", {})[0][0])
     if _MOST * len(chosen) > runs_in_store:
-        yield from database.chunks(query.format(chosen="1 = 1"), more)
+        yield from database.chunks(query.format(chosen="1 = 1", of_metric=_OF_METRIC), more)
         return
     if _MOST * len(chosen) > len(index.run_ids) > _RUNS_AT_ONCE:
         place = {"experiment": _experiment(database, index.parent.study)}
-        yield from database.chunks(query.format(chosen=_OF_EXPERIMENT), {**more, **place})
+        yield from database.chunks(query.format(chosen=_OF_EXPERIMENT, of_metric=_OF_METRIC), {**more, **place})
         return
+    for named, runs in _named(index, chosen):
+        yield from database.chunks(query.format(chosen=named, of_metric=_OF_METRIC_OF_FEW), {**more, **runs})
+
+
+def _named(index: RunIndex, chosen: Positions) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A condition that names the chosen runs, and its parameters, for as many as a query takes at once."""
     for begin in range(0, len(chosen), _RUNS_AT_ONCE):
-        names = {f"run{at}": index.run_ids[run] for at, run in enumerate(chosen[begin : begin + _RUNS_AT_ONCE])}
-        listed = ", ".join(f":{name}" for name in names)
-        yield from database.chunks(query.format(chosen=f"run_uuid in ({listed})"), {**more, **names})
+        runs = {f"run{at}": index.run_ids[run] for at, run in enumerate(chosen[begin : begin + _RUNS_AT_ONCE])}
+        yield f"run_uuid in ({', '.join(f':{name}' for name in runs)})", runs

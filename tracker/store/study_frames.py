@@ -218,19 +218,12 @@ class CheckpointFrames:
     def names(self) -> list[str]:
         """The own names of the metrics that checkpoints have, by what a few runs have."""
         reached = np.unique(self._at.runs)
-        chosen = reached[np.unique(np.linspace(0, len(reached) - 1, _SAMPLED_RUNS).astype(int))] if len(reached) else []
-        steps = set(zip(self._at.runs.tolist(), self._at.steps.tolist(), strict=True)) if len(reached) <= 8 else None
-        names = [self._quality.name]
-        for logged in self._frames.metrics if len(reached) else ():
-            found = self._study.source_history(logged, np.asarray(chosen, dtype=np.int64))
-            pairs = zip(found.runs.tolist(), found.steps.tolist(), strict=True)
-            if any(self._is_checkpoint(*pair) if steps is None else pair in steps for pair in pairs):
-                names.append(self._frames.own_name(logged))
-        return list(dict.fromkeys(names))
-
-    def _is_checkpoint(self, run: int, step: int) -> bool:
-        begin, end = np.searchsorted(self._at.runs, [run, run + 1])
-        return bool((self._at.steps[begin:end] == step).any())
+        if not len(reached):
+            return [self._quality.name]
+        chosen = reached[np.unique(np.linspace(0, len(reached) - 1, _SAMPLED_RUNS).astype(int))]
+        beside = self._study.metrics_beside(logged_name(self._quality.name), chosen)
+        others = [self._frames.own_name(logged) for logged in self._frames.metrics if logged in beside]
+        return list(dict.fromkeys([self._quality.name, *others]))
 
 
 def carbon_grams(kwh: float, sku: str, region: str, country: str) -> float:
