@@ -5,6 +5,7 @@ The charts' own component loads it from there, so that nothing comes from a netw
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from pathlib import Path
 
 import plotly
@@ -19,6 +20,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from dashboard.parts.chart import PLOTLY_JS_PATH
 
 _PLOTLY_JS = Path(plotly.__file__).with_name("package_data") / "plotly.min.js"
+_EARLY = f"""<link rel="preload" as="script" href="{PLOTLY_JS_PATH}"><script>
+addEventListener("load", () => window.requestIdleCallback?.(() => {{
+  const script = document.createElement("script");
+  script.src = "{PLOTLY_JS_PATH}";
+  document.head.append(script);
+}}));
+</script>""".encode()
 
 
 async def plotly_js(request: Request) -> FileResponse:  # noqa: ARG001 - starlette's signature
@@ -29,22 +37,37 @@ async def plotly_js(request: Request) -> FileResponse:  # noqa: ARG001 - starlet
 
 
 class PlotlyEarly:
-    """Tells a browser with the page that it will need plotly.js, so that both come at the same time."""
+    """Has a browser fetch plotly.js with the page, and run it once it waits for the study: not after all else."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As ASGI has it."""
+        start: Message | None = None
+        page = b""
 
-        async def send_with_link(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                if headers.get("content-type", "").startswith("text/html"):
-                    headers.append("Link", f"<{PLOTLY_JS_PATH}>; rel=preload; as=script")
-            await send(message)
+        async def send_with_script(message: Message) -> None:
+            nonlocal start, page
+            if message["type"] == "http.response.start" and _is_page(scope, message):
+                start = message
+            elif start is None:
+                await send(message)
+            else:
+                page += message.get("body", b"")
+                if not message.get("more_body"):
+                    page = page.replace(b"</head>", _EARLY + b"</head>", 1)
+                    MutableHeaders(scope=start)["content-length"] = str(len(page))
+                    await send(start)
+                    await send({"type": "http.response.body", "body": page})
 
-        await self._app(scope, receive, send_with_link)
+        await self._app(scope, receive, send_with_script)
+
+
+def _is_page(scope: Scope, start: Message) -> bool:
+    headers = MutableHeaders(scope=start)
+    is_html = headers.get("content-type", "").startswith("text/html") and "content-encoding" not in headers
+    return is_html and scope["method"] == "GET" and start["status"] == HTTPStatus.OK
 
 
 app = st.App(

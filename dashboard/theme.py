@@ -23,6 +23,7 @@ THEME = {
 """Streamlit's options, by their names."""
 
 STYLE = """<style>
+[data-testid="stMainBlockContainer"] { padding-top: 3.75rem; }
 [data-selected="true"] p, [role="tab"][aria-selected="true"] p { color: light-dark(#1f6391, #8cc6ee) !important; }
 </style>"""
 """What is chosen is written in the primary colour; on black, one that white can be read on is itself too dark."""

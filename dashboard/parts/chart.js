@@ -6,10 +6,12 @@ function load(address) {
   if (!libraries.has(address)) {
     libraries.set(address, new Promise((resolve, reject) => {
       if (window.Plotly) return resolve(window.Plotly);
-      const script = document.createElement("script");
+      const early = document.querySelector(`script[src="${address}"]`);
+      const script = early ?? document.createElement("script");
+      script.addEventListener("load", () => resolve(window.Plotly));
+      script.addEventListener("error", () => reject(new Error(`${address} cannot be loaded`)));
+      if (early) return;
       script.src = address;
-      script.onload = () => resolve(window.Plotly);
-      script.onerror = () => reject(new Error(`${address} cannot be loaded`));
       document.head.append(script);
     }));
   }

@@ -50,7 +50,8 @@ def plane_figure(plane: Plane, height: int = 540) -> go.Figure:
     _add_frontier_points(figure, plane, symbols)
     _add_references(figure, plane)
     add_selected(figure, plane)
-    _add_symbol_legend(figure, symbols)
+    for name, symbol in symbols.items():
+        _add_legend(figure, name, {"color": FRONTIER, "size": 9, "symbol": symbol}, rank=3000)
     # A selection has rings: what is not selected stays as it is.
     kept = {"unselected": {"marker": {"opacity": 1}}, "selected": {"textfont": {"color": SELECTED}}}
     return figure.update_traces(kept, selector=lambda trace: trace.customdata is not None)
@@ -68,16 +69,18 @@ def _add_dominated(figure: go.Figure, plane: Plane, symbols: dict[str, str]) -> 
     for name, points, suffix in (("dominated", others[~outside], ""), ("outside the limits", others[outside], "-open")):
         if points.empty:
             continue
+        look = {"color": DOMINATED, "size": 7}
+        _add_legend(figure, name, {**look, "symbol": f"circle{suffix}"}, rank=2000)
         figure.add_trace(
             go.Scatter(
                 x=xs_of(plane, points),
                 y=points["y"],
                 mode="markers",
                 name=name,
-                legendrank=2000,
+                legendgroup=name,
+                showlegend=False,
                 marker={
-                    "color": DOMINATED,
-                    "size": 7,
+                    **look,
                     "symbol": [symbols[hardware] + suffix for hardware in points["hardware"]],
                 },
                 **_told(points),
@@ -135,12 +138,15 @@ def _add_frontier_points(figure: go.Figure, plane: Plane, symbols: dict[str, str
     colours = precision_colours(frontier["precision"])
     for precision, colour in colours.items():
         points = frontier[frontier["precision"] == precision]
+        _add_legend(figure, precision, {"color": colour, "size": 11, "symbol": "circle"})
         figure.add_trace(
             go.Scatter(
                 x=xs_of(plane, points),
                 y=points["y"],
                 mode="markers+text",
                 name=precision,
+                legendgroup=precision,
+                showlegend=False,
                 marker={
                     "color": colour,
                     "size": 11,
@@ -189,17 +195,17 @@ def _add_references(figure: go.Figure, plane: Plane) -> None:
         )
 
 
-def _add_symbol_legend(figure: go.Figure, symbols: dict[str, str]) -> None:
-    """A second legend that explains the symbols, for they cross the colours of the first."""
-    for name, symbol in symbols.items():
-        figure.add_trace(
-            go.Scatter(
-                x=[None],
-                y=[None],
-                mode="markers",
-                name=name,
-                legend="legend2",
-                marker={"symbol": symbol, "color": FRONTIER, "size": 9},
-                hoverinfo="skip",
-            )
+def _add_legend(figure: go.Figure, name: str, marker: dict[str, object], rank: int = 1000) -> None:
+    """An entry of the legend by itself, for colours and symbols cross: a click on it hides the points of its name."""
+    figure.add_trace(
+        go.Scatter(
+            x=[None],
+            y=[None],
+            mode="markers",
+            name=name,
+            legendgroup=name,
+            legendrank=rank,
+            marker=marker,
+            hoverinfo="skip",
         )
+    )

@@ -17,16 +17,15 @@ LONG_TITLE = 46  # letters that a page of a phone's width has room for
 
 
 def plane_layout(plane: Plane, height: int) -> dict[str, object]:
-    """The layout of the chart: "cheaper" and "better" on its axes, two legends above."""
-    above = {"orientation": "h", "x": 0, "xanchor": "left", "yanchor": "bottom"}
+    """The layout of the chart: "cheaper" and "better" on its axes, the legend above."""
+    above = {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.01, "yanchor": "bottom"}
     better = "better →" if plane.direction == Direction.MAXIMIZE else "← better"
     title, log = plane.x_measure.title, ", logarithmic" if plane.axes.x_log else ""
     return {
         **chart_layout(height),
         "margin": {"l": 8, "r": 16, "t": 76, "b": 8},
         "showlegend": True,
-        "legend": {**above, "y": 1.075, "itemsizing": "constant"},
-        "legend2": {**above, "y": 1.005, "itemclick": False, "itemdoubleclick": False, "itemsizing": "constant"},
+        "legend": {**above, "itemsizing": "constant"},
         "dragmode": "zoom",
         "xaxis": {
             **_scale(x_axis_range(plane), log=plane.axes.x_log),

@@ -150,7 +150,7 @@ def _sure(found: AxisPoints, at: int, target: float | None) -> str:
     )
     if mine.empty or not mine["repeats"].iloc[0]:
         confirm = f"tracker confirm {shlex.quote(found.table.study)}"
-        return f"It was measured once, so how sure this is is not known; `{confirm}` trains the frontier again."
+        return f"It was measured once, so nobody knows how sure this is. To find out, run: {confirm}"
     return _by_repeats(found, mine.iloc[0], target)
 
 

@@ -106,7 +106,10 @@ class SqlIndex(RunIndex):
 
         return SqlIndex(
             changed.parent,
-            *map(both, ("run_ids", "started_at_ms", "keys", "settled")),
+            both("run_ids"),
+            both("started_at_ms"),
+            both("keys"),
+            both("settled"),
             tuple(map(sum, zip(self.sums, changed.sums, strict=True))),
             max(self.last_end_ms, changed.last_end_ms),
             self.whole_at,
@@ -181,7 +184,9 @@ class SqlReader:
         """The metrics that any of a few runs has at a step at which it has ``metric``."""
         found: set[str] = set()
         with opened(self._url) as database:
-            for named, runs in _named(index, chosen) if database is not None else ():
+            if database is None:
+                return found
+            for named, runs in _named(index, chosen):
                 found.update(row[0] for row in database.rows(_BESIDE.format(chosen=named), {**runs, "metric": metric}))
         return found
 
