@@ -12,9 +12,10 @@ from dashboard.text import literal
 from tracker.errors import TrackerError
 from tracker.records import Role
 from tracker.report.axis_points import AxisPoints
-from tracker.report.run_detail import RunDetail, decisions_about, experiment_id, mlflow_place, run_detail
+from tracker.report.run_detail import RunDetail, decisions_about, mlflow_place, run_detail
 from tracker.report.run_detail_chart import run_curve_figure
 from tracker.report.training_command import training_command
+from tracker.store.run_table import find_experiment
 
 
 def detail_panel(found: AxisPoints, key: str) -> None:
@@ -81,4 +82,4 @@ def _ways_on(found: AxisPoints, detail: RunDetail) -> None:
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def _experiment(tracking_uri: str, study: str) -> str:
-    return experiment_id(tracking_uri, study)
+    return find_experiment(tracking_uri, study)

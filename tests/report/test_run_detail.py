@@ -52,7 +52,7 @@ def test_what_is_not_there_any_more_is_told(small):
 def test_a_study_without_decisions_says_so(small, tmp_path):
     home = Home(tmp_path)
     (line,) = decisions_about(home, small, 2)
-    assert line.startswith("No decision of the search is known: there is no study 'docstrings'")
+    assert line.startswith("No decision of the search is known: the study's folder")
     assert decisions_about(home, small, 1) == ["A baseline is not the search's to decide on."]
 
 

@@ -34,8 +34,7 @@ def frontier_mask(quality: ArrayLike, price_usd: ArrayLike, direction: Direction
     """
     gain, price = _checked(quality, price_usd, direction)
     mask = np.zeros(gain.shape, dtype=np.bool_)
-    usable = np.flatnonzero(np.isfinite(gain) & np.isfinite(price))
-    usable = usable[~_clearly_dominated(gain[usable], price[usable])]
+    usable = np.flatnonzero(np.isfinite(gain) & np.isfinite(price) & ~_clearly_dominated(gain, price))
     # lexsort is stable: equal points keep their order, so the first of them is met first.
     order = usable[np.lexsort((-gain[usable], price[usable]))]
     best_before = np.maximum.accumulate(np.concatenate(([-np.inf], gain[order])))[:-1]
@@ -51,6 +50,9 @@ def _clearly_dominated(gain: NDArray[np.float64], price: NDArray[np.float64]) ->
     if len(gain) < MANY:
         return np.zeros(len(gain), dtype=np.bool_)
     few = np.arange(0, len(gain), max(1, len(gain) // _STAIRCASE))
+    few = few[np.isfinite(gain[few]) & np.isfinite(price[few])]
+    if not len(few):
+        return np.zeros(len(gain), dtype=np.bool_)
     few = few[np.argsort(price[few], kind="stable")]
     best = np.maximum.accumulate(gain[few])
     before = np.searchsorted(price[few], price, side="left") - 1  # the last that is cheaper

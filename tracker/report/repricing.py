@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date
 from functools import cache
@@ -121,20 +121,25 @@ def _repriced_runs(
         "sku": [point.sku for point in points],
         "market": [str(point.market) for point in points],
         "region": [point.region for point in points],
-        "usd_per_hour": [point.usd_per_hour for point in points],
         "price_source": [point.source for point in points],
         "price_date": [point.effective_from.isoformat() for point in points],
         "price_point": [json.dumps(point.row, ensure_ascii=False) for point in points],
     }
     return runs.assign(
-        **{name: pd.Series(values).to_numpy()[codes] for name, values in of_points.items()},
+        **{name: _of_runs(texts, codes) for name, texts in of_points.items()},
+        usd_per_hour=np.array([point.usd_per_hour for point in points], dtype=np.float64)[codes],
         **{f"{part}_usd": getattr(parts, part) for part in CostPart},
         price_usd=parts.usd,
         billed_seconds=parts.billed_seconds,
         machine_share=parts.share,
-        price_basis="repriced",
+        price_basis=_of_runs(["repriced"], np.zeros_like(codes)),
         co2_grams=runs["energy_kwh"].to_numpy(dtype=np.float64) * grams_per_kwh[codes],
     )
+
+
+def _of_runs(texts: Sequence[str], codes: NDArray[np.intp]) -> pd.api.extensions.ExtensionArray:
+    """The text of each run's point, without a Python text for each run."""
+    return pd.array(texts, dtype="str").take(codes)
 
 
 def _repriced_checkpoints(
@@ -159,9 +164,11 @@ def _priced(
     usage: UsageColumns, codes: NDArray[np.intp], points: list[PricePoint], scenario: Scenario, terms: CostTerms
 ) -> Parts:
     """The parts of each usage's price at its point, changed as the scenario says."""
-    parts = price_parts(usage, RateColumns.of_many(points).at(codes), terms)
+    alone = len(points) == 1  # then one rate is that of all, and need not be there once for each
+    rates = RateColumns.of(points[0]) if alone else RateColumns.of_many(points).at(codes)
+    parts = price_parts(usage, rates, terms)
     factors = {
-        str(part): np.array([scenario.part_factor(part, point) for point in points])[codes]
+        str(part): np.array([scenario.part_factor(part, point) for point in points])[0 if alone else codes]
         for part in CostPart
         if part is not CostPart.COMPUTE
     }

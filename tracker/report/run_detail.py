@@ -17,8 +17,9 @@ from tracker.report.decisions import decision_sentences, decisions_document
 from tracker.report.hovers import standings
 from tracker.report.tables import missed_limits, searched_settings
 from tracker.report.words import NOTHING, duration, figure, money, money_part, percent, quality, setting
+from tracker.runner.study_folder import StudyFolder
 from tracker.store.home import Home
-from tracker.store.run_table import StudyTable, find_study
+from tracker.store.run_table import StudyTable
 
 MLFLOW_PORT = 5000
 
@@ -100,17 +101,13 @@ def decisions_about(home: Home, table: StudyTable, run: int) -> list[str]:
     """Why the search started, paused, continued or stopped a run's trial, a line each; or why that is not known."""
     if table.runs["role"].at[run] != Role.TRIAL:
         return [f"A {table.runs['role'].at[run]} is not the search's to decide on."]
+    if not StudyFolder(home.study(table.study)).is_there:
+        return ["No decision of the search is known: the study's folder is not in this home."]
     try:
         trial = int(table.runs["trial"].to_numpy()[run])
         return list(decision_sentences(decisions_document(home, table.study, trial), table.unit))
     except TrackerError as error:
         return [f"No decision of the search is known: {error}."]
-
-
-def experiment_id(tracking_uri: str, study: str) -> str:
-    """The id of a study's MLflow experiment, "0" where there is none. Raises StoreError."""
-    experiments = find_study(tracking_uri, study)
-    return experiments[0].experiment_id if experiments else "0"
 
 
 def mlflow_place(tracking_uri: str, experiment: str, table: StudyTable, run: int) -> MlflowPlace:

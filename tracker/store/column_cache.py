@@ -112,7 +112,10 @@ class CachedStudy:
         return np.array([positions.get(key, -1) for key in keys], dtype=np.int64)
 
     def _table(self, history: History) -> pa.Table:
-        """A metric's file: the values of runs that do not change, all of whose keys are in the dictionary."""
+        """A metric's file: the values of runs that do not change, all of whose keys are in the dictionary.
+
+        One batch, even of no values: a file without a batch has no dictionary.
+        """
         settled = self.index.keys != ""
         codes = np.cumsum(settled) - 1
         kept = settled[history.runs]
@@ -120,7 +123,8 @@ class CachedStudy:
             pa.array(codes[history.runs[kept]].astype(np.int32)), pa.array(self.index.keys[settled], pa.string())
         )
         columns = {"step": history.steps, "timestamp_ms": history.timestamps_ms, "value": history.values}
-        return pa.table({"run": runs, **{name: pa.array(each[kept]) for name, each in columns.items()}})
+        values = {name: pa.array(each[kept]) for name, each in columns.items()}
+        return pa.Table.from_batches([pa.record_batch({"run": runs, **values})])
 
     def _is_worth_writing(self, missing: Positions) -> bool:
         new = int((self.index.keys[missing] != "").sum())
@@ -144,7 +148,8 @@ class CachedStudy:
             os.close(handle)
             try:
                 with pa.OSFile(partial, "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
-                    writer.write_table(table)
+                    for batch in table.to_batches():
+                        writer.write_batch(batch)
                 Path(partial).replace(self._folder / f"{name}.arrow")
             finally:
                 Path(partial).unlink(missing_ok=True)

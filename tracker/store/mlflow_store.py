@@ -121,6 +121,10 @@ class MlflowStore:
         parent.flush()
         return StudyLog(self._client, experiment_id, name, parent)
 
+    def experiment_id(self, study: str) -> str:
+        """The id of the experiment of a study's name. Raises StudyNotFoundError."""
+        return str(self._experiment(study).experiment_id)
+
     def make_experiment(self, name: str, artifacts: Path) -> None:
         """An experiment for what commands log by themselves, unless it is there already. Raises StoreError.
 

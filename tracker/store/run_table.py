@@ -56,7 +56,7 @@ class CheckpointMetrics(Mapping[str, NDArray[np.float64]]):
     def __init__(self, names: Callable[[], Sequence[str]], read: Callable[[str], NDArray[np.float64]]) -> None:
         self._find_names = names
         self._read = read
-        self._known: dict[str, NDArray[np.float64]] = {}
+        self._known: dict[str, NDArray[np.float64] | None] = {}  # None of what no checkpoint has
 
     @classmethod
     def of(cls, values: Mapping[str, NDArray[np.float64]]) -> CheckpointMetrics:
@@ -71,10 +71,11 @@ class CheckpointMetrics(Mapping[str, NDArray[np.float64]]):
     def __getitem__(self, name: str) -> NDArray[np.float64]:
         if name not in self._known:
             values = self._read(name)
-            if len(values) and np.isnan(values).all():
-                raise KeyError(name)
-            self._known[name] = values
-        return self._known[name]
+            self._known[name] = None if len(values) and np.isnan(values).all() else values
+        known = self._known[name]
+        if known is None:
+            raise KeyError(name)
+        return known
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names)
@@ -175,6 +176,7 @@ class StudySummary:
 
 class _Store(Source, Protocol):
     def find_study(self, name: str) -> list[FoundExperiment]: ...
+    def experiment_id(self, study: str) -> str: ...
 
 
 def list_studies(tracking_uri: str) -> list[StudySummary]:
@@ -188,6 +190,11 @@ def list_studies(tracking_uri: str) -> list[StudySummary]:
 def find_study(tracking_uri: str, study: str) -> list[FoundExperiment]:
     """Where an MLflow store has a study, or had it: SqlReader.find_study. Raises StoreError."""
     return _store(tracking_uri).find_study(study)
+
+
+def find_experiment(tracking_uri: str, study: str) -> str:
+    """The id of the MLflow experiment of a study's name. Raises StudyNotFoundError, StoreError."""
+    return _store(tracking_uri).experiment_id(study)
 
 
 class StudyReader:

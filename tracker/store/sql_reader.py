@@ -138,7 +138,7 @@ class SqlReader:
             )
             if database is None or not found:
                 raise StudyNotFoundError(f"there is no study '{study}' in '{self._url}'")
-            parent, place = found[0], {"experiment": _experiment(database, study), "parent": found[0].run_id}
+            parent, place = found[0], {"experiment": _experiments(database, study)[0], "parent": found[0].run_id}
             if isinstance(earlier, SqlIndex) and earlier.is_trusted(parent):
                 sums = database.rows(_SUMS, {**place, "began": parent.started_at_ms})[0]
                 changed = f"(not {_SETTLED} or r.end_time is null or r.end_time > :after)"
@@ -189,6 +189,14 @@ class SqlReader:
             for named, runs in _named(index, chosen):
                 found.update(row[0] for row in database.rows(_BESIDE.format(chosen=named), {**runs, "metric": metric}))
         return found
+
+    def experiment_id(self, study: str) -> str:
+        """The id of the experiment of a study's name. Raises StudyNotFoundError, StoreError."""
+        with opened(self._url) as database:
+            found = [] if database is None else _experiments(database, study)
+        if not found:
+            raise StudyNotFoundError(f"there is no study '{study}' in '{self._url}'")
+        return str(found[0])
 
     def find_study(self, name: str) -> list[FoundExperiment]:
         """The experiment of a study's name first, then those of other names that have runs of it; deleted ones too.
@@ -246,9 +254,10 @@ def _parents(rows: Rows) -> list[ParentRun]:
     return sorted(found, key=lambda parent: -parent.started_at_ms)
 
 
-def _experiment(database: Database, study: str) -> int:
+def _experiments(database: Database, study: str) -> list[int]:
+    """The experiment of a study's name; none where there is none, or it was deleted."""
     query = "select experiment_id from experiments where name = :name and lifecycle_stage = 'active'"
-    return int(database.rows(query, {"name": study})[0][0])
+    return [int(row[0]) for row in database.rows(query, {"name": study})]
 
 
 def _of_runs(
@@ -263,7 +272,7 @@ def _of_runs(
         yield from database.chunks(query.format(chosen="1 = 1", of_metric=_OF_METRIC), more)
         return
     if _MOST * len(chosen) > len(index.run_ids) > _RUNS_AT_ONCE:
-        place = {"experiment": _experiment(database, index.parent.study)}
+        place = {"experiment": _experiments(database, index.parent.study)[0]}
         yield from database.chunks(query.format(chosen=_OF_EXPERIMENT, of_metric=_OF_METRIC), {**more, **place})
         return
     for named, runs in _named(index, chosen):
