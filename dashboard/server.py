@@ -22,6 +22,7 @@ from dashboard.parts.chart import PLOTLY_JS_PATH
 _PLOTLY_JS = Path(plotly.__file__).with_name("package_data") / "plotly.min.js"
 _EARLY = f"""<link rel="preload" as="script" href="{PLOTLY_JS_PATH}"><script>
 addEventListener("load", () => window.requestIdleCallback?.(() => {{
+  if (document.querySelector('script[src="{PLOTLY_JS_PATH}"]')) return;
   const script = document.createElement("script");
   script.src = "{PLOTLY_JS_PATH}";
   document.head.append(script);

@@ -53,6 +53,7 @@ def test_the_target_is_moved_by_keys_and_the_chart_s_files_are_what_they_say(bro
         assert name == "docstrings-frontier.csv"
         assert {"x", "y", "settings.size"} <= set(rows[0])
         assert [float(row["y"]) for row in rows] == pytest.approx(found.frontier["y"].tolist())
+        assert page.locator('script[src^="/plotly-"]').count() == 1, "by the page itself or by its charts, not by both"
         assert page.faults == []
 
 
