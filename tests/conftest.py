@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tracker.engine import forkserver
+
 ROOT = Path(__file__).parents[1]
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
@@ -35,6 +37,19 @@ def own_temporary_folder(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TMPDIR", str(tmp_path_factory.mktemp("temporary")))
         patch.setattr(tempfile, "tempdir", None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_processes():
+    """Workers begin with what any test's training imports, and every process with what the one before compiled.
+
+    A process has one forkserver, which imports the training of the first study: later ones would import in each worker.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(forkserver, "_PRELOAD", (*forkserver._PRELOAD, "tests.support.preloaded"))
+        patch.setenv("PYTHONPATH", str(ROOT))
+        patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
         yield
 
 
