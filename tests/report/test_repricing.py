@@ -33,11 +33,10 @@ COSTS = {"labelling_usd_per_sample": 0.001, "keep_months": 2.0, "maintenance_sha
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory):
+def study(new_home):
     """A real study, billed as a machine of Google's with assumptions of its own."""
-    home = tmp_path_factory.mktemp("home")
     document = {**DIGITS, "name": "priced", "costs": COSTS, "pricing": {"sku_cpu": "gcp/e2-standard-2"}}
-    return run_study(document, home=home, trials=3)
+    return run_study(document, home=new_home(), trials=3)
 
 
 @pytest.fixture(scope="module")
