@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.studies import DIGITS
@@ -133,6 +133,7 @@ def test_terms_and_other_parts_can_be_changed(table):
     assert spend_by_part(dearer)["data"] == pytest.approx(3 * spend_by_part(table)["data"])
 
 
+@settings(deadline=None)
 @given(factor=st.floats(0.01, 100))
 def test_a_factor_on_everything_moves_every_price_and_no_rank(table, factor):
     changes = tuple(RateChange(part=part, factor=factor) for part in ("compute", "storage", "data"))
