@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.mlflow_database import put_mlflow_database
+from tracker.engine import forkserver
+
 ROOT = Path(__file__).parents[1]
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
@@ -14,11 +17,21 @@ FLAGS = [
     *("--disable-component-update", "--disable-sync", "--no-first-run"),
 ]
 LONGEST = (
-    *("test_readme.py", "contracts/test_workloads.py", "runner/test_studies.py", "runner/test_pausing.py"),
-    *("cli/test_commands.py", "runner/test_command_studies.py", "cli/test_build_or_buy.py"),
-    *("runner/test_detached.py", "dashboard/test_every_page.py", "dashboard/test_launch_browser.py"),
-    *("runner/test_confirm.py", "cli/test_confirm.py"),
-    *("training/test_hardware.py", "test_privacy.py", "report/test_repricing.py", "store/test_mlflow_store.py"),
+    *("test_readme.py", "runner/test_detached.py", "dashboard/test_every_page.py", "contracts/test_workloads.py"),
+    *(
+        "cli/test_commands.py",
+        "runner/test_frontier_strategy.py",
+        "runner/test_studies.py",
+        "runner/test_whereabouts.py",
+    ),
+    *(
+        "runner/test_first_contact.py",
+        "runner/test_any_steps.py",
+        "runner/test_pausing.py",
+        "dashboard/test_launch_page.py",
+    ),
+    *("dashboard/test_launch_browser.py", "dashboard/test_study_page.py", "runner/test_command_studies.py"),
+    *("runner/test_confirm.py", "cli/test_confirm.py", "training/test_hardware.py", "test_privacy.py"),
 )
 """Files that take longest, the longest first."""
 
@@ -36,6 +49,25 @@ def own_temporary_folder(tmp_path_factory):
         patch.setenv("TMPDIR", str(tmp_path_factory.mktemp("temporary")))
         patch.setattr(tempfile, "tempdir", None)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_processes():
+    """Workers begin with what any test's training imports, and every process with what the one before compiled.
+
+    A process has one forkserver, which imports the training of the first study: later ones would import in each worker.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(forkserver, "_PRELOAD", (*forkserver._PRELOAD, "tests.support.preloaded"))
+        patch.setenv("PYTHONPATH", str(ROOT))
+        patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+        yield
+
+
+@pytest.fixture(scope="session")
+def new_home(tmp_path_factory):
+    """Makes a home that MLflow was used in before: to make its database takes MLflow seconds."""
+    return lambda: put_mlflow_database(tmp_path_factory.mktemp("home")).parent
 
 
 @pytest.fixture(autouse=True)

@@ -60,16 +60,16 @@ def run_the_study(text, folder, home):
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    home = tmp_path_factory.mktemp("home")
+def home(tmp_path_factory, new_home):
+    home = new_home()
     run_the_study(DIGITS, tmp_path_factory.mktemp("digits"), home)
     return home
 
 
 @pytest.fixture(scope="module")
-def texts_home(tmp_path_factory):
+def texts_home(tmp_path_factory, new_home):
     pytest.importorskip("rs_bpe", reason="the extra llm (rs-bpe) is not installed")
-    home, folder = tmp_path_factory.mktemp("texts-home"), tmp_path_factory.mktemp("texts")
+    home, folder = new_home(), tmp_path_factory.mktemp("texts")
     chance, words = random.Random(3), {"sea": ["wave", "salt", "sail"], "wood": ["oak", "leaf", "moss"]}
     with (folder / "texts.csv").open("w", newline="") as file:
         table = csv.writer(file)

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import ROOT, tracker, tracker_process
+from tests.support.mlflow_database import put_mlflow_database
 from tracker.cli.main import COMMANDS
 
 NAME = "it's <b>a/b</b> 🦊"
@@ -39,8 +40,8 @@ precision = ["fp32", "tf32"]
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    return tmp_path_factory.mktemp("home")
+def home(new_home):
+    return new_home()
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +114,7 @@ def test_a_name_that_is_taken_says_how_to_go_on(ran, home, study_file):
 
 
 def test_an_edited_file_is_said_at_resume_and_taken_where_it_may_change(tmp_path):
-    path, home = tmp_path / "digits.toml", tmp_path / "home"
+    path, home = tmp_path / "digits.toml", put_mlflow_database(tmp_path / "home").parent
     path.write_text(STUDY)
     assert tracker("run", path, "--trials", "1", home=home).returncode == 0
     path.write_text(STUDY.replace("trials = 3", "trials = 2"))
@@ -182,6 +183,7 @@ def test_a_home_that_cannot_be_written_is_said(study_file, tmp_path):
 
 
 def interrupted_study(study_file, home, stop):
+    put_mlflow_database(home)
     command = [sys.executable, "-m", "tracker.cli.main", "run", str(study_file), "--set", "epochs=10000"]
     environment = {**os.environ, "TRACKER_HOME": str(home)}
     process = subprocess.Popen(

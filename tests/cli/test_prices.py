@@ -32,9 +32,9 @@ source = "a bank"
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory):
+def home(new_home):
     """A home with a study that was billed as own hardware."""
-    home = tmp_path_factory.mktemp("home")
+    home = new_home()
     (home / "prices.toml").write_text(MINE)
     pricing = {"market": "on_prem", "sku_cpu": "lab/<b>box</b> 🦊", "country": "DEU"}
     run_study({**DIGITS, "pricing": pricing}, home=home, trials=2)

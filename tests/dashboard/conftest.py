@@ -82,6 +82,7 @@ def home(tmp_path_factory) -> Path:
     """Two studies: one completed, and a newer one that is running and has no run yet."""
     home = Home(tmp_path_factory.mktemp("home"))
     home.make()
+    put_mlflow_database(home.path)
     store = MlflowStore(f"sqlite:///{home.mlflow_database}")
     write_study(store, "docstrings", "completed", home.artifacts("docstrings"), trials=10)
     write_study(store, "just <begun> $1 🦊", "running", home.artifacts("begun"), trials=0, began=BEGAN + 9e5)

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from dashboard.text import literal
+from tests.support.mlflow_database import put_mlflow_database
 from tracker.records import Direction
 from tracker.report.axis_points import axis_points
 from tracker.report.targets import cheapest_reaching
@@ -137,6 +138,7 @@ def test_a_single_point_a_constant_quality_and_no_number_at_all_leave_the_page_u
     open_page, tmp_path, qualities, direction
 ):
     place = Home(tmp_path)
+    put_mlflow_database(tmp_path)
     tags = {"tracker.state": "completed", "tracker.quality": "q" * 240, "tracker.direction": str(direction)}
     log = MlflowStore(place.tracking_uri).create_study("s", tags, 1.79e9, tmp_path / "artifacts")
     run = log.run("#0", {}, {"tracker.role": "trial", "tracker.trial": "0", "tracker.state": "completed"}, 1.79e9)

@@ -11,9 +11,9 @@ from tracker.store.mlflow_store import MlflowStore
 
 
 @pytest.fixture(scope="module")
-def knobs_home(tmp_path_factory):
+def knobs_home(new_home):
     """A study of 24 trials, whose quality size decides; precision halves the price, and fp16 fails often."""
-    home = Home(tmp_path_factory.mktemp("knobs"))
+    home = Home(new_home())
     home.make()
     store = MlflowStore(f"sqlite:///{home.mlflow_database}")
     log = store.create_study("levers", study_tags("completed"), BEGAN, home.artifacts("levers"))

@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.command import ROOT
 from tests.support.dashboard import served_dashboard
+from tests.support.mlflow_database import put_mlflow_database
 from tests.support.studies import digits
 from tracker.report.status import standing
 from tracker.runner.detached import stop_study
@@ -22,6 +23,7 @@ NAME = "from <b>the page</b>"
 @pytest.fixture
 def address(tmp_path):
     """The app of a home without a study, served in the repository's folder: that is where training code is found."""
+    put_mlflow_database(tmp_path / "home")
     with served_dashboard(tmp_path / "home", cwd=ROOT) as address:
         yield address
 

@@ -8,6 +8,7 @@ import tomllib
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from tests.support.mlflow_database import put_mlflow_database
 from tests.support.studies import digits
 from tracker.errors import StudyNotFoundError
 from tracker.report.study_form import MOST_BYTES
@@ -127,6 +128,7 @@ def test_uploads_are_taken_or_refused_in_a_sentence(open_page):
 
 
 def test_a_launch_from_the_page_runs_a_study_to_its_end(open_page, tmp_path):
+    put_mlflow_database(tmp_path / "home")
     page = open_page(digits(name="a <b> study", budget={"trials": 1}))
     field(page, "settings.epochs").set_value("2").run()
     page.button(key="launch-start").click().run()

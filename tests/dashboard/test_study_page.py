@@ -8,6 +8,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.dashboard.conftest import BEGAN, RATE, study_tags
+from tests.support.mlflow_database import put_mlflow_database
 from tests.support.studies import digits
 from tracker.errors import StudyNotFoundError
 from tracker.records import TrialState
@@ -89,6 +90,7 @@ def test_a_study_that_is_gone_is_told_in_a_sentence(open_page):
 def test_a_reason_that_trials_share_is_shown_once_as_it_is(open_page, tmp_path):
     home = Home(tmp_path)
     home.make()
+    put_mlflow_database(tmp_path)
     log = MlflowStore(home.tracking_uri).create_study("lost", study_tags("completed"), BEGAN, home.artifacts("lost"))
     told = {"tracker.state": "failed", "tracker.reason": "error", "tracker.message": "<b>no</b> $1 $2"}
     for number in range(3):
@@ -111,6 +113,7 @@ def test_a_coordinator_that_is_gone_is_told_and_can_be_replaced(open_page, tmp_p
     folder = StudyFolder(home.study("lost"))
     folder.path.mkdir(parents=True)
     folder.save(StudyDocument("x", digits(name="lost")))
+    put_mlflow_database(tmp_path)
     MlflowStore(home.tracking_uri).create_study("lost", study_tags("running"), BEGAN, home.artifacts("lost"))
     page = open_page("lost", at=tmp_path)
     assert not page.exception
@@ -120,6 +123,7 @@ def test_a_coordinator_that_is_gone_is_told_and_can_be_replaced(open_page, tmp_p
 
 def test_a_study_is_stopped_resumed_and_given_more_from_the_page(open_page, tmp_path):
     home, long = Home(tmp_path), {"epochs": 5000, "epoch_seconds": 0.2}
+    put_mlflow_database(tmp_path)
     start_study(digits(settings=long, budget={"trials": 1}), home=tmp_path)
 
     def state():
@@ -146,7 +150,10 @@ def test_a_study_is_stopped_resumed_and_given_more_from_the_page(open_page, tmp_
     page.button(key="raise-now").click().run()
     assert "It runs in process" in plain(page.success)[0]
     wait_for(lambda: table_of(home, "digits").budget_usd == 3.0)
-    wait_for(lambda: state() == "running")
+    wait_for(
+        (home.study("digits") / "trials/1/1.jsonl").exists
+    )  # it says that it runs before it can be stopped cleanly
+    assert state() == "running"
     page.run()
     page.button(key="stop-now").click().run()
     wait_for(lambda: state() == "stopped")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.studies import DIGITS
@@ -33,11 +33,10 @@ COSTS = {"labelling_usd_per_sample": 0.001, "keep_months": 2.0, "maintenance_sha
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory):
+def study(new_home):
     """A real study, billed as a machine of Google's with assumptions of its own."""
-    home = tmp_path_factory.mktemp("home")
     document = {**DIGITS, "name": "priced", "costs": COSTS, "pricing": {"sku_cpu": "gcp/e2-standard-2"}}
-    return run_study(document, home=home, trials=3)
+    return run_study(document, home=new_home(), trials=3)
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +133,7 @@ def test_terms_and_other_parts_can_be_changed(table):
     assert spend_by_part(dearer)["data"] == pytest.approx(3 * spend_by_part(table)["data"])
 
 
+@settings(deadline=None)
 @given(factor=st.floats(0.01, 100))
 def test_a_factor_on_everything_moves_every_price_and_no_rank(table, factor):
     changes = tuple(RateChange(part=part, factor=factor) for part in ("compute", "storage", "data"))

@@ -39,7 +39,7 @@ def decisions(home):
 @pytest.mark.parametrize("counts", ["iterations", "from 0", "every fifth epoch", "first, then seldom"])
 def test_a_study_goes_to_its_end_whatever_steps_count_and_after_an_interruption(counts, tmp_path):
     with once(lambda: checkpoints(tmp_path) >= 12):
-        run_study(study(RATES, counts=counts, seconds=0.25), home=tmp_path, workers=1)
+        run_study(study(RATES, counts=counts, seconds=0.1), home=tmp_path, workers=1)
     found = resume_study("counted", home=tmp_path, workers=2)
     trials = trials_of(found)
     assert len(trials) == 12

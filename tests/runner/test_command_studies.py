@@ -8,6 +8,7 @@ import pytest
 from mlflow import MlflowClient
 
 from tests.support.interrupts import ctrl_c_after
+from tests.support.mlflow_database import put_mlflow_database
 from tracker import resume_study, run_study
 
 SCRIPT = """
@@ -79,7 +80,9 @@ def runs_of(study, experiment, wanted=""):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("study")
+    folder = tmp_path_factory.mktemp("study")
+    put_mlflow_database(folder / "home")
+    return folder
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from tests.support.command import tracker
+from tests.support.mlflow_database import put_mlflow_database
 from tests.support.studies import digits
 from tracker import open_study, start_resume, start_study, stop_study
 from tracker.errors import RequestError, StudyExistsError, StudyFileError, StudyNotFoundError, WorkFailedError
@@ -126,7 +127,7 @@ def test_a_study_without_a_file_keeps_its_comments_and_finds_its_paths(tmp_path,
 def test_the_command_starts_one_that_outlives_it(tmp_path):
     file = tmp_path / "study.toml"
     file.write_text(to_toml(digits()))
-    home = tmp_path / "home"
+    home = put_mlflow_database(tmp_path / "home").parent
     options = ["--name", "a b/ü <i>", "--set", "epochs=1", "--trials", "1"]
     code = "from tracker.cli.main import main; main()"
     words = [sys.executable, "-c", code, "run", str(file), *options, "--home", str(home), "--detach"]

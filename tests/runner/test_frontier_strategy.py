@@ -38,8 +38,8 @@ def by_dollars(**tables):
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    return tmp_path_factory.mktemp("dollars")
+def home(new_home):
+    return new_home()
 
 
 @pytest.fixture(scope="module")

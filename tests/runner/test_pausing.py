@@ -24,8 +24,8 @@ def metrics_of(found):
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory):
-    return metrics_of(run_study(study(epochs=4), home=tmp_path_factory.mktemp("whole")))
+def uninterrupted(new_home):
+    return metrics_of(run_study(study(epochs=4), home=new_home()))
 
 
 def events_of(home, attempt):
@@ -59,7 +59,7 @@ def test_a_killed_machine_loses_no_epoch_that_was_saved(tmp_path, uninterrupted)
     script = tmp_path / "script.py"
     script.write_text(
         "from tests.support.pausable import study\nfrom tracker import run_study\n"
-        f"run_study(study(epochs=4, epoch_seconds=1.0), home={str(tmp_path)!r})\n"
+        f"run_study(study(epochs=4, epoch_seconds=0.5), home={str(tmp_path)!r})\n"
     )
     coordinator = subprocess.Popen([sys.executable, script])
     deadline = time.monotonic() + 300

@@ -28,8 +28,8 @@ from tracker.errors import (
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    return tmp_path_factory.mktemp("home")
+def home(new_home):
+    return new_home()
 
 
 @pytest.fixture(scope="module")
@@ -320,7 +320,7 @@ def test_a_script_without_a_main_guard_runs_its_study_once(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
         "from tests.support.studies import digits\nfrom tracker import run_study\n"
-        f"study = run_study(digits(budget={{'trials': 1}}), home={str(tmp_path / 'home')!r})\n"
+        f"study = run_study(digits(budget={{'trials': 1}}), home={str(tmp_path)!r})\n"
         "print(len(study.runs().query(\"role == 'trial'\")))\n"
     )
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=300)

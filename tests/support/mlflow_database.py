@@ -19,7 +19,8 @@ def _made() -> Path:
 
 
 def put_mlflow_database(folder: Path) -> Path:
-    """Put one into ``folder``, as a study that was run there before would have; its path."""
+    """Put one into ``folder``, which is made, as a study that was run there before would have; its path."""
+    folder.mkdir(parents=True, exist_ok=True)
     path = folder / "mlflow.db"
     with contextlib.closing(sqlite3.connect(_made())) as made, contextlib.closing(sqlite3.connect(path)) as copy:
         made.backup(copy)

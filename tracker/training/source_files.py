@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import os
 import sys
 import sysconfig
 from collections.abc import Mapping, Sequence
@@ -23,7 +25,7 @@ class SourceFiles:
     def hashes(self) -> dict[str, str]:
         """The hash of each file's content as it is now, by its absolute path."""
         imported = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
-        paths = {str(Path(place).resolve()) for place in imported if place and place.endswith(".py")}
+        paths = {_resolved(place) for place in imported if place and place.endswith(".py")}
         theirs = {path for path in paths if not path.startswith(_NOT_THEIRS)}
         found = ((path, self._hash(path)) for path in sorted(theirs | {str(path.resolve()) for path in self._named}))
         return {path: told for path, told in found if told}
@@ -43,3 +45,16 @@ class SourceFiles:
             return self._known[key]
         except OSError:
             return ""
+
+
+@functools.cache
+def _resolved(place: str) -> str:
+    """A file's absolute path without links: some thousand are asked for at each saved state."""
+    folder, name = os.path.split(place)
+    path = f"{_resolved_folder(folder)}/{name}"
+    return os.path.realpath(path) if Path(path).is_symlink() else path
+
+
+@functools.cache
+def _resolved_folder(folder: str) -> str:
+    return os.path.realpath(folder)

@@ -1,0 +1,13 @@
+"""What the workers of any test may import: imported once, in the process that they are forked from."""
+
+from __future__ import annotations
+
+import importlib
+
+for _name in (
+    *("tests.support.digits", "tests.support.iterations", "tests.support.lucky", "tests.support.pausable"),
+    *("tests.support.quick", "experiments.workloads.audio_classifier", "experiments.workloads.image_classifier"),
+    *("experiments.workloads.language_model", "experiments.workloads.tabular_classifier"),
+    *("experiments.workloads.text_classifier", "experiments.workloads.translator"),
+):
+    importlib.import_module(_name)
