@@ -5,7 +5,7 @@
 The store is made up (large_store.py); with --home it is kept there and used again. Cold is without what the tracker
 keeps of a study from one reading to the next, warm with it; the operating system's own cache is warm in both. Beside
 them stand MLflow's search_runs as a pandas table, to which each time is a ratio too (of 10,000 runs), and
-optuna-dashboard's page of a study with as many trials; --alone leaves them out.
+optuna-dashboard's page of a study with as many trials and Streamlit's page of three points; --alone leaves them out.
 Needs Chromium, and for the baselines what `pip install '.[test,benchmark]'` brings.
 """
 
@@ -22,7 +22,7 @@ from pathlib import Path
 from experiments.benchmarks.dashboard_pages import browsing, measure_page, measure_refresh
 from experiments.benchmarks.figures import Figure, main
 from experiments.benchmarks.large_store import STUDY, make_store
-from experiments.benchmarks.read_by_others import measure_mlflow, measure_optuna_dashboard
+from experiments.benchmarks.read_by_others import measure_mlflow, measure_optuna_dashboard, measure_streamlit
 from tracker.errors import RequestError
 from tracker.store.home import Home
 
@@ -68,6 +68,11 @@ def measure(runs: int, checkpoints: int, home: str | None, alone: bool) -> Itera
         other_seconds = measure_optuna_dashboard(runs, checkpoints)
         ratio = found["page, cold"] / other_seconds
         yield Figure(f"page, cold / optuna-dashboard's page ({other_seconds:.1f} s)", ratio, "×", "<= 1", ratio <= 1)
+        least_seconds = measure_streamlit()
+        ratio = found["page, warm"] / least_seconds
+        yield Figure(
+            f"page, warm / Streamlit's of three points ({least_seconds:.1f} s)", ratio, "×", "<= 2", ratio <= 2
+        )
 
 
 def _commands(home: Home, scratch: Path) -> dict[str, float]:

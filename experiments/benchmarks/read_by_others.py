@@ -1,9 +1,13 @@
-"""How long others take: MLflow to read a study as a pandas table, optuna-dashboard to show one of as many trials."""
+"""How long others take: MLflow to read a study as a pandas table, optuna-dashboard to show one of as many trials.
+
+And Streamlit to show a page of its own with three points: no page that is made with it can be there sooner.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -43,6 +47,14 @@ study.add_trials([
     for _ in range(runs)
 ])
 """
+_STREAMLIT = """
+import plotly.graph_objects as go
+import streamlit as st
+st.title("Three points")
+st.plotly_chart(go.Figure(go.Scatter(x=[1, 2, 3], y=[1, 2, 3])))
+"""
+_DRAWN = ".js-plotly-plot .main-svg"
+VISITS = 5
 
 
 def measure_mlflow(home: Home) -> float:
@@ -65,10 +77,35 @@ def measure_optuna_dashboard(runs: int, checkpoints: int) -> float:
             page = browser.new_page()
             began = time.perf_counter()
             page.goto(f"http://127.0.0.1:{port}/dashboard/studies/1")
-            page.wait_for_selector(".js-plotly-plot .main-svg", timeout=600_000)
+            page.wait_for_selector(_DRAWN, timeout=600_000)
             seconds = time.perf_counter() - began
             browser.close()
     return seconds
+
+
+def measure_streamlit() -> float:
+    """Seconds until a browser that was there before shows Streamlit's page of three points, the median of visits."""
+    from playwright.sync_api import sync_playwright  # only the tests and this benchmark have it
+
+    with tempfile.TemporaryDirectory(prefix="tracker-streamlit-") as folder:
+        script = Path(folder) / "page.py"
+        script.write_text(_STREAMLIT)
+        port = free_port()
+        options = ["--server.headless=true", f"--server.port={port}", "--browser.gatherUsageStats=false"]
+        command = [sys.executable, "-m", "streamlit", "run", str(script), *options]
+        address, seconds = f"http://127.0.0.1:{port}", []
+        with _served(command, f"{address}/_stcore/health"), sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+            context = browser.new_context()
+            for _ in range(1 + VISITS):
+                page = context.new_page()
+                began = time.perf_counter()
+                page.goto(address)
+                page.wait_for_selector(_DRAWN, timeout=600_000)
+                seconds.append(time.perf_counter() - began)
+                page.close()
+            browser.close()
+    return statistics.median(seconds[1:])
 
 
 def free_port() -> int:

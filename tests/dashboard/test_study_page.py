@@ -150,9 +150,7 @@ def test_a_study_is_stopped_resumed_and_given_more_from_the_page(open_page, tmp_
     page.button(key="raise-now").click().run()
     assert "It runs in process" in plain(page.success)[0]
     wait_for(lambda: table_of(home, "digits").budget_usd == 3.0)
-    wait_for(
-        (home.study("digits") / "trials/1/1.jsonl").exists
-    )  # it says that it runs before it can be stopped cleanly
+    wait_for((home.study("digits") / "trials/1/1.jsonl").exists)  # a trial is under way, so it can be stopped cleanly
     assert state() == "running"
     page.run()
     page.button(key="stop-now").click().run()

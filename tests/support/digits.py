@@ -26,9 +26,8 @@ def data():
 def logistic_regression(run):
     images, labels, unseen, answers = (part.numpy() for part in data())
     run.ready()
-    model = LogisticRegression(max_iter=200).fit(
-        images[::4], labels[::4]
-    )  # twenty times as quick as all, nearly as good
+    some = slice(None, None, 4)  # twenty times as quick as all, nearly as good
+    model = LogisticRegression(max_iter=200).fit(images[some], labels[some])
     run.report(1, accuracy=model.score(unseen, answers), validation_loss=1.0)
 
 
