@@ -65,7 +65,7 @@ def browsing(home: Home) -> Iterator[Place]:
 
 
 def measure_page(place: Place) -> dict[str, float]:
-    """Seconds of the first page, of later sessions' (the median), and of answers to a slider, a selection, a scenario."""
+    """Seconds of the first page, of later ones (the median), and of answers to a slider, a selection and a scenario."""
     page, cold = place.opened()
     warm = []
     for _ in range(VISITS):
