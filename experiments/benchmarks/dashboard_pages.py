@@ -8,6 +8,7 @@ import sqlite3
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import Any
 import psutil
 
 from experiments.benchmarks.large_store import STUDY
-from experiments.benchmarks.read_by_others import CHROMIUM, VISITS, free_port, wait_until_answered
+from experiments.benchmarks.read_by_others import VISITS, browser_of, free_port, wait_until_answered
 from tracker.store.home import Home
 
 WAIT_MS = 600_000
@@ -52,14 +53,16 @@ def browsing(home: Home) -> Iterator[Place]:
     port = free_port()
     words = ["dashboard", "--headless", "--home", str(home.path), "--port", str(port)]
     command = [sys.executable, "-m", "tracker.cli.main", *words]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+    with (
+        tempfile.TemporaryDirectory(prefix="tracker-browser-") as profile,
+        subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server,
+    ):
         try:
             wait_until_answered(f"http://127.0.0.1:{port}/_stcore/health", server)
             with sync_playwright() as playwright:
-                browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-                context = browser.new_context(viewport={"width": 1280, "height": 1400})
+                context = browser_of(playwright, profile)
                 yield Place(f"http://127.0.0.1:{port}", psutil.Process(server.pid), context)
-                browser.close()
+                context.close()
         finally:
             server.terminate()
 

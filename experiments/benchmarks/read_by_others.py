@@ -16,6 +16,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from experiments.benchmarks.large_store import STUDY
 from tracker.errors import RequestError
@@ -73,7 +74,7 @@ def measure_optuna_dashboard(runs: int, checkpoints: int) -> float:
         port = free_port()
         command = [str(Path(sys.executable).with_name("optuna-dashboard")), storage, "--port", str(port)]
         with _served(command, f"http://127.0.0.1:{port}/dashboard/"), sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+            browser = browser_of(playwright, str(Path(folder) / "profile"))
             page = browser.new_page()
             began = time.perf_counter()
             page.goto(f"http://127.0.0.1:{port}/dashboard/studies/1")
@@ -95,10 +96,9 @@ def measure_streamlit() -> float:
         command = [sys.executable, "-m", "streamlit", "run", str(script), *options]
         address, seconds = f"http://127.0.0.1:{port}", []
         with _served(command, f"{address}/_stcore/health"), sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-            context = browser.new_context()
+            browser = browser_of(playwright, str(Path(folder) / "profile"))
             for _ in range(1 + VISITS):
-                page = context.new_page()
+                page = browser.new_page()
                 began = time.perf_counter()
                 page.goto(address)
                 page.wait_for_selector(_DRAWN, timeout=600_000)
@@ -106,6 +106,13 @@ def measure_streamlit() -> float:
                 page.close()
             browser.close()
     return statistics.median(seconds[1:])
+
+
+def browser_of(playwright: Any, profile: str) -> Any:
+    """A browser that has been nowhere yet and keeps in the folder ``profile`` what it loads, as a person's does."""
+    return playwright.chromium.launch_persistent_context(
+        profile, executable_path=CHROMIUM, args=["--no-sandbox"], viewport={"width": 1280, "height": 1400}
+    )
 
 
 def free_port() -> int:
