@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -13,7 +12,7 @@ from tracker.records import CostPart, Direction
 from tracker.report.comparison import Comparison
 from tracker.report.figures import amount_ticks, chart_layout, empty_figure
 from tracker.report.hovers import escape, shorten
-from tracker.report.plane_layout import tick_count
+from tracker.report.plane_layout import half_width_price_axis
 from tracker.report.words import money, percent, quality
 
 COLOURS = ("#2a7fb8", "#d55e00", "#009e73", "#cc79a7")
@@ -119,15 +118,9 @@ def _lines(
             )
         )
     better = "better →" if comparison.direction == Direction.MAXIMIZE else "← better"
-    low, high = (math.log10(float(unit.of(each))) for each in (rows["price_usd"].min(), rows["price_usd"].max()))
-    pad = max(0.05 * (high - low), 0.1)
     figure.update_layout(showlegend=True, legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"})
     figure.update_xaxes(
-        type="log",
-        range=[low - pad, high + pad],
-        nticks=max(2, tick_count(low - pad, high + pad) // 2),
-        tickangle=0,
         title_text=f"← cheaper · {x_title}<br>in {unit.name}, logarithmic",
-        **amount_ticks(unit),
+        **half_width_price_axis(rows["price_usd"], unit),
     )
     return figure.update_yaxes(title_text=f"{metric} · {better}")

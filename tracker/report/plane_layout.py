@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tracker.pricing.money_unit import MoneyUnit
 from tracker.records import Direction
 from tracker.report.figures import amount_ticks, chart_layout
 from tracker.report.hovers import escape
@@ -83,6 +85,21 @@ def y_axis_range(plane: Plane) -> tuple[float, float]:
         low, high = math.log10(low), math.log10(high)
     pad = max(0.07 * (high - low), 0.005 * max(abs(low), abs(high)), 1e-9)
     return low - pad, high + pad
+
+
+def half_width_price_axis(prices_usd: Iterable[float], unit: MoneyUnit) -> dict[str, object]:
+    """A logarithmic axis for prices above zero, in ``unit``, of a chart that has half of a page's width."""
+    drawn = [math.log10(float(unit.of(price))) for price in prices_usd]
+    low, high = min(drawn), max(drawn)
+    pad = max(0.05 * (high - low), 0.1)
+    low, high = low - pad, high + pad
+    return {
+        "type": "log",
+        "range": [low, high],
+        "nticks": max(2, tick_count(low, high) // 2),
+        "tickangle": 0,
+        **amount_ticks(unit),
+    }
 
 
 def tick_count(low: float, high: float) -> int:

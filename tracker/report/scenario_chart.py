@@ -10,8 +10,9 @@ import plotly.graph_objects as go
 
 from tracker.pricing.money_unit import MoneyUnit
 from tracker.records import Direction
-from tracker.report.figures import amount_ticks, chart_layout, empty_figure
+from tracker.report.figures import chart_layout, empty_figure
 from tracker.report.plane import escape, shorten
+from tracker.report.plane_layout import half_width_price_axis
 from tracker.report.style import FRONTIER, PRECISION_COLOURS
 from tracker.report.words import money, quality, several
 from tracker.store.run_table import StudyTable
@@ -39,7 +40,10 @@ def compared_frontiers_figure(document: Mapping[str, Any], table: StudyTable, un
         if changed := [point for point in points if point["trial"] in set(trials)]:
             figure.add_trace(_marks(changed, name, symbol, unit))
     better = "better ↑" if table.quality.direction is Direction.MAXIMIZE else "better ↓"
-    figure.update_xaxes(title_text=f"← cheaper<br>price in {unit.name}", type="log", **amount_ticks(unit), nticks=6)
+    prices = [point["price_usd"] for points in frontiers for point in points]
+    figure.update_xaxes(
+        title_text=f"← cheaper · price<br>in {unit.name}, logarithmic", **half_width_price_axis(prices, unit)
+    )
     figure.update_yaxes(title_text=f"{escape(shorten(table.quality.name, 32))} · {better}")
     return figure.update_layout(
         showlegend=len(frontiers) > 1,
