@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import re
-import shutil
 import subprocess
 import sys
 
@@ -17,20 +16,9 @@ from tests.test_docs import README, ROOT, commands_shown
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory):
-    """A folder that looks like a clone to the commands, and keeps their results to itself.
-
-    Its study of docstrings takes those of three packages: to read those of all that are installed takes minutes.
-    """
+    """A folder that looks like a clone to the commands, and keeps their results to itself."""
     folder = tmp_path_factory.mktemp("clone")
-    (folder / "experiments").mkdir()
-    for part in (ROOT / "experiments").iterdir():
-        if part.name != "studies":
-            (folder / "experiments" / part.name).symlink_to(part)
-    study = shutil.copytree(ROOT / "experiments/studies", folder / "experiments/studies") / "docstrings.toml"
-    source = 'source = "docstrings"\n'
-    assert source in study.read_text()
-    study.write_text(study.read_text().replace(source, f'{source}distribution = "optuna"\n'))
-    (folder / "results").mkdir()
+    (folder / "experiments").symlink_to(ROOT / "experiments")
     put_mlflow_database(folder / "results")
     return folder
 

@@ -1,6 +1,6 @@
 """How long others take: MLflow to read a study as a pandas table, optuna-dashboard to show one of as many trials.
 
-And Streamlit to show a page of its own with three points: no page that is made with it can be there sooner.
+And Streamlit to show three points by its own means, on a page with nothing else.
 """
 
 from __future__ import annotations

@@ -12,11 +12,6 @@ from tracker.study.document import StudyDocument
 
 STUDIES = Path(__file__).parents[2] / "experiments" / "studies"
 GALLERY = {StudyDocument.read(path).workload: path for path in sorted(STUDIES.glob("*.toml"), reverse=True)}
-SMALLER = {
-    "translator": {"epochs": 2, "train_share": 0.1},
-    "language_model": {"train_share": 0.003, "validation_bytes": 5_000, "test_bytes": 5_000},
-}
-"""What takes long of a smoke study; the contract is that of every size."""
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +25,7 @@ def findings(document, home):
 
 @pytest.mark.parametrize("study", GALLERY.values(), ids=lambda path: path.stem)
 def test_every_workload_of_the_gallery_keeps_the_contract(study, home):
-    document = StudyDocument.read(study).smoke().override(SMALLER.get(study.stem, {}))
-    found = findings(document, home)
+    found = findings(StudyDocument.read(study).smoke(), home)
     assert [finding for finding in found.values() if finding.verdict == "failed"] == []
     assert found["pauses and resumes to the same result"].verdict == "passed"
     assert found["honours its seed"].verdict == "passed"
