@@ -10,10 +10,10 @@ from typing import Any
 import pandas as pd
 
 from tracker.engine.forkserver import Forkserver
+from tracker.export.formats import DEFAULT, report_folder, write_report
 from tracker.pricing.scenario import AS_BILLED, Scenario
 from tracker.report.decisions import decisions_document
 from tracker.report.hosted_api import build_or_buy
-from tracker.report.html import report_folder, write_report
 from tracker.report.levers import levers_table
 from tracker.report.repricing import priced_study_table
 from tracker.report.scenarios import compare_scenarios
@@ -85,11 +85,21 @@ class Study:
         return self.table().spend_usd
 
     def report(
-        self, out: str | Path | None = None, scenario: Scenario = AS_BILLED, currency: str = "USD"
+        self,
+        out: str | Path | None = None,
+        scenario: Scenario = AS_BILLED,
+        currency: str = "USD",
+        *,
+        formats: Sequence[str] = DEFAULT,
+        force: bool = False,
     ) -> list[Path]:
-        """Write the report into ``out``, or below reports/ in the home (report_folder); the files' paths."""
+        """Write the report into ``out``, or below reports/ in the home (report_folder); the files' paths.
+
+        ``formats`` are names of export.formats.FORMATS. Raises RequestError for an unknown one, and for a file that is
+        there already unless ``force``; OSError where ``out`` cannot be written.
+        """
         table = self.table(scenario, currency)
-        return write_report(table, Path(out) if out else report_folder(self.home, table))
+        return write_report(table, Path(out) if out else report_folder(self.home, table), formats, force=force)
 
 
 def run_study(

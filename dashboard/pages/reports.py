@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass, field
 
 import streamlit as st
 
 from dashboard import studies
 from dashboard.text import literal
-from tracker.report.html import REPORT_FILES
+from tracker.export.formats import DEFAULT, ReportFile, report_files
 from tracker.report.scenarios import price_remarks
 from tracker.store.home import folder_name
 from tracker.store.run_table import StudyTable
 
-PREVIEWED = "report.html"
 HEIGHT = 900
-_MEANINGS = {
-    "report.html": "the page, with everything inside: opens anywhere, without a network",
-    "runs.csv": "every run, one row each",
-    "frontier.csv": "the points of the frontier",
-    "levers.csv": "what each lever saved",
-}
 _MIMES = {".html": "text/html", ".csv": "text/csv", ".json": "application/json", ".md": "text/markdown"}
 
 
@@ -30,12 +24,12 @@ def show(study: str) -> None:
     st.title("Report")
     texts = _texts(table)
     with st.container(horizontal=True):
-        for name in REPORT_FILES:
-            _download(study, texts, name)
+        for file in report_files(DEFAULT):
+            _download(study, texts, file)
     for remark in price_remarks(table):
         st.caption(literal(remark))
     with st.spinner("Writing the report …"):
-        page = texts.of(PREVIEWED).decode("utf-8")
+        page = texts.of(report_files(["html"])[0]).decode("utf-8")
     st.iframe(page, height=HEIGHT, alt=f"Preview of the report of {study}")
 
 
@@ -46,10 +40,12 @@ class _Texts:
     table: StudyTable
     made: dict[str, bytes] = field(default_factory=dict)
 
-    def of(self, name: str) -> bytes:
-        if name not in self.made:
-            self.made[name] = REPORT_FILES[name](self.table).encode("utf-8", "backslashreplace")
-        return self.made[name]
+    def of(self, file: ReportFile) -> bytes:
+        if file.name not in self.made:
+            written = io.BytesIO()
+            file.write(self.table, written)
+            self.made[file.name] = written.getvalue()
+        return self.made[file.name]
 
 
 def _texts(table: StudyTable) -> _Texts:
@@ -60,14 +56,14 @@ def _texts(table: StudyTable) -> _Texts:
     return kept
 
 
-def _download(study: str, texts: _Texts, name: str) -> None:
+def _download(study: str, texts: _Texts, file: ReportFile) -> None:
     st.download_button(
-        name,
-        lambda: texts.of(name),
-        file_name=f"{folder_name(study)}-{name}",
-        mime=_MIMES.get(name[name.rindex(".") :], "text/plain"),
+        file.name,
+        lambda: texts.of(file),
+        file_name=f"{folder_name(study)}-{file.name}",
+        mime=_MIMES.get(file.name[file.name.rindex(".") :], "text/plain"),
         on_click="ignore",
         icon=":material/download:",
-        help=_MEANINGS.get(name),
-        key=f"report-{name}",
+        help=file.help,
+        key=f"report-{file.name}",
     )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from tracker.export.formats import DEFAULT, report_files, write_report
 from tracker.pricing.rate_change import RateChange
 from tracker.pricing.scenario import Scenario
 from tracker.pricing.scenario_writing import compact_scenario_toml
-from tracker.report.html import REPORT_FILES, write_report
 from tracker.report.repricing import priced_study_table
 from tracker.store.home import Home
 
@@ -18,7 +18,7 @@ def test_every_file_of_the_command_is_offered_beside_the_page_itself(open_page, 
     page = open_page("Reports", study="docstrings")
     assert not page.exception and not page.error
     written = write_report(priced_study_table(Home(home), "docstrings", Scenario()), tmp_path)
-    assert offered(page) == set(REPORT_FILES) == {path.name for path in written}
+    assert offered(page) == {file.name for file in report_files(DEFAULT)} == {path.name for path in written}
     assert len(page.get("iframe")) == 1
 
 

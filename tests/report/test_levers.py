@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from tracker.report.html import write_report
+from tracker.export.formats import write_report
 from tracker.report.levers import lever_sentences, levers_table
 from tracker.report.tables import frontier_table, missed_limits, trial_checkpoints
 from tracker.study.spec import Limit

@@ -10,11 +10,11 @@ import re
 
 import pytest
 
+from tracker.export.page import report_page
 from tracker.report.confirmation import confirmation_sentences
 from tracker.report.figures import spend_figure
 from tracker.report.frontier_chart import frontier_caption, frontier_figure
 from tracker.report.headlines import headlines
-from tracker.report.html import report_page
 from tracker.report.levers import levers_table
 from tracker.report.repeats import CERTAINTY_COLUMNS
 from tracker.report.tables import (

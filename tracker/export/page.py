@@ -1,26 +1,23 @@
-"""The report of a study: one self-contained page, and its tables as CSV.
+"""The report of a study as one self-contained page.
 
 The page carries plotly.js and every figure inside it, so it opens anywhere without a network.
 """
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import jinja2
 import pandas as pd
 
-from tracker.pricing.currency import USD
+from tracker.export.embedding import embedded, library
+from tracker.export.formats import ReportFile, as_text
 from tracker.records import CostPart, Role
 from tracker.report import words
 from tracker.report.confirmation import confirmation_sentences
-from tracker.report.embedding import embedded, library
 from tracker.report.energy import energy_sentences
 from tracker.report.figures import hypervolume_figure, spend_figure
 from tracker.report.frontier_chart import frontier_caption, frontier_figure
@@ -29,13 +26,10 @@ from tracker.report.levers import levers_table
 from tracker.report.scenarios import price_remarks
 from tracker.report.tables import (
     confirmed_frontier_table,
-    frontier_csv,
-    runs_csv,
     searched_settings,
     spend_by_part,
     with_dictionaries,
 )
-from tracker.store.home import Home, folder_name
 from tracker.store.run_table import StudyTable
 from tracker.study.costs import ASSUMPTIONS, CostTerms
 
@@ -48,7 +42,7 @@ PART_MEANINGS: Mapping[str, str] = {
 MOST_RUNS = 200
 """How many runs the page lists; runs.csv has all."""
 _PAGES = jinja2.Environment(
-    loader=jinja2.PackageLoader("tracker.report", "."),
+    loader=jinja2.PackageLoader("tracker.export", "."),
     autoescape=True,
     undefined=jinja2.StrictUndefined,
     trim_blocks=True,
@@ -57,31 +51,12 @@ _PAGES = jinja2.Environment(
 _PAGES.filters |= {name: getattr(words, name) for name in ("quality", "duration", "percent", "setting")}
 
 
-def write_report(table: StudyTable, out: Path) -> list[Path]:
-    """Write each of REPORT_FILES into ``out`` and return their paths.
-
-    ``out`` is made if need be. Each file is written whole and then moved into place, so a reader never
-    sees half of one. Raises OSError where ``out`` cannot be written.
-    """
-    out.mkdir(parents=True, exist_ok=True)
-    texts = {name: text(table) for name, text in REPORT_FILES.items()}
-    return [_write_whole(out / name, text) for name, text in texts.items()]
-
-
-def report_folder(home: Home, table: StudyTable) -> Path:
-    """Where a study's report goes: reports/<study>, and for other prices than the billed ones a folder below it."""
-    folder = home.reports / folder_name(table.study)
-    if table.scenario is not None:
-        folder /= folder_name(table.scenario.label)
-    return folder if table.currency.code == USD.code else folder / table.currency.code
-
-
 def report_page(table: StudyTable) -> str:
     """The page itself, as text."""
     searched, told = searched_settings(table), _told_runs(table)
     trials = table.runs.index[table.runs["role"] == "trial"]
     settings = table.settings_of(trials[0]) if len(trials) else {}
-    return _PAGES.get_template("report.html.jinja").render(
+    return _PAGES.get_template("page.html.jinja").render(
         table=table,
         usd=partial(words.money, unit=table.unit),
         usd_change=partial(words.change, in_words=partial(words.money, unit=table.unit)),
@@ -163,27 +138,8 @@ def _assumptions(terms: CostTerms) -> list[dict[str, str]]:
     ]
 
 
-def _write_whole(path: Path, text: str) -> Path:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-            file.write(text)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    return path
+def _write(table: StudyTable, file: IO[bytes]) -> None:
+    file.write(as_text(report_page(table)))
 
 
-def _levers_csv(table: StudyTable) -> str:
-    return levers_table(table).to_csv(index=False, lineterminator="\n")
-
-
-REPORT_FILES: Mapping[str, Callable[[StudyTable], str]] = {
-    "report.html": report_page,
-    "runs.csv": runs_csv,
-    "frontier.csv": frontier_csv,
-    "levers.csv": _levers_csv,
-}
-"""Every file of a report, by its name: what makes its text."""
+FILES = (ReportFile("report.html", "the page, with everything inside: opens anywhere, without a network", _write),)

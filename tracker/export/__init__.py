@@ -1,0 +1,1 @@
+"""What leaves the tracker as a file: a study's report in every format."""
