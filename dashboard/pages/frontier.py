@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -18,6 +19,7 @@ from dashboard.parts.points import answers, points_on, twin_of
 from dashboard.parts.selection import selection
 from dashboard.parts.targets import budget_of, target_controls, target_of
 from dashboard.text import literal
+from tracker.export.formats import report_files
 from tracker.report.axis_points import AxisPoints, parse_key
 from tracker.report.confirmation import confirmation_sentences
 from tracker.report.frontier_chart import plane_figure
@@ -25,7 +27,7 @@ from tracker.report.frontier_twin import FrontierTwin
 from tracker.report.plane import plane_of
 from tracker.report.plane_caption import plane_caption
 from tracker.report.scenarios import price_remarks
-from tracker.report.tables import frontier_csv, frontier_json, runs_csv
+from tracker.report.tables import frontier_json
 from tracker.store.run_table import StudyTable
 
 REFRESH_SECONDS = 3.0
@@ -150,11 +152,11 @@ def _columns(twin: FrontierTwin) -> dict[str, Any]:
 
 
 def _downloads(table: StudyTable) -> None:
-    files = {
-        "frontier.csv": ("text/csv", partial(frontier_csv, table)),
-        "runs.csv": ("text/csv", partial(runs_csv, table)),
-        "frontier.json": ("application/json", partial(frontier_json, table)),
+    written = {file.name: file for file in report_files(["csv"])}
+    files: dict[str, tuple[str, Callable[[], str | bytes]]] = {
+        name: ("text/csv", partial(written[name].content, table)) for name in ("frontier.csv", "runs.csv")
     }
+    files["frontier.json"] = ("application/json", partial(frontier_json, table))
     with st.container(horizontal=True):
         for name, (mime, data) in files.items():
             st.download_button(

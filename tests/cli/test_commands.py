@@ -17,6 +17,7 @@ import pytest
 from tests.support.command import ROOT, tracker, tracker_process
 from tests.support.mlflow_database import put_mlflow_database
 from tracker.cli.main import COMMANDS
+from tracker.export.formats import DEFAULT, report_files
 
 NAME = "it's <b>a/b</b> 🦊"
 STUDY = """
@@ -94,10 +95,10 @@ def test_the_tables_show_every_run_and_every_frontier_point(ran, home):
     assert "3 completed" in tracker("status", NAME, home=home).stdout
 
 
-def test_a_report_is_a_page_and_three_tables(ran, home, tmp_path):
+def test_a_report_is_a_page_and_tables(ran, home, tmp_path):
     done = tracker("report", NAME, "--out", tmp_path / "out", home=home)
     written = [Path(line).name for line in done.stdout.splitlines()]
-    assert written == ["report.html", "runs.csv", "frontier.csv", "levers.csv"]
+    assert written == [file.name for file in report_files(DEFAULT)]
     page = (tmp_path / "out/report.html").read_text()
     assert "<b>a/b</b>" not in page.replace("\\u003cb", "<not ")
     with (tmp_path / "out/runs.csv").open() as file:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 import re
@@ -19,7 +17,6 @@ from tracker.report.levers import levers_table
 from tracker.report.repeats import CERTAINTY_COLUMNS
 from tracker.report.tables import (
     confirmed_frontier_table,
-    frontier_csv,
     frontier_document,
     frontier_table,
     searched_settings,
@@ -85,8 +82,6 @@ def test_the_document_keeps_its_keys_and_adds_the_certain_ones(confirmed):
     told = document["confirmation"]
     assert (told["repeats"], told["completed"], told["confidence"]) == (11, 9, 0.95)
     assert told["contenders"] == []
-    rows = list(csv.DictReader(io.StringIO(frontier_csv(confirmed))))
-    assert [row["tied_with"] for row in rows] == ["", "", "#1 e1"]
 
 
 def test_a_point_that_the_frontier_missed_is_named(by_hand, original):

@@ -18,7 +18,6 @@ from tracker.report.tables import (
     frontier_table,
     references_table,
     runs_document,
-    runs_table,
     spend_by_state,
 )
 
@@ -83,13 +82,6 @@ def test_the_runs_document_writes_what_is_missing_as_null(small):
     assert runs[2]["busy"] is False
 
 
-def test_the_runs_table_gives_every_setting_its_own_column(small):
-    flat = runs_table(small)
-    assert flat.loc[flat["trial"] == 0, "settings.precision"].tolist() == ["fp32"]
-    assert flat.loc[flat["trial"] == 0, "summary.parameters"].tolist() == [1000.0]
-    assert flat.loc[flat["role"] == "preparation", "settings.precision"].isna().all()
-
-
 def test_spend_by_state_adds_up_to_the_study(small):
     spend = spend_by_state(small)
     assert spend["state"].tolist() == ["failed", "stopped", "completed", "baseline", "preparation"]
@@ -115,7 +107,6 @@ def test_hypervolume_is_measured_from_a_corner_that_can_be_given(small):
 def test_a_study_without_checkpoints_has_empty_tables(empty):
     assert frontier_table(empty).empty
     assert references_table(empty).empty
-    assert runs_table(empty).empty
     assert spend_by_state(empty).empty
     assert hypervolume_over_spend(empty).empty
     assert frontier_document(empty)["points"] == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import io
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,12 @@ class ReportFile:
     help: str
     write: Callable[[StudyTable, IO[bytes]], None]
 
+    def content(self, table: StudyTable) -> bytes:
+        """What the file of a study has in it."""
+        written = io.BytesIO()
+        self.write(table, written)
+        return written.getvalue()
+
 
 @dataclass(frozen=True, slots=True)
 class Format:
@@ -42,7 +49,8 @@ class Format:
 
 FORMATS: dict[str, Format] = {
     "html": Format("one page to read, to mail and to print", "page"),
-    "csv": Format("tables for any tool", "tables", "CSV_FILES"),
+    "csv": Format("tables for any tool, which `tracker import export` reads back", "tables", "CSV_FILES"),
+    "parquet": Format("the same tables with types, for pandas, polars and DuckDB", "tables", "PARQUET_FILES"),
 }
 """Every format by its name."""
 DEFAULT = ("html", "csv")

@@ -1,29 +1,63 @@
-"""A report's tables as files."""
+"""A report's tables as csv and as parquet files: full precision, the same columns in both, and study.json beside them.
+
+``tracker import export`` reads them back.
+"""
 
 from __future__ import annotations
 
 from typing import IO
 
-from tracker.export.formats import ReportFile, as_text
-from tracker.report.levers import levers_table
-from tracker.report.tables import frontier_csv, runs_csv
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+from tracker.export.arrow_tables import TABLES
+from tracker.export.cells import harmless_table
+from tracker.export.formats import ReportFile
+from tracker.export.study_file import STUDY_FILE
 from tracker.store.run_table import StudyTable
 
-
-def _runs(table: StudyTable, file: IO[bytes]) -> None:
-    file.write(as_text(runs_csv(table)))
+_ROWS_AT_ONCE = 65_536
 
 
-def _frontier(table: StudyTable, file: IO[bytes]) -> None:
-    file.write(as_text(frontier_csv(table)))
+def write_csv(table: pa.Table, file: IO[bytes]) -> None:
+    """A table as csv: UTF-8, a line of column names, nothing for no value and "" for an empty text.
+
+    What a spreadsheet would take for a formula is made harmless (cells.harmless).
+    """
+    safe = harmless_table(table)
+    plain = pa.schema([pa.field(field.name, _decoded(field.type)) for field in safe.schema])
+    with pyarrow.csv.CSVWriter(file, plain) as writer:
+        for at in range(0, len(safe), _ROWS_AT_ONCE):  # texts that are coded need their space for a while only
+            writer.write_table(safe.slice(at, _ROWS_AT_ONCE).cast(plain))
 
 
-def _levers(table: StudyTable, file: IO[bytes]) -> None:
-    file.write(as_text(levers_table(table).to_csv(index=False, lineterminator="\n")))
+def write_parquet(table: pa.Table, file: IO[bytes]) -> None:
+    """A table as parquet, with units and descriptions in the metadata of its fields."""
+    pyarrow.parquet.write_table(table, file, compression="zstd", compression_level=1)
 
 
-CSV_FILES = (
-    ReportFile("runs.csv", "every run, one row each", _runs),
-    ReportFile("frontier.csv", "the points of the frontier", _frontier),
-    ReportFile("levers.csv", "what each lever saved", _levers),
-)
+def _decoded(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _csv_file(name: str) -> ReportFile:
+    help_, make = TABLES[name]
+
+    def write(table: StudyTable, file: IO[bytes]) -> None:
+        write_csv(make(table), file)
+
+    return ReportFile(f"{name}.csv", help_, write)
+
+
+def _parquet_file(name: str) -> ReportFile:
+    help_, make = TABLES[name]
+
+    def write(table: StudyTable, file: IO[bytes]) -> None:
+        write_parquet(make(table), file)
+
+    return ReportFile(f"{name}.parquet", help_, write)
+
+
+CSV_FILES = (*map(_csv_file, TABLES), STUDY_FILE)
+PARQUET_FILES = (*map(_parquet_file, TABLES), STUDY_FILE)

@@ -211,15 +211,6 @@ def frontier_document(table: StudyTable) -> dict[str, Any]:
     }
 
 
-def runs_table(table: StudyTable) -> pd.DataFrame:
-    """Every run, one row each, as a flat table: settings and summary spread over columns of their own.
-
-    Those columns are named ``settings.<knob>`` and ``summary.<name>``; a run without one has none there.
-    """
-    runs = table.runs[list(RUN_COLUMNS)]
-    return pd.concat([runs, table.settings.add_prefix("settings."), table.summary.add_prefix("summary.")], axis=1)
-
-
 def with_dictionaries(table: StudyTable, rows: pd.Index[int] | None = None) -> pd.DataFrame:
     """``table.runs`` with two more columns, ``settings`` and ``summary``: a dictionary a run of those that it has.
 
@@ -255,16 +246,6 @@ def runs_document(table: StudyTable) -> dict[str, Any]:
     }
 
 
-def runs_csv(table: StudyTable) -> str:
-    """``runs_table`` as CSV text."""
-    return runs_table(table).to_csv(index=False, lineterminator="\n")
-
-
-def frontier_csv(table: StudyTable) -> str:
-    """``confirmed_frontier_table`` as CSV text, every setting in a column of its own."""
-    return _spread(confirmed_frontier_table(table), "settings").to_csv(index=False, lineterminator="\n")
-
-
 def frontier_json(table: StudyTable) -> str:
     """``frontier_document`` as JSON text."""
     return json.dumps(frontier_document(table), indent=2, allow_nan=False, ensure_ascii=False)
@@ -297,9 +278,3 @@ def spend_by_state(table: StudyTable) -> pd.DataFrame:
 
 def _scenario(table: StudyTable) -> dict[str, Any] | None:
     return None if table.scenario is None else plain(table.scenario.document)
-
-
-def _spread(flat: pd.DataFrame, column: str) -> pd.DataFrame:
-    """``flat`` with a column of dictionaries replaced by one column a key, at the end."""
-    spread = pd.DataFrame(list(flat[column]), index=flat.index).add_prefix(f"{column}.")
-    return flat.drop(columns=column).join(spread)
