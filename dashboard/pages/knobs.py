@@ -15,7 +15,7 @@ from tracker.report.knob_map import default_pair, knob_map, knob_map_figure
 from tracker.report.levers import lever_sentences, levers_table
 from tracker.report.parallel_coordinates import parallel_figure, parallel_trials
 from tracker.report.slices import best_point, value_outcomes, worst_slices
-from tracker.report.words import percent
+from tracker.report.words import NOTHING, percent
 from tracker.store.run_table import StudyTable
 
 FIRST_AXES = 6
@@ -172,6 +172,7 @@ def _levers(table: StudyTable) -> None:
                 "quality_low": number("from", format="%.3g"),
                 "quality_high": number("to", format="%.3g"),
             },
+            placeholder=NOTHING,
         )
         st.caption("Pairs of completed trials that differ in this setting alone; intervals of 95 %.")
 
@@ -191,7 +192,13 @@ def _worst(table: StudyTable) -> None:
             where = f"#{best.trial}, epoch {best.epoch}"
             st.caption(literal(f"At the best checkpoint of the frontier, {where}; the worst first."))
             value = st.column_config.NumberColumn("value", format="%.4g")
-            st.dataframe(slices, hide_index=True, key="slices", column_config={"value": value, "better": "better is"})
+            st.dataframe(
+                slices,
+                hide_index=True,
+                key="slices",
+                column_config={"value": value, "better": "better is"},
+                placeholder=NOTHING,
+            )
     with right:
         st.markdown("**Settings that fail or lose**")
         _outcomes(value_outcomes(table))
@@ -218,4 +225,6 @@ def _outcomes(outcomes: pd.DataFrame) -> None:
         )
     }
     order = ["knob", "value", "trials", "failed", *share]
-    st.dataframe(outcomes, hide_index=True, key="outcomes", column_config=share, column_order=order)
+    st.dataframe(
+        outcomes, hide_index=True, key="outcomes", column_config=share, column_order=order, placeholder=NOTHING
+    )

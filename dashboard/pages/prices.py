@@ -18,7 +18,7 @@ from tracker.records import Market
 from tracker.report.price_tables import first_sku, history_figure, rates_table, rates_with
 from tracker.report.scenario_chart import compared_frontiers_figure, comparison_sentences, levels_table
 from tracker.report.scenarios import compare_scenarios, price_remarks
-from tracker.report.words import several
+from tracker.report.words import NOTHING, several
 from tracker.store.run_table import StudyTable
 
 ANY = "any"
@@ -89,6 +89,7 @@ def _compared(study: str, billed: StudyTable) -> None:
             "by then": "by",
             "after ÷ before": st.column_config.NumberColumn(format="%.3f"),
         },
+        placeholder=NOTHING,
     )
     for remark in price_remarks(after):
         st.caption(literal(remark))

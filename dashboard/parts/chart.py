@@ -16,6 +16,7 @@ import streamlit as st
 from plotly.io.json import to_json_plotly
 
 from tracker.report.style import PLOTLY_CONFIG
+from tracker.report.words import NOTHING
 
 PLOTLY_JS_PATH = f"/plotly-{version('plotly')}.min.js"
 _FILES = Path(__file__).parent
@@ -69,7 +70,7 @@ def chart(
     )
     with st.container(horizontal=True, vertical_alignment="center"):
         with st.popover("Table", icon=":material/table:", key=f"{key}-twin-popover", width="content"):
-            st.dataframe(twin, hide_index=True, column_config=columns, key=f"{key}-twin")
+            st.dataframe(twin, hide_index=True, column_config=columns, key=f"{key}-twin", placeholder=NOTHING)
         st.download_button(
             "CSV",
             lambda: twin.to_csv(index=False, lineterminator="\n"),

@@ -11,7 +11,7 @@ import streamlit as st
 from dashboard.text import literal
 from tracker.pricing.money_unit import MoneyUnit
 from tracker.report.trials import MOST_ROWS, STATES, latest_trials, reasons_table, running_table, trial_counts
-from tracker.report.words import duration, money, several
+from tracker.report.words import NOTHING, duration, money, several
 from tracker.store.run_table import StudyTable
 
 MOST_REASONS = 12
@@ -35,7 +35,9 @@ def running(table: StudyTable) -> None:
         "quiet_seconds": st.column_config.TextColumn("last sign", help="Its last checkpoint, or its start"),
         "attempts": st.column_config.NumberColumn("attempts", help="Those that ended, until this one does"),
     }
-    st.dataframe(rows, hide_index=True, key="running", column_order=list(columns), column_config=columns)
+    st.dataframe(
+        rows, hide_index=True, key="running", column_order=list(columns), column_config=columns, placeholder=NOTHING
+    )
 
 
 def reasons(table: StudyTable) -> None:
@@ -83,7 +85,12 @@ def trials(table: StudyTable) -> None:
     if total > len(rows):
         st.caption(literal(f"The latest {MOST_ROWS} of {several(total, 'trial')}; `tracker runs` lists all."))
     st.dataframe(
-        _shown(rows, table.unit), hide_index=True, key="trials", column_config=_trial_columns(table), height="auto"
+        _shown(rows, table.unit),
+        hide_index=True,
+        key="trials",
+        column_config=_trial_columns(table),
+        height="auto",
+        placeholder=NOTHING,
     )
 
 
