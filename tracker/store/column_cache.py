@@ -91,6 +91,10 @@ class CachedStudy:
             self._write(name, self._table(found))
         return found
 
+    def every_value(self, metric: str, chosen: Positions) -> History:
+        """Source.history, straight from the source: all values, also several of one run and step."""
+        return self._source.history(self.index, metric, chosen)
+
     def metrics_beside(self, metric: str, chosen: Positions) -> set[str]:
         """Source.metrics_beside, of a few runs, straight from the source."""
         return self._source.metrics_beside(self.index, metric, chosen)

@@ -25,6 +25,7 @@ from tracker.pricing.currency import USD, ExchangeRate
 from tracker.pricing.money_unit import MoneyUnit, money_unit
 from tracker.pricing.scenario import Scenario
 from tracker.records import Direction, QualityMetric, Role, SettingValue
+from tracker.store.attempts import NO_ATTEMPTS, SeveralAttempts, several_attempts
 from tracker.store.column_cache import CachedStudy, cache_folder, forget
 from tracker.store.columns import ParentRun, RunIndex, Source
 from tracker.store.found import FoundExperiment
@@ -107,6 +108,8 @@ class StudyTable:
     price_usd and wall_seconds (both cumulative over the trial's attempts), and timestamp. ``metrics`` has every other
     metric at the same checkpoints, read when it is asked for.
 
+    ``attempts`` are those at runs that had several, as they were billed; report.attempts has those of every run.
+
     ``limits`` are what a checkpoint's metrics must keep to, to be on the frontier.
     ``terms`` are the study's assumptions about costs, ``prices_file`` its file of rates of its own ("" without
     one), ``country`` where its electricity is from ("" for each region's own); ``scenario`` is what the prices
@@ -125,6 +128,7 @@ class StudyTable:
     summary: pd.DataFrame
     checkpoints: pd.DataFrame
     metrics: CheckpointMetrics
+    attempts: SeveralAttempts = NO_ATTEMPTS
     limits: tuple[Limit, ...] = ()
     terms: CostTerms = DEFAULT_TERMS
     prices_file: str = ""
@@ -242,6 +246,7 @@ def _study_table(parent: ParentRun, cached: CachedStudy) -> StudyTable:
     frames = RunFrames(cached)
     reached = CheckpointFrames(cached, frames, quality)
     runs = frames.runs(reached.last_quality(), country, terms)
+    checkpoints = reached.checkpoints(runs)
     return StudyTable(
         study=parent.study,
         quality=quality,
@@ -251,8 +256,9 @@ def _study_table(parent: ParentRun, cached: CachedStudy) -> StudyTable:
         runs=runs,
         settings=frames.settings(),
         summary=frames.summary(),
-        checkpoints=reached.checkpoints(runs),
+        checkpoints=checkpoints,
         metrics=CheckpointMetrics(reached.names, reached.metric),
+        attempts=several_attempts(cached, runs, checkpoints),
         limits=tuple(Limit(**limit) for limit in json.loads(tags.get("tracker.limits", "[]"))),
         terms=terms,
         country=country,

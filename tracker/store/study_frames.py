@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from tracker.pricing.cost import RateColumns, UsageColumns, price_parts
 from tracker.pricing.energy import JOULES_PER_KWH, co2_grams, country_of
 from tracker.pricing.price_point import PricePoint, price_point_from_row
-from tracker.records import STEADY_USAGE, CostPart, QualityMetric, SettingValue
+from tracker.records import STEADY_USAGE, CostPart, QualityMetric, SettingValue, TrialState
+from tracker.store.attempts import PARTS_USD
 from tracker.store.column_cache import CachedStudy
 from tracker.store.names import TAG_PREFIX, logged_name
 from tracker.study.costs import CostTerms
 
-_PARTS_USD = tuple(f"{part}_usd" for part in CostPart)
 _NOT_SUMMARY = (
-    *("price_usd", "wall_seconds", "energy_joules", "billed_seconds", "machine_share", *_PARTS_USD),
+    *("price_usd", "wall_seconds", "energy_joules", "billed_seconds", "machine_share", *PARTS_USD),
     *("acquired_samples", "acquired_bytes", "stored_bytes", "kept_bytes"),
 )
 _SAMPLED_RUNS = 8
@@ -142,8 +142,11 @@ class RunFrames:
         return values if math.isnan(default) else np.where(np.isnan(values), default, values)
 
     def _parts_usd(self, terms: CostTerms) -> dict[str, Floats]:
-        """The parts of each price: as they were logged, or as long as a run runs, worked out from what it has used."""
-        parts = {part: self._last(part) for part in _PARTS_USD}
+        """The parts of each price: as they were logged, or as long as a run runs, worked out from what it has used.
+
+        What an attempt under way has cost since an earlier one ended counts as compute: its parts are not known yet.
+        """
+        parts = {part: self._last(part) for part in PARTS_USD}
         logged = ~np.isnan(parts["compute_usd"])
         points = self._text("tracker.price_point")
         # A run that was logged before prices had parts has its whole price in compute.
@@ -160,6 +163,9 @@ class RunFrames:
             priced = price_parts(usage, RateColumns.of(_price_point(point)), terms)
             for part in CostPart:
                 parts[f"{part}_usd"][rows] = getattr(priced, part)
+        under_way = self._text("tracker.state", TrialState.RUNNING) == TrialState.RUNNING
+        unknown = self._last("price_usd", 0.0) - np.sum(list(parts.values()), axis=0)
+        parts["compute_usd"] += np.where(under_way, unknown, 0.0)
         return parts
 
 

@@ -1,0 +1,68 @@
+"""Every attempt at every run of a study: when it was, and what it alone used and cost."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tracker.records import TrialState
+from tracker.store.attempts import COUNTED, PARTS_USD
+from tracker.store.run_table import StudyTable
+
+_OF_RUN = ["run_id", "label", "role", "trial"]
+
+
+def attempts_table(table: StudyTable) -> pd.DataFrame:
+    """One row an attempt, in the order of ``table.runs`` and then of time; they add up to it, each part by itself.
+
+    Columns: run (its row in ``table.runs``), run_id, label, role, trial, attempt (from 1), state (of a run's last
+    attempt, that of the run; "" of earlier ones, of which it is not kept), started_at and ended_at (seconds since 1970;
+    the end is NaN while it runs), wall_seconds, billed_seconds (NaN until it is known), price_usd and its parts
+    data_usd, compute_usd, storage_usd, maintenance_usd. A run's SKU, market and rate are those of its last attempt.
+
+    At other prices than the billed ones a run's price is shared out as each part was billed, or by billed time where
+    nothing was billed of it. Raises StoreError.
+    """
+    runs, several = table.runs, table.attempts.frame
+    once = _once(runs, np.setdiff1d(np.arange(len(runs)), several["run"]))
+    if table.scenario is not None and len(several):
+        several = _shared_out(several, runs)
+    both = pd.concat([once, several], ignore_index=True).sort_values("run", kind="stable", ignore_index=True)
+    run = both["run"].to_numpy(dtype=np.int64)
+    is_last = ~both["run"].duplicated(keep="last")
+    return pd.DataFrame(
+        {
+            "run": run,
+            **{name: runs[name].array.take(run) for name in _OF_RUN},
+            "attempt": both.groupby("run").cumcount().to_numpy(dtype=np.int64) + 1,
+            "state": pd.Series(runs["state"].array.take(run)).where(is_last, ""),
+            **{name: both[name] for name in ("started_at", "ended_at", *COUNTED)},
+            "price_usd": both[list(PARTS_USD)].sum(axis=1),
+        }
+    )
+
+
+def _once(runs: pd.DataFrame, rows: NDArray[np.int64]) -> pd.DataFrame:
+    """The attempts at runs that had one: all that the run used and cost."""
+    of = runs.iloc[rows]
+    ended_at = (of["started_at"] + of["wall_seconds"]).where(of["state"] != TrialState.RUNNING)
+    return pd.DataFrame({"run": rows, "started_at": of["started_at"], "ended_at": ended_at, **of[list(COUNTED)]})
+
+
+def _shared_out(attempts: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """The attempts at the prices of ``runs``, by what was billed for each of them."""
+    run = attempts["run"].to_numpy(dtype=np.int64)
+    seconds = attempts["billed_seconds"].fillna(attempts["wall_seconds"])
+    shares = {name: _shares(attempts[name], seconds, run) for name in PARTS_USD}
+    shares["billed_seconds"] = _shares(seconds, attempts["wall_seconds"], run)
+    return attempts.assign(**{name: share * runs[name].to_numpy()[run] for name, share in shares.items()})
+
+
+def _shares(weights: pd.Series[float], otherwise: pd.Series[float], run: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Each attempt's share of its run: by the first weights that it has, else the same for all."""
+    share = np.full(len(run), np.nan)
+    for values in (weights, otherwise, pd.Series(1.0, weights.index)):
+        sums = values.groupby(run).transform("sum")
+        share = np.where(np.isnan(share) & (sums > 0), values / sums.where(sums > 0), share)
+    return share
