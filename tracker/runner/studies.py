@@ -6,10 +6,12 @@ import contextlib
 import json
 import math
 import os
+import platform
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from tracker.engine.forkserver import Forkserver
@@ -398,7 +400,17 @@ def _study_tags(plan: StudyPlan, card: DataCard) -> dict[str, str]:
         "tracker.data": card.fingerprint,
         "tracker.data_description": card.words[:TAG_CHARACTERS],
         "tracker.commit": _commit(),
+        "tracker.versions": _versions(),
     }
+
+
+def _versions() -> str:
+    """The versions that results depend on most, in words."""
+    told = [f"Python {platform.python_version()}"]
+    for package in ("cost-quality-tracker", "torch", "numpy", "optuna", "mlflow"):
+        with contextlib.suppress(PackageNotFoundError):
+            told.append(f"{package} {version(package)}")
+    return ", ".join(told)
 
 
 def _commit() -> str:

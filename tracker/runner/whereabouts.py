@@ -29,7 +29,7 @@ def folder_of(home: Home, name: str) -> StudyFolder:
 
 def study_reader(home: Home, name: str) -> StudyReader:
     """Reads a study of this home again and again; see store.run_table."""
-    return StudyReader(home.tracking_uri, name, home.cache if home.path.is_dir() else None)
+    return StudyReader(home.tracking_uri, name, home.cache if home.path.is_dir() else None, home.path)
 
 
 def table_of(home: Home, name: str) -> StudyTable:

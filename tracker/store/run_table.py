@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -43,6 +43,8 @@ RUN_COLUMNS = (
     *("acquired_samples", "acquired_bytes", "stored_bytes", "kept_bytes"),
     *("energy_joules", "energy_kwh", "co2_grams"),
 )
+PROVENANCE = ("workload", "strategy", "seed", "hardware", "commit", "data", "versions")
+"""What a study records of where it comes from, each in a tag ``tracker.<name>``; older studies lack some."""
 CHECKPOINT_COLUMNS = (
     *("run", "run_id", "role", "trial", "label", "epoch", "quality", "price_usd", "wall_seconds", "timestamp"),
 )
@@ -115,7 +117,8 @@ class StudyTable:
     one), ``country`` where its electricity is from ("" for each region's own); ``scenario`` is what the prices
     were changed by, None where they are those that were billed.
     ``currency`` is what people are shown amounts in; the tables are in USD. ``data`` says what was made of the study's
-    data; "" where the workload did not tell.
+    data; "" where the workload did not tell. ``provenance`` is what the study recorded of where it comes from, by the
+    names PROVENANCE; ``home`` is the folder that it lives in, None where it was read without one.
     """
 
     study: str
@@ -136,6 +139,8 @@ class StudyTable:
     scenario: Scenario | None = None
     currency: ExchangeRate = USD
     data: str = ""
+    provenance: Mapping[str, str] = field(default_factory=dict)
+    home: Path | None = None
 
     @property
     def spend_usd(self) -> float:
@@ -204,11 +209,13 @@ def find_experiment(tracking_uri: str, study: str) -> str:
 class StudyReader:
     """Reads one study, again and again: what does not change any more is read once.
 
-    It is kept below the folder ``cache`` for the next process; None keeps nothing.
+    It is kept below the folder ``cache`` for the next process; None keeps nothing. ``home`` is what the tables say of
+    where the study lives.
     """
 
-    def __init__(self, tracking_uri: str, study: str, cache: Path | None = None) -> None:
+    def __init__(self, tracking_uri: str, study: str, cache: Path | None = None, home: Path | None = None) -> None:
         self._uri = tracking_uri
+        self._home = home
         self._study = study
         self._folder = None if cache is None else cache_folder(cache, tracking_uri, study)
         self._last: tuple[RunIndex, StudyTable] | None = None
@@ -228,7 +235,7 @@ class StudyReader:
             raise StudyNotFoundError(f"there is no study '{self._study}'; {did_you_mean(self._study, names)}") from None
         if self._last is not None and index.is_same_as(self._last[0]):
             return self._last[1]
-        table = _study_table(index.parent, CachedStudy(store, index, self._folder))
+        table = replace(_study_table(index.parent, CachedStudy(store, index, self._folder)), home=self._home)
         self._last = index, table
         return table
 
@@ -264,6 +271,7 @@ def _study_table(parent: ParentRun, cached: CachedStudy) -> StudyTable:
         country=country,
         prices_file=tags.get("tracker.prices", ""),
         data=tags.get("tracker.data_description", ""),
+        provenance={name: tags[f"tracker.{name}"] for name in PROVENANCE if tags.get(f"tracker.{name}")},
     )
 
 
