@@ -42,9 +42,9 @@ class ParetoHalving:
         self._told: set[int] = set()
         self._learnt = 0
 
-    def next_step(self, left_usd: float, *, new_trials: bool = True, at_hand: int | None = None) -> Step | None:
+    def next_step(self, left_usd: float, *, new_trials: bool = True, live_trial: int | None = None) -> Step | None:
         """The trial to go on with, of the highest rung first, else a new one."""
-        del left_usd, at_hand
+        del left_usd, live_trial
         for number in reversed(range(len(self._rungs))):
             if (trial := self._to_go_on(number)) is not None:
                 self._gone_on[number].add(trial)
@@ -93,7 +93,7 @@ class ParetoHalving:
             self._told.add(trial)
             self._trials.tell(trial, TrialState.FAILED if known else TrialState.COMPLETED, [quality, price_usd])
         elif not known:
-            self._trials.enter([(self._settings[trial], [quality, price_usd])])
+            self._trials.add_trials([(self._settings[trial], [quality, price_usd])])
 
     def _to_go_on(self, number: int) -> int | None:
         reached = self._reached[number]

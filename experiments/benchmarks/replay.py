@@ -95,15 +95,15 @@ class _Replay:
         self._seconds = 0.0
 
     def run(self, most_trials: int | None) -> None:
-        told, at_hand = self._told, None
+        told, live_trial = self._told, None
         while told.spent_usd < told.budget_usd and told.trials != most_trials:
             begun, self._seconds = told.trials, 0.0
             with self._deciding():
-                step = self._searcher.next_step(told.budget_usd - told.spent_usd, at_hand=at_hand)
+                step = self._searcher.next_step(told.budget_usd - told.spent_usd, live_trial=live_trial)
             if step is None:
                 told.closed = self._searcher.closed
                 return
-            at_hand = self._take(step)
+            live_trial = self._take(step)
             told.begun.append(begun)
             told.decision_seconds.append(self._seconds)
 

@@ -39,9 +39,9 @@ class Moasha:
         self._trials = 0
         self._going_on: Trial | None = None
 
-    def next_step(self, left_usd: float, *, new_trials: bool = True, at_hand: int | None = None) -> Step | None:
+    def next_step(self, left_usd: float, *, new_trials: bool = True, live_trial: int | None = None) -> Step | None:
         """One more epoch of the trial that goes on, else the first one of a new trial."""
-        del left_usd, new_trials, at_hand
+        del left_usd, new_trials, live_trial
         if self._going_on is None:
             config = self._scheduler.suggest().config
             self._going_on = Trial(self._trials, config, datetime.now())

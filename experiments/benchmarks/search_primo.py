@@ -48,9 +48,9 @@ class Primo:
         self._asked: Any = None
         self._step: Step | None = None
 
-    def next_step(self, left_usd: float, *, new_trials: bool = True, at_hand: int | None = None) -> Step | None:
+    def next_step(self, left_usd: float, *, new_trials: bool = True, live_trial: int | None = None) -> Step | None:
         """One more epoch of what was asked for, else the first epoch of what is asked now."""
-        del left_usd, new_trials, at_hand
+        del left_usd, new_trials, live_trial
         if self._step is None:
             self._asked = self._optimiser.ask()
             # "3_1" is configuration 3 on rung 1; "3" is one of Bayesian optimisation, whatever "3_1" is.

@@ -66,7 +66,7 @@ def test_a_run_tells_the_machine_the_rate_what_is_left_out_and_how_it_ended(ran)
     assert ran.stderr.count("left out: precision tf32") == 1
     assert re.search(r"new best accuracy 0\.\d+ for [\d.]+ [mµ]\$ \(#\d\)", ran.stderr)
     assert not re.search(r"^#\d", ran.stderr, re.MULTILINE), "no line for a trial that neither failed nor was the best"
-    assert "completed: every trial is done" in ran.stderr
+    assert "completed: every trial has ended" in ran.stderr
     assert re.search(rf"{re.escape(NAME)}: best .* spent · 3 of 3 trials: 3 completed\n", ran.stderr)
     assert ran.stdout == ""
 

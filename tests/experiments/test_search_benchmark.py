@@ -69,8 +69,8 @@ class Dictated:
         self.heard: list[Any] = []
         self.asked: list[tuple[float, int | None]] = []
 
-    def next_step(self, left_usd: float, *, new_trials: bool = True, at_hand: int | None = None) -> Step | None:
-        self.asked.append((left_usd / USD_PER_SECOND, at_hand))
+    def next_step(self, left_usd: float, *, new_trials: bool = True, live_trial: int | None = None) -> Step | None:
+        self.asked.append((left_usd / USD_PER_SECOND, live_trial))
         return self.steps.pop(0) if self.steps else None
 
     def reached(self, trial: int, epoch: int, values: Mapping[str, float]) -> None:
@@ -172,7 +172,7 @@ class TestReplay:
             (1, 1, 0.4, 10), (1, 2, 0.5, 20), (1, 3, 0.6, 30), (1, TrialState.COMPLETED, 30),
             (0, 3, 0.3, 3), (0, TrialState.COMPLETED, 3),
         ]  # fmt: skip
-        assert [at_hand for _, at_hand in searcher.asked] == [None, 0, None, None]
+        assert [live_trial for _, live_trial in searcher.asked] == [None, 0, None, None]
         assert np.array(told.spend_usd) / USD_PER_SECOND == pytest.approx([1, 2, 12, 22, 32, 33])
         assert np.array(told.price_usd) / USD_PER_SECOND == pytest.approx([1, 2, 10, 20, 30, 3])
         assert told.trials == 2 and told.closed == "no more steps" and told.begun == [0, 1, 2]

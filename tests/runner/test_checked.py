@@ -45,7 +45,7 @@ def test_a_workload_that_is_not_there_is_a_problem_and_has_no_knobs(checked):
 
 
 def test_what_the_sampler_and_the_names_of_other_studies_rule_out_is_told(checked, tmp_path):
-    assert "search.sampler: 'NoSuchSampler' is no sampler" in checked(search={"sampler": "NoSuchSampler"}).problems[0]
+    assert "Optuna has no sampler 'NoSuchSampler'" in checked(search={"sampler": "NoSuchSampler"}).problems[0]
     folder = StudyFolder(Home(tmp_path / "home").study("digits"))
     folder.path.mkdir(parents=True)
     folder.save(StudyDocument("x", digits()))

@@ -242,7 +242,7 @@ def test_three_objectives_at_once(tmp_path):
     told, search = Looks(), {"objectives": objectives, "reference": {"accuracy": 1}}
 
     def heard(_):
-        return any("no checkpoint so far is better than search.reference.accuracy = 1" in line for line in told.said)
+        return any("no checkpoint beats search.reference.accuracy = 1 yet" in line for line in told.said)
 
     found = run_study(by_dollars(search=search, budget={"usd": BUDGET_USD / 2}), home=tmp_path, observer=told)
     assert heard(resumed_until(found, heard, told))

@@ -85,7 +85,7 @@ def resumed(replay, **options):
     again._trials = replay.search._trials
     again.recall(json.loads(json.dumps(replay.search.memory())))
     for trial, settings in replay.settings.items():
-        again.know(trial, settings)
+        again.register(trial, settings)
     for trial, epoch, values in replay.points:
         again.reached(trial, epoch, values)
     for trial, epoch in replay.epochs.items():
@@ -152,7 +152,7 @@ def test_what_an_earlier_study_did_not_measure_teaches_nothing():
     search = searcher(directions={**DIRECTIONS, "prediction_usd": Direction.MINIMIZE})
     for number in range(FIRST_TRIALS):
         settings = {"device": "cpu", "epochs": EPOCHS, "width": 8, "rate": 0.01 + number / 1000}
-        search.learn(settings, [(1, reached(settings, 1))])
+        search.warm_start(settings, [(1, reached(settings, 1))])
     replay = Replay(search, 0.01, lambda *at: {**reached(*at), "prediction_usd": 1e-3}).run()
     assert len(replay.settings) > FIRST_TRIALS
     assert all(math.isfinite(value) for value in search.reference.values())
@@ -202,7 +202,7 @@ def test_earlier_studies_are_evidence_but_no_points():
     earlier = Replay(searcher(), 0.03).run()
     search = searcher()
     for trial, settings in earlier.settings.items():
-        search.learn(settings, [(epoch, values) for other, epoch, values in earlier.points if other == trial])
+        search.warm_start(settings, [(epoch, values) for other, epoch, values in earlier.points if other == trial])
     step = search.next_step(0.05)
     assert step.trial == 0
     assert "expected_accuracy" in step.numbers, "it begins with forecasts, not blindly"
@@ -265,11 +265,11 @@ def test_a_reference_that_nothing_can_beat_is_refused():
 def test_a_reference_quality_that_nothing_beats_yet_is_said_and_counts_once_it_is_beaten():
     said = []
     given = {"price_usd": 1.0, "accuracy": 0.75}
-    replay = Replay(searcher(reference=given, say=said.append), 0.05)
+    replay = Replay(searcher(reference=given, notify=said.append), 0.05)
     volumes = [step.numbers["hypervolume"] for step in iter(replay.step, None) if "hypervolume" in step.numbers]
     assert said == [
-        "no checkpoint so far is better than search.reference.accuracy = 0.75: until one is, the frontier is measured "
-        "from the worst that was seen"
+        "no checkpoint beats search.reference.accuracy = 0.75 yet: until one does, the hypervolume is measured "
+        "from the worst values seen"
     ]
     beaten = max(values["accuracy"] for _, _, values in replay.points)
     assert beaten > 0.8, "it is searched for as without that reference"
@@ -279,7 +279,7 @@ def test_a_reference_quality_that_nothing_beats_yet_is_said_and_counts_once_it_i
 
 def test_a_reference_quality_that_nothing_can_beat_leaves_the_search_as_good():
     said = []
-    replay = Replay(searcher(reference={"price_usd": 1.0, "accuracy": 2.0}, say=said.append), 0.05).run()
+    replay = Replay(searcher(reference={"price_usd": 1.0, "accuracy": 2.0}, notify=said.append), 0.05).run()
     plain = Replay(searcher(), 0.05).run()
     assert len(said) == 1
     assert [step for step, _ in replay.steps] == [step for step, _ in plain.steps]
@@ -290,7 +290,7 @@ def test_a_resumed_search_still_waits_for_the_reference_that_was_given():
     given = {"price_usd": 1.0, "accuracy": 2.0}
     replay = Replay(searcher(reference=given), 0.01).run()
     said = []
-    again = resumed(replay, reference=given, say=said.append)
+    again = resumed(replay, reference=given, notify=said.append)
     assert again.next_step(1.0) is not None
     assert again.reference == given
     assert len(said) == 1

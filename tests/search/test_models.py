@@ -100,7 +100,7 @@ def test_curves_are_learnt_from_other_settings_and_from_the_trial_itself():
 
     observations = Observations(np.repeat(np.arange(80), 5), np.tile(levels, 80), of_trials(points).ravel())
     model = CurveModel(points, observations, Features(2))
-    expected, deviation = model.afresh(unseen, np.tile(levels, (40, 1)))
+    expected, deviation = model.of_new(unseen, np.tile(levels, (40, 1)))
     curves = np.array([true(point) for point in unseen])
     assert np.sqrt(((expected - curves) ** 2).mean()) < 0.2 * curves.std()
     assert 0.1 < deviation.mean() < 0.4, "a trial by itself is off by 0.2"
@@ -144,7 +144,7 @@ def test_what_nothing_explains_is_shared_with_the_nearest_where_it_proves_to_be(
     trial, first = np.arange(240), np.zeros(240)
     model = CurveModel(points, Observations(trial, first, true(points)), Features(2))
     near = np.clip(points + 1e-3, 0, 0.999)
-    expected, deviation = model.afresh(near, np.zeros((240, 1)))
+    expected, deviation = model.of_new(near, np.zeros((240, 1)))
     off = np.sqrt(((expected[:, 0] - true(near)) ** 2).mean())
     assert (off < 0.4) if alike else (off > 0.8)
     assert (deviation.mean() < 0.5) if alike else (deviation.mean() > 0.7)
@@ -196,7 +196,7 @@ def test_the_volume_of_two_objectives_is_the_exact_one():
     for point in points:
         expected = float(frontier.added(frontier.reaches(frontier.gains([point])))[0])
         scale, volume = frontier._scale.copy(), frontier.volume
-        frontier.enter(frontier.gains([point]))
+        frontier.add(frontier.gains([point]))
         if (frontier._scale == scale).all():
             assert frontier.volume == pytest.approx(volume + expected, abs=1e-12)
         box = float(np.prod(frontier._scale))
@@ -210,7 +210,7 @@ def test_the_volume_of_two_objectives_is_the_exact_one():
 def test_the_volume_of_three_objectives_is_nearly_the_exact_one():
     three = [*PLANE, Objective("wall_seconds", Direction.MINIMIZE)]
     frontier = Frontier(three, {"accuracy": 0.0, "price_usd": 1.0, "wall_seconds": 100.0})
-    frontier.enter(frontier.gains([values(0.01, 0.8)]))
+    frontier.add(frontier.gains([values(0.01, 0.8)]))
     assert frontier.volume == pytest.approx(1.0, rel=0.05), "one point fills its box"
     assert frontier.closeness(frontier.reaches(frontier.gains([values(0.01, 0.8)])))[0].max() == pytest.approx(1.0)
     assert frontier.closeness(frontier.reaches(frontier.gains([values(0.1, 0.4)])))[0].max() < 1.0
@@ -218,7 +218,7 @@ def test_the_volume_of_three_objectives_is_nearly_the_exact_one():
 
 def test_a_point_that_misses_the_reference_adds_nothing():
     frontier = Frontier(PLANE, {"accuracy": 0.5, "price_usd": 1.0})
-    frontier.enter(frontier.gains([values(0.01, 0.4), values(2.0, 0.9)]))
+    frontier.add(frontier.gains([values(0.01, 0.4), values(2.0, 0.9)]))
     assert frontier.empty
     assert frontier.volume == 0.0
 

@@ -108,15 +108,16 @@ def test_a_trial_can_be_opened_with_settings_and_carries_notes(storage):
 @pytest.mark.parametrize("name", ["RandomSampler", "NSGAIISampler", "QMCSampler", "TPESampler"])
 def test_any_sampler_of_optuna_suggests_and_learns(name):
     trials = Trials.create(None, "s", {"closeness": Direction.MAXIMIZE}, SPACE, 0, Sampling(name))
-    trials.enter([({"device": "cpu", "width": 16, "rate": 0.01, "depth": depth}, [0.1 * depth]) for depth in (1, 2, 3)])
+    fixed = {"device": "cpu", "width": 16, "rate": 0.01}
+    trials.add_trials([({**fixed, "depth": depth}, [0.1 * depth]) for depth in (1, 2, 3)])
     assert set(trials.suggest()) == {"device", "width", "rate", "depth", "epochs"}
 
 
 @pytest.mark.parametrize(
     ("sampling", "said"),
     [
-        (Sampling("TPSampler"), "'TPSampler' is no sampler of Optuna's; did you mean 'TPESampler'"),
-        (Sampling("TPESampler", {"n_startup": 3}), "TPESampler cannot be made with .*n_startup"),
+        (Sampling("TPSampler"), "Optuna has no sampler 'TPSampler'; did you mean 'TPESampler'"),
+        (Sampling("TPESampler", {"n_startup": 3}), "TPESampler cannot be created with .*n_startup"),
     ],
 )
 def test_a_sampler_that_there_is_not_is_named(sampling, said):
@@ -143,8 +144,8 @@ def test_trials_that_the_database_lost_come_back_under_their_numbers(storage):
     wanted = {"device": "cpu", "width": 16, "rate": 0.01, "depth": 3, "epochs": 3}
     elsewhere = {**wanted, "device": "cuda"}
     trials = Trials.create(storage, "s", OBJECTIVES, SPACE, seed=0)
-    assert trials.put_back({0: wanted, 2: {**wanted, "depth": 4}, 3: elsewhere}) == 4
-    assert trials.put_back({0: wanted, 2: {**wanted, "depth": 4}, 3: elsewhere}) == 0
+    assert trials.restore({0: wanted, 2: {**wanted, "depth": 4}, 3: elsewhere}) == 4
+    assert trials.restore({0: wanted, 2: {**wanted, "depth": 4}, 3: elsewhere}) == 0
     trials.tell(2, TrialState.COMPLETED, [0.9, 0.25])
     assert trials.ask().trial == 4
     shown = optuna.load_study(study_name="s", storage=storage).trials
@@ -192,7 +193,7 @@ def test_no_sampler_suggests_settings_twice_and_a_small_space_is_tried_whole(nam
         asked.append(again.ask())
         again.tell(asked[-1].trial, TrialState.COMPLETED, [0.5, 1.0])
     assert len(asked) == len({(each.settings["rate"], each.settings["depth"]) for each in asked}) == 6
-    with pytest.raises(RequestError, match="no trial can begin: every combination was tried"):
+    with pytest.raises(RequestError, match="no trial can start: every combination was tried"):
         again.ask()
 
 

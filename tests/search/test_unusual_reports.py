@@ -97,7 +97,7 @@ class Trainings:
         self.search = self.made(trials)
         self.search.recall(memory)
         for trial, each in self.settings.items():
-            self.search.know(trial, each)
+            self.search.register(trial, each)
             for other, epoch, values in self.told:
                 if other == trial:
                     self.search.reached(trial, epoch, values)

@@ -145,10 +145,10 @@ class Coordinator:
                 return
             self._start(self._waiting.popleft(), reservation)
 
-    def _next_step(self, at_hand: int | None = None) -> Step | None:
+    def _next_step(self, live_trial: int | None = None) -> Step | None:
         ledger = self._books.ledger
         may_begin = ledger.new_trials(len(self._attempts))
-        step = self._searcher.next_step(ledger.left_usd, new_trials=may_begin, at_hand=at_hand)
+        step = self._searcher.next_step(ledger.left_usd, new_trials=may_begin, live_trial=live_trial)
         if step is not None:
             self._steps[step.trial] = step
             label = f"#{step.trial}"
@@ -260,7 +260,7 @@ class Coordinator:
         price_usd = ledger.of(label)
         ledger.promise(label, 0.0)
         self._searcher.paused(number, price_usd)
-        step = None if self._waiting else self._next_step(at_hand=number)
+        step = None if self._waiting else self._next_step(live_trial=number)
         if step is not None and step.trial == number:
             self._decisions.write(number, "continue", step.why, self._told(step))
             return

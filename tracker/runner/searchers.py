@@ -59,7 +59,7 @@ def create_trials(plan: StudyPlan, storage: str) -> Trials:
     return _new_trials(plan, storage, {})
 
 
-def load_trials(plan: StudyPlan, storage: str, known: Mapping[int, Settings], say: Callable[[str], None]) -> Trials:
+def load_trials(plan: StudyPlan, storage: str, known: Mapping[int, Settings], notify: Callable[[str], None]) -> Trials:
     """The study that is in Optuna's database, with the trials that it lacks of those ``known`` by their numbers.
 
     ``say`` is handed a sentence where some or all were missing. Raises what Trials.load raises, and RequestError.
@@ -68,10 +68,10 @@ def load_trials(plan: StudyPlan, storage: str, known: Mapping[int, Settings], sa
     try:
         trials = Trials.load(storage, name, plan.space, plan.spec.seed, sampling_of(plan))
     except StudyNotFoundError:
-        say(f"the Optuna database has no study '{name}': it is made anew with its {len(known)} trials")
+        notify(f"the Optuna database has no study '{name}': it is made anew with its {len(known)} trials")
         return _new_trials(plan, storage, known)
-    if missing := trials.put_back(known):
-        say(f"the Optuna database lacked {missing} of the study's trials: they are made anew")
+    if missing := trials.restore(known):
+        notify(f"the Optuna database lacked {missing} of the study's trials: they are made anew")
     return trials
 
 
@@ -80,7 +80,7 @@ def _new_trials(plan: StudyPlan, storage: str, known: Mapping[int, Settings]) ->
     trials = Trials.create(
         storage, plan.spec.name, plan.spec.search.objectives, plan.space, plan.spec.seed, sampling_of(plan)
     )
-    trials.put_back(known)
+    trials.restore(known)
     return trials
 
 
@@ -91,7 +91,7 @@ def make_searcher(
     evidence: Iterable[Evidence] = (),
     histories: Iterable[History] = (),
     *,
-    say: Callable[[str], None] | None = None,
+    notify: Callable[[str], None] | None = None,
 ) -> Searcher:
     """The searcher, told all that is known: ``memory`` is what an earlier one gave as its own.
 
@@ -115,11 +115,11 @@ def make_searcher(
             limits=[*spec.limits, Limit("peak_memory_bytes", high=MEMORY_SHARE * plan.hardware.memory_bytes)],
             last_step=spec.last_step,
             seed=spec.seed,
-            say=say,
+            notify=notify,
         )
         searcher.recall(memory)
         for each in evidence:
-            searcher.learn(each.settings, each.checkpoints, each.failure)
+            searcher.warm_start(each.settings, each.checkpoints, each.failure)
     for history in histories:
         _tell(searcher, history)
     return searcher
@@ -129,7 +129,7 @@ def _tell(searcher: FullRuns | FrontierSearch, history: History) -> None:
     number, record = history.job.trial, history.record
     if number is None:
         return
-    searcher.know(number, history.job.settings)
+    searcher.register(number, history.job.settings)
     for epoch, values in history.checkpoints:
         searcher.reached(number, epoch, values)
     if history.can_go_on:

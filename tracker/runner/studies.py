@@ -119,7 +119,7 @@ def run_study(
             undo.pop_all()
         books = open_books(plan, home, folder, log, card, observer)
         taken = take_in(plan, folder, books)
-        searcher = make_searcher(plan, trials, {}, evidence, say=observer.say)
+        searcher = make_searcher(plan, trials, {}, evidence, notify=observer.say)
         return _coordinate(plan, places, folder, engine, searcher, books, observer, card, taken)
 
 
@@ -170,7 +170,7 @@ def resume_study(
                 found.tell(number, TrialState.KILLED, None)
         evidence = from_rows(folder.evidence())
         searcher = make_searcher(
-            plan, found, read_memory(folder.path), evidence, taken.trials.values(), say=observer.say
+            plan, found, read_memory(folder.path), evidence, taken.trials.values(), notify=observer.say
         )
         engine = engine_for(plan.hardware, forkserver, workers)
         return _coordinate(plan, places, folder, engine, searcher, books, observer, card, taken)

@@ -11,8 +11,8 @@ from tracker.study.spec import Budget
 class Ledger:
     """Every dollar of a study, by attempt, against its budget.
 
-    An attempt's entry only ever grows: a later, lower figure for the same attempt is not believed. While it is under
-    way it counts as what it is estimated to have cost by now, where that is more.
+    An attempt's entry only ever grows: a later, lower figure for the same attempt is ignored. While it runs, its
+    estimated cost so far counts where that is higher.
     """
 
     def __init__(self, budget: Budget) -> None:
@@ -22,12 +22,12 @@ class Ledger:
         self._promised_usd: dict[Hashable, float] = {}
 
     def record(self, attempt: Hashable, spend_usd: float) -> None:
-        """An attempt has cost this much, as it was measured: an estimate is no longer needed."""
+        """Record the measured cost of an attempt; it replaces the estimate."""
         self._spend_usd[attempt] = max(spend_usd, self._spend_usd.get(attempt, 0.0))
         self._estimated_usd.pop(attempt, None)
 
     def estimate(self, attempt: Hashable, spend_usd: float) -> None:
-        """An attempt under way is likely to have cost this much by now."""
+        """Set the estimated cost so far of a running attempt."""
         self._estimated_usd[attempt] = spend_usd
 
     def of(self, attempt: Hashable) -> float:
@@ -40,12 +40,12 @@ class Ledger:
         return sum(map(self.of, self._spend_usd.keys() | self._estimated_usd.keys()))
 
     def promise(self, attempt: Hashable, spend_usd: float) -> None:
-        """An attempt is under way that is expected to have cost this much when it is done; 0 where it is over."""
+        """Reserve what a running attempt is expected to have cost when it is done; 0 once it has ended."""
         self._promised_usd[attempt] = spend_usd
 
     @property
     def left_usd(self) -> float:
-        """What may still be promised: the budget less what was spent, and less what is promised beyond that."""
+        """What can still be reserved: the budget less the spend, less what running attempts have reserved beyond it."""
         if self.budget.usd is None:
             return math.inf
         promised = sum(max(0.0, usd - self.of(attempt)) for attempt, usd in self._promised_usd.items())
@@ -59,6 +59,6 @@ class Ledger:
             return f"the budget of {self.budget.wall_seconds:g} seconds is used up"
         return ""
 
-    def new_trials(self, begun: int) -> bool:
-        """Whether another trial may begin after so many."""
-        return self.budget.trials is None or begun < self.budget.trials
+    def new_trials(self, started: int) -> bool:
+        """Whether another trial may start after ``started`` of them."""
+        return self.budget.trials is None or started < self.budget.trials

@@ -15,7 +15,7 @@ from tracker.study.space import SearchSpace
 
 _SUGGESTED, _DRAWN, _NEIGHBOURS = 4, 24, 12
 _REMEMBERED = 200
-"""Settings that the sampler learns from, the latest: it takes longer with each."""
+"""How many of the latest settings the sampler learns from: its time grows with each."""
 
 
 class Candidates:
@@ -31,16 +31,16 @@ class Candidates:
         self._suggestions: list[Settings] = []
 
     def take(self, settings: Settings) -> None:
-        """Settings are tried: they are no candidate any more."""
+        """Mark settings as tried: they are no longer candidates."""
         self._tried.take(settings)
         if settings in self._suggestions:
             self._suggestions.remove(settings)
 
     def learn(self, tried: Sequence[Settings], closeness: Array, version: int) -> None:
-        """How near settings came to the frontier along M rays [n, M], of which all parts are to be looked at.
+        """Learn how near settings came to the frontier along M rays [n, M], so that every part of it is searched.
 
-        Neighbours are of those that came nearest along even rays, and a sampler is taught anew, by a ray that is drawn
-        (as in ParEGO, Knowles, IEEE Trans. Evol. Comp. 2006); what is drawn depends on ``version``.
+        Neighbours are drawn around the settings that came nearest along evenly spaced rays. A new sampler is fitted to
+        one random ray (as in ParEGO, Knowles, IEEE Trans. Evol. Comp. 2006), drawn by ``version``.
         """
         even = np.linspace(0, closeness.shape[1] - 1, _NEIGHBOURS).round().astype(int)
         self._closest = [tried[index] for index in closeness[:, even].argmax(axis=0)]
@@ -49,16 +49,16 @@ class Candidates:
         directions = {"closeness": Direction.MAXIMIZE}
         seed = self._seed + version
         self._sampler = Trials.create(None, "suggestions", directions, self._space, seed, self._sampling)
-        self._sampler.enter([(each, [float(near)]) for each, near in zip(tried, along, strict=True)])
+        self._sampler.add_trials([(each, [float(near)]) for each, near in zip(tried, along, strict=True)])
         del self._suggestions[:1]
 
     @property
     def short(self) -> bool:
-        """Whether suggestions were taken that are to be replaced."""
+        """Whether suggestions were taken and need replacing."""
         return len(self._suggestions) < _SUGGESTED
 
     def look(self, random: np.random.Generator) -> Sequence[Settings]:
-        """Different settings, none of them tried: all that are left, where those are few; none where none is."""
+        """Distinct untried settings: all that are left where those are few, else a sample; empty where none is left."""
         if few := self._few():
             return few
         while self.short:
@@ -69,7 +69,7 @@ class Candidates:
         return [each for each in fresh.values() if each not in self._tried] or self._left(random)
 
     def unseen(self, random: np.random.Generator) -> list[tuple[Settings, str]]:
-        """Settings to be taken without a look at what they promise, one or the other, each with where it is from."""
+        """Untried settings to choose from without a forecast, each with its source."""
         suggested = self._suggestions[:1] if random.random() < 0.5 else []
         drawn = [self._cube.draw(random) for _ in range(_DRAWN)]
         sources = [(suggested, "suggested by the sampler"), (drawn, "drawn evenly from the space")]
@@ -81,11 +81,11 @@ class Candidates:
         return settings in self._tried
 
     def _few(self) -> Sequence[Settings]:
-        """All settings that are left, where those are no more than are looked at."""
+        """All settings that are left, where those fit in one batch of candidates."""
         left = self._tried.left
         return left if len(left) <= _SUGGESTED + _DRAWN + _NEIGHBOURS else []
 
     def _left(self, random: np.random.Generator) -> Sequence[Settings]:
-        """Some of the settings that are left, evenly drawn; none where none is, or they cannot be listed."""
+        """A uniform sample of the settings that are left; empty where none is, or they cannot be listed."""
         left = self._tried.left
         return [left[index] for index in random.permutation(len(left))[:_DRAWN]]

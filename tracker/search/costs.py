@@ -12,16 +12,16 @@ from tracker.search.objectives import GROWING, LEAST_COST
 from tracker.search.regression import SettingsModel
 
 _FEW = 5
-"""Where fewer trials than this went on, all are taken to go on at what their first epoch cost."""
+"""Where fewer trials than this were resumed, every trial's further epochs are taken to cost what its first did."""
 _LEAST = 0.01
-"""What a further epoch is taken to cost at least, as a share of the first."""
+"""The least that a further epoch is taken to cost, as a share of the first."""
 
 
 class CostModel:
     """Costs of settings, learnt from n ``trials`` that have a checkpoint, at ``points`` [n, width] in the unit cube.
 
-    What a first epoch costs tells little of the others where it includes what comes once; so that a trial's own epochs
-    count as one more than there are, the further one being what trials like it came to.
+    The first epoch's cost includes one-off work and says little about later ones. A trial's own later epochs are
+    averaged with one more, predicted from similar trials.
     """
 
     def __init__(self, points: Array, trials: Sequence[TrialFacts], features: Features) -> None:

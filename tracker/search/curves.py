@@ -1,10 +1,10 @@
-"""What learning curves have in common: a model of a metric after any epoch, by settings.
+"""Learning-curve extrapolation: a model of a metric after any epoch, by settings.
 
 One Bayesian linear regression for all trials. Its inputs are the settings' features, each times a few shapes in time:
-curves are close to power laws of the epoch. What it leaves unexplained of a trial is believed to last, less the further
-one looks ahead: how large that is at each depth, how long it lasts and how it is distributed is learnt, and
-observations of a trial count as what they add to those before them (generalised least squares: Greene, Econometric
-Analysis, 2012, section 20.9). New trials share in what is left unexplained of those nearest to them.
+curves are close to power laws of the epoch. A trial's residual is taken to persist, less so the further ahead the
+forecast. The size of residuals at each depth, their persistence and their distribution are learnt. Each observation of
+a trial counts by what it adds to those before it (generalised least squares: Greene, Econometric Analysis, 2012,
+section 20.9). New trials share the residuals of their nearest neighbours.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from tracker.search.neighbours import Neighbours
 from tracker.search.regression import Regression
 
 FUTURES = 8
-"""How many futures are looked at of each choice: even quantiles of what forecasts were off by."""
+"""How many outcomes are considered for each choice: even quantiles of the forecast errors."""
 _FIRST_NOISE = 0.3  # of an observation, until it is learnt, where a metric's spread over all depths is 1
-_OUTLIER = 4.0  # spreads: what lies further off counts as if it lay there
+_OUTLIER = 4.0  # spreads: values further off are clipped to this
 _FEW = 8.0  # observations of a depth count less each where there are more than so many
 _PRIOR_PERSISTENCE, _PRIOR_PAIRS = 0.8, 10.0  # of a residual over one doubling of the epochs, before there is evidence
 _PRIOR_OBSERVATIONS = 10.0  # for the spread of residuals at one depth, towards that of the depth before
 _PRIOR_NORMAL = 20  # quantiles of a normal distribution, which residuals are taken to have before there is evidence
 _GOOD = 0.25  # the share of the forecasts at each depth that count as good ones
-_DEEPEST = 16  # doublings of the epochs up to which the curves' own uncertainty and residuals are looked at
+_DEEPEST = 16  # doublings of the epochs up to which the curves' own uncertainty and residuals are modelled
 _LOWEST_PERSISTENCE, _HIGHEST_PERSISTENCE = 0.001, 0.995
 _SHAPES = 5
 
@@ -47,7 +47,7 @@ def shapes(levels: Array) -> Array:
 class Observations:
     """m values of a metric: ``trial`` [m] indexes the trials; ``level`` [m] is the epoch's binary logarithm.
 
-    ``values`` [m]; a trial's stand together, by rising level.
+    ``values`` [m]; those of one trial are adjacent, by rising level.
     """
 
     trial: NDArray[np.int64]
@@ -74,8 +74,8 @@ class Observations:
 class CurveModel:
     """The regression for a metric, fitted to ``observations`` of trials at ``points`` [n, width] in the unit cube.
 
-    ``futures`` [FUTURES] are even quantiles of what the metric is off its forecasts by, in standard deviations.
-    ``features`` are those that were given, refined.
+    ``futures`` [FUTURES] are even quantiles of the metric's forecast errors, in standard deviations. ``features`` are
+    the given ones, refined.
     """
 
     def __init__(self, points: Array, observations: Observations, features: Features) -> None:
@@ -101,7 +101,8 @@ class CurveModel:
         return together[:, :-1], together[:, -1]
 
     def _innovations(self, observations: Observations, values: Array) -> tuple[Array, Array]:
-        """What each of m observations adds to the trial's last one, of ``values`` [m, C], and its deviation [m].
+        """The innovation of each of m observations over its trial's previous one, of ``values`` [m, C], and its
+        deviation [m].
 
         In units of that deviation.
         """
@@ -114,10 +115,10 @@ class CurveModel:
         return (scaled - lasting[:, None] * before) / new[:, None], spread * new
 
     def _learn_futures(self, observations: Observations, targets: Array, residuals: Array) -> Array:
-        """Even quantiles [FUTURES] of what observations were off forecasts that were good ones for their depth.
+        """Even quantiles [FUTURES] of the errors of forecasts that were good ones for their depth.
 
-        In standard deviations, and among those of a normal distribution. It is the good forecasts that are acted upon:
-        what is believed to be better than the rest tends to be believed so by mistake, and varies less than the rest.
+        In standard deviations, mixed with those of a normal distribution. The search acts on good forecasts only; these
+        tend to be too optimistic and vary less than the rest.
         """
         off, deviation = self._innovations(observations, residuals[:, None])
         forecast, depth = targets - off[:, 0] * deviation, observations.depth
@@ -131,7 +132,7 @@ class CurveModel:
         return quantiles
 
     def _learn_residuals(self, observations: Observations, residuals: Array) -> None:
-        """How far off the regression is at each depth, and for how long: from its leave-one-out residuals."""
+        """Learn the size and persistence of residuals at each depth, from leave-one-out residuals."""
         depth = observations.depth
         self._variance = np.zeros(int(depth.max(initial=0)) + 1)
         believed = float((residuals**2).mean()) + 1e-6
@@ -153,7 +154,7 @@ class CurveModel:
     def _neighbours_at(
         self, places: Array, observations: Observations, residuals: Array, left_out: Array
     ) -> Neighbours:
-        """Neighbours by their residuals at each depth, in units of the spread there; below what was seen they last."""
+        """Neighbours by their residuals at each depth, in units of the spread there."""
         where, shape = (observations.trial, observations.depth), (len(places), len(self._variance))
         spread = np.sqrt(self._variance[observations.depth])
         off, known, alone = np.zeros(shape), np.zeros(shape), np.full(shape, np.nan)
@@ -204,8 +205,8 @@ class CurveModel:
         uncertainty: Array = low + np.clip(levels - below, 0.0, 1.0) * (high - low)
         return uncertainty
 
-    def afresh(self, points: Array, levels: Array) -> tuple[Array, Array]:
-        """Mean and standard deviation [n, J] at levels [n, J] of trials that are not begun."""
+    def of_new(self, points: Array, levels: Array) -> tuple[Array, Array]:
+        """Mean and standard deviation [n, J] at levels [n, J] of trials that have not started."""
         inputs = self.features(points)
         depths = self._depths(levels)
         residuals, left = (
@@ -218,7 +219,7 @@ class CurveModel:
     def ahead(self, points: Array, since: Array, values: Array, levels: Array) -> tuple[Array, Array]:
         """Mean and standard deviation [n, J] at levels [n, J] of trials that are known until level ``since`` [n].
 
-        What a trial's last ``values`` [n] are off its curve lasts in part, as after each doubling of the epochs.
+        The residual of a trial's last ``values`` [n] persists in part, less with each doubling of the epochs.
         """
         inputs, since = self.features(points), since[:, None]
         lasting = self._lasting(since, levels)
@@ -234,7 +235,7 @@ def _rows(inputs: Array, levels: Array) -> Array:
 
 
 def _spread_of(observations: Observations) -> tuple[float, float]:
-    """The centre and the spread of a metric, for which each depth weighs the same if it was reached often enough.
+    """The centre and the spread of a metric, with equal weight for each depth that was reached often enough.
 
     Most trials are seen at their first depths, where curves differ least.
     """
@@ -247,6 +248,6 @@ def _spread_of(observations: Observations) -> tuple[float, float]:
 
 
 def _correlation(before: Array, after: Array) -> float:
-    """Of p pairs of residuals [p], around 0; 0 where there is none."""
+    """The correlation of p pairs of residuals [p], around 0; 0 without a pair."""
     product = math.sqrt(float(before @ before) * float(after @ after))
     return float(before @ after) / product if product > 0 else 0.0

@@ -16,8 +16,8 @@ from tracker.study.space import SearchSpace
 class UnitCube:
     """A search space as columns from 0 to 1: one for a range or for choices in an order, one each for names.
 
-    Numbers to choose from stand at even distances in their order. What cannot be drawn on a device is 0 there. A space
-    of which nothing varies has a column, too.
+    Numeric choices are spaced evenly in their order. A knob that a device does not have is 0 there. A space in which
+    nothing varies has one column.
     """
 
     def __init__(self, space: SearchSpace) -> None:
@@ -41,14 +41,14 @@ class UnitCube:
         return np.array(rows, dtype=np.float64).reshape(len(settings), self.width)
 
     def draw(self, random: np.random.Generator) -> Settings:
-        """Settings drawn evenly from the space, those that are fixed among them."""
+        """Settings drawn uniformly from the space, with the fixed ones."""
         device = self._space.devices[int(random.integers(len(self._space.devices)))]
         domains = self._space.by_device[device].items()
         drawn = {name: _drawn(domain, random) for name, domain in domains}
         return {**self._space.fixed, "device": device, **drawn}
 
     def neighbour(self, settings: Settings, random: np.random.Generator) -> Settings:
-        """These settings with one or two of their knobs drawn anew."""
+        """These settings with one or two knobs redrawn."""
         domains: Mapping[str, Domain] = self._space.by_device[str(settings["device"])]
         names = list(domains)
         changed = random.permutation(len(names))[: int(random.integers(1, 3))]

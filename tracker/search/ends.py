@@ -1,4 +1,4 @@
-"""Where trainings end by themselves: what the study says, what was seen, what a knob says."""
+"""The last step of a training: from the study, from completed trials, or from a knob."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from tracker.records import Settings
 class Ends:
     """The last step of a training, by its settings.
 
-    What the study says counts: ``said`` is a step, or the name of the knob whose value is the last step. Else it is
-    where trials were completed that have the same knob ``epochs``, or none; else as many steps an epoch as others
-    took; else that knob itself, as long as no trial goes beyond it. Else it is not known.
+    In this order: ``declared`` by the study, as a step or as the name of the knob that holds it; the last step of
+    completed trials with the same knob ``epochs``, or with none; the steps per epoch of other trials; the knob
+    ``epochs`` itself, as long as no trial goes beyond it. Otherwise it is unknown.
 
-    A trial that was completed long before its knob says stopped early: that tells nothing of others.
+    A trial that completed long before its knob says has stopped early: it is no evidence for others.
     """
 
-    def __init__(self, said: int | str | None = None) -> None:
-        self._said = said
+    def __init__(self, declared: int | str | None = None) -> None:
+        self._declared = declared
         self._deepest: dict[int | None, int] = {}  # by the knob epochs
         self._seen: dict[int | None, int] = {}
-        # Steps an epoch, and how many fewer there are in all where they are counted from 0.
+        # Steps per epoch, and how many fewer there are in total where they are counted from 0.
         self._an_epoch: tuple[float, int] | None = None
 
     def reached(self, settings: Settings, step: int) -> None:
-        """A trial went as far as ``step``."""
+        """A trial reached ``step``."""
         epochs = _epochs(settings)
         self._deepest[epochs] = max(step, self._deepest.get(epochs, step))
 
@@ -40,9 +40,9 @@ class Ends:
             self._an_epoch = max((whole / epochs, fewer), self._an_epoch or (0.0, 0))
 
     def of(self, settings: Settings) -> float:
-        """The last step of a training with these settings; infinite where it is not known."""
-        if self._said is not None:
-            last = settings.get(self._said, math.inf) if isinstance(self._said, str) else self._said
+        """The last step of a training with these settings; infinite where it is unknown."""
+        if self._declared is not None:
+            last = settings.get(self._declared, math.inf) if isinstance(self._declared, str) else self._declared
             return float(last)
         epochs = _epochs(settings)
         last = self._seen[epochs] if epochs in self._seen else self._by_knob(epochs)
@@ -59,6 +59,6 @@ class Ends:
 
 
 def _epochs(settings: Settings) -> int | None:
-    """The knob ``epochs``, where there is one that can count."""
+    """The knob ``epochs``, where it is a positive number."""
     epochs = settings.get("epochs")
     return epochs if isinstance(epochs, int) and not isinstance(epochs, bool) and epochs > 0 else None

@@ -1,4 +1,4 @@
-"""What a search knows of a trial: what it reached at which price, and how its costs grow."""
+"""What a search knows about a trial: its metrics, their price, and how its costs grow."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from tracker.search.objectives import GROWING, PREDICTION_PRICE
 from tracker.search.pace import Pace
 
 _RECENT = 9
-"""Of so many checkpoints the median cost is what the next is expected to cost: starts in between do not count."""
+"""The next checkpoint is expected to cost the median of this many: a restart in between does not count."""
 
 
 class Standing(Enum):
-    """Whether a trial trains, waits or is over; ELSEWHERE it was one of an earlier study."""
+    """Whether a trial is running, paused or ended; ELSEWHERE: it belongs to an earlier study."""
 
     RUNNING = "running"
     PAUSED = "paused"
@@ -31,7 +31,7 @@ class Standing(Enum):
 
 
 class Depth(NamedTuple):
-    """A trial where it first came as deep as a doubling of its depth: ``level`` is the depth's binary logarithm.
+    """A trial's first checkpoint at or after a doubling of its depth: ``level`` is the depth's binary logarithm.
 
     ``epoch`` is the step that it reported; ``metrics`` [K], of quality the best until then; ``costs`` [3] of
     objectives.GROWING.
@@ -45,12 +45,12 @@ class Depth(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class TrialFacts:
-    """A trial's checkpoints at each doubling of its depth, and its latest; ``point`` is where its settings are.
+    """A trial's checkpoints at each doubling of its depth, and its latest; ``point`` is its settings in the unit cube.
 
-    ``epoch`` is the latest step that it reported; ``pace`` says how deep that is: steps may count anything.
-    ``latest`` [K] are the metrics there; in ``metrics`` [K] quality is the best so far. ``costs`` [3] are those of
-    objectives.GROWING, over all attempts; ``further_costs`` [3] is how much each is expected to grow with a depth of
-    one more. ``seen`` has a Depth for each whole level that a checkpoint came to; ``at`` knows those between, too.
+    ``epoch`` is the latest step that it reported; ``pace`` says how deep that is: steps may count anything. ``latest``
+    [K] are the metrics there; in ``metrics`` [K] quality is the best so far. ``costs`` [3] are those of
+    objectives.GROWING, over all attempts; ``further_costs`` [3] is how much each is expected to grow per unit of depth.
+    ``seen`` has a Depth for each whole level that a checkpoint reached; ``at`` answers for the levels between, too.
     """
 
     settings: Settings
@@ -75,13 +75,13 @@ class TrialFacts:
 
     @classmethod
     def of(cls, settings: Settings, cube: UnitCube, ends: Ends, standing: Standing = Standing.RUNNING) -> TrialFacts:
-        """What is known of settings before they are tried; ``ends`` is told how far they come."""
+        """Facts of settings that have no checkpoint yet; ``ends`` is updated with each step they reach."""
         return cls(settings, cube.points([settings])[0], ends, standing)
 
     def observe(self, epoch: int, values: Mapping[str, float], metrics: Sequence[str], quality: QualityMetric) -> bool:
-        """Take in a checkpoint: of quality, the best so far counts. True where it is the first of its depth.
+        """Record a checkpoint: of quality, the best so far counts. True where it is the first of its level.
 
-        A checkpoint at or before the last one, which an attempt that lost its state reaches again, only costs.
+        A checkpoint at or before the last one, reached again by an attempt that lost its state, only adds costs.
         """
         if self.reported and epoch <= self.epoch:
             self.spend(values)
@@ -116,12 +116,12 @@ class TrialFacts:
         return new
 
     def spend(self, values: Mapping[str, float]) -> None:
-        """Take in what a checkpoint cost that tells nothing else."""
+        """Record only the costs of a checkpoint."""
         if self.reported:
             self.costs = np.fmax(self.costs, _costs(values))
 
     def complete(self) -> None:
-        """It was trained to its own end: that tells where others end."""
+        """Mark it as trained to its own end, which is evidence for where others end."""
         if self.reported:
             self.ends.completed(self.settings, self.pace.first, self._stride, self.epoch)
 
@@ -137,27 +137,27 @@ class TrialFacts:
 
     @property
     def level(self) -> int:
-        """The deepest whole level that it came to; -1 without a checkpoint."""
+        """The deepest whole level that it reached; -1 without a checkpoint."""
         return max(self.seen, default=-1)
 
     def at(self, level: int) -> Depth:
-        """Its first checkpoint at a whole level or, where it went beyond that at once, after it."""
+        """Its first checkpoint at a whole level or, where it skipped that, after it."""
         return self.seen[min(each for each in self.seen if each >= level)]
 
     @property
     def last_epoch(self) -> float:
-        """Its last step, as far as that is known; infinite where it is not, and where it has gone further."""
+        """Its last step; infinite where that is unknown, or where it has gone further."""
         last = self.ends.of(self.settings)
         return last if self.epoch <= last else math.inf
 
     @property
     def last_depth(self) -> float:
-        """How deep its last step is, at least as deep as its first; infinite where that is not known."""
+        """The depth of its last step, at least that of its first; infinite where that is unknown."""
         return max(self.pace.depth(self.last_epoch), 1.0)
 
     @property
     def epochs_timed(self) -> int:
-        """How many checkpoints ``further_costs`` is from, beside the first, the latest only."""
+        """How many of the latest checkpoints after the first ``further_costs`` is computed from."""
         return len(self._growth)
 
     @property

@@ -1,4 +1,4 @@
-"""What models of settings are linear in: features that are smooth in each knob, as far as it matters."""
+"""Features for linear models of settings: smooth in each knob, as far as it matters."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Array = NDArray[np.float64]
 
 _FOURIER_FEATURES = 100
 _LENGTH_SCALE = 1.2  # of the kernel, in the unit cube, before there is evidence
-_STEP = 1.6  # the factors that a length scale is tried at, in one round
+_STEP = 1.6  # the factor by which a length scale is varied in one round
 _NOISES = np.geomspace(0.05, 1.0, 9)  # of an observation, where the targets' spread is 1
 _LIKELY_NOISE, _NOISE_DECADES = 0.3, 1.5  # its prior: log-normal, with a standard deviation in natural logarithms
 
@@ -18,7 +18,7 @@ class Features:
     """F features of points [n, width] in the unit cube: the coordinates, and waves across the cube.
 
     The waves are random Fourier features of a squared-exponential kernel (Rahimi and Recht, NeurIPS 2007), the same for
-    the same width. ``frequencies`` [width], the inverse of its length scales, say how fast what is modelled changes
+    the same width. ``frequencies`` [width], the inverse of its length scales, say how fast the modelled figure changes
     with each coordinate.
     """
 
@@ -36,16 +36,16 @@ class Features:
         return np.concatenate([np.ones((len(points), 1)), points - 0.5, waves], axis=1)
 
     def places(self, points: Array) -> Array:
-        """Points [n, width], stretched so that what is modelled changes over a distance of about 1."""
+        """Points [n, width], scaled so that the modelled figure changes over a distance of about 1."""
         places: Array = points * self.frequencies
         return places
 
     def refined(self, points: Array, beside: Array, targets: Array) -> Features:
-        """Features of frequencies that explain ``targets`` [n] at ``points`` better than these, if there are such.
+        """Features with frequencies that explain ``targets`` [n] at ``points`` better, if there are any.
 
-        ``beside`` [n, C] are other inputs of the same regression. One coordinate after another is tried at a higher and
-        at a lower frequency, and what has more evidence is kept (Bishop, Pattern Recognition and Machine Learning,
-        2006, section 3.5; a frequency of almost 0 means that a coordinate does not matter).
+        ``beside`` [n, C] are other inputs of the same regression. Each coordinate in turn is tried at a higher and at a
+        lower frequency; the one with more evidence is kept (Bishop, Pattern Recognition and Machine Learning, 2006,
+        section 3.5; a frequency of almost 0 means that a coordinate does not matter).
         """
         spread = targets.std()
         if spread == 0:

@@ -1,11 +1,12 @@
 """The search that spends each dollar where it moves the frontier most.
 
-At any moment it may begin a trial, or go on with a paused one until what its training costs has doubled: rungs are
-levels of money. For each choice it forecasts what the trial would reach after one, two, … further doublings and at what
-price; the choice whose expected growth of the hypervolume per dollar is highest, at its best horizon, goes next (the
-idea of the index of Gittins, J. R. Statist. Soc. B 41, 1979). Forecasts of each level of money are trusted as far as
-they came true. Two other ways do not depend on them: some steps go to what ranks high among its like, as in successive
-halving, and a share of the dollars trains settings to their end that are drawn evenly, for curves cross.
+Each step starts a trial, or resumes a paused one until its training has cost twice as much: rungs are levels of money.
+For each choice, learning-curve extrapolation predicts what the trial would reach after one, two, … further doublings,
+and at what price. The acquisition is the expected growth of the hypervolume per dollar, at the best horizon (the idea
+of the index of Gittins, J. R. Statist. Soc. B 41, 1979); the highest one wins. Forecasts at each rung are trusted as
+far as earlier ones came true. Two other rules do not depend on forecasts: some steps go to trials that rank high among
+those as deep, as in successive halving; and a share of the dollars trains uniformly drawn settings to their end,
+because learning curves cross.
 """
 
 from __future__ import annotations
@@ -38,26 +39,26 @@ from tracker.study.space import SearchSpace
 from tracker.study.spec import COSTS, Limit
 
 FIRST_TRIALS = 8
-"""How many are begun before there is anything to learn from."""
+"""How many trials start before the models are fitted."""
 RANK_SHARE = 0.3
 """How often a step is chosen by rank; else by forecast."""
 DEEP_SHARE = 0.15
-"""The share of the dollars that trains settings to their end that are drawn evenly, whatever they promise."""
+"""The share of the dollars that trains uniformly drawn settings to their end, whatever their forecast."""
 _LOOKED_AT, _NEW_LOOKED_AT = 40, 24
-"""Of paused trials and of new settings, how many are looked at closely: the first by an optimistic forecast."""
+"""How many paused trials and new settings get a full forecast: those that are best by an optimistic one."""
 _REFIT_GROWTH, _RETEACH_GROWTH = 1.06, 1.15
-"""How much more must have been observed before the models, and the sampler, are fitted anew."""
-_RANKED = 2  # doublings of the depth between two rankings: the first 1 / 2^2 of a rank go on
-_NOTHING = 1e-9  # of the box, a dollar: what adds less adds nothing
+"""How much more must have been observed before the models, and the sampler, are fitted again."""
+_RANKED = 2  # doublings of the depth between two rankings: the first 1 / 2^2 of a rank are promoted
+_NOTHING = 1e-9  # of the box per dollar: less counts as nothing
 _LIKELY = 1.645  # standard deviations: nine in ten forecasts, if they are right, come true within
 _OPTIMISM, _HOPELESS = 2.0, 3.0  # standard deviations
-_LARGEST = 1e100  # what is beyond it counts as that: its square is a number still
+_LARGEST = 1e100  # larger values are clipped to it: its square is still finite
 _OPEN_ENDED = 100.0  # a reference for costs without a budget: so many times the dearest first checkpoint
 
 
 @dataclass(frozen=True, slots=True)
 class _Choice:
-    """A step that could be taken: with a paused trial, or a new one where ``trial`` is None."""
+    """A possible step: resume a paused trial, or start a new one where ``trial`` is None."""
 
     trial: int | None
     settings: Settings
@@ -72,13 +73,13 @@ class _Choice:
 
 
 class FrontierSearch:
-    """A searcher (search.steps.Searcher) that pauses trials and goes on with those that the frontier needs.
+    """A searcher (search.steps.Searcher) that pauses trials and resumes those that can move the frontier.
 
     ``trials`` is the study in Optuna, which records every trial; ``sampling`` makes the Optuna sampler whose
-    suggestions are looked at beside others. ``objectives`` are two to four, the study's quality first. ``reference``
-    has values to measure the hypervolume from; those that it lacks are frozen once the first trials have a checkpoint.
-    ``limits`` are on metrics that are reported and on peak_memory_bytes. ``last_step`` is what the study says of where
-    trainings end (search.ends.Ends). ``say`` is told what a person is to know.
+    suggestions are among the candidates. ``objectives`` are two to four, the study's quality first. ``reference`` has
+    values of the reference point; missing ones are frozen once the first trials have a checkpoint. ``limits`` are on
+    reported metrics and on peak_memory_bytes. ``last_step`` is where the study says that trainings end
+    (search.ends.Ends). ``notify`` receives messages for people.
     """
 
     def __init__(
@@ -93,10 +94,10 @@ class FrontierSearch:
         limits: Sequence[Limit] = (),
         last_step: int | str | None = None,
         seed: int = 0,
-        say: Callable[[str], None] | None = None,
+        notify: Callable[[str], None] | None = None,
     ) -> None:
         self.closed = ""
-        self._say = say
+        self._notify = notify
         self._trials = trials
         self._cube = UnitCube(space)
         self._ends = Ends(last_step)
@@ -109,17 +110,17 @@ class FrontierSearch:
         self._memory_limit_bytes = min(bounds, default=math.inf)
         self._seed = seed
         directions = {quality.name: quality.direction, **{each.name: each.direction for each in objectives}}
-        for limit in self._limits:  # which way it is bounded tells which way it is good
+        for limit in self._limits:  # the side that it is bounded on gives its direction
             directions.setdefault(limit.metric, Direction.MINIMIZE if limit.low is None else Direction.MAXIMIZE)
         self._directions = {name: way for name, way in directions.items() if name not in COSTS}
         self._metrics = list(self._directions)
-        # What a limit is on and is not reported counts as outside of it.
+        # A limited metric that is not reported counts as outside of its limit.
         self._outside = {limit.metric: limit.outside for limit in self._limits}
         self._known: dict[int, TrialFacts] = {}
         self._candidates = Candidates(space, self._cube, trials.tried, sampling, seed)
         self._elsewhere: list[TrialFacts] = []
         self._frontier: Frontier | None = None
-        self._awaited: Frontier | None = None  # measured from what was given, while no point beats that
+        self._awaited: Frontier | None = None  # measured from the given reference, while no point beats it
         self._reached: list[Mapping[str, float]] = []  # until the frontier's reference is frozen
         self._observed = 0
         self._fitted_with = 0
@@ -134,33 +135,33 @@ class FrontierSearch:
 
     @property
     def reference(self) -> Mapping[str, float] | None:
-        """What the hypervolume is measured from, by objective; None before it is frozen."""
+        """The reference point of the hypervolume, by objective; None before it is frozen."""
         frontier = self._awaited or self._frontier
         return frontier.reference if frontier else None
 
     def memory(self) -> dict[str, Any]:
-        """The reference, once it is frozen; how far forecasts came true; which trials were drawn to go to their end."""
+        """The frozen reference point, how far forecasts came true, and the trials drawn to be trained to their end."""
         if self.reference is None:
             return self._recalled
         return {"reference": dict(self.reference), "trust": self._trust.memory(), "deep": sorted(self._deep)}
 
     def recall(self, memory: Mapping[str, Any]) -> None:
-        """Go on with what ``memory`` told."""
+        """Restore what ``memory`` returned."""
         self._recalled = dict(memory)
         self._trust = Trust(memory.get("trust"))
         self._deep = set(memory.get("deep", ()))
 
-    # What became of the steps.
+    # Outcomes of steps.
 
-    def know(self, trial: int, settings: Settings) -> None:
-        """A trial that was begun before: what is reached, paused and ended of it is told after this."""
+    def register(self, trial: int, settings: Settings) -> None:
+        """Register a trial that was started before; its checkpoints, pauses and end are reported after this."""
         self._known[trial] = TrialFacts.of(settings, self._cube, self._ends)
         self._candidates.take(settings)
 
-    def learn(
+    def warm_start(
         self, settings: Settings, checkpoints: Sequence[tuple[int, Mapping[str, float]]], failure: str = ""
     ) -> None:
-        """A trial of an earlier study of the same space: evidence, but no point of this study's frontier."""
+        """Warm start from a trial of an earlier study of the same space: evidence, but no point of this frontier."""
         facts = TrialFacts.of(settings, self._cube, self._ends, Standing.ELSEWHERE)
         facts.failure = failure
         for epoch, values in checkpoints:
@@ -169,7 +170,7 @@ class FrontierSearch:
             self._elsewhere.append(facts)
 
     def _observe(self, facts: TrialFacts, epoch: int, values: Mapping[str, float]) -> Mapping[str, float] | None:
-        """Take in a checkpoint; what is known there. One without the value of an objective only costs: None."""
+        """Record a checkpoint and return its values; None where an objective has no value: it only costs."""
         known = {name: min(max(each, -_LARGEST), _LARGEST) for name, each in values.items() if math.isfinite(each)}
         if not all(each.name in known for each in self._objectives):
             facts.spend(known)
@@ -178,7 +179,7 @@ class FrontierSearch:
         return known
 
     def reached(self, trial: int, epoch: int, values: Mapping[str, float]) -> None:
-        """A trial's checkpoint. Without a finite value of each objective it is no point of the frontier."""
+        """Record a trial's checkpoint. Without a finite value of each objective it is no point of the frontier."""
         known = self._observe(self._known[trial], epoch, values)
         if known is None:
             return
@@ -189,16 +190,16 @@ class FrontierSearch:
             else:
                 gains = self._frontier.gains([known])
                 self._trust.came(trial, float(self._frontier.added(self._frontier.reaches(gains))[0]))
-                self._frontier.enter(gains)
-                self._enter_awaited(known)
+                self._frontier.add(gains)
+                self._add_awaited(known)
 
     def paused(self, trial: int, price_usd: float) -> None:
-        """A trial waits to be gone on with; Optuna, which knows no pause, keeps it running, with a note of it."""
+        """Mark a trial as paused; Optuna has no such state, so there it stays running, with a note."""
         self._stands(trial, Standing.PAUSED, price_usd)
         self._note(trial, TrialState.PAUSED)
 
     def ended(self, trial: int, state: TrialState, price_usd: float, reason: str = "") -> None:
-        """A trial is over; Optuna is told its true values where it was completed."""
+        """Mark a trial as ended; Optuna gets its true values where it was completed."""
         facts = self._known[trial]
         self._stands(trial, Standing.ENDED, price_usd)
         if state is TrialState.FAILED:
@@ -229,26 +230,26 @@ class FrontierSearch:
         }
         return [float(told[each.name]) for each in self._objectives]
 
-    # What to do next.
+    # The next step.
 
-    def next_step(self, left_usd: float, *, new_trials: bool = True, at_hand: int | None = None) -> Step | None:
+    def next_step(self, left_usd: float, *, new_trials: bool = True, live_trial: int | None = None) -> Step | None:
         """The step to take next; None where nothing fits in ``left_usd``.
 
-        Raises RequestError for a reference that no checkpoint can be better than.
+        Raises RequestError for a reference point that no checkpoint can beat.
         """
-        # The cores are for what is trained and measured meanwhile; matrices this small gain nothing by more of them.
+        # One thread: the cores belong to the trainings, and matrices this small do not gain from more.
         with self._threads.limit(limits=1):
-            return self._next_step(left_usd, new_trials, at_hand)
+            return self._next_step(left_usd, new_trials, live_trial)
 
-    def _next_step(self, left_usd: float, new_trials: bool, at_hand: int | None) -> Step | None:
+    def _next_step(self, left_usd: float, new_trials: bool, live_trial: int | None) -> Step | None:
         self._steps += 1
         new_trials = new_trials and not self._trials.tried.all
         if new_trials and len(self._known) + len(self._elsewhere) < FIRST_TRIALS:
-            return self._begin_first(left_usd)
+            return self._start_first(left_usd)
         if not any(facts.reported for facts in self._everyone()):
             if new_trials:
-                return self._begin_first(left_usd)
-            return self._nothing(NONE_LEFT if self._trials.tried.all else "no trial has a checkpoint to go on from")
+                return self._start_first(left_usd)
+            return self._nothing(NONE_LEFT if self._trials.tried.all else "no trial has a checkpoint to resume from")
         self._freeze_reference()
         self._refit()
         random = np.random.default_rng([self._seed, self._observed, self._steps])
@@ -256,7 +257,7 @@ class FrontierSearch:
             return self._step(*deep, None, left_usd)
         if random.random() < RANK_SHARE and (found := self._by_rank(left_usd, random, new_trials=new_trials)):
             return self._step(*found, None, left_usd)
-        choices = self._paused_choices(left_usd, at_hand)
+        choices = self._paused_choices(left_usd, live_trial)
         if new_trials:
             choices += self._new_choices(left_usd)
         if not choices:
@@ -266,9 +267,9 @@ class FrontierSearch:
         return self._step(choice, why, runner_up, left_usd)
 
     def prospects(self) -> Mapping[int, float]:
-        """For each paused trial, the most that a dollar could add through it by an optimistic forecast.
+        """For each paused trial, the most that a dollar spent on it could add, by an optimistic forecast.
 
-        0 is for a trial that can no longer matter; none is called so before enough is known to say it.
+        0 means that it can no longer move the frontier; no trial gets 0 before there is enough evidence.
         """
         paused, none = self._waiting(), dict.fromkeys(self._too_large(), 0.0)
         if self._outlook is None or self._frontier is None or not paused:
@@ -283,7 +284,7 @@ class FrontierSearch:
         return [trial for trial in self._paused() if self._known[trial].memory_bytes <= self._memory_limit_bytes]
 
     def _too_large(self) -> list[int]:
-        """The paused trials that took more memory than they may: they cannot matter any more."""
+        """The paused trials that exceeded the memory limit: they can no longer matter."""
         return [trial for trial in self._paused() if self._known[trial].memory_bytes > self._memory_limit_bytes]
 
     def _paused(self) -> list[int]:
@@ -293,14 +294,14 @@ class FrontierSearch:
             if facts.standing is Standing.PAUSED and facts.reported and facts.epoch < facts.last_epoch
         ]
 
-    def _begin_first(self, left_usd: float) -> Step | None:
+    def _start_first(self, left_usd: float) -> Step | None:
         prices = [facts.first_usd for facts in self._everyone() if facts.reported]
         if prices and min(prices) > left_usd:
             return self._nothing(
                 f"the cheapest step, to a first checkpoint for ${min(prices):.4g}, does not fit in ${left_usd:.4g}"
             )
         suggestion = self._trials.ask()
-        self.know(suggestion.trial, suggestion.settings)
+        self.register(suggestion.trial, suggestion.settings)
         expected_usd = float(np.median(prices)) if prices else 0.0
         why = f"one of the first {FIRST_TRIALS} trials, which the search learns from"
         facts = self._known[suggestion.trial]
@@ -335,26 +336,26 @@ class FrontierSearch:
             seen[each.name] = float(worst)
         wanted = {**seen, **self._given, **self._recalled.get("reference", {})}
         self._frontier = Frontier(self._objectives, wanted)
-        self._frontier.enter(self._frontier.gains(self._reached))
+        self._frontier.add(self._frontier.gains(self._reached))
         if self._frontier.empty and (beyond := self._given.keys() & seen.keys() - set(GROWING)):
             self._awaited = self._frontier
             self._frontier = Frontier(self._objectives, {**wanted, **{name: seen[name] for name in beyond}})
-            self._frontier.enter(self._frontier.gains(self._reached))
-            if self._say:
+            self._frontier.add(self._frontier.gains(self._reached))
+            if self._notify:
                 given = " and ".join(f"search.reference.{name} = {self._given[name]:g}" for name in sorted(beyond))
-                self._say(
-                    f"no checkpoint so far is better than {given}: until one is, the frontier is measured from the "
-                    "worst that was seen"
+                self._notify(
+                    f"no checkpoint beats {given} yet: until one does, the hypervolume is measured from the "
+                    "worst values seen"
                 )
         self._reached = []
 
-    def _enter_awaited(self, values: Mapping[str, float]) -> None:
-        """A point that may be the first to beat the reference that was given: from it on, all is measured from that."""
+    def _add_awaited(self, values: Mapping[str, float]) -> None:
+        """Enter a point that may be the first to beat the given reference; from then on that is the reference point."""
         if self._awaited is not None:
-            self._awaited.enter(self._awaited.gains([values]))
+            self._awaited.add(self._awaited.gains([values]))
             if not self._awaited.empty:
                 self._frontier, self._awaited = self._awaited, None
-                self._ranks = Ranks(1 / 2**_RANKED)  # what it keeps was measured from elsewhere
+                self._ranks = Ranks(1 / 2**_RANKED)  # the old ranks were measured from another reference
 
     def _check_reference(self, name: str, reference: float, lowest: float) -> None:
         if reference <= lowest:
@@ -386,17 +387,18 @@ class FrontierSearch:
         self._new = (settings, self._outlook.of_settings(settings)) if settings else None
 
     def _closeness(self, trials: Sequence[TrialFacts]) -> Array:
-        """How near to the frontier n trials are, or are expected to come, along M rays: [n, M], 1 on it."""
+        """How near n trials are to the frontier, or are expected to come, along M rays: [n, M]; 1 is on it."""
         assert self._frontier is not None and self._outlook is not None
         forecast = self._outlook.of_trials(trials)
         ahead = self._reaches(forecast, self._all_off(0.0))[:, 0].max(axis=1)
         gains = self._gains([(facts, facts.metrics, facts.costs) for facts in trials])
         return self._frontier.closeness(np.maximum(ahead, self._frontier.reaches(gains)))
 
-    # Gains of choices.
+    # Acquisition.
 
     def _reaches(self, forecast: Forecast, deviations: Array) -> Array:
-        """How far the frontier would reach along each ray if metrics came out so many deviations [S, K] off.
+        """How far the frontier would reach along each ray if metrics were this many deviations [S, K] off their
+        forecasts.
 
         For n choices at J horizons and L rays: [n, S, J, L].
         """
@@ -407,7 +409,7 @@ class FrontierSearch:
             reference = self._frontier.reference[each.name]
             if each.name in self._metrics:
                 index = self._metrics.index(each.name)
-                # Other metrics are not believed to be lucky when quality is: they are dealt out otherwise.
+                # Other metrics are not assumed to be lucky together with quality: their outcomes are permuted.
                 dealt = deviations[:, index] if index == 0 else np.roll(deviations[::-1, index], index)
                 values = forecast.values(index, dealt)
                 gains[..., column] = each.gain(values, reference)
@@ -416,27 +418,27 @@ class FrontierSearch:
             else:
                 gains[..., column] = each.gain(forecast.costs[:, None, :, GROWING.index(each.name)], reference)
         reaches: Array = self._frontier.reaches(gains)
-        for horizon in range(1, horizons):  # what is reached on the way counts too
+        for horizon in range(1, horizons):  # earlier horizons count too
             np.maximum(reaches[:, :, horizon], reaches[:, :, horizon - 1], out=reaches[:, :, horizon])
         return reaches
 
     def _all_off(self, deviations: float) -> Array:
-        """One future in which all metrics come out so many deviations better than expected."""
+        """One outcome in which all metrics are this many deviations better than expected."""
         return np.full((1, len(self._metrics)), deviations)
 
     def _added(self, forecast: Forecast, deviations: float) -> Array:
-        """The growth of the hypervolume [n, J] up to each horizon if all metrics came out so much better."""
+        """The growth of the hypervolume [n, J] up to each horizon if all metrics were that much better."""
         assert self._frontier is not None
         added: Array = self._frontier.added(self._reaches(forecast, self._all_off(deviations)))[:, 0] * forecast.sound
         return added
 
-    def _paused_choices(self, left_usd: float, at_hand: int | None) -> list[_Choice]:
+    def _paused_choices(self, left_usd: float, live_trial: int | None) -> list[_Choice]:
         assert self._outlook is not None
         waiting = self._waiting()
         if not waiting:
             return []
         facts = [self._known[trial] for trial in waiting]
-        warm = self._known[at_hand] if at_hand is not None else None
+        warm = self._known[live_trial] if live_trial is not None else None
         forecast = self._outlook.of_trials(facts, warm)
         if len(waiting) > _LOOKED_AT:
             optimistic = self._added(forecast, _OPTIMISM) / forecast.cost_usd
@@ -445,8 +447,8 @@ class FrontierSearch:
             rungs = self._rungs([each.price_usd for each in facts])[order]
             _, best_of_rung = np.unique(rungs, return_index=True)
             kept = np.union1d(order[:_LOOKED_AT], order[best_of_rung])
-            if at_hand in waiting:
-                kept = np.union1d(kept, [waiting.index(at_hand)])
+            if live_trial in waiting:
+                kept = np.union1d(kept, [waiting.index(live_trial)])
             waiting, facts, forecast = (
                 [waiting[index] for index in kept],
                 [facts[index] for index in kept],
@@ -474,7 +476,7 @@ class FrontierSearch:
         settings: Sequence[Settings],
         trials: Sequence[int] | None = None,
     ) -> list[_Choice]:
-        """The steps that fit in what is left, each judged at its best horizon."""
+        """The steps that fit in the remaining budget, each at its best horizon."""
         assert self._frontier is not None and self._outlook is not None
         reaches = self._reaches(forecast, forecast.futures)
         added = self._frontier.added(reaches).mean(axis=1) * forecast.sound
@@ -520,19 +522,19 @@ class FrontierSearch:
         first = max(choices, key=_rate)
         new = [choice for choice in choices if choice.trial is None]
         if first.gain_per_usd < _NOTHING and new:
-            return max(new, key=lambda choice: choice.near), "nothing is expected to add anything: explore"
-        return first, "no other step is expected to add as much for a dollar"
+            return max(new, key=lambda choice: choice.near), "no step is expected to grow the hypervolume: explore"
+        return first, "highest acquisition: no other step is expected to grow the hypervolume as much per dollar"
 
     def _at_depth(self, left_usd: float) -> tuple[_Choice, str] | None:
-        """The paused trial that is nearest to settings drawn evenly goes on to its end, where that is due.
+        """Where a deep trial is due: train the paused trial nearest to uniformly drawn settings to its end.
 
-        Curves cross: what is slow at first, and dear, may be best in the end, and only such trials tell.
+        Learning curves cross: a slow, expensive start may be best in the end, and only deep trials show it.
         """
         assert self._outlook is not None
         waiting = self._waiting()
         if not waiting:
             return None
-        # Drawn once, until it is due: else what is cheap, and due sooner, would be favoured.
+        # Drawn once and kept until it is due: redrawing would favour cheap trials, which are due sooner.
         drawn = self._cube.draw(np.random.default_rng([self._seed, len(self._deep)]))
         points = np.stack([self._known[trial].point for trial in waiting])
         trial = waiting[int(((points - self._cube.points([drawn])) ** 2).sum(axis=1).argmin())]
@@ -546,19 +548,19 @@ class FrontierSearch:
             return None
         (found,) = self._choices(forecast, left_usd, [facts.settings], [trial])
         self._deep.add(trial)
-        why = f"settings drawn evenly go to their end with {DEEP_SHARE:.0%} of the dollars; it is the nearest to such"
+        why = f"{DEEP_SHARE:.0%} of the dollars train uniformly drawn settings to their end; this trial is nearest"
         return replace(found, until_depth=last_depth, step_usd=more_usd), why
 
     def _rungs(self, price_usd: Sequence[float]) -> NDArray[np.int64]:
-        """The levels of money [n] that trials have reached, from 1; each is twice the one below. New trials have 0."""
+        """The rungs [n] that trials have reached, from 1; each costs twice the one below. New trials have 0."""
         doublings = np.floor(np.log2(np.maximum(price_usd, self._cheapest_usd) / self._cheapest_usd)).astype(np.int64)
         return 1 + doublings
 
     def _by_rank(self, left_usd: float, random: np.random.Generator, *, new_trials: bool) -> tuple[_Choice, str] | None:
-        """The step by what was seen alone, whatever is forecast: a trial that ranks high among its like, or a new one.
+        """The step by observed values alone, without a forecast: a trial that ranks high among its peers, or a new one.
 
-        Asynchronous successive halving (Li et al., MLSys 2020) by non-dominated rank (Schmucker et al., 2021): of those
-        that came as deep, the first quarter goes on until its training costs four times as much.
+        Asynchronous successive halving (Li et al., MLSys 2020) by non-dominated rank (Schmucker et al., 2021): of the
+        trials that came as deep, the first quarter is promoted until its training has cost four times as much.
         """
         assert self._frontier is not None and self._outlook is not None
         waiting = self._waiting()
@@ -569,7 +571,7 @@ class FrontierSearch:
             for trial in [each for each in waiting if each in first]:
                 facts = self._known[trial]
                 if facts.level >= level + _RANKED:
-                    continue  # it went on already
+                    continue  # already promoted
                 more = min(2.0 ** (level + _RANKED), facts.last_depth) - facts.depth
                 forecast = self._outlook.of_trials([facts])
                 step_usd = more * float(forecast.further_usd[0]) + facts.start_usd
@@ -583,16 +585,16 @@ class FrontierSearch:
         if not (unseen := self._candidates.unseen(random)):
             return None
         forecast = self._outlook.of_settings([settings for settings, _ in unseen])
-        # Each is taken as probably as it is expected to fit in memory, not to fail, and to keep the limits.
+        # Each is accepted with the probability that it fits in memory, does not fail and keeps the limits.
         sound = np.flatnonzero(random.random(len(unseen)) < forecast.sound.max(axis=1))[:1]
         if not len(sound):
             return None
         settings, source = unseen[sound[0]]
         found = self._choices(forecast.of(sound), left_usd, [settings])
-        return (found[0], f"no trial ranks high enough to go on; a new one, {source}") if found else None
+        return (found[0], f"no trial ranks high enough to be promoted; a new one, {source}") if found else None
 
     def _gains_at(self, level: int, trial: int) -> Array:
-        """How much better than the reference a trial was where it came as deep as ``level``: [D]."""
+        """How much better than the reference point a trial was at ``level``: [D]."""
         facts = self._known[trial]
         depth = facts.at(level)
         gains: Array = self._gains([(facts, depth.metrics, depth.costs)])[0]
@@ -602,7 +604,7 @@ class FrontierSearch:
         return all(limit.excess(metrics[self._metrics.index(limit.metric)]) <= 0 for limit in self._limits)
 
     def _gains(self, points: Sequence[tuple[TrialFacts, Array, Array]]) -> Array:
-        """How much better than the reference n trials are, with these metrics and costs: [n, D]."""
+        """How much better than the reference point n trials are, with these metrics and costs: [n, D]."""
         assert self._frontier is not None
         names = [each.name for each in self._objectives]
         values = [self._values(facts, metrics, costs) for facts, metrics, costs in points]
@@ -614,7 +616,7 @@ class FrontierSearch:
         if trial is None:
             suggestion = self._trials.open(settings)
             trial, settings = suggestion.trial, suggestion.settings
-            self.know(trial, settings)
+            self.register(trial, settings)
             if self._candidates.short:
                 self._look_for_new()
         self._trust.promise(trial, choice.rung, choice.step_gain)
@@ -622,7 +624,7 @@ class FrontierSearch:
         until_usd: float | None = 0.0
         if choice.trial is not None:
             facts.standing = Standing.RUNNING
-            # A little early: the checkpoint that completes the step shall not just miss it.
+            # A little less, so that the checkpoint that completes the step does not just miss it.
             until_usd = facts.price_usd + choice.step_usd - 0.3 * choice.further_usd
             if choice.until_depth >= facts.last_depth:
                 until_usd = None
@@ -638,12 +640,12 @@ class FrontierSearch:
         return Step(trial, settings, until_usd, choice.step_usd, why, numbers, facts.last_epoch)
 
     def _to_the_end(self, left_usd: float, *, new_trials: bool) -> Step | None:
-        """Where nothing else is to be done: a trial that waits at its last step, which is thus seen to be that."""
+        """Where nothing else is left: finish a trial that is paused at its presumed last step."""
         for trial, facts in self._known.items():
             at_end = facts.standing is Standing.PAUSED and facts.reported and facts.epoch == facts.last_epoch
             if at_end and facts.start_usd <= left_usd and facts.memory_bytes <= self._memory_limit_bytes:
                 facts.standing, self.closed = Standing.RUNNING, ""
-                why = f"nothing else is left to do, and it waits after epoch {facts.epoch}, where others ended"
+                why = f"nothing else is left to do, and it is paused after epoch {facts.epoch}, where others ended"
                 return Step(trial, facts.settings, None, facts.start_usd, why, {"left_usd": left_usd})
         return self._nothing(self._why_none(left_usd, new_trials))
 
@@ -655,8 +657,8 @@ class FrontierSearch:
         if new_trials and self._new is not None:
             costs.append(self._new[1].cost_usd[:, 0].min())
         if costs and math.isfinite(left_usd):
-            return f"no step fits in what is left, ${left_usd:.4g}: the cheapest is expected to cost ${min(costs):.4g}"
-        return NONE_LEFT if self._trials.tried.all else "every trial is done"
+            return f"no step fits in the ${left_usd:.4g} left: the cheapest is expected to cost ${min(costs):.4g}"
+        return NONE_LEFT if self._trials.tried.all else "every trial has ended"
 
 
 def _rate(choice: _Choice) -> float:

@@ -1,4 +1,4 @@
-"""Plain Optuna, and the grid: each trial is trained to its own end."""
+"""Plain Optuna, and the grid: each trial is trained to its end without pausing."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from tracker.search.tried import NONE_LEFT
 
 
 class FullRuns:
-    """A searcher (search.steps.Searcher) whose every step is a whole trial of what ``trials`` suggests.
+    """A searcher (search.steps.Searcher) whose every step is a full trial of settings that ``trials`` suggests.
 
-    ``objectives`` are the names of the values that a completed trial is judged by; ``in_order`` goes through all
-    combinations of the space as they are written, whatever the sampler suggests, as a grid does. No settings are tried
-    twice.
+    ``objectives`` names the values of a completed trial; ``in_order`` goes through all combinations of the space in the
+    order written, as a grid does. No settings are tried twice.
     """
 
     def __init__(self, trials: Trials, objectives: Sequence[str], *, in_order: bool = False) -> None:
@@ -31,52 +30,52 @@ class FullRuns:
         self._paused: list[int] = []
         self._prices_usd: list[float] = []
 
-    def know(self, trial: int, settings: Settings) -> None:
-        """A trial that was begun before: what is reached, paused and ended of it is told after this."""
+    def register(self, trial: int, settings: Settings) -> None:
+        """Register a trial that was started before; its checkpoints, pauses and end are reported after this."""
         self._settings[trial] = settings
         self._trials.tried.take(settings)
 
-    def next_step(self, left_usd: float, *, new_trials: bool = True, at_hand: int | None = None) -> Step | None:
+    def next_step(self, left_usd: float, *, new_trials: bool = True, live_trial: int | None = None) -> Step | None:
         """A paused trial if there is one, else a new one; none where a trial's median price does not fit."""
-        del at_hand
+        del live_trial
         expected_usd = statistics.median(self._prices_usd) if self._prices_usd else 0.0
         self.closed = ""
         if expected_usd > left_usd:
-            self.closed = f"what is left, ${left_usd:.4g}, is less than a trial's median price of ${expected_usd:.4g}"
+            self.closed = f"${left_usd:.4g} is left, less than a trial's median price of ${expected_usd:.4g}"
         elif self._paused:
             trial = self._paused.pop(0)
             return Step(trial, self._settings[trial], None, expected_usd, "it was interrupted")
         elif self._trials.tried.all:
             self.closed = NONE_LEFT
         elif not new_trials:
-            self.closed = "every trial is done"
+            self.closed = "every trial has ended"
         else:
             suggestion = self._trials.open(self._trials.tried.left[0]) if self._in_order else self._trials.ask()
             why = "it is the next combination" if self._in_order else "the sampler suggested it"
-            self.know(suggestion.trial, suggestion.settings)
+            self.register(suggestion.trial, suggestion.settings)
             return Step(suggestion.trial, suggestion.settings, None, expected_usd, why)
         return None
 
     def reached(self, trial: int, epoch: int, values: Mapping[str, float]) -> None:
-        """A trial's checkpoint: only its last one is told."""
+        """Record a trial's checkpoint: only its last one counts."""
         del epoch
         self._last[trial] = values
 
     def paused(self, trial: int, price_usd: float) -> None:
-        """A trial was interrupted; it goes first when steps are taken again."""
+        """Mark a trial as interrupted: it is resumed before new ones start."""
         del price_usd
         self._paused.append(trial)
 
     def prospects(self) -> Mapping[int, float]:
-        """Nothing is known of what is paused."""
+        """No forecast: plain Optuna knows nothing about paused trials."""
         return {}
 
     def memory(self) -> dict[str, Any]:
-        """Nothing but what it was told."""
+        """Nothing beyond the reported trials."""
         return {}
 
     def ended(self, trial: int, state: TrialState, price_usd: float, reason: str = "") -> None:
-        """A trial is over; Optuna is told."""
+        """Mark a trial as ended, in Optuna too."""
         whole = {**self._last.get(trial, {}), "price_usd": price_usd}
         values = [whole.get(name, math.nan) for name in self._objectives]
         self._trials.tell(trial, state, values if all(map(math.isfinite, values)) else None)

@@ -1,4 +1,4 @@
-"""What settings share with those tried nearest to them, beyond what smooth features explain."""
+"""Residuals that settings share with their nearest tried neighbours, beyond what smooth features explain."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from scipy.spatial import KDTree
 from tracker.search.features import Array
 
 _NEAREST = 4
-"""So many neighbours are looked at; at each depth the one that says most counts."""
+"""How many neighbours are considered; at each depth the most informative one counts."""
 _AT_ONCE = (0.0, 0.3, 0.6, 0.8, 0.95, 0.99)
 """What the correlation of residuals may be at no distance, …"""
 _LENGTHS = (0.06, 0.12, 0.25, 0.5, 1.0)
 """… the distances over which it may fall, where features change over 1, …"""
 _POWERS = (1.0, 2.0)
 """… and how: exponentially, or as a bell."""
-_OUTLIER = 3.0  # standard deviations: what lies further off counts as if it lay there
+_OUTLIER = 3.0  # standard deviations: values further off are clipped to this
 
 
 class Neighbours:
-    """What a model is off by, ``residuals`` [n, D], at ``places`` [n, width] (Features.places), in D figures each.
+    """A model's ``residuals`` [n, D] at ``places`` [n, width] (Features.places), in D figures each.
 
     ``left_out`` [n, C], of variance 1, are residuals of the model without the trial's own observations, NaN where there
-    is none. How alike those of neighbours are is learnt from them: as an average, by likelihood, over laws of how a
-    correlation falls with distance. ``known`` [n, D] is the correlation of residuals that were not seen with what was.
+    is none. The correlation of neighbours is learnt from them: an average, weighted by likelihood, over laws of how a
+    correlation falls with distance. ``known`` [n, D] is the correlation of unobserved residuals with observed ones.
     """
 
     def __init__(self, places: Array, residuals: Array, left_out: Array, known: Array | None = None) -> None:
@@ -39,7 +39,7 @@ class Neighbours:
 
     def _learn(self, places: Array, left_out: Array) -> None:
         distance, nearest = self._tree.query(places, k=2)
-        itself = nearest[:, 0] == np.arange(len(places))  # of equal places the other may come first
+        itself = nearest[:, 0] == np.arange(len(places))  # at equal places the other may come first
         other = np.where(itself, nearest[:, 1], nearest[:, 0])
         there = left_out[other]
         both = np.isfinite(left_out) & np.isfinite(there)
@@ -55,13 +55,13 @@ class Neighbours:
         self._weights /= self._weights.sum()
 
     def _correlations(self, distance: Array) -> Array:
-        """By each law, at distances [...]: [..., laws]."""
+        """The correlation by each law, at distances [...]: [..., laws]."""
         at_once, length, power = self._laws
         correlations: Array = at_once * np.exp(-0.5 * (distance[..., None] / length) ** power)
         return correlations
 
     def of(self, places: Array) -> tuple[Array, Array]:
-        """The residuals [n, D] that are expected at ``places``, and the share [n, D] of their variance that is left."""
+        """The expected residuals [n, D] at ``places``, and the share [n, D] of their variance that remains."""
         count = min(_NEAREST, len(self._residuals))
         distance, nearest = (each.reshape(-1, count) for each in self._tree.query(places, k=count))
         alike = (self._correlations(distance) @ self._weights)[:, :, None]  # [n, nearest, 1]

@@ -1,4 +1,4 @@
-"""What a search is after: two to four objectives, and how much a new point would add to their frontier."""
+"""The objectives of a search, two to four, and how much a new point would add to their hypervolume."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from tracker.study.spec import COSTS
 Array = NDArray[np.float64]
 
 GROWING, PREDICTION_PRICE = COSTS[:-1], COSTS[-1]
-"""The costs that every further epoch adds to, and the price of predictions, which is a trial's at each checkpoint."""
+"""The costs that grow with every epoch, and the price of predictions, which each checkpoint has."""
 LEAST_COST = 1e-12
-"""What is free counts as this: costs are compared by their ratios."""
+"""A cost of 0 counts as this: costs are compared by their ratios."""
 _RAYS = {2: 64, 3: 144, 4: 192}
-"""Into how many directions the frontier is looked at, by the number of objectives."""
+"""How many rays the hypervolume is integrated over, by the number of objectives."""
 
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """One of the things that are to be good at once, by the name that its value is reported or priced under."""
+    """One objective, by the name that its value is reported or priced under."""
 
     name: str
     direction: Direction
@@ -69,8 +69,8 @@ class Frontier:
         ]
         return np.stack(columns, axis=-1).reshape(len(values), self._power)
 
-    def enter(self, gains: Array) -> None:
-        """Points [n, D] that were reached. Those that miss the reference in an objective add nothing."""
+    def add(self, gains: Array) -> None:
+        """Add points [n, D] that were reached. Points worse than the reference in an objective add nothing."""
         inside = gains[(gains > 0).all(axis=1)]
         inside = inside[[not (self._points >= point).all(axis=1).any() for point in inside]]
         if not len(inside):
@@ -107,9 +107,10 @@ class Frontier:
         return self._volume(grown)
 
     def closeness(self, reaches: Array) -> Array:
-        """How near points [..., L] come to the frontier along each ray that it reaches, [..., M]: 1 on it, more beyond.
+        """How near points [..., L] come to the frontier along each ray that it reaches, [..., M]: 1 on it, more beyond
+        it.
 
-        0, along one, where it reaches none.
+        A single 0 where it reaches none.
         """
         reached = self._reach > 0
         if not reached.any():
@@ -152,7 +153,7 @@ def _halton(count: int, base: int) -> Array:
 
 
 def _non_dominated(points: Array) -> Array:
-    """Those of n points [n, D] that no other is at least as good as in everything; of equal ones the first."""
+    """The non-dominated ones of n points [n, D]; the first of equal ones."""
     order = np.argsort(-points.sum(axis=1), kind="stable")
     left, kept = points[order], []
     while len(left):  # the first left has the largest sum: nothing after it dominates it

@@ -1,4 +1,4 @@
-"""What trials would reach if they were gone on with, and what that would cost: forecasts from all that is known."""
+"""Forecasts: what trials would reach if they were resumed or started, and what that would cost."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from tracker.search.regression import SettingsModel
 from tracker.study.spec import Limit
 
 DOUBLINGS = 7
-"""How far ahead is looked: after one, two, … doublings of the depth."""
+"""The horizons of a forecast: one, two, … doublings of the depth."""
 _OUT_OF_MEMORY = 1.15
-"""How much more than the limit a trial that ran out of memory is taken to need: an assumption."""
+"""How much more than the limit an out-of-memory trial is assumed to need."""
 _UNSTABLE = 0.05
-"""A share of failures below this is not acted upon."""
+"""A lower share of failures is ignored."""
 
 
 _BY_TRIAL = ("depths", "mean", "deviation", "costs", "cost_usd", "further_usd", "prediction_usd", "sound")
@@ -41,8 +41,8 @@ class Forecast:
     """n trials at J horizons each: ``depths`` [n, J], none beyond a trial's own end.
 
     ``mean`` and ``deviation`` [n, J, K] are of the metrics on their ``links``' scales, on which more is better, and
-    ``futures`` [S, K] how many deviations off their means they may come out; ``costs`` [n, J, 3] of GROWING in all,
-    ``cost_usd`` [n, J] the dollars from now on, ``further_usd`` [n] those of a depth of one more; ``prediction_usd``
+    ``futures`` [S, K] how many deviations off their means they may end up; ``costs`` [n, J, 3] of GROWING in all,
+    ``cost_usd`` [n, J] the dollars from now on, ``further_usd`` [n] those per unit of depth; ``prediction_usd``
     [n]; ``sound`` [n, J] the probability that a checkpoint there counts.
     """
 
@@ -58,16 +58,16 @@ class Forecast:
     futures: Array
 
     def values(self, metric: int, deviations: Array) -> Array:
-        """A metric [n, S, J] if it came out S numbers of standard deviations above its mean on its scale."""
+        """A metric [n, S, J] at S numbers of standard deviations above its mean on its scale."""
         scaled = self.mean[:, None, :, metric] + deviations[:, None] * self.deviation[:, None, :, metric]
         return self.links[metric].back(scaled)
 
     def of(self, which: NDArray[np.int64]) -> Forecast:
-        """The forecast of some of its trials, by index: a copy."""
+        """The forecast of some of its trials, by index; a copy."""
         return replace(self, **{name: getattr(self, name)[which] for name in _BY_TRIAL})
 
     def and_of(self, others: Forecast) -> Forecast:
-        """The forecast of its trials and of ``others``, by the same models."""
+        """This forecast and ``others`` joined; both are by the same models."""
         both: dict[str, Any] = {
             name: np.concatenate([getattr(self, name), getattr(others, name)]) for name in _BY_TRIAL
         }
@@ -78,7 +78,7 @@ class Outlook:
     """Models of metrics, costs and failures, fitted to ``trials``: all of this study and of earlier ones.
 
     ``metrics`` [K] names what is forecast, quality first, each with its direction; ``ends`` says where trainings end.
-    What ``before``, fitted to fewer of the trials, found out about which knobs matter is refined. ``curves`` are the
+    Which knobs matter is refined from ``before``, an outlook fitted to fewer of the trials. ``curves`` are the
     models of the metrics; ``pace`` is that of most trials.
     """
 
@@ -119,7 +119,7 @@ class Outlook:
         self._futures = np.stack([model.futures for model in self.curves], axis=1)
         self._fit_risks(trials, points)
         self._forecasts: Forecast | None = None
-        # At which epoch and price it stood, and how deep its end was; which row.
+        # The epoch and price it was at, the depth of its end, and its row.
         self._rows_of: dict[TrialFacts, tuple[int, float, float, int]] = {}
         paces = [trial.pace for trial in trials if trial.epochs_timed] or [trials[index].pace for index in seen]
         self.pace: Pace = Counter(paces).most_common(1)[0][0]
@@ -147,10 +147,10 @@ class Outlook:
         bounded = math.isfinite(self._memory_limit_bytes) and told.sum() >= 2
         self._memory = SettingsModel(inputs[told], places[told], np.log(needs[told])[:, None]) if bounded else None
 
-    def of_trials(self, trials: Sequence[TrialFacts], at_hand: TrialFacts | None = None) -> Forecast:
-        """How n trials with a checkpoint would go on; all but the one ``at_hand`` need a new process first.
+    def of_trials(self, trials: Sequence[TrialFacts], live_trial: TrialFacts | None = None) -> Forecast:
+        """Forecast n trials with a checkpoint; all but ``live_trial`` need a new process first.
 
-        What was forecast of a trial is kept while it stands where it stood.
+        A trial's forecast is cached until it has a new checkpoint.
         """
         moved = [
             each for each in trials if self._rows_of.get(each, ())[:3] != (each.epoch, each.price_usd, each.last_depth)
@@ -164,17 +164,17 @@ class Outlook:
         assert self._forecasts is not None
         forecast = self._forecasts.of(np.array([self._rows_of[each][3] for each in trials]))
         for index, each in enumerate(trials):
-            if each is at_hand:
+            if each is live_trial:
                 forecast.costs[index, :, 0] -= each.start_usd
                 forecast.cost_usd[index] = np.maximum(forecast.cost_usd[index] - each.start_usd, LEAST_COST)
         return forecast
 
     def _ahead(self, trials: Sequence[TrialFacts]) -> Forecast:
-        """How trials would go on in a new process."""
+        """Forecast trials that are resumed in a new process."""
         points = _rows([trial.point for trial in trials])
         now = np.array([trial.depth for trial in trials])
         ends = np.array([trial.last_depth for trial in trials])
-        ends = np.where(ends > now, ends, now + 1)  # what is at its end is looked at as if it went on
+        ends = np.where(ends > now, ends, now + 1)  # a trial at its end is treated as if it continued
         depths = np.minimum(now[:, None] * 2.0 ** np.arange(1, DOUBLINGS + 1), ends[:, None])
         values = self._on_scale(_rows([trial.metrics for trial in trials]))
         mean, deviation = _stacked(
@@ -194,11 +194,11 @@ class Outlook:
         )
 
     def of_settings(self, settings: Sequence[Settings]) -> Forecast:
-        """How n new trials would go, from their first checkpoint on."""
+        """Forecast n new trials, from their first checkpoint on."""
         points = self._cube.points(settings)
         ends = np.array([max(self.pace.depth(self._ends.of(each)), 1.0) for each in settings])
         depths = np.minimum(2.0 ** np.arange(DOUBLINGS + 1)[None, :], ends[:, None])
-        mean, deviation = _stacked(model.afresh(points, np.log2(depths)) for model in self.curves)
+        mean, deviation = _stacked(model.of_new(points, np.log2(depths)) for model in self.curves)
         firsts, rates, predictions = self.costs.of_settings(points)
         costs = firsts[:, None, :] + (depths - 1)[:, :, None] * rates[:, None, :]
         sound = self._keeps_limits(mean, deviation) * self._succeeds(points)[:, None]
@@ -232,7 +232,7 @@ class Outlook:
 
 
 def _rows(arrays: Sequence[Array]) -> Array:
-    """Arrays [k] as rows, which np.stack takes long for where there are many."""
+    """Arrays [k] as rows; faster than np.stack for many."""
     return np.concatenate(arrays).reshape(len(arrays), -1)
 
 

@@ -1,4 +1,4 @@
-"""Who is first among trials that came as deep: by non-dominated rank, as in multi-objective successive halving."""
+"""Ranks of trials at the same depth, by non-dominated sorting, as in multi-objective successive halving."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tracker.search.features import Array
 
 
 class Ranks:
-    """The first ``share`` of the trials at each level. What a trial was there never changes: it is looked up once."""
+    """The first ``share`` of the trials at each level. Values at a level never change, so they are looked up once."""
 
     def __init__(self, share: float) -> None:
         self._share = share
@@ -18,7 +18,7 @@ class Ranks:
         self._first: dict[int, tuple[int, frozenset[int]]] = {}  # level -> of how many, which
 
     def first(self, level: int, peers: Sequence[int], gains_of: Callable[[int], Array]) -> frozenset[int]:
-        """Which of the trials ``peers`` rank first; ``gains_of`` a trial [D] are to be large."""
+        """Which of the trials ``peers`` rank first; larger ``gains_of`` a trial [D] are better."""
         if self._first.get(level, (0, None))[0] != len(peers):
             here = self._gains.setdefault(level, {})
             for trial in peers:
@@ -41,5 +41,5 @@ def ranked(gains: Array, first: int) -> list[int]:
         front = np.flatnonzero(beaten_by == 0)
         order += front.tolist()
         beaten_by = beaten_by - beats[front].sum(axis=0)
-        beaten_by[front] = len(gains) + 1  # done with
+        beaten_by[front] = len(gains) + 1  # ranked
     return order[:first]

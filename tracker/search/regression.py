@@ -1,4 +1,4 @@
-"""Bayesian linear regression, which every model of the search is made of."""
+"""Bayesian linear regression: the part that every model of the search is built from."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ class Regression:
         self.weights: Array = cho_solve(self._factor, rows.T @ targets)
 
     def variance(self, rows: Array) -> Array:
-        """How unsure it is of rows [m, R]: [m], without the noise."""
+        """The predictive variance [m] at rows [m, R], without the noise."""
         solved = solve_triangular(self._factor[0], rows.T, lower=True)
         variance: Array = (solved**2).sum(axis=0)
         return variance
 
     def left_out(self, rows: Array, targets: Array, variance: Array | float) -> Array:
-        """What ``targets`` [m] or [m, K], of noise ``variance`` [m], would be off by if each had not been fitted to."""
+        """Leave-one-out residuals of ``targets`` [m] or [m, K] with noise ``variance`` [m]."""
         leverage = np.minimum(self.variance(rows) / variance, _MOST_LEVERAGE)
         residuals: Array = ((targets - rows @ self.weights).T / (1 - leverage)).T
         return residuals
 
     def covariance(self) -> Array:
-        """Of the weights: [R, R]."""
+        """The covariance [R, R] of the weights."""
         covariance: Array = cho_solve(self._factor, np.eye(len(self.weights)))
         return covariance
 
 
 class SettingsModel:
-    """K figures that settings alone decide, ``values`` [n, K]: a regression of ``features`` [n, F], and neighbours.
+    """K figures that depend on settings alone, ``values`` [n, K]: a regression on ``features`` [n, F], and neighbours.
 
-    ``places`` [n, width] are where settings lie for neighbours (Features.places); how alike those are is learnt from
-    the first figure.
+    ``places`` [n, width] are where settings lie for neighbours (Features.places); their correlation is learnt from the
+    first figure.
     """
 
     def __init__(self, features: Array, places: Array, values: Array) -> None:

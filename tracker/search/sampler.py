@@ -1,4 +1,4 @@
-"""A study's trials in Optuna, asked for and told. The only file that imports Optuna."""
+"""A study's trials in Optuna, by its ask and tell. The only file that imports Optuna."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from tracker.study.space import SearchSpace
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 _ATTEMPTS, _ATTEMPTS_LISTED = 20, 4
-"""How often the sampler is asked where it suggests what was tried, or ran out of memory, before: in all, and where what
-is left of the space can be listed."""
+"""How often the sampler is asked again where it suggests settings that were tried or ran out of memory: in general, and
+where the rest of the space can be listed."""
 _DRAWS = 1000
-"""How often settings are drawn evenly where it still does."""
+"""How often settings are drawn uniformly where it still does."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """An Optuna sampler: its class name in optuna.samplers, and the keyword arguments that it is made with.
+    """An Optuna sampler: its class name in optuna.samplers, and its keyword arguments.
 
     The default is TPE (Bergstra et al., NeurIPS 2011; for several objectives Ozaki et al., GECCO 2020).
     """
@@ -41,24 +41,22 @@ class Sampling:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def make(self, seed: int) -> optuna.samplers.BaseSampler:
-        """The sampler itself. Raises RequestError for a name that is none, and for arguments that it does not take."""
+        """Create the sampler. Raises RequestError for an unknown name, and for arguments that it does not take."""
         names = [each for each in optuna.samplers.__all__ if each.endswith("Sampler") and each != "BaseSampler"]
         if self.name not in names:
-            raise RequestError(
-                f"search.sampler: '{self.name}' is no sampler of Optuna's; {did_you_mean(self.name, names)}"
-            )
+            raise RequestError(f"search.sampler: Optuna has no sampler '{self.name}'; {did_you_mean(self.name, names)}")
         sampler = getattr(optuna.samplers, self.name)
         given = dict(self.options)
         if "seed" in inspect.signature(sampler).parameters:
             given.setdefault("seed", seed)
         if self.name == "TPESampler":
-            given.setdefault("constant_liar", True)  # workers that run side by side try different settings
+            given.setdefault("constant_liar", True)  # parallel workers try different settings
         try:
             with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
                 made: optuna.samplers.BaseSampler = sampler(**given)
                 return made
         except (TypeError, ValueError, ImportError) as error:
-            raise RequestError(f"search.sampler: {self.name} cannot be made with {given}: {error}") from None
+            raise RequestError(f"search.sampler: {self.name} cannot be created with {given}: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +68,15 @@ class Suggestion:
 
 
 class Trials:
-    """A study's trials in an Optuna database: opened with settings, told their end, readable by Optuna's own tools.
+    """A study's trials in an Optuna database, readable by Optuna's own tools.
 
-    Its sampler is seeded: the same results give the same suggestions. ``tried`` are the settings that no trial is to
-    have again; those of trials that began before are to be entered there.
+    Its sampler is seeded: the same results give the same suggestions. ``tried`` are the settings that no new trial may
+    have; add those of trials that were started before.
     """
 
     def __init__(self, study: optuna.Study, storage: str | None, space: SearchSpace) -> None:
         self._study = study
-        # Samplers that know the end of a space ask for a stop there, which Optuna refuses outside its own loop.
+        # Samplers that exhaust a space call stop, which Optuna refuses outside its own loop.
         self._study.stop = lambda: None  # type: ignore[method-assign]
         self._storage = storage
         self._space = space
@@ -95,10 +93,10 @@ class Trials:
         seed: int,
         sampling: Sampling = Sampling(),
     ) -> Trials:
-        """Make a new study of these objectives; in memory only where ``storage`` is None.
+        """Create a study with these objectives; in memory where ``storage`` is None.
 
-        Raises StudyExistsError where the name is taken, StoreError without a database, RequestError for a sampler
-        that there is not.
+        Raises StudyExistsError where the name is taken, StoreError without a database, RequestError for an unknown
+        sampler.
         """
         sampler = sampling.make(seed)
         with _database(storage):
@@ -126,40 +124,40 @@ class Trials:
         seed: int,
         sampling: Sampling = Sampling(),
     ) -> Trials:
-        """Open a study that is there. Raises StudyNotFoundError, StoreError."""
+        """Load an existing study. Raises StudyNotFoundError, StoreError."""
         with _database(storage):
             try:
                 study = optuna.load_study(storage=storage, study_name=name)
             except KeyError:
                 raise StudyNotFoundError(f"the Optuna database has no study '{name}'") from None
-        # Random draws go on where they stopped: the same seed again would repeat the first ones.
+        # Random draws continue where they stopped: the same seed again would repeat the first ones.
         study.sampler = sampling.make(seed + len(study.get_trials(deepcopy=False)))
         return cls(study, storage, space)
 
-    def put_back(self, settings: Mapping[int, Settings]) -> int:
-        """Make the trials anew that the database lacks, under their numbers; how many those are.
+    def restore(self, settings: Mapping[int, Settings]) -> int:
+        """Restore the trials that the database lacks, under their numbers, and return how many.
 
-        ``settings`` are those of the trials that there were. Each is under way until its end is told; a number that
-        is not among them is over. Raises StoreError.
+        ``settings`` are those of the study's trials. A restored trial is running until ``tell`` ends it; a number that
+        is not in ``settings`` has ended. Raises StoreError.
         """
         with _database(self._storage):
             there = len(self._study.get_trials(deepcopy=False))
             numbers = range(there, max(settings, default=-1) + 1)
             for number in numbers:
-                self._study.add_trial(self._made_anew(settings.get(number)))
+                self._study.add_trial(self._restored(settings.get(number)))
         return len(numbers)
 
-    def _made_anew(self, settings: Settings | None) -> optuna.trial.FrozenTrial:
-        if settings is None:  # it was asked for, and nothing came of it
+    def _restored(self, settings: Settings | None) -> optuna.trial.FrozenTrial:
+        if settings is None:  # it was asked for and never started
             return optuna.trial.create_trial(state=OptunaState.PRUNED)
         try:
             return optuna.trial.create_trial(state=OptunaState.RUNNING, **self._parameters(settings))
-        except (KeyError, ValueError):  # it was drawn from a space that this machine has not
+        except (KeyError, ValueError):  # its space is not this machine's
             return optuna.trial.create_trial(state=OptunaState.RUNNING)
 
     @classmethod
     def started(cls, storage: str, name: str) -> int | None:
-        """How many trials of a study were started; None where the database has no such study. Raises StoreError."""
+        """The number of a study's started trials; None where the database has no such study. Raises StoreError."""
         with _database(storage):
             try:
                 study = optuna.load_study(storage=storage, study_name=name)
@@ -169,7 +167,7 @@ class Trials:
 
     @classmethod
     def remove(cls, storage: str, name: str) -> None:
-        """Take a study out of its database. Raises StoreError."""
+        """Delete a study from its database. Raises StoreError."""
         with _database(storage):
             optuna.delete_study(study_name=name, storage=storage)
 
@@ -183,10 +181,10 @@ class Trials:
             raise RequestError(f"search.sampler: {sampling.name} cannot suggest for this study: {error}") from None
 
     def ask(self) -> Suggestion:
-        """The next settings to try, which were not tried before: the sampler's, rather none that may lack memory.
+        """Ask for a trial with untried settings: the sampler's, avoiding those that may run out of memory.
 
-        Where it suggests but such, what is left is drawn from evenly. Raises StoreError, and RequestError where nothing
-        is left (Tried.all).
+        Where it suggests no others, settings are drawn uniformly from the rest. Raises StoreError, and RequestError
+        where nothing is left (Tried.all).
         """
         with _database(self._storage):
             for _ in range(_ATTEMPTS_LISTED if self.tried.listed else _ATTEMPTS):
@@ -196,11 +194,11 @@ class Trials:
                 if suggestion.settings not in self.tried and not self._lacks_memory(suggestion.settings):
                     self.tried.take(suggestion.settings)
                     return suggestion
-                self._study.tell(suggestion.trial, state=OptunaState.PRUNED)  # nothing was paid for it
+                self._study.tell(suggestion.trial, state=OptunaState.PRUNED)  # it cost nothing
             return self.open(self._drawn())
 
     def open(self, settings: Settings) -> Suggestion:
-        """A trial of exactly these settings. Raises StoreError."""
+        """Create a trial with exactly these settings. Raises StoreError."""
         parameters = self._parameters(settings)["params"]
         with _database(self._storage):
             self._study.enqueue_trial(parameters)
@@ -209,7 +207,7 @@ class Trials:
         return suggestion
 
     def _drawn(self) -> Settings:
-        """Settings that were not tried, evenly drawn, rather none that may lack memory."""
+        """Untried settings, drawn uniformly, avoiding those that may run out of memory."""
         random = np.random.default_rng(len(self._study.get_trials(deepcopy=False)))
         if self.tried.listed:
             listed = self.tried.left
@@ -218,18 +216,18 @@ class Trials:
             cube = UnitCube(self._space)
             left = [each for _ in range(_DRAWS) if (each := cube.draw(random)) not in self.tried]
         if not left:
-            raise RequestError(f"no trial can begin: {NONE_LEFT}")
+            raise RequestError(f"no trial can start: {NONE_LEFT}")
         return next((each for each in left if not self._lacks_memory(each)), left[0])
 
     def _lacks_memory(self, settings: Settings) -> bool:
         return self._choices_of(settings) in self._out_of_memory
 
     def avoid(self, settings: Settings) -> None:
-        """These settings ran out of memory: others with the same choices would too, whatever their ranges' values."""
+        """Avoid settings that ran out of memory, and all with the same choices, whatever their ranges' values."""
         self._out_of_memory.add(self._choices_of(settings))
 
     def tell(self, trial: int, state: TrialState, values: Sequence[float] | None) -> None:
-        """How a trial ended. Only completed ones have values that may be compared; the rest just ended.
+        """Tell Optuna how a trial ended. Only completed trials have values.
 
         Raises StoreError.
         """
@@ -240,8 +238,8 @@ class Trials:
                 ended = OptunaState.PRUNED if state is TrialState.STOPPED else OptunaState.FAIL
                 self._study.tell(trial, state=ended, skip_if_finished=True)
 
-    def enter(self, tried: Sequence[tuple[Settings, Sequence[float]]]) -> None:
-        """Settings that were tried already, each with its values. Raises StoreError."""
+    def add_trials(self, tried: Sequence[tuple[Settings, Sequence[float]]]) -> None:
+        """Add trials of settings that were tried already, each with its values. Raises StoreError."""
         with _database(self._storage):
             self._study.add_trials(
                 [
@@ -251,14 +249,14 @@ class Trials:
             )
 
     def suggest(self) -> Settings:
-        """Settings that the sampler would try; no trial is made of them. Raises StoreError."""
+        """Settings that the sampler would try next, without a trial. Raises StoreError."""
         with _database(self._storage):
             suggestion = self._ask()
             self._study.tell(suggestion.trial, state=OptunaState.FAIL)
         return suggestion.settings
 
     def note(self, trial: int, notes: Mapping[str, Any]) -> None:
-        """Write on a trial that is under way how it stands: its user attributes; none where it is over.
+        """Set user attributes of a running trial; nothing where it has ended.
 
         Raises StoreError.
         """
@@ -269,7 +267,7 @@ class Trials:
                 storage.set_trial_user_attr(key, name, value)
 
     def unfinished(self) -> tuple[int, ...]:
-        """The trials that were asked for and never told: they are paused, or their coordinator vanished."""
+        """The trials that were asked for and not told: they are paused, or their coordinator vanished."""
         running = self._study.get_trials(deepcopy=False, states=(OptunaState.RUNNING,))
         return tuple(trial.number for trial in running)
 
@@ -285,7 +283,7 @@ class Trials:
         return Suggestion(trial.number, settings)
 
     def _parameters(self, settings: Settings) -> dict[str, Any]:
-        """Settings as what Optuna keeps of a trial: its params and their distributions."""
+        """Settings as Optuna's params and their distributions."""
         device = str(settings["device"])
         params: dict[str, Any] = {}
         distributions: dict[str, optuna.distributions.BaseDistribution] = {}
@@ -303,7 +301,7 @@ class Trials:
         return repr(sorted((name, settings[name]) for name in ("device", *names) if name in settings)) if names else ""
 
     def _parameter(self, name: str, domain: Domain) -> str:
-        """Optuna's name for a knob: its own, unless what can be drawn depends on the device."""
+        """Optuna's name for a knob: its own, unless its domain depends on the device."""
         same = all(domains.get(name) == domain for domains in self._space.by_device.values())
         device = next(device for device, domains in self._space.by_device.items() if domains.get(name) == domain)
         return name if same else f"{name} ({device})"
@@ -330,7 +328,7 @@ def _distribution(domain: Domain) -> optuna.distributions.BaseDistribution:
 
 @contextlib.contextmanager
 def _database(storage: str | None) -> Iterator[None]:
-    """Turn what a database raises into a StoreError that names it."""
+    """Turn a database's exceptions into a StoreError that names it."""
     try:
         yield
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError, ImportError, OSError) as error:
@@ -338,6 +336,6 @@ def _database(storage: str | None) -> Iterator[None]:
         reason = str(cause).splitlines()[0] if str(cause) else type(cause).__name__
         raise StoreError(f"Optuna storage '{storage}' cannot be used: {reason}") from error
     except RuntimeError as error:
-        if "table schema" not in str(error):  # Optuna's own words where another version made the database
+        if "table schema" not in str(error):  # Optuna's message where another version created the database
             raise
         raise StoreError(f"Optuna storage '{storage}' cannot be used: {error}") from error

@@ -1,4 +1,4 @@
-"""What a search decides: which trial gets the next dollars, and how many."""
+"""The interface of a search: which trial gets the next dollars, and how many."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tracker.records import Settings, TrialState
 class Step:
     """Train a trial until all of its attempts together cost ``until_usd``; None: to its own end.
 
-    ``expected_usd`` is what that is expected to cost from now on. ``numbers`` and ``why`` tell what it was chosen by.
-    ``last_epoch`` is where the training ends by itself, as far as that is known: nothing is left to pause there.
+    ``expected_usd`` is what that is expected to cost from now on. ``why`` and ``numbers`` explain the choice.
+    ``last_epoch`` is where the training ends by itself, if known: there is nothing left to pause.
     """
 
     trial: int
@@ -28,32 +28,32 @@ class Step:
 
 
 class Searcher(Protocol):
-    """Chooses step after step, and is told what became of each.
+    """Chooses the next step, and receives the outcome of each.
 
-    A trial is under way from the step that names it until it is said to be paused or ended.
+    A trial is running from the step that names it until ``paused`` or ``ended`` is called for it.
     """
 
     closed: str
-    """Why there was no step when one was asked for last; "" where there was one."""
+    """Why ``next_step`` last returned None; "" where it returned a step."""
 
-    def next_step(self, left_usd: float, *, new_trials: bool = True, at_hand: int | None = None) -> Step | None:
+    def next_step(self, left_usd: float, *, new_trials: bool = True, live_trial: int | None = None) -> Step | None:
         """The step to take next with ``left_usd`` to spend; None where none is worth it or fits.
 
-        Without ``new_trials`` only trials that were begun are gone on with. ``at_hand`` is a paused trial whose
-        process is still there: to go on with it costs no new start.
+        Without ``new_trials`` only paused trials are resumed. ``live_trial`` is a paused trial whose process is still
+        alive: resuming it costs no new start.
         """
 
     def reached(self, trial: int, epoch: int, values: Mapping[str, float]) -> None:
-        """A trial's checkpoint: what it reported, and what all of its attempts have used and cost until then."""
+        """Record a trial's checkpoint: what it reported, and what all of its attempts have used and cost until then."""
 
     def paused(self, trial: int, price_usd: float) -> None:
-        """A trial waits to be gone on with; its attempts cost this much."""
+        """Mark a trial as paused; its attempts have cost this much."""
 
     def prospects(self) -> Mapping[int, float]:
-        """What a dollar could add at best through each paused trial; 0 where it can no longer matter."""
+        """The most that a dollar spent on each paused trial could add; 0 where it can no longer matter."""
 
     def memory(self) -> dict[str, Any]:
-        """What it knows beside what it was told, as JSON: to be given back when the study is resumed."""
+        """Its state beyond the reported trials, as JSON; restored when the study is resumed."""
 
     def ended(self, trial: int, state: TrialState, price_usd: float, reason: str = "") -> None:
-        """A trial will not be gone on with; its attempts cost this much. ``reason`` is a word: out_of_memory."""
+        """Mark a trial as ended; its attempts have cost this much. ``reason`` is one word, such as out_of_memory."""

@@ -1,4 +1,4 @@
-"""Which settings of a space were tried, so that none is tried, and paid, twice."""
+"""Which settings of a space were tried, so that none is trained, and paid for, twice."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tracker.records import Settings
 from tracker.study.space import SearchSpace
 
 MOST_LISTED = 10_000
-"""Of a space with more combinations than this no list is kept."""
+"""A space with more combinations than this is not listed."""
 NONE_LEFT = "every combination was tried"
 
 
@@ -21,7 +21,7 @@ class Tried:
         self._taken: set[str] = set()
 
     def take(self, settings: Settings) -> None:
-        """Settings are tried, however that ends."""
+        """Mark settings as tried, however their trial ends."""
         key = self._space.key(settings)
         self._taken.add(key)
         if self.listed:
@@ -32,7 +32,7 @@ class Tried:
 
     @cached_property
     def listed(self) -> bool:
-        """Whether the space is small enough to know what is left of it."""
+        """Whether the space is small enough to list what is left of it."""
         return self._space.size <= MOST_LISTED
 
     @property
@@ -42,7 +42,7 @@ class Tried:
 
     @property
     def left(self) -> Sequence[Settings]:
-        """The combinations that were not tried, in the order that they are written; none where they are not listed."""
+        """The untried combinations, in the order of the study file; empty where they are not listed."""
         return list(self._left.values()) if self.listed else []
 
     @cached_property

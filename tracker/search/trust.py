@@ -1,4 +1,4 @@
-"""How far forecasts have come true: what steps of each rung brought, against what was expected of them."""
+"""How far forecasts came true: what steps at each rung gained, against what was expected."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 from tracker.search.features import Array
 
 _KEPT = 0.95
-"""Of what is remembered, at each further step of a rung: some twenty steps count."""
+"""The decay of older steps with each step of a rung: about twenty steps count."""
 _BENEFIT_OF_DOUBT = 1.0
-"""So many steps that came true as expected are assumed before the first."""
+"""A prior of this many steps that came true as expected."""
 _MOST = 2.0
 
 
 class Trust:
-    """For each rung, the ratio of the growth of the hypervolume that came to that which was expected."""
+    """For each rung, the ratio of the actual growth of the hypervolume to the expected one."""
 
     def __init__(self, memory: Mapping[str, Sequence[float]] | None = None) -> None:
         # rung -> steps, expected, came
@@ -24,11 +24,11 @@ class Trust:
         self._open: dict[int, list[float]] = {}  # trial -> rung, expected, came
 
     def memory(self) -> dict[str, list[float]]:
-        """What is to be given to a new one for it to go on as this."""
+        """Its state, to restore it from."""
         return {str(rung): [float(value) for value in sums] for rung, sums in self._sums.items()}
 
     def promise(self, trial: int, rung: int, gain: float) -> None:
-        """A step is taken that is expected to add ``gain``."""
+        """A step starts that is expected to add ``gain``."""
         self._open[trial] = [rung, gain, 0.0]
 
     def came(self, trial: int, gain: float) -> None:
@@ -45,7 +45,7 @@ class Trust:
             sums += [1.0, expected, came]
 
     def of(self, rung: int) -> float:
-        """The ratio for a rung; 1 where nothing is known."""
+        """The ratio for a rung; 1 before the first step."""
         steps, expected, came = self._sums.get(rung, (0.0, 0.0, 0.0))
         if not steps or expected <= 0:
             return 1.0
