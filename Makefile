@@ -11,7 +11,7 @@ BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(PIP_FLAGS)
 DEMO_NAME := demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: demo test check format screenshots install tools clean
+.PHONY: demo test check format docs screenshots install tools clean
 
 demo: install  ## a real study in about three minutes, its frontier and its report
 	$(BIN)/tracker run experiments/studies/docstrings.toml --name $(DEMO_NAME) --budget-usd 0.003 --set device=cpu \
@@ -37,6 +37,10 @@ format: tools  ## put the code into its one format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: .venv/docs  ## the documentation as a site that opens from the disk
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	@echo "The documentation: build/docs/index.html"
+
 install: .venv/installed  ## .venv with the product
 
 tools: .venv/tools  ## .venv with the test and development tools too
@@ -48,6 +52,10 @@ tools: .venv/tools  ## .venv with the test and development tools too
 
 .venv/tools: .venv/installed
 	$(PIP_INSTALL) --editable '.[test,dev]'
+	touch $@
+
+.venv/docs: .venv/installed
+	$(PIP_INSTALL) --editable '.[docs]'
 	touch $@
 
 screenshots: tools  ## the pictures in the README, of a real study in results/; look at them before you commit them

@@ -1,6 +1,6 @@
 """Makes the pictures in the README, of a real study: ``make screenshots HOME_OF_STUDY=results STUDY=name``.
 
-    python -m tests.screenshots STUDY [--home results] [--out results/records/docstrings]
+    python -m tests.screenshots STUDY [--home results] [--out docs/pictures]
 
 Each page that the README shows, light and dark; look at them before they are committed.
 """
@@ -25,7 +25,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.screenshots")
     parser.add_argument("study")
     parser.add_argument("--home", type=Path, default=Path("results"))
-    parser.add_argument("--out", type=Path, default=Path("results/records/docstrings"))
+    parser.add_argument("--out", type=Path, default=Path("docs/pictures"))
     options = parser.parse_args()
     with served_dashboard(options.home.resolve()) as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)

@@ -16,7 +16,7 @@ from tracker.training.hardware import can_compile, describe_hardware
 
 
 @click.command(short_help="What this machine is, can do, and would be billed as.")
-@click.option("--market", type=MARKETS, default=Market.ON_DEMAND.value, show_default=True)
+@click.option("--market", type=MARKETS, default=Market.ON_DEMAND.value, show_default=True, help="Its rate is shown.")
 @click.option("--compile/--no-compile", "try_compile", default=True, help="Also try torch.compile; may take a minute.")
 @json_option
 @home_option

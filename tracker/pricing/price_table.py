@@ -4,13 +4,35 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from pathlib import Path
 
 from tracker.errors import PriceBookError, did_you_mean
 from tracker.pricing.price_point import COLUMNS, PricePoint, price_point_from_row
 from tracker.records import Market
+
+COLUMN_HELP: Mapping[str, str] = {
+    "provider": "who sells the machine",
+    "sku": "the machine, as provider/name",
+    "region": "where it is sold; blank for any region",
+    "architecture": "of its CPU: x86_64 or arm64; blank where it is not stated",
+    "accelerator": "the accelerator's name; blank without one",
+    "accelerator_count": "accelerators of the machine",
+    "accelerator_memory_gb": "memory of one accelerator, in GiB",
+    "vcpu": "virtual CPUs; blank where nobody could verify it",
+    "ram_gb": "memory, in GiB; blank where nobody could verify it",
+    "market": "how it is bought: on_demand, spot, reserved or on_prem",
+    "usd_per_hour": "the rate of the whole machine, in USD an hour",
+    "effective_from": "the first day that the rate holds",
+    "effective_to": "the day after the last one; blank until the next rate of the same SKU, region and market",
+    "quality": "how far the rate can be trusted; see below",
+    "date_kind": "what effective_from is: the day of a price list, of a catalogue, …",
+    "source": "where the rate is from",
+    "licence": "the source's licence",
+    "spec_source": "where vCPU and memory are from",
+}
+"""What each column of a price table holds, with its unit."""
 
 
 def read_price_table(path: Path) -> tuple[PricePoint, ...]:

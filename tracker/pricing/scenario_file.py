@@ -28,28 +28,38 @@ from tracker.study.costs import term_problems
 from tracker.study.knobs import Knob
 from tracker.study.toml_file import TomlProblems, day_problem, read_toml
 
-_TEXT = Knob("str", "", "")
 _AMOUNTS: Mapping[str, Knob] = {
-    "factor": Knob("float", None, "", low=0.0, high=1e6),
-    "usd_per_hour": Knob("float", None, "", low=1e-9, high=1e6),
-    "usd_per_accelerator_hour": Knob("float", None, "", low=1e-9, high=1e6),
-    "decline_per_year": Knob("float", None, "", low=-10.0, high=0.9999),
+    "factor": Knob("float", None, "what the amount is multiplied by", low=0.0, high=1e6),
+    "usd_per_hour": Knob("float", None, "a new rate of the whole machine", low=1e-9, high=1e6),
+    "usd_per_accelerator_hour": Knob("float", None, "a new rate of one of its accelerators", low=1e-9, high=1e6),
+    "decline_per_year": Knob("float", None, "the share by which it falls each year", low=-10.0, high=0.9999),
 }
-_CHANGE: Mapping[str, Knob] = {
-    "part": Knob("str", CostPart.COMPUTE, "", choices=PARTS),
-    "provider": _TEXT,
-    "accelerator": _TEXT,
-    "sku": _TEXT,
-    "market": Knob("str", "", "", choices=tuple(Market)),
+CHANGE_KEYS: Mapping[str, Knob] = {
+    "part": Knob("str", CostPart.COMPUTE, "the part of the price that changes", choices=PARTS),
+    "provider": Knob("str", "", "only this provider's machines"),
+    "accelerator": Knob("str", "", "only machines with this accelerator"),
+    "sku": Knob("str", "", "only this machine"),
+    "market": Knob("str", "", "only machines bought in this way", choices=tuple(Market)),
     **_AMOUNTS,
 }
-_DAYS = ("since", "until")
-_TOP: Mapping[str, Knob] = {
-    "name": _TEXT,
-    "market": Knob("str", "", "", choices=tuple(Market)),
-    "region": _TEXT,
+CHANGE_DAYS: Mapping[str, str] = {
+    "since": "the day that a decline starts; without it, the day of the rate",
+    "until": "the day that a decline is worked out for",
 }
-_KEYS = (*_TOP, "sku", "as_of", "include", "change", "costs")
+_TOP: Mapping[str, Knob] = {
+    "name": Knob("str", "", "what results call it; without it, the file's name"),
+    "market": Knob("str", "", "take the rates of this market", choices=tuple(Market)),
+    "region": Knob("str", "", "take the rates of this region"),
+}
+SCENARIO_KEYS: Mapping[str, str] = {
+    **{name: knob.help for name, knob in _TOP.items()},
+    "sku": "bill runs as this machine, or one of a list of machines, one for each kind of device",
+    "as_of": "take the rates of this day, such as 2024-03-01",
+    "include": "a list of scenario files to apply first",
+    "change": "changes of rates or parts, each a [[change]] with the keys below",
+    "costs": "a table that replaces assumptions about costs, as a study's [costs]",
+}
+"""What a scenario file may have, each with its meaning."""
 
 
 def read_scenario(path: str | Path) -> Scenario:
@@ -122,14 +132,14 @@ def _own(
 
 def _changing(scenario: Scenario, source: str) -> Scenario:
     if scenario.is_empty:
-        raise ScenarioError(f"{source}: changes nothing; give at least one of: {', '.join(_KEYS[1:])}")
+        raise ScenarioError(f"{source}: changes nothing; give at least one of: {', '.join(tuple(SCENARIO_KEYS)[1:])}")
     return scenario
 
 
 def _check_top(content: Mapping[str, Any], problems: TomlProblems) -> None:
     for key, value in content.items():
-        if key not in _KEYS:
-            problems.add(key, f"unknown key; {did_you_mean(key, _KEYS)}")
+        if key not in SCENARIO_KEYS:
+            problems.add(key, f"unknown key; {did_you_mean(key, SCENARIO_KEYS)}")
         elif key in _TOP and (problem := _TOP[key].problem(value)):
             problems.add(key, problem)
     if "as_of" in content and (problem := day_problem(content["as_of"])):
@@ -146,7 +156,7 @@ def _check_top(content: Mapping[str, Any], problems: TomlProblems) -> None:
 
 def _change(entry: Mapping[str, Any], index: int, problems: TomlProblems) -> RateChange | None:
     """The change that an entry under [[change]] describes; None, and a problem, where it is wrong."""
-    if not problems.check_entry("change", entry, _CHANGE, _DAYS, index):
+    if not problems.check_entry("change", entry, CHANGE_KEYS, tuple(CHANGE_DAYS), index):
         return None
     try:
         return RateChange(**entry)

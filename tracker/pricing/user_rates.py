@@ -39,28 +39,46 @@ from tracker.records import Market
 from tracker.study.knobs import Knob
 from tracker.study.toml_file import TomlProblems, line_of, read_toml
 
-_TEXT = Knob("str", "", "")
-_RATE = Knob("float", None, "")  # what a rate may be, the price point knows
 _MACHINE: Mapping[str, Knob] = {
-    "architecture": Knob("str", "", "", choices=ARCHITECTURES),
-    "accelerator": _TEXT,
-    "accelerator_count": Knob("int", 0, "", low=0, high=1024),
-    "accelerator_memory_gb": Knob("float", None, "", low=0.0),
-    "vcpu": Knob("float", None, "", low=0.0),
-    "ram_gb": Knob("float", None, "", low=0.0),
+    "architecture": Knob("str", "", "of its CPU", choices=ARCHITECTURES),
+    "accelerator": Knob("str", "", "the accelerator's name, such as H100"),
+    "accelerator_count": Knob("int", 0, "accelerators of the machine", low=0, high=1024),
+    "accelerator_memory_gb": Knob("float", None, "memory of one accelerator in GiB", low=0.0),
+    "vcpu": Knob("float", None, "virtual CPUs of the machine", low=0.0),
+    "ram_gb": Knob("float", None, "memory of the machine in GiB", low=0.0),
 }
-_COMMON: Mapping[str, Knob] = {"sku": _TEXT, "source": _TEXT, "region": _TEXT, "like": _TEXT, **_MACHINE}
-_KEYS: Mapping[str, Mapping[str, Knob]] = {
-    "rate": {**_COMMON, "market": Knob("str", Market.ON_DEMAND, "", choices=tuple(Market)), "usd_per_hour": _RATE},
+_SOURCE = Knob("str", None, "where the figure is from; it stands beside every price")
+_COMMON: Mapping[str, Knob] = {
+    "sku": Knob("str", None, 'the machine, "provider/name": one of the price book or a new one'),
+    "source": _SOURCE,
+    "region": Knob("str", "", "the region that the rate holds in"),
+    "like": Knob("str", "", "the SKU whose machine it is, in place of the keys that describe one"),
+    **_MACHINE,
+}
+RATE_KEYS: Mapping[str, Mapping[str, Knob]] = {
+    "rate": {
+        **_COMMON,
+        "market": Knob("str", Market.ON_DEMAND, "how the machine is bought", choices=tuple(Market)),
+        "usd_per_hour": Knob("float", None, "the rate of the whole machine"),  # what it may be, the price point knows
+    },
     "own": {**_COMMON, **{name: each.knob for name, each in OWN_HARDWARE.items()}},
-    "currency": {"code": _TEXT, "source": _TEXT, "usd": Knob("float", None, "", low=1e-6, high=1e6)},
+    "currency": {
+        "code": Knob("str", None, "three letters, such as EUR"),
+        "source": _SOURCE,
+        "usd": Knob("float", None, "dollars for one unit of the currency", low=1e-6, high=1e6),
+    },
 }
-_DATES: Mapping[str, tuple[str, ...]] = {
-    "rate": ("effective_from", "effective_to"),
-    "own": ("effective_from", "effective_to"),
-    "currency": ("on",),
+"""The tables of a file of the user's own rates; dates are RATE_DATES."""
+_PERIOD: Mapping[str, str] = {
+    "effective_from": "the first day that the rate holds",
+    "effective_to": "the day after the last one; without it, until the next rate of the same SKU, region and market",
 }
-_NEEDED: Mapping[str, tuple[str, ...]] = {
+RATE_DATES: Mapping[str, Mapping[str, str]] = {
+    "rate": _PERIOD,
+    "own": _PERIOD,
+    "currency": {"on": "the day of the exchange rate"},
+}
+NEEDED_KEYS: Mapping[str, tuple[str, ...]] = {
     "rate": ("sku", "usd_per_hour", "effective_from", "source"),
     "own": (
         "sku",
@@ -101,8 +119,8 @@ class _Reader:
 
     def read(self) -> UserRates:
         for key in self._content:
-            if key not in _KEYS:
-                self._problems.add(key, f"unknown table; {did_you_mean(key, _KEYS)}")
+            if key not in RATE_KEYS:
+                self._problems.add(key, f"unknown table; {did_you_mean(key, RATE_KEYS)}")
         rates = [point for index, entry in self._entries("rate") if (point := self._rate(index, entry))]
         owned = [point for index, entry in self._entries("own") if (point := self._own(index, entry))]
         currencies = self._currencies()
@@ -128,8 +146,8 @@ class _Reader:
         return [(index, entry) for index, entry in entries if self._is_right(table, index, entry)]
 
     def _is_right(self, table: str, index: int, entry: Mapping[str, Any]) -> bool:
-        right = self._problems.check_entry(table, entry, _KEYS[table], _DATES[table], index)
-        for key in _NEEDED[table]:
+        right = self._problems.check_entry(table, entry, RATE_KEYS[table], tuple(RATE_DATES[table]), index)
+        for key in NEEDED_KEYS[table]:
             if entry.get(key, "") == "":
                 self._problems.add(f"{table}.{key}", "missing", index)
                 right = False

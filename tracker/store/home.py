@@ -7,12 +7,24 @@ import fcntl
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from tracker.errors import RequestError
 from tracker.pricing.price_book import PriceBook, open_price_book
+
+ENVIRONMENT: Mapping[str, str] = {
+    "TRACKER_HOME": "the home: the folder that studies live in, where no --home is given; ./results without either",
+    "MLFLOW_TRACKING_URI": "a database or server to log to and read from; mlflow.db in the home without it",
+    "MLFLOW_TRACKING_TOKEN": "a token for that server",
+    "MLFLOW_TRACKING_USERNAME": "a name for that server, with MLFLOW_TRACKING_PASSWORD",
+    "MLFLOW_TRACKING_PASSWORD": "the password for that name",
+    "CUDA_VISIBLE_DEVICES": "the GPUs that studies may use, as for any CUDA program",
+    "TMPDIR": "where locks of cores and GPUs lie that studies of one machine share",
+    "CXX": "the C++ compiler that torch.compile is tried with",
+}
+"""The environment variables that the tracker reads, each with what it does."""
 
 
 def folder_name(study: str) -> str:

@@ -9,8 +9,9 @@ from typing import Any
 from tracker.errors import StudyFileError, did_you_mean
 from tracker.records import BOOKED_METRICS, Direction, Market, QualityMetric, SettingValue
 from tracker.study.costs import CostTerms, term_problems
-from tracker.study.document import SMOKE_KEYS, StudyDocument
+from tracker.study.document import StudyDocument
 from tracker.study.domains import Choices, Domain, parse_domain
+from tracker.study.keys import TABLE_KEYS, TOP_KEYS, names
 from tracker.study.knobs import COMMON_KNOBS, Knob
 from tracker.study.spec import (
     ANY_DATA_KEY,
@@ -26,8 +27,8 @@ from tracker.study.spec import (
 )
 from tracker.study.toml_file import TomlProblems
 
-_TABLES = ("quality", "limits", "budget", "pricing", "costs", "search", "settings", "space", "data", "smoke")
-_TOP = ("name", "workload", "command", "folder", "seed", "strategy", *_TABLES)
+_TABLES = tuple(TABLE_KEYS)
+_TOP = (*TOP_KEYS, *_TABLES)
 _NAME_LIMIT_BYTES = 80
 
 
@@ -129,7 +130,7 @@ class _Checker:
         self._value("folder", content.get("folder", "."), Knob("str", None, ""))
 
     def _quality(self, table: Mapping[str, Any]) -> QualityMetric:
-        self._only("quality", table, ("metric", "direction", "last_step"))
+        self._only("quality", table, names("quality"))
         metrics = self._description.metrics if self._description else {}
         metric = table.get("metric")
         if metric is None:
@@ -177,7 +178,7 @@ class _Checker:
         return told
 
     def _budget(self, table: Mapping[str, Any]) -> Budget:
-        self._only("budget", table, ("usd", "trials", "wall_seconds", "trial_seconds"))
+        self._only("budget", table, names("budget"))
         usd, trials = table.get("usd"), table.get("trials")
         if usd is not None and (Knob("float", None, "").problem(usd) or usd <= 0):
             self._problem("budget.usd", f"{usd!r} is not a number of dollars above 0")
@@ -192,8 +193,7 @@ class _Checker:
         return Budget(usd, trials, seconds["wall_seconds"], seconds["trial_seconds"])
 
     def _search(self, table: Mapping[str, Any], quality: QualityMetric) -> SearchSpec:
-        keys = ("sampler", "options", "objectives", "reference", "predictions", "disk_limit_gb")
-        self._only("search", table, keys)
+        self._only("search", table, names("search"))
         objectives = self._objectives(table.get("objectives"), quality)
         sampler = self._value("search.sampler", table.get("sampler", "TPESampler"), Knob("str", None, ""))
         options, reference = table.get("options", {}), table.get("reference", {})
@@ -271,7 +271,7 @@ class _Checker:
         if self._description is None:
             return
         knobs = {**self._description.knobs, **COMMON_KNOBS, "trials": Knob("int", None, "", low=1)}
-        self._only("smoke", table, (*knobs, *SMOKE_KEYS))
+        self._only("smoke", table, (*knobs, *names("smoke")))
         if isinstance(data := table.get("data", {}), dict):
             self._data(data, "smoke.data")
         else:
@@ -286,7 +286,7 @@ class _Checker:
                 self._problem(f"space.{name}", every)
 
     def _pricing(self, table: Mapping[str, Any]) -> PricingSpec:
-        self._only("pricing", table, ("market", "region", "sku_cpu", "sku_cuda", "prices", "country"))
+        self._only("pricing", table, names("pricing"))
         market = table.get("market", Market.ON_DEMAND)
         if market not in list(Market):
             self._problem("pricing.market", f"{market!r}; {did_you_mean(str(market), Market)}")

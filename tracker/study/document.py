@@ -11,11 +11,10 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from tracker.errors import RequestError, StudyFileError
+from tracker.study.keys import names
 from tracker.study.toml_file import parse_toml, read_toml
 
 SMOKE_TRIALS = 2
-SMOKE_KEYS = ("trials", "data")
-"""What a [smoke] table may have beside knobs."""
 COMMAND_MARK = "$ "
 """What the reference of a shell command begins with, where other references name a module or a file."""
 FOLDER_MARK = "  # in "
@@ -172,7 +171,7 @@ class StudyDocument:
             raise RequestError(
                 f"{self.source} has no [smoke] table; it says which knobs make a study that takes seconds"
             )
-        settings = {name: value for name, value in table.items() if name not in SMOKE_KEYS}
+        settings = {name: value for name, value in table.items() if name not in names("smoke")}
         name, trials = self.content.get("name"), table.get("trials", SMOKE_TRIALS)
         document = self.override(settings, name=f"{name}-smoke" if isinstance(name, str) else None, trials=trials)
         data = {**self.content.get("data", {}), **table.get("data", {})}

@@ -41,7 +41,23 @@ _PYTHON = "python"
 _NOT_PASSED_ON = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID")
 """Of a run that the tracker itself may have been started in: the command's runs are its own."""
 
-
+COMMAND_ENVIRONMENT: Mapping[str, str] = {
+    "TRACKER_REPORT": 'the file to append JSON lines to, such as {"epoch": 1, "accuracy": 0.9}',
+    "TRACKER_STATE": "where to keep what another attempt can resume from; it is there where the trial is resumed",
+    "TRACKER_ARTIFACTS": "a folder for files worth keeping",
+    "TRACKER_SEED": "the trial's seed",
+    "TRACKER_DEVICE": "cpu or cuda",
+    "TRACKER_THREADS": "the CPU cores that the trial has",
+    "TRACKER_PRECISION": "fp32, tf32, bf16 or fp16",
+    "TRACKER_DATA_<KEY>": "the value of each key of the study's [data] table",
+    "OMP_NUM_THREADS": "the cores that each of the trial's processes has",
+    "CUDA_VISIBLE_DEVICES": "the GPUs that are reserved for the trial",
+    "MLFLOW_TRACKING_URI": "where the command's MLflow logs: a database of the trial's own, or the study's server",
+    "MLFLOW_EXPERIMENT_NAME": "the experiment that it logs to",
+    "MLFLOW_RUN_CONTEXT": "tags by which its runs are recognised",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+"""The environment variables that a command finds, each with its meaning."""
 _OTHER_PYTHON = "{python} in a command is the Python that the tracker runs in"
 
 
@@ -49,12 +65,9 @@ class CommandWorkload:
     """The workload that a shell command makes.
 
     It runs by /bin/sh in the folder of the study file. A name in braces is replaced by the knob's value, quoted for
-    the shell; {python} is the Python that the tracker runs in, and a brace of the shell's own is written twice. Its
-    environment tells it TRACKER_REPORT (the file to append JSON lines to), TRACKER_STATE (where to keep what another
-    attempt could resume from: there is something where the trial is resumed), TRACKER_ARTIFACTS (a folder for files
-    worth keeping), TRACKER_SEED, TRACKER_DEVICE, TRACKER_THREADS, TRACKER_PRECISION, TRACKER_DATA_<KEY> for each key
-    of the study's [data] table, and where MLflow is. It reports by JSON lines (CommandReports), or by what it logs to
-    MLflow (MlflowPickup). Raises WorkloadError.
+    the shell; {python} is the Python that the tracker runs in, and a brace of the shell's own is written twice. It
+    finds COMMAND_ENVIRONMENT, and reports by JSON lines (CommandReports) or by what it logs to MLflow (MlflowPickup).
+    Raises WorkloadError.
     """
 
     metrics: Mapping[str, Direction] = {}

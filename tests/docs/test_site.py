@@ -1,0 +1,43 @@
+"""The documentation as a site: whole, and read without a network."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import ROOT
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The site, built as `make docs` builds it; a link that leads nowhere is an error."""
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", str(folder)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def test_a_page_fetches_nothing(site):
+    for page in site.rglob("*.html"):
+        fetched = re.findall(r'<(?:script|link|img|iframe)\b[^>]*?(?:src|href)="(https?:[^"]*)"', page.read_text())
+        assert not fetched, page
+
+
+def test_every_reference_is_filled_in(site):
+    text = (site / "reference" / "commands.html").read_text()
+    assert "--compare-scenarios" in text
+    assert not any("generated:" in page.read_text() for page in site.rglob("*.html"))
+
+
+@pytest.mark.browser
+def test_the_search_works_on_pages_that_are_opened_as_files(site, browser):
+    page = browser.new_page()
+    page.goto((site / "index.html").as_uri())
+    page.locator(".md-search__input").first.fill("increment_seconds")
+    page.locator(".md-search-result__item a").first.wait_for()
+    assert "study-file.html" in page.locator(".md-search-result__item a").first.get_attribute("href")
+    page.close()

@@ -1,0 +1,52 @@
+"""The tags that the tracker puts on runs in MLflow, and what each says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+STUDY_TAGS: Mapping[str, str] = {
+    "tracker.study": "the study's name",
+    "tracker.workload": "the training code's reference, or its shell command",
+    "tracker.quality": "the metric that quality is measured by",
+    "tracker.direction": "maximize or minimize",
+    "tracker.budget_usd": "the budget in USD; empty without one",
+    "tracker.seed": "the study's seed",
+    "tracker.strategy": "frontier, optuna or grid",
+    "tracker.state": "running, completed, stopped or failed",
+    "tracker.price_book": "the hash of the price book's content",
+    "tracker.prices": "the study's file of rates of its own; empty without one",
+    "tracker.country": "where the electricity is from; empty for each region's country",
+    "tracker.limits": "the study's limits, as JSON",
+    "tracker.costs": "the assumptions about costs that differ from their defaults, as JSON",
+    "tracker.hardware": "the machine in a few words",
+    "tracker.data": "the data's fingerprint",
+    "tracker.data_description": "what the data are: classes, rows",
+    "tracker.commit": "the commit of the repository that the study ran in, with -dirty where files differ from it",
+}
+"""The tags of a study's parent run."""
+RUN_TAGS: Mapping[str, str] = {
+    "tracker.role": "study (the parent run), trial, baseline, preparation or repeat",
+    "tracker.study": "the study's name",
+    "tracker.trial": "the trial's number; empty for other roles",
+    "tracker.repeats": "of a repeat, the number of the trial that it repeats",
+    "tracker.state": "running, paused, completed, stopped, failed or killed",
+    "tracker.reason": "why, in a word; empty for completed",
+    "tracker.message": "why, in a sentence",
+    "tracker.attempts": "how many times the run was started",
+    "tracker.price_book": "the hash of the price book's content",
+    "tracker.sku": "the machine that it is billed as",
+    "tracker.region": "the region of the rate",
+    "tracker.market": "on_demand, spot, reserved or on_prem",
+    "tracker.usd_per_hour": "the rate of the whole machine in USD an hour",
+    "tracker.price_source": "where the rate is from",
+    "tracker.price_date": "the day from which the rate holds",
+    "tracker.price_point": "the price table's row, as JSON",
+    "tracker.cores": "CPU cores that were reserved",
+    "tracker.accelerators": "accelerators that were reserved",
+    "tracker.energy_source": "measured, estimated or unavailable",
+    "tracker.busy": "true where other work kept the machine busy, so that the price is too high",
+    "tracker.hardware": "the machine in a few words",
+    "tracker.commit": "the commit of the repository",
+    "tracker.data": "the data's fingerprint",
+}
+"""The tags of every other run."""
