@@ -114,19 +114,27 @@ def run_study(
     wall_seconds: float | None = None,
     smoke: bool = False,
     settings: Mapping[str, object] | None = None,
+    tags: Mapping[str, str] | None = None,
     workers: int | None = None,
     warm_start: Sequence[str] = (),
     observer: Observer | None = None,
 ) -> Study:
     """Run a study from a TOML file, or from a mapping of the same shape, and return it when it has ended.
 
-    ``smoke`` takes the study's [smoke] table for it; ``settings`` fixes knobs; ``warm_start`` names earlier studies to
+    ``smoke`` takes the study's [smoke] table for it; ``settings`` fixes knobs; ``tags`` are of your own;
+    ``warm_start`` names earlier studies to
     learn from; the other arguments are the options of ``tracker run``. Raises TrackerError.
     """
     document = StudyDocument("study", study) if isinstance(study, Mapping) else StudyDocument.read(Path(study))
     document = document.smoke() if smoke else document
     document = document.override(
-        settings or {}, name=name, seed=seed, budget_usd=budget_usd, trials=trials, wall_seconds=wall_seconds
+        settings or {},
+        name=name,
+        seed=seed,
+        budget_usd=budget_usd,
+        trials=trials,
+        wall_seconds=wall_seconds,
+        tags=tags,
     )
     Forkserver(document.workload or "").warm_up()
     from tracker.runner import studies  # MLflow and Optuna, while the forkserver imports torch

@@ -12,6 +12,7 @@ from tracker.study.check import check_study
 from tracker.study.document import StudyDocument, parse_assignments, short_name
 from tracker.study.domains import Choices, Range
 from tracker.study.spec import WorkloadDescription
+from tracker.study.tags import parse_tags
 
 DESCRIPTION = WorkloadDescription(Digits.knobs, Digits.metrics, Digits.data_options, tuple(Digits.baselines))
 
@@ -237,3 +238,41 @@ def test_a_grid_goes_through_ranges_that_have_an_end():
     check_study(StudyDocument("s", {**digits(space=steps), "strategy": "grid"}), DESCRIPTION)
     (told,) = problems_of({**digits(), "strategy": "grid"})
     assert "space.learning_rate: strategy 'grid' tries every value; give a list, or a range of whole numbers" in told
+
+
+def test_tags_of_ones_own_are_texts_under_names_that_nothing_else_has(tmp_path):
+    path = tmp_path / "tagged.toml"
+    path.write_text(
+        """name = "x"
+
+[tags]
+team = "search"
+cost_center = 4711
+User = "me"
+"naïve?" = "x"
+empty = " "
+"""
+    )
+    document = StudyDocument.read(path)
+    told = [problem for problem in problems_of(document.content, document.text) if "tags" in problem]
+    assert told == [
+        """line 5, tags.cost_center: 4711 is not a text; write it in quotes, as "4711\"""",
+        "line 6, tags.User: every charge has this tag already; choose another name than study, user, trial",
+        "line 7, tags.naïve?: not a tag's name; allowed: 1 to 50 letters without accents, digits, _ and -, "
+        "a letter or digit first",
+        "line 8, tags.empty: ' ' is not a printable text of 1 to 200 characters",
+    ]
+    many = {f"tag{number}": "x" * 200 for number in range(30)}
+    assert "characters in all; allowed: at most 4,000" in problems_of(digits(tags=many))[0]
+    own = check_study(StudyDocument("s", digits(tags={"team": "search"})).override(tags={"site": "here"}), DESCRIPTION)
+    assert own.tags == {"team": "search", "site": "here"}
+
+
+def test_tags_of_the_command_line_are_texts():
+    assert parse_tags(["team=search", " cost_center = 4711", "note=a=b"]) == {
+        "team": "search",
+        "cost_center": "4711",
+        "note": "a=b",
+    }
+    with pytest.raises(RequestError, match="--tag 'team' is not of the form key=value"):
+        parse_tags(["team"])

@@ -42,6 +42,7 @@ def run_row(run_id, **given):
         "energy_source": "unavailable",
         "busy": False,
         "started_at": 1.7e9,
+        "user": "ada",
         "region": "us-east-1",
         "price_basis": "billed",
         **dict.fromkeys(("data_usd", "compute_usd", "storage_usd", "maintenance_usd"), 0.0),

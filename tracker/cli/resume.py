@@ -44,7 +44,7 @@ def resume(
     """Resume study NAME. What was spent before stays counted against the budget.
 
     What MLflow or Optuna lack of it is made again from its event logs. With --update, edits of the study's file to
-    [budget], [pricing], and of [search] sampler, options and disk_limit_gb are taken; other edits are refused.
+    [budget], [pricing], [tags], and of [search] sampler, options and disk_limit_gb are taken; other edits are refused.
     """
     if detach:
         tell_started(

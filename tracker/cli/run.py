@@ -20,6 +20,7 @@ from tracker.engine.forkserver import Forkserver
 from tracker.runner.detached import start_study
 from tracker.store.home import Home
 from tracker.study.document import StudyDocument, parse_assignments
+from tracker.study.tags import parse_tags
 
 
 @click.command(short_help="Run a study from its TOML file.")
@@ -39,6 +40,7 @@ from tracker.study.document import StudyDocument, parse_assignments
 @click.option("--seed", type=int, help="The seed, in place of the file's.")
 @click.option("--smoke", is_flag=True, help="As the file's [smoke] table has it: seconds instead of hours.")
 @click.option("--set", "settings", multiple=True, metavar="KNOB=VALUE", help="Fix a knob; may be given again.")
+@click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="A tag of your own; may be given again.")
 @detach_option
 @home_option
 @storage_option
@@ -53,6 +55,7 @@ def run(
     seed: int | None,
     smoke: bool,
     settings: tuple[str, ...],
+    tags: tuple[str, ...],
     detach: bool,
     home: Home,
     storage: str | None,
@@ -71,6 +74,7 @@ def run(
                 wall_seconds=wall_seconds,
                 smoke=smoke,
                 settings=parse_assignments(settings),
+                tags=parse_tags(tags),
                 workers=workers,
                 warm_start=warm_start,
             )
@@ -84,6 +88,7 @@ def run(
         budget_usd=budget_usd,
         trials=trials,
         wall_seconds=wall_seconds,
+        tags=parse_tags(tags),
     )
     Forkserver(document.workload or "").warm_up()
     from tracker.runner.studies import Places, run_study  # MLflow and Optuna, while the forkserver imports torch

@@ -61,6 +61,8 @@ def runs(name: str, scenario: Scenario, currency: str, parts: bool, as_json: boo
     if (repeats := confirmation_document(table)) is not None:
         cost = words.money(repeats["spend_usd"], table.unit)
         click.echo(f"repeats: {cost} of it, by {words.several(repeats['repeats'], 'run')}", err=True)
+    if table.tags:
+        click.echo(f"tags: {words.tags(table.tags)}", err=True)
     if table.data:
         click.echo(f"data: {table.data}", err=True)
     for sentence in energy_sentences(table):

@@ -25,6 +25,10 @@ def status(name: str, as_json: bool, home: Home) -> None:
         print_json(document)
         return
     click.echo(f"{name}: {document['state']}")
+    if document["user"]:
+        click.echo(f"run by     {document['user']}")
+    if document["tags"]:
+        click.echo(f"tags       {words.tags(document['tags'])}")
     click.echo("trials     " + (", ".join(f"{count} {state}" for state, count in document["trials"].items()) or "none"))
     usd = partial(words.money, unit=table.unit)
     budget = f" of {usd(document['budget_usd'])}" if document["budget_usd"] is not None else ""

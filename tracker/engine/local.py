@@ -117,6 +117,7 @@ class LocalEngine:
             "price_point": request.price_point.row,
             "price_book": request.price_book,
             "last_epoch": request.last_epoch,
+            "user": request.user,
         }
         EventLog(request.log_path).write("asked", asked)
         attempt = Attempt(request, reservation, self._forkserver.start(work, request))

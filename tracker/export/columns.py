@@ -43,6 +43,7 @@ _MEANINGS = {
     "energy_source": "measured, estimated or unavailable",
     "busy": "measured while other work kept the machine busy",
     "started_at": "when it was started",
+    "user": "who ran it; none where that is not known",
     "region": "the region of the rate",
     "price_basis": "billed: the price that was counted; repriced: the same usage at other rates; predicted: unmeasured",
     "data_usd": "acquiring, cleaning and labelling the data, once",

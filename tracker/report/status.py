@@ -39,6 +39,8 @@ def status_document(table: StudyTable) -> dict[str, Any]:
     return {
         "study": table.study,
         "state": table.state,
+        "user": table.user,
+        "tags": dict(table.tags),
         "quality": {"name": table.quality.name, "direction": str(table.quality.direction)},
         "trials": {str(state): int(count) for state, count in trials["state"].value_counts().items()},
         "spend_usd": table.spend_usd,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from tracker.pricing.money_unit import DOLLARS, SMALLEST, MoneyUnit
 
@@ -154,3 +154,12 @@ def percent_change(ratio: float) -> str:
     ('-20 %', '+25 %')
     """
     return f"{100 * (ratio - 1):+.0f} %" if math.isfinite(ratio) else NOTHING
+
+
+def tags(own: Mapping[str, str]) -> str:
+    """A study's own tags in a line.
+
+    >>> tags({"team": "search", "cost_center": "4711"})
+    'team = search, cost_center = 4711'
+    """
+    return ", ".join(f"{key} = {value}" for key, value in own.items())

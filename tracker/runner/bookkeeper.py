@@ -224,14 +224,22 @@ class Bookkeeper:
         )
 
     def open(
-        self, job: Job, point: PricePoint, price_book: str, started_at: float, *, seen_before: bool = False
+        self,
+        job: Job,
+        point: PricePoint,
+        price_book: str,
+        started_at: float,
+        *,
+        user: str = "",
+        seen_before: bool = False,
     ) -> None:
-        """An account for a run that was asked for at a rate of a version of the price book.
+        """An account for a run that was asked for at a rate of a version of the price book, by ``user``.
 
         ``seen_before`` looks whether MLflow has it already.
         """
         tags = {
             **self._tags,
+            **({"mlflow.user": user} if user else {}),
             "tracker.role": job.role,
             "tracker.trial": "" if job.trial is None else str(job.trial),
             **({} if job.repeats is None else {"tracker.repeats": str(job.repeats)}),

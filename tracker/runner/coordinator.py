@@ -186,7 +186,7 @@ class Coordinator:
         )
         self._jobs[job.label] = job
         self._engine.start(request, reservation)
-        self._books.open(job, request.price_point, request.price_book, request.asked_at)
+        self._books.open(job, request.price_point, request.price_book, request.asked_at, user=request.user)
 
     def _step(self) -> None:
         self._ended.extend(self._engine.poll(POLL_SECONDS))

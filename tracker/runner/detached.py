@@ -55,6 +55,7 @@ def start_study(
     wall_seconds: float | None = None,
     smoke: bool = False,
     settings: Mapping[str, object] | None = None,
+    tags: Mapping[str, str] | None = None,
     workers: int | None = None,
     warm_start: Sequence[str] = (),
 ) -> Started:
@@ -83,6 +84,7 @@ def start_study(
         }
     )
     options += [f"--set={knob}" for knob in knobs] + [f"--from={earlier}" for earlier in warm_start]
+    options += [f"--tag={key}={value}" for key, value in (tags or {}).items()]
     return _start(["run", *options, f"--home={places.path}", "--", str(file)], named, places)
 
 

@@ -12,6 +12,7 @@ from tracker.engine.reservations import Reservation
 from tracker.pricing.price_point import PricePoint, price_point_from_row
 from tracker.records import DataCard, Hardware, Role, Settings, SettingValue
 from tracker.runner.plan import StudyPlan
+from tracker.runner.user import current_user
 from tracker.search.steps import Step
 from tracker.study.spec import StudySpec
 from tracker.training.events import Event
@@ -125,6 +126,7 @@ def attempt_request(
         time_limit_seconds=None if job.role is Role.PREPARATION else plan.spec.budget.trial_seconds,
         last_epoch=job.last_epoch,
         own_last_epoch=job.own_last_epoch,
+        user=current_user(),
     )
 
 

@@ -138,7 +138,7 @@ class Repetition:
                 tracking_uri=self._tracking_uri,
             )
             self._engine.start(request, reservation)
-            self._books.open(job, request.price_point, request.price_book, request.asked_at)
+            self._books.open(job, request.price_point, request.price_book, request.asked_at, user=request.user)
 
     def _step(self) -> None:
         ended = self._engine.poll(POLL_SECONDS)

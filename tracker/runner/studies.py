@@ -40,6 +40,7 @@ from tracker.runner.searchers import (
     sampling_of,
 )
 from tracker.runner.study_folder import StudyFolder
+from tracker.runner.user import current_user
 from tracker.runner.whereabouts import check_name_is_free, folder_of
 from tracker.search.sampler import Trials
 from tracker.search.steps import Searcher
@@ -114,7 +115,8 @@ def run_study(
                 observer.say(f"data: {card.words}")
             trials = _make_trials(plan, places)
             undo.callback(Trials.remove, places.optuna_storage, name)
-            log = store.create_study(name, _study_tags(plan, card), folder.started_at, home.artifacts(name))
+            tags = {**_study_tags(plan, card), "mlflow.user": current_user()}
+            log = store.create_study(name, tags, folder.started_at, home.artifacts(name))
             _make_commands_experiment(plan, home, store)
             undo.pop_all()
         books = open_books(plan, home, folder, log, card, observer)
@@ -143,7 +145,8 @@ def resume_study(
     observer = observer or Silent()
     home = places.home
     folder = folder_of(home, name)
-    document = to_resume(folder.document(), observer.say, update=update)
+    stored = folder.document()
+    document = to_resume(stored, observer.say, update=update)
     document = document.override(budget_usd=budget_usd, trials=trials, wall_seconds=wall_seconds)
     forkserver = Forkserver(document.workload or "")
     plan = make_plan(document, forkserver, home)
@@ -152,7 +155,8 @@ def resume_study(
     with folder.locked():
         card = folder.data_card()
         log = reopen_log(plan, home, folder, card, observer)
-        log.parent.tag(_study_tags(plan, card))
+        untagged = stored.content.get("tags", {}).keys() - plan.spec.tags.keys()
+        log.parent.tag({**dict.fromkeys(untagged, ""), **_study_tags(plan, card)})
         books = open_books(plan, home, folder, log, card, observer)
         taken = take_in(plan, folder, books, seen_before=True)
         known = {number: history.job.settings for number, history in taken.trials.items()}
@@ -198,6 +202,7 @@ def reopen_log(plan: StudyPlan, home: Home, folder: StudyFolder, card: DataCard,
     with home.databases_being_made():
         store = MlflowStore(home.tracking_uri)
         name, tags = plan.spec.name, {**_study_tags(plan, card), "tracker.state": TrialState.STOPPED}
+        tags["mlflow.user"] = current_user()  # of a parent run that is made again
         log = store.reopen_study(name, tags, folder.started_at, home.artifacts(name), observer.say)
         _make_commands_experiment(plan, home, store)
     return log
@@ -303,7 +308,8 @@ def take_in(plan: StudyPlan, folder: StudyFolder, books: Bookkeeper, *, seen_bef
             last_seen_seconds = max(0.0, float(events[-1]["time"]) - record.started_at)
             write_ending(path, record, LOST, last_seen_seconds)
             record = read_attempt(path, int(path.stem))
-        books.open(job, *rate_of(events[0], plan), record.started_at, seen_before=seen_before)
+        user = str(events[0].get("user", ""))  # attempts that were logged before events told it have none
+        books.open(job, *rate_of(events[0], plan), record.started_at, user=user, seen_before=seen_before)
         reached = books.close(job.label, record)
         last[job.label] = job, record
         spans.append((record.started_at, record.ended_at or record.started_at))
@@ -401,6 +407,8 @@ def _study_tags(plan: StudyPlan, card: DataCard) -> dict[str, str]:
         "tracker.data_description": card.words[:TAG_CHARACTERS],
         "tracker.commit": _commit(),
         "tracker.versions": _versions(),
+        "tracker.tags": json.dumps(spec.tags),
+        **spec.tags,
     }
 
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from tracker.store.columns import Details, History, Positions, RunIndex, Source
 
-_FORMAT = "1"
+_FORMAT = "2"
 _WORTH_WRITING = 0.02
 """The share of a study's runs that must be new for a file to be written again."""
 

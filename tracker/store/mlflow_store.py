@@ -182,7 +182,11 @@ class MlflowStore:
         details = Details()
         for at in map(int, chosen):
             data = self._read[index.run_ids[at]].data
-            tags = {name: text for name, text in data.tags.items() if name.startswith(("tracker.", "mlflow.runName"))}
+            tags = {
+                name: text
+                for name, text in data.tags.items()
+                if name.startswith(("tracker.", "mlflow.runName", "mlflow.user"))
+            }
             details.tags.add([at] * len(tags), list(tags), list(tags.values()))
             details.params.add([at] * len(data.params), list(data.params), list(data.params.values()))
             details.finals.add([at] * len(data.metrics), list(data.metrics), [*map(float, data.metrics.values())])

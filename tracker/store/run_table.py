@@ -37,7 +37,7 @@ from tracker.study.spec import Limit
 RUN_COLUMNS = (
     *("run_id", "role", "trial", "label", "state", "reason", "message", "attempts", "quality", "price_usd"),
     *("wall_seconds", "sku", "market", "usd_per_hour", "price_source", "price_date", "hardware"),
-    *("energy_source", "busy", "started_at"),
+    *("energy_source", "busy", "started_at", "user"),
     *("region", "price_basis", "data_usd", "compute_usd", "storage_usd", "maintenance_usd"),
     *("billed_seconds", "machine_share", "cores", "accelerators", "peak_memory_bytes", "startup_seconds"),
     *("acquired_samples", "acquired_bytes", "stored_bytes", "kept_bytes"),
@@ -95,7 +95,7 @@ class StudyTable:
     that of the trial which it repeats; -1 for the other roles), label, state, reason, message, attempts, quality
     (its last checkpoint's; NaN without one), price_usd (all its attempts), wall_seconds, sku, market,
     usd_per_hour, price_source, price_date, hardware, energy_source, busy (measured on a busy machine), started_at
-    (seconds since 1970); region;
+    (seconds since 1970); user (who ran it, "" where that is not known); region;
     price_basis ("billed": the price that was counted; "repriced": the same usage at other rates; "predicted": a
     usage that nobody measured); the price's parts data_usd, compute_usd, storage_usd, maintenance_usd; what
     compute was billed for: billed_seconds × machine_share at usd_per_hour; the usage (records.Usage) that prices
@@ -119,6 +119,7 @@ class StudyTable:
     ``currency`` is what people are shown amounts in; the tables are in USD. ``data`` says what was made of the study's
     data; "" where the workload did not tell. ``provenance`` is what the study recorded of where it comes from, by the
     names PROVENANCE; ``home`` is the folder that it lives in, None where it was read without one.
+    ``tags`` are the study's own (study.tags), ``user`` is who started it.
     """
 
     study: str
@@ -141,6 +142,8 @@ class StudyTable:
     data: str = ""
     provenance: Mapping[str, str] = field(default_factory=dict)
     home: Path | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    user: str = ""
 
     @property
     def spend_usd(self) -> float:
@@ -272,6 +275,8 @@ def _study_table(parent: ParentRun, cached: CachedStudy) -> StudyTable:
         prices_file=tags.get("tracker.prices", ""),
         data=tags.get("tracker.data_description", ""),
         provenance={name: tags[f"tracker.{name}"] for name in PROVENANCE if tags.get(f"tracker.{name}")},
+        tags=json.loads(tags.get("tracker.tags", "{}")),
+        user=tags.get("mlflow.user", ""),
     )
 
 

@@ -49,7 +49,7 @@ from runs r where {_OF_STUDY} and {_SETTLED}
 """
 _OF_EXPERIMENT = "run_uuid in (select run_uuid from runs where experiment_id = :experiment)"
 _TAGS = (
-    "select run_uuid, key, value from tags where (key like 'tracker.%' or key = 'mlflow.runName')"
+    "select run_uuid, key, value from tags where (key like 'tracker.%' or key in ('mlflow.runName', 'mlflow.user'))"
     " and key not in ('tracker.study', 'tracker.data', 'tracker.commit', 'tracker.price_book') and {chosen}"
 )
 _PARAMS = "select run_uuid, key, value from params where {chosen}"

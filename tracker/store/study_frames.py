@@ -76,6 +76,7 @@ class RunFrames:
                 "energy_source": self._column("tracker.energy_source", "unavailable"),
                 "busy": text("tracker.busy") == "true",
                 "started_at": self._index.started_at_ms / 1000,
+                "user": self._column("mlflow.user"),
                 "region": self._column("tracker.region"),
                 "price_basis": "billed",
                 **self._parts_usd(terms),

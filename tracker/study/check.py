@@ -25,6 +25,7 @@ from tracker.study.spec import (
     StudySpec,
     WorkloadDescription,
 )
+from tracker.study.tags import tag_problems
 from tracker.study.toml_file import TomlProblems
 
 _TABLES = tuple(TABLE_KEYS)
@@ -71,6 +72,7 @@ class _Checker:
         settings, space = self._settings(tables["settings"], tables["space"])
         last_step = self._last_step(tables["quality"].get("last_step"), settings, space)
         self._data(tables["data"])
+        self._tags(tables["tags"])
         self._smoke(tables["smoke"])
         if strategy == "grid":
             self._grid(space)
@@ -93,6 +95,7 @@ class _Checker:
             search,
             limits,
             last_step,
+            tables["tags"],
         )
 
     def _problem(self, path: str, message: str) -> None:
@@ -304,6 +307,10 @@ class _Checker:
         for key, problem in problems.items():
             self._problem(f"costs.{key}", problem)
         return CostTerms(**{key: value for key, value in table.items() if key not in problems})
+
+    def _tags(self, table: Mapping[str, Any]) -> None:
+        for key, problem in tag_problems(table).items():
+            self._problem(f"tags.{key}".rstrip("."), problem)
 
     def _settings(
         self, settings: Mapping[str, Any], space: Mapping[str, Any]

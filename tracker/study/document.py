@@ -142,8 +142,9 @@ class StudyDocument:
         budget_usd: float | None = None,
         trials: int | None = None,
         wall_seconds: float | None = None,
+        tags: Mapping[str, str] | None = None,
     ) -> StudyDocument:
-        """The same document with knobs fixed and values replaced; None leaves the file's value."""
+        """The same document with knobs fixed, tags set and values replaced; None leaves the file's value."""
         content = {key: dict(value) if isinstance(value, Mapping) else value for key, value in self.content.items()}
         for table, key, value in (
             ("", "name", name),
@@ -152,6 +153,7 @@ class StudyDocument:
             ("budget", "trials", trials),
             ("budget", "wall_seconds", wall_seconds),
             *(("settings", knob, value) for knob, value in (settings or {}).items()),
+            *(("tags", key, value) for key, value in (tags or {}).items()),
         ):
             place = content.setdefault(table, {}) if table else content
             if value is not None and isinstance(place, dict):

@@ -17,12 +17,13 @@ Place = tuple[str, ...]
 CHANGEABLE: tuple[Place, ...] = (
     ("budget",),
     ("pricing",),
+    ("tags",),
     ("search", "sampler"),
     ("search", "options"),
     ("search", "disk_limit_gb"),
 )
 """What may change in a study that was started: what its trials mean and how they are compared stays as it is."""
-CHANGEABLE_WORDS = "[budget], [pricing], and of [search] sampler, options and disk_limit_gb"
+CHANGEABLE_WORDS = "[budget], [pricing], [tags], and of [search] sampler, options and disk_limit_gb"
 _NOT_COMPARED = "smoke"
 """The table that stands in the file for another study; a study that was made from it has it in its own values."""
 _ABSENT = object()

@@ -111,6 +111,13 @@ TABLE_KEYS: Mapping[str, Mapping[str, StudyKey]] = {
     "data": {
         "KEY": StudyKey("what the workload says", "", "handed to the training code as `run.data`"),
     },
+    "tags": {
+        "NAME": StudyKey(
+            "a text of 1 to 200 characters, under a name of 1 to 50 letters, digits, _ and -",
+            "",
+            "a tag of your own, such as a team or a cost centre: in MLflow, on every charge, in `tracker report --all`",
+        ),
+    },
     "smoke": {
         "KNOB": StudyKey("a value of the knob", "", "fixed in `tracker run FILE --smoke`, a study that takes seconds"),
         "trials": StudyKey("a whole number of at least 1", "2", "trials of the smoke study"),

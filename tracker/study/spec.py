@@ -138,6 +138,8 @@ class StudySpec:
     limits: tuple[Limit, ...] = ()
     last_step: int | str | None = None
     """Where trainings end: a step, or the knob whose value it is; None where the study does not say it."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """Tags of a person's own, such as a team or a cost centre; see study.tags."""
 
     @property
     def needed_metrics(self) -> frozenset[str]:

@@ -58,7 +58,7 @@ class AttemptRequest:
     ``accelerator_model`` the price book's name of them; ``price_point`` is what it is billed as, by the price book of
     version ``price_book``. ``needed_metrics`` are those that the study cannot do without beside quality.
     ``tracking_uri`` is the study's MLflow store, for training code that logs to it by itself; ``command_store`` an
-    empty database that a command's own store is a copy of, None where there is none.
+    empty database that a command's own store is a copy of, None where there is none. ``user`` is who runs the study.
     ``memory_limit_bytes`` is what training on the CPU may take; ``pause_after_epoch`` pauses it there, and after
     ``last_epoch`` it is done, whatever the settings say: they decide how the epochs until then are trained.
     After ``own_last_epoch`` the training ends by itself, as far as is known: it is not paused there.
@@ -90,6 +90,7 @@ class AttemptRequest:
     pause_after_epoch: int | None = None
     last_epoch: int | None = None
     own_last_epoch: float = math.inf
+    user: str = ""
 
     @property
     def log_path(self) -> Path:
