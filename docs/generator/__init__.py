@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from docs.generator.columns import columns, metrics
 from docs.generator.commands import commands
 from docs.generator.environment import environment, tags
 from docs.generator.library import library
@@ -17,5 +18,7 @@ GENERATED: Mapping[str, Callable[[], str]] = {
     "price-files": price_files,
     "environment": environment,
     "tags": tags,
+    "columns": columns,
+    "metrics": metrics,
     "library": library,
 }

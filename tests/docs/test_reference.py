@@ -12,14 +12,20 @@ import pytest
 
 import tracker
 from docs.generator import GENERATED
+from docs.generator.columns import TABLES
 from docs.generator.commands import every_command
 from docs.generator.library import public_methods
 from docs.generator.markdown import plain
 from tests.support.studies import digits
+from tests.support.tables import build, trial
+from tracker.export.arrow_tables import TABLES as EXPORTED
+from tracker.export.columns import column
 from tracker.pricing.price_point import COLUMNS
 from tracker.pricing.price_table import COLUMN_HELP
 from tracker.pricing.scenario_file import CHANGE_KEYS, SCENARIO_KEYS
 from tracker.pricing.user_rates import RATE_KEYS
+from tracker.records import BOOKED_METRICS
+from tracker.report.attempts import attempts_table
 from tracker.store.tags import RUN_TAGS, STUDY_TAGS
 from tracker.study.costs import ASSUMPTIONS
 from tracker.study.keys import TABLE_KEYS, TOP_KEYS
@@ -63,6 +69,24 @@ def test_every_key_of_rates_and_scenarios_and_every_column_of_the_price_book_is_
     assert set(COLUMN_HELP) == set(COLUMNS)
     for name in (*SCENARIO_KEYS, *COLUMNS):
         assert f"| `{name}` |" in parts["price-files"], name
+
+
+def test_every_column_of_every_table_is_described(parts):
+    study = build([trial(0, [0.5, 0.6], [1.0, 2.0]), trial(1, [0.7, 0.8], [3.0, 4.0])])
+    shown = {name: set(columns) for name, (_, columns) in TABLES.items()}
+    for name, (_, make) in EXPORTED.items():
+        made = {re.sub(r"^(settings|summary|metrics)\\..*", "", column) for column in make(study).column_names}
+        assert made - {""} <= shown[name], name
+    assert set(attempts_table(study).columns) <= shown["attempts"]
+    for name, (_, columns) in TABLES.items():
+        for each in columns:
+            assert column(each).meaning, f"{name}: {each}"
+            assert f"| `{each}` |" in parts["columns"]
+
+
+def test_every_metric_of_the_tracker_is_described(parts):
+    for name in BOOKED_METRICS:
+        assert column(name).meaning and f"| `{name}` |" in parts["metrics"], name
 
 
 def test_every_name_of_the_library_says_what_it_does(parts):

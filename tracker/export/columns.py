@@ -56,6 +56,11 @@ _MEANINGS = {
     "accelerators": "accelerators that were reserved",
     "peak_memory_bytes": "the most memory that was in use",
     "startup_seconds": "before the training began",
+    "cpu_seconds": "CPU time, summed over cores",
+    "train_seconds": "of the wall time, training",
+    "evaluation_seconds": "of the wall time, evaluating",
+    "waiting_seconds": "how long threads were ready to run but had no core, summed over threads",
+    "peak_accelerator_memory_bytes": "the most memory of an accelerator that was in use",
     "acquired_samples": "samples that were brought in",
     "acquired_bytes": "data that were brought in",
     "stored_bytes": "on disk while it ran",
@@ -64,6 +69,8 @@ _MEANINGS = {
     "energy_kwh": "electricity",
     "co2_grams": "CO2-equivalent of the electricity",
     "price_point": "the machine and its rate: the place in price_points of study.json",
+    "attempt": "which attempt at the run it is, from 1",
+    "ended_at": "when it ended",
     "epoch": "how far training had come: its step, from 1",
     "timestamp": "when it was reached",
     "run": "the row of the run in the table of runs, from 0",
@@ -113,7 +120,7 @@ def column(name: str) -> Column:
     if dot and kind in _OWN:
         booked = own in BOOKED_METRICS
         return Column(_MEANINGS.get(own, _OWN[kind]) if booked else _OWN[kind], _unit(own) if booked else "")
-    if name in ("started_at", "timestamp"):
+    if name in ("started_at", "ended_at", "timestamp"):
         return Column(_MEANINGS[name], UNIX_SECONDS)
     return Column(_MEANINGS.get(name, ""), _unit(name))
 

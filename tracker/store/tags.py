@@ -22,6 +22,7 @@ STUDY_TAGS: Mapping[str, str] = {
     "tracker.data": "the data's fingerprint",
     "tracker.data_description": "what the data are: classes, rows",
     "tracker.commit": "the commit of the repository that the study ran in, with -dirty where files differ from it",
+    "tracker.versions": "the versions of Python and of the libraries that it ran with, as JSON",
 }
 """The tags of a study's parent run."""
 RUN_TAGS: Mapping[str, str] = {
