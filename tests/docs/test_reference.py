@@ -75,7 +75,7 @@ def test_every_column_of_every_table_is_described(parts):
     study = build([trial(0, [0.5, 0.6], [1.0, 2.0]), trial(1, [0.7, 0.8], [3.0, 4.0])])
     shown = {name: set(columns) for name, (_, columns) in TABLES.items()}
     for name, (_, make) in EXPORTED.items():
-        made = {re.sub(r"^(settings|summary|metrics)\\..*", "", column) for column in make(study).column_names}
+        made = {re.sub(r"^(settings|summary|metrics)\..*", "", column) for column in make(study).column_names}
         assert made - {""} <= shown[name], name
     assert set(attempts_table(study).columns) <= shown["attempts"]
     for name, (_, columns) in TABLES.items():
