@@ -25,7 +25,7 @@ from tracker.store.run_table import StudyTable
 from tracker.study.document import StudyDocument
 
 __all__ = [
-    *("Study", "confirm_study", "open_study", "resume_study", "run_study"),
+    *("Study", "confirm_study", "import_export", "open_study", "resume_study", "run_study"),
     *("start_resume", "start_study", "stop_study"),  # in a process of their own
 ]
 
@@ -200,3 +200,15 @@ def open_study(name: str, *, home: str | Path | None = None) -> Study:
     study = Study(name, Home.find(home))
     study.table()
     return study
+
+
+def import_export(folder: str | Path, *, home: str | Path | None = None, name: str = "") -> Study:
+    """Bring in a study that a report in csv or parquet exported into ``folder``; ``name`` is what to call it here.
+
+    It reads like any other, and cannot be resumed. Raises RequestError, StudyExistsError, StoreError; see
+    imports.exported.
+    """
+    from tracker.imports import export  # MLflow, which takes seconds
+
+    found = Home.find(home)
+    return Study(export.import_export(Path(folder), found, name), found)

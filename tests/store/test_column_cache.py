@@ -205,7 +205,7 @@ def test_readers_at_once_agree(store):
 def test_a_deleted_study_leaves_nothing_behind(store):
     uri, log, cache, _ = store
     read_study_table(uri, "s", cache)
-    MlflowStore(uri)._client.delete_experiment(log._experiment_id)
+    MlflowStore(uri)._client.delete_experiment(log.experiment_id)
     with pytest.raises(StudyNotFoundError):
         read_study_table(uri, "s", cache)
     assert not list(cache.rglob("*.arrow"))

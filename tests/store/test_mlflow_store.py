@@ -147,7 +147,7 @@ def test_a_study_is_found_whatever_its_experiment_is_called(uri, tmp_path):
     run = study.run("#0", {}, {"tracker.study": "it's s", "tracker.role": "trial"}, 1000.0)
     run.flush()
     store, client = MlflowStore(uri), study._client
-    client.rename_experiment(study._experiment_id, "mine now")
+    client.rename_experiment(study.experiment_id, "mine now")
     other = client.create_experiment("it's s")
     client.create_run(other)
     client.delete_run(study.parent.run_id)

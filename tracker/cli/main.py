@@ -6,6 +6,7 @@ Commands of other packages come through the entry-point group ``tracker.commands
 from __future__ import annotations
 
 import importlib
+import keyword
 import sys
 from importlib.metadata import entry_points
 
@@ -28,9 +29,12 @@ COMMANDS = {
     "prices": "The price book: rates with their sources, dates and history.",
     "check-workload": "Hold training code to what the tracker relies on.",
     "new": "A study and its training code from a template that runs as it is.",
-    "report": "Write a study's report: an HTML page and CSV files.",
+    "report": "Write a study's report: an HTML page, tables, and more formats.",
+    "import": "Bring in a study that was exported, to read it like any other.",
 }
-"""Each command with its line of help; its code is tracker/cli/NAME.py, with _ for -. Importing all takes seconds."""
+"""Each command with its line of help; its code is tracker/cli/NAME.py, with _ for - (import_.py: a word of Python's).
+
+Importing all takes seconds."""
 
 
 class LazyGroup(click.Group):
@@ -43,7 +47,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """The command of this name, None where there is none."""
         if cmd_name in COMMANDS:
-            name = cmd_name.replace("-", "_")
+            name = cmd_name.replace("-", "_") + "_" * keyword.iskeyword(cmd_name)
             command: click.Command = getattr(importlib.import_module(f"tracker.cli.{name}"), name)
             return command
         for entry_point in entry_points(group="tracker.commands", name=cmd_name):

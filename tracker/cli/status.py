@@ -9,6 +9,7 @@ import click
 from tracker.cli.options import home_option, json_option, print_json
 from tracker.report import words
 from tracker.report.status import INTERRUPTED, standing, status_document
+from tracker.runner.study_folder import StudyFolder
 from tracker.runner.whereabouts import table_of
 from tracker.store.home import Home
 
@@ -38,5 +39,5 @@ def status(name: str, as_json: bool, home: Home) -> None:
     if best := document["best"]:
         quality = f"{document['quality']['name']} {words.quality(best['quality'])}"
         click.echo(f"best       {quality} for {usd(best['price_usd'])} (trial {best['trial']}, epoch {best['epoch']})")
-    if document["state"] in ("stopped", INTERRUPTED):
+    if document["state"] in ("stopped", INTERRUPTED) and StudyFolder(home.study(name)).is_there:
         click.echo(f"resume it: tracker resume {name}", err=True)

@@ -12,10 +12,12 @@ import pyarrow as pa
 
 from tracker.export.columns import column
 from tracker.records import BOOKED_METRICS
+from tracker.report.attempts import attempts_table
 from tracker.report.levers import levers_table
 from tracker.report.remembered import remembered
 from tracker.report.tables import confirmed_frontier_table, frontier_table
 from tracker.store.run_table import CHECKPOINT_COLUMNS, RUN_COLUMNS, StudyTable
+from tracker.store.setting_texts import setting_text
 
 _AT_CHECKPOINT = ("price_usd", "wall_seconds")  # columns of their own
 
@@ -26,7 +28,7 @@ def runs(table: StudyTable) -> pa.Table:
     columns = {name: _array(table.runs[name]) for name in RUN_COLUMNS}
     columns["price_point"] = pa.array(_price_points(table)[0], pa.int32(), mask=_price_points(table)[0] < 0)
     columns |= {f"settings.{name}": _settings(table.settings[name]) for name in table.settings}
-    columns |= {f"summary.{name}": _array(table.summary[name]) for name in table.summary}
+    columns |= {f"summary.{name}": _array(table.summary[name]) for name in sorted(map(str, table.summary))}
     return _described(columns)
 
 
@@ -36,8 +38,8 @@ def checkpoints(table: StudyTable) -> pa.Table:
     steps = table.checkpoints
     columns = {name: _array(steps[name]) for name in CHECKPOINT_COLUMNS if name != "run"}
     # The metrics that checkpoints are said to have are those of a few runs; what the others have too is in the summary.
-    names = dict.fromkeys([*table.metrics, *map(str, table.summary), *BOOKED_METRICS])
-    for name in names:
+    names = {*table.metrics, *map(str, table.summary), *BOOKED_METRICS}
+    for name in sorted(names):
         if name not in (table.quality.name, *_AT_CHECKPOINT):
             values = table.metrics.get(name)
             if values is not None and len(values):
@@ -57,6 +59,13 @@ def frontier(table: StudyTable) -> pa.Table:
 
 
 @remembered
+def attempts(table: StudyTable) -> pa.Table:
+    """``attempts_table``: every attempt at every run."""
+    found = attempts_table(table)
+    return _described({str(name): _array(found[name]) for name in found})
+
+
+@remembered
 def levers(table: StudyTable) -> pa.Table:
     """``levers_table``; the values of levers, which are of several types, as texts."""
     found = levers_table(table)
@@ -68,6 +77,7 @@ TABLES: Mapping[str, tuple[str, Callable[[StudyTable], pa.Table]]] = {
     "runs": ("every run, one row each", runs),
     "checkpoints": ("every checkpoint, one row each", checkpoints),
     "frontier": ("the points of the frontier", frontier),
+    "attempts": ("every attempt at a run, with what it alone used and cost", attempts),
     "levers": ("what each lever saved", levers),
 }
 """Every table by its name: what it is in a line, and what makes it."""
@@ -83,15 +93,6 @@ def _price_points(table: StudyTable) -> tuple[np.ndarray[Any, np.dtype[np.int64]
     texts = table.runs["price_point"]
     codes, distinct = pd.factorize(texts.where(texts != "", None))
     return codes.astype(np.int64), [str(text) for text in distinct]
-
-
-def setting_text(value: object) -> str:
-    """A setting as MLflow has it.
-
-    >>> setting_text(True), setting_text(8.0), setting_text("bf16")
-    ('true', '8.0', 'bf16')
-    """
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _settings(values: pd.Series[Any]) -> pa.Array:

@@ -16,7 +16,7 @@ from tracker.errors import StudyExistsError, StudyNotFoundError, TrackerError, d
 from tracker.runner.study_folder import DESCRIPTION, StudyFolder
 from tracker.store.found import FoundExperiment
 from tracker.store.home import Home
-from tracker.store.run_table import StudyReader, StudyTable, find_study
+from tracker.store.run_table import StudyReader, StudyTable, find_study, imported_from
 
 
 def folder_of(home: Home, name: str) -> StudyFolder:
@@ -73,6 +73,11 @@ def _without_folder(home: Home, name: str, found: Sequence[FoundExperiment]) -> 
     found = [each for each in found if each.parent or each.runs]
     if not found:
         return f"there is no study '{name}' in '{home.path}'; {did_you_mean(name, kept_studies(home))}"
+    if origin := imported_from(home.tracking_uri, name):
+        return (
+            f"study '{name}' was imported from {origin}: it is there to read, and cannot be resumed or confirmed,\n"
+            f"for neither its training code nor its saved states came with it (`{_runs(name)}`)"
+        )
     free = f". To free the name: {_freed(home, name, found[0])}" if found[0].name == name else ""
     return (
         f"study '{name}' cannot be resumed: the folder with its event logs ('{home.study(name)}') is not there.\n"

@@ -11,11 +11,13 @@ import json
 import logging
 import math
 import os
+import secrets
 import sqlite3
 import tempfile
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 # Read when MLflow is imported.
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -34,6 +36,7 @@ from tracker.store.found import FoundExperiment
 from tracker.store.mlflow_places import find_experiments, put_back
 from tracker.store.names import logged_name, name_tags
 from tracker.store.schema import made_by_newer
+from tracker.store.setting_texts import setting_text
 
 logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # what goes wrong is raised too, and told in a line
 
@@ -90,6 +93,44 @@ class MlflowStore:
                 raise StudyExistsError(f"MLflow has an experiment '{name}' already; choose another name") from None
             raise StoreError(f"MLflow store '{self._uri}' refused the study: {_first_line(error)}") from error
         return self._with_parent(experiment_id, name, tags, started_at, leftover.parent if leftover else "")
+
+    def stage_study(self, name: str, started_at: float, artifacts: Path) -> StudyLog:
+        """The experiment and the parent run of a study that comes from elsewhere, which nobody sees as a study yet.
+
+        ``publish_study`` makes it one, ``discard_study`` takes it away. Raises StoreError.
+        """
+        location = None if self._uri.startswith("http") else artifacts.as_uri()
+        staged = f".{name}.{secrets.token_hex(4)}"
+        try:
+            experiment_id = self._client.create_experiment(staged, artifact_location=location)
+        except MlflowException as error:
+            raise StoreError(f"MLflow store '{self._uri}' refused the study: {_first_line(error)}") from error
+        parent = RunLog(self._client, experiment_id, name, {}, started_at)
+        parent.flush()
+        return StudyLog(self._client, experiment_id, name, parent)
+
+    def publish_study(self, log: StudyLog, tags: Mapping[str, str]) -> None:
+        """Give a staged study its tags and its name. Raises StudyExistsError where that is taken, StoreError."""
+        log.parent.tag({**tags, "tracker.role": "study"})
+        log.parent.flush()
+        try:
+            self._client.rename_experiment(log.experiment_id, log.name)
+        except Exception as error:  # MLflow lets the database's own error through
+            if self._client.get_experiment_by_name(log.name) is not None:
+                raise StudyExistsError(f"MLflow has an experiment '{log.name}' already; choose another name") from None
+            raise StoreError(f"MLflow store '{self._uri}' refused the study: {_first_line(error)}") from error
+
+    def discard_study(self, log: StudyLog) -> None:
+        """Take a study away with all its runs; from a server, which only marks them, as deleted. Raises StoreError."""
+        try:
+            self._client.delete_experiment(log.experiment_id)
+            store: Any = self._client._tracking_client.store
+            if hasattr(store, "_hard_delete_experiment"):  # what `mlflow gc` calls
+                for run in self._client.search_runs([log.experiment_id], "", ViewType.ALL, 50_000):
+                    store._hard_delete_run(run.info.run_id)
+                store._hard_delete_experiment(log.experiment_id)
+        except Exception as error:
+            raise StoreError(f"MLflow store '{self._uri}' kept the study: {_first_line(error)}") from error
 
     def reopen_study(
         self, name: str, tags: Mapping[str, str], started_at: float, artifacts: Path, say: Callable[[str], None]
@@ -255,7 +296,7 @@ class StudyLog:
 
     def __init__(self, client: MlflowClient, experiment_id: str, name: str, parent: RunLog) -> None:
         self._client = client
-        self._experiment_id = experiment_id
+        self.experiment_id = experiment_id
         self.name = name
         self.parent = parent
         self._run_ids: dict[str, str] | None = None
@@ -269,12 +310,12 @@ class StudyLog:
         """
         nested = {**tags, "mlflow.parentRunId": self.parent.run_id}
         run_id = self._run_id(label) if seen_before else ""
-        return RunLog(self._client, self._experiment_id, label, nested, started_at, settings, run_id)
+        return RunLog(self._client, self.experiment_id, label, nested, started_at, settings, run_id)
 
     def _run_id(self, label: str) -> str:
         """The id of the run of this label, "" where there is none."""
         if self._run_ids is None:
-            runs = self._client.search_runs([self._experiment_id], max_results=50_000)
+            runs = self._client.search_runs([self.experiment_id], max_results=50_000)
             self._run_ids = {run.info.run_name: run.info.run_id for run in runs}
         return self._run_ids.get(label, "")
 
@@ -296,11 +337,12 @@ class RunLog:
         run_id: str = "",
     ) -> None:
         self._client = client
-        self._experiment_id = experiment_id
+        self.experiment_id = experiment_id
         self._label = label
         self._started_at_ms = int(started_at * 1000)
         self._params = [
-            Param(logged_name(name), _text(value)[:_PARAM_CHARACTERS]) for name, value in (settings or {}).items()
+            Param(logged_name(name), setting_text(value)[:_PARAM_CHARACTERS])
+            for name, value in (settings or {}).items()
         ]
         self._names: set[str] = set()
         self._tags: dict[str, str] = {}
@@ -352,7 +394,7 @@ class RunLog:
             tags, self._tags = self._tags, {}
             try:
                 run = self._client.create_run(
-                    self._experiment_id, start_time=self._started_at_ms, tags=tags, run_name=self._label
+                    self.experiment_id, start_time=self._started_at_ms, tags=tags, run_name=self._label
                 )
             except Exception:
                 self._tags = tags | self._tags
@@ -398,10 +440,6 @@ def _key(run: Run) -> str:
     info = run.info
     state = run.data.tags.get("tracker.state") if info.status == "SCHEDULED" else None
     return run_key(info.run_id, info.start_time, info.status, info.end_time, state, info.run_name)
-
-
-def _text(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _write_ahead(database: Path) -> None:

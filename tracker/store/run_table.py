@@ -45,6 +45,8 @@ RUN_COLUMNS = (
 )
 PROVENANCE = ("workload", "strategy", "seed", "hardware", "commit", "data", "versions")
 """What a study records of where it comes from, each in a tag ``tracker.<name>``; older studies lack some."""
+IMPORTED = "tracker.imported"
+"""The tag of a study that was not run here: it says where it is from."""
 CHECKPOINT_COLUMNS = (
     *("run", "run_id", "role", "trial", "label", "epoch", "quality", "price_usd", "wall_seconds", "timestamp"),
 )
@@ -197,6 +199,12 @@ def list_studies(tracking_uri: str) -> list[StudySummary]:
         StudySummary(parent.study, parent.tags.get("tracker.state", "running"), parent.started_at_ms / 1000)
         for parent in _store(tracking_uri).parents()
     ]
+
+
+def imported_from(tracking_uri: str, study: str) -> str:
+    """Where a study was imported from; "" for one that was run here. Raises StoreError."""
+    named = (parent for parent in _store(tracking_uri).parents() if parent.study == study)
+    return next((parent.tags.get(IMPORTED, "") for parent in named), "")
 
 
 def find_study(tracking_uri: str, study: str) -> list[FoundExperiment]:

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from tracker.pricing.cost import RateColumns, UsageColumns, price_parts
 from tracker.pricing.energy import JOULES_PER_KWH, co2_grams, country_of
 from tracker.pricing.price_point import PricePoint, price_point_from_row
-from tracker.records import STEADY_USAGE, CostPart, QualityMetric, SettingValue, TrialState
+from tracker.records import STEADY_USAGE, CostPart, QualityMetric, TrialState
 from tracker.store.attempts import PARTS_USD
 from tracker.store.column_cache import CachedStudy
 from tracker.store.names import TAG_PREFIX, logged_name
+from tracker.store.setting_texts import setting_value
 from tracker.study.costs import CostTerms
 
 _NOT_SUMMARY = (
@@ -98,7 +99,7 @@ class RunFrames:
         for name in self._details.column_names:
             if name.startswith("param:"):
                 codes, texts = self._coded(name)
-                values = np.array([*map(_setting, texts), None], dtype=object)
+                values = np.array([*map(setting_value, texts), None], dtype=object)
                 columns[self.own_name(name.removeprefix("param:"))] = values[codes]
         return pd.DataFrame(columns, index=pd.RangeIndex(len(self._index.run_ids)), dtype=object)
 
@@ -267,12 +268,3 @@ def _grams_per_kwh(skus: Texts, regions: Texts, country: str) -> Floats:
 @lru_cache(maxsize=1000)
 def _price_point(text: str) -> PricePoint:
     return price_point_from_row(json.loads(text), "")
-
-
-def _setting(text: str) -> SettingValue:
-    """A setting from MLflow's text: a number or a truth value where it reads as one."""
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return text
-    return value if isinstance(value, bool | int | float) else text
