@@ -58,7 +58,10 @@ def test_there_is_a_row_for_each_part_that_cost_something_and_one_for_an_attempt
 def test_each_attempt_is_charged_for_its_own_time(by_hand):
     table = by_hand.build([by_hand.trial(0, [0.5, 0.6], [100.0, 400.0], attempts=2, state="running")])
     usd = table.runs["price_usd"].iloc[0]
-    own = {name: [0.0, 0.0] for name in COUNTED} | {"wall_seconds": [100.0, 300.0], "compute_usd": [usd / 4, usd * 0.75]}
+    own = {name: [0.0, 0.0] for name in COUNTED} | {
+        "wall_seconds": [100.0, 300.0],
+        "compute_usd": [usd / 4, usd * 0.75],
+    }
     times = {"run": [0, 0], "started_at": [at(2026, 1, 31), at(2026, 3, 1)], "ended_at": [at(2026, 1, 31) + 9, np.nan]}
     table = by_hand.replaced(table, attempts=SeveralAttempts(lambda: pd.DataFrame({**times, **own})))
     charges = charges_table(table)

@@ -51,6 +51,9 @@ FORMATS: dict[str, Format] = {
     "html": Format("one page to read, to mail and to print", "page"),
     "csv": Format("tables for any tool, which `tracker import export` reads back", "tables", "CSV_FILES"),
     "parquet": Format("the same tables with types, for pandas, polars and DuckDB", "tables", "PARQUET_FILES"),
+    "focus": Format("charges for FinOps tools, in FOCUS 1.4", "focus"),
+    "focus-1.4": Format("charges in FOCUS 1.4, whatever is the latest", "focus", "FILES_1_4"),
+    "focus-1.2": Format("charges in FOCUS 1.2", "focus", "FILES_1_2"),
 }
 """Every format by its name."""
 DEFAULT = ("html", "csv")

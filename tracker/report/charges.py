@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tracker.pricing.cost import SECONDS_PER_HOUR
 from tracker.records import CostPart
 from tracker.report.attempts import attempts_table
 from tracker.store.attempts import PARTS_USD
@@ -26,7 +27,8 @@ def charges_table(table: StudyTable) -> pd.DataFrame:
     Columns: study, user (who ran the run, else who started the study; "" where neither is known), tag_NAME for each of
     the study's own tags, run (its row in ``table.runs``), run_id, label, role, trial, attempt, state, part (of
     records.CostPart), sku, market, region, started_at and ended_at (seconds since 1970; of an attempt under way, until
-    now as far as is known), month ("2026-11"), usd, and basis: StudyTable's price_basis. Raises StoreError.
+    now as far as is known), month ("2026-11"), machine_hours (billed hours × the machine's share; of the attempt's, the
+    part in this month), usd, and basis: StudyTable's price_basis. Raises StoreError.
     """
     attempts = attempts_table(table)
     usd = attempts[list(PARTS_USD)].to_numpy(dtype=np.float64)
@@ -52,10 +54,19 @@ def charges_table(table: StudyTable) -> pd.DataFrame:
             "started_at": since,
             "ended_at": until,
             "month": _repeated([str(each) for each in names], months),
+            "machine_hours": _machine_hours(attempts, table)[at] * share,
             "usd": usd[at, part] * share,
             "basis": table.runs["price_basis"].array.take(run),
         }
     )
+
+
+def _machine_hours(attempts: pd.DataFrame, table: StudyTable) -> NDArray[np.float64]:
+    """What compute of an attempt was billed for; its wall time where that is not known yet."""
+    seconds = attempts["billed_seconds"].fillna(attempts["wall_seconds"]).to_numpy(dtype=np.float64)
+    shares = table.runs["machine_share"].fillna(1.0).to_numpy(dtype=np.float64)
+    hours: NDArray[np.float64] = seconds * shares[attempts["run"].to_numpy(dtype=np.int64)] / SECONDS_PER_HOUR
+    return hours
 
 
 def _periods(attempts: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

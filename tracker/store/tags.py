@@ -21,7 +21,6 @@ STUDY_TAGS: Mapping[str, str] = {
     "tracker.hardware": "the machine in a few words",
     "tracker.data": "the data's fingerprint",
     "tracker.data_description": "what the data are: classes, rows",
-    "tracker.versions": "the versions of Python and of the packages that it ran with, in words",
     "tracker.tags": "the study's own tags in JSON; each is an MLflow tag under its own name too",
     "tracker.commit": "the commit of the repository that the study ran in, with -dirty where files differ from it",
     "tracker.imported": "of a study that was not run here: where it is from",
