@@ -7,12 +7,15 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from tracker.errors import RequestError
+import pandas as pd
+
+from tracker.errors import RequestError, StoreError
 from tracker.pricing.money_unit import MoneyUnit
 from tracker.report import words
-from tracker.runner.decisions import FILE_NAME, Decisions
+from tracker.runner.decisions import FILE_NAME, DecisionColumns, Decisions
 from tracker.runner.whereabouts import folder_of
 from tracker.store.home import Home
+from tracker.store.run_table import StudyTable
 
 _ACTIONS = {
     "begin": "begun",
@@ -74,3 +77,13 @@ def _told(numbers: Mapping[str, Any], quality: str, usd: Callable[[float], str])
     if "next_best" in numbers:
         other = "a new trial" if numbers["next_best"] is None else f"#{numbers['next_best']}"
         yield f"next best: {other}, {numbers['next_best_gain_per_usd']:.4g} a dollar"
+
+
+def decisions_about(table: StudyTable) -> pd.DataFrame | None:
+    """What the search decided about the trials of a study (DecisionColumns.latest); None where it is not kept here."""
+    if table.home is None:
+        return None
+    try:
+        return DecisionColumns(Home(table.home).study(table.study) / FILE_NAME).latest()
+    except StoreError:
+        return None
