@@ -11,7 +11,7 @@ BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(PIP_FLAGS)
 DEMO_NAME := demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: demo test check format docs screenshots install tools clean
+.PHONY: demo test check format docs screenshots plotlyjs install tools clean
 
 demo: install  ## a real study in about three minutes, its frontier and its report
 	$(BIN)/tracker run experiments/studies/docstrings.toml --name $(DEMO_NAME) --budget-usd 0.003 --set device=cpu \
@@ -60,6 +60,9 @@ tools: .venv/tools  ## .venv with the test and development tools too
 
 screenshots: tools  ## the pictures in the README, of a real study in results/; look at them before you commit them
 	$(BIN)/python -m tests.screenshots $(STUDY)
+
+plotlyjs:  ## the plotly.js that reports carry, fetched by npm and checked
+	$(BIN)/python tracker/export/plotlyjs/fetch.py
 
 clean:  ## remove what make and the tools made; studies under results/ stay
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

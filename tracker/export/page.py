@@ -1,21 +1,25 @@
-"""The report of a study as one self-contained page.
+"""The report of a study as one self-contained page: the answer first, then what it rests on.
 
-The page carries plotly.js and every figure inside it, so it opens anywhere without a network.
+The page carries its charts, as pictures and as data, and the library that draws them.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import IO, Any
 
 import jinja2
+import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 
+from tracker.export import reproduction
 from tracker.export.embedding import embedded, library
 from tracker.export.formats import ReportFile, as_text
-from tracker.records import CostPart, Role
+from tracker.records import CostPart
 from tracker.report import words
 from tracker.report.confirmation import confirmation_sentences
 from tracker.report.energy import energy_sentences
@@ -23,13 +27,16 @@ from tracker.report.figures import hypervolume_figure, spend_figure
 from tracker.report.frontier_chart import frontier_caption, frontier_figure
 from tracker.report.headlines import headlines
 from tracker.report.levers import levers_table
+from tracker.report.recommendation import Recommendation, recommendations
 from tracker.report.scenarios import price_remarks
+from tracker.report.sensitivity import DECLINE_PER_YEAR, DECLINE_SOURCE, PricedCase, sensitivity
 from tracker.report.tables import (
     confirmed_frontier_table,
     searched_settings,
     spend_by_part,
-    with_dictionaries,
+    spend_by_state,
 )
+from tracker.report.trials import ends_table
 from tracker.store.run_table import StudyTable
 from tracker.study.costs import ASSUMPTIONS, CostTerms
 
@@ -39,8 +46,10 @@ PART_MEANINGS: Mapping[str, str] = {
     CostPart.STORAGE: "data, checkpoints and models on disk, in GB-months",
     CostPart.MAINTENANCE: "upkeep and upgrades",
 }
-MOST_RUNS = 200
-"""How many runs the page lists; runs.csv has all."""
+MOST_POINTS, MOST_ENDS = 40, 12
+"""So many points of the frontier, and so many reasons why runs ended early, does the page list."""
+FRONTIER_HEIGHT = 480
+"""In pixels: on paper, the chart is on the first page, below the answer."""
 _PAGES = jinja2.Environment(
     loader=jinja2.PackageLoader("tracker.export", "."),
     autoescape=True,
@@ -48,59 +57,104 @@ _PAGES = jinja2.Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_PAGES.filters |= {name: getattr(words, name) for name in ("quality", "duration", "percent", "setting")}
+_PAGES.filters |= {name: getattr(words, name) for name in ("quality", "duration", "percent", "setting", "several")}
 
 
 def report_page(table: StudyTable) -> str:
     """The page itself, as text."""
-    searched, told = searched_settings(table), _told_runs(table)
+    searched, advice = searched_settings(table), recommendations(table)
     trials = table.runs.index[table.runs["role"] == "trial"]
     settings = table.settings_of(trials[0]) if len(trials) else {}
+    frontier, ends = confirmed_frontier_table(table), ends_table(table)
+    usd = partial(words.money, unit=table.unit)
     return _PAGES.get_template("page.html.jinja").render(
         table=table,
-        usd=partial(words.money, unit=table.unit),
-        usd_change=partial(words.change, in_words=partial(words.money, unit=table.unit)),
+        usd=usd,
+        usd_change=partial(words.change, in_words=usd),
         quality_change=partial(words.change, in_words=words.figure),
         percent_change=words.percent_change,
         remarks=price_remarks(table),
-        parts=_parts(table),
-        energy=energy_sentences(table),
-        assumptions=_assumptions(table.terms),
+        advice=[(each, _settings_of(table, each, searched)) for each in advice],
+        headlines=headlines(table),
         searched=searched,
         fixed={name: value for name, value in settings.items() if name not in searched},
-        headlines=headlines(table),
-        frontier=confirmed_frontier_table(table).to_dict("records"),
+        frontier=_listed(frontier).to_dict("records"),
+        points=len(frontier),
+        skus=sorted(frontier["sku"].unique()),
         confirmation=confirmation_sentences(table),
-        levers=levers_table(table).to_dict("records"),
         limits=[limit.words for limit in table.limits],
-        runs=with_dictionaries(table, told.index).to_dict("records"),
-        left_out=len(table.runs) - len(told),
-        left_out_usd=table.spend_usd - float(told["price_usd"].sum()),
+        parts=_parts(table),
+        states=spend_by_state(table).to_dict("records"),
+        ends=ends.head(MOST_ENDS).to_dict("records"),
+        more_ends=_rest(ends),
+        energy=energy_sentences(table),
+        levers=levers_table(table).to_dict("records"),
+        cases=[
+            _case(each, usd) for each in sensitivity(table, "billed" if table.scenario is None else "as in this report")
+        ],
+        decline=f"A year of decline: compute {words.percent(DECLINE_PER_YEAR)} cheaper, {DECLINE_SOURCE}.",
         rates=_rates(table.runs),
+        assumptions=_assumptions(table.terms),
+        facts=reproduction.facts(table),
+        commands=reproduction.commands(table, advice[0].answer.run if advice else None),
         caption=frontier_caption(table),
-        figures={
-            "frontier": embedded(frontier_figure(table), "frontier", "Quality against price, with the frontier"),
-            "spend": embedded(spend_figure(table), "spend", "Spend by state"),
-            "hypervolume": embedded(hypervolume_figure(table), "hypervolume", "Hypervolume against dollars spent"),
-        },
+        figures={name: embedded(*chart) for name, chart in _figures(table).items()},
         library=library(),
         written_at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         has_points=bool(len(table.checkpoints)),
     )
 
 
-def _told_runs(table: StudyTable) -> pd.DataFrame:
-    """The rows of ``table.runs`` that the page lists: all of a small study; of a large one, what matters most.
+def _figures(table: StudyTable) -> dict[str, tuple[go.Figure, str, str]]:
+    """The charts of the page: each figure, its name, and what a person reads who sees none."""
+    metric = table.quality.name
+    return {
+        "frontier": (
+            frontier_figure(table, FRONTIER_HEIGHT),
+            "frontier",
+            f"Chart: {metric} against price; the table below has the line",
+        ),
+        "spend": (spend_figure(table), "spend", "Chart: spend by state; the table below has the figures"),
+        "hypervolume": (hypervolume_figure(table), "hypervolume", "Chart: hypervolume against dollars spent"),
+    }
 
-    Baselines, preparation, the frontier's trials and their repeats first, then the dearest ones.
-    """
-    runs = table.runs
-    if len(runs) <= MOST_RUNS:
-        return runs
-    trials = set(confirmed_frontier_table(table)["trial"])
-    matters = (runs["role"] != Role.TRIAL) | runs["trial"].isin(trials)
-    order = runs.assign(_matters=matters).sort_values(["_matters", "price_usd"], ascending=False, kind="stable")
-    return runs.loc[order.index[:MOST_RUNS].sort_values()]
+
+def _settings_of(table: StudyTable, advice: Recommendation, searched: list[str]) -> str:
+    """The settings of the run that an answer names, in a line: those that differ between trials."""
+    settings = table.settings_of(advice.answer.run)
+    return " · ".join(f"{name} {words.setting(settings[name])}" for name in searched if name in settings)
+
+
+def _listed(frontier: pd.DataFrame) -> pd.DataFrame:
+    """The points that the page lists: all, or of many some from the first to the last."""
+    if len(frontier) <= MOST_POINTS:
+        return frontier
+    return frontier.iloc[np.unique(np.linspace(0, len(frontier) - 1, MOST_POINTS).round().astype(np.int64))]
+
+
+def _rest(ends: pd.DataFrame) -> dict[str, Any] | None:
+    """What the reasons that are not listed come to."""
+    rest = ends.iloc[MOST_ENDS:]
+    return (
+        {"reasons": len(rest), "runs": int(rest["runs"].sum()), "usd": float(rest["price_usd"].sum())}
+        if len(rest)
+        else None
+    )
+
+
+def _case(case: PricedCase, usd: Any) -> dict[str, str]:
+    """A row of the sensitivity table, in words."""
+    moved = [f"+#{trial}" for trial in case.entered] + [f"−#{trial}" for trial in case.left]
+    more = f" and {len(moved) - 8} more" if len(moved) > 8 else ""
+    return {
+        "name": case.name,
+        "problem": case.problem,
+        "spend": usd(case.spend_usd),
+        "price": usd(case.price_usd),
+        "change": words.percent_change(case.ratio),
+        "point": f"#{case.trial} e{case.epoch}" if math.isfinite(case.price_usd) else words.NOTHING,
+        "moved": (", ".join(moved[:8]) + more) or "the same trials",
+    }
 
 
 def _rates(runs: pd.DataFrame) -> list[dict[Any, Any]]:

@@ -31,6 +31,20 @@ def training_command(home: Home, table: StudyTable, run: int) -> TrainingCommand
     It comes from the file that the study was read from, which its folder remembers; the new study is named after the
     trial.
     """
+    trial, settings = int(table.runs["trial"].to_numpy()[run]), table.settings_of(run)
+    values = [word for name, value in settings.items() for word in ("--set", f"{name}={_value(value)}")]
+    offset = 0 if "seed" in settings else trial
+    return _command(home, table, f"{table.study}-{trial}-again", ["--trials", "1"], offset, values)
+
+
+def study_command(home: Home, table: StudyTable) -> TrainingCommand:
+    """The command that runs the whole study again under another name, from the file that it was read from."""
+    return _command(home, table, f"{table.study}-again", [], 0, [])
+
+
+def _command(
+    home: Home, table: StudyTable, name: str, options: list[str], seed_offset: int, values: list[str]
+) -> TrainingCommand:
     try:
         document = StudyFolder(home.study(table.study)).document()
     except TrackerError as error:
@@ -42,11 +56,8 @@ def training_command(home: Home, table: StudyTable, run: int) -> TrainingCommand
         return TrainingCommand(
             "", f"It cannot be trained again by a command: study file '{file.path}' is not there now."
         )
-    trial, settings = int(table.runs["trial"].to_numpy()[run]), table.settings_of(run)
     words = ["tracker", "run", file.path, *(["--smoke"] if file.smoke else [])]
-    words += ["--name", _free_name(home, f"{table.study}-{trial}-again"), "--trials", "1"]
-    words += _changed(document, file, 0 if "seed" in settings else trial)
-    words += [word for name, value in settings.items() for word in ("--set", f"{name}={_value(value)}")]
+    words += ["--name", _free_name(home, name), *options, *_changed(document, file, seed_offset), *values]
     return TrainingCommand(shlex.join(words), _remark(file))
 
 

@@ -63,6 +63,24 @@ def reasons_table(table: StudyTable) -> pd.DataFrame:
     return rows.reset_index().sort_values("price_usd", ascending=False, kind="stable").reset_index(drop=True)
 
 
+def ends_table(table: StudyTable) -> pd.DataFrame:
+    """Why runs are paused, stopped, failed or killed: each reason once, the dearest first, whatever its messages.
+
+    Columns: state, reason (a word), message (of the dearest run), messages (how many differ), runs (how many), labels
+    (the first MOST_NAMED of them, in words), price_usd (what they cost together).
+    """
+    runs = table.runs[(~table.runs["state"].isin((TrialState.COMPLETED, TrialState.RUNNING))).to_numpy()]
+    runs = runs.sort_values("price_usd", ascending=False, kind="stable")
+    rows = runs.groupby(["state", "reason"], sort=False, observed=True).agg(
+        message=("message", "first"),
+        messages=("message", "nunique"),
+        runs=("label", "size"),
+        labels=("label", lambda labels: some_of(labels, MOST_NAMED)),
+        price_usd=("price_usd", "sum"),
+    )
+    return rows.reset_index().sort_values("price_usd", ascending=False, kind="stable").reset_index(drop=True)
+
+
 def latest_trials(table: StudyTable, states: Iterable[str] = STATES, most: int = MOST_ROWS) -> pd.DataFrame:
     """The last ``most`` trials in one of ``states``, the newest first.
 

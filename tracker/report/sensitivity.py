@@ -1,0 +1,109 @@
+"""How a study's answer depends on prices: the same runs at other rates. Nothing is trained, no time is predicted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tracker.errors import TrackerError
+from tracker.pricing.price_book import PriceBook, open_price_book
+from tracker.pricing.rate_change import RateChange
+from tracker.pricing.scenario import Scenario
+from tracker.records import Market
+from tracker.report.axis_points import axis_points
+from tracker.report.recommendation import target_quality
+from tracker.report.repricing import reprice
+from tracker.report.words import percent
+from tracker.store.home import Home
+from tracker.store.run_table import StudyTable
+
+STEP = 0.2
+DECLINE_PER_YEAR = 0.25
+DECLINE_SOURCE = (
+    "an assumption: performance per dollar of GPUs doubled every 2.46 years from 2006 to 2021 (Hobbhahn and Besiroglu,"
+    " Trends in GPU price-performance, Epoch AI, 2022), which is a price 25 % lower each year for the same performance"
+)
+SCENARIOS: Mapping[str, Scenario] = {
+    f"compute {percent(STEP)} cheaper": Scenario(changes=(RateChange(factor=1 - STEP),)),
+    f"compute {percent(STEP)} dearer": Scenario(changes=(RateChange(factor=1 + STEP),)),
+    "spot machines": Scenario(market=Market.SPOT),
+    "after a year of decline": Scenario(changes=(RateChange(factor=1 - DECLINE_PER_YEAR),)),
+}
+"""What the report tries, by its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class PricedCase:
+    """A study at one set of prices.
+
+    ``spend_usd`` is what the study costs, ``price_usd`` the cheapest checkpoint at the target (NaN without one),
+    ``trial`` and ``epoch`` which one that is, and ``ratio`` its price over that of the first case. ``entered`` and
+    ``left`` are the trials that are on this frontier only, and on the first case's only. ``problem`` says why there
+    are no figures; "" where there are.
+    """
+
+    name: str
+    spend_usd: float = math.nan
+    price_usd: float = math.nan
+    trial: int = -1
+    epoch: int = 0
+    ratio: float = math.nan
+    entered: tuple[int, ...] = ()
+    left: tuple[int, ...] = ()
+    problem: str = ""
+
+
+def sensitivity(table: StudyTable, name: str = "as priced here") -> list[PricedCase]:
+    """The study as it is priced, called ``name``, and under each of SCENARIOS; none without a frontier.
+
+    The target is recommendation.target_quality, the same in all cases. A scenario that the price book has no rate for
+    is a case with a problem.
+    """
+    found = axis_points(table)
+    if found.frontier.empty:
+        return []
+    target = target_quality(found)
+    first = _case(name, table, target)
+    cases = [first]
+    try:
+        book = _price_book(table)
+    except TrackerError as error:
+        return [first, *(PricedCase(each, problem=_line(error)) for each in SCENARIOS)]
+    for each, scenario in SCENARIOS.items():
+        try:
+            cases.append(_case(each, reprice(table, scenario, book), target, table, first))
+        except TrackerError as error:
+            cases.append(PricedCase(each, problem=_line(error)))
+    return cases
+
+
+def _case(
+    name: str, table: StudyTable, target: float, base: StudyTable | None = None, first: PricedCase | None = None
+) -> PricedCase:
+    found = axis_points(table)
+    frontier = found.frontier
+    reached = frontier[found.sign * (frontier["y"] - target) >= 0]
+    if reached.empty:
+        return PricedCase(name, table.spend_usd)
+    row = reached.iloc[0]
+    now = set(frontier["trial"])
+    before = set(axis_points(base).frontier["trial"]) if base is not None else now
+    return PricedCase(
+        name,
+        table.spend_usd,
+        float(row["x"]),
+        int(row["trial"]),
+        int(row["epoch"]),
+        float(row["x"]) / first.price_usd if first is not None else 1.0,
+        tuple(sorted(int(each) for each in now - before)),
+        tuple(sorted(int(each) for each in before - now)),
+    )
+
+
+def _price_book(table: StudyTable) -> PriceBook:
+    return open_price_book() if table.home is None else Home(table.home).price_book(table.prices_file)
+
+
+def _line(error: TrackerError) -> str:
+    return " ".join(str(error).split())
