@@ -29,9 +29,15 @@ def test_a_report_is_a_page_and_tables(small, tmp_path):
 def test_the_page_says_what_matters(small):
     words = text_of(report_page(small))
     for part in (
+        "Cheapest at the target: accuracy 0.6930, 1 % below the best (0.7000) $4.00 Trial #2 after epoch 1",
+        "It was measured once",
+        "Best under $2.00, half of what the best costs 0.6000 Trial #0 after epoch 2",
         "Best accuracy 0.7000 for $4.00, by trial #2 after epoch 1",
         "dominates 1 of 3 frontier points",
-        "failed: not_finite",
+        "failed: not_finite 1 $7.00 #2",
+        "together 6",
+        "compute 20 % cheaper",
+        "performance per dollar of GPUs doubled every 2.46 years",
         "price book 3f9a1c",
         "aws/karpenter-provider-aws@1d92708 2026-07-20",
     ):
