@@ -18,12 +18,13 @@ from tracker.search.steps import Searcher, Step
 class Trajectory:
     """What a search came to. Entry i of the lists is its i-th checkpoint; of ``decision_seconds``, its i-th step.
 
-    ``spend_usd`` is what the whole search had spent by then, the checkpoint itself included; ``price_usd`` what its
-    trial had cost. ``begun`` is how many trials had been begun when the step was asked for.
+    ``trial`` is the number of its trial; ``spend_usd`` what the whole search had spent by then, the checkpoint itself
+    included; ``price_usd`` what its trial had cost. ``begun`` is how many trials had been begun when the step was asked for.
     """
 
     table: CurveTable
     budget_usd: float
+    trial: list[int] = field(default_factory=list)
     spend_usd: list[float] = field(default_factory=list)
     price_usd: list[float] = field(default_factory=list)
     quality: list[float] = field(default_factory=list)
@@ -138,6 +139,7 @@ class _Replay:
             return False
         quality = float(table.quality[training.row, training.epoch])
         training.epoch, training.price_usd, told.spent_usd = training.epoch + 1, price_usd, spent_usd
+        told.trial.append(trial)
         told.spend_usd.append(spent_usd)
         told.price_usd.append(price_usd)
         told.quality.append(quality)

@@ -55,7 +55,7 @@ def compare_runs(table: StudyTable, run_ids: Sequence[str]) -> Comparison:
         name: {key: setting(value) for key, value in table.settings_of(row).items()}
         for name, row in zip(names, rows, strict=True)
     }
-    settings, alike = _differing(texts)
+    settings, alike = differing(texts)
     steps = table.checkpoints[table.checkpoints["run"].isin(rows)]
     curves = pd.concat(
         [
@@ -87,7 +87,7 @@ def compare_studies(tables: Sequence[StudyTable]) -> Comparison:
     _check_count(tables, "studies")
     first = tables[0]
     names = unique_names([table.study for table in tables])
-    settings, alike = _differing({name: _study_settings(table) for name, table in zip(names, tables, strict=True)})
+    settings, alike = differing({name: settings_tried(table) for name, table in zip(names, tables, strict=True)})
     unit = max((table.unit for table in tables), key=lambda unit: unit.of(1.0))
     together = all(table.quality == first.quality for table in tables)
     parts = [
@@ -144,7 +144,7 @@ def _row_of(table: StudyTable, run_id: str) -> int:
     return int(rows[0])
 
 
-def _differing(texts: dict[str, dict[str, str]]) -> tuple[pd.DataFrame, int]:
+def differing(texts: dict[str, dict[str, str]]) -> tuple[pd.DataFrame, int]:
     """The settings that are not the same everywhere, and how many are."""
     keys = list(dict.fromkeys(key for each in texts.values() for key in each))
     rows = {key: [each.get(key, NOTHING) for each in texts.values()] for key in keys}
@@ -175,7 +175,7 @@ def _run_figures(table: StudyTable, row: int) -> dict[str, str]:
     }
 
 
-def _study_settings(table: StudyTable) -> dict[str, str]:
+def settings_tried(table: StudyTable) -> dict[str, str]:
     """What each setting of a study's trials was: its value, or what was tried of it."""
     trials = table.settings[(table.runs["role"] == Role.TRIAL).to_numpy()]
     return {str(name): _tried(trials[name].dropna().to_numpy()) for name in trials if trials[name].notna().any()}

@@ -15,7 +15,7 @@ from tracker.report.hovers import escape, shorten
 from tracker.report.plane_layout import half_width_price_axis
 from tracker.report.words import money, percent, quality
 
-COLOURS = ("#2a7fb8", "#d55e00", "#009e73", "#cc79a7")
+COLOURS = ("#2a7fb8", "#d55e00", "#009e73", "#cc79a7", "#c99700", "#56b4e9", "#7b6fd0", "#8c6d31")
 DASHES = ("solid", "dash", "dot", "dashdot")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up")
 PART_COLOURS: Mapping[str, str] = {

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from tracker.frontier.half_splits import NO_TRIAL, Payments
 from tracker.frontier.pareto import hypervolume_growth
-from tracker.records import Direction
+from tracker.records import Direction, Role
 from tracker.report.tables import trial_checkpoints
 from tracker.store.run_table import StudyTable
 
@@ -27,10 +28,7 @@ def reference_point(table: StudyTable) -> ReferencePoint | None:
     None where no trial has reached a checkpoint. It moves when a worse checkpoint comes: to compare
     two studies, or a study with itself at another time, hand one corner to both.
     """
-    return _corner(table, trial_checkpoints(table))
-
-
-def _corner(table: StudyTable, points: pd.DataFrame) -> ReferencePoint | None:
+    points = trial_checkpoints(table)
     if points.empty:
         return None
     worst = points["quality"].min() if table.quality.direction == Direction.MAXIMIZE else points["quality"].max()
@@ -44,17 +42,27 @@ def hypervolume_over_spend(table: StudyTable, reference: ReferencePoint | None =
     times decades of price). One row for every checkpoint and for every run's spend beyond its last
     one. ``reference`` is that of ``reference_point`` unless given.
     """
-    reached = trial_checkpoints(table)
-    corner = reference or _corner(table, reached)
+    corner = reference or reference_point(table)
     if corner is None:
         return pd.DataFrame({"spend_usd": pd.Series(dtype=np.float64), "hypervolume": pd.Series(dtype=np.float64)})
-    paid = payments(table)
+    paid = paid_points(table)
+    quality, price_usd = paid.quality, paid.price_usd
+    volumes = hypervolume_growth(quality, price_usd, table.quality.direction, corner.quality, corner.price_usd)
+    return pd.DataFrame({"spend_usd": paid.paid_usd.cumsum(), "hypervolume": volumes})
+
+
+def paid_points(table: StudyTable) -> Payments:
+    """Every dollar in the order of time, with the point that it bought: a checkpoint of a trial within the limits."""
+    reached, paid = trial_checkpoints(table), payments(table)
     at, points = paid["at"].to_numpy(), np.full((2, len(table.checkpoints) + 1), np.nan)  # the last for no checkpoint
     kept = reached[reached["kept"].to_numpy(dtype=np.bool_)]
     points[:, kept["at"]] = kept["quality"], kept["price_usd"]
     quality, price_usd = points[:, at]
-    volumes = hypervolume_growth(quality, price_usd, table.quality.direction, corner.quality, corner.price_usd)
-    return pd.DataFrame({"spend_usd": paid["paid_usd"].cumsum(), "hypervolume": volumes})
+    runs = table.runs
+    trial = runs["trial"].where(runs["role"] == Role.TRIAL, NO_TRIAL).to_numpy(dtype=np.int64)
+    return Payments(
+        trial[paid["run"].to_numpy(dtype=np.int64)], paid["paid_usd"].to_numpy(dtype=np.float64), quality, price_usd
+    )
 
 
 def hypervolume_steps(table: StudyTable, reference: ReferencePoint | None = None) -> pd.DataFrame:

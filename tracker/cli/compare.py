@@ -1,0 +1,165 @@
+"""tracker compare: studies at equal dollars and at equal quality."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+import pandas as pd
+
+from tracker.cli.options import home_option, json_option, print_json, scenario_options
+from tracker.cli.tables import print_table
+from tracker.errors import RequestError
+from tracker.export.comparison import COMPARISON_FORMATS, DEFAULT, write_comparison
+from tracker.export.formats import parse_formats
+from tracker.pricing.scenario import Scenario
+from tracker.report import words
+from tracker.report.same_quality import few_qualities
+from tracker.report.sides import read_sides
+from tracker.report.study_comparison import StudyComparison, compare_sides, spent_sentence
+from tracker.store.home import Home
+
+LONGEST_TEXT = 60
+"""Characters of a setting that a table in a terminal shows; the files have all."""
+
+
+def _amounts(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[float, ...]:
+    """Numbers with commas between them."""
+    del ctx
+    if value is None:
+        return ()
+    try:
+        return tuple(float(each) for each in value.split(","))
+    except ValueError:
+        raise RequestError(f"{parameter.opts[0]} {value!r}: allowed are numbers with commas between them") from None
+
+
+def _reference(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[float, float] | None:
+    numbers = _amounts(ctx, parameter, value)
+    if not numbers:
+        return None
+    if len(numbers) != 2:
+        raise RequestError(f"--reference {value!r}: allowed is a quality, a comma and a price in dollars")
+    return numbers[0], numbers[1]
+
+
+def _formats(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:
+    del ctx, parameter
+    return parse_formats(value, COMPARISON_FORMATS)
+
+
+@click.command(short_help="Studies at equal dollars and at equal quality, with intervals.")
+@click.argument("names", nargs=-1, required=True, metavar="A B [C …]")
+@click.option(
+    "--at-usd", callback=_amounts, metavar="USD,…",
+    help="Compare when so much was spent.  [default: 10, 25, 50 and 100 % of the smallest spend]",
+)  # fmt: skip
+@click.option(
+    "--reference", callback=_reference, metavar="QUALITY,USD",
+    help="Measure hypervolume from here.  [default: the worst quality, and the largest budget or price of a trial]",
+)  # fmt: skip
+@scenario_options
+@click.option("--out", type=click.Path(path_type=Path), help="Also write the comparison as files into this folder.")
+@click.option(
+    "--format", "formats", callback=_formats, default=",".join(DEFAULT), show_default=True, metavar="NAMES",
+    help=f"What to write there: any of {', '.join(COMPARISON_FORMATS)}, with commas.",
+)  # fmt: skip
+@click.option("--force", is_flag=True, help="Replace files that are there already.")
+@json_option
+@home_option
+def compare(
+    names: tuple[str, ...],
+    at_usd: tuple[float, ...],
+    reference: tuple[float, float] | None,
+    scenario: Scenario,
+    currency: str,
+    out: Path | None,
+    formats: tuple[str, ...],
+    force: bool,
+    as_json: bool,
+    home: Home,
+) -> None:
+    """Compare two to eight studies of one quality. A,B,C is a group: studies that are the same but for the seed."""
+    comparison = compare_sides(read_sides(home, names, scenario, currency), at_usd, reference)
+    written = write_comparison(comparison, out, formats, force=force) if out is not None else []
+    if as_json:
+        print_json(comparison.document())
+    else:
+        _print(comparison)
+    for path in written:
+        click.echo(path, err=as_json)
+    for remark in comparison.remarks:
+        click.echo(remark, err=True)
+
+
+def _print(comparison: StudyComparison) -> None:
+    money = comparison.unit
+    click.echo(spent_sentence(comparison))
+    for title, table in (("What changed", comparison.changes), ("Settings tried", comparison.tried)):
+        click.echo(f"\n{title}" if len(table) else f"\n{title}: nothing")
+        if len(table):
+            print_table(
+                ["what ", *(f"{name} " for name in comparison.names)],
+                [(str(what), *map(_cut, row)) for what, row in zip(table.index, table.to_numpy(), strict=True)],
+            )
+    corner = f"{words.quality(comparison.corner.quality)} for {words.money(comparison.corner.price_usd, money)}"
+    click.echo(f"\nHypervolume at equal dollars, measured from {comparison.metric} {corner}")
+    print_table(
+        ["spent", "study ", "hypervolume", "95 %", f"less {_cut(comparison.names[0])}", "95 %"],
+        _equal_dollars(comparison),
+    )
+    click.echo("\nWhat the same quality cost")
+    print_table(
+        [comparison.metric, "study ", "price", "ratio", "95 %", "found after"], _same_quality(comparison)
+    )
+    click.echo()
+    for sentence in comparison.method:
+        click.echo(f"- {sentence}")
+
+
+def _equal_dollars(comparison: StudyComparison) -> Iterator[tuple[str, ...]]:
+    for row, first in _by_level(comparison.equal_dollars, "at_usd"):
+        star = "*" if row["beyond_spend"] else ""
+        yield (
+            words.money(row["at_usd"], comparison.unit) if first else "",
+            row["side"],
+            f"{words.quality(row['hypervolume'])}{star}",
+            interval(row["hypervolume_low"], row["hypervolume_high"]),
+            "" if math.isnan(row["difference"]) else f"{row['difference']:+.3g}",
+            interval(row["difference_low"], row["difference_high"]),
+        )
+
+
+def _same_quality(comparison: StudyComparison) -> Iterator[tuple[str, ...]]:
+    for row, first in _by_level(few_qualities(comparison.same_quality), "quality"):
+        reached = words.money(row["price_usd"], comparison.unit)
+        if row["reached_by"] < row["studies"]:
+            reached = f"{row['reached_by']} of {row['studies']}" if row["reached_by"] else "not reached"
+        yield (
+            words.quality(row["quality"]) if first else "",
+            row["side"],
+            reached,
+            "" if math.isnan(row["price_ratio"]) else f"{row['price_ratio']:.3g} ×",
+            interval(row["price_ratio_low"], row["price_ratio_high"]),
+            words.money(row["found_after_usd"], comparison.unit),
+        )
+
+
+def _by_level(table: pd.DataFrame, level: str) -> Iterator[tuple[Mapping[Any, Any], bool]]:
+    """The rows, and whether each is the first of its level."""
+    before = None
+    for row in table.to_dict("records"):
+        yield row, row[level] != before
+        before = row[level]
+
+
+def interval(low: float, high: float) -> str:
+    """Its bounds with three significant digits; a dash where there is none."""
+    return words.NOTHING if math.isnan(low) else f"{low:.3g} to {high:.3g}"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT - 1]}…"

@@ -1,0 +1,101 @@
+"""How much a study's hypervolume at given dollars would scatter, were the study run again: from one study alone.
+
+A plain bootstrap is no answer: a hypervolume is made of the best points, a resample lacks each of them with a
+probability of 0.37, and the bootstrap of an extreme value is inconsistent (Bickel and Freedman 1981, Annals of
+Statistics 9). Two halves of a study are: parted by chance, its trials make two studies of half the money, and where
+trials are exchangeable these are independent of each other. Half of their squared difference is then an unbiased
+estimate of the variance of such a study's hypervolume (the random groups of Mahalanobis 1946; McCarthy 1969, Review of
+the International Statistical Institute 37, for half samples). It is averaged over many ways to part.
+
+At what both halves have the money for, they are compared there: nothing is extrapolated. Beyond it they are compared at
+the most that both have, which errs on the wide side: more money scatters less, for all searches come nearer to the best
+there is. Each half keeps the order that its trials were trained in, and pays what belongs to no trial (preparation,
+baselines) in full, as a study of its own would.
+
+What this cannot see: a search learns from all its trials, so that its halves are not independent. How often the
+intervals hold the truth all the same is measured by experiments.benchmarks.coverage.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracker.frontier.pareto import hypervolume_growth
+from tracker.records import Direction
+
+Floats = NDArray[np.float64]
+
+DEGREES = 2
+"""Of freedom that this estimate of a deviation is taken to have: few trials decide it, however many there are."""
+FEWEST_TRIALS = 6
+"""With fewer, a half is one or two trials: nothing to judge by."""
+SPLITS = 200
+_LEAST_SPLITS = 20
+_CELLS = 4_000_000
+"""Of splits times payments: a study with many has fewer splits, which say as much of it."""
+NO_TRIAL = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Payments:
+    """What a study paid, in the order of time; every array is [n].
+
+    ``trial`` is which trial a payment is of, NO_TRIAL for none. ``quality`` and ``price_usd`` are the point that it led
+    to, NaN where it led to none; ``paid_usd`` are at least 0.
+    """
+
+    trial: NDArray[np.int64]
+    paid_usd: Floats
+    quality: Floats
+    price_usd: Floats
+
+    def only(self, kept: NDArray[np.bool_]) -> Payments:
+        """Those of them that are ``kept`` [n]."""
+        return Payments(self.trial[kept], self.paid_usd[kept], self.quality[kept], self.price_usd[kept])
+
+
+@dataclass(frozen=True, slots=True)
+class Corner:
+    """Where a hypervolume is measured from: a quality and a price in USD, and which way quality gets better."""
+
+    quality: float
+    price_usd: float
+    direction: Direction
+
+
+def hypervolume_at(payments: Payments, spend_usd: Floats, corner: Corner) -> Floats:
+    """The hypervolume of what was reached when so much was spent, for each of ``spend_usd`` [k]: [k]; 0 before all."""
+    growth = hypervolume_growth(
+        payments.quality, payments.price_usd, corner.direction, corner.quality, corner.price_usd
+    )
+    spent = np.cumsum(payments.paid_usd)
+    # Sums of the same payments differ in their last digits by the order that they are added in.
+    reached = np.searchsorted(spent, spend_usd * (1 + 1e-9), side="right")
+    return np.append(0.0, growth)[reached]
+
+
+def scatter_between_halves(payments: Payments, spend_usd: Floats, corner: Corner, seed: int = 0) -> Floats:
+    """The standard deviation [k] of the hypervolume at ``spend_usd`` [k]; NaN of fewer than FEWEST_TRIALS trials.
+
+    ``seed`` is that of the splits.
+    """
+    trials = np.unique(payments.trial[payments.trial != NO_TRIAL])
+    if len(trials) < FEWEST_TRIALS:
+        return np.full(len(spend_usd), np.nan)
+    generator = np.random.default_rng(seed)
+    places = np.searchsorted(trials, payments.trial)
+    shared = payments.trial == NO_TRIAL
+    splits = max(_LEAST_SPLITS, min(SPLITS, _CELLS // len(payments.trial)))
+    squares = np.zeros(len(spend_usd))
+    for _ in range(splits):
+        first = np.zeros(len(trials) + 1, dtype=np.bool_)
+        first[generator.permutation(len(trials))[: len(trials) // 2]] = True
+        chosen = first[places]
+        halves = payments.only(chosen | shared), payments.only(~chosen | shared)
+        most = min(float(half.paid_usd.sum()) for half in halves)
+        one, other = (hypervolume_at(half, np.minimum(spend_usd, most), corner) for half in halves)
+        squares += (one - other) ** 2
+    return np.sqrt(squares / (2 * splits))

@@ -1,0 +1,170 @@
+"""Whole studies, or groups of them, at equal dollars and at equal quality: everything that `tracker compare` tells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tracker.frontier.half_splits import Corner
+from tracker.frontier.student_t import CONFIDENCE
+from tracker.pricing.currency import USD
+from tracker.pricing.money_unit import MoneyUnit
+from tracker.records import Direction
+from tracker.report.equal_dollars import (
+    common_corner,
+    equal_dollars_table,
+    hypervolume_curves,
+    levels_usd,
+    method_sentences,
+)
+from tracker.report.plain import plain, plain_rows
+from tracker.report.same_quality import same_quality_table
+from tracker.report.scenarios import price_remarks
+from tracker.report.sides import Side, check_sides
+from tracker.report.study_changes import changes_table, group_remarks, tried_table
+from tracker.report.tables import frontier_table
+from tracker.report.words import money, several
+
+
+@dataclass(frozen=True, eq=False)
+class StudyComparison:
+    """What is known of two to eight sides; tables are in USD, ``unit`` is what people are shown amounts in.
+
+    ``equal_dollars``: see equal_dollars.equal_dollars_table; ``curves``: equal_dollars.hypervolume_curves;
+    ``same_quality``: same_quality.same_quality_table; ``changes`` and ``tried``: study_changes, one column a side;
+    ``frontiers``: one row a point, of every study: side, study, trial, epoch, price_usd, quality. ``remarks`` are
+    sentences that a reader must know.
+    """
+
+    sides: tuple[Side, ...]
+    corner: Corner
+    unit: MoneyUnit
+    equal_dollars: pd.DataFrame
+    curves: pd.DataFrame
+    same_quality: pd.DataFrame
+    changes: pd.DataFrame
+    tried: pd.DataFrame
+    frontiers: pd.DataFrame
+    method: tuple[str, ...]
+    remarks: tuple[str, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the sides."""
+        return tuple(side.name for side in self.sides)
+
+    @property
+    def metric(self) -> str:
+        """The name of the quality that all have."""
+        return self.sides[0].tables[0].quality.name
+
+    @property
+    def direction(self) -> Direction:
+        """Which way that gets better."""
+        return self.corner.direction
+
+    def document(self) -> dict[str, Any]:
+        """All of it as one JSON-safe document; its keys are a contract that scripts read. Amounts are in USD."""
+        currency = self.sides[0].tables[0].currency
+        scenario = self.sides[0].tables[0].scenario
+        return {
+            "quality": {"name": self.metric, "direction": str(self.direction)},
+            "sides": [_side_document(side) for side in self.sides],
+            "scenario": None if scenario is None else plain(scenario.document),
+            "currency": None if currency.code == USD.code else plain(asdict(currency)),
+            "reference": {"quality": self.corner.quality, "price_usd": self.corner.price_usd},
+            "confidence": CONFIDENCE,
+            "method": list(self.method),
+            "remarks": list(self.remarks),
+            "changes": _differences(self.changes),
+            "settings_tried": _differences(self.tried),
+            "equal_dollars": plain_rows(self.equal_dollars),
+            "same_quality": plain_rows(self.same_quality),
+            "frontiers": plain_rows(self.frontiers),
+        }
+
+
+def compare_sides(
+    sides: Sequence[Side], at_usd: Sequence[float] = (), reference: tuple[float, float] | None = None
+) -> StudyComparison:
+    """Compare sides at amounts of USD (shares of the smallest spend unless given), from one corner for all.
+
+    ``reference`` is a quality and a price in USD. Raises RequestError for sides that cannot be compared, and for an
+    amount or a reference that cannot be one.
+    """
+    check_sides(sides)
+    corner, levels = common_corner(sides, reference), levels_usd(sides, at_usd)
+    tables = [table for side in sides for table in side.tables]
+    unit = max((table.unit for table in tables), key=lambda unit: unit.of(1.0))
+    columns = ["trial", "epoch", "price_usd", "quality"]
+    frontiers = [
+        frontier_table(table)[columns].assign(side=side.name, study=table.study)
+        for side in sides
+        for table in side.tables
+    ]
+    return StudyComparison(
+        sides=tuple(sides),
+        corner=corner,
+        unit=unit,
+        equal_dollars=equal_dollars_table(sides, corner, levels),
+        curves=hypervolume_curves(sides, corner),
+        same_quality=same_quality_table(sides),
+        changes=changes_table(sides),
+        tried=tried_table(sides),
+        frontiers=pd.concat(frontiers, ignore_index=True)[["side", "study", *columns]],
+        method=tuple(method_sentences(sides)),
+        remarks=tuple(_remarks(sides, float(levels.max()), unit)),
+    )
+
+
+def _remarks(sides: Sequence[Side], most_usd: float, unit: MoneyUnit) -> list[str]:
+    """What a reader must know: too few dollars, too few trials, mixed groups, a study that still runs, prices."""
+    remarks = []
+    for table in (table for side in sides for table in side.tables):
+        if table.spend_usd < most_usd * (1 - 1e-9):
+            spent, asked = money(table.spend_usd, unit), money(most_usd, unit)
+            remarks.append(f"'{table.study}' spent {spent}, less than {asked}: its last known value stands there (*)")
+        if table.state in ("running", "paused"):
+            remarks.append(f"'{table.study}' is {table.state}: its figures will change")
+    remarks += group_remarks(sides)
+    of_prices = [(table.study, remark) for side in sides for table in side.tables for remark in price_remarks(table)]
+    for remark in dict.fromkeys(remark for _, remark in of_prices):
+        studies = [study for study, each in of_prices if each == remark]
+        everywhere = len(studies) == sum(len(side.tables) for side in sides)
+        remarks.append(remark if everywhere else f"'{studies[0]}': {remark}")
+    return list(dict.fromkeys(remarks))
+
+
+def _side_document(side: Side) -> dict[str, Any]:
+    return {
+        "name": side.name,
+        "studies": [
+            {
+                "study": table.study,
+                "state": table.state,
+                "spend_usd": plain(table.spend_usd),
+                "budget_usd": plain(table.budget_usd),
+                "trials": int((table.runs["role"] == "trial").sum()),
+                "price_book": table.price_book,
+            }
+            for table in side.tables
+        ],
+    }
+
+
+def _differences(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{"what": str(what), "values": plain(row.to_dict())} for what, row in table.iterrows()]
+
+
+def spent_sentence(comparison: StudyComparison) -> str:
+    """What each side is, in a line: its trials and its spend."""
+    told = []
+    for side in comparison.sides:
+        trials = sum(int((table.runs["role"] == "trial").sum()) for table in side.tables)
+        spent = money(float(np.sum([table.spend_usd for table in side.tables])), comparison.unit)
+        told.append(f"{side.name}: {several(trials, 'trial')} for {spent}")
+    return " · ".join(told)
