@@ -3,9 +3,9 @@
     python -m experiments.benchmarks.coverage [--methods random tpe frontier] [--seeds 100] [--full-trainings 20]
         [--processes 2] [--json]
 
-The truth is the mean hypervolume over all seeds at 10, 25, 50 and 97 % of the budget. Each study's interval is made from
-that study alone (frontier/half_splits.py), and for pairs of studies of one kind the interval of their difference, whose
-truth is 0. A 95 % interval should hold the truth 95 times of 100.
+The truth is the mean hypervolume over all seeds at 10, 25, 50 and 97 % of the budget. Each study's interval is made
+from that study alone (frontier/half_splits.py), and for pairs of studies of one kind the interval of their difference,
+whose truth is 0. A 95 % interval should hold the truth 95 times of 100.
 """
 
 from __future__ import annotations
@@ -55,8 +55,9 @@ def measure(methods: Sequence[str], seeds: int, full_trainings: int, processes: 
         name = f"differences, {method} on {task}"
         figures.append(Figure(name, min(between), "", f">= {LEAST}", min(between) >= LEAST, between))
         truth, scatter = found[:, 0].mean(axis=0), found[:, 0].std(axis=0, ddof=1)
-        texts.append(f"{task}, {method}: hypervolume {truth.round(3)}, true deviation {scatter.round(3)}, "
-                     f"estimated {np.sqrt(np.nanmean(found[:, 1] ** 2, axis=0)).round(3)} (root mean square)")  # fmt: skip
+        estimated = np.sqrt(np.nanmean(found[:, 1] ** 2, axis=0))
+        told = f"hypervolume {truth.round(3)}, deviation {scatter.round(3)}, estimated {estimated.round(3)}"
+        texts.append(f"{task}, {method}: {told} (root mean square)")
     details: dict[str, object] = {"seeds": seeds, "full_trainings": full_trainings, "shares": SHARES.tolist()}
     return Report(figures, details, "\n".join(texts))
 

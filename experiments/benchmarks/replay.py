@@ -19,7 +19,8 @@ class Trajectory:
     """What a search came to. Entry i of the lists is its i-th checkpoint; of ``decision_seconds``, its i-th step.
 
     ``trial`` is the number of its trial; ``spend_usd`` what the whole search had spent by then, the checkpoint itself
-    included; ``price_usd`` what its trial had cost. ``begun`` is how many trials had been begun when the step was asked for.
+    included; ``price_usd`` what its trial had cost. ``begun`` is how many trials had been begun when the step was
+    asked for.
     """
 
     table: CurveTable

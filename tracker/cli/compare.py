@@ -13,7 +13,7 @@ import pandas as pd
 from tracker.cli.options import home_option, json_option, print_json, scenario_options
 from tracker.cli.tables import print_table
 from tracker.errors import RequestError
-from tracker.export.comparison import COMPARISON_FORMATS, DEFAULT, write_comparison
+from tracker.export.comparison import COMPARISON_FORMATS, DEFAULT, interval, write_comparison
 from tracker.export.formats import parse_formats
 from tracker.pricing.scenario import Scenario
 from tracker.report import words
@@ -98,6 +98,8 @@ def compare(
 def _print(comparison: StudyComparison) -> None:
     money = comparison.unit
     click.echo(spent_sentence(comparison))
+    for sentence in comparison.verdicts:
+        click.echo(sentence)
     for title, table in (("What changed", comparison.changes), ("Settings tried", comparison.tried)):
         click.echo(f"\n{title}" if len(table) else f"\n{title}: nothing")
         if len(table):
@@ -108,13 +110,11 @@ def _print(comparison: StudyComparison) -> None:
     corner = f"{words.quality(comparison.corner.quality)} for {words.money(comparison.corner.price_usd, money)}"
     click.echo(f"\nHypervolume at equal dollars, measured from {comparison.metric} {corner}")
     print_table(
-        ["spent", "study ", "hypervolume", "95 %", f"less {_cut(comparison.names[0])}", "95 %"],
+        ["spent", "study ", "hypervolume", "95 %", f"minus {_cut(comparison.names[0])}", "95 %"],
         _equal_dollars(comparison),
     )
     click.echo("\nWhat the same quality cost")
-    print_table(
-        [comparison.metric, "study ", "price", "ratio", "95 %", "found after"], _same_quality(comparison)
-    )
+    print_table([comparison.metric, "study ", "price", "ratio", "95 %", "found after"], _same_quality(comparison))
     click.echo()
     for sentence in comparison.method:
         click.echo(f"- {sentence}")
@@ -129,7 +129,7 @@ def _equal_dollars(comparison: StudyComparison) -> Iterator[tuple[str, ...]]:
             f"{words.quality(row['hypervolume'])}{star}",
             interval(row["hypervolume_low"], row["hypervolume_high"]),
             "" if math.isnan(row["difference"]) else f"{row['difference']:+.3g}",
-            interval(row["difference_low"], row["difference_high"]),
+            "" if math.isnan(row["difference"]) else interval(row["difference_low"], row["difference_high"]),
         )
 
 
@@ -137,13 +137,13 @@ def _same_quality(comparison: StudyComparison) -> Iterator[tuple[str, ...]]:
     for row, first in _by_level(few_qualities(comparison.same_quality), "quality"):
         reached = words.money(row["price_usd"], comparison.unit)
         if row["reached_by"] < row["studies"]:
-            reached = f"{row['reached_by']} of {row['studies']}" if row["reached_by"] else "not reached"
+            reached = f"by {row['reached_by']} of {row['studies']}" if row["reached_by"] else "not reached"
         yield (
             words.quality(row["quality"]) if first else "",
             row["side"],
             reached,
             "" if math.isnan(row["price_ratio"]) else f"{row['price_ratio']:.3g} ×",
-            interval(row["price_ratio_low"], row["price_ratio_high"]),
+            "" if math.isnan(row["price_ratio"]) else interval(row["price_ratio_low"], row["price_ratio_high"]),
             words.money(row["found_after_usd"], comparison.unit),
         )
 
@@ -154,11 +154,6 @@ def _by_level(table: pd.DataFrame, level: str) -> Iterator[tuple[Mapping[Any, An
     for row in table.to_dict("records"):
         yield row, row[level] != before
         before = row[level]
-
-
-def interval(low: float, high: float) -> str:
-    """Its bounds with three significant digits; a dash where there is none."""
-    return words.NOTHING if math.isnan(low) else f"{low:.3g} to {high:.3g}"
 
 
 def _cut(text: str) -> str:

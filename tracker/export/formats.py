@@ -6,7 +6,7 @@ import contextlib
 import importlib
 import io
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -60,18 +60,18 @@ FORMATS: dict[str, Format] = {
 DEFAULT = ("html", "csv")
 
 
-def parse_formats(text: str) -> tuple[str, ...]:
-    """Formats from a list with commas, each once. Raises RequestError for one that there is not.
+def parse_formats(text: str, known: Collection[str] = FORMATS.keys()) -> tuple[str, ...]:
+    """Formats from a list with commas, each once. Raises RequestError for one that is not ``known``.
 
     >>> parse_formats("csv, html,csv")
     ('csv', 'html')
     """
     names = tuple(dict.fromkeys(filter(None, (name.strip() for name in text.split(",")))))
     for name in names:
-        if name not in FORMATS:
-            raise RequestError(f"unknown report format '{name}'; {did_you_mean(name, FORMATS)}")
+        if name not in known:
+            raise RequestError(f"unknown report format '{name}'; {did_you_mean(name, known)}")
     if not names:
-        raise RequestError(f"no report format was given; there are {', '.join(FORMATS)}")
+        raise RequestError(f"no report format was given; there are {', '.join(known)}")
     return names
 
 

@@ -34,8 +34,11 @@ FEWEST_TRIALS = 6
 """With fewer, a half is one or two trials: nothing to judge by."""
 SPLITS = 200
 _LEAST_SPLITS = 20
-_CELLS = 4_000_000
-"""Of splits times payments: a study with many has fewer splits, which say as much of it."""
+_CELLS = 60_000
+"""Of splits times points that matter: a study with many of them needs fewer splits."""
+_MANY, _LAYERS = 2_000, 10
+"""Of more points than this, those are left out that every one of so many layers of earlier points dominates: a half
+has hardly any of those on its frontier (2^-10)."""
 NO_TRIAL = -1
 
 
@@ -52,10 +55,6 @@ class Payments:
     quality: Floats
     price_usd: Floats
 
-    def only(self, kept: NDArray[np.bool_]) -> Payments:
-        """Those of them that are ``kept`` [n]."""
-        return Payments(self.trial[kept], self.paid_usd[kept], self.quality[kept], self.price_usd[kept])
-
 
 @dataclass(frozen=True, slots=True)
 class Corner:
@@ -68,13 +67,8 @@ class Corner:
 
 def hypervolume_at(payments: Payments, spend_usd: Floats, corner: Corner) -> Floats:
     """The hypervolume of what was reached when so much was spent, for each of ``spend_usd`` [k]: [k]; 0 before all."""
-    growth = hypervolume_growth(
-        payments.quality, payments.price_usd, corner.direction, corner.quality, corner.price_usd
-    )
     spent = np.cumsum(payments.paid_usd)
-    # Sums of the same payments differ in their last digits by the order that they are added in.
-    reached = np.searchsorted(spent, spend_usd * (1 + 1e-9), side="right")
-    return np.append(0.0, growth)[reached]
+    return _at(spend_usd, spent, _growth(payments.quality, payments.price_usd, corner))
 
 
 def scatter_between_halves(payments: Payments, spend_usd: Floats, corner: Corner, seed: int = 0) -> Floats:
@@ -86,16 +80,45 @@ def scatter_between_halves(payments: Payments, spend_usd: Floats, corner: Corner
     if len(trials) < FEWEST_TRIALS:
         return np.full(len(spend_usd), np.nan)
     generator = np.random.default_rng(seed)
-    places = np.searchsorted(trials, payments.trial)
-    shared = payments.trial == NO_TRIAL
-    splits = max(_LEAST_SPLITS, min(SPLITS, _CELLS // len(payments.trial)))
+    places, shared = np.searchsorted(trials, payments.trial), payments.trial == NO_TRIAL
+    contenders = _contenders(payments, corner)
+    splits = max(_LEAST_SPLITS, min(SPLITS, _CELLS // (1 + len(contenders))))
     squares = np.zeros(len(spend_usd))
     for _ in range(splits):
         first = np.zeros(len(trials) + 1, dtype=np.bool_)
         first[generator.permutation(len(trials))[: len(trials) // 2]] = True
         chosen = first[places]
-        halves = payments.only(chosen | shared), payments.only(~chosen | shared)
-        most = min(float(half.paid_usd.sum()) for half in halves)
-        one, other = (hypervolume_at(half, np.minimum(spend_usd, most), corner) for half in halves)
-        squares += (one - other) ** 2
+        halves = chosen | shared, ~chosen | shared
+        spent = [np.cumsum(np.where(half, payments.paid_usd, 0.0)) for half in halves]
+        comparable = np.minimum(spend_usd, min(each[-1] for each in spent))
+        volumes = []
+        for half, paid in zip(halves, spent, strict=True):
+            at = contenders[half[contenders]]
+            growth = _growth(payments.quality[at], payments.price_usd[at], corner)
+            volumes.append(_at(comparable, paid[at], growth))
+        squares += (volumes[0] - volumes[1]) ** 2
     return np.sqrt(squares / (2 * splits))
+
+
+def _growth(quality: Floats, price_usd: Floats, corner: Corner) -> Floats:
+    return hypervolume_growth(quality, price_usd, corner.direction, corner.quality, corner.price_usd)
+
+
+def _at(spend_usd: Floats, spent: Floats, growth: Floats) -> Floats:
+    """What had grown at ``spend_usd`` [k], ``growth`` [n] being reached when ``spent`` [n] was spent."""
+    # Sums of the same payments differ in their last digits by the order that they are added in.
+    return np.append(0.0, growth)[np.searchsorted(spent, spend_usd * (1 + 1e-9), side="right")]
+
+
+def _contenders(payments: Payments, corner: Corner) -> NDArray[np.intp]:
+    """The payments whose points may be on the frontier of a half."""
+    left = np.flatnonzero(np.isfinite(payments.quality) & np.isfinite(payments.price_usd))
+    if len(left) <= _MANY:
+        return left
+    layers = []
+    for _ in range(_LAYERS):
+        growth = _growth(payments.quality[left], payments.price_usd[left], corner)
+        added = np.diff(growth, prepend=0.0) > 0
+        layers.append(left[added])
+        left = left[~added]
+    return np.sort(np.concatenate(layers))

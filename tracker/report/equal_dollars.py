@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -50,9 +51,7 @@ def common_corner(sides: Sequence[Side], given: tuple[float, float] | None = Non
         return Corner(*given, direction)
     corners = [corner for side in sides for table in side.tables if (corner := reference_point(table)) is not None]
     worst = min if direction == Direction.MAXIMIZE else max
-    return Corner(
-        worst(corner.quality for corner in corners), max(corner.price_usd for corner in corners), direction
-    )
+    return Corner(worst(corner.quality for corner in corners), max(corner.price_usd for corner in corners), direction)
 
 
 def levels_usd(sides: Sequence[Side], asked: Sequence[float] = ()) -> Floats:
@@ -67,7 +66,25 @@ def levels_usd(sides: Sequence[Side], asked: Sequence[float] = ()) -> Floats:
     return np.array(sorted(set(asked))) if asked else least * np.array(SHARES)
 
 
-def equal_dollars_table(sides: Sequence[Side], corner: Corner, at_usd: Floats) -> pd.DataFrame:
+@dataclass(frozen=True, eq=False)
+class EqualDollars:
+    """``table``: see ``_table``; ``curves``: see ``_curves``."""
+
+    table: pd.DataFrame
+    curves: pd.DataFrame
+
+
+def equal_dollars(sides: Sequence[Side], corner: Corner, at_usd: Floats) -> EqualDollars:
+    """The sides' hypervolumes at ``at_usd`` [k], and how they grew, each study being worked through once."""
+    grids = [min(table.spend_usd for table in side.tables) * np.linspace(0, 1, CURVE_STEPS + 1)[1:] for side in sides]
+    estimates = [_estimates(side, corner, np.append(at_usd, grid)) for side, grid in zip(sides, grids, strict=True)]
+    return EqualDollars(
+        _table(sides, at_usd, [each[: len(at_usd)] for each in estimates]),
+        _curves(sides, grids, [each[len(at_usd) :] for each in estimates]),
+    )
+
+
+def _table(sides: Sequence[Side], at_usd: Floats, estimates: Sequence[Sequence[Estimate]]) -> pd.DataFrame:
     """One row for each amount and side, in their order.
 
     Columns: at_usd, side, hypervolume (quality times decades of price, of a group the mean over its studies) with the
@@ -75,7 +92,6 @@ def equal_dollars_table(sides: Sequence[Side], corner: Corner, at_usd: Floats) -
     of its studies, had spent less than that: its last known value is shown), and the difference to the first side with
     its interval (NaN for the first itself).
     """
-    estimates = [_estimates(side, corner, at_usd) for side in sides]
     rows = []
     for place, amount in enumerate(at_usd.tolist()):
         for at, side in enumerate(sides):
@@ -85,19 +101,19 @@ def equal_dollars_table(sides: Sequence[Side], corner: Corner, at_usd: Floats) -
             if math.isfinite(mine.half_width):
                 by = BY_SEEDS if len(side.tables) > 1 else BY_HALVES
             beyond = any(table.spend_usd < amount * (1 - 1e-9) for table in side.tables)
-            rows.append((amount, side.name, mine.value, *mine.interval, by, beyond, apart.value, *apart.interval))
+            low, high = mine.interval
+            low = low if math.isnan(low) else max(low, 0.0)  # no hypervolume is below 0
+            rows.append((amount, side.name, mine.value, low, high, by, beyond, apart.value, *apart.interval))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def hypervolume_curves(sides: Sequence[Side], corner: Corner) -> pd.DataFrame:
+def _curves(sides: Sequence[Side], grids: Sequence[Floats], estimates: Sequence[Sequence[Estimate]]) -> pd.DataFrame:
     """How each side's hypervolume grew with its spend, to draw it: CURVE_STEPS amounts a side, up to its least spend.
 
     Columns: side, spend_usd, hypervolume, hypervolume_low and hypervolume_high (NaN without an interval).
     """
     curves = []
-    for side in sides:
-        spend_usd = min(table.spend_usd for table in side.tables) * np.linspace(0, 1, CURVE_STEPS + 1)[1:]
-        found = _estimates(side, corner, spend_usd)
+    for side, spend_usd, found in zip(sides, grids, estimates, strict=True):
         low, high = zip(*(each.interval for each in found), strict=True)
         curve = pd.DataFrame({"side": side.name, "spend_usd": spend_usd})
         curves.append(
@@ -118,12 +134,35 @@ def _estimates(side: Side, corner: Corner, at_usd: Floats) -> list[Estimate]:
     return [Estimate(*each, DEGREES) for each in zip(values[0].tolist(), errors.tolist(), strict=True)]
 
 
+def verdicts(table: pd.DataFrame) -> list[str]:
+    """What the difference of each side to the first comes to, at the most dollars that all have spent: a sentence each.
+
+    ``table`` is that of ``equal_dollars``. Where no amount was spent by all, there is nothing to say.
+    """
+    by_all = table.groupby("at_usd")["beyond_spend"].transform(lambda beyond: not beyond.any()).to_numpy(dtype=np.bool_)
+    spent = table[by_all]
+    last = spent[spent["at_usd"] == spent["at_usd"].max()].to_dict("records")
+    told = []
+    for row in last[1:]:
+        first, difference, low, high = last[0]["side"], row["difference"], row["difference_low"], row["difference_high"]
+        if math.isnan(low):
+            told.append(f"{row['side']} {difference:+.3g} to {first}; how sure that is, is not known: too few trials")
+        elif low <= 0 <= high:
+            told.append(
+                f"{row['side']} cannot be told apart from {first}: {difference:+.3g} (95 %: {low:+.3g} to {high:+.3g})"
+            )
+        else:
+            verb = "ahead of" if difference > 0 else "behind"
+            told.append(f"{row['side']} is {verb} {first}: {difference:+.3g} (95 %: {low:+.3g} to {high:+.3g})")
+    return told
+
+
 def method_sentences(sides: Sequence[Side]) -> list[str]:
     """How the intervals were made, what they cover and what not: a sentence each."""
     percent = f"{CONFIDENCE * 100:.0f} %"
     told = [
         f"hypervolume counts quality times decades of price; the intervals are {percent} ones of its mean over studies "
-        "of the same kind, differences by Welch's t"
+        "of the same kind, differences by Welch's t; each by itself: of 20 true ones, one is missed by chance"
     ]
     if any(len(side.tables) > 1 for side in sides):
         told.append(
@@ -142,4 +181,3 @@ def method_sentences(sides: Sequence[Side]) -> list[str]:
         "how much"
     )
     return told
-

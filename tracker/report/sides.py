@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -72,9 +72,7 @@ def check_sides(sides: Sequence[Side]) -> None:
             raise RequestError(f"no trial of study '{table.study}' has reached a checkpoint yet: nothing to compare")
 
 
-def _tables(
-    home: Home, given: str | Sequence[str], scenario: Scenario, currency: str
-) -> tuple[StudyTable, ...]:
+def _tables(home: Home, given: str | Sequence[str], scenario: Scenario, currency: str) -> tuple[StudyTable, ...]:
     if not isinstance(given, str):
         return tuple(priced_study_table(home, name, scenario, currency) for name in given)
     try:
@@ -94,7 +92,8 @@ def _side_names(groups: Sequence[Sequence[str]]) -> list[str]:
     """
     names: list[str] = []
     for studies in groups:
-        common = os.path.commonprefix(list(studies)).rstrip(" -_.:/0123456789")
+        shared = itertools.takewhile(lambda letters: len(set(letters)) == 1, zip(*studies, strict=False))
+        common = "".join(letters[0] for letters in shared).rstrip(" -_.:/0123456789")
         name = studies[0]
         if len(studies) > 1:
             name = f"{common} ({len(studies)} studies)" if common else f"{studies[0]} and {len(studies) - 1} more"

@@ -21,8 +21,8 @@ MOST_TEXTS = 4
 def changes_table(sides: Sequence[Side]) -> pd.DataFrame:
     """What differs between the sides, one row each, a column a side, all texts.
 
-    Rows are the study files' keys, dotted (space.size, settings.epochs, budget.usd, strategy, …), then "data", "hardware",
-    "billed as" and "price book". A group has each of its values once, with commas.
+    Rows are the study files' keys, dotted (space.size, settings.epochs, budget.usd, strategy, …), then "data",
+    "hardware", "billed as" and "price book". A group has each of its values once.
     """
     texts = {side.name: _joined([_facts(*each) for each in _studies(side)]) for side in sides}
     return differing(texts)[0]
@@ -42,7 +42,9 @@ def group_remarks(sides: Sequence[Side]) -> list[str]:
         if keys:
             more = f" and {len(keys) - MOST_TEXTS} more" if len(keys) > MOST_TEXTS else ""
             told = ", ".join(keys[:MOST_TEXTS])
-            remarks.append(f"the studies of {side.name} differ in more than the seed ({told}{more}): so does their scatter")
+            remarks.append(
+                f"the studies of {side.name} differ in more than the seed ({told}{more}): so does their scatter"
+            )
     return remarks
 
 

@@ -16,10 +16,10 @@ from tracker.pricing.money_unit import MoneyUnit
 from tracker.records import Direction
 from tracker.report.equal_dollars import (
     common_corner,
-    equal_dollars_table,
-    hypervolume_curves,
+    equal_dollars,
     levels_usd,
     method_sentences,
+    verdicts,
 )
 from tracker.report.plain import plain, plain_rows
 from tracker.report.same_quality import same_quality_table
@@ -34,10 +34,10 @@ from tracker.report.words import money, several
 class StudyComparison:
     """What is known of two to eight sides; tables are in USD, ``unit`` is what people are shown amounts in.
 
-    ``equal_dollars``: see equal_dollars.equal_dollars_table; ``curves``: equal_dollars.hypervolume_curves;
-    ``same_quality``: same_quality.same_quality_table; ``changes`` and ``tried``: study_changes, one column a side;
-    ``frontiers``: one row a point, of every study: side, study, trial, epoch, price_usd, quality. ``remarks`` are
-    sentences that a reader must know.
+    ``equal_dollars`` and ``curves``: see report.equal_dollars.EqualDollars; ``same_quality``: same_quality_table;
+    ``changes`` and ``tried``: study_changes, one column a side; ``frontiers``: one row a point, of every study: side,
+    study, trial, epoch, price_usd, quality. ``verdicts``, ``method`` and ``remarks`` are sentences: the answer, how it
+    was made, and what a reader must know beside it.
     """
 
     sides: tuple[Side, ...]
@@ -49,6 +49,7 @@ class StudyComparison:
     changes: pd.DataFrame
     tried: pd.DataFrame
     frontiers: pd.DataFrame
+    verdicts: tuple[str, ...]
     method: tuple[str, ...]
     remarks: tuple[str, ...]
 
@@ -78,6 +79,7 @@ class StudyComparison:
             "currency": None if currency.code == USD.code else plain(asdict(currency)),
             "reference": {"quality": self.corner.quality, "price_usd": self.corner.price_usd},
             "confidence": CONFIDENCE,
+            "verdicts": list(self.verdicts),
             "method": list(self.method),
             "remarks": list(self.remarks),
             "changes": _differences(self.changes),
@@ -106,12 +108,14 @@ def compare_sides(
         for side in sides
         for table in side.tables
     ]
+    at_equal_dollars = equal_dollars(sides, corner, levels)
     return StudyComparison(
         sides=tuple(sides),
         corner=corner,
         unit=unit,
-        equal_dollars=equal_dollars_table(sides, corner, levels),
-        curves=hypervolume_curves(sides, corner),
+        equal_dollars=at_equal_dollars.table,
+        verdicts=tuple(verdicts(at_equal_dollars.table)),
+        curves=at_equal_dollars.curves,
         same_quality=same_quality_table(sides),
         changes=changes_table(sides),
         tried=tried_table(sides),
@@ -124,19 +128,19 @@ def compare_sides(
 def _remarks(sides: Sequence[Side], most_usd: float, unit: MoneyUnit) -> list[str]:
     """What a reader must know: too few dollars, too few trials, mixed groups, a study that still runs, prices."""
     remarks = []
-    for table in (table for side in sides for table in side.tables):
-        if table.spend_usd < most_usd * (1 - 1e-9):
-            spent, asked = money(table.spend_usd, unit), money(most_usd, unit)
-            remarks.append(f"'{table.study}' spent {spent}, less than {asked}: its last known value stands there (*)")
-        if table.state in ("running", "paused"):
-            remarks.append(f"'{table.study}' is {table.state}: its figures will change")
+    tables = [table for side in sides for table in side.tables]
+    short = [table for table in tables if table.spend_usd < most_usd * (1 - 1e-9)]
+    if short:
+        told = ", ".join(f"'{table.study}' ({money(table.spend_usd, unit)})" for table in short)
+        remarks.append(f"less than {money(most_usd, unit)} was spent by {told}: the last known value stands there (*)")
+    live = [table for table in tables if table.state in ("running", "paused")]
+    remarks += [f"'{table.study}' is {table.state}: its figures will change" for table in live]
     remarks += group_remarks(sides)
-    of_prices = [(table.study, remark) for side in sides for table in side.tables for remark in price_remarks(table)]
+    of_prices = [(table.study, remark) for table in tables for remark in price_remarks(table)]
     for remark in dict.fromkeys(remark for _, remark in of_prices):
         studies = [study for study, each in of_prices if each == remark]
-        everywhere = len(studies) == sum(len(side.tables) for side in sides)
-        remarks.append(remark if everywhere else f"'{studies[0]}': {remark}")
-    return list(dict.fromkeys(remarks))
+        remarks.append(remark if len(studies) == len(tables) else f"{', '.join(studies)}: {remark}")
+    return remarks
 
 
 def _side_document(side: Side) -> dict[str, Any]:

@@ -1,0 +1,102 @@
+"""A comparison of studies as files: a page, tables, and one JSON document."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import IO, Any
+
+import jinja2
+import pandas as pd
+
+from tracker.export.formats import as_text, parse_formats, write_files
+from tracker.report import words
+from tracker.report.same_quality import few_qualities
+from tracker.report.study_comparison import StudyComparison, spent_sentence
+
+Write = Callable[[StudyComparison, IO[bytes]], None]
+
+
+def _page(comparison: StudyComparison, file: IO[bytes]) -> None:
+    # plotly takes a third of a second to import, which a JSON document must not wait for.
+    from tracker.export.embedding import embedded, library
+    from tracker.report.study_comparison_charts import equal_dollars_figure, overlaid_frontiers_figure
+
+    pages = jinja2.Environment(
+        loader=jinja2.PackageLoader("tracker.export", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    names = ", ".join(comparison.names)
+    text = pages.get_template("comparison.html.jinja").render(
+        comparison=comparison,
+        spent=spent_sentence(comparison),
+        money=partial(words.money, unit=comparison.unit),
+        quality=words.quality,
+        interval=interval,
+        known=math.isfinite,
+        equal_dollars=comparison.equal_dollars.to_dict("records"),
+        same_quality=few_qualities(comparison.same_quality).to_dict("records"),
+        has_more=len(few_qualities(comparison.same_quality)) < len(comparison.same_quality),
+        hypervolume=embedded(equal_dollars_figure(comparison), "hypervolume", f"Hypervolume against dollars: {names}"),
+        frontiers=embedded(overlaid_frontiers_figure(comparison), "frontiers", f"The frontiers of {names}"),
+        library=library(),
+        written_at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    )
+    file.write(as_text(text))
+
+
+def interval(low: float, high: float) -> str:
+    """The bounds of an interval with three significant digits; a dash where there is none.
+
+    >>> interval(0.12345, 1.5), interval(math.nan, math.nan)
+    ('0.123 to 1.5', '—')
+    """
+    return words.NOTHING if math.isnan(low) else f"{low:.3g} to {high:.3g}"
+
+
+def _json(comparison: StudyComparison, file: IO[bytes]) -> None:
+    file.write(as_text(json.dumps(comparison.document(), indent=2, allow_nan=False, ensure_ascii=False)))
+
+
+def _csv(columns: Callable[[StudyComparison], pd.DataFrame]) -> Write:
+    def write(comparison: StudyComparison, file: IO[bytes]) -> None:
+        import pyarrow as pa
+
+        from tracker.export.tables import write_csv
+
+        write_csv(pa.Table.from_pandas(columns(comparison), preserve_index=False), file)
+
+    return write
+
+
+COMPARISON_FORMATS: Mapping[str, Mapping[str, Write]] = {
+    "html": {"comparison.html": _page},
+    "csv": {
+        "comparison.csv": _csv(lambda comparison: comparison.equal_dollars),
+        "comparison-same-quality.csv": _csv(lambda comparison: comparison.same_quality),
+        "comparison-frontiers.csv": _csv(lambda comparison: comparison.frontiers),
+    },
+    "json": {"comparison.json": _json},
+}
+"""The files of each format, by its name; amounts in them are in USD, but for the page."""
+DEFAULT = ("html", "csv", "json")
+
+
+def write_comparison(
+    comparison: StudyComparison, out: Path, formats: Iterable[str] = DEFAULT, *, force: bool = False
+) -> list[Path]:
+    """Write a comparison into the folder ``out``, as formats.write_report writes a report; the files' paths."""
+    chosen = parse_formats(",".join(formats), COMPARISON_FORMATS)
+    files = {name: write for each in chosen for name, write in COMPARISON_FORMATS[each].items()}
+    return write_files(((name, _writer(write, comparison)) for name, write in files.items()), out, force=force)
+
+
+def _writer(write: Write, comparison: StudyComparison) -> Callable[[IO[bytes]], Any]:
+    return lambda file: write(comparison, file)
