@@ -16,7 +16,16 @@ for _switch in ("MLFLOW_DISABLE_TELEMETRY", "HF_HUB_DISABLE_TELEMETRY", "DO_NOT_
     os.environ.setdefault(_switch, "true")  # read when those libraries are imported, in children too
 
 if TYPE_CHECKING:
-    from tracker.library import Study, confirm_study, import_export, open_study, resume_study, run_study
+    from tracker.library import (
+        Study,
+        StudyComparison,
+        compare,
+        confirm_study,
+        import_export,
+        open_study,
+        resume_study,
+        run_study,
+    )
     from tracker.pricing.rate_change import RateChange
     from tracker.pricing.scenario import Scenario
     from tracker.pricing.scenario_file import read_scenario
@@ -26,9 +35,8 @@ if TYPE_CHECKING:
     from tracker.training.run import Run
 
 _MODULES = {
-    **dict.fromkeys(
-        ("Study", "confirm_study", "import_export", "open_study", "resume_study", "run_study"), "tracker.library"
-    ),
+    **dict.fromkeys(("Study", "StudyComparison", "compare", "confirm_study", "import_export"), "tracker.library"),
+    **dict.fromkeys(("open_study", "resume_study", "run_study"), "tracker.library"),
     **dict.fromkeys(("start_resume", "start_study", "stop_study"), "tracker.runner.detached"),
     "RateChange": "tracker.pricing.rate_change",
     "Scenario": "tracker.pricing.scenario",
@@ -44,6 +52,8 @@ __all__ = [
     "Run",
     "Scenario",
     "Study",
+    "StudyComparison",
+    "compare",
     "confirm_study",
     "import_export",
     "knob",

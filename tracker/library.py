@@ -17,6 +17,8 @@ from tracker.report.hosted_api import build_or_buy
 from tracker.report.levers import levers_table
 from tracker.report.repricing import priced_study_table
 from tracker.report.scenarios import compare_scenarios
+from tracker.report.sides import read_sides
+from tracker.report.study_comparison import StudyComparison, compare_sides
 from tracker.report.tables import confirmed_frontier_table, frontier_document, with_dictionaries
 from tracker.runner.progress import Observer
 from tracker.runner.whereabouts import folder_of
@@ -25,7 +27,8 @@ from tracker.store.run_table import StudyTable
 from tracker.study.document import StudyDocument
 
 __all__ = [
-    *("Study", "confirm_study", "import_export", "open_study", "resume_study", "run_study"),
+    *("Study", "StudyComparison", "compare", "confirm_study", "import_export", "open_study"),
+    *("resume_study", "run_study"),
     *("start_resume", "start_study", "stop_study"),  # in a process of their own
 ]
 
@@ -193,6 +196,28 @@ def confirm_study(
     places = studies.Places(Home.find(home))
     confirm.confirm_study(name, places, seeds=seeds, budget_usd=budget_usd, workers=workers, observer=observer)
     return Study(name, places.home)
+
+
+def compare(
+    *sides: str | Study | Sequence[str | Study],
+    home: str | Path | None = None,
+    scenario: Scenario = AS_BILLED,
+    currency: str = "USD",
+    at_usd: Sequence[float] = (),
+    reference: tuple[float, float] | None = None,
+) -> StudyComparison:
+    """What ``tracker compare`` tells, as tables: two to eight studies, or groups that are the same but for the seed.
+
+    A side is a study or its name, or a sequence of them: a group. ``home`` is where the names are looked for, that of
+    the first Study unless given. ``at_usd`` are amounts of USD, ``reference`` a quality and a price in USD.
+    ``export.comparison.write_comparison`` writes it as files. Raises RequestError where they cannot be compared,
+    StudyNotFoundError, and what ``Study.table`` raises.
+    """
+    groups = [[side] if isinstance(side, str | Study) else list(side) for side in sides]
+    studies = [each for group in groups for each in group if isinstance(each, Study)]
+    place = studies[0].home if home is None and studies else Home.find(home)
+    names = [[each.name if isinstance(each, Study) else each for each in group] for group in groups]
+    return compare_sides(read_sides(place, names, scenario, currency), at_usd, reference)
 
 
 def open_study(name: str, *, home: str | Path | None = None) -> Study:

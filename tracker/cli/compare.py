@@ -19,7 +19,7 @@ from tracker.pricing.scenario import Scenario
 from tracker.report import words
 from tracker.report.same_quality import few_qualities
 from tracker.report.sides import read_sides
-from tracker.report.study_comparison import StudyComparison, compare_sides, spent_sentence
+from tracker.report.study_comparison import StudyComparison, compare_sides, spent_sentences
 from tracker.store.home import Home
 
 LONGEST_TEXT = 60
@@ -55,7 +55,7 @@ def _formats(ctx: click.Context, parameter: click.Parameter, value: str) -> tupl
 @click.argument("names", nargs=-1, required=True, metavar="A B [C …]")
 @click.option(
     "--at-usd", callback=_amounts, metavar="USD,…",
-    help="Compare when so much was spent.  [default: 10, 25, 50 and 100 % of the smallest spend]",
+    help="Compare when so much was spent on trials.  [default: 10, 25, 50 and 100 % of the smallest spend]",
 )  # fmt: skip
 @click.option(
     "--reference", callback=_reference, metavar="QUALITY,USD",
@@ -97,8 +97,7 @@ def compare(
 
 def _print(comparison: StudyComparison) -> None:
     money = comparison.unit
-    click.echo(spent_sentence(comparison))
-    for sentence in comparison.verdicts:
+    for sentence in (*comparison.verdicts, *spent_sentences(comparison)):
         click.echo(sentence)
     for title, table in (("What changed", comparison.changes), ("Settings tried", comparison.tried)):
         click.echo(f"\n{title}" if len(table) else f"\n{title}: nothing")

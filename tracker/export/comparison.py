@@ -16,7 +16,7 @@ import pandas as pd
 from tracker.export.formats import as_text, parse_formats, write_files
 from tracker.report import words
 from tracker.report.same_quality import few_qualities
-from tracker.report.study_comparison import StudyComparison, spent_sentence
+from tracker.report.study_comparison import StudyComparison, spent_sentences
 
 Write = Callable[[StudyComparison, IO[bytes]], None]
 
@@ -36,7 +36,7 @@ def _page(comparison: StudyComparison, file: IO[bytes]) -> None:
     names = ", ".join(comparison.names)
     text = pages.get_template("comparison.html.jinja").render(
         comparison=comparison,
-        spent=spent_sentence(comparison),
+        spent=spent_sentences(comparison),
         money=partial(words.money, unit=comparison.unit),
         quality=words.quality,
         interval=interval,

@@ -9,8 +9,7 @@ the International Statistical Institute 37, for half samples). It is averaged ov
 
 At what both halves have the money for, they are compared there: nothing is extrapolated. Beyond it they are compared at
 the most that both have, which errs on the wide side: more money scatters less, for all searches come nearer to the best
-there is. Each half keeps the order that its trials were trained in, and pays what belongs to no trial (preparation,
-baselines) in full, as a study of its own would.
+there is. Each half keeps the order that its trials were trained in.
 
 What this cannot see: a search learns from all its trials, so that its halves are not independent. How often the
 intervals hold the truth all the same is measured by experiments.benchmarks.coverage.
@@ -39,15 +38,14 @@ _CELLS = 60_000
 _MANY, _LAYERS = 2_000, 10
 """Of more points than this, those are left out that every one of so many layers of earlier points dominates: a half
 has hardly any of those on its frontier (2^-10)."""
-NO_TRIAL = -1
 
 
 @dataclass(frozen=True, slots=True)
 class Payments:
     """What a study paid, in the order of time; every array is [n].
 
-    ``trial`` is which trial a payment is of, NO_TRIAL for none. ``quality`` and ``price_usd`` are the point that it led
-    to, NaN where it led to none; ``paid_usd`` are at least 0.
+    ``trial`` is which trial a payment is of. ``quality`` and ``price_usd`` are the point that it led to, NaN where it
+    led to none; ``paid_usd`` are at least 0.
     """
 
     trial: NDArray[np.int64]
@@ -76,19 +74,18 @@ def scatter_between_halves(payments: Payments, spend_usd: Floats, corner: Corner
 
     ``seed`` is that of the splits.
     """
-    trials = np.unique(payments.trial[payments.trial != NO_TRIAL])
+    trials, places = np.unique(payments.trial, return_inverse=True)
     if len(trials) < FEWEST_TRIALS:
         return np.full(len(spend_usd), np.nan)
     generator = np.random.default_rng(seed)
-    places, shared = np.searchsorted(trials, payments.trial), payments.trial == NO_TRIAL
     contenders = _contenders(payments, corner)
     splits = max(_LEAST_SPLITS, min(SPLITS, _CELLS // (1 + len(contenders))))
     squares = np.zeros(len(spend_usd))
     for _ in range(splits):
-        first = np.zeros(len(trials) + 1, dtype=np.bool_)
+        first = np.zeros(len(trials), dtype=np.bool_)
         first[generator.permutation(len(trials))[: len(trials) // 2]] = True
         chosen = first[places]
-        halves = chosen | shared, ~chosen | shared
+        halves = chosen, ~chosen
         spent = [np.cumsum(np.where(half, payments.paid_usd, 0.0)) for half in halves]
         comparable = np.minimum(spend_usd, min(each[-1] for each in spent))
         volumes = []

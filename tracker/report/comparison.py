@@ -175,9 +175,9 @@ def _run_figures(table: StudyTable, row: int) -> dict[str, str]:
     }
 
 
-def settings_tried(table: StudyTable) -> dict[str, str]:
-    """What each setting of a study's trials was: its value, or what was tried of it."""
-    trials = table.settings[(table.runs["role"] == Role.TRIAL).to_numpy()]
+def settings_tried(*tables: StudyTable) -> dict[str, str]:
+    """What each setting of the studies' trials was: its value, or what was tried of it."""
+    trials = pd.concat([table.settings[(table.runs["role"] == Role.TRIAL).to_numpy()] for table in tables])
     return {str(name): _tried(trials[name].dropna().to_numpy()) for name in trials if trials[name].notna().any()}
 
 

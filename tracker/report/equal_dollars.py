@@ -1,4 +1,7 @@
-"""Hypervolume at equal dollars: how good each side's frontier was when each had spent the same."""
+"""Hypervolume at equal dollars: how good each side's frontier was when each had spent the same on trials.
+
+What a study spent on its preparation, on baselines and on repeats is no part of that: it searches nothing.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +25,10 @@ from tracker.frontier.half_splits import (
 from tracker.frontier.student_t import CONFIDENCE
 from tracker.records import Direction
 from tracker.report.progress import paid_points, reference_point
-from tracker.report.sides import Side
+from tracker.report.sides import Side, trials_usd
 
 SHARES = (0.1, 0.25, 0.5, 1.0)
-"""Of the smallest spend, where no amounts are asked for."""
+"""Of the smallest spend on trials, where no amounts are asked for."""
 COLUMNS = [
     *("at_usd", "side", "hypervolume", "hypervolume_low", "hypervolume_high", "interval_by", "beyond_spend"),
     *("difference", "difference_low", "difference_high"),
@@ -62,7 +65,7 @@ def levels_usd(sides: Sequence[Side], asked: Sequence[float] = ()) -> Floats:
     for amount in asked:
         if not math.isfinite(amount) or amount <= 0:
             raise RequestError(f"--at-usd {amount:g}: allowed is an amount of dollars above 0")
-    least = min(table.spend_usd for side in sides for table in side.tables)
+    least = min(trials_usd(table) for side in sides for table in side.tables)
     return np.array(sorted(set(asked))) if asked else least * np.array(SHARES)
 
 
@@ -76,7 +79,7 @@ class EqualDollars:
 
 def equal_dollars(sides: Sequence[Side], corner: Corner, at_usd: Floats) -> EqualDollars:
     """The sides' hypervolumes at ``at_usd`` [k], and how they grew, each study being worked through once."""
-    grids = [min(table.spend_usd for table in side.tables) * np.linspace(0, 1, CURVE_STEPS + 1)[1:] for side in sides]
+    grids = [min(trials_usd(table) for table in side.tables) * np.linspace(0, 1, CURVE_STEPS + 1)[1:] for side in sides]
     estimates = [_estimates(side, corner, np.append(at_usd, grid)) for side, grid in zip(sides, grids, strict=True)]
     return EqualDollars(
         _table(sides, at_usd, [each[: len(at_usd)] for each in estimates]),
@@ -100,7 +103,7 @@ def _table(sides: Sequence[Side], at_usd: Floats, estimates: Sequence[Sequence[E
             by = NO_INTERVAL
             if math.isfinite(mine.half_width):
                 by = BY_SEEDS if len(side.tables) > 1 else BY_HALVES
-            beyond = any(table.spend_usd < amount * (1 - 1e-9) for table in side.tables)
+            beyond = any(trials_usd(table) < amount * (1 - 1e-9) for table in side.tables)
             low, high = mine.interval
             low = low if math.isnan(low) else max(low, 0.0)  # no hypervolume is below 0
             rows.append((amount, side.name, mine.value, low, high, by, beyond, apart.value, *apart.interval))
@@ -126,7 +129,7 @@ def _curves(sides: Sequence[Side], grids: Sequence[Floats], estimates: Sequence[
 
 def _estimates(side: Side, corner: Corner, at_usd: Floats) -> list[Estimate]:
     """The side's hypervolume at each amount; with its error over seeds of a group, between halves of a study alone."""
-    paid = [paid_points(table) for table in side.tables]
+    paid = [paid_points(table, trials_only=True) for table in side.tables]
     values = np.array([hypervolume_at(each, at_usd, corner) for each in paid])
     if len(paid) > 1:
         return [Estimate.mean(column) for column in values.T.tolist()]
@@ -146,7 +149,9 @@ def verdicts(table: pd.DataFrame) -> list[str]:
     for row in last[1:]:
         first, difference, low, high = last[0]["side"], row["difference"], row["difference_low"], row["difference_high"]
         if math.isnan(low):
-            told.append(f"{row['side']} {difference:+.3g} to {first}; how sure that is, is not known: too few trials")
+            told.append(
+                f"{row['side']} minus {first} is {difference:+.3g}; how sure that is, is not known: too few trials"
+            )
         elif low <= 0 <= high:
             told.append(
                 f"{row['side']} cannot be told apart from {first}: {difference:+.3g} (95 %: {low:+.3g} to {high:+.3g})"
@@ -161,8 +166,9 @@ def method_sentences(sides: Sequence[Side]) -> list[str]:
     """How the intervals were made, what they cover and what not: a sentence each."""
     percent = f"{CONFIDENCE * 100:.0f} %"
     told = [
-        f"hypervolume counts quality times decades of price; the intervals are {percent} ones of its mean over studies "
-        "of the same kind, differences by Welch's t; each by itself: of 20 true ones, one is missed by chance"
+        "dollars are those spent on trials, and hypervolume counts quality times decades of price",
+        f"the intervals are {percent} ones of the mean over studies of the same kind, differences by Welch's t; each by"
+        " itself: of 20 true ones, one is missed by chance",
     ]
     if any(len(side.tables) > 1 for side in sides):
         told.append(

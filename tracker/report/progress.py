@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from tracker.frontier.half_splits import NO_TRIAL, Payments
+from tracker.frontier.half_splits import Payments
 from tracker.frontier.pareto import hypervolume_growth
 from tracker.records import Direction, Role
 from tracker.report.tables import trial_checkpoints
@@ -51,18 +51,22 @@ def hypervolume_over_spend(table: StudyTable, reference: ReferencePoint | None =
     return pd.DataFrame({"spend_usd": paid.paid_usd.cumsum(), "hypervolume": volumes})
 
 
-def paid_points(table: StudyTable) -> Payments:
-    """Every dollar in the order of time, with the point that it bought: a checkpoint of a trial within the limits."""
+def paid_points(table: StudyTable, *, trials_only: bool = False) -> Payments:
+    """Every dollar in the order of time, with the point that it bought: a checkpoint of a trial within the limits.
+
+    Their ``trial`` is the row in ``table.runs``; ``trials_only`` leaves out preparation, baselines and repeats.
+    """
     reached, paid = trial_checkpoints(table), payments(table)
     at, points = paid["at"].to_numpy(), np.full((2, len(table.checkpoints) + 1), np.nan)  # the last for no checkpoint
     kept = reached[reached["kept"].to_numpy(dtype=np.bool_)]
     points[:, kept["at"]] = kept["quality"], kept["price_usd"]
     quality, price_usd = points[:, at]
-    runs = table.runs
-    trial = runs["trial"].where(runs["role"] == Role.TRIAL, NO_TRIAL).to_numpy(dtype=np.int64)
-    return Payments(
-        trial[paid["run"].to_numpy(dtype=np.int64)], paid["paid_usd"].to_numpy(dtype=np.float64), quality, price_usd
-    )
+    of = paid["run"].to_numpy(dtype=np.int64)
+    usd = paid["paid_usd"].to_numpy(dtype=np.float64)
+    if trials_only:
+        mine = (table.runs["role"] == Role.TRIAL).to_numpy()[of]
+        of, usd, quality, price_usd = of[mine], usd[mine], quality[mine], price_usd[mine]
+    return Payments(of, usd, quality, price_usd)
 
 
 def hypervolume_steps(table: StudyTable, reference: ReferencePoint | None = None) -> pd.DataFrame:

@@ -31,7 +31,8 @@ def same_quality_table(sides: Sequence[Side]) -> pd.DataFrame:
     Columns: quality, side, studies (how many the side has), reached_by (how many of them reached it), price_usd (the
     cheapest point that is at least as good; of a group the geometric mean), price_ratio (to the first side) with the
     bounds of its 95 % interval (Welch's t on logarithms; NaN unless both sides are groups), and found_after_usd, what
-    the study had spent when it first had that quality at any price. NaN where not all studies of a side reached it.
+    the study had spent on trials when it first had that quality at any price (of a group the geometric mean). NaN where
+    not all studies of a side reached it.
     """
     sign = 1.0 if sides[0].tables[0].quality.direction is Direction.MAXIMIZE else -1.0
     of_side = [[_Reached(table, sign) for table in side.tables] for side in sides]
@@ -72,7 +73,7 @@ class _Reached:
         frontier = frontier_table(table)
         self.gains: Floats = sign * frontier["quality"].to_numpy(dtype=np.float64)
         self._prices = frontier["price_usd"].to_numpy(dtype=np.float64)
-        paid = paid_points(table)
+        paid = paid_points(table, trials_only=True)
         self._spend = paid.paid_usd.cumsum()
         self._best = np.maximum.accumulate(np.where(np.isfinite(paid.quality), sign * paid.quality, -np.inf))
 

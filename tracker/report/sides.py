@@ -11,6 +11,7 @@ from typing import Any
 from tracker.errors import RequestError, StudyNotFoundError, TrackerError
 from tracker.pricing.currency import USD
 from tracker.pricing.scenario import AS_BILLED, Scenario
+from tracker.records import Role
 from tracker.report.repricing import priced_study_table
 from tracker.report.tables import trial_checkpoints
 from tracker.runner.whereabouts import folder_of
@@ -50,6 +51,11 @@ def read_sides(
     return sides
 
 
+def trials_usd(table: StudyTable) -> float:
+    """What a study spent on its trials in USD: without preparation, baselines and repeats, which search nothing."""
+    return float(table.runs.loc[(table.runs["role"] == Role.TRIAL).to_numpy(), "price_usd"].sum())
+
+
 def check_sides(sides: Sequence[Side]) -> None:
     """Raises RequestError where the sides cannot be compared: says which has what."""
     if not FEWEST_SIDES <= len(sides) <= MOST_SIDES:
@@ -66,8 +72,8 @@ def check_sides(sides: Sequence[Side]) -> None:
         told = "; ".join(f"'{study}' has {name} ({way})" for (name, way), study in reversed(qualities.items()))
         raise RequestError(f"studies of different qualities cannot be compared: {told}")
     for table in tables:
-        if table.spend_usd <= 0:
-            raise RequestError(f"study '{table.study}' has spent nothing yet: there are no dollars to compare at")
+        if trials_usd(table) <= 0:
+            raise RequestError(f"study '{table.study}' has spent nothing on trials yet: no dollars to compare at")
         if trial_checkpoints(table).empty:
             raise RequestError(f"no trial of study '{table.study}' has reached a checkpoint yet: nothing to compare")
 

@@ -30,7 +30,7 @@ def changes_table(sides: Sequence[Side]) -> pd.DataFrame:
 
 def tried_table(sides: Sequence[Side]) -> pd.DataFrame:
     """The settings that the sides' trials had and that differ: a value, or what was tried of it; a column a side."""
-    return differing({side.name: _joined([settings_tried(table) for table in side.tables]) for side in sides})[0]
+    return differing({side.name: settings_tried(*side.tables) for side in sides})[0]
 
 
 def group_remarks(sides: Sequence[Side]) -> list[str]:

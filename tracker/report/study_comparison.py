@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from tracker.frontier.half_splits import Corner
@@ -24,7 +23,7 @@ from tracker.report.equal_dollars import (
 from tracker.report.plain import plain, plain_rows
 from tracker.report.same_quality import same_quality_table
 from tracker.report.scenarios import price_remarks
-from tracker.report.sides import Side, check_sides
+from tracker.report.sides import Side, check_sides, trials_usd
 from tracker.report.study_changes import changes_table, group_remarks, tried_table
 from tracker.report.tables import frontier_table
 from tracker.report.words import money, several
@@ -129,10 +128,12 @@ def _remarks(sides: Sequence[Side], most_usd: float, unit: MoneyUnit) -> list[st
     """What a reader must know: too few dollars, too few trials, mixed groups, a study that still runs, prices."""
     remarks = []
     tables = [table for side in sides for table in side.tables]
-    short = [table for table in tables if table.spend_usd < most_usd * (1 - 1e-9)]
+    short = [table for table in tables if trials_usd(table) < most_usd * (1 - 1e-9)]
     if short:
-        told = ", ".join(f"'{table.study}' ({money(table.spend_usd, unit)})" for table in short)
-        remarks.append(f"less than {money(most_usd, unit)} was spent by {told}: the last known value stands there (*)")
+        told = ", ".join(f"'{table.study}' ({money(trials_usd(table), unit)})" for table in short)
+        remarks.append(
+            f"less than {money(most_usd, unit)} was spent on trials by {told}: the last known value stands there (*)"
+        )
     live = [table for table in tables if table.state in ("running", "paused")]
     remarks += [f"'{table.study}' is {table.state}: its figures will change" for table in live]
     remarks += group_remarks(sides)
@@ -151,6 +152,7 @@ def _side_document(side: Side) -> dict[str, Any]:
                 "study": table.study,
                 "state": table.state,
                 "spend_usd": plain(table.spend_usd),
+                "trials_usd": plain(trials_usd(table)),
                 "budget_usd": plain(table.budget_usd),
                 "trials": int((table.runs["role"] == "trial").sum()),
                 "price_book": table.price_book,
@@ -164,11 +166,13 @@ def _differences(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [{"what": str(what), "values": plain(row.to_dict())} for what, row in table.iterrows()]
 
 
-def spent_sentence(comparison: StudyComparison) -> str:
-    """What each side is, in a line: its trials and its spend."""
+def spent_sentences(comparison: StudyComparison) -> list[str]:
+    """What each side is, a sentence each: its trials, what they cost, and what the rest cost that is not compared."""
     told = []
     for side in comparison.sides:
         trials = sum(int((table.runs["role"] == "trial").sum()) for table in side.tables)
-        spent = money(float(np.sum([table.spend_usd for table in side.tables])), comparison.unit)
-        told.append(f"{side.name}: {several(trials, 'trial')} for {spent}")
-    return " · ".join(told)
+        searching = sum(map(trials_usd, side.tables))
+        beside = sum(table.spend_usd for table in side.tables) - searching
+        more = f"; {money(beside, comparison.unit)} more on preparation, baselines and repeats" if beside > 0 else ""
+        told.append(f"{side.name}: {several(trials, 'trial')} for {money(searching, comparison.unit)}{more}")
+    return told

@@ -45,7 +45,7 @@ def equal_dollars_figure(comparison: StudyComparison, height: int = 380) -> go.F
             )
         )
     figure.update_layout(**_legend())
-    figure.update_xaxes(title_text=f"spent, {unit.name}", rangemode="tozero", nticks=7, **amount_ticks(unit))
+    figure.update_xaxes(title_text=f"spent on trials, {unit.name}", rangemode="tozero", nticks=7, **amount_ticks(unit))
     return figure.update_yaxes(title_text="hypervolume · better →", rangemode="tozero")
 
 
