@@ -18,7 +18,6 @@ for _switch in ("MLFLOW_DISABLE_TELEMETRY", "HF_HUB_DISABLE_TELEMETRY", "DO_NOT_
 if TYPE_CHECKING:
     from tracker.library import (
         Study,
-        StudyComparison,
         compare,
         confirm_study,
         import_export,
@@ -29,15 +28,17 @@ if TYPE_CHECKING:
     from tracker.pricing.rate_change import RateChange
     from tracker.pricing.scenario import Scenario
     from tracker.pricing.scenario_file import read_scenario
+    from tracker.report.study_comparison import StudyComparison
     from tracker.runner.detached import start_resume, start_study, stop_study
     from tracker.study.knobs import Knob
     from tracker.training.function_workload import knob, workload
     from tracker.training.run import Run
 
 _MODULES = {
-    **dict.fromkeys(("Study", "StudyComparison", "compare", "confirm_study", "import_export"), "tracker.library"),
+    **dict.fromkeys(("Study", "compare", "confirm_study", "import_export"), "tracker.library"),
     **dict.fromkeys(("open_study", "resume_study", "run_study"), "tracker.library"),
     **dict.fromkeys(("start_resume", "start_study", "stop_study"), "tracker.runner.detached"),
+    "StudyComparison": "tracker.report.study_comparison",
     "RateChange": "tracker.pricing.rate_change",
     "Scenario": "tracker.pricing.scenario",
     "read_scenario": "tracker.pricing.scenario_file",

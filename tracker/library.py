@@ -27,7 +27,7 @@ from tracker.store.run_table import StudyTable
 from tracker.study.document import StudyDocument
 
 __all__ = [
-    *("Study", "StudyComparison", "compare", "confirm_study", "import_export", "open_study"),
+    *("Study", "compare", "confirm_study", "import_export", "open_study"),
     *("resume_study", "run_study"),
     *("start_resume", "start_study", "stop_study"),  # in a process of their own
 ]
