@@ -139,12 +139,12 @@ def test_one_study_has_an_interval_between_its_halves_and_few_trials_none(two):
 
 def test_the_verdict_comes_first_and_follows_the_interval(groups):
     same = compare_sides(groups).verdicts[0]
-    assert same.startswith(("new cannot be told apart from base: ", "new is "))
+    assert same.startswith(("new cannot be told apart from base at ", "new is "))
     ahead = [
         side(name, *(study(f"{name}{at}", ([good + 0.001 * at], [1]), ([0.1], [5])) for at in range(3)))
         for name, good in (("low", 0.3), ("high", 0.9))
     ]
-    assert compare_sides(ahead).verdicts[0].startswith("high is ahead of low: +")
+    assert compare_sides(ahead).verdicts[0].startswith("high is ahead of low at $6.00: +")
 
 
 def test_what_changed_is_what_the_files_say_and_what_was_tried(groups):

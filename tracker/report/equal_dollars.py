@@ -23,9 +23,11 @@ from tracker.frontier.half_splits import (
     scatter_between_halves,
 )
 from tracker.frontier.student_t import CONFIDENCE
+from tracker.pricing.money_unit import MoneyUnit
 from tracker.records import Direction
 from tracker.report.progress import paid_points, reference_point
 from tracker.report.sides import Side, trials_usd
+from tracker.report.words import money
 
 SHARES = (0.1, 0.25, 0.5, 1.0)
 """Of the smallest spend on trials, where no amounts are asked for."""
@@ -137,7 +139,7 @@ def _estimates(side: Side, corner: Corner, at_usd: Floats) -> list[Estimate]:
     return [Estimate(*each, DEGREES) for each in zip(values[0].tolist(), errors.tolist(), strict=True)]
 
 
-def verdicts(table: pd.DataFrame) -> list[str]:
+def verdicts(table: pd.DataFrame, unit: MoneyUnit) -> list[str]:
     """What the difference of each side to the first comes to, at the most dollars that all have spent: a sentence each.
 
     ``table`` is that of ``equal_dollars``. Where no amount was spent by all, there is nothing to say.
@@ -147,18 +149,16 @@ def verdicts(table: pd.DataFrame) -> list[str]:
     last = spent[spent["at_usd"] == spent["at_usd"].max()].to_dict("records")
     told = []
     for row in last[1:]:
-        first, difference, low, high = last[0]["side"], row["difference"], row["difference_low"], row["difference_high"]
+        low, high, first = row["difference_low"], row["difference_high"], last[0]["side"]
+        sure = f"95 %: {low:+.3g} to {high:+.3g}"
         if math.isnan(low):
-            told.append(
-                f"{row['side']} minus {first} is {difference:+.3g}; how sure that is, is not known: too few trials"
-            )
+            verdict, sure = f"differs from {first}", "how sure that is, is not known: too few trials"
         elif low <= 0 <= high:
-            told.append(
-                f"{row['side']} cannot be told apart from {first}: {difference:+.3g} (95 %: {low:+.3g} to {high:+.3g})"
-            )
+            verdict = f"cannot be told apart from {first}"
         else:
-            verb = "ahead of" if difference > 0 else "behind"
-            told.append(f"{row['side']} is {verb} {first}: {difference:+.3g} (95 %: {low:+.3g} to {high:+.3g})")
+            verdict = f"is {'ahead of' if low > 0 else 'behind'} {first}"
+        amount = money(row["at_usd"], unit)
+        told.append(f"{row['side']} {verdict} at {amount}: {row['difference']:+.3g} hypervolume ({sure})")
     return told
 
 

@@ -113,7 +113,7 @@ def compare_sides(
         corner=corner,
         unit=unit,
         equal_dollars=at_equal_dollars.table,
-        verdicts=tuple(verdicts(at_equal_dollars.table)),
+        verdicts=tuple(verdicts(at_equal_dollars.table, unit)),
         curves=at_equal_dollars.curves,
         same_quality=same_quality_table(sides),
         changes=changes_table(sides),
@@ -137,6 +137,9 @@ def _remarks(sides: Sequence[Side], most_usd: float, unit: MoneyUnit) -> list[st
     live = [table for table in tables if table.state in ("running", "paused")]
     remarks += [f"'{table.study}' is {table.state}: its figures will change" for table in live]
     remarks += group_remarks(sides)
+    unknown = [name for side in sides for name, said in zip(side.studies, side.descriptions, strict=True) if not said]
+    if unknown:
+        remarks.append(f"the study file is not known any more of {', '.join(unknown)}: what it changed is not listed")
     of_prices = [(table.study, remark) for table in tables for remark in price_remarks(table)]
     for remark in dict.fromkeys(remark for _, remark in of_prices):
         studies = [study for study, each in of_prices if each == remark]
