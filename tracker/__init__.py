@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         open_study,
         resume_study,
         run_study,
+        spend,
     )
     from tracker.pricing.rate_change import RateChange
     from tracker.pricing.scenario import Scenario
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     **dict.fromkeys(("Study", "compare", "confirm_study", "import_export"), "tracker.library"),
-    **dict.fromkeys(("open_study", "resume_study", "run_study"), "tracker.library"),
+    **dict.fromkeys(("open_study", "resume_study", "run_study", "spend"), "tracker.library"),
     **dict.fromkeys(("start_resume", "start_study", "stop_study"), "tracker.runner.detached"),
     "StudyComparison": "tracker.report.study_comparison",
     "RateChange": "tracker.pricing.rate_change",
@@ -62,6 +63,7 @@ __all__ = [
     "read_scenario",
     "resume_study",
     "run_study",
+    "spend",
     "start_resume",
     "start_study",
     "stop_study",

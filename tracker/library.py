@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tracker.report.levers import levers_table
 from tracker.report.repricing import priced_study_table
 from tracker.report.scenarios import compare_scenarios
 from tracker.report.sides import read_sides
+from tracker.report.spend_across import Spend, parse_by, spend_across
 from tracker.report.study_comparison import StudyComparison, compare_sides
 from tracker.report.tables import confirmed_frontier_table, frontier_document, with_dictionaries
 from tracker.runner.progress import Observer
@@ -28,7 +30,7 @@ from tracker.study.document import StudyDocument
 
 __all__ = [
     *("Study", "compare", "confirm_study", "import_export", "open_study"),
-    *("resume_study", "run_study"),
+    *("resume_study", "run_study", "spend"),
     *("start_resume", "start_study", "stop_study"),  # in a process of their own
 ]
 
@@ -237,3 +239,19 @@ def import_export(folder: str | Path, *, home: str | Path | None = None, name: s
 
     found = Home.find(home)
     return Study(export.import_export(Path(folder), found, name), found)
+
+
+def spend(
+    by: str = "study",
+    *,
+    home: str | Path | None = None,
+    since: date | None = None,
+    scenario: Scenario = AS_BILLED,
+    currency: str = "USD",
+) -> Spend:
+    """Who spent what on what over all studies of a home, from the day ``since`` on (UTC).
+
+    ``by`` is one or more of report.spend_across.BY and tag:NAME, with commas. ``table`` of what is returned has the
+    groups, ``charges`` what they are made of, ``total_usd`` the sums. Raises RequestError where there is nothing.
+    """
+    return spend_across(Home.find(home), parse_by(by), since, scenario, currency)

@@ -1,35 +1,44 @@
-"""tracker report: a study as a page and as CSV files."""
+"""tracker report: a study as a page and as files, or what all studies cost."""
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import click
 
-from tracker.cli.options import home_option, scenario_options
+from tracker.cli.options import day_option, home_option, json_option, print_json, scenario_options
+from tracker.cli.spend import report_spend
+from tracker.errors import RequestError
 from tracker.export.formats import DEFAULT, FORMATS, parse_formats, report_folder, write_report
 from tracker.pricing.scenario import Scenario
 from tracker.report.repricing import priced_study_table
 from tracker.report.scenarios import price_remarks
+from tracker.report.spend_across import BY
 from tracker.store.home import Home
 
 
-def _formats(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:
+def _formats(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:
     del ctx, parameter
-    return parse_formats(value)
+    return None if value is None else parse_formats(value)
 
 
-@click.command(short_help="Write a study's report: an HTML page, tables, and more formats.")
-@click.argument("name")
+@click.command(short_help="Write a study's report, or with --all what all studies cost.")
+@click.argument("name", required=False)
+@click.option("--all", "everything", is_flag=True, help="All studies: who spent what on what.")
+@click.option(
+    "--by",
+    metavar="NAMES",
+    help=f"With --all, told apart by {', '.join(BY)} or tag:NAME; several with commas.  [default: study]",
+)
+@day_option("--since", "With --all, only what was spent from that day on (UTC).")
 @scenario_options
 @click.option(
     "--format",
     "formats",
     callback=_formats,
-    default=",".join(DEFAULT),
-    show_default=True,
     metavar="NAMES",
-    help=f"Any of {', '.join(FORMATS)}, with commas.",
+    help=f"Any of {', '.join(FORMATS)}, with commas.  [default: {','.join(DEFAULT)}; with --all, a table here]",
 )
 @click.option(
     "--out",
@@ -37,13 +46,38 @@ def _formats(ctx: click.Context, parameter: click.Parameter, value: str) -> tupl
     help="Where to write.  [default: reports/NAME in the home; below it, one folder a scenario]",
 )
 @click.option("--force", is_flag=True, help="Replace files that are there already.")
+@json_option
 @home_option
 def report(
-    name: str, scenario: Scenario, currency: str, formats: tuple[str, ...], out: Path | None, force: bool, home: Home
+    name: str | None,
+    everything: bool,
+    by: str | None,
+    since: date | None,
+    scenario: Scenario,
+    currency: str,
+    formats: tuple[str, ...] | None,
+    out: Path | None,
+    force: bool,
+    as_json: bool,
+    home: Home,
 ) -> None:
-    """Write the report of study NAME: report.html (self-contained) and its tables, or other formats."""
-    table = priced_study_table(home, name, scenario, currency)
-    for path in write_report(table, out or report_folder(home, table), formats, force=force):
+    """Write the report of study NAME: report.html (self-contained) and its tables, or other formats.
+
+    With --all, in place of NAME: who spent what on what over all studies of the home. Prints a table; with --format it
+    writes html, csv or FOCUS.
+    """
+    if everything is (name is not None):
+        raise RequestError("report takes the NAME of a study, or --all for all of them; give one of the two")
+    if everything:
+        spend = report_spend(home, by, since, scenario, currency, formats, out, force=force, as_json=as_json)
+        if as_json:
+            print_json(spend.document)
+        return
+    for option, given in (("--by", by), ("--since", since), ("--json", as_json)):
+        if given:
+            raise RequestError(f"{option} goes with --all; a single study is told apart by `tracker runs {name}`")
+    table = priced_study_table(home, str(name), scenario, currency)
+    for path in write_report(table, out or report_folder(home, table), formats or DEFAULT, force=force):
         click.echo(path)
     for remark in price_remarks(table):
         click.echo(remark, err=True)

@@ -49,7 +49,12 @@ def original_table(table: pa.Table) -> pa.Table:
 
 
 def _harmless_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    return _changed(column, _UNSAFE, lambda texts: pc.binary_join_element_wise("'", texts, ""))
+    return _changed(column, _UNSAFE, _with_apostrophe)
+
+
+def _with_apostrophe(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    mark, nothing = pa.scalar("'", texts.type), pa.scalar("", texts.type)
+    return pc.binary_join_element_wise(mark, texts, nothing)
 
 
 def _without_first(texts: pa.ChunkedArray) -> pa.ChunkedArray:
