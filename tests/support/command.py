@@ -15,12 +15,12 @@ from tracker.cli.main import main
 ROOT = Path(__file__).parents[2]
 
 
-def tracker(*arguments, home=None, folder=ROOT):
+def tracker(*arguments, home=None, folder=ROOT, columns=200):
     """What the command says and how it ends, without what takes most of its time: a new process and its imports."""
     words, said, errors = [str(each) for each in arguments], io.StringIO(), io.StringIO()
     code = 0
     with (
-        mock.patch.dict(os.environ, _settings(home)),
+        mock.patch.dict(os.environ, _settings(home, columns)),
         mock.patch.object(sys, "argv", ["tracker", *words]),
         contextlib.chdir(folder),
         contextlib.redirect_stdout(said),
@@ -33,12 +33,12 @@ def tracker(*arguments, home=None, folder=ROOT):
     return subprocess.CompletedProcess(words, code, said.getvalue(), errors.getvalue())
 
 
-def tracker_process(*arguments, home=None, folder=ROOT, timeout=300):
+def tracker_process(*arguments, home=None, folder=ROOT, timeout=300, columns=200):
     """The same as a person starts it: all imports, children and signals are its own."""
     command = [sys.executable, "-m", "tracker.cli.main", *map(str, arguments)]
-    environment = {**os.environ, **_settings(home)}
+    environment = {**os.environ, **_settings(home, columns)}
     return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder, timeout=timeout)
 
 
-def _settings(home):
-    return {"COLUMNS": "200", **({} if home is None else {"TRACKER_HOME": str(home)})}
+def _settings(home, columns):
+    return {"COLUMNS": str(columns), **({} if home is None else {"TRACKER_HOME": str(home)})}

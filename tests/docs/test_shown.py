@@ -1,0 +1,57 @@
+"""What the documents show is true: commands run and print what is shown, Python runs, files are valid ones."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import textwrap
+import tomllib
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.docs import shown
+from tracker.pricing.price_book import load_price_book
+from tracker.pricing.scenario_file import read_scenario
+from tracker.study.check import check_study
+from tracker.study.document import StudyDocument
+from tracker.training.describe import describe_workload
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    """A folder that looks like a clone to the commands, and keeps their results to itself."""
+    return shown.workplace(tmp_path_factory.mktemp("clone"))
+
+
+def code_of(page, language):
+    """The blocks of a page in this language."""
+    text = (ROOT / page).read_text()
+    found = re.findall(rf"^( *)```{language}[^\n]*\n(.*?)^\1```", text, re.DOTALL | re.MULTILINE)
+    return [textwrap.dedent(code) for _, code in found]
+
+
+@pytest.mark.parametrize("page", shown.PAGES)
+def test_a_page_shows_what_its_commands_print_and_its_python_runs(page, workplace):
+    for block in shown.blocks(page):
+        for each in shown.shown(block):
+            shown.run(each, workplace)
+            assert each.is_true, f"{page}: $ {each.command}\nshown:\n{each.output}\nprinted:\n{each.printed}"
+    for code in code_of(page, "python"):
+        done = subprocess.run([sys.executable, "-c", code], cwd=workplace, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, f"{page}\n{code}\n{done.stderr}"
+
+
+@pytest.mark.parametrize("page", shown.PAGES)
+def test_a_page_shows_valid_files(page, workplace, tmp_path):
+    for text in code_of(page, "toml"):
+        content, path = tomllib.loads(text), tmp_path / "shown.toml"
+        path.write_text(text)
+        if content.keys() & {"workload", "command"}:
+            document = StudyDocument.read(path)
+            assert check_study(document, describe_workload(document.workload)).name
+        elif content.keys() & {"rate", "own", "currency"}:
+            assert load_price_book().with_user_rates(path)
+        elif content.keys() & {"change", "market", "as_of"}:
+            assert not read_scenario(path).is_empty
