@@ -31,7 +31,7 @@ check: tools  ## style, types, layers, documentation
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest tests/test_docs.py --doctest-modules tracker
+	$(BIN)/python -m pytest tests/docs/test_pages.py tests/docs/shown.py --doctest-modules tracker
 
 format: tools  ## put the code into its one format
 	$(BIN)/ruff check --fix .

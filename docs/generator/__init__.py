@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from docs.generator.columns import columns, metrics
 from docs.generator.commands import commands
 from docs.generator.environment import environment, tags
+from docs.generator.formats import formats
 from docs.generator.library import library
 from docs.generator.prices import price_files
 from docs.generator.study_file import hardware_knobs, study_file
@@ -21,4 +22,5 @@ GENERATED: Mapping[str, Callable[[], str]] = {
     "columns": columns,
     "metrics": metrics,
     "library": library,
+    "formats": formats,
 }

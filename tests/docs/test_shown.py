@@ -55,3 +55,26 @@ def test_a_page_shows_valid_files(page, workplace, tmp_path):
             assert load_price_book().with_user_rates(path)
         elif content.keys() & {"change", "market", "as_of"}:
             assert not read_scenario(path).is_empty
+
+
+def test_a_plain_script_becomes_a_workload_by_ten_changed_lines_at_most(workplace):
+    """Both the script before and the code after run as they stand."""
+    (diff,) = code_of("docs/how-to/pytorch.md", "diff")
+    lines = diff.splitlines()
+    before = [line[1:] for line in lines if not line.startswith("+")]
+    after = [line[1:] for line in lines if not line.startswith("-")]
+    changed = max(sum(line.startswith(sign) and line[1:].strip() != "" for line in lines) for sign in "+-")
+    assert changed <= 10
+    (workplace / "before.py").write_text("\n".join(before))
+    (workplace / "after.py").write_text("\n".join(after) + "\n")
+    printed = subprocess.run([sys.executable, "before.py"], cwd=workplace, capture_output=True, text=True, check=True)
+    assert float(printed.stdout.split()[-1]) > 0.8
+    code = (
+        "from tracker import run_study\n"
+        "study = run_study({'name': 'after', 'workload': 'after.py:train', 'quality': {'metric': 'accuracy'},"
+        " 'budget': {'trials': 1}, 'settings': {'threads': 1}, 'space': {'width': [64]}})\n"
+        "print(study.frontier()['quality'].max())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=workplace, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) > 0.8
