@@ -1,23 +1,26 @@
-"""Makes the pictures in the README, of a real study: ``make screenshots HOME_OF_STUDY=results STUDY=name``.
+"""Makes the pictures in the documents, of a real study: ``make screenshots STUDY=name``.
 
     python -m tests.screenshots STUDY [--home results] [--out docs/pictures]
 
-Each page that the README shows, light and dark; look at them before they are committed.
+The dashboard's pages and the report's page, light and dark; look at them before you commit them.
 """
 
 from __future__ import annotations
 
 import argparse
+import tempfile
 from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
 from tests.conftest import CHROMIUM, FLAGS
 from tests.support.dashboard import served_dashboard
+from tracker import Study
+from tracker.store.home import Home
 
 WIDTH, HEIGHT = 1360, 1320
 SHOWN = {"dashboard": "", "study": "study", "prices": "prices"}
-"""The name of each picture, and the page that it is of."""
+"""The name of each picture of the dashboard, and the page that it is of."""
 
 
 def main() -> None:
@@ -27,23 +30,32 @@ def main() -> None:
     parser.add_argument("--home", type=Path, default=Path("results"))
     parser.add_argument("--out", type=Path, default=Path("docs/pictures"))
     options = parser.parse_args()
-    with served_dashboard(options.home.resolve()) as address, sync_playwright() as playwright:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        served_dashboard(options.home.resolve()) as address,
+        sync_playwright() as playwright,
+    ):
+        Study(options.study, Home.find(options.home)).report(folder, formats=["html"])
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
         for scheme in ("light", "dark"):
             context = browser.new_context(
                 viewport={"width": WIDTH, "height": HEIGHT}, color_scheme=scheme, device_scale_factor=1.5
             )
-            for name, page_name in SHOWN.items():
+            pictures = {name: f"{address}/{page}?study={options.study}" for name, page in SHOWN.items()}
+            for name, at in {**pictures, "report": (Path(folder) / "report.html").as_uri()}.items():
                 path = options.out / (f"{name}.png" if scheme == "light" else f"{name}-dark.png")
-                _picture(context.new_page(), f"{address}/{page_name}?study={options.study}", path)
+                _picture(context.new_page(), at, path)
                 print(path)
         browser.close()
 
 
 def _picture(page: Page, address: str, path: Path) -> None:
     page.goto(address)
-    page.locator(".plot[data-drawn]").first.wait_for()
-    page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
+    if address.startswith("http"):
+        page.locator(".plot[data-drawn]").first.wait_for()
+        page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
+    else:
+        page.locator(".main-svg").first.wait_for()
     page.mouse.move(0, 0)
     page.wait_for_timeout(1500)  # what fades in has done so
     page.screenshot(path=path)

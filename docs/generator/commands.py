@@ -60,4 +60,6 @@ def _options(command: click.Command) -> str:
 def _takes(option: click.Option) -> str:
     if option.is_flag:
         return ""
+    if isinstance(option.type, click.Choice):
+        return f"[{', '.join(map(str, option.type.choices))}]"
     return option.make_metavar(click.Context(click.Command("tracker")))

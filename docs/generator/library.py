@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator
+from dataclasses import is_dataclass
 
 import tracker
 from docs.generator.markdown import plain
@@ -40,13 +41,32 @@ def _member(name: str, value: object) -> str:
 
 
 def _signature(value: object) -> str:
-    try:
-        text = str(inspect.signature(value))  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return "(…)"
-    text = re.sub(r"'([\w\[\]., |]+)'", r"\1", text).replace("(self, ", "(").replace("(self)", "()")
-    parts = re.sub(r"(tracker|pathlib|collections\.abc|typing)\.(\w+\.)*", "", text)
-    return parts if len(parts) < 90 else parts.replace(", ", ",\n    ").replace("(", "(\n    ", 1)
+    """How it is called, a line each where that is long."""
+    signature = inspect.signature(value)  # type: ignore[arg-type]
+    parts = [_parameter(each) for name, each in signature.parameters.items() if name != "self"]
+    keyword_only = [each.kind is each.KEYWORD_ONLY for name, each in signature.parameters.items() if name != "self"]
+    if any(keyword_only):
+        parts.insert(keyword_only.index(True), "*")
+    returns = signature.return_annotation
+    told = (
+        "" if inspect.isclass(value) or returns in (inspect.Signature.empty, None, "None") else f" -> {_type(returns)}"
+    )
+    line = f"({', '.join(parts)}){told}"
+    return line if len(line) < 80 else "(\n" + "".join(f"    {part},\n" for part in parts) + f"){told}"
+
+
+def _parameter(parameter: inspect.Parameter) -> str:
+    kind = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+    annotation = "" if parameter.annotation is parameter.empty else f": {_type(parameter.annotation)}"
+    default = parameter.default
+    if default is parameter.empty:
+        return f"{kind}{parameter.name}{annotation}"
+    shown = "…" if "<factory>" in repr(default) or is_dataclass(default) else repr(getattr(default, "value", default))
+    return f"{kind}{parameter.name}{annotation} = {shown}"
+
+
+def _type(annotation: object) -> str:
+    return re.sub(r"(\w+\.)+", "", annotation if isinstance(annotation, str) else str(annotation)).replace("'", "")
 
 
 def _text(value: object) -> str:

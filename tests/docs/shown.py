@@ -92,7 +92,7 @@ def _plain(text: str) -> list[str]:
     """The lines of an output without its figures; those full of figures that stand together are one empty line."""
     lines: list[str] = []
     for line in text.strip().splitlines():
-        plain = re.sub(r"\d[\d,.:]*(e-\d+)?", "#", line)
+        plain = re.sub(r"(?<!\w)\d[\d,.:]*(e-\d+)?", "#", line)
         plain = re.sub(r"(m|µ)?\$\s?#|#\s?(m|µ)?\$", "$", plain)
         plain = re.sub(r"#(\s(h|min|s|ms)\b\s?#?)+", "#", " ".join(plain.split()))
         plain = "" if len(re.findall(r"[#$]", plain)) >= FIGURES else plain
