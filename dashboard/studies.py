@@ -14,7 +14,7 @@ from tracker.pricing.currency import USD, exchange_rate
 from tracker.pricing.scenario import Scenario
 from tracker.pricing.scenario_file import read_scenario_text
 from tracker.report.repricing import reprice
-from tracker.runner.whereabouts import study_reader
+from tracker.runner.study_lookup import study_reader
 from tracker.store.home import Home
 from tracker.store.run_table import StudyReader, StudySummary, StudyTable, list_studies
 

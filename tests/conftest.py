@@ -19,7 +19,7 @@ FLAGS = [
 LONGEST = (
     *("docs/test_shown.py", "runner/test_detached.py", "dashboard/test_every_page.py", "contracts/test_workloads.py"),
     *("cli/test_commands.py", "runner/test_frontier_strategy.py", "runner/test_studies.py"),
-    *("runner/test_whereabouts.py", "runner/test_first_contact.py", "runner/test_any_steps.py"),
+    *("runner/test_study_lookup.py", "runner/test_first_contact.py", "runner/test_any_steps.py"),
     *("runner/test_pausing.py", "dashboard/test_launch_page.py", "dashboard/test_launch_browser.py"),
     *("dashboard/test_study_page.py", "runner/test_command_studies.py", "runner/test_confirm.py"),
     *("cli/test_confirm.py", "training/test_hardware.py", "test_privacy.py"),

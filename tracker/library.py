@@ -23,7 +23,7 @@ from tracker.report.spend_across import Spend, parse_by, spend_across
 from tracker.report.study_comparison import StudyComparison, compare_sides
 from tracker.report.tables import confirmed_frontier_table, frontier_document, with_dictionaries
 from tracker.runner.progress import Observer
-from tracker.runner.whereabouts import folder_of
+from tracker.runner.study_lookup import folder_of
 from tracker.store.home import Home
 from tracker.store.run_table import StudyTable
 from tracker.study.document import StudyDocument

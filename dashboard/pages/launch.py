@@ -72,7 +72,7 @@ def _under_way(waiting: list[Launch]) -> None:
     for launch in waiting:
         if launch.study in known or not launch.runs(studies.home()):
             st.rerun()
-        said = launch.said[-1:] or ["it starts"]
+        said = launch.last_lines[-1:] or ["it starts"]
         st.info(literal(f"{launch.study} gets its data ready: {said[0]}"), icon=":material/hourglass_top:")
 
 

@@ -145,7 +145,7 @@ def _said(study: str) -> None:
     """The last lines of the coordinator, where they are kept."""
     st.header("What its coordinator said last")
     launch = latest_launch(studies.home(), study)
-    lines = launch.said[-SAID_LINES:] if launch else []
+    lines = launch.last_lines[-SAID_LINES:] if launch else []
     if launch is None or not lines:
         st.caption(
             "It was started in a terminal, which has what it said; started with `--detach`, or here, it keeps a log."

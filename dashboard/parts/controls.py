@@ -12,7 +12,7 @@ from tracker.errors import TrackerError
 from tracker.report.status import INTERRUPTED
 from tracker.report.words import money
 from tracker.runner.detached import Started, start_resume, stop_study
-from tracker.runner.whereabouts import folder_of
+from tracker.runner.study_lookup import folder_of
 from tracker.store.run_table import StudyTable
 
 RUNNING = "running"
@@ -108,7 +108,7 @@ def _whole(number: float | int | None) -> int | None:
 def _resumed(started: Started) -> str:
     if started.exit_code is None:
         return f"It runs in process {started.launch.process}."
-    last = next((line for line in reversed(started.launch.said) if ": " in line), "")
+    last = next((line for line in reversed(started.launch.last_lines) if ": " in line), "")
     return f"It has ended already. {last}"
 
 

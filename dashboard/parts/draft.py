@@ -11,7 +11,7 @@ from dashboard import studies, view
 from dashboard.text import literal
 from tracker.errors import RequestError, TrackerError
 from tracker.report.study_form import MOST_BYTES, free_name, read_study_text, study_files
-from tracker.runner.whereabouts import folder_of, kept_studies
+from tracker.runner.study_lookup import folder_of, kept_studies
 from tracker.study.document import StudyDocument
 from tracker.study.toml_text import edited, to_toml
 

@@ -103,7 +103,7 @@ def test_lines_are_for_failures_with_their_reason_references_and_a_new_best():
     ]:
         log.lines.ended(attempt)
         log.lines.show(progress)
-    assert log.said == [
+    assert log.messages == [
         "logistic regression completed, reached 0.7000, $0.001",
         "new best validation_accuracy 0.5000 for 1.40 m$ (#1)",
         "#2 failed, no checkpoint, 3.00 m$: ValueError: no such file",
@@ -117,17 +117,17 @@ def test_a_log_tells_how_the_study_stands_where_that_changed_and_ever_more_rarel
     for second in range(36_000):
         log.now = float(second)
         log.lines.show(replace(PROGRESS, spend_usd=0.01 * (second // 10)))
-    assert 40 < len(log.said) < 300
-    assert log.said[0] == (
+    assert 40 < len(log.messages) < 300
+    assert log.messages[0] == (
         "docstrings 🦊: best validation_accuracy 0.9120 for 1.40 m$ (#4) · about 5 min 5 s left ·"
         " 10.0 m$ of 50.0 m$ spent · 12 of 20 trials: 2 running, 4 paused, 5 completed, 1 failed"
     )
     log.now += 10_000
     log.lines.show(PROGRESS)
-    told = len(log.said)
+    told = len(log.messages)
     log.now += 10_000
     log.lines.show(PROGRESS)
-    assert len(log.said) == told, "nothing has changed"
+    assert len(log.messages) == told, "nothing has changed"
 
 
 STUDY = """

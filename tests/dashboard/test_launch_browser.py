@@ -12,7 +12,7 @@ from tests.support.mlflow_database import put_mlflow_database
 from tests.support.studies import digits
 from tracker.report.status import standing
 from tracker.runner.detached import stop_study
-from tracker.runner.whereabouts import table_of
+from tracker.runner.study_lookup import table_of
 from tracker.store.home import Home
 from tracker.study.toml_text import to_toml
 

@@ -13,7 +13,7 @@ from tests.support.studies import digits
 from tracker.errors import StudyNotFoundError
 from tracker.report.study_form import MOST_BYTES
 from tracker.runner.launches import latest_launch
-from tracker.runner.whereabouts import table_of
+from tracker.runner.study_lookup import table_of
 from tracker.store.home import Home
 from tracker.study.toml_text import to_toml
 
@@ -67,7 +67,7 @@ def test_a_study_is_changed_in_the_form_and_its_problems_are_told_with_their_pla
     assert [button.key for button in page.button] == ["launch-again"]
     field(page, "budget.usd").set_value("").run()
     assert any("No limit" in text for text in plain(page.markdown))
-    assert "nothing bounds what they cost" in problems(page)[0]
+    assert "nothing bounds their cost" in problems(page)[0]
     field(page, "space.width").set_value("1 to 8, in steps").run()
     assert any("says nothing about a range" in text for text in plain(page.error))
     assert field(page, "space.width").value == "1 to 8, in steps"
@@ -146,4 +146,4 @@ def test_a_launch_from_the_page_runs_a_study_to_its_end(open_page, tmp_path):
     table = table_of(home, "a <b> study")
     assert table.state == "completed"
     assert table.settings["epochs"].dropna().unique().tolist() == [2]
-    assert launch.said[-1].startswith("see it: ")
+    assert launch.last_lines[-1].startswith("see it: ")

@@ -15,7 +15,7 @@ from tracker.records import TrialState
 from tracker.report.status import standing
 from tracker.runner.detached import start_study
 from tracker.runner.study_folder import StudyFolder
-from tracker.runner.whereabouts import table_of
+from tracker.runner.study_lookup import table_of
 from tracker.store.home import Home
 from tracker.store.mlflow_store import MlflowStore
 from tracker.study.document import StudyDocument

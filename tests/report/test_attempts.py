@@ -61,7 +61,7 @@ def study(tmp_path):
     ends(runs[1], BEGAN + 22, step=2, attempt=1, state=TrialState.PAUSED, seconds=21, compute=2.0, storage=0.25)
     reaches(runs[1], 2, BEGAN + 60, seconds=31, price=4.0)
     runs[1].tag({"tracker.state": TrialState.RUNNING})
-    runs[1].go_on()
+    runs[1].resume()
     reaches(runs[2], 1, BEGAN + 12, seconds=10, price=1.0)
     ends(runs[3], BEGAN + 43, step=0, attempt=1, state=TrialState.FAILED, seconds=40, compute=4.0)
     for run in runs:

@@ -50,12 +50,12 @@ def test_what_the_sampler_and_the_names_of_other_studies_rule_out_is_told(checke
     folder.path.mkdir(parents=True)
     folder.save(StudyDocument("x", digits()))
     (problem,) = checked().problems
-    assert problem.startswith("line 1, name: a study of this name is there already")
+    assert problem.startswith("line 1, name: a study of this name already exists")
 
 
 def test_what_bounds_the_cost_is_said_and_what_does_not(checked):
     assert [bound.usd for bound in checked().bounds] == [None]
-    assert "nothing bounds what they cost" in checked().bounds[0].sentence
+    assert "nothing bounds their cost" in checked().bounds[0].sentence
     found = checked(budget={"usd": 0.5, "trials": 4})
     assert found.most_usd == 0.5
     (rate,) = found.rates

@@ -84,7 +84,7 @@ def test_its_settings_are_those_of_its_trial_and_its_seed_is_new(home, after):
 
 def test_its_cost_is_told_before_and_is_part_of_the_studys_spend(home, before, after):
     found, heard = after
-    assert any("4 repeats of 2 trials on the frontier: expected to cost $" in said for said in heard.said)
+    assert any("4 repeats of 2 trials on the frontier: expected to cost $" in said for said in heard.messages)
     paid = repeats_of(found)["price_usd"]
     assert (paid > 0).all()
     assert found.spend_usd == pytest.approx(before["spend_usd"] + paid.sum())
@@ -127,7 +127,7 @@ def test_the_frontier_then_has_intervals_probabilities_and_ties(before, after):
 def test_what_is_done_is_not_trained_again_and_a_study_goes_on_afterwards(home, after):
     _, heard = confirmed(home, seeds=2)
     assert heard.ends == []
-    assert any("has its repeats" in said for said in heard.said)
+    assert any("has its repeats" in said for said in heard.messages)
     _, heard = confirmed(home, seeds=3)
     assert sorted(heard.ends) == [("#0 repeat 3", "completed"), ("#1 repeat 3", "completed")]
     spent = open_study("lucky", home=home).spend_usd
@@ -144,7 +144,7 @@ def test_repeats_that_fail_are_paid_and_no_evidence(tmp_path):
     assert found.spend_usd == pytest.approx(before + runs["price_usd"].sum())
     failed = f"{len(runs)} failed or died: they were paid for, and are no evidence"
     assert len(runs) == 2 * found.frontier()["trial"].nunique()
-    assert any(failed in said for said in heard.said)
+    assert any(failed in said for said in heard.messages)
     assert "quality_mean" not in found.frontier()
     assert found.frontier_document()["confirmation"]["completed"] == 0
     _, heard = confirmed(tmp_path, seeds=2)
@@ -157,14 +157,14 @@ def test_the_budget_starts_nothing_that_does_not_fit_and_stops_what_runs_over(tm
     expected = open_study("lucky", home=tmp_path).frontier()["price_usd"].max()
     found, heard = confirmed(tmp_path, budget_usd=expected / 1e6)
     assert heard.ends == []
-    assert any("6 not started for the $" in said for said in heard.said)
+    assert any("6 not started for the $" in said for said in heard.messages)
     limit = expected + 1.5 * 0.2016 / 4 / 3600  # of a quarter of the machine: less than one epoch of a repeat more
     found, heard = confirmed(tmp_path, budget_usd=limit)
     stopped = repeats_of(found)
     assert set(stopped["state"]) == {"stopped"}
     assert stopped["price_usd"].sum() > 0
     assert heard.late_stops(tmp_path, limit) == []
-    assert any(f"{len(stopped)} stopped and {6 - len(stopped)} not started" in said for said in heard.said)
+    assert any(f"{len(stopped)} stopped and {6 - len(stopped)} not started" in said for said in heard.messages)
     spent = stopped["price_usd"].sum()
     found, heard = confirmed(tmp_path, budget_usd=spent)
     assert heard.ends == [], "what earlier calls spent counts"
@@ -176,7 +176,7 @@ def test_an_interrupted_confirmation_goes_on_with_what_is_missing(tmp_path):
     with once(lambda: training_begun(tmp_path, "*-repeat-*")):
         found, heard = confirmed(tmp_path, seeds=1, workers=1)
     assert len(heard.ends) == 1
-    assert any(said.startswith("stopped: ") and "stopped by SIGINT" in said for said in heard.said)
+    assert any(said.startswith("stopped: ") and "stopped by SIGINT" in said for said in heard.messages)
     (stopped,) = repeats_of(found).to_dict("records")
     assert (stopped["state"], stopped["reason"]) == ("stopped", "interrupted")
     found, heard = confirmed(tmp_path, seeds=1, budget_usd=1.0)

@@ -57,8 +57,8 @@ def test_a_study_runs_to_its_end_by_itself_and_leaves_its_log_and_its_file(tmp_p
     assert started.exit_code is None
     assert os.getsid(started.launch.process) == started.launch.process != os.getsid(0)
     assert has_ended(tmp_path, "digits") == "completed"
-    assert started.launch.said[-1].startswith("see it: tracker frontier digits")
-    assert any(line.startswith("completed:") for line in started.launch.said)
+    assert started.launch.last_lines[-1].startswith("see it: tracker frontier digits")
+    assert any(line.startswith("completed:") for line in started.launch.last_lines)
     assert latest_launch(Home(tmp_path), "digits") == started.launch
     assert tomllib.loads((tmp_path / "launched" / "digits.toml").read_text()) == digits(budget={"trials": 2})
     with pytest.raises(StudyExistsError, match="tracker resume NAME"):
@@ -77,7 +77,7 @@ def test_one_is_stopped_and_resumed_with_a_larger_budget(tmp_path):
     resumed = start_resume("digits", home=tmp_path, trials=1, budget_usd=spent_usd * 1.01)
     assert has_ended(tmp_path, "digits") == "completed"
     assert open_study("digits", home=tmp_path).table().budget_usd == spent_usd * 1.01
-    assert not any("tracker run" in line for line in resumed.launch.said)  # the log has the first run's words before
+    assert not any("tracker run" in line for line in resumed.launch.last_lines)  # of the first run
 
 
 def test_the_budget_of_a_running_study_is_raised_by_stopping_it_first(tmp_path):
@@ -139,7 +139,7 @@ def test_the_command_starts_one_that_outlives_it(tmp_path):
     assert open_study("a b/ü <i>", home=home).table().settings["epochs"].dropna().unique().tolist() == [1]
     again = tracker("run", file, *options, "--detach", home=home)
     assert again.returncode == 2
-    assert "a study of this name is there already" in again.stderr
+    assert "a study of this name already exists" in again.stderr
     resumed = tracker("resume", "a b/ü <i>", "--trials", "2", "--detach", home=home)
     assert resumed.returncode == 0, resumed.stderr
     assert has_ended(home, "a b/ü <i>") == "completed"

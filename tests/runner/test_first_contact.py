@@ -33,10 +33,10 @@ class Observed:
     """Keeps what a study says."""
 
     def __init__(self):
-        self.said = []
+        self.messages = []
 
-    def say(self, message):
-        self.said.append(message)
+    def notify(self, message):
+        self.messages.append(message)
 
     def ended(self, attempt):
         pass
@@ -112,8 +112,8 @@ def test_code_that_no_longer_fits_the_states_stops_the_study_and_keeps_them(stud
     told = Observed()
     failed = resume_study("theirs", home=tmp_path, observer=told)
     assert failed.table().state == "failed"
-    assert "theirs.py changed since the state after epoch" in told.said[-1]
-    assert "KeyError: 'epoch'" in told.said[-1]
+    assert "theirs.py changed since the state after epoch" in told.messages[-1]
+    assert "KeyError: 'epoch'" in told.messages[-1]
     (trial,) = trials_of(failed)
     assert (trial["state"], trial["reason"]) == ("paused", "code_changed")
     (tmp_path / "theirs.py").write_text(code)
@@ -165,7 +165,7 @@ def test_where_all_trials_fail_alike_the_study_stops_and_says_why(tmp_path, code
     )
     assert study.table().state == "failed"
     assert len(trials_of(study)) == 3
-    assert told.said[-1].startswith("failed: 3 trials failed in the same way") and said in told.said[-1]
+    assert told.messages[-1].startswith("failed: 3 trials failed in the same way") and said in told.messages[-1]
 
 
 def test_a_study_whose_only_trial_failed_has_failed_and_the_command_exits_with_1(tmp_path):
@@ -195,7 +195,7 @@ def test_any_name_can_be_reported_and_is_shown_as_its_own(tmp_path):
     content["search"] = {"objectives": ["price_usd", {"metric": "f1 %", "direction": "maximize"}]}
     told = Observed()
     study = run_study(content, home=tmp_path, observer=told)
-    assert any(line.startswith("'recall@5' is 'recall_5-80191039' in MLflow") for line in told.said)
+    assert any(line.startswith("'recall@5' is 'recall_5-80191039' in MLflow") for line in told.messages)
     (trial,) = trials_of(study)
     assert trial["state"] == "completed", trial["message"]
     assert trial["price_usd"] > 0

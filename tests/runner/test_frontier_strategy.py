@@ -185,7 +185,7 @@ def test_a_workload_that_saves_nothing_runs_to_its_end_and_that_is_said_once(tmp
     found = run_study(study, home=tmp_path, observer=told)
     assert set(trials_of(found)["state"]) == {"completed"}
     assert set(trials_of(found)["attempts"]) == {1}
-    assert len([line for line in told.said if "saves no state" in line]) == 1
+    assert len([line for line in told.messages if "saves no state" in line]) == 1
     assert not hasattr(Digits, "save")
 
 
@@ -206,18 +206,18 @@ def test_wall_time_is_a_budget_too(tmp_path):
     told = Looks()
     found = run_study(by_dollars(budget={"usd": 1.0, "wall_seconds": 4.0}), home=tmp_path, observer=told)
     assert found.spend_usd < 0.5
-    assert any("the budget of 4 seconds is used up" in line for line in told.said)
+    assert any("the budget of 4 seconds is used up" in line for line in told.messages)
 
 
 def test_an_earlier_study_of_the_same_space_is_evidence(home, study):
     told = Looks()
     new = by_dollars(name="warm", budget={"usd": BUDGET_USD / 4})
     found = run_study(new, home=home, warm_start=["dollars"], observer=told)
-    assert any("learns from" in line and "'dollars'" in line for line in told.said)
+    assert any("learns from" in line and "'dollars'" in line for line in told.messages)
     first = found.why(0)[0]
     assert "likely_from" in first["numbers"], "nothing has to be begun blindly"
     other = by_dollars(name="other", space={**SPACE, "width": [4, 8]})
-    with pytest.raises(RequestError, match="'optuna' learns from no other study"):
+    with pytest.raises(RequestError, match="'optuna' cannot learn from other studies"):
         run_study(by_dollars(name="other", strategy="optuna"), home=home, warm_start=["dollars"])
     with pytest.raises(RequestError, match=r"space.width \(\[4, 16, 64\] there, \[4, 8\] here\)"):
         run_study(other, home=home, warm_start=["dollars"])
@@ -242,7 +242,7 @@ def test_three_objectives_at_once(tmp_path):
     told, search = Looks(), {"objectives": objectives, "reference": {"accuracy": 1}}
 
     def heard(_):
-        return any("no checkpoint beats search.reference.accuracy = 1 yet" in line for line in told.said)
+        return any("no checkpoint beats search.reference.accuracy = 1 yet" in line for line in told.messages)
 
     found = run_study(by_dollars(search=search, budget={"usd": BUDGET_USD / 2}), home=tmp_path, observer=told)
     assert heard(resumed_until(found, heard, told))

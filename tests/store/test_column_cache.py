@@ -102,7 +102,7 @@ def test_a_paused_run_that_is_stopped_or_resumed_is_read_again(store, after):
     runs[3].flush()
     assert read_study_table(uri, "s", cache).runs["state"].iloc[3] == "paused"
     if after is TrialState.RUNNING:
-        runs[3].go_on()
+        runs[3].resume()
     runs[3].tag({"tracker.state": after})
     runs[3].flush()
     assert read_study_table(uri, "s", cache).runs["state"].iloc[3] == after
@@ -152,10 +152,10 @@ def test_a_reader_that_stays_open_sees_every_change_of_what_has_ended(store):
         lambda: client.update_run(runs[2].run_id, name="the good one"),
         lambda: runs.append(add_run(log, 0.5)),  # started between two that have ended
         lambda: (end(runs[4], 3, TrialState.PAUSED), runs[4].flush()),
-        lambda: (runs[4].go_on(), runs[4].tag({"tracker.state": TrialState.RUNNING}), runs[4].flush()),
+        lambda: (runs[4].resume(), runs[4].tag({"tracker.state": TrialState.RUNNING}), runs[4].flush()),
         lambda: (end(runs[4], 4, TrialState.FAILED, at=2500.0), runs[4].flush()),  # by a clock that is behind
         lambda: client.set_terminated(runs[0].run_id, "KILLED", 3_000_000),
-        lambda: (runs[2].go_on(), runs[2].flush()),
+        lambda: (runs[2].resume(), runs[2].flush()),
     ]
     for change in changes:
         change()

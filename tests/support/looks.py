@@ -14,10 +14,10 @@ class Looks(Silent):
     """Keeps what is said, and what the study had spent at each look at it."""
 
     def __init__(self):
-        self.said, self.spent = [], []
+        self.messages, self.spent = [], []
 
-    def say(self, message):
-        self.said.append(message)
+    def notify(self, message):
+        self.messages.append(message)
 
     def show(self, progress):
         self.spent.append((time.time(), progress.spend_usd))

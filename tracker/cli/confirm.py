@@ -7,7 +7,7 @@ import click
 from tracker.cli.display import end_study, observer
 from tracker.cli.options import home_option, workers_option
 from tracker.engine.forkserver import Forkserver
-from tracker.runner.whereabouts import folder_of
+from tracker.runner.study_lookup import folder_of
 from tracker.store.home import Home
 
 
@@ -31,4 +31,4 @@ def confirm(name: str, seeds: int, budget_usd: float | None, workers: int | None
 
     with observer() as shown:
         state = confirm_study(name, Places(home), seeds=seeds, budget_usd=budget_usd, workers=workers, observer=shown)
-    end_study(name, state, go_on="confirm")
+    end_study(name, state, command="confirm")

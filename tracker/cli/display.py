@@ -55,17 +55,17 @@ def _summed_up(shown: _Lines, console: Console, width: int | None = None) -> Ite
             console.print(Text(summary(ended, width)), soft_wrap=width is None)
 
 
-def end_study(name: str, state: TrialState, go_on: str = "resume") -> None:
+def end_study(name: str, state: TrialState, command: str = "resume") -> None:
     """Say what can be done with the study now; exit 1 where it was interrupted or failed.
 
-    ``go_on`` is the command that it is resumed by.
+    ``command`` is the command that it is resumed by.
     """
     quoted = shlex.quote(name)
     click.echo(f"see it: tracker frontier {quoted} · tracker report {quoted} · tracker dashboard", err=True)
     if state is TrialState.STOPPED:
-        click.echo(f"resume it: tracker {go_on} {quoted}", err=True)
+        click.echo(f"resume it: tracker {command} {quoted}", err=True)
     if state is TrialState.FAILED:
-        click.echo(f"once that is mended: tracker {go_on} {quoted}", err=True)
+        click.echo(f"once that is mended: tracker {command} {quoted}", err=True)
     if state in (TrialState.STOPPED, TrialState.FAILED):
         sys.exit(1)
 
@@ -78,7 +78,7 @@ def tell_started(started: Started) -> None:
         click.echo(f"{launch.study} runs in process {launch.process}; its log: {launch.log}", err=True)
         click.echo(f"follow it: tracker status {quoted} · tracker dashboard; stop it: tracker stop {quoted}", err=True)
         return
-    for line in launch.said:
+    for line in launch.last_lines:
         click.echo(line, err=True)
     click.echo(f"{launch.study} has ended already; its log: {launch.log}", err=True)
     sys.exit(started.exit_code)
@@ -93,7 +93,7 @@ class _Lines(ABC):
         self._ended = False
 
     @abstractmethod
-    def say(self, message: str) -> None:
+    def notify(self, message: str) -> None:
         """A line."""
 
     def ended(self, attempt: EndedAttempt) -> None:
@@ -101,7 +101,7 @@ class _Lines(ABC):
         self._ended = True
         reference = not attempt.label.startswith("#")
         if reference or attempt.state in BAD_ENDS:
-            self.say(_ending(attempt, self.latest.unit if self.latest else DOLLARS))
+            self.notify(_ending(attempt, self.latest.unit if self.latest else DOLLARS))
 
     def show(self, progress: Progress) -> None:
         """A line for a new best, once the attempt that reached it, or another, has ended."""
@@ -109,7 +109,7 @@ class _Lines(ABC):
         best = progress.best_quality, progress.best_price_usd
         if self._ended and best != self._best and best[0] is not None:
             self._best = best
-            self.say(f"new {_best(progress)}")
+            self.notify(f"new {_best(progress)}")
         self._ended = False
 
 
@@ -123,7 +123,7 @@ class PlainLines(_Lines):
         self._started = self._last_line = clock()
         self._told = ""
 
-    def say(self, message: str) -> None:
+    def notify(self, message: str) -> None:
         """A line."""
         self._console.print(Text(message), soft_wrap=True)
 
@@ -134,7 +134,7 @@ class PlainLines(_Lines):
         apart = min(LAST_LINE_SECONDS, max(FIRST_LINE_SECONDS, (now - self._started) / 50))
         if now - self._last_line >= apart and (line := summary(progress)) != self._told:
             self._last_line, self._told = now, line
-            self.say(line)
+            self.notify(line)
 
 
 class LiveTable(_Lines):
@@ -144,7 +144,7 @@ class LiveTable(_Lines):
         super().__init__()
         self._live = live
 
-    def say(self, message: str) -> None:
+    def notify(self, message: str) -> None:
         """A line above the table."""
         self._live.console.print(Text(message), soft_wrap=True)
 

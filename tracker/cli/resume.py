@@ -16,7 +16,7 @@ from tracker.cli.options import (
 )
 from tracker.engine.forkserver import Forkserver
 from tracker.runner.detached import start_resume
-from tracker.runner.whereabouts import folder_of
+from tracker.runner.study_lookup import folder_of
 from tracker.store.home import Home
 
 

@@ -10,7 +10,7 @@ from tracker.cli.options import home_option, json_option, print_json
 from tracker.report import words
 from tracker.report.status import INTERRUPTED, standing, status_document
 from tracker.runner.study_folder import StudyFolder
-from tracker.runner.whereabouts import table_of
+from tracker.runner.study_lookup import table_of
 from tracker.store.home import Home
 
 

@@ -6,7 +6,7 @@ import click
 
 from tracker.cli.options import home_option, json_option, print_json
 from tracker.report.decisions import decision_sentences, decisions_document
-from tracker.runner.whereabouts import table_of
+from tracker.runner.study_lookup import table_of
 from tracker.store.home import Home
 
 

@@ -1,7 +1,7 @@
 """Child processes that start in milliseconds, because torch is imported before they are forked.
 
 A forkserver is a process that imports the heavy libraries once and then forks itself for every
-child. It never uses them, so that threads, CUDA and random state are each child's own.
+child. It never uses them, so that every child has its own threads, CUDA and random state.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from tracker.study.document import COMMAND_MARK
 
 _COMMANDS = "tracker.training.command_workload"
 _PRELOAD = ("torch", "torch._dynamo", "tracker.training.worker", "tracker.engine.preload")
-"""What every child has imported. The first optimizer imports torch._dynamo, which takes a second."""
+"""Modules that every child has imported. The first optimizer imports torch._dynamo, which takes a second."""
 MODULE_VARIABLE = "TRACKER_PRELOAD"
-"""The environment variable that names the training code's module to the last of these."""
+"""The environment variable with the training code's module, for the last of these."""
 
 _HIDING = threading.Lock()
 """One main module is hidden at a time, whichever threads start children."""
@@ -38,8 +38,8 @@ Parameters = ParamSpec("Parameters")
 class Forkserver:
     """Starts children that have torch, the worker and the training code's module imported.
 
-    ``workload`` is a reference as ``StudyDocument.workload`` gives it; one that names a file is imported by each
-    child. There is one forkserver in a process: the first child to be started fixes what all have imported.
+    ``workload`` is a reference as ``StudyDocument.workload`` gives it; a file is imported by each child. There is one
+    forkserver per process: the first child fixes what all have imported.
     """
 
     def __init__(self, workload: str = "") -> None:
@@ -49,11 +49,11 @@ class Forkserver:
         self._context.set_forkserver_preload(list(_PRELOAD))
 
     def warm_up(self) -> None:
-        """Begin to start the forkserver without waiting for it: it imports while the caller does something else."""
+        """Start the forkserver without waiting for it: it imports while the caller does something else."""
         multiprocessing.forkserver.ensure_running()
 
     def start(self, target: Callable[..., None], *arguments: Any) -> ForkServerProcess:
-        """A child that runs ``target(*arguments)``; both must be importable or picklable."""
+        """Start a child that runs ``target(*arguments)``; both must be importable or picklable."""
         process = self._context.Process(target=target, args=arguments)
         with _without_main_module():
             process.start()
@@ -62,7 +62,7 @@ class Forkserver:
     def call(
         self, function: Callable[Parameters, Result], *arguments: Parameters.args, **named: Parameters.kwargs
     ) -> Result:
-        """The result of ``function`` computed in a child, for work that this process must not do itself.
+        """Run ``function`` in a child and return its result, for work that this process must not do itself.
 
         Raises what the function raised where that is a TrackerError, WorkFailedError otherwise.
         """
@@ -91,7 +91,7 @@ def _answer(
         sender.send(function(*arguments, **named))
     except TrackerError as error:
         sender.send(error)
-    except Exception as error:  # noqa: BLE001 - told to the caller, who raises it
+    except Exception as error:  # noqa: BLE001 - sent to the caller, which raises it
         traceback.print_exc()
         sender.send(WorkFailedError(f"{function.__name__}: {type(error).__name__}: {error}"))
 

@@ -24,7 +24,7 @@ STOP_GRACE_SECONDS = 5.0
 
 
 class Attempt:
-    """An attempt under way, as its coordinator sees it."""
+    """A running attempt, as its coordinator sees it."""
 
     def __init__(self, request: AttemptRequest, reservation: Reservation, process: ForkServerProcess) -> None:
         self.on_event: Callable[[Event], None] | None = None
@@ -38,7 +38,7 @@ class Attempt:
 
     @property
     def wall_seconds(self) -> float:
-        """Seconds since it was asked for: what it would be billed if it ended now."""
+        """Seconds since it was requested: what it would be billed for if it ended now."""
         return max(self.record.usage.wall_seconds, time.time() - self.request.asked_at)
 
     @property
@@ -47,7 +47,7 @@ class Attempt:
         return self._stop_deadline is not None
 
     def read(self) -> None:
-        """Bring ``record`` up to date, and tell ``on_event`` what is new."""
+        """Update ``record``, and pass new events to ``on_event``."""
         events = self._reader.new_events()
         self.record = follow(self.record, events)
         if self.on_event is not None:
@@ -63,7 +63,7 @@ class Attempt:
                 os.kill(self.process.pid, PAUSE_SIGNAL if pause else signal.SIGTERM)
 
     def pause_at_save(self) -> None:
-        """Ask the worker to pause where it saves its state next; one that saves none goes on."""
+        """Ask the worker to pause when it next saves its state; one that saves none continues."""
         if self.process.pid is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.process.pid, PAUSE_AT_SAVE_SIGNAL)
@@ -78,12 +78,12 @@ class Attempt:
 
     @property
     def ran_out_of_memory(self) -> bool:
-        """Whether, since it began, the system killed some process to get memory back; where it tells."""
+        """Whether the system's out-of-memory killer was active since it started, as far as the system reports it."""
         return self._memory_kills is not None and (_memory_kills() or 0) > self._memory_kills
 
 
 class LocalEngine:
-    """Runs attempts as processes here, each on cores (and a GPU) of its own, at most ``workers`` at once.
+    """Runs attempts as local processes, each on its own cores (and GPU), at most ``workers`` at once.
 
     As a context it leaves no worker behind.
     """
@@ -100,11 +100,11 @@ class LocalEngine:
         return len(self.running) < self._workers
 
     def reserve(self, cores: int, accelerators: int = 0) -> Reservation | None:
-        """Take cores and GPUs; None when they are not free now or enough workers run already."""
+        """Reserve cores and GPUs; None when they are not free or enough workers are running."""
         return self._reservations.take(cores, accelerators) if self.has_room else None
 
     def start(self, request: AttemptRequest, reservation: Reservation) -> Attempt:
-        """Start a worker on a request made out for ``reservation``; its log begins with the asking."""
+        """Start a worker for a request on ``reservation``; its event log starts with the request."""
         request.folder.mkdir(parents=True, exist_ok=True)
         asked = {
             "role": request.role,
@@ -142,7 +142,7 @@ class LocalEngine:
         return ended
 
     def pause_all(self, reason: str) -> None:
-        """Ask every worker to pause, or stop where it cannot, for a reason in a word; ``poll`` tells when they have."""
+        """Ask every worker to pause, or to stop where it cannot; ``reason`` is one word. ``poll`` returns them."""
         for attempt in self.running:
             attempt.stop(reason, pause=True)
 
@@ -152,7 +152,7 @@ class LocalEngine:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """No worker is left behind, whatever ended the context: those that still run are killed and waited for."""
+        """Kill the workers that are still running, whatever ended the context, and wait for them."""
         for attempt in self.running:
             attempt.process.kill()
         while self.running:
@@ -160,7 +160,7 @@ class LocalEngine:
 
 
 def _close(attempt: Attempt) -> None:
-    """Make sure that a dead worker's log has an end."""
+    """Make sure that a dead worker's log has an end event."""
     attempt.process.join()
     attempt.read()
     if attempt.record.ended_at is None:
@@ -177,7 +177,7 @@ def _close(attempt: Attempt) -> None:
 
 
 def _memory_kills() -> int | None:
-    """How many processes Linux has killed to get memory back; None where it does not tell (proc_vmstat)."""
+    """The count of out-of-memory kills on Linux; None where it is not available (proc_vmstat)."""
     try:
         lines = dict(line.split() for line in Path("/proc/vmstat").read_text().splitlines())
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Imports the training code's module into the forkserver, whatever comes of that: each child says what is wrong.
+"""Imports the training code's module into the forkserver and ignores errors: each child reports them.
 
 Imported by the forkserver alone, after everything else.
 """
@@ -16,7 +16,7 @@ from tracker.engine.forkserver import MODULE_VARIABLE
 
 
 def _preload(name: str) -> None:
-    """What goes wrong here goes wrong again, and is said, where a child imports it."""
+    """An error here occurs again, and is reported, when a child imports the module."""
     given, sys.argv = sys.argv, [name]
     with contextlib.suppress(BaseException), contextlib.redirect_stderr(io.StringIO()):
         importlib.import_module(name)

@@ -1,6 +1,6 @@
-"""Who has which cores and GPUs: a ledger that all studies of a person on one machine share.
+"""Which attempt has which cores and GPUs: a ledger shared by all studies of a user on one machine.
 
-A core or a GPU is a file that its holder has locked; the system lets go of it when the holder dies.
+A core or a GPU is a file that its holder has locked; the system releases it when the holder dies.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Reservation:
 
 
 class Reservations:
-    """Gives out ``cores`` (CPU numbers) and ``accelerators`` (GPU indices), none of them to two at once."""
+    """Reserves ``cores`` (CPU numbers) and ``accelerators`` (GPU indices), each for one holder at a time."""
 
     def __init__(self, cores: Sequence[int], accelerators: Sequence[int]) -> None:
         self.cores = tuple(sorted(cores))
@@ -33,7 +33,7 @@ class Reservations:
         self._folder.mkdir(mode=0o700, exist_ok=True)
 
     def take(self, cores: int, accelerators: int = 0) -> Reservation | None:
-        """Take that many cores and GPUs: all of them, or None where they are not free now."""
+        """Reserve that many cores and GPUs; None where they are not all free."""
         taken_cores = self._lock([f"core-{number}" for number in self.cores], cores)
         gpus = self._lock([f"gpu-{number}" for number in self.accelerators], accelerators)
         if len(taken_cores) < cores or len(gpus) < accelerators:
@@ -43,7 +43,7 @@ class Reservations:
         return Reservation(tuple(numbers[:cores]), tuple(numbers[cores:]))
 
     def give_back(self, reservation: Reservation) -> None:
-        """Free what was taken."""
+        """Free a reservation."""
         gpus = [f"gpu-{number}" for number in reservation.accelerators]
         self._unlock([*(f"core-{number}" for number in reservation.cores), *gpus])
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from tracker.errors import StoreError
 from tracker.records import STEADY_USAGE, Role, TrialState
-from tracker.runner.whereabouts import check_name_is_free
+from tracker.runner.study_lookup import check_name_is_free
 from tracker.store.attempts import COUNTED
 from tracker.store.home import Home
 from tracker.store.mlflow_store import MlflowStore, RunLog, StudyLog

@@ -13,7 +13,7 @@ from tracker.errors import RequestError, StoreError
 from tracker.pricing.money_unit import MoneyUnit
 from tracker.report import words
 from tracker.runner.decisions import FILE_NAME, DecisionColumns, Decisions
-from tracker.runner.whereabouts import folder_of
+from tracker.runner.study_lookup import folder_of
 from tracker.store.home import Home
 from tracker.store.run_table import StudyTable
 

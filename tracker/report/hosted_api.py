@@ -10,7 +10,7 @@ from tracker.engine.forkserver import Forkserver
 from tracker.errors import RequestError, StoreError, StudyNotFoundError
 from tracker.pricing.llm_api import PredictionTokens, api_price, check_tokens
 from tracker.report.build_or_buy import build_or_buy_document, check_predictions
-from tracker.runner.whereabouts import folder_of, table_of
+from tracker.runner.study_lookup import folder_of, table_of
 from tracker.store.home import Home
 from tracker.training.tokens import measure_tokens
 

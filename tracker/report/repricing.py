@@ -19,7 +19,7 @@ from tracker.pricing.price_book import PriceBook
 from tracker.pricing.price_point import PricePoint, price_point_from_row
 from tracker.pricing.scenario import Scenario
 from tracker.records import STEADY_USAGE, CostPart, Market
-from tracker.runner.whereabouts import table_of
+from tracker.runner.study_lookup import table_of
 from tracker.store.home import Home
 from tracker.store.run_table import StudyTable
 from tracker.store.study_frames import carbon_grams

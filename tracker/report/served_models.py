@@ -16,7 +16,7 @@ from tracker.errors import RequestError
 from tracker.pricing.price_point import PricePoint, price_point_from_row
 from tracker.report.serving import MeasuredPoint, serving_table
 from tracker.report.tables import frontier_table
-from tracker.runner.whereabouts import folder_of
+from tracker.runner.study_lookup import folder_of
 from tracker.store.home import Home
 from tracker.store.run_table import StudyTable
 from tracker.training.hardware import usable_cores
@@ -33,7 +33,7 @@ def measure_frontier(
     threads: int,
     seconds: float,
     points: int,
-    say: Callable[[str], None],
+    notify: Callable[[str], None],
 ) -> pd.DataFrame:
     """What serving each of at most ``points`` frontier models costs on this machine's CPU; see ``serving_table``.
 
@@ -52,11 +52,11 @@ def measure_frontier(
     for row in chosen.to_dict("records"):
         folder = _model_files(home, row["run_id"], row["epoch"])
         if folder is None:
-            say(f"no model is kept of trial #{row['trial']} after epoch {row['epoch']}: left out")
+            notify(f"no model is kept of trial #{row['trial']} after epoch {row['epoch']}: left out")
             continue
         if inputs is None:
             inputs = forkserver.call(serving_inputs, workload, data, row["settings"], home.cache, INPUTS)
-        say(f"measuring trial #{row['trial']} after epoch {row['epoch']}")
+        notify(f"measuring trial #{row['trial']} after epoch {row['epoch']}")
         servings = [
             forkserver.call(measure_serving, workload, folder, each, "cpu", threads, inputs, seconds)
             for each in formats

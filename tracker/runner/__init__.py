@@ -1,1 +1,1 @@
-"""The way of a study: plan → ask → launch → follow → price → log → tell."""
+"""Running a study: plan → next step → launch → follow → price → log → report back to the search."""

@@ -1,4 +1,4 @@
-"""The books of a study: every attempt priced, every dollar counted, every run logged."""
+"""Spend accounting of a study: every attempt priced, every dollar counted, every run logged."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ from tracker.training.ending import ending_of
 from tracker.training.meter import measured_while_busy
 
 Reached = list[tuple[int, dict[str, float]]]
-"""Checkpoints: each one's epoch, and all that is known there: metrics, and what every attempt has used and cost."""
+"""Checkpoints: each one's epoch and its values: metrics, usage and costs over all attempts."""
 
 
 def prediction_price_usd(
     checkpoint: Checkpoint, number: int, price: Price, *, predictions: int, evaluated: int
 ) -> dict[str, float]:
-    """The price of ``predictions`` at an attempt's checkpoint, the how-manieth of it, by its name.
+    """The price of ``predictions``, by its metric name, at an attempt's checkpoint ``number`` (from 1).
 
-    Each takes the mean time of the ``evaluated`` samples of an evaluation. None where that was not timed.
+    A prediction takes the mean time of the ``evaluated`` samples of an evaluation. None where that was not timed.
     """
     if checkpoint.evaluation_seconds <= 0 or not evaluated:
         return {}
@@ -54,9 +54,9 @@ def prediction_price_usd(
 
 
 class Account:
-    """One run's books: what it is billed as, what it has cost, its way into the log.
+    """The account of one run: what it is billed as, what it has cost, and its MLflow log.
 
-    ``predictions`` and ``evaluated`` are those of ``prediction_price_usd``.
+    ``predictions`` and ``evaluated`` are as in ``prediction_price_usd``.
     """
 
     def __init__(
@@ -74,22 +74,22 @@ class Account:
         self._earlier: list[tuple[Usage, Price]] = []
         self.state = TrialState.RUNNING
 
-    def go_on(self, job: Job, point: PricePoint) -> None:
-        """Another attempt at the same trial begins: its usage and price come on top."""
+    def resume(self, job: Job, point: PricePoint) -> None:
+        """Start another attempt at the same trial: its usage and price are added."""
         self.job, self._point, self._checkpoints_logged, self.state = job, point, 0, TrialState.RUNNING
-        self.log.go_on()
+        self.log.resume()
 
     @property
     def price_usd(self) -> float:
-        """What the attempts that have ended cost together, in USD."""
+        """The cost of the attempts that have ended, in USD."""
         return sum(price.usd for _, price in self._earlier)
 
     def usage(self, usage: Usage) -> Usage:
-        """What all attempts have used together, the current one ``usage``."""
+        """The usage of all attempts together; ``usage`` is that of the current one."""
         return reduce(lambda later, earlier: added(earlier, later), (used for used, _ in self._earlier), usage)
 
     def price(self, usage: Usage) -> Price:
-        """What all attempts cost together, the current one's being that of ``usage``, each at its own rate."""
+        """The price of all attempts together, each at its own rate; ``usage`` is that of the current one."""
         price = price_of(usage, self._point, self._terms)
         for _, earlier in self._earlier:
             price = replace(
@@ -100,7 +100,7 @@ class Account:
         return price
 
     def follow(self, record: AttemptRecord) -> Reached:
-        """Enter the checkpoints that are new since the last call; those are returned."""
+        """Enter the checkpoints that are new since the last call, and return them."""
         reached: Reached = []
         for number, checkpoint in enumerate(
             record.checkpoints[self._checkpoints_logged :], self._checkpoints_logged + 1
@@ -115,7 +115,7 @@ class Account:
         return reached
 
     def _beside(self, checkpoint: Checkpoint, number: int) -> dict[str, float]:
-        """What a search may want to know of an attempt's checkpoint, the how-manieth of it, beside what is logged."""
+        """Values of an attempt's checkpoint ``number`` (from 1) that the search uses and MLflow does not get."""
         usage = self.usage(checkpoint.usage)
         price = self.price(checkpoint.usage)
         return {
@@ -124,9 +124,10 @@ class Account:
         }
 
     def close(self, record: AttemptRecord) -> Reached:
-        """Enter how the attempt ended; what was new is returned.
+        """Enter the end of the attempt, and return the checkpoints that were new.
 
-        Its finals stand one step after the last checkpoint of all attempts: what is latest is all that was spent.
+        Final metrics are logged one step after the last checkpoint of all attempts, so that the latest value is the
+        full spend.
         """
         reached = self.follow(record)
         self.state = record.state
@@ -151,7 +152,7 @@ class Account:
         costs = {"wall_seconds": usage.wall_seconds, "price_usd": price_usd}
         if usage.energy_joules is not None:
             costs["energy_joules"] = usage.energy_joules
-        # The rest of what a price depends on rarely changes: a step that does not tell it is as the one before.
+        # Other usage that prices depend on rarely changes: a step without it has the value of the step before.
         rest = {name: float(getattr(usage, name)) for name in STEADY_USAGE}
         new = {name: value for name, value in rest.items() if self._told.get(name, 0.0) != value}
         self._told |= new
@@ -177,12 +178,11 @@ class Account:
 
 
 class Bookkeeper:
-    """Keeps the books of all runs of a study.
+    """Keeps the accounts of all runs of a study.
 
-    ``terms`` are the study's assumptions about costs; ``tags`` stand on every run; ``files_of`` gives the folder
-    of the files that a run keeps; ``served_by`` is the workload that serves its models in the store at
-    ``tracking_uri``, "" where it cannot; ``warn`` is told, once, when MLflow does not take an entry: it is kept and
-    tried again.
+    ``terms`` are the study's cost terms; every run gets ``tags``; ``files_of`` gives the folder of the files that a run
+    keeps; ``served_by`` is the workload that serves its models in the store at ``tracking_uri``, "" where it cannot;
+    ``warn`` gets one message when MLflow does not accept an entry, which is kept and tried again.
     """
 
     def __init__(
@@ -233,9 +233,9 @@ class Bookkeeper:
         user: str = "",
         seen_before: bool = False,
     ) -> None:
-        """An account for a run that was asked for at a rate of a version of the price book, by ``user``.
+        """Open an account for a run of ``user``, at a rate of a version of the price book.
 
-        ``seen_before`` looks whether MLflow has it already.
+        ``seen_before`` checks whether MLflow already has the run.
         """
         tags = {
             **self._tags,
@@ -257,7 +257,7 @@ class Bookkeeper:
         }
         if job.label in self._accounts:
             account = self._accounts[job.label]
-            account.go_on(job, point)
+            account.resume(job, point)
             account.log.tag(tags)
             return
         log = self._log.run(job.label, job.settings, tags, started_at, seen_before=seen_before)
@@ -268,22 +268,22 @@ class Bookkeeper:
 
     @property
     def states(self) -> Counter[TrialState]:
-        """How many trials stand how, those under way among them."""
+        """The number of trials by state, running ones included."""
         return Counter(account.state for account in self._accounts.values() if account.job.role is Role.TRIAL)
 
     def follow(self, label: str, record: AttemptRecord, wall_seconds: float) -> Reached:
-        """Bring an attempt under way up to date, ``wall_seconds`` after it was asked for; its new checkpoints."""
+        """Update a running attempt, ``wall_seconds`` after it was requested, and return its new checkpoints."""
         account = self._accounts[label]
         reached = account.follow(record)
         self._enter_frontier(account, reached)
-        # Until the worker says that training begins, all of its time is start-up.
+        # Until the worker reports that training starts, all of its time is start-up.
         startup_seconds = record.phases.startup_seconds or wall_seconds
         usage = replace(record.usage, wall_seconds=wall_seconds, startup_seconds=startup_seconds)
         self.ledger.estimate(label, account.price(usage).usd)
         return reached
 
     def close(self, label: str, record: AttemptRecord) -> Reached:
-        """Enter an attempt's end; its new checkpoints."""
+        """Enter an attempt's end, and return its new checkpoints."""
         account = self._accounts[label]
         reached = account.close(record)
         self._enter_frontier(account, reached)
@@ -293,27 +293,27 @@ class Bookkeeper:
         return reached
 
     def price_usd(self, label: str, checkpoint: Checkpoint) -> float:
-        """What all attempts at a run cost together, until a checkpoint of the one under way."""
+        """The cost of all attempts at a run until a checkpoint of the running one."""
         return self._accounts[label].price(checkpoint.usage).usd
 
     def stop(self, label: str, why: str) -> None:
-        """A trial that was paused is not gone on with."""
+        """Mark a paused trial as stopped: it will not be resumed."""
         account = self._accounts[label]
         account.state = TrialState.STOPPED
         account.log.tag({"tracker.state": TrialState.STOPPED, "tracker.reason": "dropped", "tracker.message": why})
         self._files.ended(label, self._files_of(account.job), for_good=True)
 
     def flush(self) -> bool:
-        """Write everything new to MLflow; False where it was not all taken."""
+        """Write everything new to MLflow; False where it did not accept all of it."""
         taken = True
         for log in (*(account.log for account in self._accounts.values()), self._log.parent):
             try:
                 log.flush()
-            except RefusedError as error:  # this one alone: what it is made of is not to MLflow's liking
+            except RefusedError as error:  # this run alone: MLflow rejects its values
                 self._warn_once(str(error))
                 taken = False
             except StoreError as error:
-                self._warn_once(f"{error}; the study continues and keeps its own logs until MLflow takes them")
+                self._warn_once(f"{error}; the study continues and keeps its own logs until MLflow accepts them")
                 return False
         return taken
 
@@ -323,13 +323,13 @@ class Bookkeeper:
             self._warn(message)
 
     def finish(self, state: TrialState, ended_at: float) -> bool:
-        """Enter the study's own end and keep the frontier's files; False where MLflow did not take everything."""
+        """Log the end of the study and keep the frontier's files; False where MLflow did not accept everything."""
         self._log.parent.tag({"tracker.state": state})
         self._log.parent.end(state, ended_at)
         return self.enter_spend(ended_at) and self._files.keep()
 
     def enter_spend(self, timestamp: float) -> bool:
-        """Enter what the study has cost and how many trials it has; False where MLflow did not take everything."""
+        """Log the study's spend and its number of trials; False where MLflow did not accept everything."""
         trials = self.states.total()
         spend = {"price_usd": self.ledger.spend_usd, "trials": float(trials)}
         self._log.parent.add(spend, step=trials, timestamp=timestamp)

@@ -1,6 +1,6 @@
-"""The checks of `tracker run` for whoever must not load training code itself: made in a child process.
+"""The checks of `tracker run` for callers that must not load training code: they run in a child process.
 
-Imports nothing heavy: what is checked by, and what it imports, stands in ``checking``.
+Imports nothing heavy: the checks themselves, and their imports, are in ``checking``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _CHECKS = "tracker.runner.checking"
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """What work on a device of this machine is billed as."""
+    """The rate at which work on a device of this machine is billed."""
 
     device: str
     sku: str
@@ -30,7 +30,7 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """What a study costs at most, as far as one thing bounds it: a sentence, and USD where it says how much."""
+    """An upper bound of a study's cost: a sentence, and USD where it is a figure."""
 
     sentence: str
     usd: float | None
@@ -38,7 +38,7 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """This machine, and why torch.compile does not work on it: "" where it does, None where it was not tried."""
+    """This machine, and why torch.compile fails on it: "" where it works, None where it was not tried."""
 
     hardware: Hardware
     compile_problem: str | None
@@ -46,10 +46,10 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What came of the checks: ``problems``, a line each with its place, none where the study can be run.
+    """The result of the checks: ``problems``, one line each with its place; empty where the study can run.
 
-    ``knobs`` are those that the study may set or search, its workload's and the machine's; empty where the workload
-    cannot be loaded. The rest is known where there is no problem: ``bounds``, of what it costs; ``notes``, sentences.
+    ``knobs`` are those of the workload and of the machine, which the study may set or search; empty where the workload
+    cannot be loaded. The rest is filled where there is no problem: ``bounds`` of the cost, and ``notes``, sentences.
     """
 
     problems: tuple[str, ...] = ()
@@ -62,20 +62,20 @@ class Checked:
 
     @property
     def most_usd(self) -> float | None:
-        """The lowest of the bounds; None where nothing bounds it."""
+        """The lowest of the bounds in USD; None without one."""
         return min((bound.usd for bound in self.bounds if bound.usd is not None), default=None)
 
 
 def warm_up() -> None:
-    """Begin to start what checks are made in, without waiting for it."""
+    """Start the process that checks run in, without waiting for it."""
     Forkserver().warm_up()
 
 
 def check(document: StudyDocument, home: str, machine: Machine | None = None) -> Checked:
     """Check a study as `tracker run` does before it spends anything: file, training code, machine, prices, name.
 
-    ``machine`` is what an earlier check found: it is not looked at again, which takes seconds. Raises WorkFailedError
-    where the training code ends the process that it is loaded in.
+    ``machine`` is the result of an earlier check; it saves inspecting the machine again, which takes seconds. Raises
+    WorkFailedError where the training code ends the process that it is loaded in.
     """
     return Forkserver().call(_check, document, home, machine)
 

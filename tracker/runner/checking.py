@@ -15,7 +15,7 @@ from tracker.pricing.cost import SECONDS_PER_HOUR
 from tracker.pricing.price_point import PricePoint
 from tracker.runner.checked import Bound, Checked, Machine, Rate
 from tracker.runner.plan import StudyPlan, make_plan
-from tracker.runner.whereabouts import check_name_is_free
+from tracker.runner.study_lookup import check_name_is_free
 from tracker.search.sampler import Sampling, Trials
 from tracker.store.home import Home
 from tracker.study.document import StudyDocument
@@ -27,9 +27,9 @@ from tracker.training.describe import Surroundings, describe_workload
 
 
 class _Here:
-    """What a plan is made with in a process that may load training code: it looks around, and keeps what it found.
+    """Stands in for the forkserver in a process that may load training code, and keeps what it found.
 
-    ``machine`` is what is known of it already.
+    ``machine`` is what is already known about it.
     """
 
     def __init__(self, machine: Machine | None) -> None:
@@ -37,7 +37,7 @@ class _Here:
         self.workload: WorkloadDescription | str = ""
 
     def call(self, look: Callable[..., Surroundings], workload: str, *, try_compile: bool) -> Surroundings:
-        """In place of Forkserver.call: the plan asks for nothing else."""
+        """Replaces Forkserver.call, the only method that a plan uses."""
         known = self.machine
         if known is None or (try_compile and known.compile_problem is None):
             found = look(workload, try_compile=try_compile)
@@ -49,7 +49,7 @@ class _Here:
 
 
 def checked(document: StudyDocument, home: str, machine: Machine | None) -> Checked:
-    """All that is wrong with a study, or what it is billed as and bounded by. Changes nothing."""
+    """Every problem of a study, or its rates and cost bounds. Changes nothing."""
     here, places = _Here(machine), Home(Path(home))
     try:
         plan = make_plan(document, cast(Forkserver, here), places)
@@ -87,11 +87,11 @@ def _with_knobs(found: Checked, here: _Here) -> Checked:
 
 
 def _bounds(plan: StudyPlan) -> Iterator[Bound]:
-    """What bounds the study's cost, one sentence each; the last where nothing does."""
+    """The bounds of the study's cost, one sentence each; a last resort where nothing bounds it."""
     budget = plan.spec.budget
     if budget.usd is not None:
         yield Bound(
-            f"budget.usd: nothing starts once it is spent; trials under way then have {STOP_GRACE_SECONDS:.0f} s to"
+            f"budget.usd: nothing starts once it is spent; running trials then have {STOP_GRACE_SECONDS:.0f} s to"
             " save and end, which come on top",
             budget.usd,
         )
@@ -109,13 +109,13 @@ def _bounds(plan: StudyPlan) -> Iterator[Bound]:
         runs = trials + len(plan.spec.description.baselines)
         hours = runs * budget.trial_seconds / SECONDS_PER_HOUR
         yield Bound(
-            f"{runs:,} trials and baselines of at most budget.trial_seconds, {budget.trial_seconds:,g} s an attempt, on"
-            " as many cores as one may take; preparing the data comes on top, and what is paused and gone on with may"
-            " take longer",
+            f"{runs:,} trials and baselines of at most budget.trial_seconds, {budget.trial_seconds:,g} s per attempt,"
+            " on as many cores as one may take; preparing the data comes on top, and a trial that is paused and"
+            " resumed may take longer",
             hours * max(_one_usd_per_hour(plan, device) for device in plan.price_points),
         )
     elif budget.usd is None and budget.wall_seconds is None:
-        yield Bound(f"{trials:,} trials, each to its own end: nothing bounds what they cost. budget.usd would", None)
+        yield Bound(f"{trials:,} trials, each trained to its end: nothing bounds their cost. budget.usd would", None)
 
 
 def _most_trials(plan: StudyPlan) -> int | None:
@@ -126,7 +126,7 @@ def _most_trials(plan: StudyPlan) -> int | None:
 
 
 def _whole_usd_per_hour(plan: StudyPlan, device: str) -> float:
-    """The rate of all that this machine can do at once on a device."""
+    """The rate of this machine with all of a device in use."""
     point, hardware = plan.price_points[device], plan.hardware
     if device == "cuda":
         share, at_once = _share(point, 0, hardware.accelerator_count), hardware.accelerator_count
@@ -139,7 +139,7 @@ def _whole_usd_per_hour(plan: StudyPlan, device: str) -> float:
 
 
 def _one_usd_per_hour(plan: StudyPlan, device: str) -> float:
-    """The rate of the largest attempt at a trial on a device, or of a baseline on all cores."""
+    """The rate of the largest attempt on a device, or of a baseline on all cores."""
     point, hardware = plan.price_points[device], plan.hardware
     cores = hardware.cores if plan.spec.description.baselines else max(_values(plan, "threads", hardware.cores))
     accelerators = max(_values(plan, "processes", 1)) if device == "cuda" else 0
@@ -148,14 +148,14 @@ def _one_usd_per_hour(plan: StudyPlan, device: str) -> float:
 
 
 def _share(point: PricePoint, cores: int, accelerators: int) -> float:
-    """The share of a machine on sale that cores and GPUs take; memory is not known before they run."""
+    """The share of the billed machine that cores and GPUs take; memory is unknown before they run."""
     of_cores = cores / point.vcpu if point.vcpu else 0.0
     return max(of_cores, accelerators / max(point.accelerator_count, 1)) or 1.0
 
 
-def _values(plan: StudyPlan, name: str, unsaid: int) -> list[int]:
+def _values(plan: StudyPlan, name: str, default: int) -> list[int]:
     domain: Domain | None = plan.spec.space.get(name)
     if domain is None:
-        return [int(plan.spec.default_settings.get(name, unsaid))]
+        return [int(plan.spec.default_settings.get(name, default))]
     values = domain.values if isinstance(domain, Choices) else (domain.low, domain.high)
-    return [min(int(value), unsaid) if name == "threads" else int(value) for value in values]
+    return [min(int(value), default) if name == "threads" else int(value) for value in values]

@@ -1,8 +1,8 @@
-"""Repeats: the trials on the frontier are trained again with other seeds, to tell luck from quality.
+"""Repeats: train the frontier's trials again with other seeds, to separate luck from quality.
 
-A repeat is a run of its own and one attempt: it trains the settings of its trial until the deepest epoch that the
-trial has on the frontier, and so measures all of the trial's frontier epochs. Every dollar of it is the study's
-spend. The search never hears of it, it is no trial, and it replaces no point of the frontier.
+A repeat is a separate run with one attempt: it trains the settings of its trial until the trial's deepest epoch on the
+frontier, and so measures all of its frontier epochs. Every dollar counts in the study's spend. The search does not see
+repeats; they are not trials and replace no point of the frontier.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from tracker.runner.jobs import Job, repeat
 from tracker.runner.plan import make_plan
 from tracker.runner.progress import Observer, Silent
 from tracker.runner.repetition import Order, Repetition
-from tracker.runner.studies import Places, announce, engine_for, open_books, reopen_log, take_in
-from tracker.runner.whereabouts import folder_of
+from tracker.runner.studies import Places, announce, engine_for, open_books, reopen_log, replay_logs
+from tracker.runner.study_lookup import folder_of
 from tracker.study.edits import to_resume
 
 Done = Mapping[str, tuple[Job, AttemptRecord]]
-"""The last attempt at every run of a study, by its label."""
+"""The last attempt of every run of a study, by its label."""
 
 
 def confirm_study(
@@ -36,20 +36,20 @@ def confirm_study(
     workers: int | None = None,
     observer: Observer | None = None,
 ) -> TrialState:
-    """Train each trial that is on the frontier again until it has ``seeds`` repeats; stopped where interrupted.
+    """Train each frontier trial again until it has ``seeds`` repeats; returns STOPPED where it is interrupted.
 
-    ``budget_usd`` is what all repeats of the study may cost together, those of earlier calls included: none is
-    started whose trial cost more than what is left, and those under way are stopped there. A repeat that is done is
-    not trained again, nor is one that failed: it was paid for and is no evidence. One that was interrupted or killed
-    stays paid, and another takes its place. Baselines are not repeated: they are references, and not on the frontier.
+    ``budget_usd`` is the limit for all repeats of the study, those of earlier calls included: no repeat starts whose
+    trial cost more than what is left, and running ones are stopped at the limit. A completed repeat is not trained
+    again, nor is a failed one: it was paid for and is no evidence. An interrupted or killed one stays paid, and another
+    replaces it. Baselines are not repeated: they are references, and not on the frontier.
 
-    Raises StudyNotFoundError, RequestError (a figure that is none, a study that is running or has no frontier),
+    Raises StudyNotFoundError, RequestError (an invalid figure, a study that is running or has no frontier),
     HardwareError where this machine can repeat none of the trials, and what ``resume_study`` raises.
     """
     _check_figures(seeds, budget_usd)
     observer, home = observer or Silent(), places.home
     folder = folder_of(home, name)
-    document = to_resume(folder.document(), observer.say)
+    document = to_resume(folder.document(), observer.notify)
     with folder.locked():
         forkserver = Forkserver(document.workload or "")
         plan = make_plan(document, forkserver, home)
@@ -57,7 +57,7 @@ def confirm_study(
         card = folder.data_card()
         log = reopen_log(plan, home, folder, card, observer)
         books = open_books(plan, home, folder, log, card, observer)
-        done = take_in(plan, folder, books, seen_before=True).last
+        done = replay_logs(plan, folder, books, seen_before=True).last
         lacking = repeats_lacking(done, books.frontier, seeds)
         if not books.frontier.epochs:
             raise RequestError(f"study '{name}' has no checkpoint on its frontier: there is nothing to repeat")
@@ -66,7 +66,7 @@ def confirm_study(
             raise HardwareError(f"this machine can train none of the trials of study '{name}' that lack repeats")
         announce(plan, observer)
         earlier = [job for job, _ in done.values() if job.role is Role.REPEAT]
-        for job in earlier:  # where its coordinator vanished
+        for job in earlier:  # its coordinator vanished
             shutil.rmtree(folder.trials / job.folder / "artifacts", ignore_errors=True)
         repetition = Repetition(
             plan,
@@ -85,9 +85,9 @@ def confirm_study(
 
 
 def repeats_lacking(done: Done, frontier: FrontierSoFar, seeds: int) -> list[Order]:
-    """The repeats that the trials on the frontier lack of ``seeds`` each: every trial's next one before any's second.
+    """The repeats that frontier trials need to have ``seeds`` each: every trial's next one before anyone's second.
 
-    A repeat counts that was to reach the trial's deepest frontier epoch, as long as it was not interrupted.
+    A repeat counts if it aimed for the trial's deepest frontier epoch and was not interrupted.
     """
     ranked = []
     for label in dict.fromkeys(label for label, _ in frontier.by_price):
@@ -102,17 +102,17 @@ def repeats_lacking(done: Done, frontier: FrontierSoFar, seeds: int) -> list[Ord
 
 
 def _is_done(record: AttemptRecord) -> bool:
-    """Whether a repeat would end no better if it were trained again: it was not stopped from outside."""
+    """Whether a repeat counts as done: it was not stopped from outside."""
     return record.state in (TrialState.COMPLETED, TrialState.FAILED) or record.reason == "time_limit"
 
 
 def _is_possible(job: Job, hardware: Hardware, observer: Observer) -> bool:
-    """Whether this machine has what a job asks for; said where it has not."""
+    """Whether this machine has what a job needs; logs a message where it does not."""
     if job.threads <= hardware.cores and job.accelerators <= hardware.accelerator_count:
         return True
     needs = f"{job.threads} cores and {job.accelerators} GPUs"
     has = f"{hardware.cores} and {hardware.accelerator_count}"
-    observer.say(f"left out: {job.label} needs {needs}; this machine has {has}")
+    observer.notify(f"left out: {job.label} needs {needs}; this machine has {has}")
     return False
 
 

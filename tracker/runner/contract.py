@@ -1,6 +1,6 @@
-"""The contract of training code: what the tracker relies on, tried on a workload with real workers.
+"""The contract of training code: what the tracker relies on, checked on a workload with real workers.
 
-Each check tells whether it passed, failed or could not be made, with what was seen.
+Each check passes, fails or is skipped, with the figures it saw.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ from tracker.training.worker import AttemptRequest
 Verdict = Literal["passed", "failed", "skipped"]
 CPU_TOLERANCE = 1e-6
 GPU_TOLERANCE = 2e-2
-"""Relative difference of metrics that counts as the same result: GPUs add up in an order of their own."""
+"""Relative difference of metrics that counts as the same result: GPUs sum in varying order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check came to; ``seen`` says with which figures."""
+    """The result of one check; ``seen`` has its figures."""
 
     check: str
     verdict: Verdict
     seen: str
 
 
-def check_workload(document: StudyDocument, home: Home, say: Callable[[str], None]) -> Iterator[Finding]:
-    """Try the workload of a study on its fixed settings and defaults; the space is not searched.
+def check_workload(document: StudyDocument, home: Home, notify: Callable[[str], None]) -> Iterator[Finding]:
+    """Check the workload of a study on its fixed settings and defaults; the space is not searched.
 
-    Raises what making the study's plan raises: StudyFileError, HardwareError, PriceBookError; WorkFailedError where
+    Raises what ``make_plan`` raises: StudyFileError, HardwareError, PriceBookError; WorkFailedError where
     its data cannot be prepared.
     """
     forkserver = Forkserver(str(document.workload or ""))
@@ -57,11 +57,11 @@ def check_workload(document: StudyDocument, home: Home, say: Callable[[str], Non
         home.make()
         trials = _Trials(plan, engine, Path(folder), home.cache)
         with engine:
-            yield from _findings(trials, say)
+            yield from _findings(trials, notify)
 
 
 def declared_metric(workload: str) -> str | None:
-    """The first metric that a workload promises to report; None where it promises none. Raises WorkloadError."""
+    """The first metric that a workload declares; None where it declares none. Raises WorkloadError."""
     described = Forkserver(workload).call(describe_workload, workload)
     if isinstance(described, str):
         raise WorkloadError(described)
@@ -69,7 +69,7 @@ def declared_metric(workload: str) -> str | None:
 
 
 def _single(document: StudyDocument) -> StudyDocument:
-    """The study without its search: one seed, at least two epochs, and all it fixes."""
+    """The study without its search: one seed, at least two epochs, and its fixed settings."""
     settings = {name: value for name, value in document.content.get("settings", {}).items() if name != "seed"}
     replaced = {"name": "check", "budget": {"trials": 1}, "settings": settings, "space": {"seed": [0]}}
     content = {**document.content, **replaced, "strategy": "grid"}
@@ -96,7 +96,7 @@ class _Trials:
         return {"epochs": 2} if isinstance(epochs, int) and epochs < 2 else {}
 
     def prepare(self) -> DataCard:
-        """Make the data ready. Raises WorkFailedError."""
+        """Prepare the data. Raises WorkFailedError."""
         cards: list[Mapping[str, Any]] = []
         job = preparation(self.plan.spec, self.plan.hardware)
         record = self._run(self._request(job), lambda event: cards.append(event["card"]) if "card" in event else None)
@@ -110,7 +110,7 @@ class _Trials:
         return self._run(self._request(self._job(seed, changed)))
 
     def train_in_two(self, pause_after_epoch: int) -> tuple[AttemptRecord, AttemptRecord | None]:
-        """Train, pause after an epoch, and go on in another process; None where it did not pause."""
+        """Train, pause after an epoch, and resume in another process; None where it did not pause."""
         job = self._job(0, {})
         first = self._run(replace(self._request(job), pause_after_epoch=pause_after_epoch))
         if first.state is not TrialState.PAUSED:
@@ -118,7 +118,7 @@ class _Trials:
         return first, self._run(self._request(replace(job, attempt=2)))
 
     def stop_early(self) -> tuple[AttemptRecord, float]:
-        """Train, ask it to stop at its first checkpoint, and tell how many seconds it took to end."""
+        """Train, request a stop at the first checkpoint, and return how many seconds it took to end."""
         asked: list[float] = []
 
         def stop(event: Event) -> None:
@@ -148,15 +148,15 @@ class _Trials:
         return attempt.record
 
 
-def _findings(trials: _Trials, say: Callable[[str], None]) -> Iterator[Finding]:
-    say("preparing the data")
+def _findings(trials: _Trials, notify: Callable[[str], None]) -> Iterator[Finding]:
+    notify("preparing the data")
     card = trials.prepare()
     again = trials.prepare()
     same = again == card
     yield Finding(
         "prepares its data, twice the same", "passed" if same else "failed", card.description or "no data card"
     )
-    say("training")
+    notify("training")
     whole = trials.train()
     if whole.state is not TrialState.COMPLETED:
         yield Finding("trains to its end", "failed", f"{whole.state}, {whole.reason}: {whole.message}")
@@ -166,15 +166,15 @@ def _findings(trials: _Trials, say: Callable[[str], None]) -> Iterator[Finding]:
     )
     yield _learns(trials, whole)
     yield _spends(whole)
-    say("training with the same seed, and with another one")
+    notify("training with the same seed, and with another one")
     yield _honours_seed(trials, whole)
-    say("pausing and resuming")
+    notify("pausing and resuming")
     yield _resumes(trials, whole)
-    say("stopping")
+    notify("stopping")
     yield _stops(trials)
     for precision in trials.plan.hardware.precisions.get(str(trials.settings["device"]), ()):
         if precision != trials.settings["precision"]:
-            say(f"training in {precision}")
+            notify(f"training in {precision}")
             yield _works_in(trials, precision)
     yield _fails_clearly(trials)
 
@@ -184,7 +184,7 @@ def _qualities(record: AttemptRecord, metric: str) -> list[float]:
 
 
 def _learns(trials: _Trials, whole: AttemptRecord) -> Finding:
-    """Above chance where chance is known: that of a guess among the classes; else better at the end than at first."""
+    """Above chance where the classes are known; else better at the end than at first."""
     name, qualities = trials.metric.name, _qualities(whole, trials.metric.name)
     sign = 1 if trials.metric.direction is Direction.MAXIMIZE else -1
     best = max(qualities, key=lambda quality: sign * quality)
@@ -196,22 +196,22 @@ def _learns(trials: _Trials, whole: AttemptRecord) -> Finding:
             f"{name} {best:.4g}; a guess among {trials.card.classes} classes has {chance:.4g}",
         )
     if len(qualities) < 2:
-        return Finding("learns", "skipped", "one checkpoint, and no classes to guess among: nothing to compare with")
-    told = f"{name} {qualities[0]:.4g} after the first checkpoint, {best:.4g} at best"
+        return Finding("learns", "skipped", "one checkpoint and no classes: nothing to compare with")
+    seen = f"{name} {qualities[0]:.4g} after the first checkpoint, {best:.4g} at best"
     better = sign * best > sign * qualities[0]
     if not better and all("validation_loss" in checkpoint.metrics for checkpoint in whole.checkpoints):
-        # Scores of written text stay at nothing, or jump about, long after a model has begun to learn.
+        # Scores of generated text stay near 0, or jump about, long after a model starts to learn.
         losses = _qualities(whole, "validation_loss")
-        told += f"; validation_loss {losses[0]:.4g}, {min(losses):.4g} at best"
+        seen += f"; validation_loss {losses[0]:.4g}, {min(losses):.4g} at best"
         better = min(losses) < losses[0]
-    return Finding("learns", "passed" if better else "failed", told)
+    return Finding("learns", "passed" if better else "failed", seen)
 
 
 def _spends(whole: AttemptRecord) -> Finding:
     seconds = [checkpoint.usage.wall_seconds for checkpoint in whole.checkpoints]
     rising = all(earlier < later for earlier, later in itertools.pairwise(seconds))
-    told = ", ".join(f"{second:.3g}" for second in seconds[:8])
-    return Finding("reports rising spend", "passed" if rising else "failed", f"seconds at its checkpoints: {told}")
+    seen = ", ".join(f"{second:.3g}" for second in seconds[:8])
+    return Finding("reports rising spend", "passed" if rising else "failed", f"seconds at its checkpoints: {seen}")
 
 
 def _honours_seed(trials: _Trials, whole: AttemptRecord) -> Finding:
@@ -220,57 +220,57 @@ def _honours_seed(trials: _Trials, whole: AttemptRecord) -> Finding:
     if difference:
         return Finding("honours its seed", "failed", f"the same seed gave another result: {difference}")
     if not _difference(trials, whole, other):
-        return Finding("honours its seed", "failed", "another seed gave the very same result: run.seed is not used")
-    return Finding("honours its seed", "passed", "the same seed gives the same result, another one another")
+        return Finding("honours its seed", "failed", "another seed gave exactly the same result: run.seed is not used")
+    return Finding("honours its seed", "passed", "the same seed gives the same result, another seed a different one")
 
 
 def _resumes(trials: _Trials, whole: AttemptRecord) -> Finding:
     name = "pauses and resumes to the same result"
     if len(whole.checkpoints) < 2:
-        return Finding(name, "skipped", "one checkpoint only: there is nothing to go on to")
+        return Finding(name, "skipped", "one checkpoint only: there is nothing to resume")
     first, second = trials.train_in_two(whole.checkpoints[0].epoch)
     if second is None:
         if first.state is TrialState.COMPLETED:
-            return Finding(name, "skipped", "it saves no state (run.save), so it is run without pausing")
+            return Finding(name, "skipped", "it saves no state (run.save), so it runs without pausing")
         return Finding(name, "failed", f"{first.state}, {first.reason}: {first.message}")
     if second.state is not TrialState.COMPLETED:
         return Finding(name, "failed", f"the second attempt {second.state}, {second.reason}: {second.message}")
     joined = replace(second, checkpoints=(*first.checkpoints, *second.checkpoints))
     difference = _difference(trials, whole, joined)
-    told = (
+    seen = (
         difference
-        or f"paused after epoch {first.checkpoints[-1].epoch}, went on to epoch {joined.checkpoints[-1].epoch}"
+        or f"paused after epoch {first.checkpoints[-1].epoch}, resumed to epoch {joined.checkpoints[-1].epoch}"
     )
-    return Finding(name, "failed" if difference else "passed", told)
+    return Finding(name, "failed" if difference else "passed", seen)
 
 
 def _stops(trials: _Trials) -> Finding:
     record, seconds = trials.stop_early()
     ended = record.state in (TrialState.STOPPED, TrialState.COMPLETED)
-    told = f"it ended in {seconds:.1f} s" if ended else f"{record.state} after {seconds:.1f} s: {record.message}"
-    return Finding("stops when it is asked to", "passed" if ended else "failed", told)
+    seen = f"it ended in {seconds:.1f} s" if ended else f"{record.state} after {seconds:.1f} s: {record.message}"
+    return Finding("stops when asked to", "passed" if ended else "failed", seen)
 
 
 def _works_in(trials: _Trials, precision: str) -> Finding:
     record = trials.train(precision=precision)
     done = record.state is TrialState.COMPLETED
     last = _qualities(record, trials.metric.name)[-1] if done else math.nan
-    told = f"{trials.metric.name} {last:.4g}" if done else f"{record.state}, {record.reason}: {record.message}"
-    return Finding(f"works in {precision}", "passed" if done else "failed", told)
+    seen = f"{trials.metric.name} {last:.4g}" if done else f"{record.state}, {record.reason}: {record.message}"
+    return Finding(f"works in {precision}", "passed" if done else "failed", seen)
 
 
 def _fails_clearly(trials: _Trials) -> Finding:
     name, knob = "fails clearly", trials.plan.spec.description.knobs.get("learning_rate")
     if knob is None or knob.high is not None or knob.kind != "float":
-        return Finding(name, "skipped", "it has no learning_rate without a bound to make it diverge by")
+        return Finding(name, "skipped", "it has no unbounded learning_rate to make it diverge with")
     record = trials.train(learning_rate=1e30)
     clear = record.state is TrialState.COMPLETED or bool(record.reason and record.message and record.reason != "killed")
-    told = f"with a learning rate of 1e30: {record.state} {record.reason} {record.message}".strip()
-    return Finding(name, "passed" if clear else "failed", told)
+    seen = f"with a learning rate of 1e30: {record.state} {record.reason} {record.message}".strip()
+    return Finding(name, "passed" if clear else "failed", seen)
 
 
 def _difference(trials: _Trials, expected: AttemptRecord, found: AttemptRecord) -> str:
-    """What differs in two trainings' checkpoints, "" where nothing does."""
+    """The first difference between two trainings' checkpoints; "" where there is none."""
     if [each.epoch for each in expected.checkpoints] != [each.epoch for each in found.checkpoints]:
         epochs = [[each.epoch for each in record.checkpoints] for record in (expected, found)]
         return f"epochs {epochs[0]} and {epochs[1]}" + (f" ({found.message})" if found.message else "")

@@ -1,4 +1,4 @@
-"""The loop of a study: step → launch → follow → price → log → tell, until the budget is spent."""
+"""The main loop of a study: next step → launch → follow → price → log → report back, until the budget is spent."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ TIDY_SECONDS = 2.0
 class Coordinator:
     """Runs a study whose folder, databases and data are ready.
 
-    ``waiting`` are the jobs to do before the search is asked for trials; ``attempts`` says how many attempts at each
-    trial there were; ``folder`` is the study's own; ``worked_seconds`` is how long it was at work before.
+    ``waiting`` are the jobs to run before the search is asked for trials; ``attempts`` is the number of earlier
+    attempts by trial; ``folder`` is the study's folder; ``worked_seconds`` is how long it worked before.
     """
 
     def __init__(
@@ -85,11 +85,11 @@ class Coordinator:
         self._flushed = self._tidied = self._started
 
     def run(self) -> TrialState:
-        """Run until the budget is spent (completed) or someone stops it (stopped); no worker is left then.
+        """Run until the budget is spent (completed) or someone stops it (stopped); leaves no worker behind.
 
-        Failed where every trial failed, or where enough did to see that all others would.
+        Failed where every trial failed, or enough of them to expect that all others would.
 
-        Raises RequestError where the study turns out to ask for what cannot be; what was spent stays counted.
+        Raises RequestError where the study turns out to be impossible; what was spent stays counted.
         """
         try:
             with self._interrupts, self._engine:
@@ -109,29 +109,29 @@ class Coordinator:
         save_memory(self._folder, self._searcher)
         state, why = self._verdict()
         self._observer.show(self._progress())
-        self._observer.say(f"{state}: {why}")
+        self._observer.notify(f"{state}: {why}")
         if not self._books.finish(state, time.time()):
-            self._observer.say(
+            self._observer.notify(
                 f"not everything is in MLflow yet: `tracker resume {self._plan.spec.name}` logs the rest"
             )
         return state
 
     def _verdict(self) -> tuple[TrialState, str]:
         """How the study has ended, and why."""
-        if self._interrupts.told:
-            return TrialState.STOPPED, self._interrupts.told
+        if self._interrupts.reason:
+            return TrialState.STOPPED, self._interrupts.reason
         if failed := self._failures.verdict or self._failures.all_failed:
             return TrialState.FAILED, failed
         return TrialState.COMPLETED, self._closed() or "nothing left to do"
 
     def _closed(self) -> str:
-        """Why nothing more may start, "" while something may."""
+        """Why nothing more may start; "" while something may."""
         worked = self._worked_before + time.monotonic() - self._started
-        closed = self._interrupts.told or self._failures.verdict or self._books.ledger.closed(worked)
+        closed = self._interrupts.reason or self._failures.verdict or self._books.ledger.closed(worked)
         return closed or ("" if self._waiting else self._searcher.closed)
 
     def _launch(self) -> None:
-        """Start what fits: each job when the cores, or the GPU, that it asks for are free."""
+        """Start the jobs that fit: each when its cores, or its GPU, are free."""
         while not self._closed():
             if not self._waiting:
                 if not self._engine.has_room or (step := self._next_step()) is None:
@@ -139,7 +139,7 @@ class Coordinator:
                 self._waiting.append(self._job_of(step))
             job = self._waiting[0]
             if job.label in self._jobs:
-                return  # its earlier attempt is still on its way to the pause
+                return  # its previous attempt is still pausing
             reservation = self._engine.reserve(job.threads, job.accelerators)
             if reservation is None:
                 return
@@ -147,8 +147,8 @@ class Coordinator:
 
     def _next_step(self, live_trial: int | None = None) -> Step | None:
         ledger = self._books.ledger
-        may_begin = ledger.new_trials(len(self._attempts))
-        step = self._searcher.next_step(ledger.left_usd, new_trials=may_begin, live_trial=live_trial)
+        may_start = ledger.new_trials(len(self._attempts))
+        step = self._searcher.next_step(ledger.left_usd, new_trials=may_start, live_trial=live_trial)
         if step is not None:
             self._steps[step.trial] = step
             label = f"#{step.trial}"
@@ -156,13 +156,13 @@ class Coordinator:
         return step
 
     def _job_of(self, step: Step) -> Job:
-        """The job that takes a step, in a new attempt; why it is taken is written down."""
+        """The job of a step, as a new attempt; its reason is recorded in the decisions."""
         attempt = self._attempts[step.trial] = self._attempts.get(step.trial, 0) + 1
-        self._decisions.write(step.trial, "begin" if attempt == 1 else "resume", step.why, self._told(step))
+        self._decisions.write(step.trial, "begin" if attempt == 1 else "resume", step.why, self._numbers(step))
         return trial(step, self._plan.spec, attempt)
 
     def _drop_waiting(self) -> None:
-        """Tell the search of the steps that were never started."""
+        """Return the steps that never started to the search."""
         for job in self._waiting:
             if job.trial is not None and job.attempt == 1:
                 self._searcher.ended(job.trial, TrialState.STOPPED, 0.0)
@@ -170,7 +170,7 @@ class Coordinator:
                 self._searcher.paused(job.trial, self._books.ledger.of(job.label))
 
     @staticmethod
-    def _told(step: Step) -> dict[str, object]:
+    def _numbers(step: Step) -> dict[str, object]:
         return {"until_usd": step.until_usd, "expected_usd": step.expected_usd, **step.numbers}
 
     def _start(self, job: Job, reservation: Reservation) -> None:
@@ -195,8 +195,8 @@ class Coordinator:
             self._follow(attempt)
         while self._ended:
             self._end(self._ended.popleft())
-        if self._interrupts.told or self._books.ledger.closed(self._worked_before + time.monotonic() - self._started):
-            self._engine.pause_all("interrupted" if self._interrupts.told else "budget")
+        if self._interrupts.reason or self._books.ledger.closed(self._worked_before + time.monotonic() - self._started):
+            self._engine.pause_all("interrupted" if self._interrupts.reason else "budget")
         elif self._failures.verdict:
             self._engine.pause_all("study_failed")
         if ended or time.monotonic() - self._flushed > FLUSH_SECONDS:
@@ -209,7 +209,7 @@ class Coordinator:
         self._observer.show(self._progress())
 
     def _abandon(self) -> None:
-        """End every worker, and enter what each came to: it was paid for."""
+        """End every worker and enter its spend: it was paid for."""
         self._engine.pause_all("study_failed")
         while self._ended or self._engine.running:
             while self._ended:
@@ -219,10 +219,10 @@ class Coordinator:
         self._drop_waiting()
 
     def _follow(self, attempt: Attempt) -> None:
-        """Price what an attempt has reached, tell the search, and let it decide where a step is done."""
+        """Price an attempt's new checkpoints, report them to the search, and let it decide once a step is done."""
         job, record = self._jobs[attempt.request.label], attempt.record
         self._say_notes(record)
-        self._tell_reached(job, self._books.follow(job.label, record, attempt.wall_seconds))
+        self._report_checkpoints(job, self._books.follow(job.label, record, attempt.wall_seconds))
         if job.trial is None or job.trial in self._pausing or not record.checkpoints or attempt.stopping:
             return
         until_usd = self._steps[job.trial].until_usd
@@ -238,73 +238,73 @@ class Coordinator:
             self._notice_no_state(record)
 
     def _say_notes(self, record: AttemptRecord) -> None:
-        """Say what training is noted for, each sentence once."""
+        """Show the notes of a training, each once."""
         for note in record.notes:
             if note not in self._noted:
                 self._noted.add(note)
-                self._observer.say(f"note: {note}")
+                self._observer.notify(f"note: {note}")
 
     def _notice_no_state(self, record: AttemptRecord) -> None:
-        """Say it, once, where a training that was to be paused went on after a checkpoint without a saved state."""
+        """Log once that a training due to pause passed a checkpoint without saving a state."""
         if self._cannot_pause or record.saved_epoch is not None or len(record.checkpoints) < 2:
             return
         self._cannot_pause = True
-        self._observer.say(
+        self._observer.notify(
             f"{short_name(self._plan.spec.workload)} saves no state that a trial could be resumed from (run.save after "
             "each report): trials are not paused, each runs to its end"
         )
 
     def _at_rung(self, attempt: Attempt, number: int) -> None:
-        """A step is done: go on with the same trial, or pause it for another."""
+        """A step is done: continue the same trial, or pause it for another."""
         label, ledger = attempt.request.label, self._books.ledger
         price_usd = ledger.of(label)
         ledger.promise(label, 0.0)
         self._searcher.paused(number, price_usd)
         step = None if self._waiting else self._next_step(live_trial=number)
         if step is not None and step.trial == number:
-            self._decisions.write(number, "continue", step.why, self._told(step))
+            self._decisions.write(number, "continue", step.why, self._numbers(step))
             return
         why = self._searcher.closed
         if step is not None:
             self._waiting.append(self._job_of(step))
             why = f"the next dollars go to #{step.trial}: {step.why}"
         elif self._waiting:
-            why = f"the cores are for {self._waiting[0].label}"
+            why = f"{self._waiting[0].label} needs the cores"
         self._decisions.write(number, "pause", why, {"price_usd": price_usd, **(step.numbers if step else {})})
         self._pausing.add(number)
         attempt.pause_at_save()
 
-    def _tell_reached(self, job: Job, reached: Reached) -> None:
+    def _report_checkpoints(self, job: Job, reached: Reached) -> None:
         """Raises RequestError where an objective is neither reported nor measured."""
         if job.trial is None:
             return
         for epoch, values in reached:
             for name in self._plan.spec.search.objectives:
                 if not math.isfinite(values.get(name, math.nan)):
-                    told = ", ".join(sorted(values))
+                    known = ", ".join(sorted(values))
                     raise RequestError(
-                        f"search.objectives: no run reports '{name}' here; reported and measured: {told}"
+                        f"search.objectives: no run reports '{name}' here; reported and measured: {known}"
                     )
             self._searcher.reached(job.trial, epoch, values)
 
     def _end(self, attempt: Attempt) -> None:
         job, record = self._jobs.pop(attempt.request.label), attempt.record
-        self._searcher.closed = ""  # what it was promised and did not spend is there again: ask anew
+        self._searcher.closed = ""  # what it reserved and did not spend is free again: ask once more
         self._say_notes(record)
         reached, ledger = self._books.close(job.label, record), self._books.ledger
         price_usd = ledger.of(job.label)
         ledger.promise(job.label, 0.0)
         try:
-            self._tell_reached(job, reached)
+            self._report_checkpoints(job, reached)
         except RequestError as error:
-            if job.trial is not None:  # without the value of an objective it is not complete
+            if job.trial is not None:  # without a value for each objective it is not complete
                 state = TrialState.FAILED if record.state is TrialState.COMPLETED else record.state
                 self._end_trial(job.trial, state, record.reason, str(error), price_usd)
             raise
         quality = record.checkpoints[-1].metrics[self._books.quality.name] if record.checkpoints else None
         if job.trial is not None:
             self._failures.ended(record)
-            if self._steps[job.trial].until_usd is not None:  # it may have ended before it was looked at
+            if self._steps[job.trial].until_usd is not None:  # it may have ended between two polls
                 self._notice_no_state(record)
             self._end_trial(job.trial, record.state, record.reason, record.message, price_usd)
         self._observer.ended(EndedAttempt(job.label, record.state, quality, price_usd, record.message))
@@ -324,7 +324,7 @@ class Coordinator:
         self._searcher.ended(number, state, price_usd, reason)
 
     def _tidy(self) -> None:
-        """Delete states: of trials that can no longer matter, and of the least promising where all take too much."""
+        """Delete states of trials that can no longer matter, and the least promising ones beyond the disk limit."""
         prospects = {
             number: gain for number, gain in self._searcher.prospects().items() if f"#{number}" not in self._jobs
         }
@@ -361,7 +361,7 @@ class Coordinator:
         return RunningAttempt(label, last.epoch if last else 0, quality, self._books.ledger.of(label))
 
     def _seconds_left(self) -> float | None:
-        """By dollars, by trials, each at the pace so far, and by wall time; the one that runs out first."""
+        """The seconds left by dollars and by trials, each at the pace so far, and by wall time; the least of them."""
         ledger, elapsed = self._books.ledger, time.monotonic() - self._started
         estimates = []
         spent_usd = ledger.spend_usd - self._spend_before_usd

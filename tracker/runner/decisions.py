@@ -1,4 +1,4 @@
-"""What the search decided, with the numbers of that moment: a file of JSON objects, one a line."""
+"""The search's decisions with the numbers of that moment: a file with one JSON object per line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FILE_NAME = "decisions.jsonl"
 
 
 class Decisions:
-    """The decisions about a study's trials, in the order that they were taken.
+    """The decisions about a study's trials, in order.
 
     Each has ``time`` (seconds since 1970), ``trial``, ``action`` (begin, continue, pause, resume, stop, end), ``why``
     in words, and ``numbers``.
@@ -27,7 +27,7 @@ class Decisions:
         self._path = path
 
     def write(self, trial: int, action: str, why: str, numbers: Mapping[str, Any]) -> None:
-        """Append one. A full disk costs the explanation, not the study."""
+        """Append a decision. A full disk costs the explanation, not the study."""
         decision = {"time": time.time(), "trial": trial, "action": action, "why": why, "numbers": _plain(numbers)}
         try:
             with self._path.open("a", encoding="utf-8") as file:
@@ -36,7 +36,7 @@ class Decisions:
             return
 
     def of(self, trial: int) -> list[dict[str, Any]]:
-        """Those about one trial. Raises StoreError where the file cannot be read."""
+        """The decisions about one trial. Raises StoreError where the file cannot be read."""
         try:
             lines = self._path.read_text(encoding="utf-8").splitlines()
         except FileNotFoundError:
@@ -55,7 +55,7 @@ class Decisions:
 
 
 class DecisionColumns:
-    """All decisions of a study as columns; what a file has more than at the last look is read alone."""
+    """All decisions of a study as columns; each call reads only what was appended since the last."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -63,9 +63,8 @@ class DecisionColumns:
         self._rows: list[tuple[float, int, str, float]] = []
 
     def latest(self) -> pd.DataFrame | None:
-        """time (seconds since 1970), trial, action, and price_usd (what the trial had cost by then; NaN where unsaid).
-
-        In the order that they were taken; None where none were kept. Raises StoreError where the file cannot be read.
+        """time (seconds since 1970), trial, action, and price_usd (the trial's cost by then; NaN where not recorded).
+        In order; None where none were kept. Raises StoreError where the file cannot be read.
         """
         try:
             with self._path.open("rb") as file:
@@ -98,7 +97,7 @@ def _row(line: bytes) -> tuple[float, int, str, float] | None:
 
 
 def _plain(numbers: Mapping[str, Any]) -> dict[str, Any]:
-    """The numbers as JSON knows them: what is infinite or no number becomes null."""
+    """The numbers as JSON allows them: infinity and NaN become null."""
     return {
         name: None if isinstance(value, float) and not math.isfinite(value) else value
         for name, value in numbers.items()

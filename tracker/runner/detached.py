@@ -1,8 +1,7 @@
-"""Studies that run on their own: started, resumed and stopped from anywhere, whatever becomes of who started them.
+"""Detached studies: started, resumed and stopped from anywhere, independent of the process that started them.
 
-The process that runs one is the command `tracker run` or `tracker resume`, in a session of its own; what it says goes
-to ``<home>/launched/NAME.log``, beside the study file that it was started from where that came from no file.
-Imports nothing heavy.
+The process that runs one is the command `tracker run` or `tracker resume`, in its own session. Its output goes to
+``<home>/launched/NAME.log``; a study that comes from no file is kept there, too. Imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -22,22 +21,22 @@ from pathlib import Path
 from typing import Any
 
 from tracker.errors import RequestError, StudyNotFoundError, TrackerError, WorkFailedError
-from tracker.runner.launches import Launch, latest_launch, made_file
+from tracker.runner.launches import Launch, latest_launch, launch_file
 from tracker.runner.study_folder import StudyFolder
-from tracker.runner.whereabouts import folder_of
+from tracker.runner.study_lookup import folder_of
 from tracker.store.home import Home
 from tracker.study.document import StudyDocument
 from tracker.study.toml_text import Place, edited, to_toml, toml_value
 
 POLL_SECONDS = 0.1
 STOP_SECONDS = 120.0
-"""A coordinator that was asked to stop and runs longer than this is not waited for."""
+"""How long to wait for a coordinator that was asked to stop."""
 _COMMAND = [sys.executable, "-P", "-m", "tracker.cli.main"]
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A launch that a study has got; ``exit_code`` is None while it runs, else how the process has ended already."""
+    """A launch of a study; ``exit_code`` is None while the process runs."""
 
     launch: Launch
     exit_code: int | None = None
@@ -59,10 +58,10 @@ def start_study(
     workers: int | None = None,
     warm_start: Sequence[str] = (),
 ) -> Started:
-    """Start a study on its own; the arguments are those of ``library.run_study``.
+    """Start a detached study; the arguments are those of ``library.run_study``.
 
-    Returns once the study has its coordinator, or the process has ended. A study that comes from no file is kept as
-    one in the home. Raises what ``run_study`` raises before it trains, in the sentence of the process.
+    Returns once the study has its coordinator, or the process has ended. A study that comes from no file is saved to
+    one in the home. Raises what ``run_study`` raises before it trains, with the message of the process.
     """
     places = Home.find(home)
     document = _document(study)
@@ -100,11 +99,11 @@ def start_resume(
     workers: int | None = None,
     stop_first: bool = False,
 ) -> Started:
-    """Resume a study on its own; the arguments are those of ``library.resume_study``.
+    """Resume a study detached; the arguments are those of ``library.resume_study``.
 
-    ``stop_first`` stops it where it runs, so that it goes on with another budget. Returns once the study has its
+    ``stop_first`` stops a running study, so that it continues with another budget. Returns once the study has its
     coordinator, or the process has ended. Raises StudyNotFoundError, RequestError where it is running already, and what
-    ``resume_study`` raises before it trains, in the sentence of the process.
+    ``resume_study`` raises before it trains, with the message of the process.
     """
     places = Home.find(home)
     folder = folder_of(places, name)
@@ -133,7 +132,7 @@ def stop_study(name: str, *, home: str | Path | None = None) -> bool:
         launch = latest_launch(places, name)
         if launch is None or not launch.runs(places):
             raise
-        os.kill(launch.process, signal.SIGINT)  # its data are being prepared: nothing is left of it
+        os.kill(launch.process, signal.SIGINT)  # it is still preparing its data: nothing remains of it
         return True
 
 
@@ -144,7 +143,7 @@ def _document(study: str | Path | Mapping[str, Any] | StudyDocument) -> StudyDoc
 
 
 def _options(given: Mapping[str, object]) -> list[str]:
-    """Options as the command line takes them; those that are None or False are not given."""
+    """Command-line options; those that are None or False are left out."""
     told = {name: value for name, value in given.items() if value is not None and value is not False}
     return [f"--{name}" if value is True else f"--{name}={value}" for name, value in told.items()]
 
@@ -154,23 +153,23 @@ def _refuse_taken(home: Home, name: str) -> None:
     StudyFolder(home.study(name)).refuse_existing()
     launch = latest_launch(home, name)
     if launch is not None and launch.runs(home):
-        raise RequestError(f"a study of this name is being started already, in process {launch.process}")
+        raise RequestError(f"a study of this name is already starting, in process {launch.process}")
 
 
 def _keep(document: StudyDocument, home: Home, name: str) -> Path:
-    """The study as a file in the home, its paths made absolute. Raises RequestError where it cannot be written."""
+    """Save the study to a file in the home, with absolute paths. Raises RequestError where it cannot be written."""
     content, text = document.anchored(Path.cwd()).content, document.text
     if not text:
         text = to_toml(content)
     for place, value in _differences(tomllib.loads(text), content):
         text = edited(text, place, value)
-    path = made_file(home, name, ".toml")
+    path = launch_file(home, name, ".toml")
     path.write_text(text, encoding="utf-8")
     return path
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[Place, Any]]:
-    """The places, of one key or of a table and its key, where a content is another now; None where it has none."""
+    """The places (a key, or a table and its key) whose value differs, with the new value; None where it is gone."""
     for key in [*before, *(key for key in now if key not in before)]:
         old, new = before.get(key), now.get(key)
         if isinstance(old, Mapping) and isinstance(new, Mapping):
@@ -182,7 +181,7 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[
 
 def _start(arguments: Sequence[str], name: str, home: Home) -> Started:
     """Start the command and wait until its study has a coordinator, or it has ended."""
-    log = made_file(home, name, ".log")
+    log = launch_file(home, name, ".log")
     command = shlex.join(["tracker", *arguments])
     with log.open("a", encoding="utf-8") as output:
         output.write(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC  {command}\n")
@@ -193,9 +192,9 @@ def _start(arguments: Sequence[str], name: str, home: Home) -> Started:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # neither the terminal's end nor Ctrl-C in it reaches the study
+            start_new_session=True,  # closing the terminal or Ctrl-C in it does not reach the study
         )
-    threading.Thread(target=process.wait, daemon=True).start()  # while this process lives, it leaves no dead child
+    threading.Thread(target=process.wait, daemon=True).start()  # reap the child while this process lives
     launch = Launch(name, process.pid, time.time(), command, str(log), launch_begins)
     launch.keep(home)
     while process.poll() is None:
@@ -206,20 +205,18 @@ def _start(arguments: Sequence[str], name: str, home: Home) -> Started:
 
 
 def _ended(launch: Launch, exit_code: int) -> Started:
-    """A launch that is over already. Raises its error where it could not begin."""
+    """A launch that has ended already. Raises its error where it could not start."""
     if exit_code == 0 or (exit_code == 1 and not launch.error):
         return Started(launch, exit_code)
     if exit_code < 0:
-        raise WorkFailedError(f"the study was ended by {signal.Signals(-exit_code).name}; its log: {launch.log}")
+        raise WorkFailedError(f"the study was killed by {signal.Signals(-exit_code).name}; its log: {launch.log}")
     kind: type[TrackerError] = RequestError if exit_code == RequestError.exit_code else WorkFailedError
-    raise kind(launch.error or "\n".join(launch.said[-3:]) or f"exit code {exit_code}; the log: {launch.log}")
+    raise kind(launch.error or "\n".join(launch.last_lines[-3:]) or f"exit code {exit_code}; the log: {launch.log}")
 
 
 def _wait_until_stopped(folder: StudyFolder) -> None:
     deadline = time.monotonic() + STOP_SECONDS
     while folder.coordinator() is not None:
         if time.monotonic() > deadline:
-            raise WorkFailedError(
-                f"the study was asked to stop and has not in {STOP_SECONDS:.0f} s; resume it once it has"
-            )
+            raise WorkFailedError(f"the study did not stop within {STOP_SECONDS:.0f} s; resume it once it has")
         time.sleep(POLL_SECONDS)

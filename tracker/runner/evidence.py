@@ -1,4 +1,4 @@
-"""What earlier studies of the same space tell a new one."""
+"""Warm start: the trials of earlier studies as evidence for a new one."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tracker.training.events import read_attempt
 
 
 def evidence_from(plan: StudyPlan, folder: StudyFolder, name: str) -> list[Evidence]:
-    """The trials of the study in ``folder``, their checkpoints priced as this study's would be.
+    """The trials of the study in ``folder``, with their checkpoints at this study's prices.
 
-    Raises StudyNotFoundError, StoreError, and RequestError where it is a study of something else: says what differs.
+    Raises StudyNotFoundError, StoreError, and RequestError where its space differs: the message says how.
     """
     if differences := _differences(plan.document, folder.document()):
-        raise RequestError(f"--from {name}: it is a study of another space; these differ: {', '.join(differences)}")
+        raise RequestError(f"--from {name}: its search space is different; these differ: {', '.join(differences)}")
     evaluated, predictions = folder.data_card().rows.get("validation", 0), plan.spec.search.predictions
     trials: dict[int, tuple[Evidence, list[Usage]]] = {}
     for path, events in folder.attempts():
@@ -31,7 +31,7 @@ def evidence_from(plan: StudyPlan, folder: StudyFolder, name: str) -> list[Evide
             continue
         point = plan.price_points.get(job.device)
         if point is None:
-            continue  # a device that this machine has not
+            continue  # a device that this machine does not have
         evidence, earlier = trials.get(job.trial, (Evidence(job.settings, []), []))
         for number, checkpoint in enumerate(record.checkpoints, 1):
             usages = [*earlier, checkpoint.usage]
@@ -52,7 +52,7 @@ def evidence_from(plan: StudyPlan, folder: StudyFolder, name: str) -> list[Evide
 
 
 def _differences(document: StudyDocument, other: StudyDocument) -> list[str]:
-    """Each thing in which two studies differ that decides what a trial's settings mean and how good it is."""
+    """The differences between two studies that change what settings mean or how quality is measured."""
     differences = []
     if document.workload != other.workload:
         there, here = (str(each.workload) for each in (other, document))
@@ -63,6 +63,6 @@ def _differences(document: StudyDocument, other: StudyDocument) -> list[str]:
         here, there = document.content.get(table, {}), other.content.get(table, {})
         for key in sorted(here.keys() | there.keys()):
             if here.get(key) != there.get(key) and (table, key) != ("quality", "last_step"):
-                told = [f"{side[key]!r}" if key in side else "absent" for side in (there, here)]
-                differences.append(f"{table}.{key} ({told[0]} there, {told[1]} here)")
+                values = [f"{side[key]!r}" if key in side else "absent" for side in (there, here)]
+                differences.append(f"{table}.{key} ({values[0]} there, {values[1]} here)")
     return differences

@@ -1,4 +1,4 @@
-"""When failing trials mean that the study makes no sense: no more of them are paid for then."""
+"""When to give up on a study whose trials fail: no more of them are paid for then."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from tracker.records import AttemptRecord, TrialState
 from tracker.training.ending import CODE_CHANGED
 
 MOST_ALIKE = 3
-"""So many trials that fail in the same way before any had a checkpoint end the study."""
+"""The study ends after this many trials that fail alike before any has a checkpoint."""
 MOST_ALIKE_IN_A_ROW = 8
-"""So many one after the other end it later on."""
+"""Later, it ends after this many failures in a row."""
 _OF_THEIR_SETTINGS = ("out_of_memory", "not_finite", "time_limit")
-"""Failures that the search learns to avoid: they say something of the settings, not of the study."""
+"""Failures that the search learns to avoid: they are about settings, not about the study."""
 
 
 class Failures:
-    """Counts how trials fail since the study was started or resumed; ``checkpoints`` is whether any had one before."""
+    """Counts failures since the study was started or resumed; ``checkpoints`` is whether any trial had one before."""
 
     def __init__(self, *, checkpoints: bool = False) -> None:
         self.verdict = ""
@@ -29,7 +29,7 @@ class Failures:
         self._checkpoints = checkpoints
 
     def ended(self, record: AttemptRecord) -> None:
-        """An attempt at a trial has ended."""
+        """Record the end of an attempt at a trial."""
         if record.reason == CODE_CHANGED:
             self.verdict = f"{record.message}. The states are kept: restore the code and resume, or start another study"
             return
@@ -50,7 +50,7 @@ class Failures:
 
     @property
     def all_failed(self) -> str:
-        """That no trial came to anything, with the commonest reason; "" where one did, or none ended."""
+        """A sentence where every trial failed, with the commonest reason; else ""."""
         if self._checkpoints or not self._alike:
             return ""
         kind, count = self._alike.most_common(1)[0]

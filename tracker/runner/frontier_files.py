@@ -1,4 +1,4 @@
-"""The files that runs leave, such as their models: kept where they are on the frontier, deleted where not."""
+"""Artifacts of runs, such as models: kept while they are on the frontier, deleted otherwise."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tracker.store.mlflow_store import RunLog
 class FrontierFiles:
     """Follows the frontier of a study.
 
-    ``log_of`` gives a run's way into MLflow; ``tracking_uri`` and ``study`` are where models are registered, and
-    ``workload`` what they are served by, "" where it cannot; ``warn`` is told what MLflow does not take.
+    ``log_of`` gives a run's MLflow log; models are registered in ``tracking_uri`` under ``study``, and served by
+    ``workload``, "" where it cannot; ``warn`` receives what MLflow does not accept.
     """
 
     def __init__(
@@ -37,14 +37,15 @@ class FrontierFiles:
         self._study = study
         self._workload = workload
         self._warn = warn
-        self._folders: dict[str, Path] = {}  # of the trials that are, or may still come, on the frontier
+        self._folders: dict[str, Path] = {}  # of trials that are on the frontier or may still reach it
         self._resumable: set[str] = set()
 
     def ended(self, label: str, folder: Path, *, for_good: bool) -> None:
-        """An attempt at a trial has ended and left ``folder``.
+        """Record that an attempt at a trial has ended and left ``folder``.
 
-        Of trials that ended ``for_good``, what left the frontier is deleted: it never comes back to it. A trial that
-        may be resumed keeps all of its files: it may need them, and it may still come to the frontier.
+        Of a trial that ended ``for_good``, files of dominated checkpoints are deleted: they cannot return to the
+        frontier. A trial that may be resumed keeps all of its files: it may need them, and may still reach the
+        frontier.
         """
         self._folders[label] = folder
         self._resumable.discard(label)
@@ -59,9 +60,9 @@ class FrontierFiles:
                 shutil.rmtree(self._folders.pop(other), ignore_errors=True)
 
     def keep(self) -> bool:
-        """Move what is on the frontier into MLflow; False where it did not take everything: that stays in its place.
+        """Move the frontier's files into MLflow; False where it did not accept all: the rest stays in place.
 
-        Of a trial that may be resumed a copy is kept: its own files stay as they are.
+        Files of a trial that may be resumed are copied, and its own stay.
         """
         kept_models = False
         for label, folder in self._folders.items():
@@ -93,7 +94,7 @@ class FrontierFiles:
                 shutil.rmtree(each, ignore_errors=True)
 
     def _keep_models(self, label: str, folder: Path) -> bool:
-        """Register the models of a run's frontier points where they can be served; whether there were any."""
+        """Register the models of a run's frontier points where they can be served; True if there were any."""
         epochs = [epoch for epoch in self._frontier.epochs.get(label, ()) if (folder / f"epoch-{epoch}").is_dir()]
         if not epochs or not self._workload:
             return False
@@ -106,7 +107,7 @@ class FrontierFiles:
         return True
 
     def _name_the_ends(self) -> None:
-        """Give the aliases to the cheapest and to the best of the frontier's points whose models are registered."""
+        """Set the aliases of the cheapest and the best frontier points whose models are registered."""
         module = importlib.import_module("tracker.store.mlflow_models")
         models, ranked = module.KeptModels(self._tracking_uri, self._study), self._frontier.by_price
         for alias, candidates in (("cheapest", ranked), ("best", ranked[::-1])):

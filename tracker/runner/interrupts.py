@@ -11,13 +11,13 @@ from tracker.engine.local import LocalEngine
 
 
 class Interrupts:
-    """In this context the first SIGINT or SIGTERM is told by ``told``, and every further one kills the workers at once.
+    """In this context the first SIGINT or SIGTERM sets ``reason``, and every further one kills the workers at once.
 
-    ``told`` is "" before. Only the main thread gets signals: elsewhere this changes nothing.
+    ``reason`` is "" before. Only the main thread gets signals: elsewhere this changes nothing.
     """
 
     def __init__(self, engine: LocalEngine) -> None:
-        self.told = ""
+        self.reason = ""
         self._engine = engine
         self._before: dict[int, Any] = {}
 
@@ -35,7 +35,7 @@ class Interrupts:
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         del frame
-        if self.told:
+        if self.reason:
             for attempt in self._engine.running:
                 attempt.process.kill()
-        self.told = f"stopped by {signal.Signals(number).name}"
+        self.reason = f"stopped by {signal.Signals(number).name}"

@@ -1,4 +1,4 @@
-"""What a study's workers are given to do: the data's preparation, the baselines, the trials."""
+"""The jobs of a study's workers: data preparation, baselines, trials and repeats."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from tracker.training.events import Event
 from tracker.training.worker import AttemptRequest
 
 MEMORY_SHARE = 0.9
-"""What one attempt on the CPU may take of the machine's memory: the rest is the system's and the coordinator's."""
+"""The share of the machine's memory that one CPU attempt may use: the rest is for the system and the coordinator."""
 
 REPEAT_SEEDS = 1_000_000
-"""How far a trial's repeats are apart in seed: further than a study has trials."""
+"""The distance between the seeds of a trial's repeats: larger than any number of trials."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One run to be: ``trial`` is its number, None for other roles; ``folder`` its name below trials/.
+    """A run to start: ``trial`` is its number, None for other roles; ``folder`` its name below trials/.
 
-    ``attempt`` above 1 goes on with a trial that was paused. A repeat is of trial ``repeats`` and done after
-    ``last_epoch``; ``own_last_epoch`` is where the training ends by itself, infinite where that is not known.
+    ``attempt`` above 1 resumes a paused trial. A repeat is of trial ``repeats`` and ends after ``last_epoch``;
+    ``own_last_epoch`` is where the training ends by itself, infinite where that is unknown.
     """
 
     role: Role
@@ -46,22 +46,22 @@ class Job:
 
     @property
     def device(self) -> str:
-        """Where it computes."""
+        """The device that it computes on."""
         return str(self.settings["device"])
 
     @property
     def threads(self) -> int:
-        """The cores that it asks for."""
+        """The cores that it reserves."""
         return int(self.settings["threads"])
 
     @property
     def accelerators(self) -> int:
-        """The GPUs that it asks for: one for each of its processes."""
+        """The GPUs that it reserves: one per process."""
         return int(self.settings.get("processes", 1)) if self.device == "cuda" else 0
 
 
 def preparation(spec: StudySpec, hardware: Hardware) -> Job:
-    """The job that makes the data ready, on all cores."""
+    """The job that prepares the data, on all cores."""
     return Job(Role.PREPARATION, Role.PREPARATION, Role.PREPARATION, _everyday_settings(spec, hardware), spec.seed)
 
 
@@ -98,7 +98,7 @@ def attempt_request(
     tracking_uri: str,
     command_store: Path | None = None,
 ) -> AttemptRequest:
-    """What a worker is handed to do ``job``, on what was reserved for it, from now on."""
+    """The request for a worker to run ``job`` on its reservation, starting now."""
     point = plan.price_points.get(job.device, plan.cpu_point)
     return AttemptRequest(
         study=plan.spec.name,
@@ -131,7 +131,7 @@ def attempt_request(
 
 
 def job_of(asked: Event) -> Job:
-    """The job that an attempt's first event tells of."""
+    """The job of an attempt, from its first event."""
     label, role = asked["label"], Role(asked["role"])
     if role is Role.REPEAT:
         return _repeat_of(asked)
@@ -149,9 +149,9 @@ def _repeat_of(asked: Event) -> Job:
 
 
 def rate_of(asked: Event, plan: StudyPlan) -> tuple[PricePoint, str]:
-    """The rate that an attempt was asked for at, whatever became of it since, and the version of its price book.
+    """The rate of an attempt at the time of its request, and the version of its price book.
 
-    Attempts that were logged before events told it are billed at what their SKU costs in the study's market now.
+    Older logs without a rate are billed at the current rate of their SKU in the study's market.
     """
     if "price_point" in asked:
         return price_point_from_row(asked["price_point"], asked["label"]), asked["price_book"]

@@ -33,7 +33,7 @@ class StudyPlan:
     price_book: PriceBook
     price_points: Mapping[str, PricePoint]
     cpu_point: PricePoint
-    """What work on the CPU alone is billed as, such as preparing the data and the baselines."""
+    """The rate of CPU-only work, such as preparing the data and the baselines."""
 
 
 def make_plan(document: StudyDocument, forkserver: Forkserver, home: Home) -> StudyPlan:
@@ -52,7 +52,7 @@ def make_plan(document: StudyDocument, forkserver: Forkserver, home: Home) -> St
 
 
 def _check_pricing(document: StudyDocument, spec: StudySpec, book: PriceBook) -> None:
-    """Hold what [pricing] names against the price book. Raises StudyFileError with every problem."""
+    """Check [pricing] against the price book. Raises StudyFileError with every problem."""
     problems, pricing = TomlProblems(document.source, document.text), spec.pricing
     checks: list[tuple[str, Callable[[], object]]] = [
         (f"sku_{device}", partial(book.point, sku, pricing.market, region=pricing.region))
@@ -78,7 +78,7 @@ def _look_around(document: StudyDocument, forkserver: Forkserver) -> Surrounding
 
 
 def _may_compile(document: StudyDocument) -> bool:
-    """Whether any trial could ask for torch.compile: trying it takes a while, so only then."""
+    """Whether any trial could use torch.compile: trying it takes seconds, so it is tried only then."""
     tables = [document.content.get(name) for name in ("settings", "space")]
     values = [table.get("compile") for table in tables if isinstance(table, dict)]
     return any(value is True or (isinstance(value, list) and True in value) for value in values)

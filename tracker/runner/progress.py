@@ -1,4 +1,4 @@
-"""What a study tells while it runs, for whoever shows it."""
+"""The progress of a running study, for displays."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tracker.records import QualityMetric, TrialState
 
 @dataclass(frozen=True, slots=True)
 class RunningAttempt:
-    """An attempt under way: where it is and what it has cost so far."""
+    """A running attempt: its epoch and its cost so far."""
 
     label: str
     epoch: int
@@ -22,7 +22,7 @@ class RunningAttempt:
 
 @dataclass(frozen=True, slots=True)
 class EndedAttempt:
-    """An attempt that has ended: how, what it reached and what it cost."""
+    """An attempt that has ended: its state, quality and cost."""
 
     label: str
     state: TrialState
@@ -33,10 +33,9 @@ class EndedAttempt:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A study at one moment. ``seconds_left`` is an estimate from what was used so far; None before one.
-
-    ``trials`` counts those under way too; ``best_label`` is the run that reached ``best_quality``. ``counted`` is what
-    ``trials`` and ``trials_budget`` count; ``unit`` is the one that suits the prices so far.
+    """A study at one moment. ``seconds_left`` is an estimate from what was used so far; None before there is one.
+    ``trials`` includes running ones; ``best_label`` is the run that reached ``best_quality``. ``counted`` names what
+    ``trials`` and ``trials_budget`` count; ``unit`` is the money unit that suits the prices so far.
     """
 
     study: str
@@ -57,23 +56,23 @@ class Progress:
 class Observer(Protocol):
     """Shows a study's progress; called from the coordinator's loop, so it must be quick."""
 
-    def say(self, message: str) -> None:
-        """A sentence that stays."""
+    def notify(self, message: str) -> None:
+        """Show a message that stays."""
         ...
 
     def ended(self, attempt: EndedAttempt) -> None:
-        """An attempt has ended."""
+        """Show that an attempt has ended."""
         ...
 
     def show(self, progress: Progress) -> None:
-        """The latest state, several times a second."""
+        """Show the latest progress, several times a second."""
         ...
 
 
 class Silent:
-    """Shows nothing: a study run as a library."""
+    """Shows nothing: for a study that is run as a library."""
 
-    def say(self, message: str) -> None:
+    def notify(self, message: str) -> None:
         """Nothing."""
 
     def ended(self, attempt: EndedAttempt) -> None:

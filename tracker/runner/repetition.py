@@ -22,17 +22,17 @@ from tracker.runner.progress import EndedAttempt, Observer, Progress, RunningAtt
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A repeat to train, and what its trial cost until the same epoch: what it is expected to cost, in USD."""
+    """A repeat to train, and its expected cost in USD: what its trial cost until the same epoch."""
 
     job: Job
     expected_usd: float
 
 
 class Repetition:
-    """Trains repeats of a study whose books are open and whose lock is held.
+    """Trains repeats of a study whose accounts are open and whose lock is held.
 
-    ``earlier`` are the labels of the repeats that the books have already: ``budget_usd`` is for all together, None
-    for no limit. ``trials_folder`` holds one folder a job.
+    ``earlier`` are the labels of the repeats already in the accounts; ``budget_usd`` is for all repeats together, None
+    for no limit. ``trials_folder`` holds one folder per job.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Repetition:
         self._flushed = time.monotonic()
 
     def run(self) -> TrialState:
-        """Run until nothing more may be started (completed) or someone stops it (stopped); no worker is left then."""
+        """Run until nothing more may start (completed) or someone stops it (stopped); leaves no worker behind."""
         self._announce()
         with self._interrupts, self._engine:
             while True:
@@ -79,37 +79,37 @@ class Repetition:
                 if not self._running and self._next() is None:
                     break
                 self._step()  # with nothing running, another study has the cores: wait for them
-        state = TrialState.STOPPED if self._interrupts.told else TrialState.COMPLETED
+        state = TrialState.STOPPED if self._interrupts.reason else TrialState.COMPLETED
         self._observer.show(self._progress())
-        self._observer.say(f"{state}: {self._summary()}")
+        self._observer.notify(f"{state}: {self._summary()}")
         if not self._books.enter_spend(time.time()):
             again = f"`tracker confirm {self._plan.spec.name}`"
-            self._observer.say(f"not everything is in MLflow yet: {again} logs the rest")
+            self._observer.notify(f"not everything is in MLflow yet: {again} logs the rest")
         return state
 
     @property
     def _spend_usd(self) -> float:
-        """What all repeats of the study have cost so far."""
+        """The cost of all repeats of the study so far."""
         return sum(map(self._books.ledger.of, self._labels))
 
     def _announce(self) -> None:
         if not self._waiting:
-            self._observer.say("every trial on the frontier has its repeats; a larger number of seeds adds some")
+            self._observer.notify("every trial on the frontier has its repeats; raise --seeds to add more")
             return
         trials = len({order.job.repeats for order in self._waiting})
         expected_usd = sum(order.expected_usd for order in self._waiting)
         ordered = f"{_several(self._asked, 'repeat')} of {_several(trials, 'trial')} on the frontier"
-        self._observer.say(
+        self._observer.notify(
             f"{ordered}: expected to cost ${expected_usd:,.4g}, which is what their trials cost until then;"
             " baselines are not repeated"
         )
         if self._budget_usd is not None:
             spent = f", ${self._spend_usd:,.4g} of it spent" if self._labels else ""
-            self._observer.say(f"all repeats may cost ${self._budget_usd:g}{spent}")
+            self._observer.notify(f"all repeats may cost ${self._budget_usd:g}{spent}")
 
     def _next(self) -> Order | None:
-        """The first repeat that may start; None where all have, or none that is left fits the budget."""
-        if self._interrupts.told or self._over:
+        """The first repeat that may start; None where all have started, or none left fits the budget."""
+        if self._interrupts.reason or self._over:
             return None
         if self._budget_usd is None:
             return next(iter(self._waiting), None)
@@ -119,7 +119,7 @@ class Repetition:
         return next((order for order in self._waiting if order.expected_usd <= left_usd), None)
 
     def _launch(self) -> None:
-        """Start what fits: in order, when the cores, or the GPU, that it asks for are free."""
+        """Start the repeats that fit, in order, when their cores, or their GPU, are free."""
         while (order := self._next()) is not None:
             job = order.job
             reservation = self._engine.reserve(job.threads, job.accelerators)
@@ -147,8 +147,8 @@ class Repetition:
         for attempt in ended:
             self._end(attempt)
         self._over |= self._spent
-        if self._interrupts.told or self._over:
-            self._engine.pause_all("interrupted" if self._interrupts.told else "budget")  # without a state: they stop
+        if self._interrupts.reason or self._over:
+            self._engine.pause_all("interrupted" if self._interrupts.reason else "budget")  # stateless: they stop
         if ended or time.monotonic() - self._flushed > FLUSH_SECONDS:
             self._books.flush()
             self._flushed = time.monotonic()
@@ -156,7 +156,7 @@ class Repetition:
 
     @property
     def _spent(self) -> bool:
-        """Whether the budget would be exceeded before the next look."""
+        """Whether the budget would be exceeded before the next poll."""
         if self._budget_usd is None:
             return False
         ledger = self._books.ledger
@@ -169,21 +169,21 @@ class Repetition:
         self._states[record.state] += 1
         self._books.close(label, record)
         price_usd = self._books.ledger.of(label)
-        shutil.rmtree(attempt.request.artifacts, ignore_errors=True)  # the frontier's models are those of its trials
+        shutil.rmtree(attempt.request.artifacts, ignore_errors=True)  # the frontier keeps its trials' models
         self._observer.ended(EndedAttempt(label, record.state, self._reached(record), price_usd, record.message))
 
     def _summary(self) -> str:
         failed = self._states[TrialState.FAILED] + self._states[TrialState.KILLED]
-        told = [f"{self._states[TrialState.COMPLETED]} of {_several(self._asked, 'repeat')} done"]
+        parts = [f"{self._states[TrialState.COMPLETED]} of {_several(self._asked, 'repeat')} done"]
         if failed:
-            told.append(f"{failed} failed or died: they were paid for, and are no evidence")
-        if self._interrupts.told:
-            told.append(self._interrupts.told)
+            parts.append(f"{failed} failed or died: they were paid for, and are no evidence")
+        if self._interrupts.reason:
+            parts.append(self._interrupts.reason)
         elif self._waiting or (self._over and self._states[TrialState.STOPPED]):
             stopped = f"{self._states[TrialState.STOPPED]} stopped and " if self._over else ""
-            told.append(f"{stopped}{len(self._waiting)} not started for the ${self._budget_usd:g} that all may cost")
-        told.append(f"all repeats of the study have cost ${self._spend_usd:,.4g}")
-        return "; ".join(told)
+            parts.append(f"{stopped}{len(self._waiting)} not started for the ${self._budget_usd:g} that all may cost")
+        parts.append(f"all repeats of the study have cost ${self._spend_usd:,.4g}")
+        return "; ".join(parts)
 
     def _progress(self) -> Progress:
         return Progress(
@@ -193,12 +193,12 @@ class Repetition:
             budget_usd=self._budget_usd,
             trials=self._states + Counter({TrialState.RUNNING: len(self._running)}),
             trials_budget=self._asked,
-            running=tuple(self._shown(attempt) for attempt in self._engine.running),
+            running=tuple(self._progress_of(attempt) for attempt in self._engine.running),
             counted="repeats",
             unit=self._unit,
         )
 
-    def _shown(self, attempt: Attempt) -> RunningAttempt:
+    def _progress_of(self, attempt: Attempt) -> RunningAttempt:
         label, record = attempt.request.label, attempt.record
         epoch = record.checkpoints[-1].epoch if record.checkpoints else 0
         return RunningAttempt(label, epoch, self._reached(record), self._books.ledger.of(label))

@@ -1,4 +1,4 @@
-"""The states that paused trials wait with: kept while they can matter, and within a limit on disk."""
+"""Saved states of paused trials: kept while they can matter, and within a limit on disk."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from tracker.training.state import discard_state, state_files
 
 
 class SavedStates:
-    """The state files of trials below ``trials_folder``, which may take ``most_bytes`` together."""
+    """The state files of trials below ``trials_folder``, which may take ``most_bytes`` in total."""
 
     def __init__(self, trials_folder: Path, most_bytes: float) -> None:
         self._folder = trials_folder
         self._most_bytes = most_bytes
 
     def size_bytes(self, trial: int) -> int:
-        """What a trial's state takes on disk; 0 where it has none."""
+        """The size of a trial's state on disk; 0 where it has none."""
         files = state_files(self._folder / str(trial))
         return sum(bytes_below(path) if path.is_dir() else path.stat().st_size for path in files if path.exists())
 
     def drop(self, trial: int) -> None:
-        """Delete a trial's state: it cannot be gone on with."""
+        """Delete a trial's state: it can no longer be resumed."""
         discard_state(self._folder / str(trial))
 
     def to_drop(self, prospects: Mapping[int, float]) -> Iterator[tuple[int, str]]:
-        """Of the paused trials, each with what a dollar could add through it, those to drop, each with why."""
+        """The paused trials to drop, each with the reason; ``prospects`` is what a dollar spent on each could add."""
         sizes = {trial: self.size_bytes(trial) for trial in prospects}
         kept_bytes = sum(sizes.values())
         for trial in sorted(prospects, key=lambda trial: prospects[trial]):
             if prospects[trial] <= 0:
-                yield trial, "even at the best that is to be expected of it, it adds nothing to the frontier"
+                yield trial, "even by an optimistic forecast it adds nothing to the frontier"
             elif kept_bytes > self._most_bytes and sizes[trial]:
                 sizes_gb = f"{kept_bytes / 1e9:.3g} GB of the {self._most_bytes / 1e9:.3g} GB allowed"
                 yield trial, f"paused trials' states take {sizes_gb}, and it is the least promising"

@@ -1,4 +1,4 @@
-"""The searcher that a study's strategy asks for, new or with what was learnt so far."""
+"""The searcher of a study's strategy, new or restored."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MEMORY_FILE = "search.json"
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """A trial of an earlier study: its checkpoints at this study's prices, and why it failed, "" where it did not."""
+    """A trial of an earlier study: its checkpoints at this study's prices, and the reason it failed, or ""."""
 
     settings: Settings
     checkpoints: Reached
@@ -36,7 +36,7 @@ class Evidence:
 
 @dataclass(slots=True)
 class History:
-    """A trial of this study as its logs tell it: every attempt's checkpoints, and how the last one ended."""
+    """A trial of this study from its event logs: every attempt's checkpoints, and how the last one ended."""
 
     job: Job
     checkpoints: Reached = field(default_factory=list)
@@ -51,7 +51,7 @@ def sampling_of(plan: StudyPlan) -> Sampling:
 
 
 def create_trials(plan: StudyPlan, storage: str) -> Trials:
-    """The study in Optuna's database. Raises what Trials.create raises, and RequestError for too large a grid."""
+    """Create the study in Optuna's database. Raises RequestError for too large a grid, and as Trials.create does."""
     if plan.spec.strategy == "grid" and plan.space.size > MOST_LISTED:
         raise RequestError(
             f"strategy 'grid': the space has {plan.space.size:,.0f} combinations; allowed: at most {MOST_LISTED:,}"
@@ -60,23 +60,23 @@ def create_trials(plan: StudyPlan, storage: str) -> Trials:
 
 
 def load_trials(plan: StudyPlan, storage: str, known: Mapping[int, Settings], notify: Callable[[str], None]) -> Trials:
-    """The study that is in Optuna's database, with the trials that it lacks of those ``known`` by their numbers.
+    """Load the study from Optuna's database, and restore missing trials from ``known``, by their numbers.
 
-    ``say`` is handed a sentence where some or all were missing. Raises what Trials.load raises, and RequestError.
+    ``notify`` gets a message where some or all were missing. Raises what Trials.load raises, and RequestError.
     """
     name = plan.spec.name
     try:
         trials = Trials.load(storage, name, plan.space, plan.spec.seed, sampling_of(plan))
     except StudyNotFoundError:
-        notify(f"the Optuna database has no study '{name}': it is made anew with its {len(known)} trials")
+        notify(f"the Optuna database has no study '{name}': it is restored with its {len(known)} trials")
         return _new_trials(plan, storage, known)
     if missing := trials.restore(known):
-        notify(f"the Optuna database lacked {missing} of the study's trials: they are made anew")
+        notify(f"the Optuna database lacked {missing} of the study's trials: they are restored")
     return trials
 
 
 def _new_trials(plan: StudyPlan, storage: str, known: Mapping[int, Settings]) -> Trials:
-    """A new study in Optuna's database with the trials that are known."""
+    """Create the study in Optuna's database with its known trials."""
     trials = Trials.create(
         storage, plan.spec.name, plan.spec.search.objectives, plan.space, plan.spec.seed, sampling_of(plan)
     )
@@ -93,9 +93,9 @@ def make_searcher(
     *,
     notify: Callable[[str], None] | None = None,
 ) -> Searcher:
-    """The searcher, told all that is known: ``memory`` is what an earlier one gave as its own.
+    """The searcher with all known trials; ``memory`` is the saved state of an earlier one.
 
-    It calls ``say`` with what a person is to know.
+    It passes messages for people to ``notify``.
     """
     spec = plan.spec
     if spec.strategy != "frontier":
@@ -121,11 +121,11 @@ def make_searcher(
         for each in evidence:
             searcher.warm_start(each.settings, each.checkpoints, each.failure)
     for history in histories:
-        _tell(searcher, history)
+        _replay(searcher, history)
     return searcher
 
 
-def _tell(searcher: FullRuns | FrontierSearch, history: History) -> None:
+def _replay(searcher: FullRuns | FrontierSearch, history: History) -> None:
     number, record = history.job.trial, history.record
     if number is None:
         return
@@ -136,12 +136,12 @@ def _tell(searcher: FullRuns | FrontierSearch, history: History) -> None:
         searcher.paused(number, history.price_usd)
     else:
         state = record.state if record else TrialState.KILLED
-        state = TrialState.STOPPED if state is TrialState.PAUSED else state  # its saved state is not kept any more
+        state = TrialState.STOPPED if state is TrialState.PAUSED else state  # its saved state is gone
         searcher.ended(number, state, history.price_usd, record.reason if record else "")
 
 
 def save_memory(folder: Path, searcher: Searcher) -> None:
-    """Keep what the searcher knows beside the facts: whole, then moved into place. A full disk costs that alone."""
+    """Save the searcher's own state, atomically. A full disk costs only that state."""
     remembered = searcher.memory()
     part = folder / f"{MEMORY_FILE}.part"
     with contextlib.suppress(OSError):
@@ -150,7 +150,7 @@ def save_memory(folder: Path, searcher: Searcher) -> None:
 
 
 def read_memory(folder: Path) -> dict[str, Any]:
-    """What ``save_memory`` kept; nothing where there is none or it cannot be read."""
+    """What ``save_memory`` saved; empty where there is none or it cannot be read."""
     try:
         memory = json.loads((folder / MEMORY_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -159,12 +159,12 @@ def read_memory(folder: Path) -> dict[str, Any]:
 
 
 def as_rows(evidence: Iterable[Evidence]) -> list[dict[str, Any]]:
-    """Evidence as JSON."""
+    """Evidence as JSON rows."""
     return [asdict(each) for each in evidence]
 
 
 def from_rows(rows: Iterable[Mapping[str, Any]]) -> list[Evidence]:
-    """What ``as_rows`` made."""
+    """The reverse of ``as_rows``."""
     return [
         Evidence(row["settings"], [(epoch, values) for epoch, values in row["checkpoints"]], row["failure"])
         for row in rows

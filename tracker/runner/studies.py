@@ -1,4 +1,4 @@
-"""Run a study, resume one: what the command and the library offer."""
+"""Run or resume a study, for the command and the library."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ from tracker.runner.searchers import (
     sampling_of,
 )
 from tracker.runner.study_folder import StudyFolder
+from tracker.runner.study_lookup import check_name_is_free, folder_of
 from tracker.runner.user import current_user
-from tracker.runner.whereabouts import check_name_is_free, folder_of
 from tracker.search.sampler import Trials
 from tracker.search.steps import Searcher
 from tracker.store.home import Home
@@ -56,15 +56,15 @@ from tracker.training.mlflow_sources import is_server
 from tracker.training.state import FILE_NAME
 
 TAG_CHARACTERS = 2000
-"""What is kept of the data's description: MLflow takes tags of 5,000 characters at least."""
+"""The length that the data's description is cut to: MLflow accepts tags of at least 5,000 characters."""
 
 _CAN_GO_ON = (TrialState.PAUSED, TrialState.STOPPED, TrialState.KILLED)
-"""How a trial's last attempt ended that is gone on with where it saved a state and its search waits for it."""
+"""A trial whose last attempt ended so is resumed if it saved a state and its search still wants it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where a study is kept: the home folder, and the Optuna database if it lives elsewhere."""
+    """Where a study is stored: the home folder, and the Optuna database if it is elsewhere."""
 
     home: Home
     storage: str | None = None
@@ -83,12 +83,12 @@ def run_study(
     warm_start: Sequence[str] = (),
     observer: Observer | None = None,
 ) -> TrialState:
-    """Run a new study to its end; completed, or stopped where someone interrupted it.
+    """Run a new study until it completes, or until someone stops it.
 
-    ``warm_start`` names earlier studies of the same space that the search learns from, at this study's prices. Nothing
-    is left behind where the request was wrong. Raises StudyFileError, StudyExistsError, DataError, HardwareError,
-    PriceBookError, StoreError, and RequestError where an earlier study's space is another, the sampler cannot
-    suggest for the study, or a reference point is beaten by none of its trials.
+    ``warm_start`` names earlier studies of the same space to learn from, at this study's prices. A wrong request leaves
+    nothing behind. Raises StudyFileError, StudyExistsError, DataError, HardwareError, PriceBookError, StoreError, and
+    RequestError where an earlier study has another space, the sampler cannot suggest for the study, or none of its
+    trials beats the reference point.
     """
     observer, document = observer or Silent(), document.anchored(Path.cwd())
     home, forkserver = places.home, Forkserver(document.workload or "")
@@ -106,13 +106,13 @@ def run_study(
         _check_data_cost(plan, _prepare(plan, staged, home, engine, observer), observer)
         staged.save(document)
         staged.save_evidence(as_rows(evidence))
-        # The folder claims the name: killed from here on, the study is resumed, which makes what it lacks.
+        # The folder claims the name: if the process is killed from here on, resume creates what is missing.
         folder = staged.commit(home.study(name))
         with contextlib.ExitStack() as undo:
             undo.callback(folder.remove)
             card = folder.data_card()
             if card.words:
-                observer.say(f"data: {card.words}")
+                observer.notify(f"data: {card.words}")
             trials = _make_trials(plan, places)
             undo.callback(Trials.remove, places.optuna_storage, name)
             tags = {**_study_tags(plan, card), "mlflow.user": current_user()}
@@ -120,9 +120,9 @@ def run_study(
             _make_commands_experiment(plan, home, store)
             undo.pop_all()
         books = open_books(plan, home, folder, log, card, observer)
-        taken = take_in(plan, folder, books)
-        searcher = make_searcher(plan, trials, {}, evidence, notify=observer.say)
-        return _coordinate(plan, places, folder, engine, searcher, books, observer, card, taken)
+        replayed = replay_logs(plan, folder, books)
+        searcher = make_searcher(plan, trials, {}, evidence, notify=observer.notify)
+        return _coordinate(plan, places, folder, engine, searcher, books, observer, card, replayed)
 
 
 def resume_study(
@@ -136,17 +136,17 @@ def resume_study(
     workers: int | None = None,
     observer: Observer | None = None,
 ) -> TrialState:
-    """Resume a study until its budget, or a new one, is spent. What was spent before stays counted.
+    """Resume a study until its budget, or a new one, is spent. Earlier spend stays counted.
 
-    Attempts whose coordinator vanished are closed as killed; what MLflow or Optuna lack is made again from the event
-    logs. ``update`` takes what was edited in the study's file (study.edits). Raises StudyNotFoundError, RequestError
-    where it is running already or has edits that it cannot take, and what ``run_study`` raises.
+    Attempts whose coordinator vanished are closed as killed; what MLflow or Optuna lack is restored from the event
+    logs. ``update`` applies edits of the study's file (study.edits). Raises StudyNotFoundError, RequestError where it
+    is running already or has edits that cannot be applied, and what ``run_study`` raises.
     """
     observer = observer or Silent()
     home = places.home
     folder = folder_of(home, name)
     stored = folder.document()
-    document = to_resume(stored, observer.say, update=update)
+    document = to_resume(stored, observer.notify, update=update)
     document = document.override(budget_usd=budget_usd, trials=trials, wall_seconds=wall_seconds)
     forkserver = Forkserver(document.workload or "")
     plan = make_plan(document, forkserver, home)
@@ -158,30 +158,30 @@ def resume_study(
         untagged = stored.content.get("tags", {}).keys() - plan.spec.tags.keys()
         log.parent.tag({**dict.fromkeys(untagged, ""), **_study_tags(plan, card)})
         books = open_books(plan, home, folder, log, card, observer)
-        taken = take_in(plan, folder, books, seen_before=True)
-        known = {number: history.job.settings for number, history in taken.trials.items()}
+        replayed = replay_logs(plan, folder, books, seen_before=True)
+        known = {number: history.job.settings for number, history in replayed.trials.items()}
         with home.databases_being_made():
-            found = load_trials(plan, places.optuna_storage, known, observer.say)
+            found = load_trials(plan, places.optuna_storage, known, observer.notify)
         folder.save(document)
         unfinished = found.unfinished()
-        for number, history in taken.trials.items():
+        for number, history in replayed.trials.items():
             state = history.record.state if history.record else None
             history.can_go_on = (
                 number in unfinished and state in _CAN_GO_ON and (folder.trials / str(number) / FILE_NAME).exists()
             )
         for number in unfinished:
-            if number not in taken.trials:  # it was asked for, and nothing came of it
+            if number not in replayed.trials:  # it was asked for and never started
                 found.tell(number, TrialState.KILLED, None)
         evidence = from_rows(folder.evidence())
         searcher = make_searcher(
-            plan, found, read_memory(folder.path), evidence, taken.trials.values(), notify=observer.say
+            plan, found, read_memory(folder.path), evidence, replayed.trials.values(), notify=observer.notify
         )
         engine = engine_for(plan.hardware, forkserver, workers)
-        return _coordinate(plan, places, folder, engine, searcher, books, observer, card, taken)
+        return _coordinate(plan, places, folder, engine, searcher, books, observer, card, replayed)
 
 
 def _make_trials(plan: StudyPlan, places: Places) -> Trials:
-    """The study in Optuna's database, in place of one that no trial was started of."""
+    """Create the study in Optuna's database, replacing one without started trials."""
     with places.home.databases_being_made():
         if Trials.started(places.optuna_storage, plan.spec.name) == 0:
             Trials.remove(places.optuna_storage, plan.spec.name)
@@ -195,21 +195,21 @@ def _make_commands_experiment(plan: StudyPlan, home: Home, store: MlflowStore) -
 
 
 def reopen_log(plan: StudyPlan, home: Home, folder: StudyFolder, card: DataCard, observer: Observer) -> StudyLog:
-    """A study's place in MLflow, put back or made anew where it is not what it was; it is not running by that.
+    """Reopen a study in MLflow, restoring what was deleted or renamed; this does not mark it as running.
 
     Raises RequestError, StoreError.
     """
     with home.databases_being_made():
         store = MlflowStore(home.tracking_uri)
         name, tags = plan.spec.name, {**_study_tags(plan, card), "tracker.state": TrialState.STOPPED}
-        tags["mlflow.user"] = current_user()  # of a parent run that is made again
-        log = store.reopen_study(name, tags, folder.started_at, home.artifacts(name), observer.say)
+        tags["mlflow.user"] = current_user()  # of a parent run that is created again
+        log = store.reopen_study(name, tags, folder.started_at, home.artifacts(name), observer.notify)
         _make_commands_experiment(plan, home, store)
     return log
 
 
 def engine_for(hardware: Hardware, forkserver: Forkserver, workers: int | None) -> LocalEngine:
-    """The workers of this machine, at most ``workers`` at once. Raises RequestError where that is none."""
+    """The workers of this machine, at most ``workers`` at once. Raises RequestError for an invalid number."""
     if workers is not None and workers < 1:
         raise RequestError(f"--workers {workers} is not a whole number of at least 1")
     usable = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(hardware.cores)
@@ -218,29 +218,31 @@ def engine_for(hardware: Hardware, forkserver: Forkserver, workers: int | None) 
 
 
 def announce(plan: StudyPlan, observer: Observer) -> None:
-    """Say what machine this is, what it is billed as, and what is assumed or left out."""
-    observer.say(f"machine: {plan.hardware.label}")
+    """Show the machine, what it is billed as, changed cost terms, and what is left out of the space."""
+    observer.notify(f"machine: {plan.hardware.label}")
     for device, point in plan.price_points.items():
         rate = f"${point.usd_per_hour:g} an hour for the whole machine on {point.effective_from}"
-        observer.say(f"{device} is billed as {point.sku} ({point.market}), {rate}")
+        observer.notify(f"{device} is billed as {point.sku} ({point.market}), {rate}")
     if changed := plan.spec.costs.changed:
-        observer.say("costs assumed: " + ", ".join(f"{name} = {str(value).lower()}" for name, value in changed.items()))
+        observer.notify(
+            f"costs assumed: {', '.join(f'{name} = {str(value).lower()}' for name, value in changed.items())}"
+        )
     for sentence in plan.space.left_out:
-        observer.say(f"left out: {sentence}")
+        observer.notify(f"left out: {sentence}")
     for name in sorted({*plan.spec.needed_metrics, *plan.spec.default_settings, *plan.spec.space}):
         if (logged := logged_name(name)) != name:
-            observer.say(f"'{name}' is '{logged}' in MLflow, which does not take every name; here it keeps its own")
+            observer.notify(f"'{name}' is '{logged}' in MLflow, which does not allow every name; here it keeps its own")
 
 
 def _prepare(plan: StudyPlan, folder: StudyFolder, home: Home, engine: LocalEngine, observer: Observer) -> Usage:
-    """Make the data ready in a worker of its own; what it used is the first thing that the study pays for."""
+    """Prepare the data in a worker; its usage is the first thing that the study pays for."""
     job = preparation(plan.spec, plan.hardware)
     while (reservation := engine.reserve(job.threads)) is None:
         time.sleep(POLL_SECONDS)  # another study has the cores
     request = attempt_request(job, reservation, plan, folder.trials, home.cache, tracking_uri=home.tracking_uri)
     with engine:
         attempt = engine.start(request, reservation)
-        attempt.on_event = lambda event: observer.say(event["message"]) if event["event"] == "progress" else None
+        attempt.on_event = lambda event: observer.notify(event["message"]) if event["event"] == "progress" else None
         while not engine.poll(POLL_SECONDS):
             pass
     if attempt.record.state is not TrialState.COMPLETED:
@@ -251,22 +253,22 @@ def _prepare(plan: StudyPlan, folder: StudyFolder, home: Home, engine: LocalEngi
 
 
 def _check_data_cost(plan: StudyPlan, usage: Usage, observer: Observer) -> None:
-    """Say what the data cost; refuse a study whose budget they use up before the first trial."""
+    """Show what the data cost; refuse a study whose budget they use up before the first trial."""
     data_usd, budget_usd = price_of(usage, plan.cpu_point, plan.spec.costs).data_usd, plan.spec.budget.usd
     if not data_usd:
         return
-    told = f"the data cost ${data_usd:,.4g} for {usage.acquired_samples:,} samples, paid once by the study"
+    cost = f"the data cost ${data_usd:,.4g} for {usage.acquired_samples:,} samples, paid once by the study"
     if budget_usd is not None and data_usd >= budget_usd:
         raise RequestError(
-            f"{told}: nothing is left of its budget of ${budget_usd:g}; raise budget.usd, or lower what [costs] says"
+            f"{cost}: nothing is left of its budget of ${budget_usd:g}; raise budget.usd, or lower [costs]"
         )
-    observer.say(told)
+    observer.notify(cost)
 
 
 def open_books(
     plan: StudyPlan, home: Home, folder: StudyFolder, log: StudyLog, card: DataCard, observer: Observer
 ) -> Bookkeeper:
-    """The books of a study, with nothing in them yet."""
+    """Open empty accounts for a study."""
     run_tags = ("tracker.study", "tracker.hardware", "tracker.data", "tracker.commit")
     tags = {name: text for name, text in _study_tags(plan, card).items() if name in run_tags}
     return Bookkeeper(
@@ -280,16 +282,16 @@ def open_books(
         tags=tags,
         terms=plan.spec.costs,
         files_of=lambda job: folder.trials / job.folder / "artifacts",
-        warn=observer.say,
+        warn=observer.notify,
         predictions=plan.spec.search.predictions,
     )
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
-    """What a study's folder knows: the last attempt at every run, by its label; the trials' histories, by number.
+class ReplayedLogs:
+    """A study's event logs, replayed: the last attempt of every run, by its label; the trials' histories, by number.
 
-    ``worked_seconds`` is how long workers were at work.
+    ``worked_seconds`` is how long workers worked.
     """
 
     last: Mapping[str, tuple[Job, AttemptRecord]]
@@ -297,8 +299,8 @@ class Taken:
     worked_seconds: float
 
 
-def take_in(plan: StudyPlan, folder: StudyFolder, books: Bookkeeper, *, seen_before: bool = False) -> Taken:
-    """Enter every attempt that the folder knows of; those without an end lost their coordinator."""
+def replay_logs(plan: StudyPlan, folder: StudyFolder, books: Bookkeeper, *, seen_before: bool = False) -> ReplayedLogs:
+    """Enter every attempt in the folder's event logs; those without an end lost their coordinator."""
     last: dict[str, tuple[Job, AttemptRecord]] = {}
     trials: dict[int, History] = {}
     spans = []
@@ -320,13 +322,13 @@ def take_in(plan: StudyPlan, folder: StudyFolder, books: Bookkeeper, *, seen_bef
     for number, history in trials.items():
         paused = history.record is not None and history.record.state is TrialState.PAUSED
         if paused and not (folder.trials / str(number) / FILE_NAME).exists():
-            books.stop(history.job.label, "the state that it was to be gone on from is not kept any more")
+            books.stop(history.job.label, "its saved state is gone, so it cannot be resumed")
     books.flush()
-    return Taken(last, trials, _covered_seconds(spans))
+    return ReplayedLogs(last, trials, _covered_seconds(spans))
 
 
 def _covered_seconds(spans: Sequence[tuple[float, float]]) -> float:
-    """How much time intervals (begin, end) cover together."""
+    """The total time that the intervals (start, end) cover."""
     covered, reached = 0.0, -math.inf
     for begin, end in sorted(spans):
         covered += max(0.0, end - max(begin, reached))
@@ -336,11 +338,11 @@ def _covered_seconds(spans: Sequence[tuple[float, float]]) -> float:
 
 def _evidence(plan: StudyPlan, home: Home, names: Sequence[str], observer: Observer) -> list[Evidence]:
     if names and plan.spec.strategy != "frontier":
-        raise RequestError(f"--from: strategy '{plan.spec.strategy}' learns from no other study; 'frontier' does")
+        raise RequestError(f"--from: strategy '{plan.spec.strategy}' cannot learn from other studies; 'frontier' does")
     evidence = []
     for name in dict.fromkeys(names):
         found = evidence_from(plan, folder_of(home, name), name)
-        observer.say(f"the search learns from {len(found)} trials of the study '{name}', at this study's prices")
+        observer.notify(f"the search learns from {len(found)} trials of the study '{name}', at this study's prices")
         evidence += found
     return evidence
 
@@ -354,7 +356,7 @@ def _coordinate(
     books: Bookkeeper,
     observer: Observer,
     card: DataCard,
-    taken: Taken,
+    replayed: ReplayedLogs,
 ) -> TrialState:
     coordinator = Coordinator(
         plan,
@@ -363,20 +365,20 @@ def _coordinate(
         books,
         observer,
         Decisions(folder.path / DECISIONS_FILE),
-        waiting=[job for job in baselines(plan.spec, plan.hardware) if job.label not in taken.last],
-        attempts={number: history.record.number if history.record else 0 for number, history in taken.trials.items()},
+        waiting=[job for job in baselines(plan.spec, plan.hardware) if job.label not in replayed.last],
+        attempts={trial: each.record.number if each.record else 0 for trial, each in replayed.trials.items()},
         folder=folder.path,
         cache=places.home.cache,
         data_card=card,
         tracking_uri=places.home.tracking_uri,
         command_store=_command_store(plan, places.home),
-        worked_seconds=taken.worked_seconds,
+        worked_seconds=replayed.worked_seconds,
     )
     return coordinator.run()
 
 
 def _command_store(plan: StudyPlan, home: Home) -> Path | None:
-    """What a command's own MLflow database is a copy of, where its MLflow is this one."""
+    """The template of a command's MLflow database, where it uses the same MLflow."""
     reference = plan.spec.workload
     if not reference.startswith(COMMAND_MARK) or is_server(home.tracking_uri):
         return None
@@ -422,7 +424,7 @@ def _versions() -> str:
 
 
 def _commit() -> str:
-    """The commit of the repository that this runs in, marked where files differ from it; "" outside one."""
+    """The commit of the current repository, marked where files differ from it; "" outside one."""
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
         return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()

@@ -1,4 +1,4 @@
-"""A study's own folder: its frozen description, its attempts' logs, and the lock of its coordinator."""
+"""A study's folder: its frozen description, its attempts' event logs, and its coordinator's lock."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class StudyFolder:
     @classmethod
     @contextlib.contextmanager
     def staged(cls, final: Path) -> Iterator[StudyFolder]:
-        """A folder that only appears under its final name once ``commit`` is called; gone without.
+        """A folder that appears under its final name once ``commit`` is called, and is deleted otherwise.
 
         Raises StudyExistsError where the final name is taken.
         """
@@ -46,11 +46,11 @@ class StudyFolder:
             shutil.rmtree(folder.path, ignore_errors=True)
 
     def staging(self, process: int) -> StudyFolder:
-        """Where a process has the study, that is to be in this folder, until its data are ready."""
+        """The folder where a process keeps this study until its data are prepared."""
         return StudyFolder(self.path.with_name(f".{self.path.name}.{process}"))
 
     def commit(self, final: Path) -> StudyFolder:
-        """Move the folder to its final name. Raises StudyExistsError where another was quicker."""
+        """Move the folder to its final name. Raises StudyExistsError where another process was first."""
         try:
             self.path.rename(final)
         except OSError:
@@ -60,28 +60,28 @@ class StudyFolder:
 
     @property
     def is_there(self) -> bool:
-        """Whether a study is kept in it."""
+        """Whether it holds a study."""
         return (self.path / DESCRIPTION).is_file()
 
     def refuse_existing(self) -> None:
-        """Raises StudyExistsError where a study, or anything else, has this folder."""
+        """Raise StudyExistsError where the folder exists, with a study in it or not."""
         if self.is_there:
             raise StudyExistsError(
-                "a study of this name is there already; resume it by `tracker resume NAME`, or choose another --name"
+                "a study of this name already exists; resume it with `tracker resume NAME`, or choose another --name"
             )
         if self.path.exists():
             raise StudyExistsError(
-                f"folder '{self.path}' is there and holds no study ({DESCRIPTION} is not in it): move it away, or"
+                f"folder '{self.path}' exists and holds no study (it has no {DESCRIPTION}): move it away, or"
                 " choose another --name"
             )
 
     def remove(self) -> None:
-        """Take the whole folder away."""
+        """Delete the whole folder."""
         shutil.rmtree(self.path, ignore_errors=True)
 
     @property
     def trials(self) -> Path:
-        """Holds one folder for each trial and baseline, and one for the preparation."""
+        """The parent of one folder for each trial and baseline, and one for the preparation."""
         return self.path / "trials"
 
     def save(self, document: StudyDocument) -> None:
@@ -92,11 +92,11 @@ class StudyFolder:
         part.replace(self.path / DESCRIPTION)
 
     def document(self) -> StudyDocument:
-        """The description that was frozen. Raises StudyNotFoundError, StoreError."""
+        """The frozen description. Raises StudyNotFoundError, StoreError."""
         path = self.path / DESCRIPTION
         try:
             saved = json.loads(path.read_text(encoding="utf-8"))
-            file = saved.get("file")  # studies that were started before it was kept have none
+            file = saved.get("file")  # older studies have none
             return StudyDocument(f"stored copy '{path}'", saved["content"], file=StudyFile(**file) if file else None)
         except FileNotFoundError:
             raise StudyNotFoundError(f"there is no study in '{self.path}'") from None
@@ -104,12 +104,12 @@ class StudyFolder:
             raise StoreError(f"study description '{path}' cannot be read: {error}") from None
 
     def save_evidence(self, rows: list[dict[str, Any]]) -> None:
-        """Keep what earlier studies tell the search: the study can be resumed without them."""
+        """Save the evidence of earlier studies: the study can be resumed without them."""
         if rows:
             (self.path / "evidence.json").write_text(json.dumps(rows), encoding="utf-8")
 
     def evidence(self) -> list[dict[str, Any]]:
-        """What ``save_evidence`` kept. Raises StoreError."""
+        """What ``save_evidence`` saved. Raises StoreError."""
         path = self.path / "evidence.json"
         try:
             rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
@@ -121,17 +121,17 @@ class StudyFolder:
 
     @property
     def started_at(self) -> float:
-        """When the study was started, in seconds since 1970: when its preparation was asked for."""
+        """When the study was started, in seconds since 1970: when its preparation was requested."""
         events = EventReader(self.trials / Role.PREPARATION / "1.jsonl").new_events()
         return float(events[0]["time"]) if events else time.time()
 
     def attempts(self) -> list[tuple[Path, list[Event]]]:
-        """Every attempt's log with its events, in the order of their asking."""
+        """Every attempt's log with its events, in the order of their requests."""
         logs = [(path, EventReader(path).new_events()) for path in self.path.glob("trials/*/*.jsonl")]
         return sorted(((path, events) for path, events in logs if events), key=lambda log: float(log[1][0]["time"]))
 
     def data_card(self) -> DataCard:
-        """What the data was, as the preparation told it. Raises StoreError."""
+        """The data card that the preparation reported. Raises StoreError."""
         events = EventReader(self.trials / Role.PREPARATION / "1.jsonl").new_events()
         cards: list[dict[str, Any]] = [event["card"] for event in events if event["event"] == "data"]
         if not cards:
@@ -140,7 +140,7 @@ class StudyFolder:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Be this study's only coordinator. Raises RequestError where there is one already."""
+        """Be this study's only coordinator. Raises RequestError where another one runs."""
         with (self.path / "coordinator.lock").open("a+") as file:
             self._take(file)
             file.truncate(0)
@@ -150,7 +150,7 @@ class StudyFolder:
             file.truncate(0)
 
     def _take(self, lock: TextIO) -> None:
-        """Take the lock; who only looks whether there is a coordinator holds it for a moment, and is waited for."""
+        """Take the lock; waits for processes that hold it only for a moment, to see whether there is a coordinator."""
         for _ in range(_LOOKS):
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -158,15 +158,15 @@ class StudyFolder:
             except BlockingIOError:
                 self.refuse_running()
                 time.sleep(0.01)
-        raise RequestError(_RUNNING_ALREADY.format("that does not tell its number"))
+        raise RequestError(_RUNNING_ALREADY.format("of unknown number"))
 
     def refuse_running(self) -> None:
-        """Raises RequestError where there is a coordinator, as ``locked`` does."""
+        """Raise RequestError where there is a coordinator, as ``locked`` does."""
         if (process := self.coordinator()) is not None:
             raise RequestError(_RUNNING_ALREADY.format(process))
 
     def coordinator(self) -> int | None:
-        """The process that runs this study now; None where none does."""
+        """The process id of its coordinator; None where it is not running."""
         path = self.path / "coordinator.lock"
         try:
             with path.open("r") as file:

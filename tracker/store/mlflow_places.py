@@ -30,7 +30,7 @@ def find_experiments(client: MlflowClient, study: str) -> list[FoundExperiment]:
     return sorted(found, key=lambda each: each.name != study)
 
 
-def put_back(client: MlflowClient, study: str, found: Sequence[FoundExperiment], say: Callable[[str], None]) -> str:
+def put_back(client: MlflowClient, study: str, found: Sequence[FoundExperiment], notify: Callable[[str], None]) -> str:
     """See that a study's experiment has its name and is not deleted, nor its parent run; the experiment's id.
 
     "" where there is none at all. ``say`` is told what was done. Raises RequestError where its name is taken by
@@ -48,13 +48,13 @@ def put_back(client: MlflowClient, study: str, found: Sequence[FoundExperiment],
     kept = here or elsewhere[0]
     if kept.deleted:
         client.restore_experiment(kept.experiment_id)
-        say(f"MLflow's experiment '{kept.name}' had been deleted: it is restored")
+        notify(f"MLflow's experiment '{kept.name}' had been deleted: it is restored")
     if here is None:
         client.rename_experiment(kept.experiment_id, study)
-        say(f"MLflow's experiment had been renamed to '{kept.name}': it is '{study}' again")
+        notify(f"MLflow's experiment had been renamed to '{kept.name}': it is '{study}' again")
     if kept.parent_deleted and not kept.deleted:
         client.restore_run(kept.parent)
-        say("the study's parent run had been deleted in MLflow: it is restored")
+        notify("the study's parent run had been deleted in MLflow: it is restored")
     return kept.experiment_id
 
 

@@ -133,7 +133,7 @@ class MlflowStore:
             raise StoreError(f"MLflow store '{self._uri}' kept the study: {_first_line(error)}") from error
 
     def reopen_study(
-        self, name: str, tags: Mapping[str, str], started_at: float, artifacts: Path, say: Callable[[str], None]
+        self, name: str, tags: Mapping[str, str], started_at: float, artifacts: Path, notify: Callable[[str], None]
     ) -> StudyLog:
         """A study's experiment and parent run: those that there are, put back where they belong, else made with tags.
 
@@ -141,16 +141,16 @@ class MlflowStore:
         where the name is taken by something else, StoreError.
         """
         try:
-            experiment_id = put_back(self._client, name, self.find_study(name), say)
+            experiment_id = put_back(self._client, name, self.find_study(name), notify)
         except MlflowException as error:
             raise StoreError(f"MLflow store '{self._uri}' refused the study: {_first_line(error)}") from error
         if not experiment_id:
-            say(f"MLflow store '{self._uri}' has nothing of study '{name}': its runs are logged again from its folder")
+            notify(f"MLflow store '{self._uri}' has no study '{name}': its runs are logged again from its folder")
             return self.create_study(name, tags, started_at, artifacts)
         try:
             return self.open_study(name)
         except StudyNotFoundError:
-            say("the study's parent run is gone from MLflow: it is made anew")
+            notify("the study's parent run is gone from MLflow: it is made anew")
             return self._with_parent(experiment_id, name, tags, started_at)
 
     def _with_parent(
@@ -368,7 +368,7 @@ class RunLog:
         """Name the data set that the run used."""
         self._data = card
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         """The run had ended, and is under way again."""
         self._status = (RunStatus.to_string(RunStatus.RUNNING), None)
 

@@ -47,7 +47,7 @@ class Edit:
         return f"{'.'.join(self.place)}: {_shown(self.before)} → {_shown(self.now)}"
 
 
-def to_resume(stored: StudyDocument, say: Callable[[str], None], *, update: bool = False) -> StudyDocument:
+def to_resume(stored: StudyDocument, notify: Callable[[str], None], *, update: bool = False) -> StudyDocument:
     """The study to resume: as it is stored, or with ``update`` as its file says now. ``say`` is told what differs.
 
     Problems of an updated study are those of the file. Raises RequestError where an update is asked for and the file
@@ -63,18 +63,18 @@ def to_resume(stored: StudyDocument, say: Callable[[str], None], *, update: bool
     except RequestError as error:
         if update:
             raise
-        say(f"{error}; the study's stored copy is used")
+        notify(f"{error}; the study's stored copy is used")
         return stored
     edits = tuple(_edits(_plain(stored.file.content), _plain(now.content)))
     if update:
-        return _updated(stored, now, edits, say)
+        return _updated(stored, now, edits, notify)
     if edits:
-        say(_edited(now.source, edits, str(stored.content.get("name"))))
+        notify(_edited(now.source, edits, str(stored.content.get("name"))))
     return stored
 
 
 def _updated(
-    stored: StudyDocument, now: StudyDocument, edits: Sequence[Edit], say: Callable[[str], None]
+    stored: StudyDocument, now: StudyDocument, edits: Sequence[Edit], notify: Callable[[str], None]
 ) -> StudyDocument:
     refused = [edit for edit in edits if not edit.may_change]
     if refused:
@@ -87,7 +87,7 @@ def _updated(
     content = _plain(stored.content)
     for edit in edits:
         _put(content, edit.place, edit.now)
-    say(f"taken from '{now.source}':{_listed(edits)}" if edits else f"'{now.source}' has no edits to take")
+    notify(f"taken from '{now.source}':{_listed(edits)}" if edits else f"'{now.source}' has no edits to take")
     return replace(now, content=content)
 
 

@@ -37,10 +37,10 @@ class Said(Silent):
     """Keeps what is said."""
 
     def __init__(self):
-        self.said = []
+        self.messages = []
 
-    def say(self, message):
-        self.said.append(message)
+    def notify(self, message):
+        self.messages.append(message)
 
     def ended(self, attempt):
         raise AssertionError(f"nothing is left to train, and {attempt.label} was")
@@ -95,9 +95,9 @@ IN_MLFLOW = {
 }
 SAID = {
     "experiment deleted": "was deleted in MLflow",
-    "experiment renamed": "in experiment 'mine now', which it was renamed to",
+    "experiment renamed": "under the new name 'mine now'",
     "parent run deleted": "but their parent run was deleted",
-    "parent run gone": "but their parent run is not there",
+    "parent run gone": "but their parent run is missing",
     "database gone": "has no experiment",
 }
 
@@ -125,7 +125,7 @@ def test_what_mlflow_lacks_is_said_by_every_reading_command_and_restored_by_resu
     said = Said()
     resume_study(NAME, home=home, observer=said)
     assert paid(home) == before
-    assert any(re.search("MLflow.*(restored|again|anew)", each) for each in said.said)
+    assert any(re.search("MLflow.*(restored|again|created)", each) for each in said.messages)
     runs = client_of(home).search_runs([experiment_of(home)])
     assert {run.data.tags.get("mlflow.parentRunId") for run in runs} == {None, parent_of(home)}
     assert len(runs) == len(before[0]) + 1
@@ -156,7 +156,7 @@ def test_what_optuna_lacks_is_restored_by_resume_under_the_same_numbers(damage, 
     said = Said()
     resume_study(NAME, home=home, observer=said)
     assert paid(home) == before
-    assert any(re.search("the Optuna database .* made anew", each) for each in said.said)
+    assert any(re.search("the Optuna database .* restored", each) for each in said.messages)
 
 
 def test_a_paused_trial_goes_on_under_its_number_where_all_databases_were_lost(tmp_path):

@@ -1,7 +1,7 @@
-"""Where a study is: its folder with the event logs, its experiment in MLflow, its trials in Optuna's database.
+"""Finding a study: its folder with the event logs, its experiment in MLflow, its trials in Optuna's database.
 
-All three have its name. Any of them can be deleted, renamed or lost from outside; the event logs know all that was
-spent and bring the other two back, and without them MLflow's records are what is left.
+All three have its name, and any of them can be deleted, renamed or lost from outside. The other two can be restored
+from the event logs, which record all spend; without those, only MLflow's records remain.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tracker.store.run_table import StudyReader, StudyTable, find_study, importe
 
 
 def folder_of(home: Home, name: str) -> StudyFolder:
-    """The folder of a study. Raises StudyNotFoundError where it is not there: says what else there is of the study."""
+    """The folder of a study. Raises StudyNotFoundError with what else there is of the study."""
     folder = StudyFolder(home.study(name))
     if folder.is_there:
         return folder
@@ -28,12 +28,12 @@ def folder_of(home: Home, name: str) -> StudyFolder:
 
 
 def study_reader(home: Home, name: str) -> StudyReader:
-    """Reads a study of this home again and again; see store.run_table."""
+    """A reader for a study of this home, for repeated reads; see store.run_table."""
     return StudyReader(home.tracking_uri, name, home.cache if home.path.is_dir() else None, home.path)
 
 
 def table_of(home: Home, name: str) -> StudyTable:
-    """A study as MLflow has it. Raises StudyNotFoundError where it has it not: says where else it is, StoreError."""
+    """A study's table from MLflow. Raises StudyNotFoundError with where else the study is, and StoreError."""
     try:
         return study_reader(home, name).read()
     except StudyNotFoundError:
@@ -41,16 +41,16 @@ def table_of(home: Home, name: str) -> StudyTable:
         if not folder.is_there:
             raise StudyNotFoundError(_without_folder(home, name, found)) from None
         raise StudyNotFoundError(
-            f"{_in_mlflow(home, name, found)}; its event logs in '{folder.path}' know every attempt and its price:\n"
-            f"`tracker resume {shlex.quote(name)}` puts back what MLflow lacks, then continues within the budget"
+            f"{_in_mlflow(home, name, found)}; its event logs in '{folder.path}' record every attempt and its price:\n"
+            f"`tracker resume {shlex.quote(name)}` restores what MLflow lacks, then continues within the budget"
         ) from None
 
 
 def check_name_is_free(home: Home, name: str, storage: str, trials_started: int | None) -> None:
-    """Raises StudyExistsError where a new study cannot have this name: says what has it, and how to free it.
+    """Raise StudyExistsError where the name is taken: by what, and how to free it.
 
-    What a study left that was killed before it cost anything has no claim to a name. ``trials_started`` are those of
-    the name in the Optuna database ``storage``, None where it has no such study.
+    Remains of a study that was killed before it cost anything do not claim a name. ``trials_started`` is the number in
+    the Optuna database ``storage``, None where it has no such study.
     """
     folder = StudyFolder(home.study(name))
     folder.refuse_existing()
@@ -63,13 +63,13 @@ def check_name_is_free(home: Home, name: str, storage: str, trials_started: int 
         has.append(f"the Optuna database has {trials_started} trials of a study '{name}'")
         remedies.append(f"optuna delete-study --study-name {shlex.quote(name)} --storage {shlex.quote(storage)}")
     raise StudyExistsError(
-        f"{'; '.join(has)}; the folder with its event logs ('{folder.path}') is not there, so it cannot be resumed.\n"
+        f"{'; '.join(has)}; the folder with its event logs ('{folder.path}') is missing, so it cannot be resumed.\n"
         f"Choose another --name, or free this one: {' && '.join(remedies)}"
     )
 
 
 def _without_folder(home: Home, name: str, found: Sequence[FoundExperiment]) -> str:
-    """What a person is told of a study whose folder is not there."""
+    """The message for a study whose folder is missing."""
     found = [each for each in found if each.parent or each.runs]
     if not found:
         return f"there is no study '{name}' in '{home.path}'; {did_you_mean(name, kept_studies(home))}"
@@ -80,13 +80,13 @@ def _without_folder(home: Home, name: str, found: Sequence[FoundExperiment]) -> 
         )
     free = f". To free the name: {_freed(home, name, found[0])}" if found[0].name == name else ""
     return (
-        f"study '{name}' cannot be resumed: the folder with its event logs ('{home.study(name)}') is not there.\n"
+        f"study '{name}' cannot be resumed: the folder with its event logs ('{home.study(name)}') is missing.\n"
         f"{_in_mlflow(home, name, found)}{free}"
     )
 
 
 def _in_mlflow(home: Home, name: str, found: Sequence[FoundExperiment]) -> str:
-    """What MLflow has of a study, by the first of the experiments that were found."""
+    """What MLflow has of a study, by the first experiment found."""
     uri = home.tracking_uri
     if not found:
         return f"MLflow store '{uri}' has no experiment '{name}'"
@@ -96,22 +96,22 @@ def _in_mlflow(home: Home, name: str, found: Sequence[FoundExperiment]) -> str:
         restore = (
             f"MLFLOW_TRACKING_URI={shlex.quote(uri)} mlflow experiments restore --experiment-id {each.experiment_id}"
         )
-        return f"experiment '{each.name}' was deleted in MLflow, which still knows its {known} (`{restore}`)"
+        return f"experiment '{each.name}' was deleted in MLflow, which still has its {known} (`{restore}`)"
     if each.name != name:
-        return f"MLflow has its {known} in experiment '{each.name}', which it was renamed to (`{_runs(each.name)}`)"
+        return f"MLflow has its {known} under the new name '{each.name}' (`{_runs(each.name)}`)"
     if not each.parent and not each.runs:
-        return f"MLflow has an experiment '{name}' with {each.foreign} runs that are not of a study of the tracker's"
+        return f"MLflow has an experiment '{name}' with {each.foreign} runs that the tracker did not log"
     if not each.parent or each.parent_deleted:
-        lost = "was deleted" if each.parent else "is not there"
+        lost = "was deleted" if each.parent else "is missing"
         return f"MLflow has {known} in experiment '{name}', but their parent run {lost}"
     return f"MLflow has its {known} in experiment '{name}' (`{_runs(name)}`)"
 
 
 def _freed(home: Home, name: str, found: FoundExperiment) -> str:
-    """The shell command that frees a name which an experiment has, without losing a record."""
+    """The shell command that frees an experiment's name without losing a record."""
     command = f"MLFLOW_TRACKING_URI={shlex.quote(home.tracking_uri)} mlflow experiments"
     rename = f"{command} rename --experiment-id {found.experiment_id} --new-name {shlex.quote(f'{name} (old)')}"
-    # MLflow renames no deleted experiment, and keeps the name of one taken.
+    # MLflow does not rename deleted experiments, and keeps their names reserved.
     return f"{command} restore --experiment-id {found.experiment_id} && {rename}" if found.deleted else rename
 
 
@@ -120,7 +120,7 @@ def _runs(name: str) -> str:
 
 
 def kept_studies(home: Home) -> list[str]:
-    """The studies that have a folder in this home, those that were changed last first."""
+    """The studies that have a folder in this home, most recently changed first."""
     names = []
     files = [path for path in home.studies.glob(f"*/{DESCRIPTION}") if not path.parent.name.startswith(".")]
     for path in sorted(files, key=_changed_at, reverse=True):
