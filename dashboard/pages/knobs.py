@@ -79,7 +79,7 @@ def _importance(found: KnobImportance, study: str) -> None:
     if not both.empty:
         told = [
             "Bars: the share of the variance that a knob moves, by itself and together with others; shares may add up "
-            "to more than 100 %. Whiskers: 95 % intervals; a faint bar cannot be told from chance.",
+            "to more than 100 %. Whiskers: 95 % intervals; a faint bar may be chance.",
             f"'{EPOCHS}' is no knob: it tells apart how far trials were trained." if EPOCHS in order else "",
             found.sample_sentence,
         ]

@@ -145,7 +145,10 @@ def test_a_process_of_its_own_says_the_same_and_nothing_else(home):
     ("arguments", "said"),
     [
         (("nobody", *GIVEN), "there is no study 'nobody'"),
-        (("digits", *MODEL), "tells no texts (prediction_texts) to count tokens of; give the tokens of a text instead"),
+        (
+            ("digits", *MODEL),
+            "tells no texts (prediction_texts) to count tokens of; give the number of tokens per text instead",
+        ),
         (("digits", *MODEL, "--input-tokens", "100"), "give output tokens too (--output-tokens)"),
         (("digits", "--model", "openai:gpt-4o-minii", *GIVEN[2:]), "did you mean 'gpt-4o-mini'?"),
         (("digits", "--model", "openia:gpt-4o-mini", *GIVEN[2:]), "did you mean 'openai'?"),

@@ -61,7 +61,7 @@ def test_a_target_out_of_reach_is_typed_and_told(open_page):
     page = open_page("Frontier", study="docstrings")
     page.number_input[0].set_value(0.99).run()
     assert not page.exception
-    assert "No checkpoint reaches accuracy 0.9900; the best there is: trial" in texts(page)
+    assert "No checkpoint reaches accuracy 0.9900; the best is trial" in texts(page)
     assert page.query_params["target"] == "0.99"
 
 
@@ -90,7 +90,7 @@ def test_a_selected_point_fills_the_panel(open_page, run_ids):
     assert "accuracy" in figures.iloc[:, 0].tolist()
     assert "size" in settings.iloc[:, 0].tolist()
     codes = [code.value for code in page.code]
-    assert any("No decision of the search is known" in code for code in codes)
+    assert any("The search's decisions are unknown" in code for code in codes)
     assert any(code.startswith("mlflow ui --backend-store-uri sqlite:///") for code in codes)
     assert "The command that trains it again is not known" in texts(page)  # the study has no folder here
 

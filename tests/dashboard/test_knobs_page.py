@@ -44,7 +44,7 @@ def test_what_moves_quality_and_price_is_said_and_shown(open_page, knobs_home):
     page = open_page("Knobs", at=knobs_home, study="levers")
     assert not page.exception and not page.error
     told = words(page.caption)
-    assert "Sure to move it: size" in told and "All knobs together explain" in told
+    assert "Certain effects: size" in told and "All knobs together explain" in told
     both = table_with(page, "quality_share").set_index("knob")
     assert both["quality_share"].idxmax() == "size" and both["price_share"].idxmax() == "size"
     assert (both["quality_low"] <= both["quality_share"]).all()
@@ -53,7 +53,9 @@ def test_what_moves_quality_and_price_is_said_and_shown(open_page, knobs_home):
 def test_levers_slices_and_outcomes_are_told(open_page, knobs_home):
     page = open_page("Knobs", at=knobs_home, study="levers")
     told = words(page.markdown)
-    assert "precision = bf16 instead of fp32 (8 pairs): price no sure difference; quality no sure difference" in told
+    assert (
+        "precision = bf16 instead of fp32 (8 pairs): price no certain difference; quality no certain difference" in told
+    )
     levers = table_with(page, "lever").set_index("with")
     assert levers.loc["bf16", "pairs"] == 8 and levers.loc["bf16", "usd_ratio"] < 1
     assert "logs no metric by slice" in words(page.info)

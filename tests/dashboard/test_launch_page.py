@@ -69,7 +69,7 @@ def test_a_study_is_changed_in_the_form_and_its_problems_are_told_with_their_pla
     assert any("No limit" in text for text in plain(page.markdown))
     assert "nothing bounds their cost" in problems(page)[0]
     field(page, "space.width").set_value("1 to 8, in steps").run()
-    assert any("says nothing about a range" in text for text in plain(page.error))
+    assert any("is not part of a range" in text for text in plain(page.error))
     assert field(page, "space.width").value == "1 to 8, in steps"
     field(page, "space.width").set_value("8, 16").run()
     page.selectbox(key="launch-another-space").set_value("epochs").run()

@@ -32,7 +32,7 @@ def test_a_built_scenario_re_prices_the_page_and_is_downloaded(page, served, tmp
     factor = page.get_by_label("Factor")
     factor.fill("0.5")
     factor.press("Enter")
-    page.get_by_text("The same quality costs 0.5 times what it cost.").wait_for(timeout=LONG)
+    page.get_by_text("The same quality costs 0.5 times as much.").wait_for(timeout=LONG)
     wanted = Scenario(changes=(RateChange(factor=0.5),))
     assert read_scenario_text(parse_qs(urlsplit(page.url).query)["scenario"][0]) == wanted
     with page.expect_download() as download:

@@ -67,7 +67,7 @@ def test_a_change_re_prices_what_is_on_screen_and_lives_in_the_link(open_prices)
     assert not page.exception
     assert scenario_of(page) == Scenario(changes=(RateChange(provider="aws", factor=0.5),))
     assert levels(page)["after ÷ before"].tolist() == pytest.approx([0.5] * 22)
-    assert "The same quality costs 0.5 times what it cost." in words(page.markdown)
+    assert "The same quality costs 0.5 times as much." in words(page.markdown)
     page.button(key="what-if-0-remove").click().run()
     assert scenario_of(page).is_empty
     assert levels(page)["after ÷ before"].eq(1.0).all()

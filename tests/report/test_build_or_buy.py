@@ -114,7 +114,7 @@ def test_where_the_api_is_cheaper_each_time_there_is_a_reason_in_place_of_a_numb
     free = replace(API, usd_per_prediction=0.0)
     for point in build_or_buy_document(study, free, TOKENS, 10)["points"]:
         assert point["break_even_predictions"] is None
-        assert point["break_even_reason"] == "never: each own prediction costs at least as much"
+        assert point["break_even_reason"] == "never: each prediction of your own costs at least as much"
 
 
 def test_what_is_not_known_is_said_first_and_loudest(study):
@@ -130,8 +130,8 @@ def test_a_price_that_is_uncertain_is_said_to_be(study):
     vague = replace(API, effective_from=None, by_hour=True, charges_output=False, usd_per_million_output=None)
     given_tokens = PredictionTokens(100.0, 2.0, prompt_tokens=50, prompt_source="given")
     told = "\n".join(build_or_buy_document(study, vague, given_tokens, 10, "2026-03-01")["notes"])
-    assert "that it held on 2026-03-01 is not certain" in told
-    assert "changes with the hour" in told
+    assert "it may not have applied on 2026-03-01" in told
+    assert "varies by hour of the day" in told
     assert "answers are counted as free" in told
     assert "50 prompt tokens (given)" in told
     assert "measured on" not in told

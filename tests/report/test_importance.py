@@ -58,13 +58,13 @@ def test_of_luck_no_knob_is_said_to_matter():
         generator, settings = drawn(60, seed)
         found = importance(settings, generator.standard_normal(60), "quality")
         assert found.shares.empty
-        assert found.sentence.startswith("From 60 trials the knobs explain nothing sure of the quality")
+        assert found.sentence.startswith("From 60 trials the knobs do not reliably explain the quality")
 
 
 @pytest.mark.parametrize(
     ("trials", "settings", "outcome", "told"),
     [
-        (7, {"size": range(7)}, range(7), "7 trials have a checkpoint; 8 are needed to say what moves quality."),
+        (7, {"size": range(7)}, range(7), "7 trials have a checkpoint; 8 are needed to say what drives quality."),
         (1, {"size": [1]}, [0.5], "1 trial has a checkpoint; 8 are needed"),
         (9, {"size": [1] * 9}, range(9), "Every trial has the same settings"),
         (9, {"size": range(9)}, [0.1 + 0.2] * 9, "The quality of every trial is the same"),
@@ -125,16 +125,16 @@ def test_the_bars_are_in_one_order_with_whiskers_and_what_is_not_sure_is_faint(b
     sure = found.price.shares.set_index("knob").loc[order, "low"] > 0
     assert [opacity == 1.0 for opacity in bars.marker.opacity] == sure.tolist()
     assert "95 % interval" in bars.hovertext[0]
-    assert "cannot be told from chance" in bars.hovertext[sure.tolist().index(False)]
+    assert "may be chance" in bars.hovertext[sure.tolist().index(False)]
     nothing = importance_figure(importance(pd.DataFrame({"a": [1]}), np.array([1.0]), "price"), [])
-    assert nothing.layout.annotations[0].text == "No knob is said to move price"
+    assert nothing.layout.annotations[0].text == "No knob has a certain effect on price"
 
 
 def test_an_empty_or_hostile_study_gives_a_sentence(empty, hostile):
     for table in (empty, hostile):
         found = knob_importance(table)
         assert importance_table(found).empty
-        assert "are needed to say what moves price" in found.price.sentence
+        assert "are needed to say what drives price" in found.price.sentence
 
 
 def test_the_forest_is_loaded_only_when_it_is_asked():

@@ -63,7 +63,7 @@ def test_the_interval_is_students_and_one_pair_has_none(by_hand):
     )
     row = levers_table(alone).iloc[0]
     assert row["pairs"] == 1 and math.isnan(row["usd_low"])
-    assert "not sure from one pair" in lever_sentences(alone)[0]
+    assert "uncertain from one pair" in lever_sentences(alone)[0]
 
 
 def test_only_a_difference_that_leaves_zero_out_is_called_one(by_hand):
@@ -72,7 +72,7 @@ def test_only_a_difference_that_leaves_zero_out_is_called_one(by_hand):
     assert sentences["precision"].endswith("lower")
     assert (
         sentences["compile"]
-        == "compile = true instead of false (6 pairs): price no sure difference; quality no sure difference"
+        == "compile = true instead of false (6 pairs): price no certain difference; quality no certain difference"
     )
 
 

@@ -109,7 +109,7 @@ def test_the_chart_has_whiskers_around_the_means(confirmed):
     assert list(whiskers.y) == pytest.approx([0.50, 0.70, 0.70])
     assert list(whiskers.error_y.array) == pytest.approx(list(whiskers.error_y.arrayminus))
     assert "3 repeats" in whiskers.hovertext[2]
-    assert "cannot be told apart from the cheaper #1 e1" in whiskers.hovertext[2]
+    assert "cannot be distinguished from the cheaper #1 e1" in whiskers.hovertext[2]
     assert list(shown["fp32" if "fp32" in shown else "not stated"].y) == [0.50, 0.70, 0.72], "the points stay"
     assert "Whiskers" in frontier_caption(confirmed)
 
@@ -117,7 +117,7 @@ def test_the_chart_has_whiskers_around_the_means(confirmed):
 def test_the_page_says_it_in_its_table_and_in_words(by_hand, original, confirmed):
     page = report_page(confirmed)
     assert page.count("95 % interval</th>") == 1
-    assert "tie: #2 e1 cannot be told apart from the cheaper #1 e1, so buy that one" in page
+    assert "tie: #2 e1 cannot be distinguished from the cheaper #1 e1; buy that one" in page
     assert "11 repeats of 3 trials cost" in page
     assert "2 of them no evidence" in page
     assert "95 % interval</th>" not in report_page(by_hand.build(original))

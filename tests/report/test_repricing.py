@@ -117,7 +117,7 @@ def test_runs_on_another_kind_of_device_keep_their_sku_and_that_is_said(table):
     runs.loc[0, ["sku", "price_point"]] = ["aws/m7i.xlarge", four]
     mixed = reprice(replace(table, runs=runs), Scenario(skus=("aws/m5.large",)), BOOK)
     assert list(mixed.runs["sku"]) == ["aws/m7i.xlarge", *["aws/m5.large"] * (len(runs) - 1)]
-    assert "being on another kind of device than aws/m5.large: 1 run;" in " ".join(price_remarks(mixed))
+    assert "because they ran on another kind of device than aws/m5.large: 1 run;" in " ".join(price_remarks(mixed))
 
 
 def test_a_missing_rate_is_told_and_nothing_is_priced(table):

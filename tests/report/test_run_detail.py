@@ -52,8 +52,8 @@ def test_what_is_not_there_any_more_is_told(small):
 def test_a_study_without_decisions_says_so(small, tmp_path):
     home = Home(tmp_path)
     (line,) = decisions_about(home, small, 2)
-    assert line.startswith("No decision of the search is known: the study's folder")
-    assert decisions_about(home, small, 1) == ["A baseline is not the search's to decide on."]
+    assert line.startswith("The search's decisions are unknown: the study's folder")
+    assert decisions_about(home, small, 1) == ["The search does not decide on a baseline."]
 
 
 def test_its_mlflow_run_is_found_at_a_server_or_with_a_command(small):

@@ -45,7 +45,7 @@ def test_fields_show_what_the_file_says():
         "width": "4, 16",
         "learning_rate": "0.001 to 0.1, log",
     }
-    assert fields(TEXT, "space")["width"].help == "Hidden units: a whole number from 1 to 512; 16 where empty"
+    assert fields(TEXT, "space")["width"].help == "Hidden units: a whole number from 1 to 512; 16 if empty"
 
 
 @pytest.mark.parametrize(

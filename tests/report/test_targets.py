@@ -42,17 +42,17 @@ def test_where_nothing_reaches_it_the_best_there_is_and_its_price_are_told(small
     answer = cheapest_reaching(axis_points(small), 0.9)
     assert not answer.reached
     assert answer.sentence == (
-        "No checkpoint reaches accuracy 0.9000; the best there is: trial #2 after epoch 1, accuracy 0.7000 for $4.00."
+        "No checkpoint reaches accuracy 0.9000; the best is trial #2 after epoch 1, accuracy 0.7000 for $4.00."
     )
     assert answer.key == "run-2@1"
-    assert answer.next_better == "Nothing better was reached at any price."
+    assert answer.next_better == "No checkpoint is better at any price."
 
 
 def test_the_best_for_an_amount_and_that_nothing_costs_so_little(small):
     assert best_under(axis_points(small), 3.99).sentence == "Trial #0 after epoch 2, accuracy 0.6000 for $2.00."
     too_little = best_under(axis_points(small), 0.5)
     assert too_little.sentence == (
-        "No checkpoint costs $0.50 or less; the cheapest there is: trial #0 after epoch 1, accuracy 0.5000 for $1.00."
+        "No checkpoint costs $0.50 or less; the cheapest is trial #0 after epoch 1, accuracy 0.5000 for $1.00."
     )
     assert not too_little.reached
 
@@ -85,9 +85,9 @@ def test_what_is_outside_the_limits_answers_nothing(small, by_hand):
 @pytest.mark.parametrize(
     ("target", "words"),
     [
-        (0.69, "which holds 0.6900: it may miss it"),
+        (0.69, "which includes 0.6900: it may miss it"),
         (0.60, "all of it at least as good as 0.6000"),
-        (0.75, "all of it worse than 0.7500: it was lucky once"),
+        (0.75, "all of it worse than 0.7500: its first run was lucky"),
     ],
 )
 def test_repeats_say_how_sure_a_target_is(by_hand, target, words):
@@ -103,7 +103,7 @@ def test_repeats_say_how_sure_a_target_is(by_hand, target, words):
 
 def test_a_tie_with_a_cheaper_point_is_told(by_hand):
     answer = best_under(repeated(by_hand, second=(0.3, 0.6, 0.9)), 5.0)
-    assert "A tie: it cannot be told apart from the cheaper #0 e1" in answer.sure
+    assert "A tie: it cannot be distinguished from the cheaper #0 e1" in answer.sure
 
 
 def test_targets_and_budgets_to_choose_from_span_the_frontier(realistic, small):

@@ -97,7 +97,7 @@ def test_data_that_are_not_the_studys_any_more_are_refused(telling, tmp_path):
 
 @needs_tokenizer
 def test_a_workload_that_has_no_text_to_tell_is_refused(telling, tmp_path):
-    with pytest.raises(RequestError, match="gives 0 texts and 0 answers; give the tokens of a text instead"):
+    with pytest.raises(RequestError, match="gives 0 texts and 0 answers; give the number of tokens per text instead"):
         measure_tokens(telling, {"nothing": True}, {}, tmp_path, "8x8")
 
 

@@ -1,1 +1,1 @@
-"""What a person reads of a study: tables, figures, words, and the page that holds them."""
+"""Reporting: tables, charts and texts about a study."""

@@ -1,4 +1,4 @@
-"""What may stand on the axes of the plane: x is a cost, of which less is better, y any metric that checkpoints have."""
+"""The axes of the frontier chart: x is a cost, where less is better; y is any metric that checkpoints have."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ COSTS: Mapping[str, str] = {
     "prediction_usd": "price of predictions",
     "total_usd": "price including predictions",
 }
-"""What x may be, with its name in words."""
+"""The choices of x, each with its name in words."""
 PREDICTED = ("prediction_usd", "total_usd")
-"""Those that depend on how many predictions are to be made."""
+"""The costs that depend on the number of predictions."""
 MONEY = ("price_usd", "prediction_usd", "total_usd")
 _LESS_IS_BETTER = re.compile(
     r"loss|error|seconds|bytes|latency|perplexity|joules|usd|(?:^|[^a-z])(?:mae|mse|rmse|wer|cer|nll)(?:$|[^a-z])"
@@ -43,9 +43,9 @@ _MASSES = (("kg", 1e3), ("g", 1.0), ("mg", 1e-3), ("µg", 1e-6))
 
 @dataclass(frozen=True, slots=True)
 class Axes:
-    """What is on the axes: ``x`` a name of COSTS, ``y`` a metric ("" for the study's quality), each linear or log.
+    """The two axes: ``x`` is a name of COSTS, ``y`` a metric ("" for the study's quality), each linear or log.
 
-    ``turned`` turns round which way y is better; ``predictions`` is how many those costs count that depend on it.
+    ``turned`` reverses which way y is better; ``predictions`` is the number for the costs that depend on it.
     """
 
     x: str = "price_usd"
@@ -56,15 +56,15 @@ class Axes:
     predictions: float = 1_000_000
 
     def is_of_study(self, table: StudyTable) -> bool:
-        """Whether they are price and quality, as the study's own frontier has them."""
+        """Whether they are price and quality, the axes of the study's own frontier."""
         return self.x == "price_usd" and self.y in ("", table.quality.name) and not self.turned
 
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """How the figures of an axis are drawn and written: ``value / divisor`` in ``symbol``.
+    """How figures on an axis are scaled and written: ``value / divisor`` in ``symbol``.
 
-    ``title`` names them with their unit in words.
+    ``title`` is the axis title, with the unit in words.
     """
 
     title: str
@@ -84,7 +84,7 @@ class Measure:
 
 
 def checked(table: StudyTable, axes: Axes) -> Axes:
-    """``axes`` where the study has such a cost and such a metric. Raises RequestError."""
+    """Return ``axes`` if the study has this cost and this metric. Raises RequestError."""
     if axes.x not in COSTS:
         raise RequestError(f"x: there is no cost '{axes.x}'; {did_you_mean(axes.x, COSTS)}")
     if axes.y and axes.y not in y_choices(table):
@@ -95,7 +95,7 @@ def checked(table: StudyTable, axes: Axes) -> Axes:
 
 
 def x_choices(table: StudyTable) -> dict[str, str]:
-    """The costs that a study has figures of, each with its name in words; price and wall time always."""
+    """The costs that a study has figures for, each with its name in words; always price and wall time."""
     choices = dict(COSTS)
     joules = table.runs["energy_joules"].to_numpy(dtype=np.float64)
     if not np.isfinite(joules).any():
@@ -108,15 +108,15 @@ def x_choices(table: StudyTable) -> dict[str, str]:
 
 
 def y_choices(table: StudyTable) -> list[str]:
-    """The metrics that checkpoints have, the study's quality first; what is a cost is on the other axis."""
+    """The metrics that checkpoints have, the study's quality first, without costs."""
     own = table.quality.name
     return [own, *sorted(name for name in table.metrics.names if name != own and name not in COSTS)]
 
 
 def y_direction(table: StudyTable, metric: str) -> Direction:
-    """Which way a metric is better: as the study has it for its quality, by its bound for a limit's, else by its name.
+    """Which way a metric is better: from the study for its quality, from the bound for a limit, else from its name.
 
-    Less of what is called a loss, an error, a time or a size is better, more of anything else.
+    Losses, errors, times and sizes are better when lower; anything else when higher.
     """
     if metric == table.quality.name:
         return table.quality.direction
@@ -127,7 +127,7 @@ def y_direction(table: StudyTable, metric: str) -> Direction:
 
 
 def y_words(value: float) -> str:
-    """A figure of y as a person reads it.
+    """A figure of y for people.
 
     >>> y_words(0.742149), y_words(1_234_567.0)
     ('0.7421', '1,235,000')
@@ -140,9 +140,8 @@ def y_words(value: float) -> str:
 def costs(table: StudyTable, axes: Axes, points: pd.DataFrame) -> Floats:
     """What ``points`` [n] (rows with at, run, price_usd, wall_seconds) cost on x: USD, seconds, joules or grams.
 
-    NaN where it is not known. CO2 is that of the electricity by where each run's was from
-    (store.study_frames.carbon_grams); a prediction costs what its run's machine costs meanwhile
-    (report.build_or_buy.own_prediction_usd).
+    NaN where it is unknown. CO2 is computed from each run's electricity and its grid (store.study_frames.carbon_grams);
+    a prediction costs its share of the run's machine (report.build_or_buy.own_prediction_usd).
     """
     if axes.x in ("price_usd", "wall_seconds"):
         return points[axes.x].to_numpy(dtype=np.float64)
@@ -157,9 +156,9 @@ def costs(table: StudyTable, axes: Axes, points: pd.DataFrame) -> Floats:
 
 
 def prediction_usd(table: StudyTable) -> Floats:
-    """What one more prediction costs in USD, [runs]; NaN where a run's speed is not known.
+    """The price of one more prediction in USD, [runs]; NaN where a run's speed is unknown.
 
-    The machine's price a second, of compute and maintenance, over the predictions that it makes in one.
+    The machine's price per second (compute and maintenance) over its predictions per second.
     """
     if "predictions_per_second" not in table.summary:
         return np.full(len(table.runs), np.nan)
@@ -172,7 +171,7 @@ def prediction_usd(table: StudyTable) -> Floats:
 
 
 def x_measure(table: StudyTable, axes: Axes, x: Floats) -> Measure:
-    """How the costs ``x`` [n] are written: the study's unit of money, and of others the largest that none is below."""
+    """How the costs ``x`` [n] are written: in the study's money unit, or in the largest suitable unit."""
     name = COSTS[axes.x]
     if axes.x in PREDICTED:
         counted = f"{axes.predictions:,.0f} prediction{'' if axes.predictions == 1 else 's'}"
@@ -192,18 +191,18 @@ def x_measure(table: StudyTable, axes: Axes, x: Floats) -> Measure:
 
 
 def _unit(units: tuple[tuple[str, float], ...], least: float, smallest: float) -> tuple[str, float]:
-    """The largest of ``units`` in which ``least`` is not below ``smallest``; the last one where it is in all."""
+    """The largest of ``units`` in which ``least`` is at least ``smallest``; the last one where there is none."""
     return next((unit for unit in units if least >= smallest * unit[1]), units[-1])
 
 
 def _energy_source(table: StudyTable) -> str:
-    """Where the energy figures of trials are from: figures of several sources are never mixed without a word."""
+    """The sources of trials' energy figures, for labels: mixed sources are always stated."""
     found = set(table.runs.loc[table.runs["role"] == "trial", "energy_source"]) - {EnergySource.UNAVAILABLE}
     return f" ({' and '.join(sorted(map(str, found)))})" if found else ""
 
 
 def _grams_per_joule(table: StudyTable) -> Floats:
-    """Grams of CO2-equivalent a joule, [runs]; NaN where it is not known where the electricity is from."""
+    """Grams of CO2-equivalent per joule, [runs]; NaN where the grid is unknown."""
     (sku_codes, skus), (region_codes, regions) = (pd.factorize(table.runs[name]) for name in ("sku", "region"))
     grams = [[carbon_grams(1 / JOULES_PER_KWH, sku, region, table.country) for region in regions] for sku in skus]
     rates: Floats = np.asarray(grams, dtype=np.float64).reshape(len(skus), len(regions))

@@ -1,4 +1,4 @@
-"""Where each checkpoint of a study's trials lies on a pair of axes; the frontier is that of the axes shown."""
+"""The checkpoints of a study's trials on a pair of axes, and the frontier on those axes."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class AxisPoints:
 
     @cached_property
     def certainty(self) -> pd.DataFrame:
-        """report.repeats.certainty_table where the axes are the study's own and trials were repeated, else no row."""
+        """report.repeats.certainty_table where the axes are the study's own and trials were repeated, else empty."""
         table = self.table
         if not self.axes.is_of_study(table) or not (table.runs["role"] == Role.REPEAT).any():
             return pd.DataFrame(columns=["trial", "epoch"])
@@ -70,9 +70,9 @@ class AxisPoints:
 
 
 def axis_points(table: StudyTable, axes: Axes | None = None) -> AxisPoints:
-    """Where the checkpoints of trials lie on ``axes`` (price and quality by default), and which are non-dominated.
+    """The checkpoints of trials on ``axes`` (price and quality by default), and which are non-dominated.
 
-    Raises RequestError for an x or a y that there is none of, naming those that there are.
+    Raises RequestError for an unknown x or y, with the known ones.
     """
     axes = checked(table, axes or Axes())
     metric = axes.y or table.quality.name
@@ -118,10 +118,10 @@ def reference_points(found: AxisPoints) -> pd.DataFrame:
 
 
 def dominators(found: AxisPoints, points: pd.DataFrame) -> pd.DataFrame:
-    """Of the frontier points that dominate each of ``points`` [n] (x, y), the best one that costs no more.
+    """For each of ``points`` [n] (x, y), the best frontier point that dominates it.
 
-    Columns, [n] rows: winner (its row in ``found.frontier``, -1 where none dominates), gain (of y, in y's own unit,
-    signed as y is) and saving (a share of x, from 0 to 1).
+    Columns, [n] rows: winner (its row in ``found.frontier``, -1 where none dominates), gain (in y, with y's unit and
+    sign) and saving (a share of x, from 0 to 1).
     """
     frontier = found.frontier
     x, y = points["x"].to_numpy(dtype=np.float64), points["y"].to_numpy(dtype=np.float64)
@@ -135,7 +135,7 @@ def dominators(found: AxisPoints, points: pd.DataFrame) -> pd.DataFrame:
 
 
 def run_ids(table: StudyTable, points: pd.DataFrame) -> list[str]:
-    """The MLflow ids of the runs that points are of."""
+    """The MLflow run ids of points."""
     return table.runs["run_id"].take(points["run"].to_numpy()).astype(object).tolist()
 
 
@@ -145,7 +145,7 @@ def short_names(points: pd.DataFrame) -> list[str]:
 
 
 def point_key(run_id: str, epoch: int) -> str:
-    """What a checkpoint is called in a link and in a chart's customdata.
+    """The key of a checkpoint in a link and in a chart's customdata.
 
     >>> point_key("0a1b", 3)
     '0a1b@3'
@@ -164,7 +164,7 @@ def parse_key(key: str) -> tuple[str, int | None]:
 
 
 def _metric(table: StudyTable, metric: str, points: pd.DataFrame) -> NDArray[np.float64]:
-    """A metric at ``points`` [n], NaN where a checkpoint has none of it."""
+    """A metric at ``points`` [n]; NaN where a checkpoint lacks it."""
     if metric == table.quality.name:
         return points["quality"].to_numpy(dtype=np.float64)
     values: NDArray[np.float64] = table.metrics[metric][points["at"].to_numpy()]

@@ -1,7 +1,7 @@
 """Build or buy: the price of predictions by a trained model beside that of a hosted language model.
 
 Training is paid once and spread over N predictions; each prediction then costs its share of a machine. A hosted
-model costs the same every time. Pure computation: what has to be looked up or measured comes in.
+model costs the same every time. Pure computation on values that were looked up or measured elsewhere.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ def build_or_buy_document(
 ) -> dict[str, Any]:
     """Every frontier point, and every baseline, against the hosted model, as one JSON-safe document.
 
-    ``predictions`` is the N that training is spread over, ``as_of`` the ISO date that the hosted model is priced
-    on, None for now. Of each point: ``training_usd`` (what the study's data cost included: every model of one's own
-    needs them), ``own_usd_per_1000`` (its predictions alone; None where
-    their speed was not measured), ``total_usd_per_1000`` (with its share of the training), ``api_usd_per_1000``,
-    and ``break_even_predictions``, None with a ``break_even_reason`` where there is none. Raises RequestError for
-    an N that is not a number of at least 1, and where no trial has reached a checkpoint.
+    ``predictions`` is the N that training is spread over, ``as_of`` the ISO date that the hosted model is priced on,
+    None for now. Of each point: ``training_usd`` (including the study's data cost, which every model of your own
+    needs), ``own_usd_per_1000`` (its predictions alone; None where their speed was not measured),
+    ``total_usd_per_1000`` (with its share of the training), ``api_usd_per_1000``, and ``break_even_predictions``, None
+    with a ``break_even_reason`` where there is none. Raises RequestError for an N that is not a number of at least 1,
+    and where no trial has reached a checkpoint.
     """
     check_predictions(predictions)
     data_usd = spend_by_part(table)["data"]
@@ -70,24 +70,24 @@ def build_or_buy_document(
 
 
 def break_even(training_usd: float, own_usd: float, api_usd: float) -> float | None:
-    """The number of predictions from which on training a model of one's own is the cheaper way.
+    """The number of predictions above which training your own model is cheaper.
 
     Where training / N + own = api, with the price of one prediction on either side; so N = training / (api - own).
-    None where each prediction of one's own costs at least as much. All in USD.
+    None where each prediction of your own costs at least as much. All in USD.
     """
     saved = api_usd - own_usd
     return training_usd / saved if saved > 0 else None
 
 
 def total_usd(training_usd: float, own_usd: float, predictions: float) -> float:
-    """The price of one prediction with its share of the training, in USD, where there are so many of them."""
+    """The price of one prediction with its share of the training, in USD, at this number of predictions."""
     return training_usd / predictions + own_usd
 
 
 def own_prediction_usd(run: Mapping[Any, Any]) -> float | None:
-    """What one more prediction costs in USD: what the run's machine costs a second, over the predictions of one.
+    """The price of one more prediction in USD: the machine's price per second over its predictions per second.
 
-    The machine's are compute and maintenance; what was paid once, for data and for keeping the model, is not in it.
+    Counts compute and maintenance, not what is paid once for data and for storing the model.
     ``run`` is a row of StudyTable.runs with its ``predictions_per_second``; None where that is NaN.
     """
     speed = run["predictions_per_second"]
@@ -98,7 +98,7 @@ def own_prediction_usd(run: Mapping[Any, Any]) -> float | None:
 
 
 def check_predictions(predictions: float) -> float:
-    """``predictions``, where training can be spread over so many. Raises RequestError."""
+    """Return ``predictions`` if training can be spread over that many. Raises RequestError."""
     if not (math.isfinite(predictions) and predictions >= 1):
         raise RequestError(f"predictions: {predictions} is not a finite number of at least 1")
     return predictions
@@ -111,7 +111,7 @@ def _runs(table: StudyTable) -> list[dict[Any, Any]]:
 
 def _compared(training_usd: float, run: Mapping[Any, Any], api: ApiPrice, predictions: float) -> dict[str, Any]:
     own = own_prediction_usd(run)
-    counted = own or 0.0  # the notes tell where no price of a prediction is counted
+    counted = own or 0.0  # the notes mention a missing price per prediction
     even = break_even(training_usd, counted, api.usd_per_prediction)
     return {
         "training_usd": training_usd,
@@ -119,17 +119,16 @@ def _compared(training_usd: float, run: Mapping[Any, Any], api: ApiPrice, predic
         "total_usd_per_1000": total_usd(training_usd, counted, predictions) * THOUSAND,
         "api_usd_per_1000": api.usd_per_prediction * THOUSAND,
         "break_even_predictions": even,
-        "break_even_reason": "" if even is not None else "never: each own prediction costs at least as much",
+        "break_even_reason": "" if even is not None else "never: each prediction of your own costs at least as much",
     }
 
 
 def _notes(
     table: StudyTable, api: ApiPrice, tokens: PredictionTokens, points: list[dict[str, Any]], as_of: str | None
 ) -> list[str]:
-    """What a reader must know before believing the figures, the gravest first."""
+    """Caveats about the figures, the most important first."""
     return [
-        f"THE QUALITY OF {api.name} ON THESE DATA IS UNKNOWN: none of its answers was looked at; only prices are"
-        " compared",
+        f"THE QUALITY OF {api.name} ON THESE DATA IS UNKNOWN: its answers were not evaluated; only prices are compared",
         *_price_notes(api, as_of),
         *_token_notes(tokens),
         *_own_notes(table, points),
@@ -142,17 +141,17 @@ def _price_notes(api: ApiPrice, as_of: str | None) -> list[str]:
         for rate, direction in ((api.usd_per_million_input, "input"), (api.usd_per_million_output, "output"))
         if rate is not None
     ]
-    began = f"since {api.effective_from}" if api.effective_from else "since when is not said"
+    since = f"since {api.effective_from}" if api.effective_from else "start date unknown"
     ended = f", until {api.effective_to}" if api.effective_to else ""
     notes = [
         f"{api.name}: {' and '.join(rates) or usd(api.usd_per_prediction)}, the list price by {api.package}"
-        f" ({api.source}), {began}{ended}; batch discounts and cached prompts are left out"
+        f" ({api.source}), {since}{ended}; batch discounts and cached prompts are left out"
     ]
     if as_of and not api.effective_from:
-        notes.append(f"{api.package} does not say when this price began, so that it held on {as_of} is not certain")
+        notes.append(f"{api.package} does not say when this price started, so it may not have applied on {as_of}")
     if api.by_hour:
         at = "12:00 UTC" if as_of else "this hour"
-        notes.append(f"the price of {api.name} changes with the hour of the day; this is the one of {at}")
+        notes.append(f"the price of {api.name} varies by hour of the day; this is the one at {at}")
     if not api.charges_output:
         notes.append(f"{api.package} has no price for output of {api.name}: its answers are counted as free")
     return notes
@@ -177,15 +176,15 @@ def _own_notes(table: StudyTable, points: list[dict[str, Any]]) -> list[str]:
     notes = []
     if unmeasured < len(points):
         notes.append(
-            "an own prediction is priced as its run's evaluation was: in batches, of prepared data, on a machine that"
+            "your own prediction is priced like its run's evaluation: in batches, on prepared data, on a machine that"
             " is never idle; serving is not in it"
         )
     if unmeasured:
         notes.append(
             f"{unmeasured} of {len(points)} models have no predictions_per_second: only their training is counted,"
-            " their predictions as free, and the break-even is the least that it can be"
+            " their predictions as free, so the break-even is a lower bound"
         )
     data_usd = spend_by_part(table)["data"]
     data = f" and the {usd(data_usd)} that the data cost" if data_usd else ""
-    notes.append(f"training is the one model's{data}; the whole study cost {usd(table.spend_usd)}")
+    notes.append(f"training is that of one model{data}; the whole study cost {usd(table.spend_usd)}")
     return notes

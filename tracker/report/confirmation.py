@@ -1,4 +1,4 @@
-"""What repeats say of the frontier, in words."""
+"""Texts about the repeats of a frontier."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tracker.store.run_table import StudyTable
 
 
 def confirmation_sentences(table: StudyTable) -> list[str]:
-    """What a reader must know of a frontier's repeats, a sentence each; none where the study has no repeats."""
+    """Sentences about a frontier's repeats; empty where the study has none."""
     document = confirmation_document(table)
     if document is None:
         return []
@@ -20,12 +20,12 @@ def confirmation_sentences(table: StudyTable) -> list[str]:
     told = [_counted(document, table)]
     if document["completed"]:
         told.append(
-            "mean and 95 % interval are those of the repeats alone where a point has two or more, for what it measured"
-            " itself was picked for being high; how much single runs scatter is pooled over points as far as they agree"
+            "mean and 95 % interval are of the repeats alone where a point has two or more, because its own measurement"
+            " was selected for being high; the scatter of single runs is pooled over points as far as they agree"
         )
     told += [
-        f"tie: {_name(row)} cannot be told apart from the cheaper {row['tied_with']}, so buy that one, unless more"
-        " seeds tell them apart"
+        f"tie: {_name(row)} cannot be distinguished from the cheaper {row['tied_with']}; buy that one, unless more"
+        " seeds separate them"
         for row in confirmed_frontier_table(table).to_dict("records")
         if row.get("tied_with")
     ]

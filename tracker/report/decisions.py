@@ -1,4 +1,4 @@
-"""What the search decided about a trial, for people and for programs."""
+"""The search's decisions about a trial, for people and for programs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tracker.store.run_table import StudyTable
 
 _ACTIONS = {
     "begin": "begun",
-    "continue": "gone on with, without a pause",
+    "continue": "continued without a pause",
     "pause": "paused",
     "resume": "resumed",
     "stop": "stopped",
@@ -28,7 +28,7 @@ _ACTIONS = {
 
 
 def decisions_document(home: Home, name: str, trial: int) -> dict[str, Any]:
-    """What ``tracker why NAME TRIAL --json`` prints: the decisions about a trial in their order.
+    """The document of ``tracker why NAME TRIAL --json``: the decisions about a trial, in order.
 
     Raises StudyNotFoundError, StoreError, and RequestError where the study has no such trial.
     """
@@ -38,31 +38,33 @@ def decisions_document(home: Home, name: str, trial: int) -> dict[str, Any]:
     if not decisions:
         trials = sorted(int(path.name) for path in folder.trials.glob("*") if path.name.isdecimal())
         there = f"0 to {trials[-1]}" if trials else "none yet"
-        reason = "was run before decisions were kept" if trial in trials else f"is not there; its trials: {there}"
+        reason = "was run before decisions were recorded" if trial in trials else f"does not exist; its trials: {there}"
         raise RequestError(f"study '{name}': trial {trial} {reason}")
     quality = document.content.get("quality", {}).get("metric", "quality")
     return {"study": name, "trial": trial, "quality": quality, "decisions": decisions}
 
 
 def decision_sentences(document: Mapping[str, Any], unit: MoneyUnit) -> Iterator[str]:
-    """The decisions of a document, a line each and their numbers below, amounts of money in ``unit``."""
+    """The decisions of a document as lines, each with its numbers below; amounts of money in ``unit``."""
     for decision in document["decisions"]:
         at = datetime.fromtimestamp(decision["time"], UTC).strftime("%Y-%m-%d %H:%M:%S")
         yield f"{at}  #{document['trial']} {_ACTIONS.get(decision['action'], decision['action'])}: {decision['why']}"
-        for line in _told(decision["numbers"], document["quality"], partial(words.money, unit=unit)):
+        for line in _number_lines(decision["numbers"], document["quality"], partial(words.money, unit=unit)):
             yield f"    {line}"
 
 
-def _told(numbers: Mapping[str, Any], quality: str, usd: Callable[[float], str]) -> Iterator[str]:
-    """A decision's numbers in sentences; those that it does not have are left out."""
+def _number_lines(numbers: Mapping[str, Any], quality: str, usd: Callable[[float], str]) -> Iterator[str]:
+    """A decision's numbers as sentences, as far as it has them."""
     if (left := numbers.get("left_usd")) is not None:
         yield f"{usd(left)} was left to spend"
     if (price := numbers.get("price_usd")) is not None:
         yield f"it had cost {usd(price)}"
     if (step := numbers.get("expected_usd")) is not None:
         until = numbers.get("until_usd")
-        to = "to its own end" if until is None else f"until it costs {usd(until)}" if until else "one checkpoint"
-        yield f"the step: {to}, {f'expected to take {usd(step)}' if step else 'at a price not known yet'}"
+        to = (
+            "train to its end" if until is None else f"train until it costs {usd(until)}" if until else "one checkpoint"
+        )
+        yield f"the step: {to}, {f'expected to take {usd(step)}' if step else 'at an unknown price'}"
     if (expected := numbers.get(f"expected_{quality}")) is not None:
         likely = f"{words.quality(numbers['likely_from'])} to {words.quality(numbers['likely_to'])}"
         yield (

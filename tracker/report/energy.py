@@ -1,4 +1,4 @@
-"""What a study's runs used of energy, by where the figures are from: figures of different sources never add up."""
+"""Energy used by a study's runs, by source of the figures: different sources are never summed."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tracker.store.run_table import StudyTable
 def energy_by_source(table: StudyTable) -> pd.DataFrame:
     """One row for each source of energy figures that runs have, measured first.
 
-    Columns: energy_source, runs, energy_kwh and co2_grams (sums over its runs; NaN where nothing is known, and
-    where the country of one of its runs is not).
+    Columns: energy_source, runs, energy_kwh and co2_grams (sums over its runs; NaN where they are unknown, co2_grams
+    also where the country of one of its runs is).
     """
     sources = [source for source in EnergySource if (table.runs["energy_source"] == source).any()]
     groups = [table.runs[table.runs["energy_source"] == source] for source in sources]
@@ -28,7 +28,7 @@ def energy_by_source(table: StudyTable) -> pd.DataFrame:
 
 
 def energy_sentences(table: StudyTable) -> list[str]:
-    """The same in words, a sentence a source; none where no run has a figure."""
+    """``energy_by_source`` as sentences, one per source; empty where no run has a figure."""
     rows = energy_by_source(table).to_dict("records")
     if all(row["energy_source"] == EnergySource.UNAVAILABLE for row in rows):
         return []

@@ -1,7 +1,6 @@
-"""The charts of where a study's money went and what it bought, and the layout that all charts share.
+"""Charts of a study's spend and of what it bought, and the layout that all charts share.
 
-Each takes what it draws ready-made from ``tables`` or ``progress``. Charts of a study without data are
-empty figures that say so.
+The data come from ``tables`` or ``progress``. Without data, a chart is an empty figure with a message.
 """
 
 from __future__ import annotations
@@ -22,12 +21,12 @@ from tracker.store.run_table import StudyTable
 
 
 def spend_figure(table: StudyTable, *, short: bool = False) -> go.Figure:
-    """What the study spent, one bar for each state that its runs ended in; ``short`` leaves out how many runs."""
+    """The study's spend, one bar per state of its runs; ``short`` leaves out the number of runs."""
     return _bars(spend_by_state(table), "state", STATE_COLOURS, table.unit, short=short)
 
 
 def purpose_figure(spend: pd.DataFrame, unit: MoneyUnit) -> go.Figure:
-    """What money was spent on, one bar for each purpose; ``spend`` as spending.spend_by_purpose gives it."""
+    """The spend by purpose, one bar each; ``spend`` is from spending.spend_by_purpose."""
     return _bars(spend, "purpose", PURPOSE_COLOURS, unit, short=True)
 
 
@@ -59,7 +58,7 @@ def _bars(spend: pd.DataFrame, what: str, colours: Mapping[str, str], unit: Mone
 
 
 def hypervolume_figure(table: StudyTable, height: int = 300) -> go.Figure:
-    """How much better the frontier became with every dollar; flat means that money bought nothing."""
+    """The hypervolume against dollars spent; flat means that the money bought nothing."""
     progress = hypervolume_steps(table)
     if progress.empty:
         return empty_figure("No checkpoint has been reached yet", height)
@@ -80,7 +79,7 @@ def hypervolume_figure(table: StudyTable, height: int = 300) -> go.Figure:
 
 
 def chart_layout(height: int) -> dict[str, object]:
-    """What the layouts of all charts have in common; ``height`` in pixels, the width is the page's."""
+    """The layout that all charts share; ``height`` is in pixels, the width is the page's."""
     return {
         "template": template(),
         "height": height,
@@ -91,16 +90,16 @@ def chart_layout(height: int) -> dict[str, object]:
 
 
 def amount_ticks(unit: MoneyUnit) -> dict[str, str]:
-    """How an axis writes amounts of a unit: as many digits as it takes.
+    """The tick format for amounts in a unit, with as many digits as needed.
 
-    Of units plotly's formats know the dollar only; for another, the axis says in words which it is.
+    Plotly's formats know only the dollar; for other units, the axis title has the unit.
     """
     dollars = unit.currency.code == USD.code and not unit.prefix
     return {"tickformat": "$,.10~f" if dollars else ",.10~f"}
 
 
 def empty_figure(message: str, height: int) -> go.Figure:
-    """A chart of nothing, which says so."""
+    """An empty chart with a message."""
     figure = go.Figure(layout=chart_layout(height))
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False)

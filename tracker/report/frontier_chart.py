@@ -1,6 +1,6 @@
-"""The chart of quality against price, or of any pair of axes: what ``plane`` worked out, drawn with plotly.
+"""The chart of quality against price, or of any pair of axes: a ``plane`` drawn with plotly.
 
-Nothing is worked out here but places and looks.
+Computes only positions and styles.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ from tracker.store.run_table import StudyTable
 
 __all__ = ["frontier_caption", "frontier_figure", "plane_figure"]
 
-SMALL_CHART_PIXELS = (560.0, 330.0)  # the plot area of the narrowest page that labels must suit
+SMALL_CHART_PIXELS = (560.0, 330.0)  # the plot area on the narrowest page that labels must fit
 
 
 def frontier_figure(table: StudyTable, height: int = 540, axes: Axes | None = None) -> go.Figure:
     """Quality against price: every checkpoint, the frontier as a step line, baselines as stars.
 
-    Of very many dominated checkpoints a sample that keeps their cloud's shape (thinning.thinned). Raises RequestError
-    for axes that the study has nothing of.
+    Very many dominated checkpoints are thinned to a sample that keeps their cloud's shape (thinning.thinned). Raises
+    RequestError for axes that the study has no figures for.
     """
     return plane_figure(study_plane(table, axes), height)
 
 
 def plane_figure(plane: Plane, height: int = 540) -> go.Figure:
-    """The same of a plane that was worked out before: with its selection, curves, target and budget."""
+    """The chart of a given plane, with its selection, curves, target and budget."""
     if plane.drawn.empty and plane.references.empty:
         left_out = plane.found.left_out
         message = "No checkpoint has been reached yet" if not left_out else "No checkpoint has figures of both axes"
         return empty_figure(message, height)
     figure = go.Figure(layout=plane_layout(plane, height))
     symbols = hardware_symbols(sorted(plane.drawn["hardware"].unique(), key=_natural))
-    _add_dominated(figure, plane, symbols)  # first, so that nothing else is covered by it
+    _add_dominated(figure, plane, symbols)  # first, so that it covers nothing else
     add_curves(figure, plane)
     _add_frontier_line(figure, plane)
     add_wanted(figure, plane)
@@ -52,18 +52,18 @@ def plane_figure(plane: Plane, height: int = 540) -> go.Figure:
     add_selected(figure, plane)
     for name, symbol in symbols.items():
         _add_legend(figure, name, {"color": FRONTIER, "size": 9, "symbol": symbol}, rank=3000)
-    # A selection has rings: what is not selected stays as it is.
+    # Selected points get rings; plotly must not dim the others.
     kept = {"unselected": {"marker": {"opacity": 1}}, "selected": {"textfont": {"color": SELECTED}}}
     return figure.update_traces(kept, selector=lambda trace: trace.customdata is not None)
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
-    """A sorting key that puts 2 threads before 16."""
+    """A sort key that puts 2 threads before 16."""
     return [(int(part), "") if part.isdigit() else (0, part) for part in name.split()]
 
 
 def _add_dominated(figure: go.Figure, plane: Plane, symbols: dict[str, str]) -> None:
-    """What is not on the frontier: grey where it is beaten, hollow where it is outside the study's limits."""
+    """Points off the frontier: grey where dominated, hollow where outside the study's limits."""
     others = plane.drawn[~plane.drawn["on_frontier"].astype(bool)]
     outside = (others["missed"] != "").to_numpy(dtype=np.bool_)
     for name, points, suffix in (("dominated", others[~outside], ""), ("outside the limits", others[outside], "-open")):
@@ -83,18 +83,18 @@ def _add_dominated(figure: go.Figure, plane: Plane, symbols: dict[str, str]) -> 
                     **look,
                     "symbol": [symbols[hardware] + suffix for hardware in points["hardware"]],
                 },
-                **_told(points),
+                **_hover_data(points),
             )
         )
 
 
-def _told(points: pd.DataFrame) -> dict[str, object]:
-    """What a trace says of its points, and what a selection of them gives back."""
+def _hover_data(points: pd.DataFrame) -> dict[str, object]:
+    """A trace's hover texts, and the keys that a selection returns."""
     return {"customdata": points["key"], "hovertext": points["hover"], "hoverinfo": "text"}
 
 
 def _add_frontier_line(figure: go.Figure, plane: Plane) -> None:
-    """A step line: between two points nothing better than the left one can be bought."""
+    """A step line: between two points, the left one is the best that money buys."""
     frontier = plane.frontier
     if frontier.empty:
         return
@@ -127,7 +127,7 @@ def _add_intervals(figure: go.Figure, plane: Plane) -> None:
                 "thickness": 1.2,
                 "width": 4,
             },
-            **_told(intervals),
+            **_hover_data(intervals),
         )
     )
 
@@ -156,14 +156,14 @@ def _add_frontier_points(figure: go.Figure, plane: Plane, symbols: dict[str, str
                 text=[short if at in sides else "" for at, short in zip(points.index, points["short"], strict=True)],
                 textposition=[sides.get(at, "top left") for at in points.index],
                 textfont={"size": 11},
-                cliponaxis=False,  # on a phone, a label may reach over the axis; it is not cut
-                **_told(points),
+                cliponaxis=False,  # on a phone, a label may cross the axis: do not clip it
+                **_hover_data(points),
             )
         )
 
 
 def _sides(plane: Plane, frontier: pd.DataFrame) -> dict[int, str]:
-    """On which side of each frontier point its label goes, by its place in a small chart."""
+    """The side of each frontier point that its label goes to, by its position in a small chart."""
     (left, right), (bottom, top) = x_axis_range(plane), y_axis_range(plane)
     width, height = SMALL_CHART_PIXELS
     xs, ys = xs_of(plane, frontier), frontier["y"].to_numpy(dtype=np.float64)
@@ -196,7 +196,7 @@ def _add_references(figure: go.Figure, plane: Plane) -> None:
 
 
 def _add_legend(figure: go.Figure, name: str, marker: dict[str, object], rank: int = 1000) -> None:
-    """An entry of the legend by itself, for colours and symbols cross: a click on it hides the points of its name."""
+    """A legend entry of its own, because colours and symbols combine; a click on it hides the points of that name."""
     figure.add_trace(
         go.Scatter(
             x=[None],

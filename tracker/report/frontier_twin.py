@@ -1,4 +1,4 @@
-"""The frontier of any axes as a table: the chart's twin, every figure in the unit that the chart has."""
+"""The frontier on any axes as a table: the accessible twin of the chart, in the same units."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ from tracker.report.tables import searched_settings
 
 @dataclass(frozen=True, eq=False)
 class FrontierTwin:
-    """``rows``: one a point of the frontier, by rising x; ``keys`` are those of its points (axis_points.point_key).
+    """``rows``: one per frontier point, by rising x; ``keys`` are their keys (axis_points.point_key).
 
-    ``labels`` are what people are shown for its columns' names, with units, and ``formats`` how numbers of a column are
-    written, as printf has it.
+    ``labels`` are the column titles with units, and ``formats`` the printf formats of numeric columns.
     """
 
     rows: pd.DataFrame
@@ -30,7 +29,7 @@ class FrontierTwin:
 
 
 def frontier_twin(found: AxisPoints) -> FrontierTwin:
-    """The twin of a chart of ``found``: its frontier with the settings that the search chose, and certainty."""
+    """The table for the chart of ``found``: its frontier with the searched settings, and certainty."""
     table, frontier, measure = found.table, found.frontier, found.x_measure
     runs = frontier["run"].to_numpy(dtype=np.int64)
     columns: dict[str, Any] = {"point": frontier["short"], "y": frontier["y"]}
@@ -70,7 +69,7 @@ def _with_certainty(rows: pd.DataFrame, found: AxisPoints) -> tuple[pd.DataFrame
         "quality_mean": "mean of repeats",
         "quality_low": "95 % from",
         "quality_high": "95 % to",
-        "probability_on_frontier": "probability of the frontier",
+        "probability_on_frontier": "probability on the frontier",
         "tied_with": "tied with",
     }
     names = [name for name in CERTAINTY_COLUMNS if name in told]
@@ -78,7 +77,7 @@ def _with_certainty(rows: pd.DataFrame, found: AxisPoints) -> tuple[pd.DataFrame
 
 
 def _format(column: pd.Series[float]) -> str:
-    """A number format that shows the smallest figure of a column with three digits or more, in all its rows alike."""
+    """One number format for a column, with at least three digits for its smallest figure."""
     sizes = column.abs()
     sizes = sizes[np.isfinite(sizes) & (sizes > 0)]
     least = float(sizes.min()) if len(sizes) else 1.0

@@ -1,4 +1,4 @@
-"""The answers of a study in words: what a person wants to know before looking at any chart."""
+"""The headline answers of a study, to read before any chart."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tracker.store.run_table import StudyTable
 
 @dataclass(frozen=True, slots=True)
 class Headline:
-    """One answer: what it is about, its figure, and a sentence that explains it. All plain text."""
+    """One answer: its topic, its figure, and a sentence that explains it. All plain text."""
 
     title: str
     figure: str
@@ -28,7 +28,7 @@ class Headline:
 def headlines(table: StudyTable) -> list[Headline]:
     """Best, cheapest, the price of one more point, the spend, and the comparison with each baseline.
 
-    A study in which no trial reached a checkpoint has the spend only.
+    Only the spend where no trial has a checkpoint.
     """
     frontier = frontier_table(table)
     answers = [] if frontier.empty else _of_frontier(frontier, table)
@@ -64,7 +64,7 @@ def _spend(table: StudyTable) -> Headline:
     spent = usd(table.spend_usd)
     trials = several(int((table.runs["role"] == "trial").sum()), "trial")
     if table.scenario is not None:
-        return Headline("Would cost", spent, f"by {trials}, at the prices of the scenario, all that was paid for")
+        return Headline("Would cost", spent, f"by {trials}, at the scenario's prices, everything that was paid for")
     if table.budget_usd:
         sentence = f"of {usd(table.budget_usd)} ({percent(table.spend_usd / table.budget_usd)} of the budget), {trials}"
     else:
@@ -77,7 +77,7 @@ def _spend(table: StudyTable) -> Headline:
 
 
 def _comparison(baseline: dict[Any, Any], frontier: pd.DataFrame, table: StudyTable) -> Headline:
-    """How the baseline stands against the frontier, in its favour or not."""
+    """How the baseline compares with the frontier, whichever wins."""
     usd = partial(money, unit=table.unit)
     metric, sign = table.quality.name, 1 if table.quality.direction == Direction.MAXIMIZE else -1
     dominated, points = baseline["dominates"], len(frontier)

@@ -1,4 +1,4 @@
-"""Asks all that build-or-buy needs: the study's table, its tokens, the hosted model's price."""
+"""Collects the inputs of build-or-buy: the study's table, its tokens, the hosted model's price."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def build_or_buy(
 ) -> dict[str, Any]:
     """The models of study ``name`` against the hosted ``model`` ("provider:model"); see build_or_buy_document.
 
-    Tokens that are not given are measured on the study's own texts, in a child process; ``prompt_tokens`` that
-    are not given are assumed to be none. With ``input_tokens`` nothing is measured, and ``output_tokens`` are
-    needed too. ``as_of`` prices the hosted model on that day, at noon UTC. Raises RequestError for what cannot be
-    answered (PriceBookError, StudyNotFoundError, DataError among them), WorkFailedError.
+    Missing token counts are measured on the study's own texts, in a child process; missing ``prompt_tokens`` are taken
+    as 0. With ``input_tokens`` nothing is measured, and ``output_tokens`` is required. ``as_of`` prices the hosted
+    model on that day, at noon UTC. Raises RequestError where there is no answer (including PriceBookError,
+    StudyNotFoundError and DataError), WorkFailedError.
     """
     check_predictions(predictions)
     given = {"input tokens": input_tokens, "output tokens": output_tokens, "prompt tokens": prompt_tokens}
@@ -42,7 +42,7 @@ def build_or_buy(
             check_tokens(what, count)
     table = table_of(home, name)
     on = datetime.combine(as_of, time(12), tzinfo=UTC) if as_of else None
-    api_price(model, 0.0, 0.0, on)  # a model that is not known is told of before texts are read
+    api_price(model, 0.0, 0.0, on)  # fail for an unknown model before texts are read
     tokens = _tokens(name, home, input_tokens, output_tokens, prompt_tokens)
     price = api_price(model, tokens.read, tokens.output_tokens, on)
     return build_or_buy_document(table, price, tokens, predictions, as_of.isoformat() if as_of else None)
@@ -56,7 +56,9 @@ def _tokens(
         if output_tokens is not None:
             tokens = replace(tokens, output_tokens=output_tokens, output_source="given")
     elif output_tokens is None:
-        raise RequestError("with input tokens given, no answer is measured; give output tokens too (--output-tokens)")
+        raise RequestError(
+            "with input tokens given, answers are not measured; give output tokens too (--output-tokens)"
+        )
     else:
         tokens = PredictionTokens(input_tokens, output_tokens)
     if prompt_tokens is not None:
@@ -69,7 +71,7 @@ def _measured(name: str, home: Home) -> PredictionTokens:
         folder = folder_of(home, name)
         document, card = folder.document(), folder.data_card()
     except (StudyNotFoundError, StoreError) as error:
-        raise RequestError(f"{error}; give the tokens of a text instead (--input-tokens)") from None
+        raise RequestError(f"{error}; give the number of tokens per text instead (--input-tokens)") from None
     workload, content = document.workload or "", document.content
     return Forkserver(workload).call(
         measure_tokens, workload, content.get("data", {}), content.get("settings", {}), home.cache, card.fingerprint

@@ -1,4 +1,4 @@
-"""What hovering over a point of the plane tells, as plotly shows it: escaped here, for it renders a subset of HTML."""
+"""Hover texts of points, escaped here because plotly renders a subset of HTML."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ UNSTATED = "not stated"
 
 
 def escape(text: str) -> str:
-    """``text`` as plotly shows it literally; plotly knows no entity for quotes, so they stay."""
+    """Escape ``text`` for plotly, which has no entities for quotes: those stay."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
@@ -40,7 +40,7 @@ def hardware_name(settings: Mapping[Any, Any], sku: str) -> str:
 
 
 def point_hovers(points: pd.DataFrame, found: AxisPoints) -> list[str]:
-    """A hover text for each of ``points``: rows of ``found.points`` with precision and hardware beside."""
+    """A hover text for each of ``points``: rows of ``found.points`` with precision and hardware added."""
     table = found.table
     usd = partial(money, unit=table.unit)
     metric, own = (escape(shorten(name, 32)) for name in (found.metric, table.quality.name))
@@ -49,10 +49,10 @@ def point_hovers(points: pd.DataFrame, found: AxisPoints) -> list[str]:
     of_runs = found.points[np.isin(found.points["run"].to_numpy(), at)]
     lasts = of_runs.groupby("run")["epoch"].max().to_dict()
     sizes = _sizes(table, at)
-    told = standings(points, found)
+    standing_texts = standings(points, found)
     spreads = _spreads(found)
     texts = []
-    for row, run, size, standing in zip(points.to_dict("records"), runs, sizes, told, strict=True):
+    for row, run, size, standing in zip(points.to_dict("records"), runs, sizes, standing_texts, strict=True):
         if found.axes.is_of_study(table):
             figures = [f"{own} <b>{quality(row['quality'])}</b> for <b>{usd(row['price_usd'])}</b>"]
             figures[0] += f" in {duration(row['wall_seconds'])}"
@@ -77,7 +77,7 @@ def point_hovers(points: pd.DataFrame, found: AxisPoints) -> list[str]:
 
 
 def reference_hover(row: Mapping[Any, Any], found: AxisPoints) -> str:
-    """The same for a baseline: a row of axis_points.reference_points."""
+    """The hover text of a baseline: a row of axis_points.reference_points."""
     table = found.table
     run = table.runs.loc[row["run"]].to_dict()
     metric = escape(shorten(found.metric, 32))
@@ -91,23 +91,23 @@ def reference_hover(row: Mapping[Any, Any], found: AxisPoints) -> str:
 
 
 def interval_hover(row: Mapping[Any, Any]) -> str:
-    """The same for a point of the frontier whose trial was repeated: a row of the confirmed frontier."""
+    """The hover text of a frontier point with repeats: a row of the confirmed frontier."""
     interval = f"{quality(row['quality_low'])} to {quality(row['quality_high'])}"
     return _lines(
         f"<b>#{row['trial']}, epoch {row['epoch']}</b> · {several(row['repeats'], 'repeat')}",
         f"mean <b>{quality(row['quality_mean'])}</b>, 95 % interval {interval}",
         f"on the frontier with a probability of {percent(row['probability_on_frontier'])}",
-        f"cannot be told apart from the cheaper {row['tied_with']}" if row["tied_with"] else "",
+        f"cannot be distinguished from the cheaper {row['tied_with']}" if row["tied_with"] else "",
     )
 
 
 def standings(points: pd.DataFrame, found: AxisPoints) -> list[str]:
-    """Of each of ``points``, in plain words: on the frontier and at what slope, what dominates it, what it misses."""
+    """The standing of each of ``points`` in words: on the frontier and its slope, dominated by what, or off limits."""
     frontier, by = found.frontier, dominators(found, points)
     shorts = frontier["short"].tolist()
     slopes = dict(zip(shorts, frontier["x_per_step"].tolist(), strict=True))
     befores = dict(zip(shorts[1:], shorts[:-1], strict=True))
-    told = []
+    texts = []
     columns = [points[name].tolist() for name in ("trial", "epoch", "on_frontier", "missed")]
     for trial, epoch, on, missed, winner, gain, saving in zip(
         *columns, *(by[name].tolist() for name in ("winner", "gain", "saving")), strict=True
@@ -116,18 +116,18 @@ def standings(points: pd.DataFrame, found: AxisPoints) -> list[str]:
         if on:
             slope = slopes.get(short, math.nan)
             more = f": {one_more(found, slope)} from {befores[short]} on" if math.isfinite(slope) else ""
-            told.append(f"on the frontier{more}")
+            texts.append(f"on the frontier{more}")
         elif missed:
-            told.append(f"outside the limits: {missed}")
+            texts.append(f"outside the limits: {missed}")
         elif winner < 0:
-            told.append("")
+            texts.append("")
         else:
-            told.append(f"dominated by {shorts[winner]}: {by_how_much(found, gain, saving)}")
-    return told
+            texts.append(f"dominated by {shorts[winner]}: {by_how_much(found, gain, saving)}")
+    return texts
 
 
 def one_more(found: AxisPoints, x_per_step: float) -> str:
-    """What one more point of y costs, in words."""
+    """The cost of one more point of y, in words."""
     point = "one more point" if found.step == 0.01 else f"{found.step:g} of {found.metric}"
     return f"{point} costs {found.x_measure.words(x_per_step)}"
 
@@ -141,7 +141,7 @@ def by_how_much(found: AxisPoints, gain: float, saving: float) -> str:
 
 
 def _spreads(found: AxisPoints) -> dict[tuple[int, int], str]:
-    """Of the points whose trials were repeated, how sure their quality is."""
+    """For points with repeats, the mean of their quality and its interval, in words."""
     known = found.certainty
     if known.empty:
         return {}
@@ -158,7 +158,7 @@ def _lines(*lines: str) -> str:
 
 
 def _sizes(table: StudyTable, runs: NDArray[np.int64]) -> list[str]:
-    """The model's size of each of these runs: its parameters where they were counted, else the size dial."""
+    """The model size of each run: its parameters where they were counted, else the ``size`` setting."""
     counts: list[Any] = [math.nan] * len(runs)
     dials: list[Any] = [None] * len(runs)
     if "parameters" in table.summary:

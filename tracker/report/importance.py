@@ -1,12 +1,12 @@
-"""Which knob moves quality and which moves price, each with how sure that is.
+"""Which knobs drive quality and price, with confidence intervals.
 
-A random forest (Breiman 2001, Machine Learning 45) learns the outcome of a trial from its knobs. How much worse it
-predicts trials that it has not seen, once the values of one knob are drawn from other trials, is its importance
-(Breiman 2001; Fisher, Rudin and Dominici 2019, JMLR 20, "model reliance"). Half of that loss over the variance of the
-outcome is the knob's total effect, the share of the variance that it moves alone and together with other knobs
-(Gregorutti, Michel and Saint-Pierre 2017, Statistics and Computing 27, for knobs that were drawn independently); shares
-may add up to more than one. It is done again for several random splits of the trials; the 95 % interval is the
-corrected resampled t of Nadeau and Bengio (2003, Machine Learning 52), because the splits share trials.
+A random forest (Breiman 2001, Machine Learning 45) learns the outcome of a trial from its knobs. A knob's importance is
+how much worse the forest predicts held-out trials once that knob's values are permuted (Breiman 2001; Fisher, Rudin and
+Dominici 2019, JMLR 20, "model reliance"). Half of that loss over the variance of the outcome is the knob's total
+effect, the share of the variance that it drives alone and in interaction with other knobs (Gregorutti, Michel and
+Saint-Pierre 2017, Statistics and Computing 27, for independently drawn knobs); shares may sum to more than one. This is
+repeated for several random splits of the trials; the 95 % interval is the corrected resampled t of Nadeau and Bengio
+(2003, Machine Learning 52), because the splits share trials.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from tracker.report.words import percent, several
 from tracker.store.run_table import StudyTable
 
 LEAST_TRIALS = 8
-"""With fewer, a quarter of them is too little to judge by."""
+"""The least number of trials: a quarter of fewer is too small to evaluate on."""
 MOST_TRIALS = 1000
-"""Of more, a sample is drawn: what is important shows in a thousand."""
+"""More trials are sampled: a thousand show what matters."""
 EPOCHS = "epochs reached"
-"""How far a trial was trained. No knob, but where it differs it must not be taken for one's doing."""
+"""How far a trial was trained: not a knob, but its effect must not be attributed to one."""
 HELD_OUT = 0.25
 COLUMNS = ["knob", "share", "low", "high"]
 _SPLITS = 10
@@ -45,12 +45,12 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Importance:
-    """What moves one outcome (``target``: "quality" or "price", which is looked at as its logarithm).
+    """The importances for one outcome (``target``: "quality" or "price", by its logarithm).
 
     ``shares``: one row a knob, the largest share first: knob, share (of the outcome's variance, about 0 to 1), low and
-    high (its 95 % interval). No rows where nothing can be claimed; ``sentence`` says why, or what was found.
-    ``explained`` is the share of the variance that all knobs together explain in trials not seen, with its interval;
-    NaN where that could not be asked.
+    high (its 95 % interval). Empty where nothing can be claimed; ``sentence`` gives the reason, or the result.
+    ``explained`` is the share of the variance that all knobs together explain in held-out trials, with its interval;
+    NaN where it was not computed.
     """
 
     target: str
@@ -61,7 +61,7 @@ class Importance:
 
 @dataclass(frozen=True)
 class KnobImportance:
-    """Both outcomes; ``trials`` of the ``known`` ones with a checkpoint were looked at."""
+    """Both outcomes, from ``trials`` of the ``known`` trials with a checkpoint."""
 
     trials: int
     known: int
@@ -70,7 +70,7 @@ class KnobImportance:
 
     @property
     def sample_sentence(self) -> str:
-        """What was left out; "" where nothing was."""
+        """A sentence about the sample; "" where all trials were used."""
         if self.trials == self.known:
             return ""
         return f"From a random sample of {self.trials:,} of {several(self.known, 'trial')}."
@@ -79,8 +79,8 @@ class KnobImportance:
 def knob_importance(table: StudyTable, seed: int = 0) -> KnobImportance:
     """The importance of each searched knob for quality and for the logarithm of price, at trials' last checkpoints.
 
-    Where trials were trained for different numbers of epochs, that is told apart as EPOCHS. A knob ``seed`` is left
-    out. Takes a few seconds for a large study; equal for equal tables and ``seed``.
+    Where trials were trained for different numbers of epochs, that is a separate column, EPOCHS. A knob ``seed`` is
+    left out. Takes a few seconds for a large study; equal for equal tables and ``seed``.
     """
     points = trial_checkpoints(table)
     lasts = points[points["last"].to_numpy(dtype=np.bool_) & (points["price_usd"] > 0)]
@@ -97,16 +97,18 @@ def knob_importance(table: StudyTable, seed: int = 0) -> KnobImportance:
 
 
 def importance(settings: pd.DataFrame, outcome: Floats, target: str, seed: int = 0) -> Importance:
-    """What of ``settings`` (one row a trial, one column a knob) moves ``outcome`` (shape [trials], finite)."""
+    """Which of ``settings`` (a row per trial, a column per knob) drive ``outcome`` (shape [trials], finite)."""
     nothing = pd.DataFrame(columns=COLUMNS)
     columns = {str(name): _encoded(settings[name]) for name in settings if settings[name].nunique(dropna=False) > 1}
     if len(outcome) < LEAST_TRIALS:
         has = "1 trial has" if len(outcome) == 1 else f"{len(outcome)} trials have"
-        return Importance(target, nothing, f"{has} a checkpoint; {LEAST_TRIALS} are needed to say what moves {target}.")
+        return Importance(
+            target, nothing, f"{has} a checkpoint; {LEAST_TRIALS} are needed to say what drives {target}."
+        )
     if not columns:
-        return Importance(target, nothing, "Every trial has the same settings, so no knob can be said to matter.")
+        return Importance(target, nothing, "Every trial has the same settings, so no knob can be compared.")
     if float(np.ptp(outcome)) <= 1e-12 * float(np.abs(outcome).max()):
-        return Importance(target, nothing, f"The {target} of every trial is the same, so no knob moves it.")
+        return Importance(target, nothing, f"The {target} of every trial is the same, so no knob drives it.")
     losses, explained = _resampled(columns, outcome, seed)
     test, train = _split_sizes(len(outcome))
     whole = corrected_interval(explained, test / train)
@@ -120,7 +122,7 @@ def importance(settings: pd.DataFrame, outcome: Floats, target: str, seed: int =
 def corrected_interval(values: Floats, overlap: float) -> tuple[float, float, float]:
     """The mean over resampled splits and its 95 % interval (Nadeau and Bengio 2003, section 5.2).
 
-    ``overlap`` is the held-out part over the part that was learnt from.
+    ``overlap`` is the size of the test part over that of the training part.
 
     >>> [round(value, 3) for value in corrected_interval(np.array([1.0, 2.0, 3.0]), 1 / 3)]
     [2.0, -1.513, 5.513]
@@ -131,8 +133,8 @@ def corrected_interval(values: Floats, overlap: float) -> tuple[float, float, fl
 
 
 def _resampled(columns: dict[str, Floats], outcome: Floats, seed: int) -> tuple[Floats, Floats]:
-    """Of each split: the share that each knob moves (shape [splits, knobs]), and that all explain (shape [splits])."""
-    # scikit-learn takes a second to import, which no other page or command should wait for.
+    """Per split: the share that each knob drives (shape [splits, knobs]), and that all explain (shape [splits])."""
+    # scikit-learn takes a second to import: other pages and commands must not wait for it.
     forests: Any = importlib.import_module("sklearn.ensemble")
     generator = np.random.default_rng(seed)
     trials, variance = len(outcome), float(outcome.var())
@@ -162,7 +164,7 @@ def _resampled(columns: dict[str, Floats], outcome: Floats, seed: int) -> tuple[
 
 
 def _split_sizes(trials: int) -> tuple[int, int]:
-    """How many trials are held out, and how many are learnt from."""
+    """The number of trials to test on, and to train on."""
     held_out = max(2, round(trials * HELD_OUT))
     return held_out, trials - held_out
 
@@ -184,18 +186,18 @@ def _same(setting: pd.Series[Any], epochs: pd.Series[int]) -> bool:
 def _nothing_sure(target: str, trials: int, whole: tuple[float, float, float]) -> str:
     share, low, high = (percent_of(value) for value in whole)
     return (
-        f"From {several(trials, 'trial')} the knobs explain nothing sure of the {target} of trials not seen "
-        f"({share} of its variance, 95 % interval {low} to {high}), so none is said to matter."
+        f"From {several(trials, 'trial')} the knobs do not reliably explain the {target} of held-out trials "
+        f"({share} of its variance, 95 % interval {low} to {high}), so no knob is ranked."
     )
 
 
 def _found(target: str, shares: pd.DataFrame, whole: tuple[float, float, float]) -> str:
     sure = shares[shares["low"] > 0]
-    explained = f"All knobs together explain {percent_of(whole[0])} of the {target}'s variance in trials not seen"
+    explained = f"All knobs together explain {percent_of(whole[0])} of the {target}'s variance in held-out trials"
     if sure.empty:
-        return f"{explained}; no single one is sure to move it."
-    told = [f"{row['knob']} {percent_of(row['share'])}" for row in sure.head(3).to_dict("records")]
-    return f"{explained}. Sure to move it: {', '.join(told)}."
+        return f"{explained}; no single knob has a certain effect."
+    certain = [f"{row['knob']} {percent_of(row['share'])}" for row in sure.head(3).to_dict("records")]
+    return f"{explained}. Certain effects: {', '.join(certain)}."
 
 
 def percent_of(share: float) -> str:

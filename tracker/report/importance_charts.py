@@ -1,4 +1,4 @@
-"""What moves quality and what moves price, as bars with whiskers and as a table."""
+"""Knob importances for quality and price, as bars with whiskers and as a table."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WHISKER = "#8a8f98"
 
 
 def importance_table(found: KnobImportance) -> pd.DataFrame:
-    """Both importances, a row a knob, the most important first: knob, and for quality and price share, low and high."""
+    """Both importances, one row per knob, the most important first: knob; share, low and high for quality and price."""
     parts = [each.shares.set_index("knob").add_prefix(f"{each.target}_") for each in (found.quality, found.price)]
     both = pd.concat(parts, axis=1).astype(np.float64)
     shares = both.reindex(columns=["quality_share", "price_share"]).max(axis=1)
@@ -30,10 +30,10 @@ def importance_table(found: KnobImportance) -> pd.DataFrame:
 def importance_figure(found: Importance, order: Sequence[str], longest: float = 1.0) -> go.Figure:
     """One outcome's importance as bars with whiskers; ``order`` from the top, ``longest`` the share at the right end.
 
-    Faint is what is not sure: its interval reaches zero.
+    Faint bars are uncertain: their interval includes zero.
     """
     if found.shares.empty:
-        return empty_figure(f"No knob is said to move {found.target}", 160)
+        return empty_figure(f"No knob has a certain effect on {found.target}", 160)
     shares = found.shares.set_index("knob").reindex([name for name in order if name in set(found.shares["knob"])])
     sure = (shares["low"] > 0).to_numpy()
     names = [escape(shorten(str(name), 28)) for name in shares.index]
@@ -70,5 +70,5 @@ def longest_share(found: KnobImportance) -> float:
 
 def _share_hover(name: str, row: dict[Any, Any]) -> str:
     interval = f"95 % interval {percent(max(0.0, row['low']))} to {percent(max(0.0, row['high']))}"
-    told = "" if row["low"] > 0 else "<br>cannot be told from chance"
-    return f"<b>{name}</b>: {percent(max(0.0, row['share']))}<br>{interval}{told}"
+    doubt = "" if row["low"] > 0 else "<br>may be chance"
+    return f"<b>{name}</b>: {percent(max(0.0, row['share']))}<br>{interval}{doubt}"

@@ -1,4 +1,4 @@
-"""The values of a knob as a few levels in order: what a heat map, an axis or a table of rates goes by."""
+"""The values of a knob as a few ordered levels, for heat maps, axes and tables."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from tracker.report.words import setting
 from tracker.store.run_table import StudyTable
 
 MOST_LEVELS = 8
-"""A numeric knob with more values is taken in parts of equally many trials."""
+"""A numeric knob with more values is binned into parts of equally many trials."""
 OTHERS = "others"
 
 
 @dataclass(frozen=True)
 class Levels:
-    """``codes``: of each trial its place in ``names``, -1 where it has no such knob; ``numeric``: names are numbers.
+    """``codes``: each trial's index in ``names``, -1 where it lacks the knob; ``numeric``: names are numbers.
 
-    ``names`` are as people read them, numbers rising.
+    ``names`` are for people; numbers rise.
     """
 
     codes: NDArray[np.intp]
@@ -32,12 +32,12 @@ class Levels:
 
 
 def knobs_of(table: StudyTable) -> list[str]:
-    """The searched knobs, as ``searched_settings``, without ``seed``: it is luck, not a choice."""
+    """The searched knobs of ``searched_settings``, without ``seed``, which is luck and not a choice."""
     return [name for name in searched_settings(table) if name != "seed"]
 
 
 def is_numeric(values: pd.Series[Any]) -> bool:
-    """Whether all values that are there are numbers; a truth value is none."""
+    """Whether all present values are numbers; booleans are not."""
     kinds = set(values.map(type)) - {type(None)}
     return bool(kinds) and all(issubclass(kind, int | float | np.number) and kind is not bool for kind in kinds)
 
@@ -45,7 +45,8 @@ def is_numeric(values: pd.Series[Any]) -> bool:
 def knob_levels(values: pd.Series[Any], most: int = MOST_LEVELS) -> Levels:
     """The levels of a knob's values (one a trial, None where it has none); at most ``most``.
 
-    Of more numbers, equally many trials a level ("1 to 2.5"); of more names, the most frequent ones and OTHERS.
+    More numbers are binned into levels of equally many trials ("1 to 2.5"); of more names, the most frequent ones and
+    OTHERS.
     """
     if is_numeric(values):
         return _of_numbers(pd.to_numeric(values).to_numpy(dtype=np.float64), values, most)
@@ -54,7 +55,7 @@ def knob_levels(values: pd.Series[Any], most: int = MOST_LEVELS) -> Levels:
     counts = np.bincount(codes[codes >= 0], minlength=len(names))
     kept = np.argsort(-counts, kind="stable")[: len(names) if len(names) <= most else most - 1]
     order = sorted(kept.tolist(), key=lambda code: (str(type(found[code])), names[code]))
-    places = np.full(len(names) + 1, len(order))  # the last stands for -1
+    places = np.full(len(names) + 1, len(order))  # the last is for -1
     places[order] = np.arange(len(order))
     places[-1] = -1
     return Levels(places[codes], [names[code] for code in order] + [OTHERS] * (len(order) < len(names)), False)

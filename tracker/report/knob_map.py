@@ -1,4 +1,4 @@
-"""A map of two knobs: the best quality, or the cheapest way to a target, for each pair of their values."""
+"""A heat map of two knobs: the best quality, or the lowest price of a target, for each pair of their values."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tracker.report.words import money, quality, several
 from tracker.store.run_table import StudyTable
 
 MOST_CELLS = 10
-"""Along each side."""
+"""Levels along each side."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ class KnobMap:
 
 
 def knob_map(table: StudyTable, across: str, down: str, target: float | None = None) -> KnobMap:
-    """The best quality, or the cheapest way to ``target``, for each pair of the levels of two different knobs.
+    """The best quality, or the lowest price of ``target``, for each pair of levels of two different knobs.
 
-    All checkpoints of trials count that keep the study's limits.
+    Counts all checkpoints of trials that keep the study's limits.
     """
     points = trial_checkpoints(table)
     points = points[points["kept"].to_numpy(dtype=np.bool_)]
@@ -75,7 +75,7 @@ def knob_map(table: StudyTable, across: str, down: str, target: float | None = N
 
 
 def knob_map_figure(table: StudyTable, found: KnobMap) -> go.Figure:
-    """The map as coloured cells that say their value; a pair that was not tried is blank."""
+    """The heat map, with a value in each cell; untried pairs are blank."""
     if found.cells.empty:
         return empty_figure("No trial has reached a checkpoint yet", 160)
     shape = (len(found.down.names), len(found.across.names))
@@ -85,9 +85,9 @@ def knob_map_figure(table: StudyTable, found: KnobMap) -> go.Figure:
         at = (row["down"], row["across"])
         known = math.isfinite(row["value"])
         values[at] = (math.log10(row["value"]) if row["value"] > 0 else math.nan) if priced else row["value"]
-        told = (money(row["value"], table.unit) if priced else quality(row["value"])) if known else "not reached"
-        texts[at] = told
-        hovers[at] = f"<b>{told}</b><br>{several(row['trials'], 'trial')}"
+        text = (money(row["value"], table.unit) if priced else quality(row["value"])) if known else "not reached"
+        texts[at] = text
+        hovers[at] = f"<b>{text}</b><br>{several(row['trials'], 'trial')}"
     better_low = priced or table.quality.direction is Direction.MINIMIZE
     grid = go.Heatmap(
         z=values,
@@ -112,7 +112,7 @@ def knob_map_figure(table: StudyTable, found: KnobMap) -> go.Figure:
 
 
 def default_pair(knobs: Sequence[str]) -> tuple[str, str] | None:
-    """The two knobs that a map opens with: size across and precision down where the study searches them."""
+    """The knobs that the map starts with: size across and precision down where the study searches them."""
     wanted = [name for name in ("size", "precision") if name in knobs]
     pair = [*wanted, *(name for name in knobs if name not in wanted)]
     return (pair[0], pair[1]) if len(pair) > 1 else None

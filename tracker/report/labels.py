@@ -1,7 +1,7 @@
-"""Which points of a chart get a label, and on which side, so that no two labels overlap.
+"""Which points of a chart get a label, and on which side, so that labels do not overlap.
 
-Works in pixels of a small chart: labels that fit there fit in every larger one, for then the points
-move apart while the text stays as it is.
+Works in pixels of a small chart: labels that fit there also fit in every larger one, where points are further apart and
+the text has the same size.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ CHARACTER_PIXELS = 6.8
 LINE_PIXELS = 15.0
 MARKER_PIXELS = 7.0  # from a marker's centre to the free space around it
 
-MOST_LABELS = 60  # that are tried: no more fit into a chart
+MOST_LABELS = 60  # to try: no more fit into a chart
 
 Box = tuple[float, float, float, float]  # left, bottom, right, top
 
@@ -21,9 +21,9 @@ Box = tuple[float, float, float, float]  # left, bottom, right, top
 def label_sides(
     xs: Sequence[float], ys: Sequence[float], texts: Sequence[str], limits: tuple[float, float], *, upwards: bool
 ) -> dict[int, str]:
-    """On which side of each point of a frontier its label goes: the side where nothing can lie, if it fits.
+    """The label side of each frontier point: the side where no point can be, if the label fits.
 
-    ``xs`` rise; all in pixels, y upwards; ``upwards`` says that above a frontier nothing lies, else nothing does below.
+    ``xs`` rise; all in pixels, y upwards; ``upwards``: the empty side is above the frontier, else below.
     """
     empty_side = "top" if upwards else "bottom"
     sides = [f"{empty_side} left", "middle left", f"{empty_side} center"]
@@ -45,8 +45,8 @@ def place_labels(
 ) -> dict[int, str]:
     """The side ("top left", …) of every label that fits, by the index of its point.
 
-    ``centres`` are in pixels, y upwards; ``order`` says whose label goes first, ``sides`` which sides
-    are tried and ``limits`` the width and height that labels must stay within.
+    ``centres`` are in pixels, y upwards; ``order`` is the priority of labels, ``sides`` the sides to try, and
+    ``limits`` the width and height that labels must stay within.
     """
     markers = [_around(x, y) for x, y in centres]
     taken: list[Box] = []
@@ -68,7 +68,7 @@ def _around(x: float, y: float) -> Box:
 
 
 def _label_box(x: float, y: float, width: float, side: str) -> Box:
-    """Where plotly writes a text of this width on this side of a point."""
+    """The box of a text of this width that plotly draws on this side of a point."""
     vertical, horizontal = side.split()
     left = {"left": x - width - MARKER_PIXELS, "center": x - width / 2, "right": x + MARKER_PIXELS}[horizontal]
     bottom = {

@@ -1,8 +1,8 @@
-"""What each lever saved: trials with the same settings but for one, paired.
+"""What each lever saved, from pairs of trials that differ in one setting only.
 
-A lever is a setting that a study tried at several values. For each of its values other than the plain one, every
-two trials that differ in it alone make a pair; the differences over the pairs, in dollars and in quality, come with
-their 95 % interval (Student's t over the pairs: Student 1908, Biometrika 6), which a single pair has not.
+A lever is a setting that a study tried at several values. For each of its values other than the default one, every two
+trials that differ in it alone are a pair. The mean differences in dollars and in quality have a 95 % interval
+(Student's t over the pairs: Student 1908, Biometrika 6); a single pair has none.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ COLUMNS = [
     *("quality_without", "quality_difference", "quality_low", "quality_high"),
 ]
 _PLAIN: Mapping[str, SettingValue] = {"precision": "fp32", "device": "cpu", "processes": 1}
-"""The value that a lever is measured against where it is not the false, or smallest, one."""
+"""The value that a lever is compared with, where that is not false or the smallest one."""
 Floats = NDArray[np.float64]
 
 
 def levers_table(table: StudyTable) -> pd.DataFrame:
-    """One row for each lever and value that at least one pair of completed trials tells of; most pairs first.
+    """One row for each lever and value with at least one pair of completed trials; most pairs first.
 
     Columns: lever, without (the plain value: false, fp32, cpu, 1 or the smallest), with (the value it is compared
     with), pairs, usd_without (mean price of a trial without, in USD), usd_difference (mean of with less without),
     usd_low and usd_high (its interval; NaN for one pair), usd_ratio (the geometric mean of with over without), and
-    quality_… likewise for the quality of a trial's last checkpoint. Trials that only differ in nothing are averaged
-    first; with a knob ``seed`` among the settings, pairs are of equal seeds.
+    quality_… likewise for the quality of a trial's last checkpoint. Trials with equal settings are averaged first; with
+    a knob ``seed`` among the settings, pairs are of equal seeds.
     """
     runs = table.runs
     outcomes = runs[["price_usd", "quality"]].to_numpy(dtype=np.float64)
@@ -60,7 +60,7 @@ def levers_table(table: StudyTable) -> pd.DataFrame:
 
 
 def _marks(codes: NDArray[np.intp], count: int, generator: np.random.Generator) -> NDArray[np.uint64]:
-    """A random number of 64 bits for each value of a column, whose sum over columns stands for a row (Zobrist 1970).
+    """A random number of 64 bits for each value of a column, whose sum over columns identifies a row (Zobrist 1970).
 
     Two different rows among n have the same sum with a probability of n² / 2**65.
     """
@@ -72,8 +72,8 @@ def _rows(
 ) -> list[dict[str, Any]]:
     """The rows of one lever.
 
-    ``coded`` has each trial's place among the lever's values, and these; ``rest`` is equal for trials that are equal
-    but for the lever, and ``outcomes`` has price and quality: shape [trials, 2].
+    ``coded`` has each trial's index among the lever's values, and the values; ``rest`` is equal for trials that differ
+    in the lever only, and ``outcomes`` has price and quality: shape [trials, 2].
     """
     codes, values = coded
     if len(values) < 2:
@@ -98,7 +98,7 @@ def _plain_code(lever: str, values: NDArray[np.object_]) -> int:
 
 
 def _compared(pairs: pd.DataFrame) -> pd.DataFrame:
-    """The figures of COLUMNS, a row for each ``code`` of ``pairs``, which is the index.
+    """The figures of COLUMNS, one row per ``code`` of ``pairs``, which is the index.
 
     ``pairs``: a row each, with code, usd_without, usd_with, quality_without and quality_with.
     """
@@ -117,30 +117,30 @@ def _compared(pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _half_width(counts: pd.Series[int], deviations: pd.Series[float]) -> pd.Series[float]:
-    """Half of the 95 % interval of means of that many differences; NaN of one."""
+    """Half the width of the 95 % interval of the mean of that many differences; NaN for one."""
     quantiles = {count: t_quantile(count - 1) for count in counts.unique() if count > 1}
     return counts.map(quantiles) * deviations / np.sqrt(counts)
 
 
 def lever_sentences(table: StudyTable) -> list[str]:
-    """What is sure about each lever, in words: only differences whose interval leaves zero out are called one."""
+    """A sentence per lever: only differences whose interval excludes zero are claimed."""
     return [_sentence(row, table.quality.name) for row in levers_table(table).to_dict("records")]
 
 
 def _sentence(row: Mapping[Any, Any], metric: str) -> str:
     named = f"{row['lever']} = {_text(row['with'])} instead of {_text(row['without'])}"
-    price = _told(row["usd_low"], row["usd_high"], f"{abs(row['usd_ratio'] - 1):.0%} ", ("cheaper", "dearer"))
+    price = _difference(row["usd_low"], row["usd_high"], f"{abs(row['usd_ratio'] - 1):.0%} ", ("cheaper", "costlier"))
     moved = f"{abs(row['quality_difference']):.3g} {metric} "
-    quality = _told(row["quality_low"], row["quality_high"], moved, ("lower", "higher"))
+    quality = _difference(row["quality_low"], row["quality_high"], moved, ("lower", "higher"))
     pairs = f"{row['pairs']} pair{'s' if row['pairs'] != 1 else ''}"
     return f"{named} ({pairs}): price {price}; quality {quality}"
 
 
-def _told(low: float, high: float, amount: str, words: tuple[str, str]) -> str:
+def _difference(low: float, high: float, amount: str, words: tuple[str, str]) -> str:
     if math.isnan(low):
-        return "not sure from one pair"
+        return "uncertain from one pair"
     if low <= 0 <= high:
-        return "no sure difference"
+        return "no certain difference"
     return amount + words[low > 0]
 
 

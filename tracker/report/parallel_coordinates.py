@@ -21,13 +21,13 @@ from tracker.report.words import setting, several
 from tracker.store.run_table import StudyTable
 
 MOST_LINES = 1500
-"""Of more trials a sample of those off the frontier is drawn."""
+"""Of more trials, those off the frontier are sampled."""
 NO_VALUE = "none"
 LINE_SCALE = [[0.0, "#a4acb5"], [0.55, "#2a7fb8"], [1.0, "#d55e00"]]
-"""From grey over blue to orange: thin lines stand out on a light page and on a dark one, to the colour-blind too."""
+"""From grey over blue to orange: thin lines stand out on light and dark pages, also for colour-blind people."""
 _LOG_SPAN = 30.0
 _AXIS_WIDTH = 92
-"""Pixels between two axes at least, so that their names stay apart; a narrower page scrolls."""
+"""The least pixels between two axes, so that their names do not overlap; a narrower page scrolls."""
 _TICKS = 5
 _MOST_TICKS = 8
 
@@ -45,7 +45,7 @@ class ParallelTrials:
 
     @property
     def sentence(self) -> str:
-        """What the lines are, and what was left out."""
+        """A sentence about the lines and the sample."""
         if len(self.rows) == self.known:
             return f"{several(self.known, 'trial')} at the last checkpoint of each."
         drawn = f"{len(self.rows):,} of {several(self.known, 'trial')}"
@@ -53,7 +53,7 @@ class ParallelTrials:
 
 
 def parallel_trials(table: StudyTable, knobs: Sequence[str], most: int = MOST_LINES) -> ParallelTrials:
-    """The trials that reached a checkpoint; of more than ``most`` those on the frontier and a sample of the others."""
+    """The trials with a checkpoint; of more than ``most``, those on the frontier and a sample of the others."""
     points = trial_checkpoints(table)
     on_frontier = np.zeros(len(table.runs), dtype=np.bool_)
     on_frontier[points.loc[points["on_frontier"].to_numpy(dtype=np.bool_), "run"].to_numpy(dtype=np.intp)] = True
@@ -71,7 +71,7 @@ def parallel_trials(table: StudyTable, knobs: Sequence[str], most: int = MOST_LI
 
 
 def parallel_figure(table: StudyTable, trials: ParallelTrials) -> go.Figure:
-    """Parallel coordinates: one line a trial through its knobs, its price and its quality, which colours it."""
+    """Parallel coordinates: one line per trial through its knobs, price and quality; quality is the colour."""
     rows = trials.rows
     if rows.empty:
         return empty_figure("No trial has reached a checkpoint yet", 160)
@@ -112,7 +112,7 @@ def _knob_axis(name: str, values: pd.Series[Any]) -> dict[str, Any]:
 
 
 def _number_axis(name: str, values: NDArray[np.float64]) -> dict[str, Any]:
-    """An axis of numbers, logarithmic where they span much; one without a value lies below the others."""
+    """A numeric axis, logarithmic where the values span much; missing values are below the others."""
     known = values[np.isfinite(values)]
     low, high = float(known.min()), float(known.max())
     log = low > 0 and high / low >= _LOG_SPAN
@@ -130,7 +130,7 @@ def _number_axis(name: str, values: NDArray[np.float64]) -> dict[str, Any]:
 
 
 def _between(low: float, high: float, log: bool) -> NDArray[np.float64]:
-    """A few values from end to end of an axis, whose ends are logarithms where it is ``log``."""
+    """A few tick values along an axis, whose ends are logarithms where it is ``log``."""
     ticks = np.linspace(low, high, _TICKS)
     return 10**ticks if log else ticks
 

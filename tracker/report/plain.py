@@ -1,4 +1,4 @@
-"""Values that any JSON reader takes: no numpy, no NaN, no infinity."""
+"""Values for strict JSON: no numpy, no NaN, no infinity."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pandas as pd
 
 
 def plain(value: Any) -> Any:
-    """``value`` in Python's own types, at any depth; a number that is not finite becomes None."""
+    """Convert ``value`` to built-in types, recursively; numbers that are not finite become None."""
     if isinstance(value, Mapping):
         return {str(key): plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple | np.ndarray):

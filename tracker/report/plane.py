@@ -1,7 +1,7 @@
-"""Everything that the frontier chart shows, worked out without any plotting.
+"""The data of the frontier chart, without any plotting.
 
-Texts that hold a name or a message are escaped here once (hovers.escape): plotly renders a subset of HTML. They are
-made for the points that are drawn only.
+Names and messages are escaped here, once (hovers.escape), because plotly renders a subset of HTML. Texts exist only for
+the drawn points.
 """
 
 from __future__ import annotations
@@ -40,22 +40,20 @@ from tracker.store.run_table import StudyTable
 __all__ = ["Plane", "escape", "plane_of", "shorten", "study_plane"]
 
 MOST_CURVES = 60
-"""Runs whose curves are drawn at once, those of the frontier first: more of them hide each other."""
+"""How many runs' curves are drawn at once, the frontier's first: more would hide each other."""
 
 
 @dataclass(frozen=True, eq=False)
 class Plane:
-    """What is drawn of a study's points on a pair of axes.
+    """The drawn points of a study on a pair of axes.
 
     ``drawn``: one row a point: run, run_id, trial, epoch, x, y, on_frontier, missed (of the limits, in words),
-    selected, precision, hardware, short (its label), key (axis_points.point_key) and hover (escaped HTML): the
-    whole frontier, what is selected, and of the others as many as can be told apart. ``others`` counts all that
-    are not on the frontier.
+    selected, precision, hardware, short (its label), key (axis_points.point_key) and hover (escaped HTML): the whole
+    frontier, the selected points, and a thinned sample of the others. ``others`` counts all points off the frontier.
     ``curves``: run, x and y of every checkpoint of the runs whose curves are shown, run by run, and selected.
-    ``intervals``: one row a frontier point where trials were repeated: x, quality_mean, quality_low,
-    quality_high, key, hover; no row where none was.
-    ``references``: one row a baseline: name (escaped), x, y, key, hover. Ranges span all of them.
-    ``target`` of y and ``budget`` of x are lines to draw; None for none.
+    ``intervals``: one row a frontier point where trials were repeated: x, quality_mean, quality_low, quality_high, key,
+    hover; no row where none was. ``references``: one row a baseline: name (escaped), x, y, key, hover. Ranges span all
+    of them. ``target`` of y and ``budget`` of x are lines to draw; None draws no line.
     """
 
     found: AxisPoints
@@ -91,7 +89,7 @@ class Plane:
 
     @property
     def y_log(self) -> bool:
-        """Whether y is drawn logarithmic: as asked for, where nothing is at or below zero."""
+        """Whether y is logarithmic: if requested and all values are above zero."""
         return self.axes.y_log and self.y_range[0] > 0
 
     @property
@@ -113,10 +111,10 @@ def plane_of(
     target: float | None = None,
     budget: float | None = None,
 ) -> Plane:
-    """What is drawn of points on their axes.
+    """The plane of points on their axes.
 
-    ``selected`` are keys of points (axis_points.point_key) that are marked, with their runs' curves; those that are
-    not there are passed over. ``curves`` shows those of the frontier's runs too, and as far as there is room of others.
+    ``selected`` are keys of points (axis_points.point_key) that are marked, with their runs' curves; unknown keys are
+    ignored. ``curves`` shows the curves of the frontier's runs too, then others up to the limit.
     """
     marked = _rows_of(found, selected)
     references = reference_points(found)
@@ -145,7 +143,7 @@ def plane_of(
 
 
 def _always_drawn(found: AxisPoints) -> tuple[np.ndarray, pd.DataFrame]:
-    """The rows of ``found.points`` that are drawn whatever is selected, and these points; worked out once."""
+    """The rows of ``found.points`` that are drawn for any selection, and these points; computed once."""
     known = found.__dict__
     if "_always_drawn" not in known:
         rows = _drawn_rows(found)
@@ -155,7 +153,7 @@ def _always_drawn(found: AxisPoints) -> tuple[np.ndarray, pd.DataFrame]:
 
 
 def _drawn_rows(found: AxisPoints) -> np.ndarray:
-    """The frontier, and of the other points those that show where they are, by rising row."""
+    """The rows of the frontier and of a thinned sample of the other points, rising."""
     points = found.points
     on = points["on_frontier"].to_numpy(dtype=np.bool_)
     others = np.flatnonzero(~on)
@@ -169,7 +167,7 @@ def _drawn_rows(found: AxisPoints) -> np.ndarray:
 
 
 def _described(drawn: pd.DataFrame, found: AxisPoints) -> pd.DataFrame:
-    """The drawn points with all that is written about them."""
+    """The drawn points with their texts."""
     table = found.table
     names = [name for name in ("precision", "device", "threads") if name in table.settings]
     settings = table.settings.loc[drawn["run"], names].to_dict("records")
@@ -224,7 +222,7 @@ def _span(values: pd.Series[float]) -> tuple[float, float]:
 
 
 def _with_whiskers(span: tuple[float, float], intervals: pd.DataFrame) -> tuple[float, float]:
-    """The range of qualities with the intervals in it, as far as they leave the points at least half of the height."""
+    """The range of qualities, extended by intervals as long as the points keep at least half of the height."""
     if intervals.empty:
         return span
     (low, high), room = span, (span[1] - span[0]) / 2

@@ -1,4 +1,4 @@
-"""What the frontier chart shows and what it leaves out, in words."""
+"""Captions of the frontier chart: what it shows and what it leaves out."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from tracker.store.run_table import StudyTable
 
 
 def frontier_caption(table: StudyTable) -> str:
-    """What the chart of a study's frontier shows and what it leaves out, in words; plain text."""
+    """The caption of a study's frontier chart; plain text."""
     return plane_caption(study_plane(table))
 
 
 def plane_caption(plane: Plane) -> str:
-    """The same of a plane that was worked out before."""
+    """The caption of a plane."""
     table, axes = plane.found.table, plane.axes
     trials = table.runs[table.runs["role"] == Role.TRIAL]
     reached = np.zeros(len(table.runs), dtype=np.bool_)
@@ -26,8 +26,8 @@ def plane_caption(plane: Plane) -> str:
     failed = trials["state"].isin(["failed", "killed"])
     ends = "both price and quality" if axes.is_of_study(table) else "both of the figures shown"
     words = [
-        "Every point is a checkpoint that a trial reached; #12 e3 is trial 12 after epoch 3.",
-        f"The line goes through those that no other beats in {ends}; the others are grey.",
+        "Every point is a checkpoint of a trial; #12 e3 is trial 12 after epoch 3.",
+        f"The line connects the points that no other beats in {ends}; the others are grey.",
         _sampled(plane),
         _left_out(plane),
     ]
@@ -35,15 +35,15 @@ def plane_caption(plane: Plane) -> str:
         lost = money(float(trials.loc[failed, "price_usd"].sum()), table.unit)
         undrawn = int((failed & unseen).sum())
         words.append(
-            f"{several(int(failed.sum()), 'trial')} failed or died, {undrawn} without a checkpoint to draw;"
-            f" the {lost} that this cost is in the spend."
+            f"{several(int(failed.sum()), 'trial')} failed or were killed, {undrawn} without a checkpoint to draw;"
+            f" the spend includes the {lost} that they cost."
         )
     if (unseen & ~failed).any():
-        words.append(f"Not drawn, having no checkpoint yet: {several(int((unseen & ~failed).sum()), 'trial')}.")
+        words.append(f"Not drawn, without a checkpoint yet: {several(int((unseen & ~failed).sum()), 'trial')}.")
     if not plane.intervals.empty:
-        words.append("Whiskers are the means of repeats and their 95 % intervals; repeats are no points.")
+        words.append("Whiskers show the mean of repeats and its 95 % interval; repeats are not points.")
     if table.limits:
-        words.append("Hollow points are outside the study's limits, and never on the line.")
+        words.append("Hollow points are outside the study's limits and never on the line.")
     if axes.y_log and not plane.y_log:
         words.append("y is linear: it has figures at or below zero.")
     return " ".join(filter(None, words))
@@ -54,7 +54,7 @@ def _sampled(plane: Plane) -> str:
     if shown == plane.others:
         return ""
     return (
-        f"Of {plane.others:,} points off the line {shown:,} are drawn, one for each spot that holds any;"
+        f"Of {plane.others:,} points off the line, {shown:,} are drawn, one per spot with any;"
         " the line has all of its points."
     )
 

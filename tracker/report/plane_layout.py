@@ -1,4 +1,4 @@
-"""Where things are on the frontier chart: its axes, their ranges and ticks, and the unit that x is drawn in."""
+"""The layout of the frontier chart: axes, ranges, ticks, and the unit of x."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tracker.report.figures import amount_ticks, chart_layout
 from tracker.report.hovers import escape
 from tracker.report.plane import Plane
 
-LONG_TITLE = 46  # letters that a page of a phone's width has room for
+LONG_TITLE = 46  # letters that fit on a phone's width
 
 
 def plane_layout(plane: Plane, height: int) -> dict[str, object]:
@@ -43,30 +43,30 @@ def plane_layout(plane: Plane, height: int) -> dict[str, object]:
 
 
 def _in_lines(title: str) -> str:
-    """A title that is too long for a narrow page on two lines, its unit on the second."""
+    """Break a title that is too long for a narrow page into two lines, the unit on the second."""
     before, unit, after = title.rpartition(" in ")
     return f"{before}<br>in {after}" if unit and len(title) > LONG_TITLE else title
 
 
 def _scale(shown: tuple[float, float], *, log: bool) -> dict[str, object]:
-    """The type of an axis, its range and about how many ticks it has."""
+    """The type of an axis, its range and its approximate number of ticks."""
     if not log:
         return {"type": "linear", "range": list(shown), "nticks": 7}
     return {"type": "log", "range": list(shown), "nticks": tick_count(*shown)}
 
 
 def _x_ticks(plane: Plane) -> dict[str, str]:
-    """How the ticks of x are written: without SI prefixes, money as the study's unit has it."""
+    """The tick format of x: without SI prefixes, money in the study's unit."""
     return amount_ticks(plane.found.table.unit) if plane.x_measure.is_money else {"tickformat": ",.10~f"}
 
 
 def xs_of(plane: Plane, points: pd.DataFrame) -> NDArray[np.float64]:
-    """The x of points [n] in the unit that is drawn."""
+    """The x of points [n] in the drawn unit."""
     return plane.x_measure.of(points["x"].to_numpy(dtype=np.float64))
 
 
 def x_axis_range(plane: Plane) -> tuple[float, float]:
-    """What the axis shows: exponents of ten on a logarithmic one."""
+    """The range of the axis; exponents of ten on a logarithmic one."""
     low, high = (float(each) for each in plane.x_measure.of(np.asarray(plane.x_range)))
     if not plane.axes.x_log:
         pad = max(0.05 * (high - low), 0.02 * high, 1e-12)
@@ -77,7 +77,7 @@ def x_axis_range(plane: Plane) -> tuple[float, float]:
 
 
 def y_axis_range(plane: Plane) -> tuple[float, float]:
-    """What the axis shows, the target among it: exponents of ten on a logarithmic one."""
+    """The range of the axis, including the target; exponents of ten on a logarithmic one."""
     low, high = plane.y_range
     if plane.target is not None and not (plane.y_log and plane.target <= 0):
         low, high = min(low, plane.target), max(high, plane.target)
@@ -88,7 +88,7 @@ def y_axis_range(plane: Plane) -> tuple[float, float]:
 
 
 def half_width_price_axis(prices_usd: Iterable[float], unit: MoneyUnit) -> dict[str, object]:
-    """A logarithmic axis for prices above zero, in ``unit``, of a chart that has half of a page's width."""
+    """A logarithmic axis for prices above zero, in ``unit``, for a chart of half a page's width."""
     drawn = [math.log10(float(unit.of(price))) for price in prices_usd]
     low, high = min(drawn), max(drawn)
     pad = max(0.05 * (high - low), 0.1)
@@ -103,7 +103,7 @@ def half_width_price_axis(prices_usd: Iterable[float], unit: MoneyUnit) -> dict[
 
 
 def tick_count(low: float, high: float) -> int:
-    """The number to ask plotly for, so that a log axis gets ticks that are apart at any width.
+    """The number of ticks to request from plotly so that ticks on a log axis do not overlap at any width.
 
     It draws 1, 2, 5 within a decade where span / count lies between 0.3 and 0.7, whole decades above,
     and 1, 2, 3, …, 9 below, which never fit. Under one decade its ticks are evenly spaced.

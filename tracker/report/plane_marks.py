@@ -1,4 +1,4 @@
-"""What a person asked to see on the frontier chart: runs as curves, a target and a budget, a selection."""
+"""Optional marks on the frontier chart: runs as curves, a target and a budget, a selection."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def add_wanted(figure: go.Figure, plane: Plane) -> None:
 
 
 def _place(value: float, *, log: bool) -> float:
-    """Where plotly is to put an annotation: on a logarithmic axis at the exponent of ten."""
+    """The position of an annotation: on a logarithmic axis, the exponent of ten."""
     return math.log10(value) if log else value
 
 

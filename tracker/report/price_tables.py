@@ -30,14 +30,14 @@ RATE_COLUMNS = [
 
 
 def rate_document(point: PricePoint) -> dict[str, Any]:
-    """One rate with all that is known of it; keys as the columns of the price table."""
+    """One rate with all its fields; the keys are the columns of the price table."""
     known: dict[str, Any] = plain({each.name: getattr(point, each.name) for each in fields(point)})
-    del known["place"]  # a line of a file is no fact about the rate
+    del known["place"]  # the line in a file is not a fact about the rate
     return known
 
 
 def rates_document(book: PriceBook, points: Iterable[PricePoint], on: date | None = None) -> dict[str, Any]:
-    """Several rates, with the version of the book that they are from."""
+    """Several rates, with the version of their price book."""
     return {
         "price_book": book.version,
         "on": on.isoformat() if on else None,
@@ -47,10 +47,10 @@ def rates_document(book: PriceBook, points: Iterable[PricePoint], on: date | Non
 
 
 def rates_table(points: Iterable[PricePoint]) -> pd.DataFrame:
-    """Several rates, one row each, with what is needed to judge one.
+    """Several rates, one row each, with their provenance.
 
     Columns: sku, market, region, usd_per_hour, usd_per_accelerator_hour (NaN without any), accelerators ("8 × H100"),
-    vcpu, ram_gb (GiB), since, until ("" where it holds), quality (in words), date_kind, source and licence.
+    vcpu, ram_gb (GiB), since, until ("" while it is in effect), quality (in words), date_kind, source and licence.
     """
     rows = [
         {
@@ -75,7 +75,7 @@ def rates_table(points: Iterable[PricePoint]) -> pd.DataFrame:
 
 
 def rates_with(rates: pd.DataFrame, text: str) -> pd.DataFrame:
-    """The rows of a ``rates_table`` that have each word of ``text`` in some column, whatever its case."""
+    """The rows of a ``rates_table`` with every word of ``text`` in some column, ignoring case."""
     lines = rates.map(str).agg(" ".join, axis=1).str.lower() if len(rates) else pd.Series(dtype=str)
     for word in text.lower().split():
         lines = lines[lines.str.contains(word, regex=False)]
@@ -83,9 +83,9 @@ def rates_with(rates: pd.DataFrame, text: str) -> pd.DataFrame:
 
 
 def first_sku(book: PriceBook, table: StudyTable) -> str:
-    """The SKU whose history a reader of a study may ask for first: the one that most of its money went to.
+    """The SKU to show first for a study: the one that most of its money went to.
 
-    Where the book does not have it, the SKU with the most dated rates in one market and region.
+    If the book lacks it, the SKU with the most dated rates in one market and region.
     """
     spent = table.runs.groupby("sku")["price_usd"].sum()
     if len(spent) and (sku := str(spent.idxmax())) in book.skus:
@@ -109,7 +109,7 @@ def history_figure(sku: str, history: Sequence[PricePoint]) -> go.Figure:
                 name=escape(f"{market} {region}".strip()),
                 mode="lines+markers",
                 line={"shape": "hv", "width": 2, "color": colours[at % len(colours)]},
-                # The line goes on until today, where there is no new rate.
+                # The last rate is extended until today.
                 marker={"size": [8] * len(points) + [0], "opacity": 1, "line": {"width": 0}},
                 hovertext=[_hover(point) for point in (*points, points[-1])],
                 hoverinfo="text",

@@ -1,4 +1,4 @@
-"""What was worked out of a study's table once is not worked out again: a table never changes."""
+"""A cache for results computed from a study's table, which never changes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Result = TypeVar("Result")
 
 
 def remembered(function: Callable[[StudyTable], Result]) -> Callable[[StudyTable], Result]:
-    """The same function of a table, which keeps its result with the table."""
+    """Decorate a function of a table so that its result is cached with the table."""
 
     @wraps(function)
     def remembering(table: StudyTable) -> Result:
@@ -22,7 +22,7 @@ def remembered(function: Callable[[StudyTable], Result]) -> Callable[[StudyTable
         if function not in known:
             known[function] = function(table)
         kept: Any = known[function]
-        # A copy that shares the columns: one that is added, or assigned, is the caller's own.
+        # A shallow copy: columns that the caller adds or assigns stay the caller's.
         if isinstance(kept, pd.DataFrame):
             kept = kept.copy(deep=False)
         found: Result = kept

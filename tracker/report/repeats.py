@@ -1,4 +1,4 @@
-"""What a study's repeats say of its points: intervals, how probable each is on the frontier, ties."""
+"""What repeats say about a study's points: intervals, membership probabilities, ties."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ CERTAINTY_COLUMNS = [
 
 
 def repeat_runs(table: StudyTable) -> pd.DataFrame:
-    """The runs that repeat a trial, in the order of their beginning; those that did not end well among them."""
+    """The runs that repeat a trial, by start time, including those that did not complete."""
     return table.runs[table.runs["role"] == Role.REPEAT].sort_values("started_at", kind="stable")
 
 
 def certainty_table(points: pd.DataFrame, table: StudyTable) -> pd.DataFrame:
-    """What is known of each of ``points``, the checkpoints of trials (report.tables.trial_checkpoints).
+    """How certain each of ``points`` is, the checkpoints of trials (report.tables.trial_checkpoints).
 
-    One row for each that keeps the study's limits; none where the study has no completed repeat: repeats that failed
-    or were stopped are no evidence. Columns: trial, epoch, on_frontier; repeats (how many reached that epoch),
+    One row for each that keeps the study's limits; none where the study has no completed repeat: repeats that failed or
+    were stopped are no evidence. Columns: trial, epoch, on_frontier; repeats (how many reached that epoch),
     quality_mean with the bounds quality_low and quality_high of its 95 % interval, price_mean_usd (geometric),
-    probability_on_frontier (from 0 to 1), and tied_with: the next cheaper point of the frontier, as "#3 e2", where
-    the qualities of the two cannot be told apart, None elsewhere. How is said in frontier.uncertainty.
+    probability_on_frontier (from 0 to 1), and tied_with: the next cheaper point of the frontier, as "#3 e2", where the
+    qualities of the two cannot be distinguished, None elsewhere. The method is in frontier.uncertainty.
     """
     nothing = pd.DataFrame(columns=["trial", "epoch", "on_frontier", *CERTAINTY_COLUMNS])
     if not (table.runs["role"] == Role.REPEAT).any():
@@ -50,7 +50,7 @@ def certainty_table(points: pd.DataFrame, table: StudyTable) -> pd.DataFrame:
 
 
 def _measurements(points: pd.DataFrame, table: StudyTable) -> Measurements:
-    """The points' own measurements in the first column, those of their trials' repeats in one more each."""
+    """The points' own measurements in the first column, one more column per repeat."""
     runs = repeat_runs(table)
     runs = runs[runs["state"] == "completed"]
     columns = pd.Series(runs.groupby("trial").cumcount().to_numpy() + 1, index=runs.index)

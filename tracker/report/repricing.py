@@ -1,4 +1,4 @@
-"""A study at other prices: the same measured usage, priced anew. Nothing is trained."""
+"""Re-pricing: a study's recorded usage at other prices. Nothing is trained."""
 
 from __future__ import annotations
 
@@ -27,15 +27,14 @@ from tracker.study.costs import CostTerms
 
 
 def reprice(table: StudyTable, scenario: Scenario, book: PriceBook) -> StudyTable:
-    """The study as it would have cost under ``scenario``; the tables have the same rows and columns.
+    """Re-price the study under ``scenario``; the tables keep their rows and columns.
 
-    Every price becomes a pure function of the usage that was measured, the rate that ``scenario`` gives each run,
-    and the study's cost terms. ``price_basis`` is "repriced" throughout. Where none of ``scenario.skus`` is the
-    kind of device that a run was on (PricePoint.device_kind), its time there would be a prediction: that run keeps
-    its SKU.
+    Every price is a pure function of the recorded usage, the rate that ``scenario`` gives each run, and the study's
+    cost terms. ``price_basis`` is "repriced" throughout. Where none of ``scenario.skus`` is a run's kind of device
+    (PricePoint.device_kind), its time there would be a prediction: that run keeps its SKU.
 
-    Raises PriceBookError where a rate is missing, ScenarioError where one of ``scenario.skus`` suits no run at all,
-    or a change names what nobody knows.
+    Raises PriceBookError where a rate is missing, ScenarioError where one of ``scenario.skus`` suits no run, or a
+    change names something unknown.
     """
     codes, billed = _billed_points(table, book)
     _check_names(scenario, billed, book)
@@ -49,21 +48,21 @@ def reprice(table: StudyTable, scenario: Scenario, book: PriceBook) -> StudyTabl
 
 
 def priced_study_table(home: Home, name: str, scenario: Scenario, currency: str = USD.code) -> StudyTable:
-    """A study as tables: at the prices that were billed, or under a scenario that is not empty.
+    """A study's tables, at billed prices or, if the scenario is not empty, re-priced.
 
-    ``currency`` is what people are to be shown amounts in. Raises StudyNotFoundError, StoreError, and what
+    ``currency`` is the currency of amounts for people. Raises StudyNotFoundError, StoreError, and what
     ``reprice`` and ``exchange_rate`` raise.
     """
     table = table_of(home, name)
     if scenario.is_empty and currency == USD.code:
-        return table  # the price book is not needed, so nothing that is wrong with it matters
+        return table  # the price book is not needed, so its errors do not matter
     book = home.price_book(table.prices_file)
     table = replace(table, currency=exchange_rate(currency, book.exchange_rates, scenario.as_of))
     return table if scenario.is_empty else reprice(table, scenario, book)
 
 
 def _billed_points(table: StudyTable, book: PriceBook) -> tuple[NDArray[np.intp], list[PricePoint]]:
-    """The distinct rates that the runs were billed at, and for each run which of them."""
+    """The distinct rates that runs were billed at, and the index of each run's rate."""
     texts = table.runs["price_point"]
     untold = texts == ""
     if untold.any():
@@ -73,7 +72,7 @@ def _billed_points(table: StudyTable, book: PriceBook) -> tuple[NDArray[np.intp]
 
 
 def _rates_found_again(runs: pd.DataFrame, book: PriceBook) -> pd.Series[str]:
-    """The price points of runs that were logged before runs kept theirs: the book's machines at the billed rates."""
+    """The price points of older runs, which lack theirs: the book's machines at the billed rates."""
     identities = zip(runs["sku"], runs["market"], runs["usd_per_hour"], runs["price_date"], strict=True)
     points = [
         replace(book.machine(sku), market=Market(market), usd_per_hour=rate, effective_from=date.fromisoformat(day))
@@ -88,7 +87,7 @@ def _point_of(text: str) -> PricePoint:
 
 
 def _check_names(scenario: Scenario, billed: list[PricePoint], book: PriceBook) -> None:
-    """Hold what a scenario names against what there is: a misspelt name would change nothing, silently."""
+    """Check the names in a scenario: a misspelt one would silently change nothing."""
     points = (*book.points, *billed)
     for column in ("provider", "accelerator", "sku"):
         known = {str(getattr(point, column)) for point in points} - {""}
@@ -108,7 +107,7 @@ def _check_names(scenario: Scenario, billed: list[PricePoint], book: PriceBook) 
 def _kind(point: PricePoint) -> str:
     if point.accelerator:
         return point.accelerator
-    return f"{point.vcpu:g} vCPU {point.architecture}" if point.vcpu else "vCPU not known"
+    return f"{point.vcpu:g} vCPU {point.architecture}" if point.vcpu else "vCPU unknown"
 
 
 def _repriced_runs(
@@ -138,7 +137,7 @@ def _repriced_runs(
 
 
 def _of_runs(texts: Sequence[str], codes: NDArray[np.intp]) -> pd.api.extensions.ExtensionArray:
-    """The text of each run's point, without a Python text for each run."""
+    """The text of each run's price point, without a Python string per run."""
     return pd.array(texts, dtype="str").take(codes)
 
 
@@ -151,7 +150,7 @@ def _repriced_checkpoints(
 
 
 def _usage(steps: pd.DataFrame, steady: Callable[[str], ArrayLike], runs: pd.DataFrame) -> UsageColumns:
-    """The usage at ``steps``, ``steady`` by its name; what a run has throughout is from ``runs``, row by row."""
+    """The usage at ``steps``, ``steady`` usage by its name; constants of a run are from ``runs``, row by row."""
     return UsageColumns(
         wall_seconds=steps["wall_seconds"].to_numpy(dtype=np.float64),
         cores=runs["cores"].to_numpy(dtype=np.float64),
@@ -164,7 +163,7 @@ def _priced(
     usage: UsageColumns, codes: NDArray[np.intp], points: list[PricePoint], scenario: Scenario, terms: CostTerms
 ) -> Parts:
     """The parts of each usage's price at its point, changed as the scenario says."""
-    alone = len(points) == 1  # then one rate is that of all, and need not be there once for each
+    alone = len(points) == 1  # one rate for all: no array per row
     rates = RateColumns.of(points[0]) if alone else RateColumns.of_many(points).at(codes)
     parts = price_parts(usage, rates, terms)
     factors = {

@@ -1,4 +1,4 @@
-"""All about one checkpoint and its run: settings, cost parts, its standing, the search's decisions, its MLflow run."""
+"""Details of one checkpoint and its run: settings, cost parts, standing, the search's decisions, its MLflow run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MLFLOW_PORT = 5000
 
 @dataclass(frozen=True, slots=True)
 class MlflowPlace:
-    """Where MLflow shows a run: ``address``, and the ``command`` that serves it there, "" where a server does."""
+    """The MLflow page of a run: its ``address``, and the ``command`` that serves it, "" where a server does."""
 
     address: str
     command: str = ""
@@ -37,9 +37,9 @@ class RunDetail:
     """One checkpoint and its run, in plain texts.
 
     ``key`` and ``run`` as in targets.Answer. ``figures`` are names and figures in words. ``settings``: name, value
-    (text) and searched, the searched ones first. ``parts``: part and usd of the run's price, and its words.
-    ``curve``: epoch, quality, price_usd and wall_seconds of the run's checkpoints. ``standing`` says what dominates the
-    checkpoint, "" where nothing is known of it on the axes shown.
+    (text) and searched, the searched ones first. ``parts``: part and usd of the run's price, and its words. ``curve``:
+    epoch, quality, price_usd and wall_seconds of the run's checkpoints. ``standing`` says what dominates the
+    checkpoint, "" where it is not on these axes.
     """
 
     key: str
@@ -54,16 +54,16 @@ class RunDetail:
 
 
 def run_detail(found: AxisPoints, key: str) -> RunDetail:
-    """All about the checkpoint of a key (axis_points.point_key); about its run's last one where it names no epoch.
+    """Details of the checkpoint of a key (axis_points.point_key); of its run's last one where it names no epoch.
 
-    Raises RequestError where the study has no such run or checkpoint: one that was deleted, or a link's mistake.
+    Raises RequestError where the study has no such run or checkpoint: it was deleted, or the link is wrong.
     """
     table = found.table
     run_id, epoch = parse_key(key)
     rows = np.flatnonzero(table.runs["run_id"].to_numpy() == run_id)
     if not len(rows):
         raise RequestError(
-            f"study '{table.study}' has no run '{run_id}': it was deleted, or the link is of another study"
+            f"study '{table.study}' has no run '{run_id}': it was deleted, or the link is to another study"
         )
     run = int(rows[0])
     curve = table.checkpoints[table.checkpoints["run"] == run].sort_values("epoch", kind="stable")
@@ -90,7 +90,7 @@ def run_detail(found: AxisPoints, key: str) -> RunDetail:
 
 
 def cost_parts(table: StudyTable, run: int) -> pd.DataFrame:
-    """The parts of a run's price, which add up to it: part, usd, and words with the share of the price."""
+    """The cost parts of a run, which sum to its price: part, usd, and words with the share of the price."""
     usd = [float(table.runs[f"{part}_usd"].to_numpy()[run]) for part in CostPart]
     whole = sum(usd)
     words = [f"{money_part(each, table.unit)} · {percent(each / whole if whole else 0.0)}" for each in usd]
@@ -98,20 +98,20 @@ def cost_parts(table: StudyTable, run: int) -> pd.DataFrame:
 
 
 def decisions_about(home: Home, table: StudyTable, run: int) -> list[str]:
-    """Why the search started, paused, continued or stopped a run's trial, a line each; or why that is not known."""
+    """Why the search started, paused, continued or stopped a run's trial, one line each; or why that is unknown."""
     if table.runs["role"].at[run] != Role.TRIAL:
-        return [f"A {table.runs['role'].at[run]} is not the search's to decide on."]
+        return [f"The search does not decide on a {table.runs['role'].at[run]}."]
     if not StudyFolder(home.study(table.study)).is_there:
-        return ["No decision of the search is known: the study's folder is not in this home."]
+        return ["The search's decisions are unknown: the study's folder is not in this home."]
     try:
         trial = int(table.runs["trial"].to_numpy()[run])
         return list(decision_sentences(decisions_document(home, table.study, trial), table.unit))
     except TrackerError as error:
-        return [f"No decision of the search is known: {error}."]
+        return [f"The search's decisions are unknown: {error}."]
 
 
 def mlflow_place(tracking_uri: str, experiment: str, table: StudyTable, run: int) -> MlflowPlace:
-    """Where MLflow shows a run of an experiment (its id): at its server, or with `mlflow ui` on a local database."""
+    """The MLflow page of a run in an experiment (its id): on its server, or by `mlflow ui` on a local database."""
     path = f"#/experiments/{experiment}/runs/{table.runs['run_id'].iat[run]}"
     if tracking_uri.startswith(("http://", "https://")):
         return MlflowPlace(f"{tracking_uri.rstrip('/')}/{path}")
@@ -125,7 +125,7 @@ def _title(table: StudyTable, run: int, epoch: int) -> str:
 
 
 def _figures(table: StudyTable, run: int, row: pd.Series[float]) -> dict[str, str]:
-    """What is known of a checkpoint and its run, in words; what is not is left out."""
+    """The known figures of a checkpoint and its run, in words."""
     of_run = table.runs.loc[run].to_dict()
     figures = {
         table.quality.name: quality(row["quality"]),
@@ -142,7 +142,7 @@ def _figures(table: StudyTable, run: int, row: pd.Series[float]) -> dict[str, st
     if of_run["co2_grams"] == of_run["co2_grams"]:
         figures["CO2"] = f"{figure(of_run['co2_grams'])} g"
     if of_run["busy"]:
-        figures["beware"] = "measured on a busy machine: the price is too high"
+        figures["warning"] = "measured on a busy machine: the price is too high"
     if of_run["reason"] or of_run["message"]:
         figures["why it ended"] = ": ".join(filter(None, [str(of_run["reason"]), str(of_run["message"])]))
     summary = {name: y_words(value) for name, value in table.summary_of(run).items() if name != table.quality.name}

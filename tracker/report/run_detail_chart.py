@@ -16,7 +16,7 @@ from tracker.report.words import duration, money, quality
 
 
 def run_curve_figure(detail: RunDetail, metric: QualityMetric, unit: MoneyUnit, height: int = 260) -> go.Figure:
-    """Quality against price of a run's checkpoints, the one that ``detail`` is of in a ring."""
+    """Quality against price of a run's checkpoints, with a ring around the one of ``detail``."""
     curve, name = detail.curve, escape(shorten(metric.name, 32))
     xs = unit.of(curve["price_usd"].to_numpy(dtype=np.float64))
     hovers = [

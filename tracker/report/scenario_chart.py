@@ -1,4 +1,4 @@
-"""A study's frontier before and after a change of prices, in one chart and in one table."""
+"""A study's frontier before and after a change of prices, as a chart and as a table."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _AFTER = PRECISION_COLOURS["fp32"]
 def compared_frontiers_figure(document: Mapping[str, Any], table: StudyTable, unit: MoneyUnit) -> go.Figure:
     """Both frontiers of a comparison (scenarios.compare_scenarios) as step lines over a logarithmic price.
 
-    One line where the second has no scenario. Prices are drawn in ``unit``; ``table`` is either of the two, for what
-    its quality is.
+    One line where the second has no scenario. Prices are drawn in ``unit``; ``table`` is either of the two, for its
+    quality metric.
     """
     sides = document["scenarios"]
     frontiers = [each["points"] for each in (sides if sides[1]["scenario"] is not None else sides[:1])]
@@ -52,7 +52,7 @@ def compared_frontiers_figure(document: Mapping[str, Any], table: StudyTable, un
 
 
 def levels_table(document: Mapping[str, Any], unit: MoneyUnit) -> pd.DataFrame:
-    """What each quality on either frontier costs before and after, the best first; prices in ``unit``.
+    """The price of each quality on either frontier before and after, the best first; prices in ``unit``.
 
     Columns: LEVEL_COLUMNS; None where no point reaches the quality.
     """
@@ -68,7 +68,7 @@ def levels_table(document: Mapping[str, Any], unit: MoneyUnit) -> pd.DataFrame:
 
 
 def comparison_sentences(document: Mapping[str, Any], unit: MoneyUnit) -> list[str]:
-    """Who entered and who left the frontier, what the price of a quality changed by, and what the study would cost."""
+    """Which trials entered and left the frontier, how prices of a quality changed, and what the study would cost."""
     sentences = []
     for verb, trials in (("entered", document["entered"]), ("left", document["left"])):
         if trials:
@@ -80,7 +80,7 @@ def comparison_sentences(document: Mapping[str, Any], unit: MoneyUnit) -> list[s
     if ratios:
         least, most = f"{min(ratios):.3g}", f"{max(ratios):.3g}"
         span = f"{least} times" if least == most else f"{least} to {most} times"
-        sentences.append(f"The same quality costs {span} what it cost.")
+        sentences.append(f"The same quality costs {span} as much.")
     before, after = (money(each["spend_usd"], unit) for each in document["scenarios"])
     sentences.append(f"The whole study: {before} before, {after} after.")
     return sentences

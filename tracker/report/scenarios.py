@@ -1,4 +1,4 @@
-"""Two price scenarios side by side: who is on the frontier in each, and what each quality then costs."""
+"""Two price scenarios side by side: the trials on each frontier, and the price of each quality."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ POINT = ("trial", "epoch", "quality", "price_usd", "sku")
 
 
 def price_remarks(table: StudyTable) -> tuple[str, ...]:
-    """What a reader must know of a table's prices, a sentence each; none where there is nothing to it."""
+    """Sentences about a table's prices; empty where they need no explanation."""
     remarks = []
     if (scenario := table.scenario) is not None:
         name = f"scenario {scenario.name}" if scenario.name else "scenario"
@@ -31,8 +31,8 @@ def price_remarks(table: StudyTable) -> tuple[str, ...]:
         others = int((~table.runs["sku"].isin(scenario.skus)).sum()) if scenario.skus else 0
         if others:
             remarks.append(
-                f"left at their own SKU, being on another kind of device than {', '.join(scenario.skus)}: "
-                f"{several(others, 'run')}; what they would take there was not measured"
+                f"left at their own SKU, because they ran on another kind of device than {', '.join(scenario.skus)}: "
+                f"{several(others, 'run')}; their time there was not measured"
             )
     if data_usd := spend_by_part(table)["data"]:
         paid = money(data_usd, table.unit)
@@ -43,15 +43,15 @@ def price_remarks(table: StudyTable) -> tuple[str, ...]:
 
 
 def _rates_used(table: StudyTable) -> list[str]:
-    """The rates that runs are priced at, each with its place and date: a sentence."""
-    rates = table.runs[["sku", "market", "region", "usd_per_hour", "price_date"]].drop_duplicates()
-    told = [
+    """A sentence with the rates of runs, each with market, region and date."""
+    distinct = table.runs[["sku", "market", "region", "usd_per_hour", "price_date"]].drop_duplicates()
+    rates = [
         f"{row['sku']} ({', '.join(filter(None, [row['market'], row['region']]))})"
         f" at ${row['usd_per_hour']:.6g} an hour of {row['price_date']}"
-        for row in rates.to_dict("records")
+        for row in distinct.to_dict("records")
     ]
-    more = f" and {len(told) - MOST_RATES} more" if len(told) > MOST_RATES else ""
-    return [f"priced at: {'; '.join(told[:MOST_RATES])}{more}"] if told else []
+    more = f" and {len(rates) - MOST_RATES} more" if len(rates) > MOST_RATES else ""
+    return [f"priced at: {'; '.join(rates[:MOST_RATES])}{more}"] if rates else []
 
 
 def compare_scenarios(first: StudyTable, second: StudyTable, names: tuple[str, str]) -> dict[str, Any]:
@@ -92,7 +92,7 @@ def _level(quality: float, frontiers: list[list[dict[str, Any]]], direction: Dir
 
 
 def _cheapest(points: list[dict[str, Any]], quality: float, direction: Direction) -> dict[str, Any] | None:
-    """The first point of a frontier, by rising price, that is at least this good: on a frontier, quality rises too."""
+    """The first point of a frontier, by rising price, that is at least this good; quality rises with price there."""
     sign = 1.0 if direction is Direction.MAXIMIZE else -1.0
     at = bisect_left(points, sign * quality, key=lambda point: sign * float(point["quality"]))
     return points[at] if at < len(points) else None

@@ -1,4 +1,4 @@
-"""Measures the kept models of a study's frontier, each format of each model in a process of its own."""
+"""Measures the stored models of a study's frontier, each format of each model in a separate process."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tracker.training.hardware import usable_cores
 from tracker.training.serving_cost import measure_serving, serving_inputs
 
 INPUTS = 256
-"""Inputs of the test split that are predicted, at most."""
+"""The most inputs of the test split to predict."""
 
 
 def measure_frontier(
@@ -35,10 +35,10 @@ def measure_frontier(
     points: int,
     notify: Callable[[str], None],
 ) -> pd.DataFrame:
-    """What serving each of at most ``points`` frontier models costs on this machine's CPU; see ``serving_table``.
+    """The cost of serving each of at most ``points`` frontier models on this machine's CPU; see ``serving_table``.
 
-    ``weights`` are formats of tracker.training.workload.WEIGHTS; fp32 is always measured, for its answers. Raises
-    RequestError where there are no kept models, the workload cannot predict, or ``threads`` are more than there are.
+    ``weights`` are formats of tracker.training.workload.WEIGHTS; fp32 is always measured, as the reference. Raises
+    RequestError where there are no stored models, the workload cannot predict, or ``threads`` exceeds the cores.
     """
     if threads > usable_cores():
         raise RequestError(f"threads {threads}: this machine has {usable_cores()} cores to use")
@@ -52,7 +52,7 @@ def measure_frontier(
     for row in chosen.to_dict("records"):
         folder = _model_files(home, row["run_id"], row["epoch"])
         if folder is None:
-            notify(f"no model is kept of trial #{row['trial']} after epoch {row['epoch']}: left out")
+            notify(f"trial #{row['trial']} has no stored model after epoch {row['epoch']}: left out")
             continue
         if inputs is None:
             inputs = forkserver.call(serving_inputs, workload, data, row["settings"], home.cache, INPUTS)
@@ -63,19 +63,21 @@ def measure_frontier(
         ]
         measured.append(MeasuredPoint(row, servings))
     if not measured:
-        raise RequestError(f"study '{table.study}' keeps no model that could be served: its workload needs a predictor")
+        raise RequestError(
+            f"study '{table.study}' has no stored model that can be served: its workload needs a predictor"
+        )
     return serving_table(measured, _cpu_point(table), table.terms, threads)
 
 
 def _model_files(home: Home, run_id: str, epoch: int) -> Path | None:
-    """The kept files of a run's epoch on this machine, None where there are none."""
-    models: Any = importlib.import_module("tracker.store.mlflow_models")  # it brings MLflow
+    """The stored files of a run's epoch on this machine; None where there are none."""
+    models: Any = importlib.import_module("tracker.store.mlflow_models")  # imports MLflow
     found: Path | None = models.fetch(home.tracking_uri, run_id, epoch)
     return found
 
 
 def _cpu_point(table: StudyTable) -> PricePoint:
-    """What work on this machine's CPU was billed as in the study: that of preparing the data."""
+    """The rate of this machine's CPU in the study: that of preparing the data."""
     rows = table.runs[(table.runs["role"] == "preparation") & (table.runs["price_point"] != "")]
     if rows.empty:
         raise RequestError(f"study '{table.study}' does not say what its machine's CPU is billed as")

@@ -1,4 +1,4 @@
-"""What the frontier's models cost to serve: measured on this machine, priced, and added to what training cost."""
+"""The cost of serving the frontier's models: measured on this machine, priced, and added to the training cost."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ COLUMNS = [
     *("peak_memory_bytes", "model_bytes", "agreement", "usd_per_1000", "sku", "problem"),
 ]
 SAME_ANSWERS = 0.99
-"""A format of the weights stands for its model where it gives the same answer to this share of the inputs."""
+"""A weight format may replace fp32 where it gives the same answer to this share of the inputs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +66,9 @@ def serving_table(points: Sequence[MeasuredPoint], point: PricePoint, terms: Cos
 def total_frontier(served: pd.DataFrame, predictions: float, table: StudyTable) -> pd.DataFrame:
     """The frontier of quality against training plus ``predictions`` predictions, by rising total price.
 
-    Each model counts in the format of its weights that serves cheapest of those that give the fp32 answer to at least
-    SAME_ANSWERS of the inputs. Columns: those of ``serving_table``, then total_usd. Raises RequestError where
-    ``predictions`` is below 0 or not finite.
+    Each model counts in its cheapest weight format among those that give the fp32 answer to at least SAME_ANSWERS of
+    the inputs. Columns: those of ``serving_table``, then total_usd. Raises RequestError where ``predictions`` is below
+    0 or not finite.
     """
     if not (math.isfinite(predictions) and predictions >= 0):
         raise RequestError(f"predictions {predictions!r} is not a number of at least 0")
@@ -92,12 +92,12 @@ def serving_document(
 
 
 def save_serving(served: pd.DataFrame, folder: Path) -> None:
-    """Keep what was measured beside the study, for its report."""
+    """Save the measurements in the study's folder, for its report."""
     (folder / "serving.json").write_text(json.dumps(plain_rows(served)), encoding="utf-8")
 
 
 def load_serving(folder: Path) -> pd.DataFrame:
-    """What was measured last; empty where nothing was."""
+    """The last measurements; empty where there are none."""
     try:
         rows = json.loads((folder / "serving.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):

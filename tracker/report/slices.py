@@ -1,6 +1,6 @@
-"""Where a study does worst: the slices of the data that its metrics tell apart, and the settings that fail or lose.
+"""Where a study does worst: slices of the data, by metrics of their own, and settings that fail or are dominated.
 
-A slice has a metric of its own where several names are equal up to a mark: accuracy/cat and accuracy/dog, recall@day
+A slice has its own metric where several names are equal up to a separator: accuracy/cat and accuracy/dog, recall@day
 and recall@night. A metric such as worst_slice_accuracy or slice_accuracy_gap already is the worst of its run.
 """
 
@@ -24,14 +24,14 @@ from tracker.report.tables import trial_checkpoints
 from tracker.store.run_table import StudyTable
 
 MARKS = ("/", "@", ":")
-"""What may stand between a metric and the slice that it is of."""
+"""Separators between a metric and its slice."""
 SLICE_COLUMNS = ["metric", "slice", "value", "better"]
 OUTCOME_COLUMNS = [
     *("knob", "value", "trials", "failed", "failure_rate", "failure_low", "failure_high"),
     *("dominated", "dominated_rate", "dominated_low", "dominated_high"),
 ]
 MOST_VALUES = 6
-"""A knob with more values is looked at in levels of them."""
+"""A knob with more values is binned into levels."""
 _LOWER_IS_BETTER = re.compile(r"loss|error|bits|perplexity|gap|seconds|latency|usd|energy|joules|\brmse|\bmae|\bmse")
 _Z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
 _LOSING = ("failed", "killed")
@@ -57,7 +57,7 @@ def best_point(table: StudyTable) -> BestPoint | None:
 
 
 def slice_groups(names: Iterable[str]) -> dict[str, dict[str, str]]:
-    """Metrics that are one metric of several slices: of each its slices, and the full name of each one's metric.
+    """Metrics with several slices: for each its slices, with the full name of each slice's metric.
 
     >>> slice_groups(["accuracy", "recall/cat", "recall/dog", "f1@day"])
     {'recall': {'cat': 'recall/cat', 'dog': 'recall/dog'}}
@@ -73,11 +73,11 @@ def slice_groups(names: Iterable[str]) -> dict[str, dict[str, str]]:
 
 
 def worst_slices(table: StudyTable) -> pd.DataFrame:
-    """The slices at the frontier's best checkpoint, of each metric the worst first; no rows where none is logged.
+    """The slices at the frontier's best checkpoint, the worst first per metric; empty where none is logged.
 
-    Columns: metric, slice, value, and better: "higher" or "lower", as the study says of its own metric, and by its
-    name of another (losses, errors, gaps and amounts are better when lower). Metrics that already are the worst, or
-    the gap, of all slices have the slice "worst of all" or "best less worst".
+    Columns: metric, slice, value, and better: "higher" or "lower", from the study for its own metric, else by name
+    (losses, errors, gaps and amounts are better when lower). Metrics that already are the worst, or the gap, of all
+    slices have the slice "worst of all" or "best less worst".
     """
     best = best_point(table)
     names = [name for name in table.metrics.names if "slice" in name or any(mark in name for mark in MARKS)]
@@ -100,19 +100,19 @@ def worst_slices(table: StudyTable) -> pd.DataFrame:
 
 
 def direction_of(metric: str, quality: QualityMetric) -> Direction:
-    """Whether more of a metric is better: as the study says of its own, by its name of another."""
+    """Which way a metric is better: from the study for its own metric, else by its name."""
     if metric == quality.name:
         return quality.direction
     return Direction.MINIMIZE if _LOWER_IS_BETTER.search(metric.lower()) else Direction.MAXIMIZE
 
 
 def value_outcomes(table: StudyTable) -> pd.DataFrame:
-    """What became of the trials with each value of each searched knob, those that fail most surely first.
+    """The outcomes of trials by value of each searched knob, the most certain failures first.
 
     Columns: knob, value (in words; a range of a numeric knob with many values), trials (that have ended), failed (of
     these, failed or killed), failure_rate with its interval (failure_low, failure_high), dominated (trials without a
-    checkpoint on the frontier) likewise. Rates from 0 to 1; intervals of 95 % by Wilson (1927, JASA 22). Values whose
-    trials all fared as everybody's do are among them.
+    checkpoint on the frontier) likewise. Rates are from 0 to 1, with 95 % intervals by Wilson (1927, JASA 22). Values
+    with average outcomes are included.
     """
     ended = ((table.runs["role"] == Role.TRIAL) & (table.runs["state"] != "running")).to_numpy()
     if not ended.any():

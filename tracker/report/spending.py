@@ -1,4 +1,4 @@
-"""Where a study's money went by what it was spent on, how fast it goes, and when the budget will be reached."""
+"""A study's spend by purpose, its burn rate, and when the budget will be reached."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from tracker.report.progress import payments
 from tracker.store.run_table import StudyTable
 
 WINDOW_SECONDS = 600.0
-"""The burn rate is that of the last minutes that money was spent in: this many seconds before the last payment."""
+"""The burn rate covers the last minutes with payments: this many seconds before the last one."""
 
 NEW, CONTINUING, FAILURES, TRIALS = "new trials", "continuing", "failures", "trials"
 PURPOSES = {
-    NEW: "trials from their start to where the search first chose to go on with them",
-    CONTINUING: "what trials cost after that: gone on with, or resumed",
+    NEW: "trials from their start until the search first chose to continue them",
+    CONTINUING: "the cost of trials after that: continued or resumed",
     FAILURES: "the last attempt of every trial that failed or was killed",
-    TRIALS: "trials of which it is not kept what was begun and what was gone on with",
+    TRIALS: "trials without a record of what was started and what was continued",
     "baselines": "the cheap references",
     "preparation": "the data, once",
     "repeats": "frontier trials trained again with other seeds",
 }
-"""What money is spent on, and what each of the words means."""
+"""The purposes of spend, with their meanings."""
 _OF_ROLES = {Role.BASELINE: "baselines", Role.PREPARATION: "preparation", Role.REPEAT: "repeats"}
 _LOST = (TrialState.FAILED, TrialState.KILLED)
 
 
 @dataclass(frozen=True, slots=True)
 class BurnRate:
-    """How fast money went during ``seconds`` of work, up to the time ``until`` (seconds since 1970)."""
+    """The rate of spend during ``seconds`` of work, up to the time ``until`` (seconds since 1970)."""
 
     usd_per_hour: float
     seconds: float
@@ -44,9 +44,9 @@ class BurnRate:
 
 
 def burn_rate(table: StudyTable, window_seconds: float = WINDOW_SECONDS) -> BurnRate | None:
-    """How fast a study spends; None before it has spent anything in a time that can be measured.
+    """The burn rate of a study; None before it has spent anything over a measurable time.
 
-    A payment counts as spent evenly over the work that it is for. Times at which nothing was at work do not count.
+    A payment is spread evenly over its work. Times without work do not count.
     """
     runs, steps = table.runs, table.checkpoints
     moments = [(runs["started_at"] + runs["wall_seconds"])[(runs["price_usd"] > 0).to_numpy()], steps["timestamp"]]
@@ -67,22 +67,22 @@ def burn_rate(table: StudyTable, window_seconds: float = WINDOW_SECONDS) -> Burn
 def spend_by_purpose(table: StudyTable, decisions: pd.DataFrame | None = None) -> pd.DataFrame:
     """Where the money went by PURPOSES, the largest part first; the rows add up to the study's spend.
 
-    ``decisions`` are those of runner.decisions.DecisionColumns: without them what trials cost is one part, but for
-    failures.
-    Columns: purpose, meaning, runs (that it was spent on), spend_usd, and share of the spend, from 0 to 1.
+    ``decisions`` are those of runner.decisions.DecisionColumns: without them the cost of trials is one purpose, except
+    for failures. Columns: purpose, meaning, runs (that it was spent on), spend_usd, and share of the spend, from 0 to
+    1.
     """
     runs = table.runs
     trials = (runs["role"] == Role.TRIAL).to_numpy()
     usd = runs["price_usd"].to_numpy(dtype=np.float64)
     lost = trials & runs["state"].isin(_LOST).to_numpy()
-    begun_usd, kept_usd = usd.copy(), np.zeros_like(usd)  # until it was gone on with; before its last attempt
+    started_usd, kept_usd = usd.copy(), np.zeros_like(usd)  # until it was continued; before its last attempt
     if decisions is not None:
-        begun_usd, kept_usd = _by_decisions(table, decisions, usd)
+        started_usd, kept_usd = _by_decisions(table, decisions, usd)
     kept_usd = np.where(lost, kept_usd, usd)
-    begun_usd = np.minimum(begun_usd, kept_usd)
+    started_usd = np.minimum(started_usd, kept_usd)
     parts = {
-        (TRIALS if decisions is None else NEW): np.where(trials, begun_usd, 0.0),
-        CONTINUING: np.where(trials, kept_usd - begun_usd, 0.0),
+        (TRIALS if decisions is None else NEW): np.where(trials, started_usd, 0.0),
+        CONTINUING: np.where(trials, kept_usd - started_usd, 0.0),
         FAILURES: np.where(lost, usd - kept_usd, 0.0),
         **{purpose: np.where(runs["role"] == role, usd, 0.0) for role, purpose in _OF_ROLES.items()},
     }
@@ -99,21 +99,21 @@ def spend_by_purpose(table: StudyTable, decisions: pd.DataFrame | None = None) -
 def _by_decisions(
     table: StudyTable, decisions: pd.DataFrame, usd: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What each run had cost when it was first gone on with, and when its last attempt began; [runs] each."""
+    """What each run had cost when it was first continued, and when its last attempt started; [runs] each."""
     marks = decisions[decisions["action"].isin(("continue", "resume"))]
     first = marks.groupby("trial")["time"].first()
     last = marks[marks["action"] == "resume"].groupby("trial")["time"].last()
     numbers = table.runs["trial"].where(table.runs["role"] == Role.TRIAL, -1)
-    begun_usd, kept_usd = usd.copy(), np.zeros_like(usd)
-    for times, into in ((first, begun_usd), (last, kept_usd)):
+    started_usd, kept_usd = usd.copy(), np.zeros_like(usd)
+    for times, into in ((first, started_usd), (last, kept_usd)):
         costs = _cost_at(table, decisions, times)
         found = numbers.isin(costs.index).to_numpy()
         into[found] = np.minimum(usd[found], numbers[found].map(costs).to_numpy(dtype=np.float64))
-    return begun_usd, kept_usd
+    return started_usd, kept_usd
 
 
 def _cost_at(table: StudyTable, decisions: pd.DataFrame, times: pd.Series[float]) -> pd.Series[float]:
-    """What trials had cost at a time each, by what their checkpoints and the decisions about them tell."""
+    """What each trial had cost at a given time, from its checkpoints and decisions."""
     steps = table.checkpoints[(table.checkpoints["role"] == Role.TRIAL).to_numpy()]
     reached = steps.loc[steps["trial"].isin(times.index), ["trial", "timestamp", "price_usd"]]
     told = decisions.loc[decisions["trial"].isin(times.index), ["trial", "time", "price_usd"]]

@@ -1,4 +1,4 @@
-"""Where a study stands, as a JSON-safe document."""
+"""The status of a study, as a JSON-safe document."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tracker.store.home import Home
 from tracker.store.run_table import StudyTable
 
 INTERRUPTED = "interrupted"
-"""A study that is logged as running and whose coordinator is gone: it could not say that it ended."""
+"""A study that is logged as running but has no coordinator: it did not end properly."""
 
 
 def standing(table: StudyTable, home: Home) -> str:
-    """A study's state, INTERRUPTED where it should be running and its folder in ``home`` has no coordinator."""
+    """A study's state; INTERRUPTED where it is logged as running and its folder in ``home`` has no coordinator."""
     folder = StudyFolder(home.study(table.study))
     gone = table.state == TrialState.RUNNING and folder.path.is_dir() and folder.coordinator() is None
     return INTERRUPTED if gone else table.state
@@ -26,7 +26,7 @@ def standing(table: StudyTable, home: Home) -> str:
 def status_document(table: StudyTable) -> dict[str, Any]:
     """State, trials by state, spend against budget, and the best checkpoint (the cheapest of equals).
 
-    Where trials were repeated, ``repeats`` counts the runs of that, and ``repeats_usd`` is their part of the spend.
+    Where trials were repeated, ``repeats`` counts those runs, and ``repeats_usd`` is their part of the spend.
     """
     trials = table.runs[table.runs["role"] == "trial"]
     points, repeats = trial_checkpoints(table), repeat_runs(table)

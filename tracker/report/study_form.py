@@ -1,4 +1,4 @@
-"""A study file as a form: its values as the texts of fields, and a field's text back in its file."""
+"""A study file as a form: values as texts of fields, and texts of fields back into the file."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from tracker.study.knobs import Knob
 from tracker.study.toml_text import edited, toml_value
 
 MOST_BYTES = 1_000_000
-"""Of a study file: beyond it lie other files."""
+"""The most bytes of a study file: larger files are something else."""
 HOW_TO_SEARCH = "values such as 16, 32, 64, or a range such as 0.001 to 0.1, log or 1 to 9, step 2"
 _HEAD = (
-    ("name", "str", "name", "Its name: in MLflow, in every command, and of its folder"),
-    ("seed", "int", "seed", "Decides what is random: the same seed, the same study; 0 where empty"),
+    ("name", "str", "name", "The study's name in MLflow and in commands, and the name of its folder"),
+    ("seed", "int", "seed", "Seeds all randomness: the same seed gives the same study; 0 if empty"),
 )
 _BUDGET = (
-    ("budget.usd", "float", "US dollars", "The study ends when this is spent; no limit where empty"),
-    ("budget.trials", "int", "trials", "At most so many trials are begun; no limit where empty"),
-    ("budget.wall_seconds", "float", "seconds of work", "The study ends after so much work; no limit where empty"),
+    ("budget.usd", "float", "US dollars", "The study ends when this is spent; no limit if empty"),
+    ("budget.trials", "int", "trials", "The most trials that start; no limit if empty"),
+    ("budget.wall_seconds", "float", "seconds of work", "The study ends after this much work; no limit if empty"),
     (
         "budget.trial_seconds",
         "float",
         "seconds each",
-        "An attempt at a trial that takes longer is ended; no limit where empty",
+        "An attempt that takes longer is stopped; no limit if empty",
     ),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A value of a study file: its place ("space.width"), what kind it has, its text, its label and what it means."""
+    """A value of a study file: its place ("space.width"), kind, text, label and help."""
 
     place: str
     kind: str
@@ -46,12 +46,12 @@ class Field:
 
     @property
     def searched(self) -> bool:
-        """Whether its text gives what to search in."""
+        """Whether its text is a search domain."""
         return self.place.startswith("space.")
 
 
 def read_study_text(name: str, data: bytes) -> str:
-    """The text of an uploaded study file. Raises RequestError where it is none, StudyFileError where it is not TOML."""
+    """The text of an uploaded study file. Raises RequestError, and StudyFileError for invalid TOML."""
     if len(data) > MOST_BYTES:
         raise RequestError(f"'{name}' has {len(data):,} bytes; a study file has at most {MOST_BYTES:,}")
     try:
@@ -63,7 +63,7 @@ def read_study_text(name: str, data: bytes) -> str:
 
 
 def study_files(folder: Path) -> list[Path]:
-    """The TOML files in a folder, by name. Raises RequestError where it is none that can be read."""
+    """The TOML files in a folder, by name. Raises RequestError where it cannot be read."""
     try:
         return sorted(path for path in folder.iterdir() if path.suffix == ".toml" and path.is_file())
     except OSError as error:
@@ -71,13 +71,13 @@ def study_files(folder: Path) -> list[Path]:
 
 
 def free_name(home: Home, name: str) -> str:
-    """``name``, or with the first number behind it under which there is no study in the home."""
+    """``name``, or with the first number appended that no study in the home has."""
     numbered = (name if number == 1 else f"{name}-{number}" for number in range(1, 10_000))
     return next(each for each in numbered if not home.study(each).exists())
 
 
 def relative_paths(content: Mapping[str, Any]) -> list[str]:
-    """The paths in a study that need a folder to begin at, as they are written."""
+    """The relative paths in a study, as written."""
     script = str(content.get("workload", "")).rpartition(":")[0]
     pricing = content.get("pricing", {})
     prices = str(pricing.get("prices", "")) if isinstance(pricing, Mapping) else ""
@@ -92,12 +92,12 @@ def head_fields(content: Mapping[str, Any]) -> list[Field]:
 
 
 def budget_fields(content: Mapping[str, Any]) -> list[Field]:
-    """What the study may use, and one attempt of it."""
+    """The limits of the study, and of one attempt."""
     return [Field(place, kind, _shown(_at(content, place)), label, help_) for place, kind, label, help_ in _BUDGET]
 
 
 def knob_fields(content: Mapping[str, Any], knobs: Mapping[str, Knob], table: str) -> list[Field]:
-    """The knobs in [settings] or [space], in the file's order. ``knobs`` tells what they are, as far as it is known."""
+    """The knobs in [settings] or [space], in the file's order. ``knobs`` are their known descriptions."""
     values = content.get(table, {})
     if not isinstance(values, Mapping):
         return []
@@ -110,13 +110,13 @@ def knob_fields(content: Mapping[str, Any], knobs: Mapping[str, Knob], table: st
 
 
 def other_knobs(content: Mapping[str, Any], knobs: Mapping[str, Knob], table: str) -> list[str]:
-    """The knobs that are not in [settings] or [space] and could be put there."""
+    """The knobs that could be added to [settings] or [space]."""
     there = content.get(table, {})
     return [name for name in knobs if not isinstance(there, Mapping) or name not in there]
 
 
 def with_field(text: str, field: Field, given: str) -> str:
-    """The file's text with what was given in a field; an empty one takes the value out of the file.
+    """The file's text with the value given in a field; an empty one removes it.
 
     Raises RequestError where a searched field has no values that can be read.
     """
@@ -128,7 +128,7 @@ def with_field(text: str, field: Field, given: str) -> str:
 
 
 def moved(text: str, name: str, knob: Knob, table: str) -> str:
-    """The file's text with a knob in [settings] or [space] instead of the other of them, or of neither."""
+    """The file's text with a knob moved into [settings] or [space]."""
     content = tomllib.loads(text)
     other = "settings" if table == "space" else "space"
     before = content.get(other, {}).get(name) if isinstance(content.get(other, {}), dict) else None
@@ -153,7 +153,7 @@ def _searched_values(before: object, knob: Knob) -> list[object]:
 
 
 def _likely(knob: Knob) -> object:
-    """A value to begin with."""
+    """An initial value."""
     if knob.default is not None:
         return knob.default
     if knob.choices:
@@ -171,9 +171,9 @@ def _at(content: Mapping[str, Any], place: str) -> Any:
 
 def _help(knob: Knob | None) -> str:
     if knob is None:
-        return "The training code has no knob of this name"
-    unsaid = "" if knob.default is None else f"; {_shown(knob.default)} where empty"
-    return f"{knob.help[:1].upper()}{knob.help[1:]}: {knob.allowed}{unsaid}"
+        return "The training code has no knob with this name"
+    default = "" if knob.default is None else f"; {_shown(knob.default)} if empty"
+    return f"{knob.help[:1].upper()}{knob.help[1:]}: {knob.allowed}{default}"
 
 
 def _shown(value: object) -> str:
@@ -183,7 +183,7 @@ def _shown(value: object) -> str:
 
 
 def _text(value: object) -> str:
-    """A value or a domain as a person writes it, in TOML where that could be read as something else."""
+    """A value or a domain in the form's notation, in TOML where that is ambiguous."""
     if isinstance(value, list) and value and not any(isinstance(each, list | dict) for each in value):
         texts = [_shown(each) for each in value]
         return toml_value(value) if any("," in text or " to " in text for text in texts) else ", ".join(texts)
@@ -216,12 +216,12 @@ def _domain(given: str, field: Field) -> object:
         elif name == "step" and value:
             domain["step"] = _scalar(value, "any")
         else:
-            raise RequestError(f"{field.label}: {way!r} says nothing about a range; allowed: {HOW_TO_SEARCH}")
+            raise RequestError(f"{field.label}: {way!r} is not part of a range; allowed: {HOW_TO_SEARCH}")
     return domain
 
 
 def _scalar(given: str, kind: str) -> object:
-    """A value of a knob's kind where the text is one, else the text, which the checks then tell of."""
+    """A value of a knob's kind if the text is one, else the text, which the checks then report."""
     text = given.strip()
     if kind == "str":
         return text

@@ -1,4 +1,4 @@
-"""How every chart looks: colours that colour-blind people can tell apart, symbols, fonts, grid.
+"""The style of all charts: colours that colour-blind people can distinguish, symbols, fonts, grid.
 
 The palette is Okabe and Ito's (2008), its blue lightened so that it also stands out on a dark page.
 Backgrounds are transparent and the grid is a translucent grey, so a chart suits a light page and a
@@ -38,17 +38,17 @@ PURPOSE_COLOURS: Mapping[str, str] = {
 PLOTLY_CONFIG: dict[str, Any] = {
     "responsive": True,
     "displaylogo": False,
-    # plotly 7 offers to send a chart, data and all, to its maker's server; that is not for us to offer.
+    # plotly 7 offers to upload a chart with its data to its maker's server: remove that button.
     "modeBarButtonsToRemove": ["sendChartToCloud", "select2d", "lasso2d", "autoScale2d"],
 }
-"""How charts behave in a browser, on the report's page and in the dashboard alike."""
+"""Plotly's configuration in a browser, for the report and the dashboard."""
 
 FRONTIER = "#7a828e"
 DOMINATED = "rgba(128, 132, 140, 0.45)"
 BASELINE = "#c99700"
 INTERVAL = "rgba(110, 116, 126, 0.9)"
 SCALE = "Cividis"
-"""The colour-blind see it as everybody does, and it is as even in grey (Nuñez, Anderton and Renslow 2018)."""
+"""A colour scale that is uniform for colour-blind people and in grey, too (Nuñez, Anderton and Renslow 2018)."""
 GRID = "rgba(128, 128, 128, 0.18)"
 AXIS = "rgba(128, 128, 128, 0.55)"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
@@ -68,7 +68,7 @@ def hardware_symbols(names: Iterable[str]) -> dict[str, str]:
 
 
 def template() -> go.layout.Template:
-    """The look that all charts share."""
+    """The template that all charts share."""
     axis = {
         "gridcolor": GRID,
         "linecolor": AXIS,

@@ -1,6 +1,6 @@
-"""A study's answers as tables and as JSON documents: frontier, references, runs, spend, progress.
+"""A study as tables and as JSON documents: frontier, references, runs, spend.
 
-The keys of the documents are a contract that scripts read: they may grow, and never change.
+The keys of the documents are a contract with scripts: keys may be added, never changed.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ METHOD = (
     "from the means' distribution"
 )
 MINOR_PROBABILITY = 0.05
-"""Of being on the frontier: what is below is not worth a word."""
+"""A lower probability of being on the frontier is not mentioned."""
 POINT_COLUMNS = ["trial", "epoch", "quality", "price_usd", "wall_seconds", "sku", "price_basis", "settings"]
 
 
 @remembered
 def trial_checkpoints(table: StudyTable) -> pd.DataFrame:
-    """The checkpoints that trials reached, with a finite quality and a price above zero: the points of the plane.
+    """The checkpoints of trials with a finite quality and a price above zero: the points of the frontier chart.
 
     The columns are those of ``table.checkpoints``, then ``at``, their row there; ``last``, true for the run's last
     checkpoint; ``kept``, true where it keeps the study's limits; and ``on_frontier``, true for the non-dominated ones
-    of those that do.
+    among these.
     """
     steps = table.checkpoints
     quality, price_usd = (steps[name].to_numpy(dtype=np.float64) for name in ("quality", "price_usd"))
@@ -50,7 +50,7 @@ def trial_checkpoints(table: StudyTable) -> pd.DataFrame:
     points: pd.DataFrame = steps.take(at).reset_index(drop=True)
     points["at"] = at
     runs = points["run"].to_numpy()
-    points["last"] = np.append(np.diff(runs) != 0, True)[: len(runs)]  # checkpoints stand by run and epoch
+    points["last"] = np.append(np.diff(runs) != 0, True)[: len(runs)]  # checkpoints are sorted by run and epoch
     points["kept"] = kept = keeps_limits(at, table)
     on_frontier = np.zeros(len(points), dtype=np.bool_)
     direction = table.quality.direction
@@ -66,7 +66,7 @@ def keeps_limits(at: NDArray[np.intp], table: StudyTable) -> NDArray[np.bool_]:
 
 
 def missed_limits(at: NDArray[np.intp], table: StudyTable) -> NDArray[np.object_]:
-    """What the checkpoints at these rows [n] miss of the study's limits, in words; "" where they keep them."""
+    """The limits that the checkpoints at these rows [n] miss, in words; "" where they keep all."""
     missed = np.full(len(at), "", dtype=object)
     for limit in table.limits:
         found = _limited(limit, at, table)
@@ -76,7 +76,7 @@ def missed_limits(at: NDArray[np.intp], table: StudyTable) -> NDArray[np.object_
 
 
 def _limited(limit: Limit, at: NDArray[np.intp], table: StudyTable) -> NDArray[np.float64]:
-    """The limit's metric at these rows; NaN where a checkpoint has none of it."""
+    """The limit's metric at these rows; NaN where a checkpoint lacks it."""
     values = table.metrics.get(limit.metric)
     return np.full(len(at), np.nan) if values is None else values[at]
 
@@ -97,8 +97,8 @@ def frontier_table(table: StudyTable) -> pd.DataFrame:
     """The non-dominated checkpoints of all trials, by rising price.
 
     Columns: trial, epoch, quality, price_usd, wall_seconds, sku, price_basis, settings, run (the row in
-    ``table.runs``), run_id, usd_per_point (what one more point (0.01) of quality costs on the way from the row before;
-    NaN in the first) and test_accuracy (NaN unless the checkpoint is its run's last, which is the one that is tested).
+    ``table.runs``), run_id, usd_per_point (the cost of one more point (0.01) of quality from the row before; NaN in the
+    first) and test_accuracy (NaN unless the checkpoint is its run's last, the one that is tested).
     """
     points = trial_checkpoints(table)
     direction = table.quality.direction
@@ -125,7 +125,7 @@ def confirmed_frontier_table(table: StudyTable) -> pd.DataFrame:
 
 
 def confirmation_document(table: StudyTable) -> dict[str, Any] | None:
-    """What repeats of the frontier's trials came to, and how they were judged; None where there are none.
+    """The results of repeats of the frontier's trials, and the method; None where there are none.
 
     ``repeats`` counts their runs and ``completed`` those that are evidence; ``contenders`` are the points off the
     frontier that are on it with at least MINOR_PROBABILITY.
@@ -172,19 +172,19 @@ def references_table(table: StudyTable) -> pd.DataFrame:
 
 @remembered
 def searched_settings(table: StudyTable) -> list[str]:
-    """The names of the settings that differ between trials, in the order that trials state them."""
+    """The names of the settings that differ between trials, in their order in trials."""
     trials = table.settings[(table.runs["role"] == Role.TRIAL).to_numpy()]
     return [str(name) for name in trials if _differ(trials[name])]
 
 
 def _differ(values: pd.Series[Any]) -> bool:
-    """Whether they are not all written alike."""
+    """Whether the values differ."""
     first = repr(values.iloc[0]) if len(values) else ""
     return any(repr(value) != first for value in values)
 
 
 def study_head(table: StudyTable) -> dict[str, Any]:
-    """What every document about a study begins with."""
+    """The head of every document about a study."""
     return {
         "study": table.study,
         "quality": {"name": table.quality.name, "direction": str(table.quality.direction)},
@@ -212,9 +212,9 @@ def frontier_document(table: StudyTable) -> dict[str, Any]:
 
 
 def with_dictionaries(table: StudyTable, rows: pd.Index[int] | None = None) -> pd.DataFrame:
-    """``table.runs`` with two more columns, ``settings`` and ``summary``: a dictionary a run of those that it has.
+    """``table.runs`` with two more columns, ``settings`` and ``summary``: one dictionary per run.
 
-    Of the runs in these ``rows`` alone where they are given.
+    Only the runs in ``rows`` if given.
     """
     chosen = table.runs.index if rows is None else rows
     return table.runs.loc[chosen, list(RUN_COLUMNS)].assign(
@@ -252,18 +252,18 @@ def frontier_json(table: StudyTable) -> str:
 
 
 def spread_settings(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """``rows`` with their settings of these names in columns of their own, for people to read."""
+    """``rows`` with these settings in their own columns, for people to read."""
     columns = {f"settings.{name}": [settings.get(name) for settings in rows["settings"]] for name in names}
     return rows.drop(columns="settings").assign(**columns)
 
 
 def spend_by_part(table: StudyTable) -> dict[str, float]:
-    """What the study spent in USD on each of the four parts of a price (records.CostPart); they add up to it."""
+    """The study's spend in USD by cost part (records.CostPart); the parts sum to the spend."""
     return {str(part): float(table.runs[f"{part}_usd"].sum()) for part in CostPart}
 
 
 def spend_by_state(table: StudyTable) -> pd.DataFrame:
-    """Where the money went, the largest part first; the rows add up to the study's spend.
+    """The spend by state, the largest first; the rows sum to the study's spend.
 
     Columns: state (a trial's state, or "baseline", "preparation" or "repeats"), runs, spend_usd, and share of the
     spend, from 0 to 1.

@@ -1,4 +1,4 @@
-"""The two questions that people come with: what is cheapest for this quality, and what is best for this money."""
+"""Answers to two questions: what is cheapest for this quality, and what is best for this money."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ MOST_STOPS = 60
 class Answer:
     """An answer in plain sentences: ``sentence``, how ``sure`` it is, and what the ``next_better`` point costs.
 
-    ``key`` is that of the point that it names (axis_points.point_key) and ``run`` its run's row in StudyTable.runs;
-    "" and -1 where there is no point. ``reached`` is False where nothing answers the question: then the point is the
-    nearest there is. ``sure`` and ``next_better`` are "" where there is nothing to say.
+    ``key`` is that of the point that it names (axis_points.point_key) and ``run`` its run's row in StudyTable.runs; ""
+    and -1 where there is no point. ``reached`` is False where no point answers the question: then the point is the
+    nearest one. ``sure`` and ``next_better`` are "" where there is nothing to say.
     """
 
     question: str
@@ -50,10 +50,10 @@ def cheapest_reaching(found: AxisPoints, target: float) -> Answer:
     reached = np.flatnonzero(found.sign * (frontier["y"].to_numpy() - target) >= 0)
     if not len(reached):
         best = len(frontier) - 1
-        sentence = f"No checkpoint reaches {found.metric} {y_words(target)}; the best there is: {_told(found, best)}."
+        sentence = f"No checkpoint reaches {found.metric} {y_words(target)}; the best is {_point_text(found, best)}."
         return _answer(found, question, sentence, best, reached=False)
     at = int(reached[0])
-    return _answer(found, question, f"T{_told(found, at)[1:]}.", at, sure=_sure(found, at, target))
+    return _answer(found, question, f"T{_point_text(found, at)[1:]}.", at, sure=_sure(found, at, target))
 
 
 def best_under(found: AxisPoints, budget: float) -> Answer:
@@ -64,16 +64,16 @@ def best_under(found: AxisPoints, budget: float) -> Answer:
         return _nothing(found, question)
     within = np.flatnonzero(frontier["x"].to_numpy() <= budget)
     if not len(within):
-        sentence = f"No checkpoint costs {found.x_measure.words(budget)} or less; the cheapest there is:"
-        return _answer(found, question, f"{sentence} {_told(found, 0)}.", 0, reached=False)
+        sentence = f"No checkpoint costs {found.x_measure.words(budget)} or less; the cheapest is"
+        return _answer(found, question, f"{sentence} {_point_text(found, 0)}.", 0, reached=False)
     at = int(within[-1])
-    return _answer(found, question, f"T{_told(found, at)[1:]}.", at, sure=_sure(found, at, None))
+    return _answer(found, question, f"T{_point_text(found, at)[1:]}.", at, sure=_sure(found, at, None))
 
 
 def target_stops(found: AxisPoints) -> list[float]:
-    """Targets to choose from, from the frontier's worst point to its best: the y of each where they are few.
+    """Targets to choose from, between the frontier's worst and best point: the y of each where there are few.
 
-    Each has four significant digits, rounded so that the point it is from reaches it.
+    Each has four significant digits, rounded so that its point reaches it.
     """
     y = found.frontier["y"].to_numpy(dtype=np.float64)
     if len(y) > MOST_STOPS:
@@ -82,7 +82,7 @@ def target_stops(found: AxisPoints) -> list[float]:
 
 
 def budget_stops(found: AxisPoints) -> list[float]:
-    """Budgets to choose from, in logarithmic steps over the frontier's own range, of three digits, rounded up."""
+    """Budgets to choose from, in logarithmic steps over the frontier's range, with three digits, rounded up."""
     x = found.frontier["x"].to_numpy(dtype=np.float64)
     if len(x) > 1:
         x = np.geomspace(x[0], x[-1], MOST_STOPS)
@@ -90,7 +90,7 @@ def budget_stops(found: AxisPoints) -> list[float]:
 
 
 def _rounded(values: NDArray[np.float64], digits: int, *, up: bool) -> list[float]:
-    """``values`` with so many significant digits, each once."""
+    """The distinct ``values`` with this many significant digits."""
     sizes = np.abs(values)
     scale = 10.0 ** (np.floor(np.log10(np.where(sizes > 0, sizes, 1.0))) - (digits - 1))
     counts = np.round(values / scale, 9)
@@ -111,8 +111,8 @@ def _answer(
     return Answer(question, sentence, sure, _next_better(found, at), key, int(row["run"]), reached)
 
 
-def _told(found: AxisPoints, at: int) -> str:
-    """A point of the frontier in words."""
+def _point_text(found: AxisPoints, at: int) -> str:
+    """A frontier point in words."""
     row = found.frontier.iloc[at]
     name = f"trial #{row['trial']} after epoch {row['epoch']}"
     figures = f"{found.metric} {y_words(row['y'])} for {found.x_measure.words(row['x'])}"
@@ -128,10 +128,10 @@ def _told(found: AxisPoints, at: int) -> str:
 
 
 def _next_better(found: AxisPoints, at: int) -> str:
-    """What the next better point of the frontier is, and what one more point of y costs on the way there."""
+    """The next better frontier point, and what one more point of y costs on the way there."""
     frontier = found.frontier
     if at + 1 >= len(frontier):
-        return "Nothing better was reached at any price." if found.x_measure.is_money else "Nothing better was reached."
+        return "No checkpoint is better at any price." if found.x_measure.is_money else "No checkpoint is better."
     here, following = frontier.iloc[at], frontier.iloc[at + 1]
     more = found.x_measure.words(following["x"] - here["x"])
     return (
@@ -141,7 +141,7 @@ def _next_better(found: AxisPoints, at: int) -> str:
 
 
 def _sure(found: AxisPoints, at: int, target: float | None) -> str:
-    """How sure an answer is: by its repeats, or that it was measured once."""
+    """How certain an answer is: from its repeats, or that it was measured once."""
     if not found.axes.is_of_study(found.table):
         return ""
     row, known = found.frontier.iloc[at], found.certainty
@@ -150,33 +150,33 @@ def _sure(found: AxisPoints, at: int, target: float | None) -> str:
     )
     if mine.empty or not mine["repeats"].iloc[0]:
         confirm = f"tracker confirm {shlex.quote(found.table.study)}"
-        return f"It was measured once, so nobody knows how sure this is. To find out, run: {confirm}"
+        return f"It was measured once, so its uncertainty is unknown. To find out, run: {confirm}"
     return _by_repeats(found, mine.iloc[0], target)
 
 
 def _by_repeats(found: AxisPoints, row: Any, target: float | None) -> str:
     low, high = row["quality_low"], row["quality_high"]
     count = int(row["repeats"])
-    told = [
+    parts = [
         f"{several(count, 'repeat')}: mean {quality(row['quality_mean'])}, 95 % interval {quality(low)} to"
         f" {quality(high)}{_against(found, low, high, target)};"
         f" on the frontier with a probability of {percent(row['probability_on_frontier'])}."
     ]
     if row["tied_with"]:
-        told.append(
-            f"A tie: it cannot be told apart from the cheaper {row['tied_with']}, so buy that one, unless more seeds"
-            " tell them apart."
+        parts.append(
+            f"A tie: it cannot be distinguished from the cheaper {row['tied_with']}; buy that one, unless more seeds"
+            " separate them."
         )
-    return " ".join(told)
+    return " ".join(parts)
 
 
 def _against(found: AxisPoints, low: float, high: float, target: float | None) -> str:
-    """Where the interval lies to the target."""
+    """How the interval compares with the target."""
     if target is None:
         return ""
     worst, best = (low, high) if found.sign > 0 else (high, low)
     if found.sign * (worst - target) >= 0:
         return f", all of it at least as good as {y_words(target)}"
     if found.sign * (best - target) < 0:
-        return f", all of it worse than {y_words(target)}: it was lucky once"
-    return f", which holds {y_words(target)}: it may miss it"
+        return f", all of it worse than {y_words(target)}: its first run was lucky"
+    return f", which includes {y_words(target)}: it may miss it"

@@ -1,4 +1,4 @@
-"""Numbers as a person reads them: dollars that stay readable when tiny, times, counts."""
+"""Numbers for people: dollars that stay readable when tiny, times, counts."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from tracker.pricing.money_unit import DOLLARS, SMALLEST, MoneyUnit
 
 MOST_PARTS = 99_999.5
-"""From so many thousandths, millionths or billionths of a currency on, an amount is written in whole units of it."""
+"""From this many thousandths, millionths or billionths of a currency, an amount is written in that unit."""
 NOTHING = "—"
-"""Stands where there is no figure."""
+"""Shown where there is no figure."""
 
 
 def usd(value: float) -> str:
@@ -23,7 +23,7 @@ def usd(value: float) -> str:
 
 
 def money(value_usd: float, unit: MoneyUnit) -> str:
-    """An amount of dollars in the unit that people are shown: the sign of a currency before it, that of a part after.
+    """An amount of dollars in a display unit: a currency's sign goes before it, that of a fraction after it.
 
     >>> from tracker.pricing.currency import ExchangeRate
     >>> money(116.0, MoneyUnit(ExchangeRate("EUR", 1.16, None, ""))), money(0.0000127, MoneyUnit(prefix="m"))
@@ -46,7 +46,7 @@ def money(value_usd: float, unit: MoneyUnit) -> str:
 
 
 def money_part(value_usd: float, unit: MoneyUnit) -> str:
-    """A part of an amount, in the unit of the whole: what is far below the smallest that it shows is said to be so.
+    """A part of an amount, in the unit of the whole; amounts far below its smallest figure read "less than".
 
     >>> money_part(0.002, MoneyUnit()), money_part(1e-15, MoneyUnit(prefix="µ"))
     ('less than $0.01', 'less than 0.0100 µ$')
@@ -72,7 +72,7 @@ def decimals_for(value: float) -> int:
 
 
 def quality(value: float) -> str:
-    """A quality with four significant digits, so that columns of them line up.
+    """A quality with four significant digits, so that columns align.
 
     >>> quality(0.742149), quality(0.49), quality(1234.0)
     ('0.7421', '0.4900', '1234')
@@ -81,7 +81,7 @@ def quality(value: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time in the largest unit that suits it.
+    """A time in the largest unit that fits.
 
     >>> duration(0.5), duration(42.42), duration(600), duration(7300)
     ('0.5 s', '42.4 s', '10 min 0 s', '2 h 1 min')
@@ -98,7 +98,7 @@ def duration(seconds: float) -> str:
 
 
 def percent(share: float) -> str:
-    """A share as a whole percentage, except that what is there never reads as 0.
+    """A share as a whole percentage; a share above 0 never reads as 0.
 
     >>> percent(0.421), percent(0.001), percent(0)
     ('42 %', '< 1 %', '0 %')
@@ -143,12 +143,12 @@ def change(difference: float, low: float, high: float, in_words: Callable[[float
     >>> change(-0.5, -0.75, -0.25, str), change(0.5, math.nan, math.nan, str)
     ('-0.5 (-0.75 to -0.25)', '+0.5')
     """
-    told = [in_words(value) if value <= 0 else f"+{in_words(value)}" for value in (difference, low, high)]
-    return told[0] if math.isnan(low) else f"{told[0]} ({told[1]} to {told[2]})"
+    texts = [in_words(value) if value <= 0 else f"+{in_words(value)}" for value in (difference, low, high)]
+    return texts[0] if math.isnan(low) else f"{texts[0]} ({texts[1]} to {texts[2]})"
 
 
 def percent_change(ratio: float) -> str:
-    """How much more or less a ratio is than one.
+    """A ratio as a signed percentage change.
 
     >>> percent_change(0.8), percent_change(1.254)
     ('-20 %', '+25 %')

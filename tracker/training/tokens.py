@@ -22,7 +22,7 @@ TOKENIZER = "o200k_base"
 MAX_TEXTS = 10_000
 """Puts the mean's standard error at 2 % where the lengths' standard deviation is twice their mean."""
 
-_INSTEAD = "give the tokens of a text instead (--input-tokens)"
+_INSTEAD = "give the number of tokens per text instead (--input-tokens)"
 
 
 def measure_tokens(
