@@ -104,7 +104,7 @@ def test_of_very_many_points_the_line_is_whole_and_the_others_are_thinned_out(bu
     assert len(figure["frontier"].x) == int(whole.found.points["on_frontier"].sum())
     shown = len(figure["dominated"].x)
     assert 600 < shown <= 800
-    assert f"Of {whole.others:,} X:,} are drawn" in frontier_caption(large)
+    assert f"Of {whole.others:,} points off the line, {shown:,} are drawn" in frontier_caption(large)
 
 
 def test_a_single_point_and_a_baseline_alone_are_charts_too(by_hand):
