@@ -14,7 +14,7 @@ from tracker.pricing.scenario import AS_BILLED, Scenario
 from tracker.records import Role
 from tracker.report.repricing import priced_study_table
 from tracker.report.tables import trial_checkpoints
-from tracker.runner.whereabouts import folder_of
+from tracker.runner.study_lookup import folder_of
 from tracker.store.home import Home
 from tracker.store.run_table import StudyTable
 
