@@ -17,7 +17,7 @@ from tracker.pricing.scenario import Scenario
 from tracker.report import spend_across as module
 from tracker.report.charges import charges_table
 from tracker.report.spend_across import Spend, parse_by
-from tracker.runner.whereabouts import table_of
+from tracker.runner.study_lookup import table_of
 from tracker.store.home import Home
 
 DAY = 86_400.0
