@@ -119,4 +119,4 @@ def test_a_wrong_request_is_said_in_a_line_or_two(home, arguments, said):
     assert done.returncode in (1, 2)
     assert said in done.stderr
     assert len(done.stderr.splitlines()) <= 4
-    assert "fault of the tracker" not in done.stderr
+    assert "internal error of the tracker" not in done.stderr

@@ -100,7 +100,7 @@ def test_without_a_network_an_update_says_so_in_a_line_and_changes_nothing(tmp_p
     done = tracker_process("prices", "update", home=tmp_path / "new")
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
-    assert line.startswith("error: nothing was changed, for no catalogue could be read (azure: ")
+    assert line.startswith("error: nothing was changed, because no catalogue could be read (azure: ")
     assert not (tmp_path / "new").exists()
     assert PRICES_CSV.read_bytes() == before
 

@@ -25,7 +25,7 @@ from tracker.store.home import Home
     default=DEFAULT_PREDICTIONS,
     show_default=True,
     metavar="N",
-    help="Training is spread over so many.",
+    help="The number of predictions to spread the training over.",
 )
 @click.option("--input-tokens", type=float, help="Tokens of a text.  [default: measured on the study's texts]")
 @click.option("--output-tokens", type=float, help="Tokens of an answer.  [default: measured on the study's answers]")
@@ -44,9 +44,9 @@ def build_or_buy(
     as_json: bool,
     home: Home,
 ) -> None:
-    """Price a thousand predictions by the models of study NAME, and by a hosted one; tell the break-even.
+    """Compare the price of 1,000 predictions by study NAME's models with a hosted model's, with the break-even.
 
-    Prices only: nothing is measured of how good the hosted model's answers are. Needs the extra "llm".
+    Prices only: the quality of the hosted model's answers is not measured. Needs the extra "llm".
     """
     document = ask(
         name,

@@ -1,4 +1,4 @@
-"""tracker check-workload: hold training code to what the tracker relies on."""
+"""tracker check-workload: check training code against the contract of workloads."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tracker.study.document import StudyDocument, parse_assignments
 MARKS = {"passed": "✓", "failed": "✗", "skipped": "–"}
 
 
-@click.command(name="check-workload", short_help="Hold training code to what the tracker relies on.")
+@click.command(name="check-workload", short_help="Check training code against what the tracker relies on.")
 @click.argument("workload")
-@click.option("--study", "study_file", type=click.Path(path_type=Path), help="Take data and settings from this file.")
+@click.option("--study", "study_file", type=click.Path(path_type=Path), help="Use data and settings from this file.")
 @click.option("--metric", help="The quality metric; default the first one that the workload declares.")
 @click.option("--direction", type=click.Choice(["maximize", "minimize"]), help="Which way the metric gets better.")
-@click.option("--set", "settings", multiple=True, metavar="KNOB=VALUE", help="Fix a knob; may be given again.")
+@click.option("--set", "settings", multiple=True, metavar="KNOB=VALUE", help="Fix a knob; repeatable.")
 @json_option
 @home_option
 def check_workload(
@@ -35,10 +35,10 @@ def check_workload(
     as_json: bool,
     home: Home,
 ) -> None:
-    """Train WORKLOAD (module:name or file.py:name) some ten times and say whether it keeps the contract.
+    """Train WORKLOAD (module:name or file.py:name) about ten times and check it against the contract.
 
-    With --study its data and settings are used, and those of its [smoke] table where it has one. Exit code 1 where a
-    check failed.
+    With --study, use that study's data and settings, from its [smoke] table if it has one. Exit code 1 if a check
+    fails.
     """
     document = _document(workload, study_file, metric, direction).override(parse_assignments(settings))
     found = []
@@ -50,7 +50,7 @@ def check_workload(
     if as_json:
         print_json({"workload": workload, "failed": failed, "findings": [asdict(finding) for finding in found]})
     else:
-        click.echo(f"{len(found) - failed} of {len(found)} checks did not fail", err=True)
+        click.echo(f"{len(found) - failed} of {len(found)} checks passed or were skipped", err=True)
     sys.exit(1 if failed else 0)
 
 
@@ -62,7 +62,7 @@ def _document(workload: str, study_file: Path | None, metric: str | None, direct
         return StudyDocument(document.source, {**content, "workload": workload}, document.text)
     metric = metric or declared_metric(workload)
     if metric is None:
-        raise RequestError("--metric is missing: the workload does not say what it reports; or give a --study")
+        raise RequestError("--metric is missing: the workload does not declare its metrics; give --metric or --study")
     quality = {"metric": metric, **({"direction": direction} if direction else {})}
     content = {
         "name": "check",

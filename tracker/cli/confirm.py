@@ -14,16 +14,16 @@ from tracker.store.home import Home
 @click.command(short_help="Train the frontier's points again with other seeds.")
 @click.argument("name")
 @click.option(
-    "--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="Repeats of each trial on the frontier."
+    "--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="Repeats per trial on the frontier."
 )
-@click.option("--budget-usd", type=float, help="What all repeats of the study may cost together.")
+@click.option("--budget-usd", type=float, help="The limit for all repeats of the study together.")
 @workers_option
 @home_option
 def confirm(name: str, seeds: int, budget_usd: float | None, workers: int | None, home: Home) -> None:
-    """Repeat the trials that are on study NAME's frontier, to tell luck from quality.
+    """Train the trials on study NAME's frontier again, to separate luck from quality.
 
-    `tracker frontier`, the report and the dashboard then show intervals, how probable each point is, and ties.
-    Repeats that are done are not trained again; their cost is part of the study's spend.
+    `tracker frontier`, the report and the dashboard then show intervals, membership probabilities and ties. Completed
+    repeats are not trained again; their cost is part of the study's spend.
     """
     Forkserver(folder_of(home, name).document().workload or "").warm_up()
     from tracker.runner.confirm import confirm_study  # MLflow and Optuna, while the forkserver imports torch

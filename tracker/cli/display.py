@@ -1,4 +1,4 @@
-"""A study's progress on a terminal, live; or in plain lines where there is none."""
+"""A study's progress: live on a terminal, else as plain lines."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tracker.runner.detached import Started
 from tracker.runner.progress import EndedAttempt, Observer, Progress, RunningAttempt
 
 FIRST_LINE_SECONDS, LAST_LINE_SECONDS = 15.0, 300.0
-"""How far apart plain lines on how a study stands are at least: as it gets longer, ever further, up to the second."""
+"""The least seconds between plain progress lines: growing with the study, up to the second figure."""
 BAR_COLUMNS = 60
 SEPARATOR = " · "
 BAD_ENDS = (TrialState.FAILED, TrialState.KILLED)
@@ -33,7 +33,7 @@ BAD_ENDS = (TrialState.FAILED, TrialState.KILLED)
 
 @contextlib.contextmanager
 def observer() -> Iterator[Observer]:
-    """Something that shows a study as it runs, on standard error, for as long as the context lasts; then a summary."""
+    """An observer that shows a running study on standard error while the context is open; then a summary."""
     console = Console(stderr=True, highlight=False)
     if console.is_terminal and not console.is_dumb_terminal:
         live = Live(console=console, refresh_per_second=2, transient=True)
@@ -46,7 +46,7 @@ def observer() -> Iterator[Observer]:
 
 @contextlib.contextmanager
 def _summed_up(shown: _Lines, console: Console, width: int | None = None) -> Iterator[_Lines]:
-    """A summary after this context, whatever ends it."""
+    """Print a summary after this context, whatever ends it."""
     try:
         yield shown
     finally:
@@ -56,22 +56,22 @@ def _summed_up(shown: _Lines, console: Console, width: int | None = None) -> Ite
 
 
 def end_study(name: str, state: TrialState, command: str = "resume") -> None:
-    """Say what can be done with the study now; exit 1 where it was interrupted or failed.
+    """Print what to do next with the study; exit 1 where it was interrupted or failed.
 
-    ``command`` is the command that it is resumed by.
+    ``command`` is the command that resumes it.
     """
     quoted = shlex.quote(name)
     click.echo(f"see it: tracker frontier {quoted} · tracker report {quoted} · tracker dashboard", err=True)
     if state is TrialState.STOPPED:
         click.echo(f"resume it: tracker {command} {quoted}", err=True)
     if state is TrialState.FAILED:
-        click.echo(f"once that is mended: tracker {command} {quoted}", err=True)
+        click.echo(f"once that is fixed: tracker {command} {quoted}", err=True)
     if state in (TrialState.STOPPED, TrialState.FAILED):
         sys.exit(1)
 
 
-def tell_started(started: Started) -> None:
-    """Say where a study that runs on its own is followed, or how it has ended already, with its exit code."""
+def print_started(started: Started) -> None:
+    """Print how to follow a detached study, or how it has ended already, with its exit code."""
     launch = started.launch
     quoted = shlex.quote(launch.study)
     if started.exit_code is None:
@@ -85,7 +85,7 @@ def tell_started(started: Started) -> None:
 
 
 class _Lines(ABC):
-    """What stays on the screen or in a log: what is said, what failed, a reference, a new best; the rest is counted."""
+    """Lines that stay on the screen or in a log: messages, failures, references and new bests; the rest is counted."""
 
     def __init__(self) -> None:
         self.latest: Progress | None = None
@@ -97,14 +97,14 @@ class _Lines(ABC):
         """A line."""
 
     def ended(self, attempt: EndedAttempt) -> None:
-        """A line where the attempt failed, or is a reference; whether it is a new best is told by ``show``."""
+        """Print a line where the attempt failed or is a reference; ``show`` prints new bests."""
         self._ended = True
         reference = not attempt.label.startswith("#")
         if reference or attempt.state in BAD_ENDS:
             self.notify(_ending(attempt, self.latest.unit if self.latest else DOLLARS))
 
     def show(self, progress: Progress) -> None:
-        """A line for a new best, once the attempt that reached it, or another, has ended."""
+        """Print a line for a new best, once an attempt has ended."""
         self.latest = progress
         best = progress.best_quality, progress.best_price_usd
         if self._ended and best != self._best and best[0] is not None:
@@ -114,7 +114,7 @@ class _Lines(ABC):
 
 
 class PlainLines(_Lines):
-    """Lines in a log: those that stay, and now and then one on how the study stands, where that has changed."""
+    """Lines in a log: those that stay, and a progress line now and then where something has changed."""
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
@@ -128,7 +128,7 @@ class PlainLines(_Lines):
         self._console.print(Text(message), soft_wrap=True)
 
     def show(self, progress: Progress) -> None:
-        """A line where one is due."""
+        """Print a progress line where one is due."""
         super().show(progress)
         now = self._clock()
         apart = min(LAST_LINE_SECONDS, max(FIRST_LINE_SECONDS, (now - self._started) / 50))
@@ -138,30 +138,30 @@ class PlainLines(_Lines):
 
 
 class LiveTable(_Lines):
-    """How the study stands, at the bottom of the terminal; the lines that stay scroll by above it."""
+    """The progress at the bottom of the terminal; lines that stay scroll above it."""
 
     def __init__(self, live: Live) -> None:
         super().__init__()
         self._live = live
 
     def notify(self, message: str) -> None:
-        """A line above the table."""
+        """Print a line above the table."""
         self._live.console.print(Text(message), soft_wrap=True)
 
     def show(self, progress: Progress) -> None:
-        """The table, as it is now."""
+        """Update the table."""
         super().show(progress)
         self._live.update(Picture(progress))
 
 
 class Picture:
-    """A study at one moment: what matters first, and nothing cut, at whatever width and height the terminal has."""
+    """A study's progress, the most important first, wrapped and never cut, at any size of terminal."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """The figures, a bar for the budget, and the attempts under way as far as there are lines for them."""
+        """The figures, a bar for the budget, and as many running attempts as there are lines."""
         progress = self._progress
         figures = folded(_figures(progress), options.max_width)
         yield Text(figures)
@@ -187,7 +187,7 @@ def _running(attempts: Sequence[RunningAttempt], metric: str, unit: MoneyUnit) -
 
 
 def summary(progress: Progress, width: int | None = None) -> str:
-    """How a study stands or ended, with its name: in one line, or in lines of at most ``width`` columns.
+    """A study's progress or end, with its name: in one line, or in lines of at most ``width`` columns.
 
     >>> from tracker.records import Direction, QualityMetric
     >>> print(summary(Progress("digits", QualityMetric("accuracy", Direction.MAXIMIZE), 0.5, trials_budget=4)))
@@ -199,7 +199,7 @@ def summary(progress: Progress, width: int | None = None) -> str:
 
 
 def folded(parts: Sequence[str], width: int) -> str:
-    """Parts in lines of at most ``width`` columns, broken between parts; one that is wider has a line of its own.
+    """Parts in lines of at most ``width`` columns, broken between parts; a wider part gets its own line.
 
     >>> print(folded(["best 0.9", "3 s left", "$1 spent"], 20))
     best 0.9 · 3 s left
@@ -222,7 +222,7 @@ def _ending(attempt: EndedAttempt, unit: MoneyUnit) -> str:
 
 
 def _figures(progress: Progress) -> list[str]:
-    """How a study stands, in parts, what matters first."""
+    """The parts of a progress line, the most important first."""
     best = [_best(progress)] if progress.best_quality is not None else []
     left = [f"about {duration(progress.seconds_left)} left"] if progress.seconds_left else []
     budget = f" of {money(progress.budget_usd, progress.unit)}" if progress.budget_usd is not None else ""
@@ -239,5 +239,5 @@ def _best(progress: Progress) -> str:
 def _trials(progress: Progress) -> str:
     states = [(progress.trials.get(state, 0), state) for state in TrialState]
     of = f" of {progress.trials_budget}" if progress.trials_budget is not None else ""
-    told = ", ".join(f"{count} {state}" for count, state in states if count)
-    return f"{sum(progress.trials.values())}{of} {progress.counted}" + (f": {told}" if told else "")
+    states_text = ", ".join(f"{count} {state}" for count, state in states if count)
+    return f"{sum(progress.trials.values())}{of} {progress.counted}" + (f": {states_text}" if states_text else "")

@@ -17,11 +17,13 @@ from tracker.training.hardware import can_compile, describe_hardware
 
 @click.command(short_help="What this machine is, can do, and would be billed as.")
 @click.option("--market", type=MARKETS, default=Market.ON_DEMAND.value, show_default=True, help="Its rate is shown.")
-@click.option("--compile/--no-compile", "try_compile", default=True, help="Also try torch.compile; may take a minute.")
+@click.option(
+    "--compile/--no-compile", "try_compile", default=True, help="Also try torch.compile, which may take a minute."
+)
 @json_option
 @home_option
 def doctor(market: str, try_compile: bool, as_json: bool, home: Home) -> None:
-    """Look at this machine: every precision, and torch.compile, is tried, not guessed."""
+    """Inspect this machine: every precision and torch.compile is tried, not guessed."""
     forkserver = Forkserver()
     hardware = forkserver.call(describe_hardware)
     compile_problems = {device: forkserver.call(can_compile, device) for device in hardware.devices if try_compile}

@@ -33,7 +33,7 @@ CERTAINTY_TITLES = ("repeats", "mean", "95 %", "on it", "tied with ")
     "--compare-scenarios",
     "compared",
     metavar="A,B",
-    help=f"Two scenario files side by side; '{BILLED}' for the prices that were billed.",
+    help=f"Compare two scenario files; '{BILLED}' stands for the billed prices.",
 )
 @json_option
 @home_option
@@ -69,7 +69,7 @@ def frontier(name: str, scenario: Scenario, currency: str, compared: str | None,
         click.echo(f"reference: {row['name']}, {reached}; {dominates}", err=True)
     if not rows:
         click.echo(
-            f"study '{name}' has no checkpoint that counts: none was reached, or none keeps its limits", err=True
+            f"study '{name}' has no checkpoint on the frontier: none was reached, or none keeps the limits", err=True
         )
     for remark in (*confirmation_sentences(table), *price_remarks(table)):
         click.echo(remark, err=True)

@@ -1,4 +1,4 @@
-"""The command ``tracker``: finds a command's module when it is called for, and turns errors into a line.
+"""The command ``tracker``: imports a command's module when it is needed, and turns errors into a line.
 
 Commands of other packages come through the entry-point group ``tracker.commands``.
 """
@@ -19,7 +19,7 @@ COMMANDS = {
     "run": "Run a study from its TOML file.",
     "resume": "Resume a study, with its budget or a new one.",
     "stop": "Ask a running study to stop, as Ctrl-C does.",
-    "status": "Where a study stands: its state, trials and spend.",
+    "status": "A study's state, trials and spend.",
     "why": "Why a trial was started, paused, resumed or stopped.",
     "confirm": "Train the frontier's points again with other seeds.",
     "runs": "Every run of a study, with its spend.",
@@ -28,7 +28,7 @@ COMMANDS = {
     "build-or-buy": "Your own model's price beside that of a hosted language model.",
     "serve-cost": "What the frontier's models cost to serve on this machine.",
     "prices": "The price book: rates with their sources, dates and history.",
-    "check-workload": "Hold training code to what the tracker relies on.",
+    "check-workload": "Check training code against what the tracker relies on.",
     "new": "A study and its training code from a template that runs as it is.",
     "report": "Write a study's report: an HTML page, tables, and more formats.",
     "import": "Bring in a study that was exported, to read it like any other.",
@@ -39,14 +39,14 @@ Importing all takes seconds."""
 
 
 class LazyGroup(click.Group):
-    """Imports a command only when it is asked for."""
+    """Imports a command only when it is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """The commands here, then those that other packages add."""
+        """Our commands, then those that other packages add."""
         return [*COMMANDS, *sorted(entry_points(group="tracker.commands").names)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """The command of this name, None where there is none."""
+        """The command of this name; None where there is none."""
         if cmd_name in COMMANDS:
             name = cmd_name.replace("-", "_") + "_" * keyword.iskeyword(cmd_name)
             command: click.Command = getattr(importlib.import_module(f"tracker.cli.{name}"), name)
@@ -59,7 +59,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does, with the nearest names where there is no such command."""
+        """Resolve as click does, with the nearest names for an unknown command."""
         if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
             raise click.UsageError(f"no command '{args[0]}'; {did_you_mean(args[0], self.list_commands(ctx))}")
         return super().resolve_command(ctx, args)
@@ -75,7 +75,7 @@ class LazyGroup(click.Group):
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--debug", is_flag=True, help="Show a traceback where something fails.")
+@click.option("--debug", is_flag=True, help="Show a traceback on errors.")
 @click.version_option(package_name="cost-quality-tracker")
 def tracker(debug: bool) -> None:
     """What is the best quality for this money, and what would one more point cost?"""
@@ -99,8 +99,8 @@ def main() -> None:
     except Exception as error:
         if "--debug" in sys.argv:
             raise
-        told = f"{type(error).__name__}: {error}"
-        click.echo(f"error: a fault of the tracker itself: {told}\n`tracker --debug …` shows where", err=True)
+        reason = f"{type(error).__name__}: {error}"
+        click.echo(f"error: internal error of the tracker: {reason}\n`tracker --debug …` shows where", err=True)
         sys.exit(1)
 
 

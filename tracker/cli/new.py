@@ -19,13 +19,15 @@ NAMES = {"study.toml": "{name}.toml", "workload.py": "{name}.py"}
 def new(name: str, folder: Path) -> None:
     """Write NAME.toml and NAME.py: a small PyTorch training with everything that a study needs.
 
-    Nothing that is there is written over.
+    Existing files are not overwritten.
     """
     if not name.isidentifier():
-        raise RequestError(f"name '{name}' cannot name a Python file; allowed: letters, digits and _, no digit first")
+        raise RequestError(
+            f"name '{name}' is not a valid name for a Python file; allowed: letters, digits and _, no digit first"
+        )
     targets = {template: folder / pattern.format(name=name) for template, pattern in NAMES.items()}
     if taken := [str(path) for path in targets.values() if path.exists()]:
-        raise RequestError(f"{', '.join(taken)} is there already; choose another name")
+        raise RequestError(f"{', '.join(taken)} already exists; choose another name")
     folder.mkdir(parents=True, exist_ok=True)
     for template, path in targets.items():
         text = (TEMPLATES / template).read_text(encoding="utf-8").replace("NAME", name)

@@ -28,19 +28,19 @@ home_option = click.option(
     "--home",
     type=click.Path(path_type=Path),
     callback=_home,
-    help="The folder that studies live in.  [default: TRACKER_HOME or ./results]",
+    help="The folder of all studies.  [default: TRACKER_HOME or ./results]",
 )
 storage_option = click.option(
     "--storage", metavar="URL", help="The Optuna database, any SQLAlchemy URL.  [default: optuna.db in the home]"
 )
 MARKETS = click.Choice([market.value for market in Market])
-"""What an option that names a market takes; of an enumeration itself, click would offer the names."""
+"""The values of a market option; given the enumeration, click would offer its member names."""
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 workers_option = click.option("--workers", type=click.IntRange(min=1), help="At most this many trials at once.")
 budget_option = click.option("--budget-usd", type=float, help="Stop when this many dollars are spent.")
-trials_option = click.option("--trials", type=int, help="Begin at most this many trials.")
+trials_option = click.option("--trials", type=int, help="Start at most this many trials.")
 detach_option = click.option(
-    "--detach", is_flag=True, help="Start it in a process of its own, and return when it runs: close the terminal."
+    "--detach", is_flag=True, help="Run in a separate process and return once it runs: you can close the terminal."
 )
 wall_option = click.option("--wall-seconds", type=float, help="Stop after this many seconds of work.")
 
@@ -51,7 +51,7 @@ def _day(ctx: click.Context, parameter: click.Parameter, value: datetime | None)
 
 
 def day_option(name: str, help_: str) -> Callable[[Command], Command]:
-    """An option that takes a day, as 2024-03-01."""
+    """An option for a day, such as 2024-03-01."""
     return click.option(name, type=click.DateTime(["%Y-%m-%d"]), callback=_day, metavar="DATE", help=help_)
 
 
@@ -78,14 +78,14 @@ def scenario_options(command: Command) -> Command:
 
 
 _SCENARIO_OPTIONS = (
-    click.option("--market", type=MARKETS, help="At the rates of this market."),
-    click.option("--region", help="At the rates of this region."),
-    day_option("--as-of", "At the rates of that day."),
+    click.option("--market", type=MARKETS, help="Use the rates of this market."),
+    click.option("--region", help="Use the rates of this region."),
+    day_option("--as-of", "Use the rates of that day."),
     click.option(
         "--sku",
         "skus",
         multiple=True,
-        help="As billed on this SKU, for runs on the same kind of device; may be given again for another kind.",
+        help="Bill as this SKU, for runs on the same kind of device; repeatable for other kinds.",
     ),
     click.option(
         "--scenario",
@@ -93,14 +93,14 @@ _SCENARIO_OPTIONS = (
         multiple=True,
         type=click.Path(path_type=Path),
         metavar="FILE",
-        help="Under a price scenario; given again, one after the other.",
+        help="Apply a price scenario; repeatable, in order.",
     ),
     click.option(
-        "--currency", default="USD", show_default=True, help="Show amounts in this currency, at a rate of your own."
+        "--currency", default="USD", show_default=True, help="Show amounts in this currency, at your own exchange rate."
     ),
 )
 
 
 def print_json(document: Mapping[str, Any]) -> None:
-    """One document on standard output; what is not a number is null."""
+    """Print one JSON document on standard output; NaN becomes null."""
     click.echo(json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False))

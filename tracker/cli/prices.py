@@ -1,4 +1,4 @@
-"""tracker prices: the price book, its history, and where each of its rates is from."""
+"""tracker prices: the price book, its history, and the source of each rate."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ from tracker.store.home import Home
 
 @click.group(short_help="The price book: rates with their sources, dates and history.")
 def prices() -> None:
-    """Look rates up, see where they are from and how they changed, check and update them."""
+    """Look up rates, their sources and their history; check and update them."""
 
 
 @prices.command("list")
-@click.option("--provider", default="", help="Of this seller.")
-@click.option("--accelerator", default="", help="With this accelerator, such as H100.")
-@click.option("--region", default="", help="In this region.")
-@click.option("--market", type=MARKETS, help="In this market.")
+@click.option("--provider", default="", help="Only this seller.")
+@click.option("--accelerator", default="", help="Only with this accelerator, such as H100.")
+@click.option("--region", default="", help="Only in this region.")
+@click.option("--market", type=MARKETS, help="Only in this market.")
 @day_option("--on", "The rates of that day.  [default: today]")
 @json_option
 @home_option
 def list_(
     provider: str, accelerator: str, region: str, market: str | None, on: date | None, as_json: bool, home: Home
 ) -> None:
-    """List what is on offer: of each SKU, region and market the rate of today, or of a day."""
+    """List the rates of each SKU, region and market, today or on a day."""
     book = home.price_book()
     chosen = Market(market) if market else None
     offers = book.offers(on, provider=provider, accelerator=accelerator, region=region, market=chosen)
@@ -56,7 +56,7 @@ def list_(
 @json_option
 @home_option
 def show(sku: str, as_json: bool, home: Home) -> None:
-    """Tell all that is known of SKU: its machine, its newest rates, and the source of each figure."""
+    """Show SKU: its machine, its newest rates, and the source of each figure."""
     book = home.price_book()
     machine = book.machine(sku)
     offers = [point for point in book.offers() if point.sku == sku]
@@ -64,7 +64,7 @@ def show(sku: str, as_json: bool, home: Home) -> None:
         print_json(rates_document(book, offers))
         return
     click.echo(sku)
-    click.echo(f"  machine   {_machine(machine)}; from {machine.spec_source or 'nowhere: not verified'}")
+    click.echo(f"  machine   {_machine(machine)}; from {machine.spec_source or 'an unverified source'}")
     for point in offers:
         where = f" in {point.region}" if point.region else ""
         until = f" until {point.effective_to}" if point.effective_to else ""
@@ -82,7 +82,7 @@ def show(sku: str, as_json: bool, home: Home) -> None:
 @json_option
 @home_option
 def history(sku: str, plot: Path | None, as_json: bool, home: Home) -> None:
-    """Print every dated rate of SKU, drawn as bars; with --plot also as a chart."""
+    """Print every dated rate of SKU with bars; with --plot also write a chart."""
     book = home.price_book()
     rates = book.history(sku)
     if plot is not None:
@@ -101,7 +101,7 @@ def history(sku: str, plot: Path | None, as_json: bool, home: Home) -> None:
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path))
 @home_option
 def check(files: tuple[Path, ...], home: Home) -> None:
-    """Hold the price book, or FILES (tables in .csv, your rates in .toml), to its rules; exit 2 where one is broken."""
+    """Check the price book, or FILES (tables in .csv, your rates in .toml), against its rules; exit 2 on an error."""
     problems = []
     for path in files:
         try:
@@ -130,12 +130,12 @@ def check(files: tuple[Path, ...], home: Home) -> None:
     "sources",
     multiple=True,
     type=click.Choice(list(CATALOGUES)),
-    help="Read this catalogue only; may be given again.",
+    help="Read only this catalogue; repeatable.",
 )
-@click.option("--region", "regions", multiple=True, help="Read this region only; may be given again.")
+@click.option("--region", "regions", multiple=True, help="Read only this region; repeatable.")
 @home_option
 def update(sources: tuple[str, ...], regions: tuple[str, ...], home: Home) -> None:
-    """Read live catalogues and append what is new to prices.csv in the home. Offline nothing changes."""
+    """Read live catalogues and append new rates to prices.csv in the home. Offline, nothing changes."""
     book, unreached = home.price_book(), list[str]()
     names = sources or tuple(CATALOGUES)
     for name in names:
@@ -155,7 +155,7 @@ def update(sources: tuple[str, ...], regions: tuple[str, ...], home: Home) -> No
             click.echo(f"  refused: {reason}", err=True)
         book = home.price_book()
     if len(unreached) == len(names):
-        raise CatalogueError(f"nothing was changed, for no catalogue could be read ({'; '.join(unreached)})")
+        raise CatalogueError(f"nothing was changed, because no catalogue could be read ({'; '.join(unreached)})")
     for reason in unreached:
         click.echo(f"not read: {reason}", err=True)
 
@@ -193,8 +193,8 @@ def _dated(point: PricePoint, bar: str) -> tuple[str, ...]:
 
 def _machine(point: PricePoint) -> str:
     parts = [
-        f"{point.vcpu:g} vCPU" if point.vcpu is not None else "vCPU not known",
-        f"{point.ram_gb:g} GiB" if point.ram_gb is not None else "RAM not known",
+        f"{point.vcpu:g} vCPU" if point.vcpu is not None else "vCPU unknown",
+        f"{point.ram_gb:g} GiB" if point.ram_gb is not None else "RAM unknown",
         point.architecture,
     ]
     if point.accelerator:

@@ -45,7 +45,7 @@ def _formats(ctx: click.Context, parameter: click.Parameter, value: str | None) 
     type=click.Path(path_type=Path),
     help="Where to write.  [default: reports/NAME in the home; below it, one folder a scenario]",
 )
-@click.option("--force", is_flag=True, help="Replace files that are there already.")
+@click.option("--force", is_flag=True, help="Replace existing files.")
 @json_option
 @home_option
 def report(

@@ -1,10 +1,10 @@
-"""tracker resume: continue a study, and put back what MLflow or Optuna lost of it."""
+"""tracker resume: continue a study, and restore what MLflow or Optuna lost of it."""
 
 from __future__ import annotations
 
 import click
 
-from tracker.cli.display import end_study, observer, tell_started
+from tracker.cli.display import end_study, observer, print_started
 from tracker.cli.options import (
     budget_option,
     detach_option,
@@ -26,7 +26,7 @@ from tracker.store.home import Home
 @trials_option
 @wall_option
 @workers_option
-@click.option("--update", is_flag=True, help="Take what was edited in the study's file since the study was started.")
+@click.option("--update", is_flag=True, help="Apply edits of the study's file since the start.")
 @detach_option
 @home_option
 @storage_option
@@ -41,13 +41,13 @@ def resume(
     home: Home,
     storage: str | None,
 ) -> None:
-    """Resume study NAME. What was spent before stays counted against the budget.
+    """Resume study NAME. Earlier spend stays counted against the budget.
 
-    What MLflow or Optuna lack of it is made again from its event logs. With --update, edits of the study's file to
-    [budget], [pricing], [tags], and of [search] sampler, options and disk_limit_gb are taken; other edits are refused.
+    What MLflow or Optuna lack of it is restored from its event logs. With --update, edits of the study's file to
+    [budget], [pricing], [tags], and of [search] sampler, options and disk_limit_gb are applied; other edits are refused.
     """
     if detach:
-        tell_started(
+        print_started(
             start_resume(
                 name,
                 home=home.path,

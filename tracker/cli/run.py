@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from tracker.cli.display import end_study, observer, tell_started
+from tracker.cli.display import end_study, observer, print_started
 from tracker.cli.options import (
     budget_option,
     detach_option,
@@ -34,12 +34,12 @@ from tracker.study.tags import parse_tags
     "warm_start",
     multiple=True,
     metavar="STUDY",
-    help="Learn from an earlier study of the same space; may be given again.",
+    help="Warm start from an earlier study of the same space; repeatable.",
 )
-@click.option("--name", help="The study's name, in place of the file's.")
-@click.option("--seed", type=int, help="The seed, in place of the file's.")
-@click.option("--smoke", is_flag=True, help="As the file's [smoke] table has it: seconds instead of hours.")
-@click.option("--set", "settings", multiple=True, metavar="KNOB=VALUE", help="Fix a knob; may be given again.")
+@click.option("--name", help="The study's name, instead of the file's.")
+@click.option("--seed", type=int, help="The seed, instead of the file's.")
+@click.option("--smoke", is_flag=True, help="Use the file's [smoke] table: seconds instead of hours.")
+@click.option("--set", "settings", multiple=True, metavar="KNOB=VALUE", help="Fix a knob; repeatable.")
 @click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="A tag of your own; may be given again.")
 @detach_option
 @home_option
@@ -62,7 +62,7 @@ def run(
 ) -> None:
     """Search, train, measure, price and log, until the budget is spent. Ctrl-C stops cleanly."""
     if detach:
-        tell_started(
+        print_started(
             start_study(
                 study_file,
                 home=home.path,

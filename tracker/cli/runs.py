@@ -30,11 +30,11 @@ PART_COLUMNS = (*CostPart, "Wh", "energy ", "g CO2")
 @click.command(short_help="Every run of a study, with its spend.")
 @click.argument("name")
 @scenario_options
-@click.option("--parts", is_flag=True, help="What each price is made of, and the energy, in place of the settings.")
+@click.option("--parts", is_flag=True, help="Show cost parts and energy instead of settings.")
 @json_option
 @home_option
 def runs(name: str, scenario: Scenario, currency: str, parts: bool, as_json: bool, home: Home) -> None:
-    """List every run of study NAME, the preparation and the baselines among them: all that was paid for."""
+    """List every run of study NAME, including preparation and baselines: everything that was paid for."""
     table = priced_study_table(home, name, scenario, currency)
     if as_json:
         print_json(runs_document(table))
@@ -74,7 +74,7 @@ def runs(name: str, scenario: Scenario, currency: str, parts: bool, as_json: boo
 
 
 def _part(row: dict[Any, Any], column: str, table: StudyTable) -> str:
-    """A cell of PART_COLUMNS; energy stands with its source, for figures of different sources never add up."""
+    """A cell of PART_COLUMNS; energy has its source, because different sources are never summed."""
     if column in list(CostPart):
         return words.money_part(row[f"{column}_usd"], table.unit)
     if column == "Wh":

@@ -21,14 +21,14 @@ FIGURES = ("p50 ms", "p99 ms", "a second", "memory", "same answers", "per 1,000"
 @click.command(name="serve-cost", short_help="What the frontier's models cost to serve on this machine.")
 @click.argument("name")
 @click.option("--predictions", type=float, default=1e6, show_default=True, help="Predictions to add to the training.")
-@click.option(
-    "--weights", type=click.Choice(WEIGHTS), multiple=True, help="A number format to measure; default all of them."
-)
+@click.option("--weights", type=click.Choice(WEIGHTS), multiple=True, help="A number format to measure; default all.")
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Cores to predict on.")
 @click.option(
     "--seconds", type=click.FloatRange(min=0.05), default=2.0, show_default=True, help="Time for each format."
 )
-@click.option("--points", type=click.IntRange(min=1), default=12, show_default=True, help="Frontier points, at most.")
+@click.option(
+    "--points", type=click.IntRange(min=1), default=12, show_default=True, help="The most frontier points to measure."
+)
 @json_option
 @home_option
 def serve_cost(
@@ -41,9 +41,9 @@ def serve_cost(
     as_json: bool,
     home: Home,
 ) -> None:
-    """Measure latency, throughput, memory and price of study NAME's kept frontier models, one by one.
+    """Measure latency, throughput, memory and price of study NAME's stored frontier models, one by one.
 
-    Quality against training plus N predictions then makes a frontier of its own.
+    Also lists the frontier of quality against training plus N predictions.
     """
     table = priced_study_table(home, name, AS_BILLED, USD.code)
     served = measure_frontier(
@@ -96,7 +96,7 @@ def serve_cost(
         ],
     )
     click.echo(
-        f"billed as {served['sku'].iloc[0]}, by a machine that is kept busy; weights count where they give the fp32"
+        f"billed as {served['sku'].iloc[0]}, on a busy machine; a weight format counts if it gives the fp32"
         f" answer to at least {SAME_ANSWERS:.0%} of the inputs, and quality is the checkpoint's own",
         err=True,
     )

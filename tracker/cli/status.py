@@ -1,4 +1,4 @@
-"""tracker status: where a study stands."""
+"""tracker status: a study's state, trials and spend."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tracker.runner.study_lookup import table_of
 from tracker.store.home import Home
 
 
-@click.command(short_help="Where a study stands: its state, trials and spend.")
+@click.command(short_help="A study's state, trials and spend.")
 @click.argument("name")
 @json_option
 @home_option

@@ -15,6 +15,6 @@ from tracker.store.home import Home
 def stop(name: str, home: Home) -> None:
     """Ask study NAME to stop. Its workers end at once, and what they spent is counted."""
     if stop_study(name, home=home.path):
-        click.echo(f"{name} was asked to stop; `tracker status {name}` tells when it has", err=True)
+        click.echo(f"{name} was asked to stop; `tracker status {name}` shows when it has", err=True)
     else:
         click.echo(f"{name} is not running", err=True)

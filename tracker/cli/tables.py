@@ -12,15 +12,14 @@ from rich.text import Text
 
 GAP = 2
 SHORTEST_TEXT = 8
-"""Characters that a text column keeps in a narrow terminal; what is cut ends in an ellipsis."""
+"""The least characters of a text column in a narrow terminal; cut text ends in an ellipsis."""
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table on standard output; a column whose name ends in a space is text, one without a name a drawing, the
+    """Print a table on standard output. A column whose name ends in a space is text, one without a name is a drawing,
     others are figures.
 
-    In a narrow terminal texts are cut, nothing else: where even that is too wide, lines wrap. As wide as it
-    needs to be where the output is not a terminal.
+    In a narrow terminal only texts are cut; if that is not enough, lines wrap. Outside a terminal, nothing is cut.
     """
     body = [tuple(row) for row in rows]
     natural = [
@@ -40,7 +39,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 def _cut(texts: Sequence[bool], natural: Sequence[int], room: int) -> list[int]:
-    """The widths of columns that have ``room`` together: of the texts, the widest are cut first."""
+    """The widths of columns that share ``room``: the widest texts are cut first."""
     widths = list(natural)
     while sum(widths) > room:
         cuttable = [at for at, text in enumerate(texts) if text and widths[at] > SHORTEST_TEXT]

@@ -1,4 +1,4 @@
-"""tracker why: what was decided about a trial, and by which numbers."""
+"""tracker why: the decisions about a trial, with their numbers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tracker.store.home import Home
 @json_option
 @home_option
 def why(name: str, trial: int, as_json: bool, home: Home) -> None:
-    """Tell what the search decided about TRIAL of study NAME, with the numbers of each moment."""
+    """Show what the search decided about TRIAL of study NAME, with the numbers of each moment."""
     document = decisions_document(home, name, trial)
     if as_json:
         print_json(document)

@@ -1,7 +1,7 @@
-"""The training code of study NAME: a small network that tells handwritten digits apart.
+"""The training code of study NAME: a small network that classifies handwritten digits.
 
-Put your own model and data in its place. What the tracker needs is the decorator, `run` as the first parameter, the
-settings as the others, and `run.report` after each epoch; the rest is optional and said beside it.
+Replace the model and the data with your own. The tracker needs the decorator, `run` as the first parameter, the
+settings as the others, and `run.report` after each epoch; everything else is optional and marked so.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def train(
     scaler = run.precision.scaler(run.device)  # does nothing where no scaling is needed
 
     done = 0
-    if state := run.restore():  # optional: this trial was paused, and goes on
+    if state := run.restore():  # optional: this trial was paused and is resumed
         model.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
         done = state["epoch"]
@@ -56,11 +56,11 @@ def train(
             scaler.step(optimiser)
             scaler.update()
         model.eval()
-        with run.evaluating(), torch.no_grad(), run.precision.autocast(run.device):  # optional: timed apart
+        with run.evaluating(), torch.no_grad(), run.precision.autocast(run.device):  # optional: timed separately
             logits = model(inputs[validation]).float()
         accuracy = (logits.argmax(dim=1) == answers[validation]).float().mean()
         run.report(epoch, accuracy=accuracy, validation_loss=cross_entropy(logits, answers[validation]))
         run.save({"model": model.state_dict(), "optimiser": optimiser.state_dict(), "epoch": epoch})  # optional
 
     torch.save(model.state_dict(), run.artifact("model.pt"))  # optional: kept where the run is on the frontier
-    run.conclude(parameters=sum(each.numel() for each in model.parameters()))  # optional: figures to look at
+    run.conclude(parameters=sum(each.numel() for each in model.parameters()))  # optional: figures about the run
