@@ -7,9 +7,11 @@ import streamlit as st
 
 from dashboard import studies, view
 from dashboard.parts.chart import chart
+from dashboard.parts.equal_dollars import equal_dollars
 from dashboard.parts.facts import facts
 from dashboard.parts.points import points_on
 from dashboard.text import literal
+from tracker.errors import RequestError
 from tracker.report.axes import Axes
 from tracker.report.comparison import FEWEST, MOST, Comparison, compare_runs, compare_studies
 from tracker.report.comparison_chart import curves_figure, frontiers_figure, parts_figure
@@ -76,6 +78,11 @@ def _compare_studies(study: str) -> None:
     if comparison.apart:
         st.warning(literal(comparison.apart), icon=":material/layers_clear:")
     _comparison(comparison, f"{study}-studies")
+    if not comparison.apart:
+        try:
+            equal_dollars(tuple(tables), f"{study}-studies")
+        except RequestError as error:
+            st.info(literal(f"At equal dollars: {error}."))
 
 
 def _chosen(value: view.Value, label: str, labels: dict[str, str], default: list[str], most: int = MOST) -> list[str]:

@@ -90,6 +90,18 @@ def home(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def two_studies_home(tmp_path_factory) -> Path:
+    """Two studies of one quality: one of six trials, one of four."""
+    home = Home(tmp_path_factory.mktemp("two"))
+    home.make()
+    put_mlflow_database(home.path)
+    store = MlflowStore(f"sqlite:///{home.mlflow_database}")
+    for name, trials in (("six", 6), ("four $1", 4)):
+        write_study(store, name, "completed", home.artifacts(name), trials)
+    return home.path
+
+
+@pytest.fixture(scope="session")
 def confirmed_home(tmp_path_factory) -> Path:
     """A study whose only trial was trained again twice."""
     home = Home(tmp_path_factory.mktemp("confirmed"))

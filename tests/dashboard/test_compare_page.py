@@ -42,6 +42,17 @@ def test_whole_studies_are_compared_by_a_link(open_page):
     assert page.query_params["with"] == "just <begun> $1 🦊"
 
 
+def test_studies_are_judged_at_equal_dollars_where_each_has_a_checkpoint(open_page, two_studies_home):
+    page = open_page("Compare", at=two_studies_home, study="six", **{"with": ["four $1"]})
+    assert not page.exception
+    said = texts(page)
+    assert "Hypervolume at equal dollars" in said
+    assert "four $1 differs from six at" in said
+    assert "What the same quality cost" in said
+    columns = [table.value.columns.tolist() for table in page.table]
+    assert ["spent", "study", "hypervolume", "95 %", "minus six", "95 % of that"] in columns
+
+
 def test_a_study_without_two_runs_says_so(open_page):
     page = open_page("Compare", study="just <begun> $1 🦊")
     assert not page.exception

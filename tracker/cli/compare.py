@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import click
 import pandas as pd
@@ -13,13 +10,18 @@ import pandas as pd
 from tracker.cli.options import home_option, json_option, print_json, scenario_options
 from tracker.cli.tables import print_table
 from tracker.errors import RequestError
-from tracker.export.comparison import COMPARISON_FORMATS, DEFAULT, interval, write_comparison
+from tracker.export.comparison import COMPARISON_FORMATS, DEFAULT, write_comparison
 from tracker.export.formats import parse_formats
 from tracker.pricing.scenario import Scenario
-from tracker.report import words
-from tracker.report.same_quality import few_qualities
+from tracker.report.comparison_words import (
+    SIDE,
+    corner_sentence,
+    equal_dollars_words,
+    same_quality_words,
+    spent_sentences,
+)
 from tracker.report.sides import read_sides
-from tracker.report.study_comparison import StudyComparison, compare_sides, spent_sentences
+from tracker.report.study_comparison import StudyComparison, compare_sides
 from tracker.store.home import Home
 
 LONGEST_TEXT = 60
@@ -96,7 +98,6 @@ def compare(
 
 
 def _print(comparison: StudyComparison) -> None:
-    money = comparison.unit
     for sentence in (*comparison.verdicts, *spent_sentences(comparison)):
         click.echo(sentence)
     for title, table in (("What changed", comparison.changes), ("Settings tried", comparison.tried)):
@@ -106,53 +107,17 @@ def _print(comparison: StudyComparison) -> None:
                 ["what ", *(f"{name} " for name in comparison.names)],
                 [(str(what), *map(_cut, row)) for what, row in zip(table.index, table.to_numpy(), strict=True)],
             )
-    corner = f"{words.quality(comparison.corner.quality)} for {words.money(comparison.corner.price_usd, money)}"
-    click.echo(f"\nHypervolume at equal dollars, measured from {comparison.metric} {corner}")
-    print_table(
-        ["spent", "study ", "hypervolume", "95 %", f"minus {_cut(comparison.names[0])}", "95 %"],
-        _equal_dollars(comparison),
-    )
-    click.echo("\nWhat the same quality cost")
-    print_table([comparison.metric, "study ", "price", "ratio", "95 %", "found after"], _same_quality(comparison))
+    _print_words(f"Hypervolume at equal dollars, {corner_sentence(comparison)}", equal_dollars_words(comparison))
+    _print_words("What the same quality cost", same_quality_words(comparison))
     click.echo()
     for sentence in comparison.method:
         click.echo(f"- {sentence}")
 
 
-def _equal_dollars(comparison: StudyComparison) -> Iterator[tuple[str, ...]]:
-    for row, first in _by_level(comparison.equal_dollars, "at_usd"):
-        star = "*" if row["beyond_spend"] else ""
-        yield (
-            words.money(row["at_usd"], comparison.unit) if first else "",
-            row["side"],
-            f"{words.quality(row['hypervolume'])}{star}",
-            interval(row["hypervolume_low"], row["hypervolume_high"]),
-            "" if math.isnan(row["difference"]) else f"{row['difference']:+.3g}",
-            "" if math.isnan(row["difference"]) else interval(row["difference_low"], row["difference_high"]),
-        )
-
-
-def _same_quality(comparison: StudyComparison) -> Iterator[tuple[str, ...]]:
-    for row, first in _by_level(few_qualities(comparison.same_quality), "quality"):
-        reached = words.money(row["price_usd"], comparison.unit)
-        if row["reached_by"] < row["studies"]:
-            reached = f"by {row['reached_by']} of {row['studies']}" if row["reached_by"] else "not reached"
-        yield (
-            words.quality(row["quality"]) if first else "",
-            row["side"],
-            reached,
-            "" if math.isnan(row["price_ratio"]) else f"{row['price_ratio']:.3g} ×",
-            "" if math.isnan(row["price_ratio"]) else interval(row["price_ratio_low"], row["price_ratio_high"]),
-            words.money(row["found_after_usd"], comparison.unit),
-        )
-
-
-def _by_level(table: pd.DataFrame, level: str) -> Iterator[tuple[Mapping[Any, Any], bool]]:
-    """The rows, and whether each is the first of its level."""
-    before = None
-    for row in table.to_dict("records"):
-        yield row, row[level] != before
-        before = row[level]
+def _print_words(title: str, table: pd.DataFrame) -> None:
+    click.echo(f"\n{title}")
+    columns = [f"{name} " if name == SIDE else _cut(str(name)) for name in table]
+    print_table(columns, table.itertuples(index=False, name=None))
 
 
 def _cut(text: str) -> str:

@@ -1,12 +1,10 @@
-"""A comparison of studies as files: a page, tables, and one JSON document."""
+"""A comparison of studies as files: a page, tables, one JSON document, pictures."""
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -14,9 +12,15 @@ import jinja2
 import pandas as pd
 
 from tracker.export.formats import as_text, parse_formats, write_files
-from tracker.report import words
+from tracker.report.comparison_words import (
+    SIDE,
+    corner_sentence,
+    equal_dollars_words,
+    same_quality_words,
+    spent_sentences,
+)
 from tracker.report.same_quality import few_qualities
-from tracker.report.study_comparison import StudyComparison, spent_sentences
+from tracker.report.study_comparison import StudyComparison
 
 Write = Callable[[StudyComparison, IO[bytes]], None]
 
@@ -37,28 +41,21 @@ def _page(comparison: StudyComparison, file: IO[bytes]) -> None:
     text = pages.get_template("comparison.html.jinja").render(
         comparison=comparison,
         spent=spent_sentences(comparison),
-        money=partial(words.money, unit=comparison.unit),
-        quality=words.quality,
-        interval=interval,
-        known=math.isfinite,
-        equal_dollars=comparison.equal_dollars.to_dict("records"),
-        same_quality=few_qualities(comparison.same_quality).to_dict("records"),
+        corner=corner_sentence(comparison),
+        equal_dollars=equal_dollars_words(comparison),
+        same_quality=same_quality_words(comparison),
+        text=SIDE,
         has_more=len(few_qualities(comparison.same_quality)) < len(comparison.same_quality),
-        hypervolume=embedded(equal_dollars_figure(comparison), "hypervolume", f"Hypervolume against dollars: {names}"),
-        frontiers=embedded(overlaid_frontiers_figure(comparison), "frontiers", f"The frontiers of {names}"),
+        hypervolume=embedded(
+            equal_dollars_figure(comparison),
+            "hypervolume",
+            f"Chart: hypervolume against dollars of {names}; the table below has the figures",
+        ),
+        frontiers=embedded(overlaid_frontiers_figure(comparison), "frontiers", f"Chart: the frontiers of {names}"),
         library=library(),
         written_at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
     file.write(as_text(text))
-
-
-def interval(low: float, high: float) -> str:
-    """The bounds of an interval with three significant digits; a dash where there is none.
-
-    >>> interval(0.12345, 1.5), interval(math.nan, math.nan)
-    ('0.123 to 1.5', '—')
-    """
-    return words.NOTHING if math.isnan(low) else f"{low:.3g} to {high:.3g}"
 
 
 def _json(comparison: StudyComparison, file: IO[bytes]) -> None:
@@ -76,6 +73,24 @@ def _csv(columns: Callable[[StudyComparison], pd.DataFrame]) -> Write:
     return write
 
 
+def _pictures(kind: str) -> dict[str, Write]:
+    """Both charts as images."""
+
+    def written(chart: str) -> Write:
+        def write(comparison: StudyComparison, file: IO[bytes]) -> None:
+            from tracker.export.drawing import draw
+            from tracker.report import study_comparison_charts
+
+            file.write(draw(getattr(study_comparison_charts, chart)(comparison), kind))
+
+        return write
+
+    return {
+        f"comparison-hypervolume.{kind}": written("equal_dollars_figure"),
+        f"comparison-frontiers.{kind}": written("overlaid_frontiers_figure"),
+    }
+
+
 COMPARISON_FORMATS: Mapping[str, Mapping[str, Write]] = {
     "html": {"comparison.html": _page},
     "csv": {
@@ -84,6 +99,8 @@ COMPARISON_FORMATS: Mapping[str, Mapping[str, Write]] = {
         "comparison-frontiers.csv": _csv(lambda comparison: comparison.frontiers),
     },
     "json": {"comparison.json": _json},
+    "png": _pictures("png"),
+    "svg": _pictures("svg"),
 }
 """The files of each format, by its name; amounts in them are in USD, but for the page."""
 DEFAULT = ("html", "csv", "json")

@@ -1,8 +1,9 @@
 """A plotly figure as a picture without a browser: matplotlib draws what the charts of this project use of plotly.
 
-That is: lines (steps, dashes, an area below), markers with texts and error bars, horizontal bars, lines across the
-chart, annotations, a legend above the chart, linear and logarithmic axes. The figure stays the one description of a
-chart; what is not in this list is not drawn. One pixel of plotly is one point here, so sizes carry over.
+That is: lines (steps, dashes, an area below or inside), markers with texts and error bars, horizontal bars, lines
+across the chart, annotations, a legend above the chart, linear and logarithmic axes. The figure stays the one
+description of a chart; what is not in this list is not drawn. One pixel of plotly is one point here, so sizes carry
+over.
 """
 
 from __future__ import annotations

@@ -27,6 +27,8 @@ def add_scatter(axes: Axes, trace: Any) -> None:
                 color=colour(trace.fillcolor),
                 zorder=2,
             )
+        if trace.fill == "toself":
+            axes.fill(xs, ys, linewidth=0, color=colour(trace.fillcolor), zorder=2)
     if trace.error_y.array is not None:
         _add_intervals(axes, trace, xs, ys)
     if "markers" in modes:

@@ -35,6 +35,11 @@ class Side:
         return tuple(table.study for table in self.tables)
 
 
+def side_of(home: Home, table: StudyTable) -> Side:
+    """One study as a side."""
+    return Side(table.study, (table,), (_description(home, table.study),))
+
+
 def read_sides(
     home: Home, given: Sequence[str | Sequence[str]], scenario: Scenario = AS_BILLED, currency: str = USD.code
 ) -> tuple[Side, ...]:

@@ -15,6 +15,7 @@ from tracker.store.run_table import StudyTable
 
 _NOT_A_DIFFERENCE = ("name", "smoke")
 """Keys of a study's file that say nothing of what was run."""
+_PROVENANCE = {"data": "fingerprint of the data", "commit": "commit of the code", "versions": "versions"}
 MOST_TEXTS = 4
 
 
@@ -22,7 +23,8 @@ def changes_table(sides: Sequence[Side]) -> pd.DataFrame:
     """What differs between the sides, one row each, a column a side, all texts.
 
     Rows are the study files' keys, dotted (space.size, settings.epochs, budget.usd, strategy, …), then "data",
-    "hardware", "billed as" and "price book". A group has each of its values once.
+    "hardware", "billed as", "price book", and what the study recorded of its data, code and versions. A group has each
+    of its values once.
     """
     texts = {side.name: _joined([_facts(*each) for each in _studies(side)]) for side in sides}
     return differing(texts)[0]
@@ -41,10 +43,8 @@ def group_remarks(sides: Sequence[Side]) -> list[str]:
         keys = [str(key) for key in differing(each)[0].index if key != "seed"] if len(each) > 1 else []
         if keys:
             more = f" and {len(keys) - MOST_TEXTS} more" if len(keys) > MOST_TEXTS else ""
-            told = ", ".join(keys[:MOST_TEXTS])
-            remarks.append(
-                f"the studies of {side.name} differ in more than the seed ({told}{more}): so does their scatter"
-            )
+            told = f"{', '.join(keys[:MOST_TEXTS])}{more}"
+            remarks.append(f"the studies of {side.name} differ in more than the seed ({told}), which widens intervals")
     return remarks
 
 
@@ -57,8 +57,9 @@ def _facts(table: StudyTable, said: Mapping[str, Any]) -> dict[str, str]:
     trials = table.runs[(table.runs["role"] == Role.TRIAL).to_numpy()]
     kept = {key: value for key, value in said.items() if key not in _NOT_A_DIFFERENCE}
     told = dict(_flat(kept))
-    if not said and table.budget_usd is not None:
-        told["budget.usd"] = setting(table.budget_usd)
+    if not said:
+        told = {name: table.provenance.get(name, NOTHING) for name in ("workload", "strategy", "seed")}
+        told["budget.usd"] = NOTHING if table.budget_usd is None else setting(table.budget_usd)
     billed = trials[["sku", "market", "region"]].drop_duplicates()
     return {
         **told,
@@ -66,6 +67,7 @@ def _facts(table: StudyTable, said: Mapping[str, Any]) -> dict[str, str]:
         "hardware": _several(trials["hardware"]),
         "billed as": _several(billed.apply(lambda row: ", ".join(filter(None, map(str, row))), axis=1)),
         "price book": table.price_book or NOTHING,
+        **{words: table.provenance.get(name, NOTHING) for name, words in _PROVENANCE.items()},
     }
 
 

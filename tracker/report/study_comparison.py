@@ -26,7 +26,7 @@ from tracker.report.scenarios import price_remarks
 from tracker.report.sides import Side, check_sides, trials_usd
 from tracker.report.study_changes import changes_table, group_remarks, tried_table
 from tracker.report.tables import frontier_table
-from tracker.report.words import money, several
+from tracker.report.words import money
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,15 +167,3 @@ def _side_document(side: Side) -> dict[str, Any]:
 
 def _differences(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [{"what": str(what), "values": plain(row.to_dict())} for what, row in table.iterrows()]
-
-
-def spent_sentences(comparison: StudyComparison) -> list[str]:
-    """What each side is, a sentence each: its trials, what they cost, and what the rest cost that is not compared."""
-    told = []
-    for side in comparison.sides:
-        trials = sum(int((table.runs["role"] == "trial").sum()) for table in side.tables)
-        searching = sum(map(trials_usd, side.tables))
-        beside = sum(table.spend_usd for table in side.tables) - searching
-        more = f"; {money(beside, comparison.unit)} more on preparation, baselines and repeats" if beside > 0 else ""
-        told.append(f"{side.name}: {several(trials, 'trial')} for {money(searching, comparison.unit)}{more}")
-    return told

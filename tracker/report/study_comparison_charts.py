@@ -69,7 +69,7 @@ def overlaid_frontiers_figure(comparison: StudyComparison, height: int = 420) ->
                     showlegend=number == 0,
                     opacity=1.0 if len(side.studies) == 1 else 0.65,
                     line={"shape": "hv", "width": 2, "color": COLOURS[at], "dash": DASHES[at % len(DASHES)]},
-                    marker={"symbol": SYMBOLS[at % len(SYMBOLS)], "size": 7},
+                    marker={"symbol": SYMBOLS[at % len(SYMBOLS)], "size": 7, "color": COLOURS[at]},
                     hovertext=[
                         f"<b>{escape(shorten(study, 40))}</b><br>{metric} {quality(good)} for {money(usd, unit)}"
                         f"<br>trial #{trial} after epoch {epoch}"
