@@ -49,7 +49,13 @@ def test_a_person_reads_the_answer_what_changed_and_both_tables(home):
     done = tracker("compare", "first-1", NAME, home=home)
     assert done.returncode == 0, done.stderr
     said = done.stdout
-    answers = ("minus first-1", "first-1: 2 trials", "What changed", "Hypervolume at equal", "What the same quality")
+    answers = (
+        "differs from first-1",
+        "first-1: 2 trials",
+        "What changed",
+        "Hypervolume at equal",
+        "What the same quality",
+    )
     assert [said.index(each) for each in answers] == sorted(said.index(each) for each in answers)
     assert "settings.width" in said
     assert "minus first-1" in said
