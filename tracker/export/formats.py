@@ -54,6 +54,7 @@ FORMATS: dict[str, Format] = {
     "focus": Format("charges for FinOps tools, in FOCUS 1.4", "focus"),
     "focus-1.4": Format("charges in FOCUS 1.4, whatever is the latest", "focus", "FILES_1_4"),
     "focus-1.2": Format("charges in FOCUS 1.2", "focus", "FILES_1_2"),
+    "xlsx": Format("a workbook: a sheet for each table, with charts", "workbook"),
     "md": Format("a page for a pull request or a wiki, in GitHub's Markdown", "markdown"),
     "json": Format("the answers and what they rest on, as one document with its JSON Schema", "report_document"),
 }
