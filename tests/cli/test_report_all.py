@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import re
+from datetime import datetime
 
+import openpyxl
 import pandas as pd
 import pytest
 
@@ -53,6 +55,20 @@ def test_files_have_the_same_totals_and_nothing_that_a_spreadsheet_runs(home, tm
     assert {json.loads(tags)["team"] for tags in focus["Tags"]} == {"=search", "sound"}
     with (tmp_path / "focus.csv").open(newline="") as file:
         assert not any(re.match(r"[=+\-@]", cell) for row in csv.reader(file) for cell in row)
+
+
+def test_the_workbook_has_a_sheet_of_groups_and_one_of_charges(home, tmp_path):
+    done = tracker("report", "--all", "--by", "tag:team,month", "--format", "xlsx", "--out", tmp_path, home=home)
+    assert done.returncode == 0, done.stderr
+    book = openpyxl.load_workbook(tmp_path / "spend.xlsx")
+    assert book.sheetnames == ["Spend", "Charges", "Notes"]
+    header, *rows = book["Spend"].values
+    assert header[-1] == "billed_usd" and sum(row[-1] for row in rows) == SPENT
+    assert {row[0] for row in rows} == {"'=search", "sound"}
+    header, *rows = book["Charges"].values
+    assert sum(row[header.index("usd")] for row in rows) == SPENT
+    assert min(row[header.index("started_at")] for row in rows) == datetime(2026, 10, 31, 12)
+    assert next(row[0] for row in book["Notes"].values) == "billed $2.59 in 2 studies, 3 runs"
 
 
 def test_the_page_has_groups_studies_and_totals_and_trusts_no_name(home, tmp_path):

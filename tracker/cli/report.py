@@ -64,7 +64,7 @@ def report(
     """Write the report of study NAME: report.html (self-contained) and its tables, or other formats.
 
     With --all, in place of NAME: who spent what on what over all studies of the home. Prints a table; with --format it
-    writes html, csv or FOCUS.
+    writes html, csv, xlsx or FOCUS.
     """
     if everything is (name is not None):
         raise RequestError("report takes the NAME of a study, or --all for all of them; give one of the two")

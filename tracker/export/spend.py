@@ -1,4 +1,4 @@
-"""Who spent what on what over all studies, as files: a page, csv and FOCUS."""
+"""Who spent what on what over all studies, as files: a page, csv, a workbook and FOCUS."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import jinja2
+import pandas as pd
 import pyarrow as pa
 
 from tracker.errors import RequestError, did_you_mean
@@ -79,12 +80,23 @@ def _write_page(spend: Spend, file: IO[bytes]) -> None:
 
 
 def _write_groups(spend: Spend, file: IO[bytes]) -> None:
-    write_csv(pa.Table.from_pandas(spend.table, preserve_index=False), file)
+    write_csv(_arrow(spend.table), file)
 
 
 def _write_charges(spend: Spend, file: IO[bytes]) -> None:
-    charges = spend.charges.drop(columns="run")
-    write_csv(pa.Table.from_pandas(charges, preserve_index=False), file)
+    write_csv(_arrow(spend.charges.drop(columns="run")), file)
+
+
+def _write_workbook(spend: Spend, file: IO[bytes]) -> None:
+    from tracker.export.spend_workbook import write_spend_workbook  # XlsxWriter, which the other formats do not need
+
+    write_spend_workbook(spend, _arrow(spend.table), _arrow(spend.charges.drop(columns="run")), file)
+
+
+def _arrow(frame: pd.DataFrame) -> pa.Table:
+    found = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata()
+    plain = [field.with_type(pa.string()) if pa.types.is_large_string(field.type) else field for field in found.schema]
+    return found.cast(pa.schema(plain))
 
 
 def _write_focus(spend: Spend, file: IO[bytes], version: str) -> None:
@@ -95,6 +107,7 @@ def _write_focus(spend: Spend, file: IO[bytes], version: str) -> None:
 SPEND_FORMATS: Mapping[str, tuple[SpendFile, ...]] = {
     "html": (SpendFile("spend.html", _write_page),),
     "csv": (SpendFile("spend.csv", _write_groups), SpendFile("charges.csv", _write_charges)),
+    "xlsx": (SpendFile("spend.xlsx", _write_workbook),),
     "focus": (SpendFile("focus.csv", partial(_write_focus, version=LATEST)),),
     "focus-1.4": (SpendFile("focus-1.4.csv", partial(_write_focus, version="1.4")),),
     "focus-1.2": (SpendFile("focus-1.2.csv", partial(_write_focus, version="1.2")),),
