@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from tracker.export.formats import DEFAULT, report_files, write_report
+import io
+import zipfile
+
+from dashboard.pages.reports import _Made
+from tracker.export.formats import FORMATS, report_files, write_report
+from tracker.imports.exported import read_export
 from tracker.pricing.rate_change import RateChange
 from tracker.pricing.scenario import Scenario
 from tracker.pricing.scenario_writing import compact_scenario_toml
@@ -11,15 +16,36 @@ from tracker.store.home import Home
 
 
 def offered(page):
-    return {button.label for button in page.get("download_button")}
+    return [button.label for button in page.get("download_button")]
 
 
-def test_every_file_of_the_command_is_offered_beside_the_page_itself(open_page, home, tmp_path):
+def test_every_file_of_every_format_is_offered_beside_the_page_itself(open_page):
     page = open_page("Reports", study="docstrings")
     assert not page.exception and not page.error
-    written = write_report(priced_study_table(Home(home), "docstrings", Scenario()), tmp_path)
-    assert offered(page) == {file.name for file in report_files(DEFAULT)} == {path.name for path in written}
+    expected = [
+        name
+        for each, kind in FORMATS.items()
+        for name in [*(file.name for file in kind.files), *([f"{each}.zip"] if len(kind.files) > 1 else [])]
+    ]
+    assert sorted(offered(page)) == sorted(expected)
+    told = " ".join(each.value for each in page.markdown)
+    assert [name for name in FORMATS if name != "html" and f"**{name}**" not in told] == []
     assert len(page.get("iframe")) == 1
+
+
+def test_a_file_is_made_when_it_is_asked_for_and_once(home, tmp_path):
+    table = priced_study_table(Home(home), "docstrings", Scenario())
+    made = _Made(table)
+    files = report_files(["csv"])
+    assert made.contents == {}
+    with zipfile.ZipFile(io.BytesIO(made.zipped(files))) as whole:
+        whole.extractall(tmp_path / "taken")
+    assert set(made.contents) == {file.name for file in files}
+    assert made.of(files[0]) is made.of(files[0])
+    # The folder is an export: it has what the command writes.
+    written = write_report(table, tmp_path / "written", ["csv"])
+    assert {path.name for path in written} == {path.name for path in (tmp_path / "taken").iterdir()}
+    assert read_export(tmp_path / "taken").spend_usd == table.spend_usd
 
 
 def test_the_report_is_that_of_the_scenario_of_the_view(open_page):
