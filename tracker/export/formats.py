@@ -49,7 +49,7 @@ class Format:
 
 FORMATS: dict[str, Format] = {
     "html": Format("one page to read, to mail and to print", "page"),
-    "csv": Format("tables for any tool, which `tracker import export` reads back", "tables", "CSV_FILES"),
+    "csv": Format("tables for any tool; tracker import export reads them back", "tables", "CSV_FILES"),
     "parquet": Format("the same tables with types, for pandas, polars and DuckDB", "tables", "PARQUET_FILES"),
     "focus": Format("charges for FinOps tools, in FOCUS 1.4", "focus"),
     "focus-1.4": Format("charges in FOCUS 1.4, whatever is the latest", "focus", "FILES_1_4"),
