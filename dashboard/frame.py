@@ -97,7 +97,7 @@ def _wait_for_a_study() -> None:
 
 
 def _scenario_line() -> bool:
-    """Say on every page that prices are not those that were billed; whether they can be told."""
+    """Show on every page that prices are not the billed ones; False where they cannot be computed."""
     try:
         scenario = studies.scenario()
     except ScenarioError as error:

@@ -118,7 +118,7 @@ def forget_selection() -> None:
 
 
 def forget_widgets() -> None:
-    """To Streamlit the same widget on another page is another one, which begins with its default: seed them anew."""
+    """To Streamlit the same widget on another page is another one, which begins with its default: seed them again."""
     for key in [str(key) for key in st.session_state if str(key).startswith("view-")]:
         del st.session_state[key]
 

@@ -1,6 +1,6 @@
 """How well a classifier's probabilities rank examples: what counts where one class is rare.
 
-All are computed with ties in mind: examples of equal probability are told apart by nothing.
+All handle ties: examples of equal probability are indistinguishable.
 """
 
 from __future__ import annotations

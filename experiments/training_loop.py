@@ -2,7 +2,7 @@
 
 Mixed precision with loss scaling where the precision asks for it, gradient accumulation and clipping, a schedule,
 early stopping, an average of the weights, several processes, evaluation and a checkpoint after every epoch. The
-training can be paused after any epoch and gone on with in another process, to the same result.
+training can be paused after any epoch and resumed in another process, with the same result.
 """
 
 from __future__ import annotations

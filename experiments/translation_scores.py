@@ -16,9 +16,9 @@ def text_scores(texts: Sequence[str], references: Sequence[str]) -> dict[str, fl
     chrF2 (Popović 2015, doi:10.18653/v1/W15-3049) counts pieces of one to six characters; BLEU (Papineni et al. 2002,
     doi:10.3115/1073083.1073135) runs of one to four words, cut as Post 2018 (arXiv:1804.08771) has it ("13a").
     """
-    told = [list(references)]
+    wrapped = [list(references)]
     # "force" keeps it from warning of texts that look tokenised: ends of sentences may stand apart in the data.
     return {
-        "chrf": CHRF().corpus_score(list(texts), told).score,
-        "bleu": BLEU(force=True).corpus_score(list(texts), told).score,
+        "chrf": CHRF().corpus_score(list(texts), wrapped).score,
+        "bleu": BLEU(force=True).corpus_score(list(texts), wrapped).score,
     }

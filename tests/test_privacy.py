@@ -15,13 +15,13 @@ from tests.support.studies import digits
 WATCH = """
 import os, sys
 
-def told(event, arguments):
+def audit(event, arguments):
     if event in ("socket.connect", "socket.sendto", "socket.getaddrinfo", "urllib.Request"):
         address = arguments[0] if event in ("socket.getaddrinfo", "urllib.Request") else arguments[1]
         with open(os.environ["WATCHED"], "a") as file:
             print(event, repr(address), file=file)
 
-sys.addaudithook(told)
+sys.addaudithook(audit)
 """
 HERE = ("'127.0.0.1'", "'localhost'", "'::1'")
 

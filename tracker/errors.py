@@ -1,20 +1,20 @@
 """Every exception of the tracker, in one tree.
 
-TrackerError                   anything that a user can be told in a line or two
+TrackerError                   any failure with a message of one or two lines for the user
 ├── RequestError               the request was wrong; the command exits with 2
 │   ├── StudyFileError         one or more problems in a study file, all at once
-│   ├── StudyExistsError       the name is taken (says how to resume)
-│   ├── StudyNotFoundError     no study of that name (says which there are)
+│   ├── StudyExistsError       the name is taken; the message says how to resume
+│   ├── StudyNotFoundError     no study of that name; the message lists the nearest ones
 │   ├── WorkloadError          the workload cannot be loaded or lacks what the protocol asks for
 │   ├── DataError              the data cannot be used: no such column, one class, an empty split
 │   ├── HardwareError          this machine cannot do what was asked of it
 │   ├── PriceBookError         an unknown SKU, a rate that cannot be one, a malformed price book
 │   └── ScenarioError          a scenario that is malformed, empty or includes itself
 └── WorkFailedError            the request was right and the work failed; the command exits with 1
-    ├── TrainingFailedError    a training run cannot go on; carries the reason in one word
-    ├── CatalogueError         a live catalogue of prices cannot be reached or makes no sense
+    ├── TrainingFailedError    a training run cannot continue; carries the reason in one word
+    ├── CatalogueError         a live catalogue of prices cannot be reached or is malformed
     └── StoreError             a database, a table or a log cannot be read or written
-        └── RefusedError       a store is there and does not take what it was given
+        └── RefusedError       a store rejects what it was given
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from collections.abc import Iterable, Sequence
 
 
 class TrackerError(Exception):
-    """A failure that is told in a line or two: what was wrong, the value given, what is allowed."""
+    """A failure with a message of one or two lines: what was wrong, the value given, what is allowed."""
 
     exit_code = 1
 
@@ -80,7 +80,7 @@ class WorkFailedError(TrackerError):
 
 
 class TrainingFailedError(WorkFailedError):
-    """A training run that cannot go on.
+    """A training run that cannot continue.
 
     ``reason`` is one word that tables can count: ``not_finite``, ``out_of_memory``, ``error``, …
     """
@@ -102,11 +102,11 @@ class StoreError(WorkFailedError):
 
 
 class RefusedError(StoreError):
-    """A store that is there and does not take what it was given: to try again with the same changes nothing."""
+    """A store that rejects what it was given: retrying does not help."""
 
 
 def did_you_mean(given: str, allowed: Iterable[str]) -> str:
-    """The words that tell what is allowed instead of ``given``: the nearest name first, then the list.
+    """A hint for a wrong name ``given``: the nearest allowed name, then the list.
 
     >>> did_you_mean("metrik", ["metric", "direction"])
     "did you mean 'metric'? allowed: direction, metric"
@@ -120,7 +120,7 @@ def did_you_mean(given: str, allowed: Iterable[str]) -> str:
 
 
 def listed_problems(source: str, problems: Sequence[str]) -> str:
-    """All that is wrong with a file, as one message.
+    """All problems of a file, as one message.
 
     >>> print(listed_problems("a.toml", ["line 1, name: missing"]))
     a.toml: 1 problem

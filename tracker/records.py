@@ -233,8 +233,8 @@ class DataCard:
     def words(self) -> str:
         """What was made of the data, in a line; "" for a workload that does not tell."""
         rows = ", ".join(f"{count:,} {split}" for split, count in self.rows.items())
-        told = " ".join((self.description or self.name).split())
-        return "; ".join(filter(None, [told, rows and f"rows: {rows}"]))
+        about = " ".join((self.description or self.name).split())
+        return "; ".join(filter(None, [about, rows and f"rows: {rows}"]))
 
 
 @dataclass(frozen=True, slots=True)

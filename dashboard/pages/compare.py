@@ -37,20 +37,20 @@ def show(study: str) -> None:
 
 
 def _compare_runs(table: StudyTable) -> None:
-    """A choice of runs, and what they are beside each other."""
+    """A choice of runs, and their comparison."""
     labels = _listed(table)
     if len(labels) < FEWEST:
         st.info("This study has fewer than two runs with a checkpoint yet: there is nothing to compare.")
         return
     gone = [run for run in view.COMPARED_RUNS.all() if run not in labels]
     if gone:
-        st.warning(literal(f"Not in this study any more: {', '.join(gone)}."), icon=":material/search_off:")
+        st.warning(literal(f"No longer in this study: {', '.join(gone)}."), icon=":material/search_off:")
     chosen = _chosen(view.COMPARED_RUNS, "Runs, two to four", labels, _ends(table, labels))
     reached = table.checkpoints["run"].nunique()
     if reached > len(labels):
         st.caption(
             f"{len(labels):,} of {several(reached, 'run')} with a checkpoint are listed, those of the frontier first;"
-            " another one comes by selecting it on the Frontier page."
+            " add another one by selecting it on the Frontier page."
         )
     if len(chosen) < FEWEST:
         st.info(f"Choose {FEWEST} to {MOST} runs.")
@@ -60,14 +60,14 @@ def _compare_runs(table: StudyTable) -> None:
 
 
 def _compare_studies(study: str) -> None:
-    """A choice of other studies, and what they and this one are beside each other."""
+    """A choice of other studies, and their comparison with this one."""
     others = {each.name: each.name for each in studies.summaries() if each.name != study}
     if not others:
-        st.info("There is one study only: a second one can be compared with it.")
+        st.info("There is only one study: you need a second one to compare.")
         return
     gone = [name for name in view.COMPARED_STUDIES.all() if name not in others and name != study]
     if gone:
-        st.warning(literal(f"There is no study '{gone[0]}' here any more."), icon=":material/search_off:")
+        st.warning(literal(f"There is no longer a study '{gone[0]}' here."), icon=":material/search_off:")
     first = next(iter(others))
     chosen = _chosen(view.COMPARED_STUDIES, literal(f"{study}, beside"), others, [first], MOST - 1)
     if not chosen:

@@ -47,7 +47,7 @@ def show(study: str) -> None:
 def _study(study: str, *, live: bool) -> None:
     table = studies.study_table(study)
     if live and table.state != RUNNING:
-        st.rerun()  # the last refresh: what follows needs no clock
+        st.rerun()  # the last refresh: the rest needs no clock
     _state_line(table, live=live)
     cards(answers(table))
     if table.checkpoints.empty:
@@ -60,9 +60,9 @@ def _study(study: str, *, live: bool) -> None:
 
 def _state_line(table: StudyTable, *, live: bool) -> None:
     clock = f"updated {datetime.now():%H:%M:%S}, every {REFRESH_SECONDS:g} s" if live else ""
-    told = [f"price book {table.price_book}" if table.price_book else "", clock]
+    notes = [f"price book {table.price_book}" if table.price_book else "", clock]
     colour = BADGES.get(table.state, "gray")
-    st.markdown(f":{colour}-badge[{literal(table.state)}] {literal(' · '.join(filter(None, told)))}")
+    st.markdown(f":{colour}-badge[{literal(table.state)}] {literal(' · '.join(filter(None, notes)))}")
     for remark in price_remarks(table):
         st.caption(literal(remark))
 
@@ -101,7 +101,7 @@ def _frontier(found: AxisPoints, *, curves: bool) -> None:
 
 
 def _repeats(table: StudyTable) -> None:
-    """What repeats say of the frontier; nothing where there are none."""
+    """The results of repeats; nothing where there are none."""
     sentences = confirmation_sentences(table)
     if sentences:
         with st.expander(f"How sure the frontier is: {literal(sentences[0])}", icon=":material/rule:"):
@@ -109,12 +109,10 @@ def _repeats(table: StudyTable) -> None:
 
 
 def _selected(found: AxisPoints, chosen: list[str]) -> None:
-    """The details of the selected point; of several, of the one that is chosen among them."""
+    """The details of the selected point, or of the one chosen among several."""
     st.header("Selected")
     if not chosen:
-        st.caption(
-            "Click a point of the chart, draw a box around some, or tick a row of the table to see all about it."
-        )
+        st.caption("Click a point of the chart, draw a box around some, or tick a row of the table to see its details.")
         return
     key: str | None = chosen[0]
     if len(chosen) > 1:
@@ -133,7 +131,7 @@ def _selected(found: AxisPoints, chosen: list[str]) -> None:
 def _name(found: AxisPoints, key: str) -> str:
     run_id, epoch = parse_key(key)
     labels = found.table.runs.loc[found.table.runs["run_id"] == run_id, "label"]
-    name = labels.iloc[0] if len(labels) else "a run that is gone"
+    name = labels.iloc[0] if len(labels) else "a deleted run"
     return f"{literal(str(name))} e{epoch}" if epoch is not None else literal(str(name))
 
 

@@ -1,4 +1,4 @@
-"""Knobs: which knob moves quality, which moves price, and where a study does worst."""
+"""Knobs: which knobs drive quality and price, and where a study does worst."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def show(study: str) -> None:
     """The page of a study."""
     table = studies.study_table(study)
     knobs = knobs_of(table)
-    st.title("Which knob moves what?")
+    st.title("Which knob drives what?")
     if not knobs:
-        st.info("Every trial of this study has the same settings. Search a knob, and what it moves appears here:")
+        st.info("Every trial of this study has the same settings. Search a knob, and its effect appears here:")
         st.code('[search]\nsize = { low = 1, high = 64, log = true }\nprecision = ["fp32", "bf16"]', language="toml")
         return
-    # What takes longest comes first on the page and is worked out last.
+    # The slowest part is first on the page and computed last.
     importance = st.container()
     _trials(table, study, knobs)
     _pair(table, study, knobs)
@@ -46,9 +46,9 @@ def show(study: str) -> None:
         _importance(_found(study, _state(table), table), study)
 
 
-@st.cache_resource(max_entries=16, show_spinner="Asking what each knob moves …")
+@st.cache_resource(max_entries=16, show_spinner="Computing the importance of knobs …")
 def _found(study: str, state: str, _table: StudyTable) -> KnobImportance:
-    """Kept as long as the study, and the prices that it is seen at, stay as they are."""
+    """Cached while the study and its prices stay the same."""
     del study, state
     return knob_importance(_table)
 
@@ -62,7 +62,7 @@ def _importance(found: KnobImportance, study: str) -> None:
     both = importance_table(found)
     longest, order = longest_share(found), both["knob"].tolist()
     for column, title, outcome in zip(
-        st.columns(2), ("Moves quality", "Moves price"), (found.quality, found.price), strict=True
+        st.columns(2), ("Drives quality", "Drives price"), (found.quality, found.price), strict=True
     ):
         with column:
             st.markdown(f"**{title}**")
@@ -71,19 +71,19 @@ def _importance(found: KnobImportance, study: str) -> None:
                 chart(
                     importance_figure(outcome, order, longest),
                     f"importance-{outcome.target}",
-                    alt=f"Share of the variance of {outcome.target} that each knob moves",
+                    alt=f"Share of the variance of {outcome.target} that each knob drives",
                     twin=both,
                     columns=_SHARES,
                     file_name=f"{study}-importance-{outcome.target}",
                 )
     if not both.empty:
-        told = [
-            "Bars: the share of the variance that a knob moves, by itself and together with others; shares may add up "
+        words_shown = [
+            "Bars: the share of the variance that a knob drives, alone and with others; shares may add up "
             "to more than 100 %. Whiskers: 95 % intervals; a faint bar may be chance.",
-            f"'{EPOCHS}' is no knob: it tells apart how far trials were trained." if EPOCHS in order else "",
+            f"'{EPOCHS}' is not a knob: it is how far trials were trained." if EPOCHS in order else "",
             found.sample_sentence,
         ]
-        st.caption(literal(" ".join(filter(None, told))))
+        st.caption(literal(" ".join(filter(None, words_shown))))
 
 
 def _trials(table: StudyTable, study: str, knobs: list[str]) -> None:
@@ -148,7 +148,7 @@ def _levers(table: StudyTable) -> None:
     st.header("What each lever saved")
     rows = levers_table(table)
     if rows.empty:
-        st.info("No two completed trials differ in one setting alone, so nothing can be paired.")
+        st.info("No two completed trials differ in exactly one setting, so there are no pairs.")
         return
     for sentence in lever_sentences(table)[:MOST_VALUES]:
         st.markdown(f"- {literal(sentence)}")
@@ -174,7 +174,7 @@ def _levers(table: StudyTable) -> None:
             },
             placeholder=NOTHING,
         )
-        st.caption("Pairs of completed trials that differ in this setting alone; intervals of 95 %.")
+        st.caption("Pairs of completed trials that differ only in this setting; 95 % intervals.")
 
 
 def _worst(table: StudyTable) -> None:
@@ -200,7 +200,7 @@ def _worst(table: StudyTable) -> None:
                 placeholder=NOTHING,
             )
     with right:
-        st.markdown("**Settings that fail or lose**")
+        st.markdown("**Settings that fail or are dominated**")
         _outcomes(value_outcomes(table))
 
 
@@ -210,11 +210,11 @@ def _outcomes(outcomes: pd.DataFrame) -> None:
         return
     worst = outcomes.iloc[0]
     if worst["failed"]:
-        told = f"{worst['failed']} of {worst['trials']} trials with {worst['knob']} = {worst['value']} failed"
+        words_shown = f"{worst['failed']} of {worst['trials']} trials with {worst['knob']} = {worst['value']} failed"
         interval = f"95 % interval {percent(worst['failure_low'])} to {percent(worst['failure_high'])}"
-        st.caption(literal(f"{told} ({percent(worst['failure_rate'])}, {interval})."))
+        st.caption(literal(f"{words_shown} ({percent(worst['failure_rate'])}, {interval})."))
     else:
-        st.caption("No trial failed. Dominated: not one checkpoint of the trial is on the frontier.")
+        st.caption("No trial failed. Dominated: no checkpoint of the trial is on the frontier.")
     share = {
         name: st.column_config.NumberColumn(title, format="percent")
         for name, title in (

@@ -1,4 +1,4 @@
-"""Launch: a study file, changed and checked as the command checks it, started on its own and followed on Study."""
+"""Launch: edit a study file, check it as the command does, start it detached and follow it on the Study page."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _MACHINE, _FOLLOWED, _CHECKED = "launch-machine", "launch-followed", "launch-che
 
 
 def show() -> None:
-    """The page: what is being started, a study to begin with, what is wrong with it, its form, what it costs."""
+    """The page: launches in progress, the source of a draft, its problems, its form and its cost."""
     st.title("Launch a study")
     _follow()
     choose()
     chosen = draft()
     if chosen is None:
-        st.info("Choose a study file: it is checked here, and can be changed before it is started.")
+        st.info("Choose a study file: it is checked here, and you can edit it before you start it.")
         return
     warm_up()
     try:
@@ -51,7 +51,7 @@ def show() -> None:
 
 
 def _follow() -> None:
-    """Go to the study that was started here once it can be seen; tell of others that are on their way."""
+    """Open the study that was started here once it can be shown; list others that are starting."""
     known = {summary.name for summary in studies.summaries()}
     followed = st.session_state.get(_FOLLOWED)
     if followed in known:
@@ -62,7 +62,7 @@ def _follow() -> None:
     if followed is not None and followed not in [launch.study for launch in under_way]:
         del st.session_state[_FOLLOWED]
         launch = latest_launch(studies.home(), followed)
-        st.error(literal(f"{followed} could not begin: {launch.error if launch else 'its log is gone'}"))
+        st.error(literal(f"{followed} could not start: {launch.error if launch else 'its log is gone'}"))
     if under_way:
         st.fragment(_under_way, run_every=POLL_SECONDS)(under_way)
 
@@ -72,12 +72,12 @@ def _under_way(waiting: list[Launch]) -> None:
     for launch in waiting:
         if launch.study in known or not launch.runs(studies.home()):
             st.rerun()
-        said = launch.last_lines[-1:] or ["it starts"]
-        st.info(literal(f"{launch.study} gets its data ready: {said[0]}"), icon=":material/hourglass_top:")
+        said = launch.last_lines[-1:] or ["starting"]
+        st.info(literal(f"{launch.study} is preparing its data: {said[0]}"), icon=":material/hourglass_top:")
 
 
 def _checked(chosen: Draft, document: StudyDocument) -> Checked:
-    """What the checks say of a draft; they are made again where it has changed."""
+    """The result of the checks of a draft; repeated when it has changed."""
     key = (chosen.text, chosen.folder, str(studies.home().path))
     known = st.session_state.get(_CHECKED)
     if known is not None and known[0] == key:
@@ -87,7 +87,7 @@ def _checked(chosen: Draft, document: StudyDocument) -> Checked:
         try:
             found = check(document, str(studies.home().path), st.session_state.get(_MACHINE))
         except TrackerError as error:
-            found = Checked((f"the training code cannot be looked at: {error}",))
+            found = Checked((f"the training code cannot be inspected: {error}",))
     if found.machine is not None:
         st.session_state[_MACHINE] = found.machine
     st.session_state[_CHECKED] = key, found
@@ -99,7 +99,7 @@ def _say_paths(chosen: Draft) -> None:
     if paths and chosen.folder is None:
         listed = ", ".join(f"'{path}'" for path in paths)
         st.warning(
-            literal(f"An upload has no folder of its own: {listed} is looked for below '{Path.cwd()}'."),
+            literal(f"An upload has no folder: {listed} is looked up below '{Path.cwd()}'."),
             icon=":material/folder_off:",
         )
 
@@ -107,16 +107,16 @@ def _say_paths(chosen: Draft) -> None:
 def _problems(problems: tuple[str, ...]) -> None:
     if not problems:
         return
-    st.error(f"**{several(len(problems), 'problem')}**, so it cannot be started yet", icon=":material/error:")
+    st.error(f"**{several(len(problems), 'problem')}**, so you cannot start it yet", icon=":material/error:")
     st.markdown("\n".join(f"- {literal(problem)}" for problem in problems))
-    if st.button("Check again", key="launch-again", icon=":material/refresh:", help="After a change of its code"):
+    if st.button("Check again", key="launch-again", icon=":material/refresh:", help="After a change of the code"):
         st.session_state.pop(_CHECKED, None)
         st.rerun()
 
 
 def _costs(found: Checked) -> None:
-    """What it costs at most and what says so; what it is billed as."""
-    st.header("What it costs at most")
+    """The most that it costs, with the bounds, and what it is billed as."""
+    st.header("The most that it costs")
     amounts = [bound.usd for bound in found.bounds if bound.usd is not None]
     unit = money_unit(amounts)
     most = found.most_usd
@@ -139,7 +139,7 @@ def _start(document: StudyDocument) -> None:
     if not st.button("Start the study", type="primary", icon=":material/rocket_launch:", key="launch-start"):
         return
     try:
-        with st.spinner("Starting it in a process of its own: this page may be closed"):
+        with st.spinner("Starting it in a separate process: you can close this page"):
             started = start_study(document, home=studies.home().path)
     except TrackerError as error:
         st.error(literal(str(error)), icon=":material/error:")

@@ -1,4 +1,4 @@
-"""Prices: the book with its sources, how a rate came about, and what a study costs where prices are others."""
+"""Prices: the price book with its sources, the history of rates, and a study re-priced."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _DOLLARS = st.column_config.NumberColumn("$ an hour", format="%.4f")
 _RATES: dict[str, Any] = {
     "sku": "SKU",
     "usd_per_hour": _DOLLARS,
-    "usd_per_accelerator_hour": st.column_config.NumberColumn("$ an hour, each chip", format="%.4f"),
+    "usd_per_accelerator_hour": st.column_config.NumberColumn("$ an hour, per chip", format="%.4f"),
     "vcpu": "vCPU",
     "ram_gb": "GiB",
     "quality": st.column_config.TextColumn("how far to trust it", width="medium"),
-    "date_kind": "what the date is",
+    "date_kind": "kind of date",
     "source": st.column_config.TextColumn("source", width="medium"),
 }
 
@@ -39,7 +39,7 @@ def show(study: str) -> None:
     """The page of a study, with the price book that it is priced by."""
     billed = studies.billed_table(study)
     book = studies.home().price_book(billed.prices_file)
-    st.title("What if prices were others?")
+    st.title("What if prices were different?")
     what_if, rates, history = st.tabs(["What if", "Price book", "History"])
     with what_if:
         form, answer = st.columns([2, 3], gap="large")
@@ -65,7 +65,7 @@ def _compared(study: str, billed: StudyTable) -> None:
     unit = billed.unit
     document = compare_scenarios(billed, after, ("billed", scenario.label))
     if scenario.is_empty:
-        st.info("These are the prices that were billed. Change something in the form, and every page follows.")
+        st.info("These are the billed prices. Change something in the form, and every page follows.")
     else:
         st.markdown(f"**{literal(' '.join(comparison_sentences(document, unit)))}**")
     chart(
@@ -101,7 +101,7 @@ def _book(book: PriceBook) -> None:
     sellers = sorted({point.provider for point in book.points})
     seller = provider.selectbox("Provider", [ANY, *sellers], key="book-provider")
     sold = market.selectbox("Market", [ANY, *map(str, Market)], key="book-market")
-    dated = every.toggle("Every dated rate", key="book-dated", help="Without it, those of today")
+    dated = every.toggle("Every dated rate", key="book-dated", help="Otherwise only today's")
     points = book.points if dated else book.offers(date.today())
     chosen = [point for point in points if seller in (ANY, point.provider) and sold in (ANY, point.market)]
     rates = rates_with(rates_table(chosen), text)

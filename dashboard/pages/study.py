@@ -1,4 +1,4 @@
-"""Study: where it stands as it runs, where the money went and how fast it goes; stop it, resume it, give it more."""
+"""Study: progress, spend and burn rate while it runs; stop it, resume it, raise its budget."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ REFRESH_SECONDS = 2.0
 SAID_LINES = 12
 BADGES = {RUNNING: "blue", "completed": "green", "stopped": "orange", "failed": "red", INTERRUPTED: "red"}
 GONE = (
-    "It is logged as running and its coordinator is gone: it was killed, or the machine went down. Resume it, and what "
+    "It is logged as running and its coordinator is gone: it was killed, or the machine went down. Resume it: what "
     "its attempts spent is counted."
 )
 
@@ -48,7 +48,7 @@ def _head(table: StudyTable, state: str) -> None:
     if state == INTERRUPTED:
         st.warning(literal(GONE), icon=":material/power_off:")
     if not studies.scenario().is_empty:
-        st.caption("The amounts on this page are those that were billed: a scenario changes no budget.")
+        st.caption("This page shows billed amounts: a scenario does not change a budget.")
 
 
 def _live(study: str, state: str) -> None:
@@ -70,7 +70,7 @@ def _live(study: str, state: str) -> None:
 
 
 def _figures(table: StudyTable, state: str) -> None:
-    """Spend against budget, how fast it goes, and how trials stand."""
+    """Spend against budget, burn rate, and trials by state."""
     if table.budget_usd:
         share = table.spend_usd / table.budget_usd
         words = f"{money(table.spend_usd, table.unit)} of {money(table.budget_usd, table.unit)} spent, {percent(share)}"
@@ -88,13 +88,13 @@ def _figures(table: StudyTable, state: str) -> None:
 def _burn(table: StudyTable, state: str) -> None:
     rate = burn_rate(table)
     if rate is None:
-        _metric("Burn rate", NOTHING, "Nothing has been spent in a time that can be measured")
+        _metric("Burn rate", NOTHING, "Nothing has been spent over a measurable time")
         return
-    told = f"{money(rate.usd_per_hour, table.unit)} an hour"
-    _metric("Burn rate", told, f"Over the last {duration(rate.seconds)} of work in which money was spent")
+    pace = f"{money(rate.usd_per_hour, table.unit)} an hour"
+    _metric("Burn rate", pace, f"Over the last {duration(rate.seconds)} of work in which money was spent")
     if state == RUNNING and table.budget_usd:
         left = rate.seconds_to(table.budget_usd - table.spend_usd)
-        _metric("Budget reached in", duration(left), "At this rate; the search may end the study before")
+        _metric("Budget reached in", duration(left), "At this rate; the search may end the study earlier")
 
 
 def _metric(label: str, figure: str, help_: str) -> None:
@@ -142,13 +142,13 @@ def _bought(table: StudyTable) -> None:
 
 
 def _said(study: str) -> None:
-    """The last lines of the coordinator, where they are kept."""
-    st.header("What its coordinator said last")
+    """The last lines of the coordinator's log, if there is one."""
+    st.header("The coordinator's last output")
     launch = latest_launch(studies.home(), study)
     lines = launch.last_lines[-SAID_LINES:] if launch else []
     if launch is None or not lines:
         st.caption(
-            "It was started in a terminal, which has what it said; started with `--detach`, or here, it keeps a log."
+            "It was started in a terminal, which has its output; started with `--detach`, or here, it writes a log."
         )
         return
     st.code("\n".join(lines), language=None, wrap_lines=True)
@@ -161,7 +161,7 @@ def _decision_readers() -> dict[str, DecisionColumns]:
 
 
 def _decisions(folder: str) -> pd.DataFrame | None:
-    """What the search decided, read on from where it was read to; None where none is kept or it cannot be read."""
+    """The search's decisions, read incrementally; None where there are none or they cannot be read."""
     reader = _decision_readers().setdefault(folder, DecisionColumns(Path(folder) / FILE_NAME))
     try:
         return reader.latest()

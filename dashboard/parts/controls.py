@@ -1,4 +1,4 @@
-"""What starts and stops a study from a page: each asks before it acts, by the same code as the command."""
+"""Buttons that start and stop a study; each asks for confirmation and runs the same code as the command."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SAID = "said"
 
 
 def controls(table: StudyTable, state: str) -> None:
-    """The buttons that suit a study in its state, and what the last one came to."""
+    """The buttons for a study's state, and the result of the last one."""
     try:
         budget = folder_of(studies.home(), table.study).document().content.get("budget", {})
     except TrackerError as error:
@@ -39,22 +39,22 @@ def controls(table: StudyTable, state: str) -> None:
 
 def _stop(name: str) -> None:
     with st.popover("Stop", icon=":material/stop_circle:", key="stop"):
-        st.markdown("Its trials are paused where they can be, and stopped where not. What they spent stays counted.")
+        st.markdown("Its trials are paused where possible, else stopped. Their spend stays counted.")
         if st.button("Stop the study", type="primary", key="stop-now"):
-            _act(lambda: _stopped(name), "Asking it to stop")
+            _act(lambda: _stopped(name), "Stopping the study")
 
 
 def _stopped(name: str) -> str:
     asked = stop_study(name, home=studies.home().path)
-    return "It was asked to stop; this page tells when it has." if asked else "It is not running."
+    return "It was asked to stop; this page shows when it has." if asked else "It is not running."
 
 
 def _resume(name: str, state: str) -> None:
     with st.popover("Resume", icon=":material/play_circle:", key="resume"):
         gone = "Its coordinator is gone: attempts that it left are closed as killed. " if state == INTERRUPTED else ""
         st.markdown(
-            f"{gone}It goes on within its budget, in a process of its own: this page may be closed. "
-            "What was spent before stays counted."
+            f"{gone}It continues within its budget in a separate process: you can close this page. "
+            "Earlier spend stays counted."
         )
         if st.button("Resume the study", type="primary", key="resume-now"):
             _act(lambda: _resumed(start_resume(name, home=studies.home().path)), "Starting its coordinator")
@@ -63,19 +63,19 @@ def _resume(name: str, state: str) -> None:
 def _raise_budget(table: StudyTable, budget: dict[str, object], *, running: bool) -> None:
     with st.popover("Raise the budget", icon=":material/savings:", key="raise"):
         st.markdown(
-            "A study takes a new budget when it starts: this one is stopped first, its trials paused where they can "
-            "be, and goes on with it."
+            "A study reads its budget when it starts: this one is stopped first and then resumed. Its trials are "
+            "paused where possible."
             if running
-            else "It goes on until the new budget is spent. What was spent before stays counted."
+            else "It continues until the new budget is spent. Earlier spend stays counted."
         )
-        st.caption(literal(f"Spent so far: {money(table.spend_usd, table.unit)}. A field left empty stays as it is."))
+        st.caption(literal(f"Spent so far: {money(table.spend_usd, table.unit)}. Empty fields stay unchanged."))
         given = {
-            "budget_usd": _number("US dollars in all", budget.get("usd"), "raise-usd", "%.6g"),
-            "trials": _whole(_number("Trials in all", budget.get("trials"), "raise-trials", "%d")),
-            "wall_seconds": _number("Seconds of work in all", budget.get("wall_seconds"), "raise-seconds", "%.6g"),
+            "budget_usd": _number("US dollars in total", budget.get("usd"), "raise-usd", "%.6g"),
+            "trials": _whole(_number("Trials in total", budget.get("trials"), "raise-trials", "%d")),
+            "wall_seconds": _number("Seconds of work in total", budget.get("wall_seconds"), "raise-seconds", "%.6g"),
         }
-        if st.button("Go on with this budget", type="primary", key="raise-now"):
-            _act(lambda: _raised(table.study, given, stop_first=running), "Starting it with the new budget")
+        if st.button("Resume with this budget", type="primary", key="raise-now"):
+            _act(lambda: _raised(table.study, given, stop_first=running), "Resuming it with the new budget")
 
 
 def _raised(name: str, given: dict[str, float | int | None], *, stop_first: bool) -> str:
@@ -113,7 +113,7 @@ def _resumed(started: Started) -> str:
 
 
 def _act(action: Callable[[], str], doing: str) -> None:
-    """Do it, and draw the page anew with what came of it."""
+    """Run the action, then redraw the page with its result."""
     try:
         with st.spinner(doing):
             st.session_state[_SAID] = "done", action()

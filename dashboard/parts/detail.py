@@ -19,7 +19,7 @@ from tracker.store.run_table import find_experiment
 
 
 def detail_panel(found: AxisPoints, key: str) -> None:
-    """All about the point of a key; a sentence where it is not there any more."""
+    """The details of the point of a key; a sentence where it no longer exists."""
     try:
         detail = run_detail(found, key)
     except TrackerError as error:
@@ -57,7 +57,7 @@ def _curve(found: AxisPoints, detail: RunDetail) -> None:
 def _ways_on(found: AxisPoints, detail: RunDetail) -> None:
     """Why the search did what it did, how to train it again, and its run in MLflow."""
     table, home = found.table, studies.home()
-    with st.expander("Why the search started, paused, continued or stopped it", icon=":material/psychology_alt:"):
+    with st.expander("Why the search started, paused, resumed or stopped it", icon=":material/psychology_alt:"):
         st.code("\n".join(decisions_about(home, table, detail.run)), language=None, wrap_lines=True)
     if table.runs["role"].iat[detail.run] == Role.TRIAL:
         command = training_command(home, table, detail.run)

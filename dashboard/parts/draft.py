@@ -1,4 +1,4 @@
-"""The study that is being prepared on Launch: where it begins, and the text that it is now."""
+"""The draft study on the Launch page: its origin and its current text."""
 
 from __future__ import annotations
 
@@ -37,28 +37,28 @@ class Draft:
 
 
 def draft() -> Draft | None:
-    """What this session has in hand; None before something is chosen."""
+    """The draft of this session; None before one is chosen."""
     found: Draft | None = st.session_state.get(_DRAFT)
     return found
 
 
 def put(changed: Draft) -> None:
-    """Go on with another draft."""
+    """Replace the draft."""
     st.session_state[_DRAFT] = changed
 
 
 def choose() -> None:
-    """The ways to begin; a choice is taken once, when it is made, and what was in hand before is left."""
+    """The sources of a draft; a choice applies once, when it is made, and replaces the draft."""
     ways = [FILE, UPLOAD, *([EARLIER] if kept_studies(studies.home()) else [])]
-    way = st.segmented_control("Begin with", ways, default=FILE, key="launch-way", required=True)
+    way = st.segmented_control("Start from", ways, default=FILE, key="launch-way", required=True)
     try:
-        begun = {FILE: _from_file, UPLOAD: _from_upload, EARLIER: _from_study}[str(way)]()
+        started = {FILE: _from_file, UPLOAD: _from_upload, EARLIER: _from_study}[str(way)]()
     except TrackerError as error:
         st.error(literal(str(error)), icon=":material/error:")
         return
     known = draft()
-    if begun is not None and (known is None or known.origin != begun.origin):
-        put(begun)
+    if started is not None and (known is None or known.origin != started.origin):
+        put(started)
 
 
 def _from_file() -> Draft | None:
@@ -113,8 +113,8 @@ def _from_study() -> Draft | None:
     return _named(Draft(f"study {name}", f"{name}.toml", to_toml(content)))
 
 
-def _named(begun: Draft) -> Draft:
-    """With a name that is free: that of the file, or with a number behind it."""
-    name = begun.document().content.get("name")
+def _named(started: Draft) -> Draft:
+    """Give the draft a free name: that of the file, or with a number appended."""
+    name = started.document().content.get("name")
     free = free_name(studies.home(), name) if isinstance(name, str) else name
-    return begun if free == name else replace(begun, text=edited(begun.text, ("name",), free))
+    return started if free == name else replace(started, text=edited(started.text, ("name",), free))

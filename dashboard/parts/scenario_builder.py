@@ -1,4 +1,4 @@
-"""A form that makes a price scenario: each change re-prices at once, and what is wrong is said where it is.
+"""A form for a price scenario: each change re-prices at once, and problems are shown in place.
 
 What the form says is checked as a file is. The scenario lives in the URL (view.SCENARIO) as long as nothing is wrong;
 the form's fields live in the session, under keys that begin with PREFIX.
@@ -32,8 +32,8 @@ _PLACES = f"{PREFIX}-changes"
 _AMOUNT_WORDS: Mapping[str, str] = {
     "factor": "times",
     "usd_per_hour": "$ an hour",
-    "usd_per_accelerator_hour": "$ an hour, each chip",
-    "decline_per_year": "lower a year by",
+    "usd_per_accelerator_hour": "$ an hour, per chip",
+    "decline_per_year": "lower per year by",
 }
 _AMOUNT_LABELS: Mapping[str, str] = {
     "factor": "Factor",
@@ -126,7 +126,7 @@ def _change(place: int, book: PriceBook) -> None:
             with left:
                 _day("from", "since", "Empty: from the day of each rate", place)
             with right:
-                _day("until", "until", "The day up to which it goes on", place)
+                _day("until", "until", "The last day of the decline", place)
         _problems({"change": [_entry(place)]})
 
 

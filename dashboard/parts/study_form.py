@@ -1,4 +1,4 @@
-"""A draft of a study as a form and as text: both change the same text, the text says what is so."""
+"""A draft study as a form and as text: both edit the same text, which is authoritative."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from tracker.study.toml_text import edited
 _TEXT = "launch-text"
 _COLUMNS = 4
 _STRATEGIES = {
-    "frontier": "each dollar where it moves the frontier most: trials are paused and gone on with",
-    "optuna": "full runs of what Optuna's sampler suggests",
+    "frontier": "each dollar where it moves the frontier most: trials are paused and resumed",
+    "optuna": "full runs of settings that Optuna's sampler suggests",
     "grid": "a full run of every combination",
 }
 
@@ -40,12 +40,12 @@ def form(chosen: Draft, document: StudyDocument | None, knobs: Mapping[str, Knob
     fields, text = st.tabs(["Form", "Text"], default="Form" if document else "Text", key="launch-tabs")
     with fields:
         if document is None:
-            st.info("The text is not TOML, so there is no form of it; mend the text first.")
+            st.info("The text is not TOML, so there is no form; fix the text first.")
         else:
             _fields(chosen, document, knobs)
     with text:
         st.session_state[_TEXT] = chosen.text
-        st.text_area("The study file", key=_TEXT, height=420, on_change=_take_text, help="Ctrl-Enter takes it")
+        st.text_area("The study file", key=_TEXT, height=420, on_change=_take_text, help="Ctrl-Enter applies it")
 
 
 def _take_text() -> None:
@@ -65,7 +65,7 @@ def _fields(chosen: Draft, document: StudyDocument, knobs: Mapping[str, Knob]) -
     for table, title, verb in (("space", "Searched", "Search another knob"), ("settings", "Fixed", "Fix another knob")):
         st.markdown(f"## {title}")
         if table == "space":
-            st.caption(literal(f"Each is given {HOW_TO_SEARCH}. An empty field takes the knob out of the file."))
+            st.caption(literal(f"Enter {HOW_TO_SEARCH}. An empty field removes the knob from the file."))
         _grid(chosen, knob_fields(content, knobs, table))
         _another(other_knobs(content, knobs, table), knobs, table, verb)
     for _, given, problem in chosen.errors:
@@ -86,7 +86,7 @@ def _field(chosen: Draft, field: Field, column: DeltaGenerator) -> None:
 
 
 def _take(field: Field, key: str) -> None:
-    """Put what was given in a field into the text, or keep it beside what is wrong with it."""
+    """Put a field's input into the text, or keep it with its problem."""
     given = str(st.session_state[key])
     _change(lambda text: with_field(text, field, given), field.place, given)
 

@@ -58,7 +58,7 @@ def _slider(
     """A slider over ``stops`` and a field for any other figure; what is chosen goes into the URL."""
     slider, field = f"{value.key}-slider", f"{value.key}-field"
     for key, shown in ((slider, now), (field, float(f"{now / divisor:.6g}"))):
-        if st.session_state.get(key) != shown:  # what is set anew would end a drag that goes on
+        if st.session_state.get(key) != shown:  # setting it again would end a drag in progress
             st.session_state[key] = shown
     wide, narrow = st.columns([3, 1], vertical_alignment="bottom")
     with wide:

@@ -1,4 +1,4 @@
-"""The trials of a study as tables: those under way, why the others ended or wait, and the latest of all."""
+"""The trials of a study as tables: running ones, reasons of the others, and the latest ones."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ MOST_REASONS = 12
 
 
 def running(table: StudyTable) -> None:
-    """The attempts under way; nothing where there is none."""
+    """The running attempts; nothing where there are none."""
     rows = running_table(table, time.time())
     if rows.empty:
         return
-    st.header("Under way")
+    st.header("Running")
     rows["age_seconds"] = rows["age_seconds"].map(duration)
     rows["quiet_seconds"] = rows["quiet_seconds"].map(lambda seconds: f"{duration(seconds)} ago")
     rows["price_usd"] = table.unit.of(rows["price_usd"].to_numpy())
     columns: dict[str, Any] = {
         "label": "run",
-        "age_seconds": st.column_config.TextColumn("age", help="Since its first attempt was asked for"),
+        "age_seconds": st.column_config.TextColumn("age", help="Since its first attempt was requested"),
         "epoch": st.column_config.NumberColumn("epoch", help="Of its last checkpoint; 0 before one"),
         "quality": st.column_config.NumberColumn(table.quality.name, format="%.4f", help="At its last checkpoint"),
         "price_usd": spend_column(table.unit, "until its last checkpoint"),
@@ -45,14 +45,14 @@ def reasons(table: StudyTable) -> None:
     rows = reasons_table(table)
     if rows.empty:
         return
-    st.header("Why trials wait or ended early")
+    st.header("Why trials are paused or ended early")
     messages = rows["message"].where(rows["message"] != "", rows["reason"])
     shown = pd.DataFrame(
         {
             "state": rows["state"],
             "reason": messages.map(literal),
             "which": rows["labels"].map(literal),
-            "spent together": [literal(money(usd, table.unit)) for usd in rows["price_usd"]],
+            "spent in total": [literal(money(usd, table.unit)) for usd in rows["price_usd"]],
         }
     )
     st.table(shown.head(MOST_REASONS), hide_index=True, border="horizontal")
@@ -65,7 +65,7 @@ def reasons(table: StudyTable) -> None:
 
 
 def trials(table: StudyTable) -> None:
-    """The latest trials, of the states that are chosen."""
+    """The latest trials in the chosen states."""
     counts = {state: count for state, count in trial_counts(table).items() if count}
     if not counts:
         return
@@ -105,7 +105,7 @@ def _trial_columns(table: StudyTable) -> dict[str, Any]:
     return {
         "label": "trial",
         "state": "state",
-        "reason": st.column_config.TextColumn("reason", help="In a word; the sentences are in the table above"),
+        "reason": st.column_config.TextColumn("reason", help="One word; the sentences are in the table above"),
         "epoch": number("epoch", help="Of its last checkpoint; 0 without one"),
         "quality": number(table.quality.name, format="%.4f"),
         "price_usd": spend_column(table.unit, "all its attempts"),

@@ -42,7 +42,7 @@ TABLES: Mapping[str, tuple[str, Sequence[str]]] = {
 
 def columns() -> str:
     """A section a table."""
-    return "\n".join(f"## {name}\n\n{told}\n\n{_columns(names)}" for name, (told, names) in TABLES.items())
+    return "\n".join(f"## {name}\n\n{about}\n\n{_columns(names)}" for name, (about, names) in TABLES.items())
 
 
 def _columns(names: Sequence[str]) -> str:

@@ -48,12 +48,12 @@ def _options(command: click.Command) -> str:
     for option in command.params:
         if isinstance(option, click.Option) and not option.hidden:
             typed = " ".join(filter(None, [", ".join([*option.opts, *option.secondary_opts]), _takes(option)]))
-            told = [
+            help_texts = [
                 option.help or "",
                 "May be given again." if option.multiple and "again" not in (option.help or "") else "",
             ]
             default = f"[default: {option.default}]" if option.show_default else ""
-            rows.append([code(typed), plain(" ".join(filter(None, [*told, default])))])
+            rows.append([code(typed), plain(" ".join(filter(None, [*help_texts, default])))])
     return table(["option", "meaning"], rows) if rows else ""
 
 

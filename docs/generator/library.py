@@ -48,11 +48,11 @@ def _signature(value: object) -> str:
     if any(keyword_only):
         parts.insert(keyword_only.index(True), "*")
     returns = signature.return_annotation
-    told = (
+    suffix = (
         "" if inspect.isclass(value) or returns in (inspect.Signature.empty, None, "None") else f" -> {_type(returns)}"
     )
-    line = f"({', '.join(parts)}){told}"
-    return line if len(line) < 80 else "(\n" + "".join(f"    {part},\n" for part in parts) + f"){told}"
+    line = f"({', '.join(parts)}){suffix}"
+    return line if len(line) < 80 else "(\n" + "".join(f"    {part},\n" for part in parts) + f"){suffix}"
 
 
 def _parameter(parameter: inspect.Parameter) -> str:

@@ -56,8 +56,8 @@ def measure(methods: Sequence[str], seeds: int, full_trainings: int, processes: 
         figures.append(Figure(name, min(between), "", f">= {LEAST}", min(between) >= LEAST, between))
         truth, scatter = found[:, 0].mean(axis=0), found[:, 0].std(axis=0, ddof=1)
         estimated = np.sqrt(np.nanmean(found[:, 1] ** 2, axis=0))
-        told = f"hypervolume {truth.round(3)}, deviation {scatter.round(3)}, estimated {estimated.round(3)}"
-        texts.append(f"{task}, {method}: {told} (root mean square)")
+        outcome = f"hypervolume {truth.round(3)}, deviation {scatter.round(3)}, estimated {estimated.round(3)}"
+        texts.append(f"{task}, {method}: {outcome} (root mean square)")
     details: dict[str, object] = {"seeds": seeds, "full_trainings": full_trainings, "shares": SHARES.tolist()}
     return Report(figures, details, "\n".join(texts))
 
@@ -67,9 +67,9 @@ def _judged(job: _Job) -> tuple[Floats, Floats]:
     path, task, method, seed, full_trainings = job
     table = load_tables(path, [task])[0]
     budget_usd = full_trainings * float(np.median(table.full_price_usd))
-    told = replay(METHODS[method](table, seed, budget_usd), table, budget_usd)
-    paid = np.diff(np.array(told.spend_usd), prepend=0.0)
-    payments = Payments(np.array(told.trial), paid, np.array(told.quality), np.array(told.price_usd))
+    outcome = replay(METHODS[method](table, seed, budget_usd), table, budget_usd)
+    paid = np.diff(np.array(outcome.spend_usd), prepend=0.0)
+    payments = Payments(np.array(outcome.trial), paid, np.array(outcome.quality), np.array(outcome.price_usd))
     corner, spend_usd = _corner(table), SHARES * budget_usd
     return hypervolume_at(payments, spend_usd, corner), scatter_between_halves(payments, spend_usd, corner)
 

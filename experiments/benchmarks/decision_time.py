@@ -17,9 +17,9 @@ _WINDOW = 0.1
 
 @dataclass(frozen=True, slots=True)
 class DecisionTime:
-    """Milliseconds that a searcher takes a step, all that it is told in between included.
+    """Milliseconds per step of a searcher, including the reports in between.
 
-    Of the steps while the last tenth of ``trials`` trials were begun.
+    Of the steps while the last tenth of ``trials`` trials were started.
     """
 
     trials: int
@@ -34,11 +34,11 @@ class DecisionTime:
 def decision_time(table: CurveTable, method: str, trials: Sequence[int] = TRIALS, seed: int = 0) -> list[DecisionTime]:
     """Decision times of one search on a table, at each number of trials that it comes to."""
     budget_usd = max(trials) * float(table.full_price_usd.max())
-    told = replay(METHODS[method](table, seed, budget_usd), table, budget_usd, max(trials))
-    begun, milliseconds = np.array(told.begun), 1000 * np.array(told.decision_seconds)
+    trajectory = replay(METHODS[method](table, seed, budget_usd), table, budget_usd, max(trials))
+    started, milliseconds = np.array(trajectory.started), 1000 * np.array(trajectory.decision_seconds)
     times = []
     for count in trials:
-        here = milliseconds[(begun >= (1 - _WINDOW) * count) & (begun < count)]
+        here = milliseconds[(started >= (1 - _WINDOW) * count) & (started < count)]
         if len(here):
             times.append(DecisionTime(count, len(here), float(here.mean()), float(np.percentile(here, 95))))
     return times

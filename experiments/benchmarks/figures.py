@@ -54,8 +54,8 @@ def main(
     report = measured if isinstance(measured, Report) else Report(list(measured))
     if as_json:
         figures = [asdict(each) for each in report.figures]
-        told = {"benchmark": benchmark, "machine": machine, "figures": figures, **report.details}
-        print(json.dumps(_finite(told), allow_nan=False))
+        document = {"benchmark": benchmark, "machine": machine, "figures": figures, **report.details}
+        print(json.dumps(_finite(document), allow_nan=False))
         return
     print(f"{benchmark} on {machine}")
     if report.text:
@@ -66,10 +66,10 @@ def main(
         print(f"{figure.name:{width}}  {figure.value:9.4g} {figure.unit:8}  target {figure.target:10} {verdict}")
 
 
-def _finite(told: Any) -> Any:
+def _finite(document: Any) -> Any:
     """The same with null for numbers that JSON has no word for: what was never reached."""
-    if isinstance(told, Mapping):
-        return {name: _finite(value) for name, value in told.items()}
-    if isinstance(told, list | tuple):
-        return [_finite(value) for value in told]
-    return None if isinstance(told, float) and not math.isfinite(told) else told
+    if isinstance(document, Mapping):
+        return {name: _finite(value) for name, value in document.items()}
+    if isinstance(document, list | tuple):
+        return [_finite(value) for value in document]
+    return None if isinstance(document, float) and not math.isfinite(document) else document

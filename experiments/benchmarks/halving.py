@@ -39,11 +39,11 @@ class ParetoHalving:
         self._settings: dict[int, Settings] = {}
         self._last: dict[int, tuple[int, float, float]] = {}
         self._waiting: set[int] = set()
-        self._told: set[int] = set()
+        self._reported_trials: set[int] = set()
         self._learnt = 0
 
     def next_step(self, left_usd: float, *, new_trials: bool = True, live_trial: int | None = None) -> Step | None:
-        """The trial to go on with, of the highest rung first, else a new one."""
+        """The trial to resume, of the highest rung first, else a new one."""
         del left_usd, live_trial
         for number in reversed(range(len(self._rungs))):
             if (trial := self._to_go_on(number)) is not None:
@@ -51,7 +51,7 @@ class ParetoHalving:
                 self._waiting.discard(trial)
                 return Step(trial, self._settings[trial], self._until_usd(trial, number), why="of the first third")
         if not new_trials:
-            self.closed = "no trial ranks high enough to go on"
+            self.closed = "no trial ranks high enough to be promoted"
             return None
         suggestion = self._trials.ask()
         self._settings[suggestion.trial] = suggestion.settings
@@ -72,7 +72,7 @@ class ParetoHalving:
         self._learn(trial)
 
     def prospects(self) -> Mapping[int, float]:
-        """Nothing is told: no study waits for it."""
+        """Nothing to report: no study waits for it."""
         return {}
 
     def memory(self) -> dict[str, Any]:
@@ -89,8 +89,8 @@ class ParetoHalving:
         _, quality, price_usd = self._last[trial]
         known = self._learnt >= MOST_LEARNT
         self._learnt += 1
-        if trial not in self._told:
-            self._told.add(trial)
+        if trial not in self._reported_trials:
+            self._reported_trials.add(trial)
             self._trials.tell(trial, TrialState.FAILED if known else TrialState.COMPLETED, [quality, price_usd])
         elif not known:
             self._trials.add_trials([(self._settings[trial], [quality, price_usd])])

@@ -3,10 +3,10 @@
     python -m experiments.benchmarks.reading [--gigabytes 1] [--pairs 3] [--json]
 
 Both give the columns of texts and labels as Python lists, with no white space around the values. Each reads the same
-file of made-up texts in a process of its own, one right after the other; the order alternates, and medians are told.
-The baseline takes whole columns at once: value by value, as texts were read before there was our own reader, datasets
-takes twenty times as long. Our reader is measured on a file with line breaks in its texts too, where every row is
-read by Python's csv module.
+file of made-up texts in a process of its own, one right after the other; the order alternates, and medians are
+reported. The baseline takes whole columns at once: value by value, as texts were read before there was our own reader,
+datasets takes twenty times as long. Our reader is measured on a file with line breaks in its texts too, where every row
+is read by Python's csv module.
 """
 
 from __future__ import annotations

@@ -101,12 +101,12 @@ def _figures(volumes: dict[str, dict[str, list[float]]]) -> list[Figure]:
 
 
 def _text(volumes: dict[str, dict[str, list[float]]]) -> str:
-    def told(samples: Sequence[float]) -> str:
+    def spread(samples: Sequence[float]) -> str:
         mean = Estimate.mean(samples)
         return f"{mean.value:.3f} ({mean.low:.3f} to {mean.high:.3f})"
 
     return "\n".join(
-        f"{strategy:10}" + "  ".join(f"{share}: {told(samples)}" for share, samples in shares.items())
+        f"{strategy:10}" + "  ".join(f"{share}: {spread(samples)}" for share, samples in shares.items())
         for strategy, shares in volumes.items()
     )
 

@@ -173,7 +173,7 @@ def _write(
     ]  # with no checkpoint there is no price
     epochs = int(recording.settings["epochs"])
     names = list(recording.space)
-    told = {
+    origin = {
         **about,
         "workload": recording.workload,
         "fixed": dict(recording.settings),
@@ -185,7 +185,7 @@ def _write(
         f"{task}/settings": np.array([[each[name] for name in names] for each, _ in rows], np.float32),
         f"{task}/seconds": np.array([_padded(curve.seconds, epochs) for _, curve in rows], np.float32),
         f"{task}/accuracy": np.array([_padded(curve.quality, epochs) for _, curve in rows], np.float32),
-        "about": np.array(json.dumps(told)),
+        "about": np.array(json.dumps(origin)),
     }
     partial = out.with_name(f"{out.stem}.partial.npz")
     np.savez_compressed(partial, **arrays)  # type: ignore[arg-type]

@@ -19,7 +19,7 @@ class Trajectory:
     """What a search came to. Entry i of the lists is its i-th checkpoint; of ``decision_seconds``, its i-th step.
 
     ``trial`` is the number of its trial; ``spend_usd`` what the whole search had spent by then, the checkpoint itself
-    included; ``price_usd`` what its trial had cost. ``begun`` is how many trials had been begun when the step was
+    included; ``price_usd`` what its trial had cost. ``started`` is how many trials had started when the step was
     asked for.
     """
 
@@ -30,7 +30,7 @@ class Trajectory:
     price_usd: list[float] = field(default_factory=list)
     quality: list[float] = field(default_factory=list)
     decision_seconds: list[float] = field(default_factory=list)
-    begun: list[int] = field(default_factory=list)
+    started: list[int] = field(default_factory=list)
     trials: int = 0
     spent_usd: float = 0.0
     closed: str = ""
@@ -74,9 +74,9 @@ def replay(searcher: Searcher, table: CurveTable, budget_usd: float, most_trials
     ``most_trials``-th new trial, and where the searcher has no step. Raises ValueError for a step on a trial that has
     ended.
     """
-    told = Trajectory(table, budget_usd)
-    _Replay(searcher, table, told).run(most_trials)
-    return told
+    trajectory = Trajectory(table, budget_usd)
+    _Replay(searcher, table, trajectory).run(most_trials)
+    return trajectory
 
 
 @dataclass
@@ -89,31 +89,31 @@ class _Training:
 
 
 class _Replay:
-    def __init__(self, searcher: Searcher, table: CurveTable, told: Trajectory) -> None:
+    def __init__(self, searcher: Searcher, table: CurveTable, trajectory: Trajectory) -> None:
         self._searcher = searcher
         self._table = table
-        self._told = told
+        self._trajectory = trajectory
         self._trainings: dict[int, _Training] = {}
         self._seconds = 0.0
 
     def run(self, most_trials: int | None) -> None:
-        told, live_trial = self._told, None
-        while told.spent_usd < told.budget_usd and told.trials != most_trials:
-            begun, self._seconds = told.trials, 0.0
+        trajectory, live_trial = self._trajectory, None
+        while trajectory.spent_usd < trajectory.budget_usd and trajectory.trials != most_trials:
+            started, self._seconds = trajectory.trials, 0.0
             with self._deciding():
-                step = self._searcher.next_step(told.budget_usd - told.spent_usd, live_trial=live_trial)
+                step = self._searcher.next_step(trajectory.budget_usd - trajectory.spent_usd, live_trial=live_trial)
             if step is None:
-                told.closed = self._searcher.closed
+                trajectory.closed = self._searcher.closed
                 return
             live_trial = self._take(step)
-            told.begun.append(begun)
-            told.decision_seconds.append(self._seconds)
+            trajectory.started.append(started)
+            trajectory.decision_seconds.append(self._seconds)
 
     def _take(self, step: Step) -> int | None:
-        """Train on, and tell the searcher; the trial where it waits to be gone on with."""
+        """Train on and report to the searcher; returns the trial if it is paused."""
         if step.trial not in self._trainings:
             self._trainings[step.trial] = _Training(self._table.nearest(step.settings))
-            self._told.trials += 1
+            self._trajectory.trials += 1
         training = self._trainings[step.trial]
         last = int(self._table.lengths[training.row])
         if training.epoch >= last:
@@ -132,18 +132,18 @@ class _Replay:
 
     def _train_an_epoch(self, trial: int, training: _Training) -> bool:
         """Whether the budget had the epoch."""
-        told, table = self._told, self._table
+        trajectory, table = self._trajectory, self._table
         price_usd = float(table.price_usd[training.row, training.epoch])
-        spent_usd = told.spent_usd + price_usd - training.price_usd
-        if spent_usd > told.budget_usd:
-            told.spent_usd = told.budget_usd
+        spent_usd = trajectory.spent_usd + price_usd - training.price_usd
+        if spent_usd > trajectory.budget_usd:
+            trajectory.spent_usd = trajectory.budget_usd
             return False
         quality = float(table.quality[training.row, training.epoch])
-        training.epoch, training.price_usd, told.spent_usd = training.epoch + 1, price_usd, spent_usd
-        told.trial.append(trial)
-        told.spend_usd.append(spent_usd)
-        told.price_usd.append(price_usd)
-        told.quality.append(quality)
+        training.epoch, training.price_usd, trajectory.spent_usd = training.epoch + 1, price_usd, spent_usd
+        trajectory.trial.append(trial)
+        trajectory.spend_usd.append(spent_usd)
+        trajectory.price_usd.append(price_usd)
+        trajectory.quality.append(quality)
         values = {QUALITY: quality, "price_usd": price_usd, "wall_seconds": price_usd / USD_PER_SECOND}
         with self._deciding():
             self._searcher.reached(trial, training.epoch, values)

@@ -68,8 +68,8 @@ def measure(
         path, task = places[0]
         times = {name: decision_time(_table(path, task), name) for name in methods}
         figures += _decision_figures(times)
-        details["decision_time"] = {name: [asdict(each) for each in told] for name, told in times.items()}
-        texts += [f"{name} {each}" for name, told in times.items() for each in told]
+        details["decision_time"] = {name: [asdict(each) for each in trajectory] for name, trajectory in times.items()}
+        texts += [f"{name} {each}" for name, trajectory in times.items() for each in trajectory]
     return Report(figures, details, "\n".join(texts))
 
 
@@ -93,10 +93,10 @@ def _replayed(job: _Job) -> Replayed:
     path, task, method, seed = job
     table = _table(path, task)
     budget_usd = FULL_TRAININGS * float(np.median(table.full_price_usd))
-    told = replay(METHODS[method](table, seed, budget_usd), table, budget_usd)
-    steps = len(told.decision_seconds)
-    decision_ms = 1000 * statistics.fmean(told.decision_seconds)
-    return Replayed(task, method, seed, budget_usd, told.trace(), told.trials, steps, decision_ms)
+    trajectory = replay(METHODS[method](table, seed, budget_usd), table, budget_usd)
+    steps = len(trajectory.decision_seconds)
+    decision_ms = 1000 * statistics.fmean(trajectory.decision_seconds)
+    return Replayed(task, method, seed, budget_usd, trajectory.trace(), trajectory.trials, steps, decision_ms)
 
 
 @functools.lru_cache(maxsize=1)

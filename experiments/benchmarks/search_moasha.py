@@ -61,7 +61,7 @@ class Moasha:
         """Nothing to do: it goes on, or was stopped."""
 
     def prospects(self) -> Mapping[int, float]:
-        """Nothing is told: no study waits for it."""
+        """Nothing to report: no study waits for it."""
         return {}
 
     def memory(self) -> dict[str, Any]:

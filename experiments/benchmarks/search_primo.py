@@ -1,6 +1,6 @@
 """NePS' PriMO, without priors, as a searcher; needs neural-pipeline-search.
 
-It begins with MOASHA, and after as many full trainings' worth of epochs as there are settings goes on with Bayesian
+It begins with MOASHA, and after as many full trainings' worth of epochs as there are settings continues with Bayesian
 optimisation of full trainings.
 """
 
@@ -60,7 +60,7 @@ class Primo:
         return self._step
 
     def reached(self, trial: int, epoch: int, values: Mapping[str, float]) -> None:
-        """An epoch: it is told what was reached where that is the epoch asked for."""
+        """Record an epoch: report its values if it is the requested one."""
         del trial
         if epoch >= self._asked.config[_EPOCHS]:
             self._optimiser.tell(self._asked, {"objective_to_minimize": [-values[QUALITY], values["price_usd"]]})
@@ -70,7 +70,7 @@ class Primo:
         """Nothing to do: it goes on, or waits to be asked for again."""
 
     def prospects(self) -> Mapping[int, float]:
-        """Nothing is told: no study waits for it."""
+        """Nothing to report: no study waits for it."""
         return {}
 
     def memory(self) -> dict[str, Any]:

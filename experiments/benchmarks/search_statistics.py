@@ -84,13 +84,13 @@ class Outcome:
 
 def by_task(replayed: Sequence[Replayed]) -> dict[str, dict[str, Outcome]]:
     """The outcome for each task and method. There must be replays of MEASURE on each task."""
-    told: dict[str, dict[str, Outcome]] = {}
+    found: dict[str, dict[str, Outcome]] = {}
     for task in dict.fromkeys(each.task for each in replayed):
         here = [each for each in replayed if each.task == task]
         target = float(np.mean([each.trace.at(each.budget_usd) for each in here if each.method == MEASURE]))
         methods = dict.fromkeys(each.method for each in here)
-        told[task] = {name: _outcome([each for each in here if each.method == name], target) for name in methods}
-    return told
+        found[task] = {name: _outcome([each for each in here if each.method == name], target) for name in methods}
+    return found
 
 
 def _outcome(replayed: Sequence[Replayed], target: float) -> Outcome:
@@ -108,11 +108,11 @@ def _outcome(replayed: Sequence[Replayed], target: float) -> Outcome:
 
 def over_tasks(replayed: Sequence[Replayed]) -> dict[str, dict[str, Estimate]]:
     """Each method's hypervolume for each of SHARES_OF_BUDGET: averaged over tasks for each seed, then over seeds."""
-    told: dict[str, dict[str, Estimate]] = {}
+    found: dict[str, dict[str, Estimate]] = {}
     for method in dict.fromkeys(each.method for each in replayed):
         here = [each for each in replayed if each.method == method]
         seeds = dict.fromkeys(each.seed for each in here)
-        told[method] = {
+        found[method] = {
             _percent(share): Estimate.mean(
                 [
                     float(np.mean([each.trace.at(share * each.budget_usd) for each in here if each.seed == seed]))
@@ -121,7 +121,7 @@ def over_tasks(replayed: Sequence[Replayed]) -> dict[str, dict[str, Estimate]]:
             )
             for share in SHARES_OF_BUDGET
         }
-    return told
+    return found
 
 
 def table_of(outcomes: Mapping[str, Outcome]) -> str:

@@ -23,20 +23,21 @@ from tracker.errors import DataError
 from tracker.records import DataCard
 from tracker.training.meter import bytes_below
 
+_EXTRA_KEY = "told"  # of card.json, which prepared folders already have
 Arrays = Mapping[str, np.ndarray]
 """The arrays of one split by name: inputs, labels and maybe slices."""
 
 
 @dataclass(frozen=True, slots=True)
 class ArrayCard:
-    """A prepared folder's ``card.json``. ``told`` is whatever else the workload must know of its data."""
+    """A prepared folder's ``card.json``. ``extra`` is whatever else the workload must know about its data."""
 
     name: str
     fingerprint: str
     classes: tuple[str, ...]
     rows: Mapping[str, int]
     description: str
-    told: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
     def data_card(self, folder: Path) -> DataCard:
         """The card that the tracker records."""
@@ -82,14 +83,17 @@ def prepared_folder(
         for split, arrays in splits.items():
             for name, array in arrays.items():
                 np.save(partial / f"{split}-{name}.npy", array)
-        (partial / "card.json").write_text(json.dumps(asdict(card), indent=2))
+        stored = asdict(card)
+        stored[_EXTRA_KEY] = stored.pop("extra")
+        (partial / "card.json").write_text(json.dumps(stored, indent=2))
     return folder
 
 
 def load_array_card(folder: Path) -> ArrayCard:
     """Read ``card.json``."""
     fields = json.loads((folder / "card.json").read_text())
-    return ArrayCard(**{**fields, "classes": tuple(fields["classes"])})
+    extra = fields.pop(_EXTRA_KEY)
+    return ArrayCard(**{**fields, "classes": tuple(fields["classes"]), "extra": extra})
 
 
 def load_examples(folder: Path, split: str, device: torch.device, share: float = 1.0) -> Examples:

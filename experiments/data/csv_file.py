@@ -49,8 +49,8 @@ class _Layout:
     @property
     def remarks(self) -> list[str]:
         """What differs from a usual csv file."""
-        told = [] if self.encoding == "utf-8-sig" else [f"encoding {self.encoding}"]
-        return told if self.delimiter == "," else [*told, f"delimiter {self.delimiter!r}"]
+        notes = [] if self.encoding == "utf-8-sig" else [f"encoding {self.encoding}"]
+        return notes if self.delimiter == "," else [*notes, f"delimiter {self.delimiter!r}"]
 
 
 def read_csv(path: Path, reading: Reading) -> tuple[Columns, tuple[str, ...]]:
@@ -149,7 +149,7 @@ def _refuse(layout: _Layout) -> NoReturn:
             try:
                 row = next(reader)
             except csv.Error as error:
-                reason = next((words for told, words in REASONS.items() if told in str(error)), str(error))
+                reason = next((words for notes, words in REASONS.items() if notes in str(error)), str(error))
                 raise DataError(f"{place} {reason}: {_line(layout, line)}; {REMEDY}") from None
             number += not _is_blank(row)
             if len(row) != width and not _is_blank(row):

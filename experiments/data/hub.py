@@ -122,16 +122,16 @@ def hub_fingerprint(splits: Mapping[str, datasets.Dataset]) -> str:
 
     The same for equal content wherever it lies. It reads everything once.
     """
-    told = hashlib.sha256()
+    digest = hashlib.sha256()
     for split, rows in sorted(splits.items()):
-        told.update(f"{split}: {len(rows)} rows of {rows.features}\n".encode())
+        digest.update(f"{split}: {len(rows)} rows of {rows.features}\n".encode())
         for table in rows.with_format("arrow").iter(ROWS_AT_ONCE):
             buffer = pa.BufferOutputStream()
             whole = embed_table_storage(table).replace_schema_metadata().combine_chunks()
             with pa.ipc.new_stream(buffer, whole.schema) as stream:
                 stream.write_table(whole)
-            told.update(buffer.getvalue())
-    return told.hexdigest()[:16]
+            digest.update(buffer.getvalue())
+    return digest.hexdigest()[:16]
 
 
 def _parts(name: str) -> tuple[str, str | None]:

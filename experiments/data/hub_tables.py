@@ -53,8 +53,8 @@ def _table(place: str, rows: datasets.Dataset, reading: Reading) -> TextTable:
     for name in reading.chosen(place, rows.column_names):
         values = rows.with_format("arrow")[:][name].to_pylist()
         if (classes := getattr(rows.features[name], "names", None)) is None:
-            told = f"{place}: column '{name}'"
-            columns[name] = [as_text(value, told, row) for row, value in enumerate(values, start=1)]
+            where = f"{place}: column '{name}'"
+            columns[name] = [as_text(value, where, row) for row, value in enumerate(values, start=1)]
         else:  # -1 and the like are no class
             columns[name] = [classes[each] if each is not None and 0 <= each < len(classes) else "" for each in values]
     return TextTable(place, columns)

@@ -29,11 +29,11 @@ LARGEST_DEFAULT_SIDE = 64
 IMAGES_LOOKED_AT = 100
 """How many images tell the default side and channels."""
 IMAGES_COUNTED_AT_ONCE = 1000
-NAMES_TOLD = 20
+NAMES_SHOWN = 20
 SMALLEST_DEVIATION = 1e-3
 """Keeps images that are all of one shade finite."""
 
-Told = Callable[[str], None]
+Notify = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class _Decoded:
 
 
 def image_arrays(
-    source: ImageSource, data: Mapping[str, Any], settings: Settings, progress: Told
+    source: ImageSource, data: Mapping[str, Any], settings: Settings, progress: Notify
 ) -> tuple[ArrayCard, dict[str, Arrays]]:
     """Card and arrays; inputs are uint8 (images, channels, side, side), in the order of a hash of their pixels.
 
@@ -77,7 +77,7 @@ def image_arrays(
         classes=source.classes,
         rows={split: len(splits[split]["labels"]) for split in SPLITS},
         description=_description(source, len(kept), channels, side, len(broken), len(readable) - len(kept)),
-        told={"channels": channels, "side": side, **_statistics(splits["train"]["inputs"])},
+        extra={"channels": channels, "side": side, **_statistics(splits["train"]["inputs"])},
     )
     return card, splits
 
@@ -191,4 +191,6 @@ def _description(source: ImageSource, images: int, channels: int, side: int, bro
 
 
 def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:NAMES_TOLD]) + (f" and {len(names) - NAMES_TOLD:,} more" if len(names) > NAMES_TOLD else "")
+    return ", ".join(names[:NAMES_SHOWN]) + (
+        f" and {len(names) - NAMES_SHOWN:,} more" if len(names) > NAMES_SHOWN else ""
+    )

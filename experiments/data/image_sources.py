@@ -85,14 +85,14 @@ def image_source(data: Mapping[str, Any], cache: Path) -> ImageSource:
             f"({unknown.place}); each class needs a training image"
         )
     options = {name: data[name] for name in ("channels", "corrupt", *COLUMN_OPTIONS) if name in data}
-    told = f"rule {RULE_VERSION}, {sorted(options.items())}, {source.fingerprint}"
-    return replace(source, fingerprint=hashlib.sha256(told.encode()).hexdigest()[:16])
+    digest = f"rule {RULE_VERSION}, {sorted(options.items())}, {source.fingerprint}"
+    return replace(source, fingerprint=hashlib.sha256(digest.encode()).hexdigest()[:16])
 
 
 def _digits() -> ImageSource:
     """1,797 digits written by 13 people, of 8 × 8: the test set of Alpaydin and Kaynak 1998, doi:10.24432/C50P49."""
     loaded = lazy.call("sklearn.datasets:load_digits")
-    images = np.rint(loaded.images * (255 / 16)).astype(np.uint8)  # they are told in 17 shades
+    images = np.rint(loaded.images * (255 / 16)).astype(np.uint8)  # they have 17 shades
     items = tuple(
         ImageItem(f"digit {number}", partial(Image.fromarray, image), int(label))
         for number, (image, label) in enumerate(zip(images, loaded.target, strict=True))
@@ -109,15 +109,15 @@ def _folder(root: Path) -> ImageSource:
         )
     folders = _class_folders(root)
     classes = sorted({folder.name for of_split in folders.values() for folder in of_split})
-    told, items = hashlib.sha256(), list[ImageItem]()
+    digest, items = hashlib.sha256(), list[ImageItem]()
     for split, of_split in folders.items():
         for folder in of_split:
             for path in _images(folder):
-                told.update(f"{split}/{_text(folder.name)}/{_text(path.name)} {_digest(path)}\n".encode())
+                digest.update(f"{split}/{_text(folder.name)}/{_text(path.name)} {_digest(path)}\n".encode())
                 opened = partial(Image.open, path, formats=FORMATS)
                 items.append(ImageItem(_text(path), opened, classes.index(folder.name), split))
     name, description = _text(root.resolve().name), f"the folder {_text(root)}"
-    return ImageSource(name, told.hexdigest(), tuple(map(_text, classes)), tuple(items), description)
+    return ImageSource(name, digest.hexdigest(), tuple(map(_text, classes)), tuple(items), description)
 
 
 def _class_folders(root: Path) -> dict[str, list[Path]]:

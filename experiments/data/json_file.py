@@ -46,8 +46,8 @@ def read_json(path: Path, reading: Reading) -> tuple[dict[str, list[str]], tuple
                 column.append(value)
     for name in (*reading.named, *reading.dropped):
         if name not in known:
-            told = did_you_mean(name, known) if known else "it has no rows"
-            raise DataError(f"{path}: no column '{name}'; {told}")
+            hint = did_you_mean(name, known) if known else "it has no rows"
+            raise DataError(f"{path}: no column '{name}'; {hint}")
     return columns, () if encoding == "utf-8-sig" else (f"encoding {encoding}",)
 
 

@@ -41,7 +41,7 @@ def load_labelled_text(data: Mapping[str, Any], cache: Path) -> Corpus:
     reading = Reading.of(data, (text, label, split))
     table = read_table(path, reading, "docstrings")
     splits = table.splits(split) if split else [_split_of(each) for each in table.filled(text)]
-    fingerprint = file_fingerprint(path, f"rule {RULE_VERSION}, columns {[text, label, split]}, {reading.told}\n")
+    fingerprint = file_fingerprint(path, f"rule {RULE_VERSION}, columns {[text, label, split]}, {reading.summary}\n")
     return _corpus(path.stem, path.name, fingerprint, text, label, [(table, splits)])
 
 

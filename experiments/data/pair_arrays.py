@@ -80,7 +80,7 @@ class TokenPairs:
 
     @property
     def target_tokens(self) -> int:
-        """The tokens to be told: those of all targets after their BEGIN."""
+        """The tokens to predict: those of all targets after their BEGIN."""
         return int(self.target.host_lengths.sum()) - len(self)
 
     @property

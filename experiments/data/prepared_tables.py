@@ -1,4 +1,4 @@
-"""Prepared tables: finding them, choosing the rows to train on, and measuring what is told of the others.
+"""Prepared tables: finding them, choosing the rows to train on, and measuring the others.
 
 Light to import: a trial needs nothing else of its data (see experiments.lazy).
 """
@@ -47,9 +47,9 @@ class Table:
         card = load_array_card(folder)
         splits = {split: load_examples(folder, split, torch.device("cpu")) for split in SPLITS}
         splits["train"] = _chosen(splits, run.settings)
-        columns = Columns.of(card.told)
+        columns = Columns.of(card.extra)
         statistics = Statistics.of(splits["train"].inputs, columns)
-        return cls(card, columns, statistics, splits, Ranking.of(run.data, card.classes, card.told["counts"]))
+        return cls(card, columns, statistics, splits, Ranking.of(run.data, card.classes, card.extra["counts"]))
 
     def read(self, split: str, device: torch.device) -> Examples:
         """A split as models read it: float32 (rows, ``numbers`` + categories), as Statistics.applied gives them."""

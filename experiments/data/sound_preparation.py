@@ -112,10 +112,10 @@ def _synthetic(speakers: int, takes: int, seed: int) -> Source:
         for each, samples in zip(wanted, synthetic_sounds.sounds(seed, wanted, usable_cores()), strict=True):
             yield Sound(each.name, each.digit, splits[each.speaker], samples, synthetic_sounds.RATE)
 
-    told = {"rule": synthetic_sounds.RULE_VERSION, "speakers": speakers, "takes": takes, "seed": seed}
+    listed = {"rule": synthetic_sounds.RULE_VERSION, "speakers": speakers, "takes": takes, "seed": seed}
     return Source(
         name="synthetic sounds",
-        fingerprint=digest({"synthetic sounds": told}),
+        fingerprint=digest({"synthetic sounds": listed}),
         classes=tuple(synthetic_sounds.DIGITS),
         description=f"SYNTHETIC digit-like utterances of {speakers} made-up speakers, no speech; which digit is it?",
         count=len(wanted),
@@ -175,8 +175,8 @@ def _clips(source: Source, settings: Settings, progress: Tell) -> tuple[ArrayCar
 
 
 def _left_out(unreadable: int, repeated: int) -> str:
-    told = [f"{unreadable} unreadable"] * bool(unreadable) + [f"{repeated} repeated"] * bool(repeated)
-    return f"; {' and '.join(told)} left out" if told else ""
+    listed = [f"{unreadable} unreadable"] * bool(unreadable) + [f"{repeated} repeated"] * bool(repeated)
+    return f"; {' and '.join(listed)} left out" if listed else ""
 
 
 def _arrays(clips: list[tuple[int, int, np.ndarray]]) -> Arrays:

@@ -56,8 +56,10 @@ def sound_files(source: Path) -> list[SoundFile]:
     if not names & set(SPLITS):
         return [file for folder in folders for file in _files(source, folder, None)]
     if names != set(SPLITS):
-        told = ", ".join(sorted(names))
-        raise DataError(f"{source}: its folders are {told}; allowed: one a class, or {', '.join(SPLITS)} and no other")
+        listed = ", ".join(sorted(names))
+        raise DataError(
+            f"{source}: its folders are {listed}; allowed: one per class, or {', '.join(SPLITS)} and no other"
+        )
     return [
         file for split in sorted(folders) for folder in _folders(split) for file in _files(source, folder, split.name)
     ]
@@ -85,9 +87,9 @@ def split_of(file_name: str) -> str:
     return split_for_share(stable_hash(file_name.partition(SPEAKER_END)[0]) / 2**64)
 
 
-def files_fingerprint(files: list[SoundFile], told: str) -> str:
-    """Changes with the name and content of any file, with its split, with ``told`` and with the rule of reading."""
-    digest = hashlib.sha256(f"rule {RULE_VERSION}, {told}\n".encode())
+def files_fingerprint(files: list[SoundFile], listed: str) -> str:
+    """Changes with the name and content of any file, with its split, with ``listed`` and with the rule of reading."""
+    digest = hashlib.sha256(f"rule {RULE_VERSION}, {listed}\n".encode())
     for file in files:
         try:
             content = hashlib.sha256(file.path.read_bytes()).hexdigest()

@@ -204,9 +204,11 @@ def _only(option: str, data: Mapping[str, Any], applies: bool, where: str) -> No
 
 
 def _fingerprint(splits: Splits) -> str:
-    told = hashlib.sha256(f"rule {RULE_VERSION}\n".encode())
+    digest = hashlib.sha256(f"rule {RULE_VERSION}\n".encode())
     for split in SPLITS:
         for document in splits[split]:
             text = document.text.encode()
-            told.update(f"{split}\n{document.name}\n{document.slice}\n{len(text)}\n".encode("utf-8", "replace") + text)
-    return told.hexdigest()[:16]
+            digest.update(
+                f"{split}\n{document.name}\n{document.slice}\n{len(text)}\n".encode("utf-8", "replace") + text
+            )
+    return digest.hexdigest()[:16]

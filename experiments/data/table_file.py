@@ -100,20 +100,20 @@ def joined(tables: Sequence[TextTable]) -> TextTable:
     return TextTable(first.place, columns, tuple(remarks))
 
 
-def file_fingerprint(path: Path, told: str) -> str:
-    """16 hexadecimal digits that follow from a file's content and from ``told``."""
+def file_fingerprint(path: Path, digest: str) -> str:
+    """16 hexadecimal digits that follow from a file's content and from ``digest``."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.sha256(told.encode())).hexdigest()[:16]
+        return hashlib.file_digest(file, lambda: hashlib.sha256(digest.encode())).hexdigest()[:16]
 
 
 def columns_fingerprint(splits: Mapping[str, TextTable]) -> str:
     """16 hexadecimal digits that follow from the columns and rows of every split, wherever they lie."""
-    told = hashlib.sha256()
+    digest = hashlib.sha256()
     for split, table in sorted(splits.items()):
         for name, texts in sorted(table.columns.items()):
-            told.update(f"{split}, {name}: {len(texts)} rows\n".encode())
-            told.update(_framed(texts))
-    return told.hexdigest()[:16]
+            digest.update(f"{split}, {name}: {len(texts)} rows\n".encode())
+            digest.update(_framed(texts))
+    return digest.hexdigest()[:16]
 
 
 def _framed(texts: Iterable[str]) -> bytes:

@@ -57,7 +57,7 @@ class Reading:
         return used
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """What fingerprints hold of how the file is written."""
         return f"encoding {self.encoding!r}, delimiter {self.delimiter!r}"
 

@@ -62,7 +62,7 @@ def table_source(data: Mapping[str, Any], cache: Path) -> TableSource:
     path = Path(options.source).expanduser()
     if path.suffix.lower() not in READERS or not path.is_file():
         read_table(path, reading, f"{BREAST_CANCER}' nor '{DATASETS}NAME")  # raises what is wrong with the name
-    fingerprint = file_fingerprint(path, f"{_told(options)}, {reading.told}\n")
+    fingerprint = file_fingerprint(path, f"{_options_text(options)}, {reading.summary}\n")
     return TableSource(path.stem, str(path), fingerprint, partial(_file, path, reading), options)
 
 
@@ -86,8 +86,8 @@ def _below(tables: Mapping[str, TextTable]) -> tuple[pd.DataFrame, list[str], tu
 
 
 def _fingerprint(content: str, options: TableOptions) -> str:
-    return hashlib.sha256(f"{_told(options)}, {content}".encode()).hexdigest()[:16]
+    return hashlib.sha256(f"{_options_text(options)}, {content}".encode()).hexdigest()[:16]
 
 
-def _told(options: TableOptions) -> str:
+def _options_text(options: TableOptions) -> str:
     return f"rule {RULE_VERSION}, {asdict(options) | {'source': ''}}"

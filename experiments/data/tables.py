@@ -50,11 +50,13 @@ def table_arrays(source: TableSource) -> tuple[ArrayCard, Mapping[str, Arrays]]:
     inputs = np.column_stack([*numbers, *codes])
     classes, labels = np.unique(rows.labels.to_numpy(str), return_inverse=True)
     arrays = {"inputs": inputs, "labels": labels.astype(np.int64)}
-    told: dict[str, Any] = asdict(columns)
+    extra: dict[str, Any] = asdict(columns)
     if rows.slices is not None:
         names, slices = np.unique(rows.slices.to_numpy(str), return_inverse=True)
-        arrays["slices"], told["slices"] = slices.astype(np.int64), names.tolist()
-    told["counts"] = {split: np.bincount(labels[of], minlength=len(classes)).tolist() for split, of in in_split.items()}
+        arrays["slices"], extra["slices"] = slices.astype(np.int64), names.tolist()
+    extra["counts"] = {
+        split: np.bincount(labels[of], minlength=len(classes)).tolist() for split, of in in_split.items()
+    }
     kinds = {"numbers": columns.numbers, "categories": tuple(columns.categories)}
     told_kinds = ", ".join(f"{len(of)} of {kind}" + (f" ({few(of)})" if of else "") for kind, of in kinds.items())
     what = f"{len(labels):,} rows; columns: {told_kinds}"
@@ -64,7 +66,7 @@ def table_arrays(source: TableSource) -> tuple[ArrayCard, Mapping[str, Arrays]]:
         classes=tuple(classes.tolist()),
         rows={split: int(of.sum()) for split, of in in_split.items()},
         description="; ".join([f"'{source.options.label_column}' of {source.name}, {what}", *rows.remarks, *notes]),
-        told=told,
+        extra=extra,
     )
     return card, {split: {name: array[of] for name, array in arrays.items()} for split, of in in_split.items()}
 
@@ -75,11 +77,11 @@ def prediction_rows(
     """The features of the first ``limit`` rows of the test split by column name; None where one is missing."""
     rows = _rows(table_source(data, cache))
     features = rows.features[np.asarray(rows.splits == "test")].head(limit)
-    told = []
+    extra = []
     for row in features.to_dict("records"):
         numbers = {name: None if row[name].lower() in MISSING else float(row[name]) for name in columns.numbers}
-        told.append({**numbers, **{name: row[name] or None for name in columns.categories}})
-    return told
+        extra.append({**numbers, **{name: row[name] or None for name in columns.categories}})
+    return extra
 
 
 def _rows(source: TableSource) -> _Rows:
@@ -158,8 +160,8 @@ def _check_labels(source: TableSource, labels: pd.Series[str]) -> None:
         raise DataError(f"{source.place}: label '{column}' is missing in row {_row(empty)}{more}; every row needs one")
     classes = labels.unique()
     if len(classes) < 2:
-        told = f"every label is {classes[0]!r}" if len(classes) else "no rows"
-        raise DataError(f"{source.place}: {told}; two classes are needed")
+        extra = f"every label is {classes[0]!r}" if len(classes) else "no rows"
+        raise DataError(f"{source.place}: {extra}; two classes are needed")
     if len(classes) > MOST_CLASSES:
         raise DataError(
             f"{source.place}: label '{column}' has {len(classes):,} values, such as {classes[0][:40]!r}; at most "

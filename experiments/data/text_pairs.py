@@ -169,8 +169,8 @@ def _of_file(data: Mapping[str, Any], path: Path, columns: list[str]) -> PairCor
     splits = (
         table.splits(split_column) if split_column else [split_for_share(stable_hash(of) / 2**64) for of, _ in pairs]
     )
-    told = f"rule {RULE_VERSION}, columns {[*columns, split_column]}, {reading.told}\n"
-    fingerprint = file_fingerprint(path, told)
+    identity = f"rule {RULE_VERSION}, columns {[*columns, split_column]}, {reading.summary}\n"
+    fingerprint = file_fingerprint(path, identity)
     rows = [(*pair, split) for pair, split in zip(pairs, splits, strict=True)]
     return PairCorpus(path.stem, fingerprint, _gather(rows), _described(path.name, columns, len(rows), table.remarks))
 
@@ -179,8 +179,8 @@ def _of_hub(data: Mapping[str, Any], source: str, columns: list[str], cache: Pat
     tables: Mapping[str, TextTable]
     tables, content = lazy.call("experiments.data.hub_tables:hub_tables", source, cache, Reading.of(data, columns))
     rows = [(*pair, split) for split, table in tables.items() for pair in _pairs(table, columns)]
-    told = f"rule {RULE_VERSION}, columns {columns}, {content}"
-    fingerprint = hashlib.sha256(told.encode()).hexdigest()[:16]
+    identity = f"rule {RULE_VERSION}, columns {columns}, {content}"
+    fingerprint = hashlib.sha256(identity.encode()).hexdigest()[:16]
     remarks = dict.fromkeys(remark for table in tables.values() for remark in table.remarks)
     name = source.removeprefix(HUB)
     return PairCorpus(name, fingerprint, _gather(rows), _described(name, columns, len(rows), remarks))

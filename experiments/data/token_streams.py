@@ -62,8 +62,10 @@ class StreamCard:
 
     def data_card(self, folder: Path) -> DataCard:
         """The card that the tracker records; its rows are bytes of text."""
-        told = f"{self.description}; rows are bytes"
-        return DataCard(self.name, self.fingerprint, self.split_bytes, description=told, size_bytes=bytes_below(folder))
+        identity = f"{self.description}; rows are bytes"
+        return DataCard(
+            self.name, self.fingerprint, self.split_bytes, description=identity, size_bytes=bytes_below(folder)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,5 +207,5 @@ def _write(folder: Path, text: SourceText, vocabulary_size: int, progress: Calla
 
 def _folder(cache: Path, fingerprint: str, settings: Settings) -> Path:
     relevant = {name: settings[name] for name in PREPARATION_KNOBS}
-    told = json.dumps({"version": PREPARATION_VERSION, "text": fingerprint, **relevant}, sort_keys=True)
-    return cache / f"streams-{hashlib.sha256(told.encode()).hexdigest()[:16]}"
+    identity = json.dumps({"version": PREPARATION_VERSION, "text": fingerprint, **relevant}, sort_keys=True)
+    return cache / f"streams-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"

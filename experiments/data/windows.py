@@ -23,13 +23,13 @@ def steps_per_epoch(tokens: Tensor, context_length: int, batch_size: int) -> int
 
     Raises DataError where the text is shorter than a window.
     """
-    foretold = len(tokens) - 1
-    if foretold < context_length:
+    predicted = len(tokens) - 1
+    if predicted < context_length:
         raise DataError(
-            f"the training text has {foretold:,} tokens, fewer than a context_length of {context_length:,}; allowed: a"
+            f"the training text has {predicted:,} tokens, fewer than a context_length of {context_length:,}; allowed: a"
             " shorter context_length, or more text"
         )
-    return max(1, foretold // context_length // batch_size)
+    return max(1, predicted // context_length // batch_size)
 
 
 def training_windows(
@@ -40,14 +40,14 @@ def training_windows(
     The text is cut into windows from a random place on, and these come in random order. What fills no batch is left
     out, which is other text with another seed.
     """
-    foretold, device = len(tokens) - 1, tokens.device
-    batch_size = min(batch_size, foretold // context_length)
+    predicted, device = len(tokens) - 1, tokens.device
+    batch_size = min(batch_size, predicted // context_length)
     used = steps_per_epoch(tokens, context_length, batch_size) * batch_size
     # Drawn on the host by a generator of its own: the windows depend on the seed alone, and no step waits for a device.
     generator = torch.Generator().manual_seed(seed)
-    spare = foretold - used * context_length
+    spare = predicted - used * context_length
     offset = int(torch.randint(min(spare, context_length - 1) + 1, (1,), generator=generator))
-    windows = (foretold - offset) // context_length
+    windows = (predicted - offset) // context_length
     starts = torch.randperm(windows, generator=generator)[:used] * context_length + offset
     if device.type == "cuda":
         starts = starts.pin_memory()

@@ -230,8 +230,8 @@ class AudioClassifier:
         A sound is a list of numbers from -1 to 1, at the sample rate that the model was trained with. As in training,
         the middle of a longer one is heard, and a shorter one stands in silence. Raises DataError for anything else.
         """
-        told = json.loads((folder / "settings.json").read_text())
-        shape = Shape(**told["shape"])
+        saved = json.loads((folder / "settings.json").read_text())
+        shape = Shape(**saved["shape"])
         model = Classifier(shape)
         model.network.load_state_dict(torch.load(folder / "model.pt", weights_only=True))
         # Only the network's weights are rounded: spectrograms are computed as in training.
@@ -245,7 +245,7 @@ class AudioClassifier:
             with torch.inference_mode():
                 spectrograms = spectrogram(clips.to(device))[:, None].to(number_format)
                 found = network(spectrograms).argmax(dim=1).tolist()
-            return [told["classes"][index] for index in found]
+            return [saved["classes"][index] for index in found]
 
         return predict
 
@@ -289,5 +289,5 @@ def sound_of(given: Any, number: int, shape: Shape) -> Tensor:
 def save(model: nn.Module, classes: tuple[str, ...], folder: Path) -> None:
     """Keep the weights (a state dict, readable with weights_only=True) and the settings."""
     torch.save(model.network.state_dict(), folder / "model.pt")
-    told = {"shape": asdict(model.shape), "classes": classes}
-    (folder / "settings.json").write_text(json.dumps(told, indent=2))
+    saved = {"shape": asdict(model.shape), "classes": classes}
+    (folder / "settings.json").write_text(json.dumps(saved, indent=2))

@@ -82,7 +82,7 @@ class ByteNgrams:
         return probability
 
     def scores(self, stream: TokenStream) -> StreamScores:
-        """The scores on a text, each byte foretold from those before it."""
+        """The scores on a text, each byte predicted from those before it."""
         nats = -np.log(self.probabilities(stream.tokens.cpu().numpy()))
         return stream_scores(stream, np.bincount(stream.slices, weights=nats))
 

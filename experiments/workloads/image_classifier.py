@@ -270,8 +270,8 @@ class ImageClassifier:
         card = load_array_card(folder)
         train = load_examples(folder, "train", run.device, float(settings["train_share"]))
         validation = load_examples(folder, "validation", run.device)
-        model = make_model(Shape.of(settings, card.told["channels"], card.told["side"], len(card.classes)))
-        model.normalise_with(card.told["mean"], card.told["deviation"])
+        model = make_model(Shape.of(settings, card.extra["channels"], card.extra["side"], len(card.classes)))
+        model.normalise_with(card.extra["mean"], card.extra["deviation"])
         set_up(model.to(run.device), settings)
         batch_size = int(settings["batch_size"])
         run.ready()
@@ -302,8 +302,8 @@ class ImageClassifier:
         An image is nested lists of numbers from 0 to 255, height × width or height × width × channels, of any size.
         The predictor raises DataError for anything else.
         """
-        told = json.loads((folder / "settings.json").read_text())
-        shape = Shape(**told["shape"])
+        saved = json.loads((folder / "settings.json").read_text())
+        shape = Shape(**saved["shape"])
         model = make_model(shape)
         model.load_state_dict(torch.load(folder / "model.pt", weights_only=True))
         ready = with_weights(model, weights, device)
@@ -316,7 +316,7 @@ class ImageClassifier:
             )
             with torch.inference_mode():
                 found = ready(torch.from_numpy(squares).to(device)).argmax(dim=1).tolist()
-            return [told["classes"][index] for index in found]
+            return [saved["classes"][index] for index in found]
 
         return predict
 

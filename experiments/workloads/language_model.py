@@ -206,7 +206,7 @@ class Gpt(nn.Module):
         )
 
     def states(self, tokens: Tensor) -> Tensor:
-        """The states (batch, length, width) that the next tokens are foretold from."""
+        """The states (batch, length, width) that the next tokens are predicted from."""
         states = self.tokens(tokens)
         turn = self.cosines[: tokens.shape[1]], self.sines[: tokens.shape[1]]
         if self.training and self.shape.dropout:
@@ -340,14 +340,14 @@ class LanguageModel:
 
     def predictor(self, folder: Path, weights: str, device: torch.device) -> Predictor:
         """Texts to what the model that ``save`` kept in ``folder`` writes after them: the same for the same text."""
-        told = json.loads((folder / "settings.json").read_text())
-        model = Gpt(Shape(**told["shape"]))
+        saved = json.loads((folder / "settings.json").read_text())
+        model = Gpt(Shape(**saved["shape"]))
         model.load_state_dict(torch.load(folder / "model.pt", weights_only=True))
         ready = with_weights(model, weights, device)
         encode, decode = text_coder(folder, model.shape.vocabulary_size)
 
         def predict(prompts: Sequence[str]) -> list[str]:
-            return [decode(_continuation(ready, encode(each), told["separator"])) for each in prompts]
+            return [decode(_continuation(ready, encode(each), saved["separator"])) for each in prompts]
 
         return predict
 
@@ -377,7 +377,7 @@ def evaluation_stream(run: Run, folder: Path, split: str, *, as_bytes: bool = Fa
 
 @torch.no_grad()
 def text_scores(run: Run, model: nn.Module, stream: TokenStream) -> StreamScores:
-    """The scores on a whole text; each window is foretold from what it holds alone."""
+    """The scores on a whole text; each window is predicted from its own content alone."""
     model.eval()
     nats = torch.zeros(int(stream.slices.max()) + 1, dtype=torch.float64, device=run.device)
     for inputs, targets, slices in evaluation_windows(stream.tokens, stream.slices, model.shape.context_length):
@@ -394,14 +394,14 @@ def write_samples(run: Run, model: Gpt, folder: Path) -> float:
     """Write what the model makes of a few prompts of the test text into samples.txt; predictions a second."""
     encode, decode = text_coder(folder, model.shape.vocabulary_size)
     separator = separator_of(folder)
-    told, count, begin = [], 0, time.perf_counter()
+    saved, count, begin = [], 0, time.perf_counter()
     with run.precision.autocast(run.device):
         for prompt in ["", *spread_texts(folder, "test", SAMPLES - 1, PROMPT_BYTES)]:
             written = _continuation(model, encode(prompt), separator, seed=run.seed, seconds=SAMPLE_SECONDS)
-            told.append(f"=== after:\n{prompt or '(the beginning of a text)'}\n=== it writes:\n{decode(written)}\n")
+            saved.append(f"=== after:\n{prompt or '(the beginning of a text)'}\n=== it writes:\n{decode(written)}\n")
             count += max(1, len(written))
     seconds = time.perf_counter() - begin
-    run.artifact("samples.txt").write_text("\n".join(told), encoding="utf-8")
+    run.artifact("samples.txt").write_text("\n".join(saved), encoding="utf-8")
     return count / CONTINUATION_TOKENS / seconds
 
 
@@ -429,5 +429,5 @@ def save(run: Run, model: Gpt, prepared: Path, folder: Path) -> None:
     torch.save(model.state_dict(), folder / "model.pt")
     if (prepared / TOKENIZER).exists():
         shutil.copyfile(prepared / TOKENIZER, folder / TOKENIZER)
-    told = {"shape": asdict(model.shape), "separator": separator_of(prepared), "settings": dict(run.settings)}
-    (folder / "settings.json").write_text(json.dumps(told, indent=2))
+    saved = {"shape": asdict(model.shape), "separator": separator_of(prepared), "settings": dict(run.settings)}
+    (folder / "settings.json").write_text(json.dumps(saved, indent=2))

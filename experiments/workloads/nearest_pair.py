@@ -91,7 +91,7 @@ def _counts(texts: TokenizedTexts, vocabulary_size: int) -> scipy.sparse.csr_mat
 
 
 def _target_counts(pairs: TokenPairs, vocabulary_size: int) -> np.ndarray:
-    """How often each token is to be told: BEGIN, which is given, not counted."""
+    """How often each token is to be predicted; BEGIN is given and not counted."""
     counts = np.bincount(_tokens(pairs.target), minlength=vocabulary_size)
     counts[BEGIN] = 0
     return counts

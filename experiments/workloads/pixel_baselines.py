@@ -85,8 +85,8 @@ def _train(run: Run, model: LogisticRegression | KNeighborsClassifier) -> None:
 
 def _images(run: Run, split: str) -> _Images:
     folder, share = prepared_images(run), float(run.settings["train_share"]) if split == "train" else 1.0
-    told, examples = load_array_card(folder).told, load_examples(folder, split, torch.device("cpu"), share)
-    mean, deviation = (np.array(told[name], np.float32)[:, None, None] for name in ("mean", "deviation"))
+    saved, examples = load_array_card(folder).extra, load_examples(folder, split, torch.device("cpu"), share)
+    mean, deviation = (np.array(saved[name], np.float32)[:, None, None] for name in ("mean", "deviation"))
     pixels = (examples.inputs.numpy().astype(np.float32) / 255 - mean) / deviation
     slices = None if examples.slices is None else examples.slices.numpy()
     return _Images(pixels.reshape(len(pixels), -1), examples.labels.numpy(), slices)

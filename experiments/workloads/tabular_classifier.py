@@ -249,7 +249,7 @@ class TabularClassifier:
         del settings, progress  # every setting is about rows that are read already
         folder = prepare_table(data, cache)
         card = load_array_card(folder)
-        Ranking.of(data, card.classes, card.told["counts"])
+        Ranking.of(data, card.classes, card.extra["counts"])
         return card.data_card(folder)
 
     def train(self, run: Run) -> None:
@@ -297,9 +297,9 @@ class TabularClassifier:
 
         Values that are None or not there are missing, and categories may be new. Raises DataError for other rows.
         """
-        told = json.loads((folder / "settings.json").read_text())
-        columns, statistics = Columns.of(told["columns"]), Statistics(**told["statistics"])
-        model = make_model(Shape(**told["shape"]))
+        saved = json.loads((folder / "settings.json").read_text())
+        columns, statistics = Columns.of(saved["columns"]), Statistics(**saved["statistics"])
+        model = make_model(Shape(**saved["shape"]))
         model.load_state_dict(torch.load(folder / "model.pt", weights_only=True))
         ready = with_weights(model, weights, device)
 
@@ -307,14 +307,14 @@ class TabularClassifier:
             inputs = statistics.applied(columns.encoded(rows)).to(device)
             with torch.inference_mode():
                 found = ready(inputs).argmax(dim=1).tolist()
-            return [told["classes"][index] for index in found]
+            return [saved["classes"][index] for index in found]
 
         return predict
 
     def prediction_inputs(self, data: Mapping[str, Any], settings: Settings, cache: Path, limit: int) -> list[Any]:
         """Rows of the test split by column name, without their labels. Raises DataError."""
         del settings
-        columns = Columns.of(load_array_card(prepare_table(data, cache)).told)
+        columns = Columns.of(load_array_card(prepare_table(data, cache)).extra)
         rows: list[Any] = lazy.call("experiments.data.tables:prediction_rows", data, cache, columns, limit)
         return rows
 
@@ -367,17 +367,17 @@ def probabilities(run: Run, model: nn.Module, examples: Examples) -> np.ndarray:
             with run.precision.autocast(run.device):
                 logits = model(rows)
             found.append(logits.double().softmax(dim=1))
-    told: np.ndarray = torch.cat(found).cpu().numpy()
-    return told
+    saved: np.ndarray = torch.cat(found).cpu().numpy()
+    return saved
 
 
 def save(model: nn.Module, shape: Shape, table: Table, folder: Path) -> None:
     """Keep the weights (a state dict, readable with weights_only=True) and what it takes to read rows as it does."""
     torch.save(model.state_dict(), folder / "model.pt")
-    told = {
+    saved = {
         "shape": asdict(shape),
         "classes": table.card.classes,
         "columns": asdict(table.columns),
         "statistics": asdict(table.statistics),
     }
-    (folder / "settings.json").write_text(json.dumps(told, indent=2))
+    (folder / "settings.json").write_text(json.dumps(saved, indent=2))

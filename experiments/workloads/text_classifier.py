@@ -244,8 +244,8 @@ class TextClassifier:
 
     def predictor(self, folder: Path, weights: str, device: torch.device) -> Predictor:
         """Texts to the names of their classes, by the model that ``save`` kept in ``folder``."""
-        told = json.loads((folder / "settings.json").read_text())
-        shape, settings = Shape(**told["shape"]), told["settings"]
+        saved = json.loads((folder / "settings.json").read_text())
+        shape, settings = Shape(**saved["shape"]), saved["settings"]
         model = Classifier(shape)
         model.load_state_dict(torch.load(folder / "model.pt", weights_only=True))
         ready = with_weights(model, weights, device)
@@ -256,7 +256,7 @@ class TextClassifier:
             padded = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=PADDING)
             with torch.inference_mode():
                 found = ready(padded.to(device)).argmax(dim=1).tolist()
-            return [told["classes"][index] for index in found]
+            return [saved["classes"][index] for index in found]
 
         return predict
 
@@ -297,5 +297,5 @@ def save(run: Run, model: nn.Module, classes: tuple[str, ...], tokenizer: Path, 
     """Keep the weights (a state dict, readable with weights_only=True), the tokenizer and the settings."""
     torch.save(model.state_dict(), folder / "model.pt")
     shutil.copyfile(tokenizer, folder / "tokenizer.json")
-    told = {"shape": asdict(model.shape), "classes": classes, "settings": dict(run.settings)}
-    (folder / "settings.json").write_text(json.dumps(told, indent=2))
+    saved = {"shape": asdict(model.shape), "classes": classes, "settings": dict(run.settings)}
+    (folder / "settings.json").write_text(json.dumps(saved, indent=2))

@@ -354,10 +354,10 @@ class TextTranslator:
 
     def predictor(self, folder: Path, weights: str, device: torch.device) -> Predictor:
         """Source texts to the target texts of the model that ``save`` kept in ``folder``."""
-        told = json.loads((folder / "settings.json").read_text())
-        model = Translator(Shape(**told["shape"]))
+        saved = json.loads((folder / "settings.json").read_text())
+        model = Translator(Shape(**saved["shape"]))
         model.load_state_dict(torch.load(folder / "model.pt", weights_only=True))
-        ready, search, vocabulary = with_weights(model, weights, device), told["search"], load_vocabulary(folder)
+        ready, search, vocabulary = with_weights(model, weights, device), saved["search"], load_vocabulary(folder)
         cut = lazy.call("experiments.data.text_pairs:tokenizer_of", folder / "tokenizer.json")
 
         def predict(texts: Sequence[str]) -> list[str]:
@@ -407,7 +407,7 @@ def token_loss(run: Run, train: TokenPairs) -> Callable[[nn.Module, Batch], Tens
 
 
 def cross_entropy(model: nn.Module, batch: Batch, label_smoothing: float = 0.0) -> Tensor:
-    """Summed over the tokens of a batch's targets, each told from the true ones before it; padding is left out."""
+    """Summed over the tokens of a batch's targets, each predicted from the true ones before it; padding is left out."""
     source, target = batch
     logits = model(source, target[:, :-1]).flatten(0, 1).float()
     right = target[:, 1:].flatten().long()
@@ -433,7 +433,7 @@ def measure(run: Run, model: Translator, pairs: TokenPairs, vocabulary: Sequence
 
 
 def search_settings(settings: Settings) -> dict[str, Any]:
-    """How texts are searched for: what ``translate`` is told beside the source."""
+    """The search options of ``translate``."""
     return {"beam_width": int(settings["beam_width"]), "length_penalty": float(settings["length_penalty"])}
 
 
@@ -453,7 +453,7 @@ def training_flops(model: Translator, pairs: TokenPairs, plans: Iterable[Tensor]
     flops = 0.0
     for rows in plans:
         source, target = pairs.widths(rows)
-        target -= 1  # the last token is told, not read
+        target -= 1  # the last token is predicted, not read
         looked_at = source * source + target * target + target * source
         attention = 12 * model.shape.depth * model.shape.width * looked_at
         flops += len(rows) * (6 * (source_weights * source + target_weights * target) + attention)
@@ -464,5 +464,5 @@ def save(run: Run, model: nn.Module, tokenizer: Path, folder: Path) -> None:
     """Keep the weights (a state dict, readable with weights_only=True), the tokenizer and the settings."""
     torch.save(model.state_dict(), folder / "model.pt")
     shutil.copyfile(tokenizer, folder / "tokenizer.json")
-    told = {"shape": asdict(model.shape), "search": search_settings(run.settings), "settings": dict(run.settings)}
-    (folder / "settings.json").write_text(json.dumps(told, indent=2))
+    saved = {"shape": asdict(model.shape), "search": search_settings(run.settings), "settings": dict(run.settings)}
+    (folder / "settings.json").write_text(json.dumps(saved, indent=2))

@@ -102,7 +102,7 @@ def test_tokens_are_measured_on_the_studys_texts_and_own_predictions_are_priced(
         )
 
 
-def test_at_the_break_even_that_is_told_both_cost_the_same(texts_home):
+def test_at_the_break_even_that_is_reported_both_cost_the_same(texts_home):
     def last_point(input_tokens, predictions):
         given = ("--input-tokens", input_tokens, "--output-tokens", "0", "--predictions", predictions)
         done = tracker("build-or-buy", "texts", *MODEL, *given, "--json", home=texts_home)
@@ -111,9 +111,9 @@ def test_at_the_break_even_that_is_told_both_cost_the_same(texts_home):
     point = last_point(1, 1)
     # So many tokens, at $0.15 a million, that 5,000 predictions are paid for by the training and 5,000 of one's own.
     tokens = (point["training_usd"] / 5000 + point["own_usd_per_1000"] / 1000) / 0.15e-6
-    told = last_point(tokens, 5000)
-    assert told["break_even_predictions"] == pytest.approx(5000)
-    assert told["total_usd_per_1000"] == pytest.approx(told["api_usd_per_1000"])
+    shown = last_point(tokens, 5000)
+    assert shown["break_even_predictions"] == pytest.approx(5000)
+    assert shown["total_usd_per_1000"] == pytest.approx(shown["api_usd_per_1000"])
 
 
 def test_given_tokens_need_no_texts_and_the_table_is_on_standard_output_alone(home):
@@ -147,7 +147,7 @@ def test_a_process_of_its_own_says_the_same_and_nothing_else(home):
         (("nobody", *GIVEN), "there is no study 'nobody'"),
         (
             ("digits", *MODEL),
-            "tells no texts (prediction_texts) to count tokens of; give the number of tokens per text instead",
+            "has no texts (prediction_texts) to count tokens of; give the number of tokens per text instead",
         ),
         (("digits", *MODEL, "--input-tokens", "100"), "give output tokens too (--output-tokens)"),
         (("digits", "--model", "openai:gpt-4o-minii", *GIVEN[2:]), "did you mean 'gpt-4o-mini'?"),
@@ -158,7 +158,7 @@ def test_a_process_of_its_own_says_the_same_and_nothing_else(home):
         (("digits", *MODEL, "--input-tokens", "nan", "--output-tokens", "1"), "input tokens: nan is not"),
     ],
 )
-def test_a_wrong_request_is_told_in_one_line_with_exit_code_2(arguments, said, home):
+def test_a_wrong_request_is_reported_in_one_line_with_exit_code_2(arguments, said, home):
     done = tracker("build-or-buy", *arguments, home=home)
     assert done.returncode == 2, done.stderr
     assert said in done.stderr

@@ -79,8 +79,8 @@ def test_the_files_are_a_page_tables_and_a_document(home, tmp_path):
     assert "<b>a/b" not in page.replace("\\u003cb", "<not ")
     with (tmp_path / "out/comparison.csv").open() as file:
         rows = list(csv.DictReader(file))
-    told = json.loads((tmp_path / "out/comparison.json").read_text())["equal_dollars"]
-    assert [float(row["hypervolume"]) for row in rows] == [row["hypervolume"] for row in told]
+    shown = json.loads((tmp_path / "out/comparison.json").read_text())["equal_dollars"]
+    assert [float(row["hypervolume"]) for row in rows] == [row["hypervolume"] for row in shown]
     again = tracker("compare", "first-1", NAME, "--out", tmp_path / "out", home=home)
     assert (again.returncode, "--force replaces it" in again.stderr) == (2, True)
     forced = tracker("compare", "first-1", NAME, "--out", tmp_path / "out", "--force", "--format", "csv", home=home)

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from tests.support.command import tracker
-from tests.support.interrupts import once, training_begun
+from tests.support.interrupts import once, training_started
 from tests.support.lucky import study
 from tests.support.mlflow_database import put_mlflow_database
 from tracker import run_study
@@ -26,9 +26,9 @@ def home(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def confirmed(home):
-    """Stopped as `tracker stop` does it, then gone on with."""
+    """Stopped as `tracker stop` does it, then resumed."""
     folder = StudyFolder(Home(home).study("lucky"))
-    with once(lambda: training_begun(home, "*-repeat-1"), folder.stop):
+    with once(lambda: training_started(home, "*-repeat-1"), folder.stop):
         stopped = tracker("confirm", "lucky", "--seeds", "1", "--workers", "1", home=home)
     return stopped, tracker("confirm", "lucky", "--seeds", "1", home=home)
 
@@ -77,7 +77,7 @@ def test_runs_and_status_count_what_repeats_cost(confirmed, home):
         (("lucky", "--workers", "0"), "0 is not in the range x>=1"),
     ],
 )
-def test_a_wrong_request_is_told_in_a_line_with_exit_code_2(arguments, said, home):
+def test_a_wrong_request_is_reported_in_a_line_with_exit_code_2(arguments, said, home):
     done = tracker("confirm", *arguments, home=home)
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr

@@ -124,10 +124,10 @@ def test_a_log_tells_how_the_study_stands_where_that_changed_and_ever_more_rarel
     )
     log.now += 10_000
     log.lines.show(PROGRESS)
-    told = len(log.messages)
+    reported = len(log.messages)
     log.now += 10_000
     log.lines.show(PROGRESS)
-    assert len(log.messages) == told, "nothing has changed"
+    assert len(log.messages) == reported, "nothing has changed"
 
 
 STUDY = """

@@ -134,9 +134,9 @@ def test_a_scenario_is_printed_with_its_result_and_is_in_the_json(home, tmp_path
     assert before["scenario"] is None
     assert after["scenario"]["sentences"] == ["compute of lab × 0.5"]
     assert after["spend_usd"] < before["spend_usd"]
-    told = tracker("runs", "digits", "--scenario", scenario, "--scenario", scenario, home=home).stderr
-    assert "scenario half + half: compute of lab × 0.5; compute of lab × 0.5; price book" in told
-    assert "would cost:" in told
+    reported = tracker("runs", "digits", "--scenario", scenario, "--scenario", scenario, home=home).stderr
+    assert "scenario half + half: compute of lab × 0.5; compute of lab × 0.5; price book" in reported
+    assert "would cost:" in reported
 
 
 def test_amounts_are_shown_in_another_currency_at_the_users_rate(home, tmp_path):
@@ -196,7 +196,7 @@ def test_each_front_of_the_price_war_is_a_scenario_that_can_be_compared(home, na
         (("runs", "digits", "--market", "ON_DEMAND"), "is not one of"),
     ],
 )
-def test_a_wrong_request_is_told_in_a_line_with_exit_code_2(home, arguments, said):
+def test_a_wrong_request_is_reported_in_a_line_with_exit_code_2(home, arguments, said):
     done = tracker(*arguments, home=home)
     assert done.returncode == 2, done.stderr
     assert said in done.stderr

@@ -85,7 +85,7 @@ def home(tmp_path_factory) -> Path:
     put_mlflow_database(home.path)
     store = MlflowStore(f"sqlite:///{home.mlflow_database}")
     write_study(store, "docstrings", "completed", home.artifacts("docstrings"), trials=10)
-    write_study(store, "just <begun> $1 🦊", "running", home.artifacts("begun"), trials=0, began=BEGAN + 9e5)
+    write_study(store, "just <started> $1 🦊", "running", home.artifacts("started"), trials=0, began=BEGAN + 9e5)
     return home.path
 
 

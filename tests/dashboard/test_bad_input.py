@@ -59,7 +59,7 @@ def test_a_home_that_is_not_there_and_one_without_a_study_say_what_to_run(open_p
 
 
 @pytest.mark.parametrize("title", [*OF_STUDIES, "Launch"])
-def test_a_broken_database_is_told_in_a_sentence(open_page, tmp_path, title):
+def test_a_broken_database_is_reported_in_a_sentence(open_page, tmp_path, title):
     (tmp_path / "mlflow.db").write_bytes(b"no database at all\n" * 1000)
     page = open_page(title, at=tmp_path, study="some")
     assert not page.exception
@@ -75,11 +75,11 @@ def test_a_study_that_is_gone_is_said_and_the_newest_shown(open_page, title):
     page = open_page(title, study="gone <b>")
     assert not page.exception
     assert "There is no study 'gone <b>' here; the newest one is shown." in said(page)
-    assert page.sidebar.selectbox[0].value == "just <begun> $1 🦊"
+    assert page.sidebar.selectbox[0].value == "just <started> $1 🦊"
 
 
 @pytest.mark.parametrize("server", ["dead_server", "locked_server"])
-def test_a_server_that_is_down_or_wants_a_login_is_told_in_a_sentence(
+def test_a_server_that_is_down_or_wants_a_login_is_reported_in_a_sentence(
     open_page, request, monkeypatch, tmp_path, server
 ):
     address = request.getfixturevalue(server)

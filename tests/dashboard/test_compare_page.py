@@ -24,7 +24,7 @@ def test_a_link_opens_the_same_runs_and_says_which_are_gone(open_page, run_ids):
     page = open_page("Compare", study="docstrings", run=[run_ids["#1"], run_ids["#5"], "gone"])
     assert not page.exception
     assert page.multiselect[0].value == [run_ids["#1"], run_ids["#5"]]
-    assert "Not in this study any more: gone." in texts(page)
+    assert "No longer in this study: gone." in texts(page)
     assert page.table[0].value.columns.tolist() == ["figure", r"\#1", r"\#5"]
 
 
@@ -36,10 +36,10 @@ def test_one_run_alone_is_not_compared(open_page):
 
 
 def test_whole_studies_are_compared_by_a_link(open_page):
-    page = open_page("Compare", study="docstrings", **{"with": ["just <begun> $1 🦊"]})
+    page = open_page("Compare", study="docstrings", **{"with": ["just <started> $1 🦊"]})
     assert not page.exception
     assert page.table[0].value.columns.tolist()[1] == "docstrings"
-    assert page.query_params["with"] == "just <begun> $1 🦊"
+    assert page.query_params["with"] == "just <started> $1 🦊"
 
 
 def test_studies_are_judged_at_equal_dollars_where_each_has_a_checkpoint(open_page, two_studies_home):
@@ -54,6 +54,6 @@ def test_studies_are_judged_at_equal_dollars_where_each_has_a_checkpoint(open_pa
 
 
 def test_a_study_without_two_runs_says_so(open_page):
-    page = open_page("Compare", study="just <begun> $1 🦊")
+    page = open_page("Compare", study="just <started> $1 🦊")
     assert not page.exception
     assert "fewer than two runs" in texts(page)

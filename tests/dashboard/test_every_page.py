@@ -10,7 +10,7 @@ from dashboard.app import PAGES
 from tests.support.dashboard import wait_until_drawn, watched_page
 
 WIDE, PHONE = {"width": 1280, "height": 1000}, {"width": 390, "height": 844}
-NAME = "just <begun> $1 🦊"
+NAME = "just <started> $1 🦊"
 NOT_OURS = ()
 """Rules of axe that Streamlit's own markup breaks, each with the reason."""
 
@@ -73,7 +73,7 @@ def test_a_name_stays_text_on_every_page_and_the_keyboard_s_place_is_seen(browse
         page.goto(f"{served}/?{urlencode({'study': NAME})}")
         for entry in PAGES:
             follow(page, entry)
-            assert page.locator("begun").count() == 0
+            assert page.locator("started").count() == 0
             assert page.locator("[data-testid=stException]").count() == 0
             if entry.of_study:
                 assert page.get_by_test_id("stSidebar").locator("input").input_value() == NAME

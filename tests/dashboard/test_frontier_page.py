@@ -57,7 +57,7 @@ def test_the_target_is_dragged_and_the_sentence_is_right(open_page, home):
     assert answer.next_better in texts(page)
 
 
-def test_a_target_out_of_reach_is_typed_and_told(open_page):
+def test_a_target_out_of_reach_is_typed_and_reported(open_page):
     page = open_page("Frontier", study="docstrings")
     page.number_input[0].set_value(0.99).run()
     assert not page.exception
@@ -95,7 +95,7 @@ def test_a_selected_point_fills_the_panel(open_page, run_ids):
     assert "The command that trains it again is not known" in texts(page)  # the study has no folder here
 
 
-def test_several_points_are_chosen_among_and_a_deleted_one_is_told(open_page, run_ids):
+def test_several_points_are_chosen_among_and_a_deleted_one_is_reported(open_page, run_ids):
     page = open_page("Frontier", study="docstrings", point=[f"{run_ids['#5']}@2", f"{run_ids['#6']}@1"])
     assert not page.exception
     assert any(button.label == "Compare their runs" for button in page.button)
@@ -123,7 +123,7 @@ def test_repeats_show_in_the_table_and_in_words(open_page, confirmed_home):
 
 
 def test_a_study_without_a_checkpoint_says_so_and_when_it_was_read(open_page):
-    page = open_page("Frontier", study="just <begun> $1 🦊")
+    page = open_page("Frontier", study="just <started> $1 🦊")
     assert not page.exception
     assert "No run of this study has reached a checkpoint yet" in texts(page)
     assert "every 3 s" in texts(page)
@@ -169,15 +169,15 @@ def test_a_point_is_clicked_the_target_dragged_and_the_link_opens_the_same_view(
     thumb.press("ArrowRight")
     page.wait_for_url("**target=*", timeout=60_000)
     (target,) = parse_qs(urlsplit(page.url).query)["target"]
-    told = f"Cheapest reaching accuracy {float(target):.4f}"
-    page.locator("strong", has_text=told).first.wait_for(timeout=60_000)
+    shown = f"Cheapest reaching accuracy {float(target):.4f}"
+    page.locator("strong", has_text=shown).first.wait_for(timeout=60_000)
     drawn = f"document.querySelector('.plot').textContent.includes('target {float(target):.4f}')"
     page.wait_for_function(drawn, timeout=60_000)
     other = browser.new_page(viewport={"width": 390, "height": 1800})
     other.goto(page.url)
     other.get_by_text("Cost parts", exact=True).wait_for(timeout=120_000)
     assert other.locator("h3", has_text="epoch").first.inner_text() == title
-    assert other.locator("strong", has_text="Cheapest reaching accuracy").first.inner_text() == told
+    assert other.locator("strong", has_text="Cheapest reaching accuracy").first.inner_text() == shown
     assert complaints == []
     other.close()
     page.close()

@@ -28,7 +28,7 @@ def knobs_home(new_home):
     alike = store.create_study("alike", study_tags("completed"), BEGAN, home.artifacts("alike"))
     for number in range(3):
         write_run(alike, f"#{number}", "trial", [0.5, 0.6], 1.0, {"size": 1})
-    store.create_study("begun", study_tags("running"), BEGAN, home.artifacts("begun"))
+    store.create_study("started", study_tags("running"), BEGAN, home.artifacts("started"))
     return home.path
 
 
@@ -43,18 +43,19 @@ def table_with(page, column):
 def test_what_moves_quality_and_price_is_said_and_shown(open_page, knobs_home):
     page = open_page("Knobs", at=knobs_home, study="levers")
     assert not page.exception and not page.error
-    told = words(page.caption)
-    assert "Certain effects: size" in told and "All knobs together explain" in told
+    shown = words(page.caption)
+    assert "Certain effects: size" in shown and "All knobs together explain" in shown
     both = table_with(page, "quality_share").set_index("knob")
     assert both["quality_share"].idxmax() == "size" and both["price_share"].idxmax() == "size"
     assert (both["quality_low"] <= both["quality_share"]).all()
 
 
-def test_levers_slices_and_outcomes_are_told(open_page, knobs_home):
+def test_levers_slices_and_outcomes_are_reported(open_page, knobs_home):
     page = open_page("Knobs", at=knobs_home, study="levers")
-    told = words(page.markdown)
+    shown = words(page.markdown)
     assert (
-        "precision = bf16 instead of fp32 (8 pairs): price no certain difference; quality no certain difference" in told
+        "precision = bf16 instead of fp32 (8 pairs): price no certain difference; quality no certain difference"
+        in shown
     )
     levers = table_with(page, "lever").set_index("with")
     assert levers.loc["bf16", "pairs"] == 8 and levers.loc["bf16", "usd_ratio"] < 1
@@ -85,7 +86,7 @@ def test_the_axes_are_chosen(open_page, knobs_home):
     assert "size" not in lines and len(lines) == 20
 
 
-@pytest.mark.parametrize("study", ["alike", "begun"])
+@pytest.mark.parametrize("study", ["alike", "started"])
 def test_a_study_without_knobs_says_what_to_do(open_page, knobs_home, study):
     page = open_page("Knobs", at=knobs_home, study=study)
     assert not page.exception
@@ -95,7 +96,7 @@ def test_a_study_without_knobs_says_what_to_do(open_page, knobs_home, study):
 def test_a_study_of_one_trial_and_few_trials_give_sentences(open_page, confirmed_home):
     for link in (
         {"at": confirmed_home, "study": "confirmed"},
-        {"study": "just <begun> $1 🦊"},
+        {"study": "just <started> $1 🦊"},
         {"study": "docstrings"},
     ):
         page = open_page("Knobs", **link)

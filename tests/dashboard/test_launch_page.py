@@ -57,7 +57,7 @@ def problems(page):
     return [text for text in plain(page.markdown) if text.startswith("- ")]
 
 
-def test_a_study_is_changed_in_the_form_and_its_problems_are_told_with_their_places(open_page):
+def test_a_study_is_changed_in_the_form_and_its_problems_are_reported_with_their_places(open_page):
     page = open_page(digits(budget={"usd": 0.5}))
     assert any(text.startswith("### $0.50") for text in plain(page.markdown))
     assert page.button(key="launch-start")
@@ -103,7 +103,7 @@ def test_another_file_begins_anew_and_a_name_that_is_taken_gets_a_number(open_pa
     assert "name: folder" in problems(page)[0]
 
 
-def test_folders_and_files_that_are_none_are_told_in_a_sentence(open_page):
+def test_folders_and_files_that_are_none_are_reported_in_a_sentence(open_page):
     page = open_page(bad="not toml")
     assert not page.exception
     assert "not valid TOML" in plain(page.error)[0]
@@ -122,7 +122,7 @@ def test_uploads_are_taken_or_refused_in_a_sentence(open_page):
     text = to_toml(digits(name="from a mail", workload="own.py:train"))
     page.file_uploader(key="launch-upload").set_value(("mine.toml", text.encode(), "text/plain")).run()
     assert not page.exception
-    assert "An upload has no folder of its own: 'own.py' is looked for below" in plain(page.warning)[0]
+    assert "An upload has no folder: 'own.py' is looked up below" in plain(page.warning)[0]
     assert field(page, "name").value == "from a mail"
     assert any("own.py" in text for text in problems(page))
 

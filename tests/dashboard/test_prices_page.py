@@ -53,7 +53,7 @@ def tables(page, column):
 def test_the_page_opens_at_the_billed_prices(open_prices):
     page = open_prices()
     assert not page.exception and not page.error
-    assert "These are the prices that were billed" in words(page.info)
+    assert "These are the billed prices" in words(page.info)
     assert len(levels(page)) == 22
     assert levels(page)["after ÷ before"].eq(1.0).all()
     assert levels(page)["quality"].is_monotonic_decreasing
@@ -111,11 +111,11 @@ def test_the_frontier_of_a_saved_scenario_is_that_of_the_command(open_prices, ho
     path = command[4]
     assert read_scenario(path) == scenario_of(page)
     document = json.loads(tracker(*command[1:], "--json").stdout)
-    told = [(point["quality"], point["price_usd"]) for point in document["points"]]
+    shown = [(point["quality"], point["price_usd"]) for point in document["points"]]
     rows = levels(page)
     after = dict(zip(rows["quality"], rows["price after"], strict=True))
     unit = 1e3 if "m$" in words(page.markdown) else 1e6
-    assert [after[quality] / unit for quality, _ in told] == pytest.approx([price for _, price in told])
+    assert [after[quality] / unit for quality, _ in shown] == pytest.approx([price for _, price in shown])
     assert document["scenario"]["name"] == "Cheap chips"
 
 
@@ -165,7 +165,7 @@ def test_what_is_wrong_is_a_sentence_and_the_last_good_scenario_stays(open_price
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "shown"),
     [
         ('change=[{accelerator="H1000",factor=0.5}]', "unknown accelerator 'H1000'; did you mean 'H100'?"),
         ('sku=["aws/p5.48xlarge"]', "is another kind of device"),
@@ -173,10 +173,10 @@ def test_what_is_wrong_is_a_sentence_and_the_last_good_scenario_stays(open_price
         ('region="eastus"', "in region 'eastus'"),
     ],
 )
-def test_a_scenario_that_does_not_fit_the_study_leaves_the_form_usable(open_prices, text, told):
+def test_a_scenario_that_does_not_fit_the_study_leaves_the_form_usable(open_prices, text, shown):
     page = open_prices(scenario=text)
     assert not page.exception
-    assert told in words(page.error)
+    assert shown in words(page.error)
     page.button(key="billed").click().run()
     assert not page.error and len(levels(page)) == 22
 
@@ -188,8 +188,8 @@ def test_a_link_whose_scenario_cannot_be_read_leads_back(open_prices):
     assert not page.error and not page.exception
 
 
-def test_a_study_without_a_point_is_told(open_prices):
-    page = open_prices("just <begun> $1 🦊", scenario=Scenario(market=Market.SPOT))
+def test_a_study_without_a_point_is_reported(open_prices):
+    page = open_prices("just <started> $1 🦊", scenario=Scenario(market=Market.SPOT))
     assert not page.exception
     assert levels(page).empty
 

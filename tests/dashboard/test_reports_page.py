@@ -57,6 +57,6 @@ def test_the_report_is_that_of_the_scenario_of_the_view(open_page):
 
 
 def test_a_study_without_a_point_has_a_report_too(open_page):
-    page = open_page("Reports", study="just <begun> $1 🦊")
+    page = open_page("Reports", study="just <started> $1 🦊")
     assert not page.exception
     assert "No run of this study has reached a checkpoint yet" in page.get("iframe")[0].proto.srcdoc

@@ -76,12 +76,12 @@ def test_trials_of_a_state_are_chosen(open_page):
 
 
 def test_a_study_without_any_run_is_a_page_too(open_page):
-    page = open_page("just <begun> $1 🦊")
+    page = open_page("just <started> $1 🦊")
     assert not page.exception
-    assert "just <begun> $1 🦊" in plain(page.markdown)[0]
+    assert "just <started> $1 🦊" in plain(page.markdown)[0]
 
 
-def test_a_study_that_is_gone_is_told_in_a_sentence(open_page):
+def test_a_study_that_is_gone_is_reported_in_a_sentence(open_page):
     page = open_page("no such study")
     assert not page.exception
     assert "there is no study 'no such study'" in plain(page.warning)[0]
@@ -92,9 +92,9 @@ def test_a_reason_that_trials_share_is_shown_once_as_it_is(open_page, tmp_path):
     home.make()
     put_mlflow_database(tmp_path)
     log = MlflowStore(home.tracking_uri).create_study("lost", study_tags("completed"), BEGAN, home.artifacts("lost"))
-    told = {"tracker.state": "failed", "tracker.reason": "error", "tracker.message": "<b>no</b> $1 $2"}
+    shown = {"tracker.state": "failed", "tracker.reason": "error", "tracker.message": "<b>no</b> $1 $2"}
     for number in range(3):
-        tags = {**RATE, **told, "tracker.role": "trial", "tracker.trial": str(number), "tracker.attempts": "1"}
+        tags = {**RATE, **shown, "tracker.role": "trial", "tracker.trial": str(number), "tracker.attempts": "1"}
         run = log.run(f"#{number}", {"size": number}, tags, BEGAN)
         run.add({"accuracy": 0.5, "wall_seconds": 2.0, "price_usd": 0.00005}, step=1, timestamp=BEGAN + 2)
         run.end(TrialState.FAILED, BEGAN + 2)
@@ -107,7 +107,7 @@ def test_a_reason_that_trials_share_is_shown_once_as_it_is(open_page, tmp_path):
     assert row["which"].replace("\\", "") == "#0, #1, #2"
 
 
-def test_a_coordinator_that_is_gone_is_told_and_can_be_replaced(open_page, tmp_path):
+def test_a_coordinator_that_is_gone_is_reported_and_can_be_replaced(open_page, tmp_path):
     home = Home(tmp_path)
     home.make()
     folder = StudyFolder(home.study("lost"))

@@ -107,9 +107,9 @@ def test_it_learns_reports_every_epoch_and_keeps_a_model_that_loads(make_run, tm
     assert run.summary["test_accuracy"] > 0.8
     assert run.summary["parameters"] > 0 and run.summary["flops"] > 0
     assert run.summary["samples_per_second"] > 0 and run.summary["predictions_per_second"] > 0
-    told = json.loads((kept_folder(tmp_path) / "settings.json").read_text())
-    Network(Shape(**told["shape"])).load_state_dict(torch.load(kept_folder(tmp_path) / "model.pt", weights_only=True))
-    assert told["classes"] == sorted(CLASSES)
+    shown = json.loads((kept_folder(tmp_path) / "settings.json").read_text())
+    Network(Shape(**shown["shape"])).load_state_dict(torch.load(kept_folder(tmp_path) / "model.pt", weights_only=True))
+    assert shown["classes"] == sorted(CLASSES)
 
 
 def test_it_tells_synthetic_digits_of_speakers_never_heard_apart_and_better_than_the_mean_spectrum_does(make_run):
@@ -219,7 +219,7 @@ def test_a_kept_model_is_the_one_that_was_measured(make_run, tmp_path):
     assert accuracy == pytest.approx(run.summary["test_accuracy"])
 
 
-def test_sounds_of_any_length_are_answered_and_what_is_no_sound_is_told(make_run, tmp_path):
+def test_sounds_of_any_length_are_answered_and_what_is_no_sound_is_reported(make_run, tmp_path):
     run, _ = make_run(epochs=4)
     AudioClassifier().train(run)
     predict = AudioClassifier().predictor(kept_folder(tmp_path), "fp32", torch.device("cpu"))

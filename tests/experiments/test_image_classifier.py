@@ -167,10 +167,10 @@ def test_a_convolutional_network_learns_the_digits_reports_each_epoch_and_keeps_
     assert run.summary["test_accuracy"] > 0.9
     assert run.summary["flops"] > 0 and run.summary["samples_per_second"] > 0
     kept = max((tmp_path / "artifacts").iterdir())
-    told = json.loads((kept / "settings.json").read_text())
-    model = make_model(Shape(**told["shape"]))
+    shown = json.loads((kept / "settings.json").read_text())
+    model = make_model(Shape(**shown["shape"]))
     model.load_state_dict(torch.load(kept / "model.pt", weights_only=True))
-    assert told["classes"] == list("0123456789")
+    assert shown["classes"] == list("0123456789")
 
 
 def test_a_vision_transformer_learns_the_digits(make_run):
@@ -203,13 +203,13 @@ def test_a_training_that_was_paused_comes_to_the_same_as_one_that_was_not(make_r
     settings = {"architecture": architecture, "shift": 0.2, "train_share": 0.3, "dropout": 0.3}
     whole, expected = make_run(**settings)
     ImageClassifier().train(whole)
-    first, begun = make_run(state_path=tmp_path / "state.pt", pause_after_epoch=1, **settings)
+    first, started = make_run(state_path=tmp_path / "state.pt", pause_after_epoch=1, **settings)
     with pytest.raises(Paused):
         ImageClassifier().train(first)
     second, rest = make_run(state_path=tmp_path / "state.pt", **settings)
     ImageClassifier().train(second)
-    assert len(metrics(begun)) == len(metrics(rest)) == 1
-    assert metrics(begun) + metrics(rest) == metrics(expected)
+    assert len(metrics(started)) == len(metrics(rest)) == 1
+    assert metrics(started) + metrics(rest) == metrics(expected)
     assert second.summary["test_accuracy"] == whole.summary["test_accuracy"]
 
 
@@ -243,7 +243,7 @@ def test_a_trial_with_another_side_prepares_it_from_the_data_that_the_study_bega
     run, events = make_run(data=data)
     run.settings = {**run.settings, "image_side": 6}
     ImageClassifier().train(run)
-    assert load_array_card(prepared_images(run)).told["side"] == 6
+    assert load_array_card(prepared_images(run)).extra["side"] == 6
     assert len(metrics(events)) == 2
     Image.new("L", (8, 8), 99).save(tmp_path / "shades" / "dark" / "another.png")
     run.settings = {**run.settings, "image_side": 5}

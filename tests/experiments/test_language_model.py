@@ -39,8 +39,8 @@ def write_stories(path, files=30, lines=25):
     for number in range(files):
         place = path / ("old", "new")[number % 2] / f"{number}.txt"
         place.parent.mkdir(parents=True, exist_ok=True)
-        told = [f"Ann {chance.choice(VERBS)} {chance.choice(THINGS)}.\n" for _ in range(lines)]
-        place.write_text("".join(told))
+        shown = [f"Ann {chance.choice(VERBS)} {chance.choice(THINGS)}.\n" for _ in range(lines)]
+        place.write_text("".join(shown))
     return {"source": str(path)}
 
 
@@ -138,7 +138,7 @@ def test_an_untrained_model_finds_all_tokens_about_equally_likely():
     )
 
 
-def test_positions_are_told_apart_and_only_their_distance_counts_at_first():
+def test_positions_are_distinguished_and_only_their_distance_counts_at_first():
     torch.manual_seed(0)
     model = Gpt(SHAPE).double().eval()
     tokens = torch.tensor([[1, 2, 3, 1, 2, 3]])
@@ -231,7 +231,7 @@ def test_bits_per_byte_are_minus_log2_of_the_probability_of_the_text_over_its_by
     assert scores.loss / math.log(2) == pytest.approx(scores.bits_per_byte, rel=1e-6), "a token is a byte"
 
 
-def test_bits_per_byte_count_bytes_and_not_tokens_and_the_worst_slice_is_told():
+def test_bits_per_byte_count_bytes_and_not_tokens_and_the_worst_slice_is_reported():
     stream = TokenStream(torch.zeros(5), np.array([2000, 6000, 4000, 9000]), np.array([0, 1, 0, 2]))
     scores = stream_scores(stream, np.array([3000.0, 9000.0, 4000.0]) * math.log(2))
     assert scores.bits_per_byte == pytest.approx(16 / 21)
@@ -315,7 +315,7 @@ def test_a_training_that_diverges_fails_as_not_finite(make_run):
     assert failure.value.reason == "not_finite"
 
 
-def test_a_context_longer_than_the_text_is_told_with_both(make_run):
+def test_a_context_longer_than_the_text_is_reported_with_both(make_run):
     run, _ = make_run(train_bytes=100, context_length=101)
     with pytest.raises(DataError, match="has 100 tokens, fewer than a context_length of 101"):
         LanguageModel().train(run)

@@ -30,6 +30,6 @@ def test_freed_memory_that_is_kept_is_used_again_without_page_faults():
     code = "from experiments.memory import keep_freed_memory; print(keep_freed_memory())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     if done.stdout.strip() != "True":
-        pytest.skip("the C library cannot be told")
+        pytest.skip("the C library is not known")
     given_back, kept = page_faults(keep=False), page_faults(keep=True)
     assert kept < given_back / 10

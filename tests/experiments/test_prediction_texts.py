@@ -25,11 +25,11 @@ def test_the_texts_are_those_of_the_test_split_uncleaned_with_their_classes(topi
     run, _ = make_run()
     workload = TextClassifier()
     assert isinstance(workload, TellsTexts)
-    told = workload.prediction_texts(topics, run.settings, cache, 10_000)
+    shown = workload.prediction_texts(topics, run.settings, cache, 10_000)
     in_file = rows(topics["source"])
-    assert [in_file[text] for text in told.inputs] == list(told.outputs), "stop words and digits are still there"
-    assert len(told.inputs) == run.data_card.rows["test"]
-    assert (told.split, told.fingerprint) == ("test", run.data_card.fingerprint)
+    assert [in_file[text] for text in shown.inputs] == list(shown.outputs), "stop words and digits are still there"
+    assert len(shown.inputs) == run.data_card.rows["test"]
+    assert (shown.split, shown.fingerprint) == ("test", run.data_card.fingerprint)
 
 
 def test_fewer_texts_are_the_first_of_them(topics, make_run, cache):
@@ -43,10 +43,10 @@ def test_fewer_texts_are_the_first_of_them(topics, make_run, cache):
 def test_their_tokens_are_counted_text_by_text(topics, make_run, cache):
     run, _ = make_run()
     measured = measure_tokens(REFERENCE, topics, {"size": 1}, cache, run.data_card.fingerprint)
-    told, count = TextClassifier().prediction_texts(topics, run.settings, cache, 10_000), token_counter()
-    assert measured.texts == len(told.inputs)
-    assert measured.input_tokens == pytest.approx(sum(map(count, told.inputs)) / len(told.inputs))
-    assert measured.output_tokens == pytest.approx(sum(map(count, told.outputs)) / len(told.outputs))
+    shown, count = TextClassifier().prediction_texts(topics, run.settings, cache, 10_000), token_counter()
+    assert measured.texts == len(shown.inputs)
+    assert measured.input_tokens == pytest.approx(sum(map(count, shown.inputs)) / len(shown.inputs))
+    assert measured.output_tokens == pytest.approx(sum(map(count, shown.outputs)) / len(shown.outputs))
 
 
 @pytest.mark.parametrize("train", [TextClassifier().train, *TextClassifier.baselines.values()])

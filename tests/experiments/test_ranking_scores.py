@@ -74,9 +74,9 @@ def test_several_classes_are_ranked_one_against_the_rest_and_averaged(seed):
 def test_of_two_classes_the_positive_one_is_recalled():
     scores, positives = random_scores(1)
     probabilities, labels = np.stack([1 - scores, scores], axis=1), positives.astype(int)
-    told = {each: ranking_scores(probabilities, labels, each)["recall_at_precision"] for each in (0, 1)}
-    assert told == {0: recall_at_precision(1 - scores, ~positives), 1: recall_at_precision(scores, positives)}
-    assert told[0] != told[1]
+    shown = {each: ranking_scores(probabilities, labels, each)["recall_at_precision"] for each in (0, 1)}
+    assert shown == {0: recall_at_precision(1 - scores, ~positives), 1: recall_at_precision(scores, positives)}
+    assert shown[0] != shown[1]
 
 
 def test_a_class_without_an_example_is_left_out():

@@ -123,7 +123,7 @@ class TestTables:
         assert table.lengths[3] == 4 and table.full_price_usd[3] == table.price_usd[3, 3]
 
     @pytest.mark.parametrize(
-        ("changed", "told"),
+        ("changed", "shown"),
         [
             ({"setting_names": np.array(["a", "a", "b"])}, "setting_names must be"),
             ({"setting_names": np.array(["a", "b"])}, "a column a setting name"),
@@ -138,8 +138,8 @@ class TestTables:
             ({"made_up/accuracy": np.ones((60, EPOCHS))}, "the same everywhere"),
         ],
     )
-    def test_arrays_that_are_no_table_are_refused(self, tmp_path: Path, changed: dict[str, Any], told: str) -> None:
-        with pytest.raises(RequestError, match=told):
+    def test_arrays_that_are_no_table_are_refused(self, tmp_path: Path, changed: dict[str, Any], shown: str) -> None:
+        with pytest.raises(RequestError, match=shown):
             load_tables(written(tmp_path, changed))
 
     def test_files_and_tasks_that_are_not_there_are_refused(self, tmp_path: Path) -> None:
@@ -166,25 +166,25 @@ class TestTables:
 class TestReplay:
     def test_a_step_trains_until_its_price_and_the_next_one_goes_on(self) -> None:
         searcher = Dictated(step(0, 1, 1.5), step(1, 2), step(0, 1, 0.0))
-        told = replay(searcher, two_rows(), 1000 * USD_PER_SECOND)
+        shown = replay(searcher, two_rows(), 1000 * USD_PER_SECOND)
         assert searcher.heard == [
             (0, 1, 0.1, 1), (0, 2, 0.2, 2), (0, "paused", 2),
             (1, 1, 0.4, 10), (1, 2, 0.5, 20), (1, 3, 0.6, 30), (1, TrialState.COMPLETED, 30),
             (0, 3, 0.3, 3), (0, TrialState.COMPLETED, 3),
         ]  # fmt: skip
         assert [live_trial for _, live_trial in searcher.asked] == [None, 0, None, None]
-        assert np.array(told.spend_usd) / USD_PER_SECOND == pytest.approx([1, 2, 12, 22, 32, 33])
-        assert np.array(told.price_usd) / USD_PER_SECOND == pytest.approx([1, 2, 10, 20, 30, 3])
-        assert told.trials == 2 and told.closed == "no more steps" and told.begun == [0, 1, 2]
+        assert np.array(shown.spend_usd) / USD_PER_SECOND == pytest.approx([1, 2, 12, 22, 32, 33])
+        assert np.array(shown.price_usd) / USD_PER_SECOND == pytest.approx([1, 2, 10, 20, 30, 3])
+        assert shown.trials == 2 and shown.closed == "no more steps" and shown.started == [0, 1, 2]
 
     def test_two_trials_of_one_row_are_both_paid(self) -> None:
-        told = replay(Dictated(step(0, 1), step(1, 1)), two_rows(), 1000 * USD_PER_SECOND)
-        assert told.spent_usd == pytest.approx(6 * USD_PER_SECOND) and told.trials == 2
+        shown = replay(Dictated(step(0, 1), step(1, 1)), two_rows(), 1000 * USD_PER_SECOND)
+        assert shown.spent_usd == pytest.approx(6 * USD_PER_SECOND) and shown.trials == 2
 
     def test_an_epoch_that_does_not_fit_is_not_had_and_its_money_is_gone(self) -> None:
         searcher = Dictated(step(0, 2), step(1, 1))
-        told = replay(searcher, two_rows(), 25 * USD_PER_SECOND)
-        assert told.quality == [0.4, 0.5] and told.spent_usd == 25 * USD_PER_SECOND
+        shown = replay(searcher, two_rows(), 25 * USD_PER_SECOND)
+        assert shown.quality == [0.4, 0.5] and shown.spent_usd == 25 * USD_PER_SECOND
         assert len(searcher.steps) == 1, "nothing was left for another step"
 
     def test_a_step_on_a_trial_that_has_ended_is_an_error(self) -> None:
@@ -193,11 +193,11 @@ class TestReplay:
 
     def test_the_trace_is_the_hypervolume_of_what_was_had(self, table: CurveTable) -> None:
         budget_usd = 10 * float(np.median(table.full_price_usd))
-        told = replay(METHODS["random"](table, 0, budget_usd), table, budget_usd)
-        trace = told.trace()
+        shown = replay(METHODS["random"](table, 0, budget_usd), table, budget_usd)
+        trace = shown.trace()
         for share in (0.2, 0.5, 1.0):
-            had = np.array(told.spend_usd) <= share * budget_usd
-            whole = table.share_of_frontier(np.array(told.quality)[had], np.array(told.price_usd)[had])
+            had = np.array(shown.spend_usd) <= share * budget_usd
+            whole = table.share_of_frontier(np.array(shown.quality)[had], np.array(shown.price_usd)[had])
             assert trace.at(share * budget_usd) == pytest.approx(whole)
 
     def test_what_it_took_to_reach_a_hypervolume(self) -> None:
@@ -210,16 +210,16 @@ class TestMethods:
     @pytest.mark.parametrize("method", COMPARED)
     def test_each_spends_its_budget_on_trials_and_repeats_itself(self, method: str, table: CurveTable) -> None:
         budget_usd = 12 * float(np.median(table.full_price_usd))
-        told, again = (replay(METHODS[method](table, 1, budget_usd), table, budget_usd) for _ in range(2))
-        assert 0.8 * budget_usd < told.spent_usd <= budget_usd
-        assert told.spend_usd == again.spend_usd and told.quality == again.quality
-        assert 0.3 < told.trace().at(budget_usd) <= 1
+        shown, again = (replay(METHODS[method](table, 1, budget_usd), table, budget_usd) for _ in range(2))
+        assert 0.8 * budget_usd < shown.spent_usd <= budget_usd
+        assert shown.spend_usd == again.spend_usd and shown.quality == again.quality
+        assert 0.3 < shown.trace().at(budget_usd) <= 1
 
-    def test_halving_goes_on_with_few_trials(self, table: CurveTable) -> None:
+    def test_halving_resumes_few_trials(self, table: CurveTable) -> None:
         budget_usd = 12 * float(np.median(table.full_price_usd))
-        told = replay(METHODS["halving"](table, 0, budget_usd), table, budget_usd)
-        assert told.trials > 20, "most trials end after their first epoch"
-        assert len(told.quality) > 1.5 * told.trials, "some go on"
+        shown = replay(METHODS["halving"](table, 0, budget_usd), table, budget_usd)
+        assert shown.trials > 20, "most trials end after their first epoch"
+        assert len(shown.quality) > 1.5 * shown.trials, "some go on"
 
     def test_the_best_are_those_that_none_beats_the_least_crowded_first(self) -> None:
         quality, price_usd = np.array([0.5, 0.6, 0.9, 0.4, 0.61]), np.array([1.0, 2.0, 9.0, 3.0, 2.1])
@@ -243,14 +243,14 @@ class TestReport:
         given = [str(written(tmp_path)), "made_up", "--methods", "random", "--seeds", "2", "--processes", "1", "--json"]
         monkeypatch.setattr(sys, "argv", ["search", *given])
         figures.main("search", search._arguments, search.measure)
-        told = json.loads(capsys.readouterr().out)
-        assert {"benchmark", "machine", "figures", "seeds", "full_trainings", "tasks", "average"} == told.keys()
-        outcome = told["tasks"]["made_up"]["random"]
+        shown = json.loads(capsys.readouterr().out)
+        assert {"benchmark", "machine", "figures", "seeds", "full_trainings", "tasks", "average"} == shown.keys()
+        outcome = shown["tasks"]["made_up"]["random"]
         assert list(outcome["hypervolume"]) == ["10 %", "25 %", "50 %", "100 %"]
         assert outcome["hypervolume"]["100 %"].keys() == {"value", "low", "high"}
-        assert "tpe" in told["tasks"]["made_up"], "what others are measured by is always there"
+        assert "tpe" in shown["tasks"]["made_up"], "what others are measured by is always there"
 
-    def test_a_file_that_is_not_there_is_told_in_a_line(
+    def test_a_file_that_is_not_there_is_reported_in_a_line(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         monkeypatch.setattr(sys, "argv", ["search", "none.npz"])
@@ -265,7 +265,7 @@ class TestReport:
         assert (median.value, median.low, median.high) == (4.5, 1.0, 8.0)
         assert Estimate.median([1.0, math.inf, math.inf]).value == math.inf
 
-    def test_decision_times_are_told_for_each_number_of_trials(self, table: CurveTable) -> None:
+    def test_decision_times_are_reported_for_each_number_of_trials(self, table: CurveTable) -> None:
         times = decision_time(table, "random", (10, 20))
         assert [each.trials for each in times] == [10, 20] and all(each.mean_ms > 0 for each in times)
         linear = [DecisionTime(count, 1, 0.02 * count, 0.02 * count) for count in (250, 500, 1000)]

@@ -179,10 +179,10 @@ def test_training_tells_malignant_from_benign_tumours_and_keeps_a_model(architec
     assert reported(events, "auroc")[-1] > 0.97 and reported(events, "recall_at_precision")[-1] > 0.85
     assert run.summary["test_balanced_accuracy"] > 0.9 and run.summary["test_auroc"] > 0.97
     assert run.summary["flops"] > 0 and run.summary["samples_per_second"] > 0
-    told = json.loads((kept(tmp_path) / "settings.json").read_text())
-    model = make_model(Shape(**told["shape"]))
+    shown = json.loads((kept(tmp_path) / "settings.json").read_text())
+    model = make_model(Shape(**shown["shape"]))
     model.load_state_dict(torch.load(kept(tmp_path) / "model.pt", weights_only=True))
-    assert told["classes"] == ["benign", "malignant"]
+    assert shown["classes"] == ["benign", "malignant"]
     assert run.summary["parameters"] == sum(each.numel() for each in model.parameters())
 
 
@@ -265,8 +265,8 @@ def test_the_predictor_tells_what_the_trained_model_does_in_every_number_format(
 ):
     run, _ = make_run(payments, architecture=architecture, epochs=1, balance_classes=True)
     TabularClassifier().train(run)
-    told = json.loads((kept(tmp_path) / "settings.json").read_text())
-    model, table = make_model(Shape(**told["shape"])), Table.of(run)
+    shown = json.loads((kept(tmp_path) / "settings.json").read_text())
+    model, table = make_model(Shape(**shown["shape"])), Table.of(run)
     model.load_state_dict(torch.load(kept(tmp_path) / "model.pt", weights_only=True))
     expected = probabilities(run, model, table.read("test", run.device)).argmax(axis=1)
     rows = TabularClassifier().prediction_inputs(payments, run.settings, tables, 1000)
@@ -275,7 +275,7 @@ def test_the_predictor_tells_what_the_trained_model_does_in_every_number_format(
         weights: TabularClassifier().predictor(kept(tmp_path), weights, torch.device("cpu"))(rows)
         for weights in ("fp32", "bf16", "int8")
     }
-    assert answers["fp32"] == [told["classes"][index] for index in expected]
+    assert answers["fp32"] == [shown["classes"][index] for index in expected]
     for weights in ("bf16", "int8"):
         same = np.mean([one == other for one, other in zip(answers["fp32"], answers[weights], strict=True)])
         assert same > 0.9, weights

@@ -84,10 +84,10 @@ def test_training_learns_reports_every_epoch_and_keeps_a_model_that_loads(make_r
     assert run.summary["test_accuracy"] > 0.8
     assert run.summary["parameters"] > 0 and run.summary["flops"] > 0 and run.summary["samples_per_second"] > 0
     kept = max((tmp_path / "artifacts").iterdir())  # of the best epoch
-    told = json.loads((kept / "settings.json").read_text())
-    model = Classifier(Shape(**told["shape"]))
+    shown = json.loads((kept / "settings.json").read_text())
+    model = Classifier(Shape(**shown["shape"]))
     model.load_state_dict(torch.load(kept / "model.pt", weights_only=True))
-    assert told["classes"] == ["sea", "town", "wood"]
+    assert shown["classes"] == ["sea", "town", "wood"]
     assert (kept / "tokenizer.json").is_file()
 
 

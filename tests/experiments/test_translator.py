@@ -60,7 +60,7 @@ def reversals(tmp_path_factory):
 
 
 class Attempt:
-    """A run of the translator, with the events that it told."""
+    """A run of the translator, with the events that it reported."""
 
     def __init__(self, data: dict[str, Any], cache: Path, artifacts: Path, seed: int = 2, **given: Any) -> None:
         torch.set_num_threads(1)
@@ -240,19 +240,19 @@ def test_the_kept_model_writes_what_was_measured(trained, cache):
 
 def test_prediction_texts_are_whole_pairs_of_the_test_split(trained, cache):
     made, _ = trained
-    told = TextTranslator().prediction_texts(made.run.data, made.run.settings, cache, 10_000)
-    assert len(told.inputs) == made.run.data_card.rows["test"]
-    assert all(target == source[::-1] for source, target in zip(told.inputs, told.outputs, strict=True))
-    assert (told.split, told.fingerprint) == ("test", made.run.data_card.fingerprint)
-    assert TextTranslator().prediction_inputs(made.run.data, made.run.settings, cache, 7) == list(told.inputs[:7])
+    shown = TextTranslator().prediction_texts(made.run.data, made.run.settings, cache, 10_000)
+    assert len(shown.inputs) == made.run.data_card.rows["test"]
+    assert all(target == source[::-1] for source, target in zip(shown.inputs, shown.outputs, strict=True))
+    assert (shown.split, shown.fingerprint) == ("test", made.run.data_card.fingerprint)
+    assert TextTranslator().prediction_inputs(made.run.data, made.run.settings, cache, 7) == list(shown.inputs[:7])
 
 
 @pytest.mark.parametrize("weights", ["bf16", "int8"])
 def test_the_kept_model_is_served_in_smaller_numbers(trained, cache, weights):
     made, kept = trained
-    told = TextTranslator().prediction_texts(made.run.data, made.run.settings, cache, 40)
+    shown = TextTranslator().prediction_texts(made.run.data, made.run.settings, cache, 40)
     predict = TextTranslator().predictor(kept, weights, torch.device("cpu"))
-    assert text_scores(predict(told.inputs), told.outputs)["chrf"] > 80
+    assert text_scores(predict(shown.inputs), shown.outputs)["chrf"] > 80
     assert all(isinstance(each, str) for each in predict(["", "Ω"])), "these have an answer too"
 
 
@@ -335,7 +335,7 @@ def test_the_nearest_training_pair_is_measured_as_a_baseline_on_the_same_pairs(a
     (reported,) = made.reported
     assert 0 < reported["chrf"] < 80
     assert 0 < reported["bleu"] < 80
-    assert 1.5 < reported["validation_loss"] < 2.3, "six letters and an end, told by how frequent they are"
+    assert 1.5 < reported["validation_loss"] < 2.3, "six letters and an end, predicted by how frequent they are"
     assert made.run.summary["test_chrf"] == pytest.approx(reported["chrf"], abs=15)
     assert made.run.summary["predictions_per_second"] > 0
 
@@ -356,9 +356,9 @@ def test_scores_are_those_of_the_papers_examples():
         {"chrf": 100.0, "bleu": 100.0}
     )
     # Of four words' runs, 5 of 6, 4 of 5, 3 of 4 and 2 of 3 are in the reference.
-    told = text_scores(["the cat sat on the rug"], ["the cat sat on the mat"])
-    assert told["bleu"] == pytest.approx(100 * (5 / 6 * 4 / 5 * 3 / 4 * 2 / 3) ** 0.25)
-    assert 70 < told["chrf"] < 100
+    shown = text_scores(["the cat sat on the rug"], ["the cat sat on the mat"])
+    assert shown["bleu"] == pytest.approx(100 * (5 / 6 * 4 / 5 * 3 / 4 * 2 / 3) ** 0.25)
+    assert 70 < shown["chrf"] < 100
     assert text_scores([""], ["something"]) == {"chrf": 0.0, "bleu": 0.0}
 
 

@@ -55,9 +55,9 @@ def test_names_cannot_become_markup(hostile):
 
 
 def test_what_was_made_of_the_data_is_on_the_page_as_text(small):
-    told = "texts.csv: 'text' to 'label'; 2 classes: '<script>alert(1)</script>', '1.10'"
-    page = report_page(replace(small, data=told))
-    assert f"Data: {told}." in text_of(page)
+    shown = "texts.csv: 'text' to 'label'; 2 classes: '<script>alert(1)</script>', '1.10'"
+    page = report_page(replace(small, data=shown))
+    assert f"Data: {shown}." in text_of(page)
     assert "alert(1)</script>" not in page
     assert 'id="data"' not in report_page(small), "nothing where a workload does not tell"
 

@@ -104,7 +104,7 @@ def test_a_slope_is_dollars_for_one_hundredth_of_quality():
     assert slope_per_point([0.5, 0.4], [1.0, 3.0], Direction.MINIMIZE)[1] == pytest.approx(0.2)
 
 
-def test_wrong_input_is_told_with_its_value():
+def test_wrong_input_is_reported_with_its_value():
     with pytest.raises(ValueError, match=r"\(2,\) and price \(1,\)"):
         frontier_mask([1.0, 2.0], [1.0], Direction.MAXIMIZE)
     with pytest.raises(ValueError, match="one shape"):
@@ -127,8 +127,8 @@ def test_the_hypervolume_grows_as_points_come_in(points, direction):
     reference = (-0.2 if direction == Direction.MAXIMIZE else 0.8), 2.0
     grown = hypervolume_growth(qualities, prices, direction, *reference)
     for count in range(len(finite)):
-        begun = qualities[: count + 1], prices[: count + 1]
-        assert grown[count] == pytest.approx(hypervolume(*begun, direction, *reference), abs=1e-9)
+        started = qualities[: count + 1], prices[: count + 1]
+        assert grown[count] == pytest.approx(hypervolume(*started, direction, *reference), abs=1e-9)
     assert (np.diff(grown) >= 0).all()
 
 

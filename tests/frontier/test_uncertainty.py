@@ -106,7 +106,7 @@ def test_a_later_epoch_of_a_lucky_run_is_no_rival_of_its_trials_repeats():
     assert known(quality, trial=later, on_frontier=[True, False]).probability.tolist() == [1.0, 0.0]
 
 
-def test_epochs_of_one_run_are_told_apart_though_seeds_differ_more_than_they_do():
+def test_epochs_of_one_run_are_distinguished_though_seeds_differ_more_than_they_do():
     """Three runs, each 0.02 better at its second epoch; the seeds are 0.05 apart."""
     seeds = np.array([0.0, 0.05, 0.10, 0.15])
     noise = np.array([0.000, 0.001, -0.001, 0.000])

@@ -183,7 +183,7 @@ def test_empty_and_hostile_studies_come_in_too(empty, hostile, home, tmp_path):
         )
     assert set(found.settings["precision"]) == set(hostile.settings["precision"])
     assert set(found.runs["message"]) == set(hostile.runs["message"])
-    assert open_study("just begun", home=home.path).table().state == "stopped"  # nothing runs here
+    assert open_study("just started", home=home.path).table().state == "stopped"  # nothing runs here
 
 
 def test_the_commands_read_it_and_resume_says_why_not(small, home, tmp_path):
@@ -251,13 +251,13 @@ SPOILT = {
 
 @pytest.mark.parametrize("case", SPOILT)
 def test_what_is_no_whole_export_is_refused_in_a_line_or_two(small, home, tmp_path, case):
-    spoil, told = SPOILT[case]
+    spoil, reported = SPOILT[case]
     folder = tmp_path / "out"
     write_report(small, folder, ["csv"])
     spoil(folder)
     done = tracker("import", "export", folder, home=home.path)
     assert done.returncode == 2
-    assert told in done.stderr
+    assert reported in done.stderr
     assert len(done.stderr.splitlines()) <= 2
     assert list_studies(home.tracking_uri) == []
 

@@ -156,8 +156,8 @@ def test_a_paused_training_goes_on_as_if_it_had_not_been_interrupted(make_run, t
 
     assert [event for event, _ in before] == ["ready", *["checkpoint"] * validations, "saved"]
     assert [event for event, _ in after][:2] == ["restored", "ready"]
-    told = [(each["epoch"], each["metrics"]) for each in [*checkpoints(before), *checkpoints(after)]]
-    assert told == [(each["epoch"], each["metrics"]) for each in checkpoints(events)]
+    shown = [(each["epoch"], each["metrics"]) for each in [*checkpoints(before), *checkpoints(after)]]
+    assert shown == [(each["epoch"], each["metrics"]) for each in checkpoints(events)]
     torch.testing.assert_close(resumed.state_dict(), expected.state_dict(), rtol=0, atol=0)
     assert trainer.global_step == 12
     assert resumed.steps_before == 4, "the module's own addition"
@@ -278,7 +278,7 @@ def test_what_lightning_cannot_resume_runs_without_pausing_and_that_is_said(make
     assert not (tmp_path / "state.pt").exists()
 
 
-def test_a_callback_that_is_told_to_save_nothing_runs_on(make_run, tmp_path):
+def test_a_callback_that_is_reported_to_save_nothing_runs_on(make_run, tmp_path):
     run, events = make_run(state_path=tmp_path / "state.pt", pause_after_epoch=1)
     fit(run, callback=TrackerCallback(run, {"accuracy": "val_acc"}, resumable=False), epochs=2)
     assert [each["epoch"] for each in checkpoints(events)] == [1, 2]

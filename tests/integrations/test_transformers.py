@@ -128,8 +128,8 @@ def test_a_paused_training_goes_on_as_if_it_had_not_been_interrupted(make_run, t
 
     assert [event for event, _ in before] == ["ready", "checkpoint", "saved"]
     assert [event for event, _ in after][:2] == ["restored", "ready"]
-    told = [(each["epoch"], each["metrics"]) for each in [*checkpoints(before), *checkpoints(after)]]
-    assert told == [(each["epoch"], each["metrics"]) for each in checkpoints(events)]
+    shown = [(each["epoch"], each["metrics"]) for each in [*checkpoints(before), *checkpoints(after)]]
+    assert shown == [(each["epoch"], each["metrics"]) for each in checkpoints(events)]
     torch.testing.assert_close(resumed.model.state_dict(), expected.model.state_dict(), rtol=0, atol=0)
     assert resumed.state.global_step == 12
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["state.pt"]

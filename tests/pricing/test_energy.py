@@ -170,7 +170,7 @@ def test_a_country_is_given_by_its_code_or_its_name(country):
 
 
 @pytest.mark.parametrize(("given_", "nearest"), [("US", "USA"), ("Germny", "Germany")])
-def test_an_unknown_country_is_told_with_the_nearest_name(given_, nearest):
+def test_an_unknown_country_is_reported_with_the_nearest_name(given_, nearest):
     with pytest.raises(PriceBookError, match=f"no carbon intensity of country '{given_}'; did you mean '{nearest}'"):
         grams_per_kwh(given_)
 

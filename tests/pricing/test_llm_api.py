@@ -82,7 +82,7 @@ def test_a_model_without_a_price_for_output_says_so():
         ("github-copilot:gpt-4o", "no price of the tokens of github-copilot:gpt-4o"),
     ],
 )
-def test_a_model_that_cannot_be_priced_is_told_with_the_nearest_names(model, said):
+def test_a_model_that_cannot_be_priced_is_reported_with_the_nearest_names(model, said):
     with pytest.raises(PriceBookError) as refusal:
         api_price(model, 10, 1)
     assert said in str(refusal.value)

@@ -250,7 +250,7 @@ def test_a_gpu_is_never_billed_unasked_at_what_a_table_of_old_says():
     assert book.cheapest_for(with_gpus("A100-40GB"), "cuda", Market.ON_DEMAND).quality == "price_list"
 
 
-def test_a_market_without_cpu_machines_is_told_with_those_that_have_some():
+def test_a_market_without_cpu_machines_is_reported_with_those_that_have_some():
     with pytest.raises(PriceBookError, match=r"no reserved rate of x86_64 machines.*on_demand, spot.*sku_cpu"):
         load_price_book().cheapest_for(MACHINE, "cpu", Market.RESERVED)
 
@@ -273,7 +273,7 @@ def test_an_unknown_gpu_is_answered_with_the_setting_and_the_names_known():
         load_price_book().cheapest_for(with_gpus("NVIDIA RTX 9090"), "cuda", Market.ON_DEMAND)
 
 
-def test_a_gpu_without_a_rate_in_the_market_is_told_with_those_that_have_one():
+def test_a_gpu_without_a_rate_in_the_market_is_reported_with_those_that_have_one():
     with pytest.raises(PriceBookError, match=r"no spot rate of H200 \(markets with one: on_demand\)"):
         load_price_book().cheapest_for(with_gpus("H200"), "cuda", Market.SPOT)
 
@@ -313,7 +313,7 @@ def test_a_good_table_is_read(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "shown"),
     [
         (",0.2,", ",-0.2,", "usd_per_hour is -0.2; a rate is above 0"),
         (",0.2,", ",0,", "usd_per_hour is 0;"),
@@ -336,27 +336,27 @@ def test_a_good_table_is_read(tmp_path):
         ("none,a test", "none,a test,more", "has not the 18 cells of the header"),
     ],
 )
-def test_a_wrong_value_is_told_with_its_line(tmp_path, old, new, told):
+def test_a_wrong_value_is_reported_with_its_line(tmp_path, old, new, shown):
     assert old in GOOD_ROW
     good = GOOD_ROW.replace("acme/small", "acme/good")
     with pytest.raises(PriceBookError) as caught:
         read(tmp_path, good, GOOD_ROW.replace(old, new, 1))
     assert str(caught.value).startswith("mine.csv, line 3: ")
-    assert told in str(caught.value)
+    assert shown in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("row", "told"),
+    ("row", "shown"),
     [
         (GOOD_ROW, "a second rate for acme/small, on_demand on 2026-01-01, beside mine.csv, line 2"),
         (GOOD_ROW.replace(",16,", ",32,"), "describes another machine than mine.csv, line 2"),
         (GOOD_ROW.replace("on_demand", "spot"), "spot rate 0.2 is the on_demand rate of mine.csv, line 2"),
     ],
 )
-def test_two_rows_that_contradict_each_other_are_told_with_both_lines(tmp_path, row, told):
+def test_two_rows_that_contradict_each_other_are_reported_with_both_lines(tmp_path, row, shown):
     with pytest.raises(PriceBookError) as caught:
         read(tmp_path, GOOD_ROW, row)
-    assert str(caught.value) == f"mine.csv, line 3: {told}"
+    assert str(caught.value) == f"mine.csv, line 3: {shown}"
 
 
 def test_a_rate_that_ends_after_the_next_one_began_is_refused():
@@ -373,6 +373,6 @@ def test_a_header_with_a_wrong_or_missing_column_is_refused(tmp_path):
         read(tmp_path, header=header.replace(",licence", ""))
 
 
-def test_a_file_that_is_not_there_is_told_by_its_name(tmp_path):
+def test_a_file_that_is_not_there_is_reported_by_its_name(tmp_path):
     with pytest.raises(PriceBookError, match=r"absent\.csv cannot be read as a price table"):
         read_price_table(tmp_path / "absent.csv")

@@ -48,7 +48,7 @@ def test_another_market_region_day_or_sku_is_looked_up():
         Scenario(region="eastus").point_for(E2, BOOK)
 
 
-def test_a_day_before_the_first_price_is_told_with_those_that_exist_and_machines_that_had_one():
+def test_a_day_before_the_first_price_is_reported_with_those_that_exist_and_machines_that_had_one():
     with pytest.raises(PriceBookError, match=r"begin on: 2026-08-03; of the same kind .*aws/m5\.large"):
         Scenario(as_of=date(2024, 3, 1)).point_for(E2, BOOK)
 
@@ -174,7 +174,7 @@ interruptions_per_hour = 0.2
 """
 
 
-def test_a_file_is_read_whole_and_told_in_words(files):
+def test_a_file_is_read_whole_and_reported_in_words(files):
     scenario = files(whole=WHOLE)
     assert scenario.sentences == (
         "market spot",
@@ -197,7 +197,7 @@ def test_included_files_come_first(files):
     assert scenario.name == "a + b + top"
 
 
-def test_a_circle_is_told_in_full(files):
+def test_a_circle_is_reported_in_full(files):
     with pytest.raises(ScenarioError, match=r"includes itself: a.toml → b.toml → a.toml"):
         files(a='include = ["b.toml"]\n', b='include = ["a.toml"]\n')
     with pytest.raises(ScenarioError, match=r"includes itself: a.toml → a.toml"):
@@ -205,7 +205,7 @@ def test_a_circle_is_told_in_full(files):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "shown"),
     [
         ("", "changes nothing; give at least one of: market, region, sku, as_of, include, change, costs"),
         ('name = "only a name"\n', "changes nothing"),
@@ -237,10 +237,10 @@ def test_a_circle_is_told_in_full(files):
         ("[[change]\n", "not valid TOML"),
     ],
 )
-def test_what_is_wrong_with_a_file_is_told_with_its_line(files, text, told):
+def test_what_is_wrong_with_a_file_is_reported_with_its_line(files, text, shown):
     with pytest.raises(ScenarioError) as caught:
         files(wrong=text)
-    assert told in str(caught.value)
+    assert shown in str(caught.value)
     assert "wrong.toml" in str(caught.value)
 
 

@@ -93,7 +93,7 @@ def test_nothing_is_left_of_a_scenario_that_cannot_be_written(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "shown"),
     [
         ('include = ["a.toml"]\n', "link, include: ['a.toml'] is for files"),
         ('name = "x"', "link: changes nothing; give at least one of: market"),
@@ -103,7 +103,7 @@ def test_nothing_is_left_of_a_scenario_that_cannot_be_written(tmp_path):
         ("costs={keep_month=1}", "did you mean 'keep_months'?"),
     ],
 )
-def test_what_is_wrong_with_a_text_is_told_as_of_a_file(text, told):
+def test_what_is_wrong_with_a_text_is_reported_as_of_a_file(text, shown):
     with pytest.raises(ScenarioError) as caught:
         read_scenario_text(text, "link")
-    assert told in str(caught.value)
+    assert shown in str(caught.value)

@@ -114,7 +114,7 @@ def test_amounts_are_shown_by_the_newest_rate_of_a_currency_or_that_of_a_day(boo
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "shown"),
     [
         (NEGOTIATED.replace("31.0", "-1"), "line 2, rate: usd_per_hour is -1; a rate is above 0"),
         (NEGOTIATED.replace("31.0", "0"), "line 2, rate: usd_per_hour is 0;"),
@@ -161,14 +161,14 @@ def test_amounts_are_shown_by_the_newest_rate_of_a_currency_or_that_of_a_day(boo
         ("[[rate]\n", "not valid TOML"),
     ],
 )
-def test_what_is_wrong_is_told_with_its_line(book, text, told):
+def test_what_is_wrong_is_reported_with_its_line(book, text, shown):
     with pytest.raises(PriceBookError) as caught:
         book(text)
-    assert told in str(caught.value)
+    assert shown in str(caught.value)
     assert "prices.toml" in str(caught.value)
 
 
-def test_all_that_is_wrong_is_told_at_once(book):
+def test_all_that_is_wrong_is_reported_at_once(book):
     with pytest.raises(PriceBookError) as caught:
         book(NEGOTIATED.replace("31.0", "-1"), OWN.replace("10.0", "-3"))
     assert str(caught.value).splitlines()[0].endswith("prices.toml: 2 problems")
@@ -189,7 +189,7 @@ def test_a_file_in_which_nothing_is_said_yet_changes_nothing(book):
     assert book("# [[rate]]\n").points == load_price_book().points
 
 
-def test_a_rate_that_has_ended_or_not_begun_is_not_taken_for_todays(book):
+def test_a_rate_that_has_ended_or_not_started_is_not_taken_for_todays(book):
     ended = NEGOTIATED.replace("2026-01-01", "2024-01-01\neffective_to = 2024-06-01").replace("reserved", "on_demand")
     future = NEGOTIATED.replace("2026-01-01", "2090-01-01").replace("reserved", "on_demand")
     for text in (ended, future):

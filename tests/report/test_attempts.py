@@ -1,4 +1,4 @@
-"""Attempts are told apart by what a run had cost when each of them ended; together they are the run."""
+"""Attempts are distinguished by what a run had cost when each of them ended; together they are the run."""
 
 from __future__ import annotations
 

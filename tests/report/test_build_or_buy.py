@@ -120,21 +120,21 @@ def test_where_the_api_is_cheaper_each_time_there_is_a_reason_in_place_of_a_numb
 def test_what_is_not_known_is_said_first_and_loudest(study):
     notes = build_or_buy_document(study, API, TOKENS, 10)["notes"]
     assert notes[0].startswith("THE QUALITY OF maker:gpt ON THESE DATA IS UNKNOWN")
-    told = "\n".join(notes)
-    assert "2,000 whole texts of the test split with o200k_base; other models' tokenizers differ" in told
-    assert "0 prompt tokens (assumed)" in told
-    assert "since 2026-01-01" in told
+    shown = "\n".join(notes)
+    assert "2,000 whole texts of the test split with o200k_base; other models' tokenizers differ" in shown
+    assert "0 prompt tokens (assumed)" in shown
+    assert "since 2026-01-01" in shown
 
 
 def test_a_price_that_is_uncertain_is_said_to_be(study):
     vague = replace(API, effective_from=None, by_hour=True, charges_output=False, usd_per_million_output=None)
     given_tokens = PredictionTokens(100.0, 2.0, prompt_tokens=50, prompt_source="given")
-    told = "\n".join(build_or_buy_document(study, vague, given_tokens, 10, "2026-03-01")["notes"])
-    assert "it may not have applied on 2026-03-01" in told
-    assert "varies by hour of the day" in told
-    assert "answers are counted as free" in told
-    assert "50 prompt tokens (given)" in told
-    assert "measured on" not in told
+    shown = "\n".join(build_or_buy_document(study, vague, given_tokens, 10, "2026-03-01")["notes"])
+    assert "it may not have applied on 2026-03-01" in shown
+    assert "varies by hour of the day" in shown
+    assert "answers are counted as free" in shown
+    assert "50 prompt tokens (given)" in shown
+    assert "measured on" not in shown
 
 
 @pytest.mark.parametrize("predictions", [0, 0.5, -1, math.nan, math.inf])
@@ -144,7 +144,7 @@ def test_training_is_spread_over_at_least_one_prediction(study, predictions):
 
 
 def test_a_study_without_a_checkpoint_has_nothing_to_compare(empty):
-    with pytest.raises(RequestError, match="study 'just begun' has no checkpoint yet"):
+    with pytest.raises(RequestError, match="study 'just started' has no checkpoint yet"):
         build_or_buy_document(empty, API, TOKENS, 10)
 
 

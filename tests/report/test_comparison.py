@@ -30,7 +30,7 @@ def test_curves_and_parts_are_drawn_in_the_study_s_unit(realistic):
     comparison = compare_runs(realistic, ["run-0", "run-1"])
     curves = curves_figure(comparison)
     assert [trace.name for trace in curves.data] == ["#0", "#1"]
-    assert len({trace.line.dash for trace in curves.data}) == 2  # told apart without colours
+    assert len({trace.line.dash for trace in curves.data}) == 2  # distinguished without colours
     assert "m$" in curves.layout.xaxis.title.text
     (bars,) = parts_figure(comparison).data
     assert bars.name == "compute"
@@ -49,7 +49,7 @@ def test_studies_of_one_quality_are_laid_over_each_other(small, realistic):
     assert comparison.figures.loc["best of it", "docstrings"] == "0.7000 for 4,000 m$"  # one unit for the whole table
 
 
-def test_the_best_so_far_is_told_against_all_that_was_spent_until_then(by_hand):
+def test_the_best_so_far_is_reported_against_all_that_was_spent_until_then(by_hand):
     rows = [
         by_hand.trial(0, [0.5, 0.6], [HOUR, 2 * HOUR]),
         by_hand.trial(1, [0.4, 0.7], [HOUR, 3 * HOUR], started_at=1.8e9),
@@ -69,7 +69,7 @@ def test_studies_of_different_qualities_are_compared_but_not_laid_over(small, by
     assert len(parts_figure(comparison).data) == 1
 
 
-def test_a_wrong_number_and_a_run_that_is_gone_are_told(small):
+def test_a_wrong_number_and_a_run_that_is_gone_are_reported(small):
     with pytest.raises(RequestError, match="1 runs were chosen: 2 to 4"):
         compare_runs(small, ["run-0"])
     with pytest.raises(RequestError, match="5 studies were chosen: 2 to 4"):
@@ -80,7 +80,7 @@ def test_a_wrong_number_and_a_run_that_is_gone_are_told(small):
 
 def test_a_study_of_nothing_can_be_compared(small, empty):
     comparison = compare_studies([small, empty])
-    assert comparison.figures.loc["best of it", "just begun"] == "—"
+    assert comparison.figures.loc["best of it", "just started"] == "—"
     assert len(curves_figure(comparison).data) == 2
 
 

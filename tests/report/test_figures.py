@@ -29,7 +29,7 @@ def test_the_frontier_is_a_step_line_that_leaves_hovering_to_the_points(small):
     assert list(line.y) == [0.5, 0.6, 0.7]
 
 
-def test_price_is_logarithmic_and_told_in_plain_dollars(small):
+def test_price_is_logarithmic_and_reported_in_plain_dollars(small):
     layout = frontier_figure(small).layout
     assert layout.xaxis.type == "log"
     assert layout.xaxis.tickformat == "$,.10~f"
@@ -70,7 +70,7 @@ def test_a_price_from_a_busy_machine_is_flagged(by_hand):
     assert flags == [True, False]
 
 
-def test_equal_points_are_told_as_equal(by_hand):
+def test_equal_points_are_reported_as_equal(by_hand):
     twins = by_hand.build([by_hand.trial(0, [0.5], [2.0]), by_hand.trial(1, [0.5], [2.0])])
     assert (
         "dominated by #0 e1: the same accuracy for the same price"
@@ -132,7 +132,7 @@ def test_names_are_shown_literally(hostile):
     assert hostile.study not in json.dumps(frontier_figure(hostile).layout.yaxis.title.text)
 
 
-def test_spend_bars_are_longest_first_and_told_in_dollars(small):
+def test_spend_bars_are_longest_first_and_reported_in_dollars(small):
     (bars,) = spend_figure(small).data
     assert [name.strip() for name in bars.y] == ["failed", "stopped", "completed", "baseline", "preparation"]
     assert bars.text[0] == "$7.25 · 42 % · 2 runs"

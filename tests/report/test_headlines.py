@@ -41,7 +41,7 @@ def test_a_baseline_that_nothing_beats_is_said_to_win(by_hand):
     assert "dominates the whole frontier: no trial is worth its price" in by_title(winning)["Baseline tf-idf"].sentence
 
 
-def test_a_good_but_dear_baseline_is_told_as_such(by_hand):
+def test_a_good_but_dear_baseline_is_reported_as_such(by_hand):
     dear = by_hand.build([by_hand.baseline(0.9, 9.0, name="tf-idf"), by_hand.trial(0, [0.5, 0.6], [2.0, 4.0])])
     sentence = by_title(dear)["Baseline tf-idf"].sentence
     assert "it dominates no frontier point; no trial reaches its accuracy" in sentence

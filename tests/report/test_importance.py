@@ -62,7 +62,7 @@ def test_of_luck_no_knob_is_said_to_matter():
 
 
 @pytest.mark.parametrize(
-    ("trials", "settings", "outcome", "told"),
+    ("trials", "settings", "outcome", "shown"),
     [
         (7, {"size": range(7)}, range(7), "7 trials have a checkpoint; 8 are needed to say what drives quality."),
         (1, {"size": [1]}, [0.5], "1 trial has a checkpoint; 8 are needed"),
@@ -70,9 +70,9 @@ def test_of_luck_no_knob_is_said_to_matter():
         (9, {"size": range(9)}, [0.1 + 0.2] * 9, "The quality of every trial is the same"),
     ],
 )
-def test_where_nothing_can_be_asked_a_sentence_says_why(trials, settings, outcome, told):
+def test_where_nothing_can_be_asked_a_sentence_says_why(trials, settings, outcome, shown):
     found = importance(pd.DataFrame(settings), np.array(outcome, dtype=float), "quality")
-    assert found.shares.empty and told in found.sentence
+    assert found.shares.empty and shown in found.sentence
 
 
 def test_a_knob_that_only_some_trials_have_is_one_like_others():

@@ -24,14 +24,14 @@ def test_levels_are_in_order_and_in_words():
     assert levels([4, 1.5, None, 16])[1] == ["1.5", "4", "16"]
     assert levels([True, None, False]) == (["True", None, "False"], ["False", "True"])
     assert levels(["b", "a", 3])[1] == ["3", "a", "b"]
-    told, names = levels(list("aaabbc"), most=2)
-    assert names == ["a", OTHERS] and told == ["a", "a", "a", OTHERS, OTHERS, OTHERS]
+    shown, names = levels(list("aaabbc"), most=2)
+    assert names == ["a", OTHERS] and shown == ["a", "a", "a", OTHERS, OTHERS, OTHERS]
 
 
 def test_many_numbers_are_parted_evenly():
-    told, names = levels([float(number) for number in range(1, 41)], most=4)
+    shown, names = levels([float(number) for number in range(1, 41)], most=4)
     assert names == ["1 to 10.75", "10.75 to 20.5", "20.5 to 30.25", "30.25 to 40"]
-    assert [told.count(name) for name in names] == [10, 10, 10, 10]
+    assert [shown.count(name) for name in names] == [10, 10, 10, 10]
     assert levels([1.0] * 30 + [float(number) for number in range(20)], most=4)[0][0] is not None
     assert levels([None, None])[1] == []
 

@@ -79,17 +79,19 @@ def test_the_document_keeps_its_keys_and_adds_the_certain_ones(confirmed):
     document = json.loads(json.dumps(frontier_document(confirmed), allow_nan=False))
     assert list(document["points"][0])[-7:] == CERTAINTY_COLUMNS
     assert document["points"][0]["tied_with"] is None
-    told = document["confirmation"]
-    assert (told["repeats"], told["completed"], told["confidence"]) == (11, 9, 0.95)
-    assert told["contenders"] == []
+    reported = document["confirmation"]
+    assert (reported["repeats"], reported["completed"], reported["confidence"]) == (11, 9, 0.95)
+    assert reported["contenders"] == []
 
 
 def test_a_point_that_the_frontier_missed_is_named(by_hand, original):
     lucky = by_hand.trial(4, [0.80], [25.0], settings={"width": 5})
     repeats = [repeat(by_hand, 4, number, [quality], [25.0]) for number, quality in ((1, 0.65), (2, 0.66))]
-    told = confirmation_sentences(by_hand.build([*original, lucky, *repeats]))
-    assert re.search(r"^#2 e1 is off the frontier as measured, and on it .* of 9\d %: 0.7200 for 0.800 m\$", told[-1])
-    assert "measured once" in told[-1]
+    reported = confirmation_sentences(by_hand.build([*original, lucky, *repeats]))
+    assert re.search(
+        r"^#2 e1 is off the frontier as measured, and on it .* of 9\d %: 0.7200 for 0.800 m\$", reported[-1]
+    )
+    assert "measured once" in reported[-1]
 
 
 def test_what_repeats_cost_is_a_line_of_its_own(confirmed):

@@ -91,7 +91,7 @@ def test_the_same_runs_on_the_spot_market_in_another_year_or_at_another_seller(s
     assert study.spend_usd == table.spend_usd  # what was billed stays what was billed
 
 
-def test_a_scenario_is_told_with_its_result(study):
+def test_a_scenario_is_reported_with_its_result(study):
     scenario = Scenario(name="half", changes=(RateChange(provider="gcp", factor=0.5),))
     document = study.frontier_document(scenario)
     assert document["scenario"]["sentences"] == ["compute of gcp × 0.5"]
@@ -120,7 +120,7 @@ def test_runs_on_another_kind_of_device_keep_their_sku_and_that_is_said(table):
     assert "because they ran on another kind of device than aws/m5.large: 1 run;" in " ".join(price_remarks(mixed))
 
 
-def test_a_missing_rate_is_told_and_nothing_is_priced(table):
+def test_a_missing_rate_is_reported_and_nothing_is_priced(table):
     with pytest.raises(PriceBookError, match=r"gcp/e2-standard-2 has no reserved rate; it has: on_demand, spot"):
         reprice(table, Scenario(market=Market.RESERVED), BOOK)
 

@@ -11,7 +11,7 @@ from tracker.report.run_detail import decisions_about, mlflow_place, run_detail
 from tracker.store.home import Home
 
 
-def test_a_point_is_told_with_its_settings_parts_curve_and_standing(realistic):
+def test_a_point_is_reported_with_its_settings_parts_curve_and_standing(realistic):
     found = axis_points(realistic)
     point = found.frontier.iloc[-1]
     detail = run_detail(found, f"{point['run_id']}@{point['epoch']}")
@@ -28,7 +28,7 @@ def test_a_point_is_told_with_its_settings_parts_curve_and_standing(realistic):
     assert "m$" in detail.figures["price until here"]
 
 
-def test_what_dominates_it_is_told_by_how_much_on_the_axes_shown(small):
+def test_what_dominates_it_is_reported_by_how_much_on_the_axes_shown(small):
     detail = run_detail(axis_points(small), "run-1@1")
     assert detail.standing == "dominated by #0 e2: +0.2 accuracy for 33 % less"
     assert run_detail(axis_points(small, Axes(turned=True)), "run-1@1").standing.startswith("on the frontier")
@@ -39,7 +39,7 @@ def test_a_key_without_an_epoch_is_the_last_checkpoint(small):
     assert run_detail(axis_points(small), "run-baseline").title.startswith("tf-idf")
 
 
-def test_what_is_not_there_any_more_is_told(small):
+def test_what_is_not_there_any_more_is_reported(small):
     found = axis_points(small)
     with pytest.raises(RequestError, match="no run 'gone': it was deleted"):
         run_detail(found, "gone@3")

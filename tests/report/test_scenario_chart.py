@@ -45,8 +45,8 @@ def test_the_table_has_the_best_first_with_what_it_costs(small):
 
 
 def test_the_sentences_tell_what_changed(small):
-    told = comparison_sentences(compared(small, RateChange(factor=0.5)), small.unit)
-    assert told[:2] == ["The same trials are on the frontier.", "The same quality costs 0.5 times as much."]
+    shown = comparison_sentences(compared(small, RateChange(factor=0.5)), small.unit)
+    assert shown[:2] == ["The same trials are on the frontier.", "The same quality costs 0.5 times as much."]
     document = {**compared(small), "entered": list(range(10)), "left": [3]}
     assert comparison_sentences(document, small.unit)[:2] == [
         "10 trials entered the frontier: #0, #1, #2, #3, #4, #5, #6, #7 ….",

@@ -70,7 +70,7 @@ def test_the_more_predictions_the_more_the_slow_models_cost(served, small):
     assert many[2, 1] == pytest.approx(dearest)
 
 
-def test_a_format_that_does_not_work_is_told_and_has_no_price(served):
+def test_a_format_that_does_not_work_is_reported_and_has_no_price(served):
     broken = served[served["problem"] != ""].iloc[0]
     assert broken["problem"] == "no kernel"
     assert math.isnan(broken["usd_per_1000"])

@@ -41,7 +41,7 @@ def amounts(found):
     return {tuple(row[name] for name in found.by): row["billed_usd"] for row in found.table.to_dict("records")}
 
 
-def test_spend_is_told_apart_by_what_one_asks_for(home):
+def test_spend_is_distinguished_by_what_one_asks_for(home):
     assert amounts(spend(home=home)) == {("vision",): usd(DAY + 3600), ("audio",): usd(7200)}
     assert amounts(spend("month", home=home)) == {("2026-10",): usd(DAY / 2), ("2026-11",): usd(DAY / 2 + 10800)}
     assert amounts(spend("user", home=home)) == {("ada",): usd(DAY), ("",): usd(7200), ("grace",): usd(3600)}

@@ -34,7 +34,7 @@ def test_without_decisions_trials_are_one_part_and_failures_another(small):
     assert spend["spend_usd"].is_monotonic_decreasing
 
 
-def test_money_is_split_where_a_trial_was_first_gone_on_with(by_hand):
+def test_money_is_split_where_a_trial_was_first_resumed(by_hand):
     hour = 3600.0
     table = by_hand.build(
         [
@@ -115,7 +115,7 @@ def test_the_steps_of_the_hypervolume_are_the_same_line(realistic):
     assert steps["hypervolume"].to_numpy()[at].tolist() == whole["hypervolume"].tolist()
 
 
-def test_a_reason_that_trials_share_is_told_once(by_hand):
+def test_a_reason_that_trials_share_is_reported_once(by_hand):
     lost = {"state": "failed", "reason": "not_finite", "message": "the loss was not a number"}
     rows = [by_hand.trial(n, [0.5], [10.0], **lost) for n in range(12)]
     rows.append(by_hand.trial(12, [0.5], [10.0], state="paused", reason="paused", message="paused after epoch 1"))

@@ -81,8 +81,8 @@ def test_what_is_no_trial_costs_nothing_here(two):
     rows = [trial(0, [0.7], [DOLLAR]), (run_row("run-prepared", role="preparation", price_usd=5.0, started_at=1.0), [])]
     prepared = compare_sides([two[0], side("prepared", build(rows, study="prepared"))], at_usd=[1.0])
     assert prepared.equal_dollars["hypervolume"].iloc[1] > 0
-    told = prepared.document()["sides"][1]["studies"][0]
-    assert (told["trials_usd"], told["spend_usd"]) == (pytest.approx(1.0), pytest.approx(6.0))
+    shown = prepared.document()["sides"][1]["studies"][0]
+    assert (shown["trials_usd"], shown["spend_usd"]) == (pytest.approx(1.0), pytest.approx(6.0))
 
 
 def test_what_was_not_spent_is_marked_and_said(two):
@@ -139,7 +139,7 @@ def test_one_study_has_an_interval_between_its_halves_and_few_trials_none(two):
 
 def test_the_verdict_comes_first_and_follows_the_interval(groups):
     same = compare_sides(groups).verdicts[0]
-    assert same.startswith(("new cannot be told apart from base at ", "new is "))
+    assert same.startswith(("new cannot be distinguished from base at ", "new is "))
     ahead = [
         side(name, *(study(f"{name}{at}", ([good + 0.001 * at], [1]), ([0.1], [5])) for at in range(3)))
         for name, good in (("low", 0.3), ("high", 0.9))
@@ -210,8 +210,8 @@ def test_sides_that_cannot_be_compared_are_refused(two, small, empty, by_hand):
         compare_sides(two[:1])
     with pytest.raises(RequestError, match="'first' is given twice"):
         compare_sides([two[0], two[0]])
-    with pytest.raises(RequestError, match="'just begun' has spent nothing on trials yet"):
-        compare_sides([two[0], side("just begun", empty)])
+    with pytest.raises(RequestError, match="'just started' has spent nothing on trials yet"):
+        compare_sides([two[0], side("just started", empty)])
     failed = build([trial(0, [], [], price_usd=1.0, state="failed")], study="failed")
     with pytest.raises(RequestError, match="no trial of study 'failed' has reached a checkpoint yet"):
         compare_sides([two[0], side("failed", failed)])

@@ -100,7 +100,7 @@ def test_a_knob_moves_between_fixed_and_searched():
     assert "epochs" not in other_knobs(searched, KNOBS, "space")
 
 
-def test_uploads_that_are_no_study_are_told_in_a_sentence():
+def test_uploads_that_are_no_study_are_reported_in_a_sentence():
     with pytest.raises(RequestError, match=r"'big\.toml' has 10,000,000 bytes; a study file has at most 1,000,000"):
         read_study_text("big.toml", b"x" * 10 * MOST_BYTES)
     with pytest.raises(RequestError, match="is not UTF-8 text"):

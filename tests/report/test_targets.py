@@ -38,7 +38,7 @@ def test_a_quality_that_was_met_exactly_is_reached(small):
     assert best_under(axis_points(small), 2.0).key == "run-0@2"
 
 
-def test_where_nothing_reaches_it_the_best_there_is_and_its_price_are_told(small):
+def test_where_nothing_reaches_it_the_best_there_is_and_its_price_are_reported(small):
     answer = cheapest_reaching(axis_points(small), 0.9)
     assert not answer.reached
     assert answer.sentence == (
@@ -66,7 +66,7 @@ def test_less_is_better_where_it_is_minimised(by_hand):
     assert not cheapest_reaching(axis_points(table), 0.1).reached
 
 
-def test_other_axes_are_told_in_their_own_words_and_with_the_study_s_own_figures(small):
+def test_other_axes_are_reported_in_their_own_words_and_with_the_study_s_own_figures(small):
     answer = cheapest_reaching(axis_points(small, Axes(x="wall_seconds", y="validation_loss")), 0.41)
     assert answer.question == "Quickest reaching validation_loss 0.4100 or less"
     assert answer.sentence == (
@@ -101,7 +101,7 @@ def test_repeats_say_how_sure_a_target_is(by_hand, target, words):
     assert expected in answer.sure
 
 
-def test_a_tie_with_a_cheaper_point_is_told(by_hand):
+def test_a_tie_with_a_cheaper_point_is_reported(by_hand):
     answer = best_under(repeated(by_hand, second=(0.3, 0.6, 0.9)), 5.0)
     assert "A tie: it cannot be distinguished from the cheaper #0 e1" in answer.sure
 

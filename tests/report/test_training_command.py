@@ -69,7 +69,7 @@ def test_the_command_trains_the_trial_again_with_the_same_settings_and_seed(home
     assert "two digits-1-again-2" in training_command(home, table, row).text
 
 
-def test_a_file_that_changed_or_went_is_told(home):
+def test_a_file_that_changed_or_went_is_reported(home):
     table, file = table_of(home), home.path / "two digits.toml"
     row = trial_row(table, 0)
     file.write_text(STUDY.replace("trials = 2", "trials = 9"))

@@ -48,7 +48,7 @@ def test_a_study_goes_to_its_end_whatever_steps_count_and_after_an_interruption(
     assert all(steps == list(STEPS[counts]) for steps in reported(found).values())
 
 
-def test_what_is_told_of_decisions_is_in_the_trials_own_steps(tmp_path):
+def test_what_is_reported_of_decisions_is_in_the_trials_own_steps(tmp_path):
     found = run_study(study(RATES, trials=10, seconds=0.25), home=tmp_path, workers=1)
     assert all(steps == [20, 40, 60] for steps in reported(found).values())
     forecasts = [each["numbers"]["at_epoch"] for each in decisions(tmp_path) if "at_epoch" in each["numbers"]]
@@ -71,18 +71,18 @@ def test_a_script_that_counts_iterations_is_searched(tmp_path):
         "    line = {'epoch': step, 'accuracy': 0.9 - 100 / step / 2 - abs(float(sys.argv[1]) - 0.03)}\n"
         "    open(report, 'a').write(json.dumps(line) + '\\n')\n"
     )
-    told = {key: each for key, each in study(RATES).items() if key != "workload"}
-    told |= {"command": f"{{python}} {script} {{learning_rate}}", "folder": str(tmp_path), "settings": {"threads": 1}}
-    told["quality"] = {"metric": "accuracy", "direction": "maximize"}
-    found = run_study(told, home=tmp_path, workers=1)
+    shown = {key: each for key, each in study(RATES).items() if key != "workload"}
+    shown |= {"command": f"{{python}} {script} {{learning_rate}}", "folder": str(tmp_path), "settings": {"threads": 1}}
+    shown["quality"] = {"metric": "accuracy", "direction": "maximize"}
+    found = run_study(shown, home=tmp_path, workers=1)
     assert set(trials_of(found)["state"]) == {"completed"}, list(trials_of(found)["message"])
     assert all(steps == [100, 200, 300] for steps in reported(found).values())
 
 
 @pytest.mark.parametrize("last_step", [60, "epochs"])
 def test_what_is_at_the_last_step_that_the_study_says_is_not_paused_there(last_step, tmp_path):
-    told = study(RATES, trials=3, counts="twice", epochs=60, seconds_to_save=0.5)
-    found = run_study({**told, "quality": {"metric": "accuracy", "last_step": last_step}}, home=tmp_path, workers=1)
+    shown = study(RATES, trials=3, counts="twice", epochs=60, seconds_to_save=0.5)
+    found = run_study({**shown, "quality": {"metric": "accuracy", "last_step": last_step}}, home=tmp_path, workers=1)
     trials = trials_of(found)
     assert list(trials["state"]) == ["completed"] * 3
     assert list(trials["attempts"]) == [1] * 3, (
@@ -106,9 +106,9 @@ def test_a_repeat_stops_at_the_step_that_is_on_the_frontier(tmp_path):
     [("frontier", "TPESampler"), ("optuna", "TPESampler"), ("optuna", "BruteForceSampler"), ("grid", "TPESampler")],
 )
 def test_no_combination_is_paid_twice_not_even_after_an_interruption(strategy, sampler, tmp_path):
-    told = {**study(FOUR, strategy=strategy, trials=20), "seed": 7, "search": {"sampler": sampler}}
+    shown = {**study(FOUR, strategy=strategy, trials=20), "seed": 7, "search": {"sampler": sampler}}
     with once(lambda: checkpoints(tmp_path) >= 4):
-        run_study(told, home=tmp_path, workers=2)
+        run_study(shown, home=tmp_path, workers=2)
     done = tracker("resume", "counted", "--workers", 2, home=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "completed: every combination was tried" in done.stdout + done.stderr

@@ -30,7 +30,7 @@ def checked(machine, tmp_path):
     )
 
 
-def test_every_problem_is_told_with_its_place_and_the_knobs_are_known(checked):
+def test_every_problem_is_reported_with_its_place_and_the_knobs_are_known(checked):
     found = checked(budget={"usd": -1}, space={"widht": [1]}, quality={"metric": "accuracy", "last_step": 0})
     places = [problem.partition(": ")[0].partition(", ")[2] for problem in found.problems]
     assert sorted(places) == ["budget.usd", "quality.last_step", "space.widht"]
@@ -44,7 +44,7 @@ def test_a_workload_that_is_not_there_is_a_problem_and_has_no_knobs(checked):
     assert found.knobs == {}
 
 
-def test_what_the_sampler_and_the_names_of_other_studies_rule_out_is_told(checked, tmp_path):
+def test_what_the_sampler_and_the_names_of_other_studies_rule_out_is_reported(checked, tmp_path):
     assert "Optuna has no sampler 'NoSuchSampler'" in checked(search={"sampler": "NoSuchSampler"}).problems[0]
     folder = StudyFolder(Home(tmp_path / "home").study("digits"))
     folder.path.mkdir(parents=True)

@@ -110,7 +110,7 @@ def test_a_command_is_searched_measured_and_priced(study):
     assert trial["price_usd"] > 0
 
 
-def test_a_command_that_fails_is_told_and_paid(study):
+def test_a_command_that_fails_is_reported_and_paid(study):
     bad, silent = trial_of(study, "bad"), trial_of(study, "silent")
     assert (bad["state"], bad["reason"]) == ("failed", "command_failed")
     assert bad["message"] == "the command ended with exit code 1: the data are gone"

@@ -6,7 +6,7 @@ import optuna
 import pytest
 from mlflow import MlflowClient
 
-from tests.support.interrupts import once, training_begun
+from tests.support.interrupts import once, training_started
 from tests.support.looks import Looks
 from tests.support.lucky import study
 from tests.support.mlflow_database import put_mlflow_database
@@ -82,7 +82,7 @@ def test_its_settings_are_those_of_its_trial_and_its_seed_is_new(home, after):
     assert len(set(trained)) == len(trained) == 4
 
 
-def test_its_cost_is_told_before_and_is_part_of_the_studys_spend(home, before, after):
+def test_its_cost_is_reported_before_and_is_part_of_the_studys_spend(home, before, after):
     found, heard = after
     assert any("4 repeats of 2 trials on the frontier: expected to cost $" in said for said in heard.messages)
     paid = repeats_of(found)["price_usd"]
@@ -171,9 +171,9 @@ def test_the_budget_starts_nothing_that_does_not_fit_and_stops_what_runs_over(tm
     assert "quality_mean" not in found.frontier(), "stopped ones are no evidence"
 
 
-def test_an_interrupted_confirmation_goes_on_with_what_is_missing(tmp_path):
+def test_an_interrupted_confirmation_resumes_what_is_missing(tmp_path):
     run_study(study(repeat_seconds=0.5), home=tmp_path)
-    with once(lambda: training_begun(tmp_path, "*-repeat-*")):
+    with once(lambda: training_started(tmp_path, "*-repeat-*")):
         found, heard = confirmed(tmp_path, seeds=1, workers=1)
     assert len(heard.ends) == 1
     assert any(said.startswith("stopped: ") and "stopped by SIGINT" in said for said in heard.messages)

@@ -105,7 +105,7 @@ def test_what_cannot_start_says_so_in_the_processs_own_sentence(tmp_path):
         stop_study("no such study", home=tmp_path)
 
 
-def test_a_process_that_is_killed_before_it_begins_is_told(tmp_path, monkeypatch):
+def test_a_process_that_is_killed_before_it_begins_is_reported(tmp_path, monkeypatch):
     monkeypatch.setattr(
         "tracker.runner.detached._COMMAND", [sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"]
     )

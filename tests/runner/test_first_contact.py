@@ -109,11 +109,11 @@ def test_code_that_no_longer_fits_the_states_stops_the_study_and_keeps_them(stud
     code = (tmp_path / "theirs.py").read_text()
     (tmp_path / "theirs.py").write_text(code.replace('state["done"]', 'state["epoch"]'))
     (tmp_path / "go on").touch()
-    told = Observed()
-    failed = resume_study("theirs", home=tmp_path, observer=told)
+    shown = Observed()
+    failed = resume_study("theirs", home=tmp_path, observer=shown)
     assert failed.table().state == "failed"
-    assert "theirs.py changed since the state after epoch" in told.messages[-1]
-    assert "KeyError: 'epoch'" in told.messages[-1]
+    assert "theirs.py changed since the state after epoch" in shown.messages[-1]
+    assert "KeyError: 'epoch'" in shown.messages[-1]
     (trial,) = trials_of(failed)
     assert (trial["state"], trial["reason"]) == ("paused", "code_changed")
     (tmp_path / "theirs.py").write_text(code)
@@ -159,13 +159,13 @@ FAILING = {
 @pytest.mark.parametrize(("code", "said"), FAILING.values(), ids=FAILING.keys())
 def test_where_all_trials_fail_alike_the_study_stops_and_says_why(tmp_path, code, said):
     space = {"rate": {"low": 0.1, "high": 1.0}}
-    told = Observed()
+    shown = Observed()
     study = run_study(
-        study_of(tmp_path, code, budget={"trials": 20}, space=space), home=tmp_path, workers=1, observer=told
+        study_of(tmp_path, code, budget={"trials": 20}, space=space), home=tmp_path, workers=1, observer=shown
     )
     assert study.table().state == "failed"
     assert len(trials_of(study)) == 3
-    assert told.messages[-1].startswith("failed: 3 trials failed in the same way") and said in told.messages[-1]
+    assert shown.messages[-1].startswith("failed: 3 trials failed in the same way") and said in shown.messages[-1]
 
 
 def test_a_study_whose_only_trial_failed_has_failed_and_the_command_exits_with_1(tmp_path):
@@ -193,9 +193,9 @@ def test_any_name_can_be_reported_and_is_shown_as_its_own(tmp_path):
     content = study_of(tmp_path, code, quality={"metric": "recall@5", "direction": "maximize"})
     content["limits"] = {"mAP50-95(B)": {"min": 0.05}}
     content["search"] = {"objectives": ["price_usd", {"metric": "f1 %", "direction": "maximize"}]}
-    told = Observed()
-    study = run_study(content, home=tmp_path, observer=told)
-    assert any(line.startswith("'recall@5' is 'recall_5-80191039' in MLflow") for line in told.messages)
+    shown = Observed()
+    study = run_study(content, home=tmp_path, observer=shown)
+    assert any(line.startswith("'recall@5' is 'recall_5-80191039' in MLflow") for line in shown.messages)
     (trial,) = trials_of(study)
     assert trial["state"] == "completed", trial["message"]
     assert trial["price_usd"] > 0

@@ -1,4 +1,4 @@
-"""The search by dollars, with real workers: trials are paused and gone on with, and every decision can be asked for."""
+"""The search by dollars, with real workers: trials are paused and resumed, and every decision can be asked for."""
 
 from __future__ import annotations
 
@@ -77,9 +77,9 @@ def events_of(home, kind):
     return [(log, event) for log, event in events if event["event"] == kind]
 
 
-def test_trials_are_paused_and_gone_on_with(study):
+def test_trials_are_paused_and_resumed(study):
     trials = trials_of(study)
-    assert len(trials) > 8, "more are begun than could be trained to their end"
+    assert len(trials) > 8, "more start than could be trained to their end"
     assert "paused" in set(trials["state"])
     assert trials["attempts"].max() > 1
     assert trials.groupby("label")["price_usd"].max().max() < study.spend_usd / 2
@@ -133,7 +133,7 @@ def test_the_reference_point_is_frozen_and_recorded(home, study):
     assert memory["reference"]["accuracy"] in [pytest.approx(value) for value in first_checkpoints.values()]
 
 
-def test_a_larger_budget_goes_on_with_what_was_paused(home, study):
+def test_a_larger_budget_resumes_what_was_paused(home, study):
     before = trials_of(study).set_index("label")
 
     def longer(found):
@@ -148,7 +148,7 @@ def test_a_larger_budget_goes_on_with_what_was_paused(home, study):
     assert (after.loc[before.index, "price_usd"] >= before["price_usd"] - 1e-12).all()
 
 
-def test_a_killed_study_goes_on_with_the_same_knowledge(tmp_path):
+def test_a_killed_study_resumes_the_same_knowledge(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
         "from tests.support.interrupts import *\nfrom tests.runner.test_frontier_strategy import *\n"
@@ -180,12 +180,12 @@ def test_a_killed_study_goes_on_with_the_same_knowledge(tmp_path):
 
 
 def test_a_workload_that_saves_nothing_runs_to_its_end_and_that_is_said_once(tmp_path):
-    told = Looks()
+    reported = Looks()
     study = digits(strategy="frontier", budget={"trials": 3}, settings={"epochs": 4})
-    found = run_study(study, home=tmp_path, observer=told)
+    found = run_study(study, home=tmp_path, observer=reported)
     assert set(trials_of(found)["state"]) == {"completed"}
     assert set(trials_of(found)["attempts"]) == {1}
-    assert len([line for line in told.messages if "saves no state" in line]) == 1
+    assert len([line for line in reported.messages if "saves no state" in line]) == 1
     assert not hasattr(Digits, "save")
 
 
@@ -203,19 +203,19 @@ def test_states_that_take_too_much_disk_are_dropped_the_least_promising_first(tm
 
 
 def test_wall_time_is_a_budget_too(tmp_path):
-    told = Looks()
-    found = run_study(by_dollars(budget={"usd": 1.0, "wall_seconds": 4.0}), home=tmp_path, observer=told)
+    reported = Looks()
+    found = run_study(by_dollars(budget={"usd": 1.0, "wall_seconds": 4.0}), home=tmp_path, observer=reported)
     assert found.spend_usd < 0.5
-    assert any("the budget of 4 seconds is used up" in line for line in told.messages)
+    assert any("the budget of 4 seconds is used up" in line for line in reported.messages)
 
 
 def test_an_earlier_study_of_the_same_space_is_evidence(home, study):
-    told = Looks()
+    reported = Looks()
     new = by_dollars(name="warm", budget={"usd": BUDGET_USD / 4})
-    found = run_study(new, home=home, warm_start=["dollars"], observer=told)
-    assert any("learns from" in line and "'dollars'" in line for line in told.messages)
+    found = run_study(new, home=home, warm_start=["dollars"], observer=reported)
+    assert any("learns from" in line and "'dollars'" in line for line in reported.messages)
     first = found.why(0)[0]
-    assert "likely_from" in first["numbers"], "nothing has to be begun blindly"
+    assert "likely_from" in first["numbers"], "nothing has to start blindly"
     other = by_dollars(name="other", space={**SPACE, "width": [4, 8]})
     with pytest.raises(RequestError, match="'optuna' cannot learn from other studies"):
         run_study(by_dollars(name="other", strategy="optuna"), home=home, warm_start=["dollars"])
@@ -239,13 +239,13 @@ def test_an_objective_that_nobody_measures_here_is_named(tmp_path):
 
 def test_three_objectives_at_once(tmp_path):
     objectives = ["accuracy", "wall_seconds", "validation_loss"]
-    told, search = Looks(), {"objectives": objectives, "reference": {"accuracy": 1}}
+    reported, search = Looks(), {"objectives": objectives, "reference": {"accuracy": 1}}
 
     def heard(_):
-        return any("no checkpoint beats search.reference.accuracy = 1 yet" in line for line in told.messages)
+        return any("no checkpoint beats search.reference.accuracy = 1 yet" in line for line in reported.messages)
 
-    found = run_study(by_dollars(search=search, budget={"usd": BUDGET_USD / 2}), home=tmp_path, observer=told)
-    assert heard(resumed_until(found, heard, told))
+    found = run_study(by_dollars(search=search, budget={"usd": BUDGET_USD / 2}), home=tmp_path, observer=reported)
+    assert heard(resumed_until(found, heard, reported))
     shown = optuna.load_study(study_name="dollars", storage=f"sqlite:///{tmp_path / 'optuna.db'}")
     assert [direction.name for direction in shown.directions] == ["MAXIMIZE", "MINIMIZE", "MINIMIZE"]
     assert len(trials_of(found)) > 4

@@ -170,7 +170,7 @@ def test_a_paused_trial_goes_on_under_its_number_where_all_databases_were_lost(t
     assert [each.state.name for each in trials] == ["COMPLETE"]
 
 
-def test_a_grid_that_optuna_lost_goes_on_with_what_is_left_of_it(tmp_path):
+def test_a_grid_that_optuna_lost_resumes_what_is_left_of_it(tmp_path):
     study = digits(strategy="grid", space={"width": [4, 8], "learning_rate": [0.01, 0.02]}, settings={"epochs": 1})
     run_study({**study, "budget": {"trials": 2}}, home=tmp_path)
     lose_database(tmp_path, "optuna.db")
@@ -275,6 +275,6 @@ def test_a_folder_that_holds_no_study_is_said(tmp_path):
         resume_study("digits", home=tmp_path)
 
 
-def test_a_name_that_no_study_has_is_told_with_the_nearest_one(home):
+def test_a_name_that_no_study_has_is_reported_with_the_nearest_one(home):
     with pytest.raises(StudyNotFoundError, match=f"did you mean '{re.escape(NAME)}'"):
         resume_study(NAME[:-1], home=home)

@@ -43,8 +43,8 @@ def test_tags_and_users_are_kept_read_back_and_changed_at_a_resume(home, tmp_pat
 
     status = tracker("status", "digits", home=home).stdout
     assert "run by     ada\ntags       team = search, cost_center = =4711 & <b>\n" in status
-    told = json.loads(tracker("status", "digits", "--json", home=home).stdout)
-    assert (told["user"], told["tags"]) == ("ada", TAGS)
+    shown = json.loads(tracker("status", "digits", "--json", home=home).stdout)
+    assert (shown["user"], shown["tags"]) == ("ada", TAGS)
     assert "tags: team = search" in tracker("runs", "digits", home=home).stderr
 
     path = tmp_path / "digits.toml"

@@ -80,7 +80,7 @@ class Replay:
 
 
 def resumed(replay, **options):
-    """A new search that is told what the one of ``replay`` knew."""
+    """A new search that is reported what the one of ``replay`` knew."""
     again = searcher(**options)
     again._trials = replay.search._trials
     again.recall(json.loads(json.dumps(replay.search.memory())))
@@ -209,7 +209,7 @@ def test_earlier_studies_are_evidence_but_no_points():
     assert step.numbers["hypervolume"] == 0.0
 
 
-def test_trials_that_cannot_matter_any_more_are_told():
+def test_trials_that_cannot_matter_any_more_are_reported():
     def outcome(settings, epoch):  # the narrowest is as good as the rest, at an eighth of the price
         return {**reached({**settings, "width": 8}, epoch), "price_usd": 1e-4 * (settings["width"] / 8) ** 2 * epoch}
 

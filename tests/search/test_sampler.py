@@ -73,7 +73,7 @@ def test_each_device_has_the_choices_that_it_can_do(storage):
         trials.ask()
 
 
-def test_a_resumed_search_goes_on_with_new_draws(storage):
+def test_a_resumed_search_resumes_new_draws(storage):
     first = Trials.create(storage, "s", OBJECTIVES, SPACE, seed=0)
     before = [first.ask().settings["rate"] for _ in range(3)]
     again = Trials.load(storage, "s", SPACE, seed=0)
@@ -82,7 +82,7 @@ def test_a_resumed_search_goes_on_with_new_draws(storage):
     assert suggestion.settings["rate"] not in before
 
 
-def test_a_taken_name_a_missing_study_and_a_useless_database_are_told_apart(storage, tmp_path):
+def test_a_taken_name_a_missing_study_and_a_useless_database_are_distinguished(storage, tmp_path):
     Trials.create(storage, "s", OBJECTIVES, SPACE, seed=0)
     with pytest.raises(StudyExistsError, match="'s' already"):
         Trials.create(storage, "s", OBJECTIVES, SPACE, seed=0)
@@ -133,7 +133,7 @@ def test_a_sampler_that_there_is_not_is_named(sampling, said):
         (Sampling("TPESampler", {"n_startup_trials": "x"}), "TPESampler cannot suggest"),
     ],
 )
-def test_a_sampler_that_cannot_do_a_study_is_told_before_it_is_made(sampling, said):
+def test_a_sampler_that_cannot_do_a_study_is_reported_before_it_is_made(sampling, said):
     objectives = {"accuracy": Direction.MAXIMIZE, "price_usd": Direction.MINIMIZE}
     with pytest.raises(RequestError, match=said):
         Trials.check(objectives, SPACE, sampling)

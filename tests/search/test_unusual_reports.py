@@ -41,7 +41,7 @@ class Trainings:
 
     def __init__(self, data, space):
         self.data, self.space = data, space
-        self.steps, self.done, self.prices, self.settings, self.told, self.over = {}, {}, {}, {}, [], {}
+        self.steps, self.done, self.prices, self.settings, self.shown, self.over = {}, {}, {}, {}, [], {}
         self.last_step = data.draw(st.sampled_from([None, 60, "epochs" if "epochs" in str(space) else None]))
         self.search = self.made(Trials.create(None, "s", OBJECTIVES, space, 0, Sampling("RandomSampler")))
 
@@ -60,7 +60,7 @@ class Trainings:
     def take(self, step: Step):
         """Go on with a trial, as far as is drawn."""
         trial = step.trial
-        assert trial not in self.over, "what has ended is not gone on with"
+        assert trial not in self.over, "what has ended is not resumed"
         if trial not in self.settings:
             known = {self.space.key(each) for each in self.settings.values()}
             assert self.space.key(step.settings) not in known, "no settings are tried twice"
@@ -86,11 +86,11 @@ class Trainings:
             self.search.paused(trial, self.prices[trial])
 
     def tell(self, trial, epoch, values):
-        self.told.append((trial, epoch, values))
+        self.shown.append((trial, epoch, values))
         self.search.reached(trial, epoch, values)
 
     def resume(self):
-        """A new search that is told all that the one before was told."""
+        """A new search that is reported all that the one before was reported."""
         memory = json.loads(json.dumps(self.search.memory()))
         trials = Trials.create(None, "s", OBJECTIVES, self.space, 1)
         trials._study = self.search._trials._study
@@ -98,7 +98,7 @@ class Trainings:
         self.search.recall(memory)
         for trial, each in self.settings.items():
             self.search.register(trial, each)
-            for other, epoch, values in self.told:
+            for other, epoch, values in self.shown:
                 if other == trial:
                     self.search.reached(trial, epoch, values)
             if trial in self.over:

@@ -177,7 +177,7 @@ def test_what_is_broken_in_the_cache_or_cannot_be_written_costs_time_only(store,
     uri, _, cache, _ = store
     whole = read_study_table(uri, "s", cache)
     files = sorted(cache.rglob("*.arrow"))
-    assert len(files) == 4  # what runs were told, and three metrics
+    assert len(files) == 4  # what runs were reported, and three metrics
     files[0].write_bytes(b"")
     files[1].write_bytes(files[1].read_bytes()[:100])
     files[2].write_bytes(b"no arrow file")

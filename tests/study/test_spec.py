@@ -33,7 +33,7 @@ def test_a_good_study_is_read_with_its_domains_and_defaults():
     assert "width" not in spec.fixed_settings
 
 
-def test_all_problems_are_told_at_once_each_with_line_place_and_nearest_name(tmp_path):
+def test_all_problems_are_reported_at_once_each_with_line_place_and_nearest_name(tmp_path):
     path = tmp_path / "bad.toml"
     path.write_text(
         """nmae = "x"
@@ -55,8 +55,8 @@ learning_rate = { low = 0.1, high = 0.01, log = true }
 """
     )
     document = StudyDocument.read(path)
-    told = problems_of(document.content, document.text)
-    text = "\n".join(told)
+    shown = problems_of(document.content, document.text)
+    text = "\n".join(shown)
     assert "line 1, nmae: unknown key; did you mean 'name'?" in text
     assert "name: missing" in text
     assert "line 5, quality.metric: the workload reports no 'acuracy'; did you mean 'accuracy'?" in text
@@ -65,7 +65,7 @@ learning_rate = { low = 0.1, high = 0.01, log = true }
     assert "line 12, settings.precision: 'bf17' is not one of its values; did you mean 'bf16'?" in text
     assert "line 15, space.widht: unknown key; did you mean 'width'?" in text
     assert "line 16, space.learning_rate: low 0.1 is not below high 0.01" in text
-    assert len(told) == 8
+    assert len(shown) == 8
 
 
 @pytest.mark.parametrize(
@@ -89,8 +89,8 @@ def test_impossible_domains_are_named(domain, said):
 
 
 def test_a_logarithmic_range_needs_a_positive_low():
-    told = problems_of(digits(space={"learning_rate": {"low": 0.0, "high": 1.0, "log": True}}))
-    assert "not above 0" in told[0]
+    shown = problems_of(digits(space={"learning_rate": {"low": 0.0, "high": 1.0, "log": True}}))
+    assert "not above 0" in shown[0]
 
 
 @pytest.mark.parametrize("name", ["", "  ", 7, None, "x" * 81, "a\nb"])
@@ -134,9 +134,9 @@ def test_values_of_the_wrong_kind_are_problems_and_never_faults(value):
 def test_a_study_needs_an_end_and_something_to_search():
     content = digits(space={})
     content["budget"] = {}
-    told = "\n".join(problems_of(content))
-    assert "a study needs an end" in told
-    assert "nothing to search" in told
+    shown = "\n".join(problems_of(content))
+    assert "a study needs an end" in shown
+    assert "nothing to search" in shown
 
 
 def test_one_trial_of_fixed_settings_needs_nothing_to_search():
@@ -224,20 +224,20 @@ def test_the_last_step_is_a_number_or_the_knob_that_has_it(last_step):
     ],
 )
 def test_a_last_step_that_is_none_is_refused(last_step, said):
-    (told,) = problems_of(last_step_of(last_step))
-    assert f"quality.last_step: {said}" in told
+    (shown,) = problems_of(last_step_of(last_step))
+    assert f"quality.last_step: {said}" in shown
 
 
 def test_choices_of_which_one_is_no_last_step_are_refused():
-    (told,) = problems_of(last_step_of("epoch_seconds", space={"epoch_seconds": [1, 2.5], "width": [4]}))
-    assert "quality.last_step: the knob 'epoch_seconds' has 1, 2.5; the last step is" in told
+    (shown,) = problems_of(last_step_of("epoch_seconds", space={"epoch_seconds": [1, 2.5], "width": [4]}))
+    assert "quality.last_step: the knob 'epoch_seconds' has 1, 2.5; the last step is" in shown
 
 
 def test_a_grid_goes_through_ranges_that_have_an_end():
     steps = {"width": {"low": 4, "high": 8}, "learning_rate": {"low": 0.1, "high": 0.3, "step": 0.1}}
     check_study(StudyDocument("s", {**digits(space=steps), "strategy": "grid"}), DESCRIPTION)
-    (told,) = problems_of({**digits(), "strategy": "grid"})
-    assert "space.learning_rate: strategy 'grid' tries every value; give a list, or a range of whole numbers" in told
+    (shown,) = problems_of({**digits(), "strategy": "grid"})
+    assert "space.learning_rate: strategy 'grid' tries every value; give a list, or a range of whole numbers" in shown
 
 
 def test_tags_of_ones_own_are_texts_under_names_that_nothing_else_has(tmp_path):
@@ -254,8 +254,8 @@ empty = " "
 """
     )
     document = StudyDocument.read(path)
-    told = [problem for problem in problems_of(document.content, document.text) if "tags" in problem]
-    assert told == [
+    shown = [problem for problem in problems_of(document.content, document.text) if "tags" in problem]
+    assert shown == [
         """line 5, tags.cost_center: 4711 is not a text; write it in quotes, as "4711\"""",
         "line 6, tags.User: every charge has this tag already; choose another name than study, user, trial",
         "line 7, tags.naïve?: not a tag's name; allowed: 1 to 50 letters without accents, digits, _ and -, "

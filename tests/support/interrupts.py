@@ -41,6 +41,6 @@ def ctrl_c_after(home, epochs):
     )
 
 
-def training_begun(home, runs):
+def training_started(home, runs):
     """Whether one of the runs whose folders match has got as far as that."""
     return any('"ready"' in log.read_text() for log in Path(home).glob(f"studies/*/trials/{runs}/*.jsonl"))

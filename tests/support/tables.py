@@ -187,7 +187,7 @@ def realistic():
 @pytest.fixture
 def empty():
     """A study in which nothing has reached a checkpoint yet."""
-    return build([], study="just begun", state="running", budget_usd=None)
+    return build([], study="just started", state="running", budget_usd=None)
 
 
 @pytest.fixture

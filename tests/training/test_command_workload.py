@@ -28,9 +28,9 @@ from tracker.training.state import COMMAND_STATE_NAME
 
 REPORT = """
 import json, os, sys, time
-def report(**told):
+def report(**fields):
     with open(os.environ["TRACKER_REPORT"], "a") as file:
-        file.write(json.dumps(told) + "\\n")
+        file.write(json.dumps(fields) + "\\n")
 """
 
 
@@ -115,7 +115,7 @@ def test_the_names_in_braces_are_the_knobs():
     ("command", "said"),
     [
         ("", "empty"),
-        ("awk '{print $1}'", "not a name in braces; a brace of the shell's own is written twice"),
+        ("awk '{print $1}'", "not a name in braces; write a literal brace twice"),
         ("train {}", "not a name in braces"),
         ("train {rate:.3f}", "{rate:.3f} is not a name"),
         ("train {rate!r}", "{rate!r} is not a name"),
@@ -128,14 +128,14 @@ def test_the_names_in_braces_are_the_knobs():
         ("train  # in /no/such/folder", "folder '/no/such/folder' is not there"),
     ],
 )
-def test_a_command_that_cannot_be_right_is_told(command, said):
+def test_a_command_that_cannot_be_right_is_reported(command, said):
     with pytest.raises(WorkloadError) as caught:
         load_workload(f"$ {command}")
     assert said in str(caught.value)
 
 
 def study(tmp_path, **content):
-    told = {
+    shown = {
         "name": "s",
         "command": "train --lr {rate} --epochs {epochs}",
         "quality": {"metric": "accuracy", "direction": "maximize"},
@@ -145,7 +145,7 @@ def study(tmp_path, **content):
         "data": {"source": "here", "anything": 3},
         **content,
     }
-    document = StudyDocument("s.toml", {key: value for key, value in told.items() if value is not None})
+    document = StudyDocument("s.toml", {key: value for key, value in shown.items() if value is not None})
     document = document.anchored(tmp_path)
     return check_study(document, describe_workload(document.workload or ""))
 
@@ -172,7 +172,7 @@ def test_a_study_file_has_a_command_in_place_of_a_workload(tmp_path):
         ({"folder": 3}, "folder: 3 is not a text"),
     ],
 )
-def test_what_is_wrong_with_a_study_of_a_command_is_told(content, said, tmp_path):
+def test_what_is_wrong_with_a_study_of_a_command_is_reported(content, said, tmp_path):
     with pytest.raises(StudyFileError) as caught:
         study(tmp_path, **content)
     assert said in str(caught.value)
@@ -248,7 +248,7 @@ def test_what_a_study_needs_beside_quality_fails_a_trial_where_it_is_no_number(m
     assert caught.value.reason == "not_finite"
 
 
-def test_a_report_file_that_is_written_anew_is_told(make_run, script):
+def test_a_report_file_that_is_written_anew_is_reported(make_run, script):
     workload = script(
         """
         for epoch, accuracy in (1, 0.123456), (2, 0.5):
@@ -265,12 +265,12 @@ def test_a_report_file_that_is_written_anew_is_told(make_run, script):
     [
         ("echo all is well; echo '  the last straw 🦊' >&2; exit 3", "ended with exit code 3: the last straw 🦊"),
         ("exit 4", "ended with exit code 4"),
-        ("echo first; kill -KILL $$", "was ended by SIGKILL: first"),
-        ("sh -c 'kill -SEGV $$'; exit $?", "was ended by SIGSEGV"),
+        ("echo first; kill -KILL $$", "was killed by SIGKILL: first"),
+        ("sh -c 'kill -SEGV $$'; exit $?", "was killed by SIGSEGV"),
         ("no-such-program-here", "exit code 127: .*no-such-program-here"),
     ],
 )
-def test_a_command_that_fails_is_told_with_the_last_thing_it_said(make_run, tmp_path, command, said):
+def test_a_command_that_fails_is_reported_with_the_last_thing_it_said(make_run, tmp_path, command, said):
     (tmp_path / "1.log").write_text("printed before by another\n")
     with pytest.raises(TrainingFailedError, match=said) as caught:
         load_workload(f"$ {command}  # in {tmp_path}").train(make_run()[0])
@@ -309,7 +309,7 @@ def test_the_environment_tells_the_command_what_it_needs(make_run, script, tmp_p
     uri = f"sqlite:///{tmp_path / 'the home.db'}"
     run, _ = make_run(data=data, tracking_uri=uri, label="digits #0 1", study="digits", processes=2)
     workload.train(run)
-    told = json.loads((tmp_path / "environment.json").read_text())
+    shown = json.loads((tmp_path / "environment.json").read_text())
     expected = {
         "TRACKER_SEED": "7",
         "TRACKER_DEVICE": "cpu",
@@ -326,11 +326,11 @@ def test_the_environment_tells_the_command_what_it_needs(make_run, script, tmp_p
         "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}",  # never the one that the books are kept in
         "MLFLOW_EXPERIMENT_NAME": "digits (by its command)",
     }
-    assert {name: told.get(name) for name in expected} == expected
-    assert "MLFLOW_RUN_ID" not in told
-    assert json.loads(told["MLFLOW_RUN_CONTEXT"])["tracker.attempt"] == "digits #0 1"
-    assert Path(told["TRACKER_ARTIFACTS"]).is_dir()
-    assert not Path(told["TRACKER_REPORT"]).exists(), "its lines are events by now"
+    assert {name: shown.get(name) for name in expected} == expected
+    assert "MLFLOW_RUN_ID" not in shown
+    assert json.loads(shown["MLFLOW_RUN_CONTEXT"])["tracker.attempt"] == "digits #0 1"
+    assert Path(shown["TRACKER_ARTIFACTS"]).is_dir()
+    assert not Path(shown["TRACKER_REPORT"]).exists(), "its lines are events by now"
     assert not (tmp_path / "none.db").exists(), "to look for a database must not make it"
 
 
@@ -455,34 +455,34 @@ def waits_after(epoch):
 
 
 def test_a_command_that_keeps_its_state_is_paused_and_resumed(make_run, script):
-    first, told_first = make_run(pause_after_epoch=2, data=waits_after(2))
+    first, reported_first = make_run(pause_after_epoch=2, data=waits_after(2))
     with pytest.raises(Paused):
         script(RESUMABLE).train(first)
-    assert [epoch for epoch, _ in checkpoints(told_first)] == [1, 2]
-    second, told = make_run(data=waits_after(4))
+    assert [epoch for epoch, _ in checkpoints(reported_first)] == [1, 2]
+    second, shown = make_run(data=waits_after(4))
     script(RESUMABLE).train(second)
-    assert ("restored", {"epoch": 2}) in told
-    assert [epoch for epoch, _ in checkpoints(told)] == [3, 4]
+    assert ("restored", {"epoch": 2}) in shown
+    assert [epoch for epoch, _ in checkpoints(shown)] == [3, 4]
 
 
 def test_epochs_that_are_trained_again_after_a_pause_are_not_reported_twice(make_run, script):
     with pytest.raises(Paused):
         script(RESUMABLE).train(make_run(pause_after_epoch=3, data=waits_after(3))[0])
     forgetful = RESUMABLE.replace("json.load(open(state))", "1")
-    run, told = make_run(data=waits_after(4))
+    run, shown = make_run(data=waits_after(4))
     script(forgetful).train(run)
-    assert [epoch for epoch, _ in checkpoints(told)] == [4]
+    assert [epoch for epoch, _ in checkpoints(shown)] == [4]
 
 
 def test_what_is_at_its_last_epoch_ends_there_and_is_not_paused(make_run, script):
     with pytest.raises(Paused):
         script(RESUMABLE).train(make_run(pause_after_epoch=3, own_last_epoch=4, data=waits_after(3))[0])
-    last, told = make_run(pause_after_epoch=4, own_last_epoch=4, data=waits_after(4))
+    last, shown = make_run(pause_after_epoch=4, own_last_epoch=4, data=waits_after(4))
     script(RESUMABLE).train(last)
-    assert [epoch for epoch, _ in checkpoints(told)] == [4]
+    assert [epoch for epoch, _ in checkpoints(shown)] == [4]
 
 
 def test_a_command_without_a_state_is_not_paused(make_run, script):
-    run, told = make_run(pause_after_epoch=1)
+    run, shown = make_run(pause_after_epoch=1)
     script("report(epoch=1, accuracy=0.1); time.sleep(0.3); report(epoch=2, accuracy=0.2)").train(run)
-    assert [epoch for epoch, _ in checkpoints(told)] == [1, 2]
+    assert [epoch for epoch, _ in checkpoints(shown)] == [1, 2]

@@ -107,7 +107,7 @@ def test_without_a_compiler_the_answer_comes_at_once(monkeypatch):
     assert "needs a C++ compiler, and there is no" in can_compile()
 
 
-def test_a_compiler_that_fails_is_told_by_its_error(tmp_path, monkeypatch):
+def test_a_compiler_that_fails_is_reported_by_its_error(tmp_path, monkeypatch):
     broken = tmp_path / "broken-compiler"
     broken.write_text(
         "#!/bin/sh\n"

@@ -91,7 +91,7 @@ def test_a_workload_without_texts_is_refused_and_it_is_said_what_to_give(tmp_pat
 
 @needs_tokenizer
 def test_data_that_are_not_the_studys_any_more_are_refused(telling, tmp_path):
-    with pytest.raises(RequestError, match=r"no longer those that the study began with \('9x9'\)"):
+    with pytest.raises(RequestError, match=r"no longer those that the study started with \('9x9'\)"):
         measure_tokens(telling, {"word": "ship"}, {}, tmp_path, "9x9")
 
 

@@ -121,7 +121,7 @@ class PlainLines(_Lines):
         self._console = console
         self._clock = clock
         self._started = self._last_line = clock()
-        self._told = ""
+        self._shown_line = ""
 
     def notify(self, message: str) -> None:
         """A line."""
@@ -132,8 +132,8 @@ class PlainLines(_Lines):
         super().show(progress)
         now = self._clock()
         apart = min(LAST_LINE_SECONDS, max(FIRST_LINE_SECONDS, (now - self._started) / 50))
-        if now - self._last_line >= apart and (line := summary(progress)) != self._told:
-            self._last_line, self._told = now, line
+        if now - self._last_line >= apart and (line := summary(progress)) != self._shown_line:
+            self._last_line, self._shown_line = now, line
             self.notify(line)
 
 

@@ -26,5 +26,5 @@ def export(folder: Path, name: str, home: Home) -> None:
     """
     from tracker.imports.export import import_export  # MLflow, which takes seconds
 
-    study = import_export(folder, home, name, lambda told: click.echo(told, err=True))
+    study = import_export(folder, home, name, lambda message: click.echo(message, err=True))
     click.echo(study)

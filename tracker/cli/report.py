@@ -29,7 +29,7 @@ def _formats(ctx: click.Context, parameter: click.Parameter, value: str | None) 
 @click.option(
     "--by",
     metavar="NAMES",
-    help=f"With --all, told apart by {', '.join(BY)} or tag:NAME; several with commas.  [default: study]",
+    help=f"With --all, group by {', '.join(BY)} or tag:NAME; several with commas.  [default: study]",
 )
 @day_option("--since", "With --all, only what was spent from that day on (UTC).")
 @scenario_options
@@ -75,7 +75,7 @@ def report(
         return
     for option, given in (("--by", by), ("--since", since), ("--json", as_json)):
         if given:
-            raise RequestError(f"{option} goes with --all; a single study is told apart by `tracker runs {name}`")
+            raise RequestError(f"{option} goes with --all; for a single study, see `tracker runs {name}`")
     table = priced_study_table(home, str(name), scenario, currency)
     for path in write_report(table, out or report_folder(home, table), formats or DEFAULT, force=force):
         click.echo(path)

@@ -82,7 +82,7 @@ _MEANINGS = {
     "quality_high": "upper bound of the 95 % interval",
     "price_mean_usd": "geometric mean over the repeats",
     "probability_on_frontier": "how probable it is to be on the frontier, from 0 to 1",
-    "tied_with": "the next cheaper point whose quality cannot be told apart",
+    "tied_with": "the next cheaper point whose quality cannot be distinguished",
     "lever": "the setting",
     "without": "its plain value",
     "with": "the value that it is compared with",

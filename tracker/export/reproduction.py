@@ -23,9 +23,9 @@ _NAMES = {
 
 def facts(table: StudyTable) -> list[tuple[str, str]]:
     """What a person needs to get the same results, by name; UNRECORDED where the study kept nothing."""
-    told = [(words, table.provenance.get(name, UNRECORDED)) for name, words in _NAMES.items()]
+    entries = [(words, table.provenance.get(name, UNRECORDED)) for name, words in _NAMES.items()]
     return [
-        *told,
+        *entries,
         ("price book", table.price_book or UNRECORDED),
         ("report written by", f"cost-quality-tracker {_version()}"),
     ]
@@ -41,12 +41,12 @@ def commands(table: StudyTable, run: int | None) -> list[tuple[str, str, str]]:
         return [report]
     home = Home(table.home)
     study = study_command(home, table)
-    told = [("Run the whole study again", study.text, study.remark)]
+    entries = [("Run the whole study again", study.text, study.remark)]
     if run is not None:
         again = training_command(home, table, run)
         label = str(table.runs["label"].to_numpy()[run])
-        told.append((f"Train {label} of the first answer again", again.text, again.remark))
-    return [*told, report]
+        entries.append((f"Train {label} of the first answer again", again.text, again.remark))
+    return [*entries, report]
 
 
 def _version() -> str:

@@ -1,9 +1,8 @@
-"""The Pareto frontier of quality against price: which points nobody beats, and how good they are together.
+"""The Pareto frontier of quality against price: the non-dominated points, and their hypervolume.
 
-Point a dominates point b where a is at least as good and costs at most as much, and is better or
-cheaper. A point whose quality or price is not finite takes no part: it is never on the frontier and
-dominates nothing. Prices are compared as they are and measured on a logarithmic scale, because halving
-a price is worth as much at $0.001 as at $1,000.
+Point a dominates point b where a is at least as good and costs at most as much, and is better or cheaper. A point whose
+quality or price is not finite is ignored: it is never on the frontier and dominates nothing. Prices are compared as
+they are and measured on a logarithmic scale, because halving a price is worth as much at $0.001 as at $1,000.
 
 Every function takes one-dimensional arrays of one shape [n] and raises ValueError where shapes differ
 or where a price is zero or negative.
@@ -23,7 +22,7 @@ MANY = 20_000
 _STAIRCASE = 1_000
 """How many of them tell which are plainly dominated: so few are looked up at once."""
 POINT = 0.01
-"""The step of quality that a slope is given for: what people call one point of accuracy."""
+"""The step of quality that a slope is for: one point of accuracy."""
 
 
 def frontier_mask(quality: ArrayLike, price_usd: ArrayLike, direction: Direction) -> NDArray[np.bool_]:

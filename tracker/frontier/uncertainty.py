@@ -1,8 +1,8 @@
-"""How sure a frontier is: points that were trained again with other seeds, in numpy only.
+"""How certain a frontier is, from points that were trained again with other seeds; in numpy only.
 
-A frontier is picked by looking for high values, so its points were lucky: the measurement that put a point there
-overstates it (the optimizer's curse: Smith and Winkler 2006, Management Science 52). Its repeats were not picked. A
-point with at least two repeats is therefore judged by them alone; one with a single repeat by both measurements.
+A frontier is selected for high values, so its points were lucky: the measurement that put a point there overstates it
+(the optimizer's curse: Smith and Winkler 2006, Management Science 52). Its repeats were not selected. A point with at
+least two repeats is therefore judged by them alone, and one with a single repeat by both measurements.
 
 Qualities are taken to scatter as ``spread`` says; prices by their logarithm and all alike, for a machine that is slow
 is slow in proportion. With a flat prior on the means, a mean given the data is Student's t around the average of its n
@@ -59,7 +59,7 @@ class Measurements:
 
     @property
     def repeats(self) -> NDArray[np.int64]:
-        """How many repeats reached each point, [n]."""
+        """The number of repeats that reached each point, [n]."""
         counts: NDArray[np.int64] = np.isfinite(self.quality[:, 1:]).sum(axis=1, dtype=np.int64)
         return counts
 
@@ -75,9 +75,9 @@ class Certainty:
     """What is known of n points; every array is [n].
 
     ``quality_low`` and ``quality_high`` bound the 95 % interval of the mean quality, and ``probability`` is that of
-    being on the frontier; NaN where no point has a repeat. ``price_mean_usd`` is the geometric mean.
-    ``tied_with`` is the index of the next cheaper point of the frontier where the qualities of the two cannot be told
-    apart: of the two, buy that one; -1 elsewhere.
+    being on the frontier; NaN where no point has a repeat. ``price_mean_usd`` is the geometric mean. ``tied_with`` is
+    the index of the next cheaper point of the frontier where the qualities of the two cannot be distinguished: buy the
+    cheaper one; -1 elsewhere.
     """
 
     repeats: NDArray[np.int64]
@@ -190,7 +190,7 @@ def _on_frontier(gains: Floats, prices: Floats) -> NDArray[np.bool_]:
 def _ties(
     mean: Floats, count: Floats, spread: Spread, measured: Measurements, on_frontier: NDArray[np.bool_]
 ) -> NDArray[np.int64]:
-    """For each point of the frontier its next cheaper one where their qualities cannot be told apart, else -1."""
+    """The next cheaper point of each frontier point where their qualities cannot be distinguished, else -1."""
     tied = np.full(mean.shape, -1, dtype=np.int64)
     if not spread.is_known:
         return tied

@@ -39,8 +39,8 @@ def read_export(folder: Path) -> StudyTable:
     try:
         return _study_table(folder, document)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        told = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise RequestError(f"'{folder / NAME}' is not as an export has it ({told}); export the study again") from None
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise RequestError(f"'{folder / NAME}' is not as an export has it ({reason}); export the study again") from None
 
 
 def _study_table(folder: Path, document: Mapping[str, Any]) -> StudyTable:

@@ -197,9 +197,9 @@ def _study_tags(table: StudyTable) -> dict[str, str]:
 
 def _ended_at(row: Mapping[Any, Any], steps: Sequence[_Step], ends: Sequence[dict[str, float]]) -> float:
     """When a run ended, as far as its tables tell: no earlier than anything else that is known of it."""
-    told = [end["ended_at"] for end in ends if not math.isnan(end["ended_at"])]
-    told = told or [float(row["started_at"] + row["wall_seconds"])]
-    return max(*told, *(step.timestamp for step in steps[-1:]), float(row["started_at"]))
+    ended = [end["ended_at"] for end in ends if not math.isnan(end["ended_at"])]
+    ended = ended or [float(row["started_at"] + row["wall_seconds"])]
+    return max(*ended, *(step.timestamp for step in steps[-1:]), float(row["started_at"]))
 
 
 def _moment(seconds: float) -> float:

@@ -56,7 +56,7 @@ def trainer_arguments(run: Run) -> dict[str, Any]:
 
 
 class TrackerCallback(Callback):
-    """Reports a checkpoint for every validation of one ``Trainer.fit``, and lets the trial be paused and go on.
+    """Reports a checkpoint for every validation of one ``Trainer.fit``, and lets the trial be paused and resumed.
 
     ``metrics`` maps names to report to names that the module logs, such as ``{"accuracy": "val_acc"}``; without it
     all of ``trainer.callback_metrics`` is reported. Where validation ends an epoch, the checkpoint has that epoch's
@@ -66,11 +66,11 @@ class TrackerCallback(Callback):
 
     After an epoch with a report the run is offered the weights, the states of optimizers, schedulers, precision and
     other callbacks and of a data module, what ``on_save_checkpoint`` of module and callbacks adds, the loops' progress
-    and the states of the random number generators of Python, NumPy and PyTorch. A later attempt goes on from there as
+    and the states of the random number generators of Python, NumPy and PyTorch. A later attempt resumes from there as
     if it had not been interrupted. Not saved: what a data loader keeps, such as a generator of its own. Where Lightning
-    would not go on so (weight averaging by StochasticWeightAveraging, pruning, finetuning, files of the best that are
-    not the trial's own), the trial runs without pausing, and the reason is said. With ``resumable=False`` nothing is
-    saved either: for a module, a scheduler or a callback whose state has other objects than Run.save takes.
+    would not resume exactly (weight averaging by StochasticWeightAveraging, pruning, finetuning, files of the best that
+    are not the trial's own), the trial runs without pausing, and the reason is said. With ``resumable=False`` nothing
+    is saved either: for a module, a scheduler or a callback whose state has other objects than Run.save takes.
 
     Raises WorkloadError, and out of ``Trainer.fit`` HardwareError, TrainingFailedError and Paused, as Run does.
     """
@@ -91,7 +91,7 @@ class TrackerCallback(Callback):
         callbacks.insert(0, callbacks.pop(callbacks.index(self)))
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Go on where an earlier attempt was paused."""
+        """Resume where an earlier attempt was paused."""
         if self._resumable and (problem := self._problem_with_resuming(trainer)):
             self._resumable = False
             self._run.note(f"trials run without pausing: {problem}")
@@ -115,7 +115,7 @@ class TrackerCallback(Callback):
             self._run.save(self._state(trainer, pl_module))
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Evaluation begins."""
+        """Evaluation starts."""
         self._reporter.begin_evaluation()
 
     on_test_start = on_validation_start
@@ -136,7 +136,7 @@ class TrackerCallback(Callback):
         self._reporter.end_evaluation()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Remember the progress, which counts the epoch as finished only until the next one is begun."""
+        """Remember the progress, which counts the epoch as finished only until the next one starts."""
         self._progress = trainer.fit_loop.state_dict()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

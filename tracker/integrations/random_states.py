@@ -1,4 +1,4 @@
-"""The random number generators that libraries draw from: their states, to go on with the same numbers later."""
+"""The random number generators that libraries draw from: their states, to continue with the same numbers later."""
 
 from __future__ import annotations
 

@@ -67,8 +67,8 @@ class Reporter:
         """
         names = {name: name for name in found if name != "epoch"} if self._metrics is None else self._metrics
         for name in [name for name, original in names.items() if original not in found]:
-            told = f"epoch {epoch} has no '{names[name]}' to report as {name}; {did_you_mean(names[name], found)}"
+            problem = f"epoch {epoch} has no '{names[name]}' to report as {name}; {did_you_mean(names[name], found)}"
             if name == self.run.quality.name:
-                raise TrainingFailedError("bad_report", told)
+                raise TrainingFailedError("bad_report", problem)
             self.run.note(f"some epochs have no '{names[name]}' to report as {name}: there it is left out")
         self.run.report(epoch, **{name: found[original] for name, original in names.items() if original in found})

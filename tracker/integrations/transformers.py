@@ -65,7 +65,7 @@ def trainer_arguments(run: Run) -> dict[str, Any]:
 
 
 class TrackerCallback(transformers.TrainerCallback):
-    """Reports a checkpoint for every evaluation of one ``Trainer.train``, and lets the trial be paused and go on.
+    """Reports a checkpoint for every evaluation of one ``Trainer.train``, and lets the trial be paused and resumed.
 
     ``metrics`` maps names to report to the Trainer's, such as ``{"validation_loss": "eval_loss"}``; without it
     everything that an evaluation finds is reported under its name without ``eval_``, but for the Trainer's own
@@ -86,7 +86,7 @@ class TrackerCallback(transformers.TrainerCallback):
         self._folder: TemporaryDirectory[str] | None = None
 
     def checkpoint(self) -> str | None:
-        """What to give to ``Trainer.train(resume_from_checkpoint=...)``: None where training starts anew.
+        """What to give to ``Trainer.train(resume_from_checkpoint=...)``: None where training starts from scratch.
 
         Where this is called, the Trainer writes a checkpoint of its own after every evaluation, which the run is
         offered: training goes on from it as if it had not been interrupted. Where it is not called, nothing is saved

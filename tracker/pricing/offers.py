@@ -20,8 +20,8 @@ def in_region(points: list[PricePoint], region: str) -> list[PricePoint]:
     """The rates of one market that hold in a region; what a user gives without one holds everywhere.
 
     Without a region, a SKU's listed rates of its provider's home region, or where it has none those of every region,
-    and the user's own: a cheaper region in the book changes no price of a study that named none. A listed rate that
-    states no region counts as one at home, since it cannot be told to be elsewhere.
+    and the user's own: a cheaper region in the book changes no price of a study that named none. A listed rate without
+    a region counts as one at home, because it is not known to be elsewhere.
     """
     if region:
         return [row for row in points if row.region == region or (is_users(row) and not row.region)]

@@ -92,7 +92,7 @@ class PricePoint:
         return self.usd_per_hour / self.accelerator_count
 
     def holds_on(self, day: date) -> bool:
-        """Whether the rate had begun on ``day`` and had not been ended."""
+        """Whether the rate is in effect on ``day``."""
         return self.effective_from <= day and (self.effective_to is None or day < self.effective_to)
 
 

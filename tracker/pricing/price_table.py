@@ -101,8 +101,8 @@ def _check_periods(offer: list[PricePoint]) -> None:
 
 def _check_spot(spot: list[PricePoint], on_demand: list[PricePoint]) -> None:
     for point in spot:
-        begun = [twin for twin in on_demand if twin.effective_from <= point.effective_from]
-        twin = max(begun, key=lambda each: each.effective_from, default=None)
+        started = [twin for twin in on_demand if twin.effective_from <= point.effective_from]
+        twin = max(started, key=lambda each: each.effective_from, default=None)
         if twin is not None and twin.usd_per_hour == point.usd_per_hour:
             raise PriceBookError(
                 f"{_where(point)}: spot rate {point.usd_per_hour:g} is the on_demand rate of {_where(twin)}"

@@ -1,4 +1,4 @@
-"""One change of prices: whom it concerns, and what becomes of their rate or of a part of their price."""
+"""One change of prices: which machines it concerns, and how it changes their rate or a cost part."""
 
 from __future__ import annotations
 
@@ -66,9 +66,9 @@ class RateChange:
         if value >= 1:
             return f"decline_per_year is {value:g}; it is a share below 1"
         if self.until is None:
-            return "decline_per_year needs until, the day up to which it goes on"
+            return "decline_per_year needs until, its last day"
         if self.since is None and self.part not in (CostPart.COMPUTE, ENERGY):
-            return f"the decline of {self.part} needs since, the day from which it goes on"
+            return f"the decline of {self.part} needs since, its first day"
         if self.since is not None and self.since >= self.until:
             return f"until {self.until} is not after since {self.since}"
         return ""

@@ -1,4 +1,4 @@
-"""What if prices were others: which rates are taken, and what is changed about them.
+"""Price scenarios: which rates are used, and how they are changed.
 
 A scenario is a value: two of them one after the other are a scenario again (``then``). It is applied to price
 points and to the parts of a price; it never touches a usage.
@@ -75,11 +75,10 @@ class Scenario:
     def point_for(self, billed: PricePoint, book: PriceBook) -> PricePoint:
         """The rate at which a run that was billed at ``billed`` is priced here.
 
-        Where nothing is chosen anew, the billed rate itself is changed, and the book is not asked: what became
-        of it since does not matter. A SKU in ``skus`` is for runs on the same kind of device (PricePoint.device_kind);
-        on another, the time would be a prediction, and ``billed``'s own SKU stays. Where such a SKU is sold in one
-        market only, that is meant. Raises PriceBookError where the book has no such rate, or a changed rate cannot
-        be one.
+        Where nothing else is chosen, the billed rate itself is changed without the book: its later history does not
+        matter. A SKU in ``skus`` is for runs on the same kind of device (PricePoint.device_kind); on another, the time
+        would be a prediction, and ``billed``'s own SKU stays. Where such a SKU is sold in one market only, that is
+        meant. Raises PriceBookError where the book has no such rate, or a changed rate cannot be one.
         """
         if not self.chooses:
             return self._changed(billed)

@@ -108,7 +108,7 @@ def read_user_rates(path: Path, machines: Mapping[str, PricePoint]) -> UserRates
 
 
 class _Reader:
-    """Collects problems while it reads, so that all are told at once."""
+    """Collects problems while it reads, to report all at once."""
 
     def __init__(self, path: Path, content: Mapping[str, Any], text: str, machines: Mapping[str, PricePoint]) -> None:
         self._path = path
@@ -162,8 +162,8 @@ class _Reader:
             **{name: float(entry.get(name, each.knob.default)) for name, each in OWN_HARDWARE.items()}
         )
         assumed = [name for name in OWN_HARDWARE if name not in entry]
-        told = ", ".join(f"{name} {OWN_HARDWARE[name].knob.default}" for name in assumed)
-        defaults = f" (defaults: {told})" if told else ""
+        listed = ", ".join(f"{name} {OWN_HARDWARE[name].knob.default}" for name in assumed)
+        defaults = f" (defaults: {listed})" if listed else ""
         return self._point(
             "own",
             index,

@@ -120,14 +120,14 @@ def unique_names(names: Sequence[str]) -> tuple[str, ...]:
     >>> unique_names(["a", "b", "a"])
     ('a', 'b', 'a (2)')
     """
-    told: list[str] = []
+    listed: list[str] = []
     for name in names:
         count = 2
         unique = name
-        while unique in told:
+        while unique in listed:
             unique, count = f"{name} ({count})", count + 1
-        told.append(unique)
-    return tuple(told)
+        listed.append(unique)
+    return tuple(listed)
 
 
 def _check_count(given: Sequence[Any], what: str) -> None:
@@ -188,17 +188,17 @@ def _tried(values: Any) -> str:
     numbers = [each for each in distinct if isinstance(each, int | float) and not isinstance(each, bool)]
     if len(distinct) > MOST_CHOICES and len(numbers) == len(distinct):
         return f"{setting(min(numbers))} to {setting(max(numbers))}"
-    told = (
+    listed = (
         sorted(map(setting, distinct)) if len(numbers) < len(distinct) else [setting(each) for each in sorted(numbers)]
     )
-    more = f" and {len(told) - MOST_CHOICES} more" if len(told) > MOST_CHOICES else ""
-    return f"{', '.join(told[:MOST_CHOICES])}{more}"
+    more = f" and {len(listed) - MOST_CHOICES} more" if len(listed) > MOST_CHOICES else ""
+    return f"{', '.join(listed[:MOST_CHOICES])}{more}"
 
 
 def _study_figures(table: StudyTable, unit: MoneyUnit) -> dict[str, str]:
     frontier = frontier_table(table)
     best = frontier.iloc[-1] if len(frontier) else None
-    told = {
+    listed = {
         "state": table.state,
         "quality": f"{table.quality.name}, {table.quality.direction}",
         "best of it": NOTHING if best is None else f"{quality(best['quality'])} for {money(best['price_usd'], unit)}",
@@ -211,8 +211,8 @@ def _study_figures(table: StudyTable, unit: MoneyUnit) -> dict[str, str]:
     }
     if len(frontier):
         first = frontier.iloc[0]
-        told["cheapest on the frontier"] = f"{quality(first['quality'])} for {money(first['price_usd'], unit)}"
-    return told
+        listed["cheapest on the frontier"] = f"{quality(first['quality'])} for {money(first['price_usd'], unit)}"
+    return listed
 
 
 def _best(values: pd.Series[float], direction: Direction) -> float:
@@ -238,8 +238,8 @@ def _best_so_far(name: str, table: StudyTable) -> pd.DataFrame:
 
 
 def _apart(names: Sequence[str], tables: Sequence[StudyTable]) -> str:
-    told = "; ".join(
+    listed = "; ".join(
         f"{name} has {table.quality.name} ({table.quality.direction})"
         for name, table in zip(names, tables, strict=True)
     )
-    return f"Their frontiers cannot be laid over each other, for their qualities are not the same: {told}."
+    return f"Their frontiers cannot be overlaid, because their qualities differ: {listed}."

@@ -101,7 +101,7 @@ def _lines(
     metric = escape(shorten(comparison.metric, 32))
     for at, name in enumerate(comparison.names):
         mine = rows[rows["name"] == name]
-        told = [
+        hovers = [
             f"<b>{escape(shorten(name, 40))}</b><br>{metric} {quality(good)} for {money(usd, unit)}"
             for good, usd in zip(mine["quality"], mine["price_usd"], strict=True)
         ]
@@ -113,7 +113,7 @@ def _lines(
                 name=escape(shorten(name, 40)),
                 line={"shape": shape, "width": 2, "color": COLOURS[at], "dash": DASHES[at]},
                 marker={"symbol": SYMBOLS[at], "size": 7},
-                hovertext=told,
+                hovertext=hovers,
                 hoverinfo="text",
             )
         )

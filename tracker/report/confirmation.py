@@ -17,25 +17,25 @@ def confirmation_sentences(table: StudyTable) -> list[str]:
     if document is None:
         return []
     usd = partial(money, unit=table.unit)
-    told = [_counted(document, table)]
+    sentences = [_counted(document, table)]
     if document["completed"]:
-        told.append(
+        sentences.append(
             "mean and 95 % interval are of the repeats alone where a point has two or more, because its own measurement"
             " was selected for being high; the scatter of single runs is pooled over points as far as they agree"
         )
-    told += [
+    sentences += [
         f"tie: {_name(row)} cannot be distinguished from the cheaper {row['tied_with']}; buy that one, unless more"
         " seeds separate them"
         for row in confirmed_frontier_table(table).to_dict("records")
         if row.get("tied_with")
     ]
-    told += [
+    sentences += [
         f"{_name(row)} is off the frontier as measured, and on it with a probability of"
         f" {percent(row['probability_on_frontier'])}: {quality(row['quality_mean'])} for {usd(row['price_mean_usd'])},"
         f" {'measured once' if row['repeats'] == 0 else 'by its repeats'}"
         for row in document["contenders"]
     ]
-    return told
+    return sentences
 
 
 def _counted(document: dict[str, Any], table: StudyTable) -> str:

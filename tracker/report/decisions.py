@@ -18,7 +18,7 @@ from tracker.store.home import Home
 from tracker.store.run_table import StudyTable
 
 _ACTIONS = {
-    "begin": "begun",
+    "begin": "started",
     "continue": "continued without a pause",
     "pause": "paused",
     "resume": "resumed",

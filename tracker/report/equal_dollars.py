@@ -147,43 +147,43 @@ def verdicts(table: pd.DataFrame, unit: MoneyUnit) -> list[str]:
     by_all = table.groupby("at_usd")["beyond_spend"].transform(lambda beyond: not beyond.any()).to_numpy(dtype=np.bool_)
     spent = table[by_all]
     last = spent[spent["at_usd"] == spent["at_usd"].max()].to_dict("records")
-    told = []
+    sentences = []
     for row in last[1:]:
         low, high, first = row["difference_low"], row["difference_high"], last[0]["side"]
         sure = f"95 %: {low:+.3g} to {high:+.3g}"
         if math.isnan(low):
             verdict, sure = f"differs from {first}", "how sure that is, is not known: too few trials"
         elif low <= 0 <= high:
-            verdict = f"cannot be told apart from {first}"
+            verdict = f"cannot be distinguished from {first}"
         else:
             verdict = f"is {'ahead of' if low > 0 else 'behind'} {first}"
         amount = money(row["at_usd"], unit)
-        told.append(f"{row['side']} {verdict} at {amount}: {row['difference']:+.3g} hypervolume ({sure})")
-    return told
+        sentences.append(f"{row['side']} {verdict} at {amount}: {row['difference']:+.3g} hypervolume ({sure})")
+    return sentences
 
 
 def method_sentences(sides: Sequence[Side]) -> list[str]:
     """How the intervals were made, what they cover and what not: a sentence each."""
     percent = f"{CONFIDENCE * 100:.0f} %"
-    told = [
+    sentences = [
         "dollars are those spent on trials, and hypervolume counts quality times decades of price",
         f"the intervals are {percent} ones of the mean over studies of the same kind, differences by Welch's t; each by"
         " itself: of 20 true ones, one is missed by chance",
     ]
     if any(len(side.tables) > 1 for side in sides):
-        told.append(
+        sentences.append(
             "of a group: Student's t over its studies; it covers what the search draws and what training with another "
             "seed changes, as far as the studies differ in the seed alone"
         )
     if any(len(side.tables) == 1 for side in sides):
-        told.append(
+        sentences.append(
             "of one study: its trials parted at random into halves, whose hypervolumes at equal dollars scatter as two "
             f"studies would (random groups; Student's t of {DEGREES} degrees of freedom; from {FEWEST_TRIALS} trials "
             "on); it covers which settings were drawn and the noise of each training, and not that a search may run "
             "into a dead end as a whole: groups of studies with other seeds (A-1,A-2,A-3) are the safer answer"
         )
-    told.append(
+    sentences.append(
         "qualities are as measured: points that are best partly by luck flatter every side; `tracker confirm` tells "
         "how much"
     )
-    return told
+    return sentences

@@ -64,7 +64,7 @@ def _with_certainty(rows: pd.DataFrame, found: AxisPoints) -> tuple[pd.DataFrame
     if known.empty:
         return rows, {}
     matched = found.frontier[["trial", "epoch"]].merge(known, on=["trial", "epoch"], how="left")
-    told = {
+    titles = {
         "repeats": "repeats",
         "quality_mean": "mean of repeats",
         "quality_low": "95 % from",
@@ -72,8 +72,8 @@ def _with_certainty(rows: pd.DataFrame, found: AxisPoints) -> tuple[pd.DataFrame
         "probability_on_frontier": "probability on the frontier",
         "tied_with": "tied with",
     }
-    names = [name for name in CERTAINTY_COLUMNS if name in told]
-    return rows.assign(**{name: matched[name].to_numpy() for name in names}), told
+    names = [name for name in CERTAINTY_COLUMNS if name in titles]
+    return rows.assign(**{name: matched[name].to_numpy() for name in names}), titles
 
 
 def _format(column: pd.Series[float]) -> str:

@@ -155,9 +155,9 @@ def _resampled(columns: dict[str, Floats], outcome: Floats, seed: int) -> tuple[
             switched = whole.copy()
             switched[:, group] = inputs[generator.integers(trials, size=len(whole)), group]
             asked.append(switched)
-        told = np.split(forest.predict(np.concatenate(asked)), np.cumsum([len(each) for each in asked])[:-1])
-        error = float(((told[0] - outcome[test]) ** 2).mean())
-        switched_errors = [((each - np.repeat(outcome[test], _DONORS)) ** 2).mean() for each in told[1:]]
+        predicted = np.split(forest.predict(np.concatenate(asked)), np.cumsum([len(each) for each in asked])[:-1])
+        error = float(((predicted[0] - outcome[test]) ** 2).mean())
+        switched_errors = [((each - np.repeat(outcome[test], _DONORS)) ** 2).mean() for each in predicted[1:]]
         losses.append((np.array(switched_errors) - error) / (2 * variance))
         explained.append(1 - error / variance)
     return np.array(losses), np.array(explained)

@@ -41,7 +41,7 @@ def recommendations(table: StudyTable) -> list[Recommendation]:
     share = words.percent(TOLERANCE)
     side = "below" if found.sign > 0 else "above"
     cheapest = cheapest_reaching(found, target)
-    told = [
+    answers = [
         _recommended(
             found,
             cheapest,
@@ -52,8 +52,8 @@ def recommendations(table: StudyTable) -> list[Recommendation]:
     if len(frontier) > 1:
         budget = float(f"{best['x'] / 2:.3g}")
         title = f"Best under {found.x_measure.words(budget)}, half of what the best costs"
-        told.append(_recommended(found, best_under(found, budget), title, "y"))
-    return told
+        answers.append(_recommended(found, best_under(found, budget), title, "y"))
+    return answers
 
 
 def target_quality(found: AxisPoints) -> float:

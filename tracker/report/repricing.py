@@ -64,9 +64,9 @@ def priced_study_table(home: Home, name: str, scenario: Scenario, currency: str 
 def _billed_points(table: StudyTable, book: PriceBook) -> tuple[NDArray[np.intp], list[PricePoint]]:
     """The distinct rates that runs were billed at, and the index of each run's rate."""
     texts = table.runs["price_point"]
-    untold = texts == ""
-    if untold.any():
-        texts = texts.where(~untold, _rates_found_again(table.runs[untold], book))
+    missing = texts == ""
+    if missing.any():
+        texts = texts.where(~missing, _rates_found_again(table.runs[missing], book))
     codes, distinct = pd.factorize(texts)
     return codes, [_point_of(text) for text in distinct]
 

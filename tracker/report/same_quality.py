@@ -45,9 +45,9 @@ def same_quality_table(sides: Sequence[Side]) -> pd.DataFrame:
         for at, side in enumerate(sides):
             ratio = logs[at].minus(logs[0]) if at else Estimate(math.nan)
             reached = int(np.isfinite(prices[at][:, place]).sum())
-            told = (math.exp(each) for each in (logs[at].value, ratio.value, *ratio.interval))
+            estimates = (math.exp(each) for each in (logs[at].value, ratio.value, *ratio.interval))
             after = float(np.exp(np.log(found[at][:, place]).mean()))
-            rows.append((sign * gain, side.name, len(side.tables), reached, *told, after))
+            rows.append((sign * gain, side.name, len(side.tables), reached, *estimates, after))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

@@ -74,8 +74,8 @@ def check_sides(sides: Sequence[Side]) -> None:
         raise RequestError(f"study '{twice[0]}' is given twice: compared with itself, nothing can differ")
     qualities = {(table.quality.name, str(table.quality.direction)): table.study for table in reversed(tables)}
     if len(qualities) > 1:
-        told = "; ".join(f"'{study}' has {name} ({way})" for (name, way), study in reversed(qualities.items()))
-        raise RequestError(f"studies of different qualities cannot be compared: {told}")
+        listed = "; ".join(f"'{study}' has {name} ({way})" for (name, way), study in reversed(qualities.items()))
+        raise RequestError(f"studies of different qualities cannot be compared: {listed}")
     for table in tables:
         if trials_usd(table) <= 0:
             raise RequestError(f"study '{table.study}' has spent nothing on trials yet: no dollars to compare at")

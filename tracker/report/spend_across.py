@@ -34,13 +34,13 @@ BY: Mapping[str, str] = {
     "part": "data, compute, storage or maintenance",
     "role": "trial, baseline, preparation or repeat",
 }
-"""What spend can be told apart by, beside tag:NAME for a tag of one's own."""
+"""What spend can be grouped by, besides tag:NAME for your own tags."""
 TAG_PREFIX = "tag:"
 
 
 @dataclass(frozen=True)
 class Spend:
-    """What studies cost, told apart by ``by``: names of BY, or tag:NAME.
+    """The spend of studies, grouped by ``by``: names of BY, or tag:NAME.
 
     ``studies`` are the studies with their charges (report.charges), cut at ``since`` where that is given. Amounts of
     different bases (billed, repriced, …) stay apart: a sum of estimates and of measured dollars is neither.
@@ -109,17 +109,17 @@ class Spend:
     @property
     def remarks(self) -> list[str]:
         """What a reader must know of the amounts, a sentence each."""
-        told = []
+        sentences = []
         if self.since is not None:
-            told.append(f"since {self.since} (UTC); what was under way then counts by the time after it")
+            sentences.append(f"since {self.since} (UTC); runs in progress at that time count by the time after it")
         if self.scenario is not None:
             name = f"scenario {self.scenario.name}" if self.scenario.name else "scenario"
-            told.append(f"{name}: {'; '.join(self.scenario.sentences) or 'nothing changed'}")
+            sentences.append(f"{name}: {'; '.join(self.scenario.sentences) or 'nothing changed'}")
         if len(self.bases) > 1:
-            told.append(f"{', '.join(self.bases)} amounts are of different kinds, and are not added up")
+            sentences.append(f"{', '.join(self.bases)} amounts are of different kinds and are never summed")
         if self.currency.code != USD.code:
-            told.append(self.currency.sentence)
-        return told
+            sentences.append(self.currency.sentence)
+        return sentences
 
     @property
     def sentence(self) -> str:
@@ -148,7 +148,7 @@ def spend_across(
     scenario: Scenario = AS_BILLED,
     currency: str = USD.code,
 ) -> Spend:
-    """What all studies of a home cost, told apart by ``by``, from the day ``since`` on.
+    """The spend of all studies of a home, grouped by ``by``, from the day ``since`` on.
 
     Raises RequestError where there is no study, nothing was charged since then, or ``by`` is not known; and what
     ``priced_study_table`` raises, with the study's name.
@@ -198,8 +198,8 @@ def _check_tags(by: Sequence[str], known: Iterable[str]) -> None:
     for name in by:
         tag = name.removeprefix(TAG_PREFIX)
         if tag != name and tag not in own:
-            told = did_you_mean(tag, own) if own else "none has any; give them under [tags] in the study's file"
-            raise RequestError(f"--by '{name}': no study has a tag '{tag}'; {told}")
+            sentences = did_you_mean(tag, own) if own else "none has any; give them under [tags] in the study's file"
+            raise RequestError(f"--by '{name}': no study has a tag '{tag}'; {sentences}")
 
 
 def _column(name: str) -> str:
@@ -217,8 +217,8 @@ def _one_rate(tables: Sequence[StudyTable]) -> ExchangeRate:
     """The exchange rate of all; a sum in two would be in neither."""
     by_rate = {table.currency.usd: table for table in tables}
     if len(by_rate) > 1:
-        told = ", ".join(f"'{table.study}' at ${rate:g}" for rate, table in by_rate.items())
-        raise RequestError(f"studies have different rates of {tables[0].currency.code} ({told}); show it in USD")
+        sentences = ", ".join(f"'{table.study}' at ${rate:g}" for rate, table in by_rate.items())
+        raise RequestError(f"studies have different rates of {tables[0].currency.code} ({sentences}); show it in USD")
     return tables[0].currency
 
 

@@ -116,8 +116,8 @@ def _cost_at(table: StudyTable, decisions: pd.DataFrame, times: pd.Series[float]
     """What each trial had cost at a given time, from its checkpoints and decisions."""
     steps = table.checkpoints[(table.checkpoints["role"] == Role.TRIAL).to_numpy()]
     reached = steps.loc[steps["trial"].isin(times.index), ["trial", "timestamp", "price_usd"]]
-    told = decisions.loc[decisions["trial"].isin(times.index), ["trial", "time", "price_usd"]]
-    known = pd.concat([reached, told.rename(columns={"time": "timestamp"})]).dropna()
+    recorded = decisions.loc[decisions["trial"].isin(times.index), ["trial", "time", "price_usd"]]
+    known = pd.concat([reached, recorded.rename(columns={"time": "timestamp"})]).dropna()
     known = known[known["timestamp"].to_numpy() <= times.reindex(known["trial"]).to_numpy()]
     costs: pd.Series[float] = known.groupby("trial")["price_usd"].max().reindex(times.index).fillna(0.0)
     return costs

@@ -43,8 +43,8 @@ def group_remarks(sides: Sequence[Side]) -> list[str]:
         keys = [str(key) for key in differing(each)[0].index if key != "seed"] if len(each) > 1 else []
         if keys:
             more = f" and {len(keys) - MOST_TEXTS} more" if len(keys) > MOST_TEXTS else ""
-            told = f"{', '.join(keys[:MOST_TEXTS])}{more}"
-            remarks.append(f"the studies of {side.name} differ in more than the seed ({told}), which widens intervals")
+            flat = f"{', '.join(keys[:MOST_TEXTS])}{more}"
+            remarks.append(f"the studies of {side.name} differ in more than the seed ({flat}), which widens intervals")
     return remarks
 
 
@@ -56,13 +56,13 @@ def _facts(table: StudyTable, said: Mapping[str, Any]) -> dict[str, str]:
     """What is known of a study as texts: its file, then what it ran on and was billed by."""
     trials = table.runs[(table.runs["role"] == Role.TRIAL).to_numpy()]
     kept = {key: value for key, value in said.items() if key not in _NOT_A_DIFFERENCE}
-    told = dict(_flat(kept))
+    flat = dict(_flat(kept))
     if not said:
-        told = {name: table.provenance.get(name, NOTHING) for name in ("workload", "strategy", "seed")}
-        told["budget.usd"] = NOTHING if table.budget_usd is None else setting(table.budget_usd)
+        flat = {name: table.provenance.get(name, NOTHING) for name in ("workload", "strategy", "seed")}
+        flat["budget.usd"] = NOTHING if table.budget_usd is None else setting(table.budget_usd)
     billed = trials[["sku", "market", "region"]].drop_duplicates()
     return {
-        **told,
+        **flat,
         "data": table.data or NOTHING,
         "hardware": _several(trials["hardware"]),
         "billed as": _several(billed.apply(lambda row: ", ".join(filter(None, map(str, row))), axis=1)),

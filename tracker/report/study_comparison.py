@@ -130,9 +130,9 @@ def _remarks(sides: Sequence[Side], most_usd: float, unit: MoneyUnit) -> list[st
     tables = [table for side in sides for table in side.tables]
     short = [table for table in tables if trials_usd(table) < most_usd * (1 - 1e-9)]
     if short:
-        told = ", ".join(f"'{table.study}' ({money(trials_usd(table), unit)})" for table in short)
+        named = ", ".join(f"'{table.study}' ({money(trials_usd(table), unit)})" for table in short)
         remarks.append(
-            f"less than {money(most_usd, unit)} was spent on trials by {told}: the last known value stands there (*)"
+            f"less than {money(most_usd, unit)} was spent on trials by {named}: the last known value stands there (*)"
         )
     live = [table for table in tables if table.state in ("running", "paused")]
     remarks += [f"'{table.study}' is {table.state}: its figures will change" for table in live]

@@ -52,8 +52,8 @@ def reasons_table(table: StudyTable) -> pd.DataFrame:
     Columns: state, reason (a word), message, runs (how many), labels (the first MOST_NAMED of them, in words),
     price_usd (what they cost together).
     """
-    told = (table.runs["reason"] != "") | (table.runs["message"] != "")
-    runs = table.runs[(told & ~table.runs["state"].isin((TrialState.COMPLETED, TrialState.RUNNING))).to_numpy()]
+    has_reason = (table.runs["reason"] != "") | (table.runs["message"] != "")
+    runs = table.runs[(has_reason & ~table.runs["state"].isin((TrialState.COMPLETED, TrialState.RUNNING))).to_numpy()]
     keys = ["state", "reason", "message"]
     rows = runs.groupby(keys, sort=False, observed=True).agg(
         runs=("label", "size"),

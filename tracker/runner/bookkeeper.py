@@ -70,7 +70,7 @@ class Account:
         self._terms = terms
         self._checkpoints_logged = 0
         self._last_step = -1
-        self._told: dict[str, float] = {}
+        self._logged: dict[str, float] = {}
         self._earlier: list[tuple[Usage, Price]] = []
         self.state = TrialState.RUNNING
 
@@ -154,8 +154,8 @@ class Account:
             costs["energy_joules"] = usage.energy_joules
         # Other usage that prices depend on rarely changes: a step without it has the value of the step before.
         rest = {name: float(getattr(usage, name)) for name in STEADY_USAGE}
-        new = {name: value for name, value in rest.items() if self._told.get(name, 0.0) != value}
-        self._told |= new
+        new = {name: value for name, value in rest.items() if self._logged.get(name, 0.0) != value}
+        self._logged |= new
         return {**costs, **new}
 
     def _finals(self, record: AttemptRecord) -> dict[str, float]:

@@ -144,8 +144,8 @@ def _document(study: str | Path | Mapping[str, Any] | StudyDocument) -> StudyDoc
 
 def _options(given: Mapping[str, object]) -> list[str]:
     """Command-line options; those that are None or False are left out."""
-    told = {name: value for name, value in given.items() if value is not None and value is not False}
-    return [f"--{name}" if value is True else f"--{name}={value}" for name, value in told.items()]
+    chosen = {name: value for name, value in given.items() if value is not None and value is not False}
+    return [f"--{name}" if value is True else f"--{name}={value}" for name, value in chosen.items()]
 
 
 def _refuse_taken(home: Home, name: str) -> None:

@@ -310,7 +310,7 @@ def replay_logs(plan: StudyPlan, folder: StudyFolder, books: Bookkeeper, *, seen
             last_seen_seconds = max(0.0, float(events[-1]["time"]) - record.started_at)
             write_ending(path, record, LOST, last_seen_seconds)
             record = read_attempt(path, int(path.stem))
-        user = str(events[0].get("user", ""))  # attempts that were logged before events told it have none
+        user = str(events[0].get("user", ""))  # older logs have none
         books.open(job, *rate_of(events[0], plan), record.started_at, user=user, seen_before=seen_before)
         reached = books.close(job.label, record)
         last[job.label] = job, record
@@ -416,11 +416,11 @@ def _study_tags(plan: StudyPlan, card: DataCard) -> dict[str, str]:
 
 def _versions() -> str:
     """The versions that results depend on most, in words."""
-    told = [f"Python {platform.python_version()}"]
+    libraries = [f"Python {platform.python_version()}"]
     for package in ("cost-quality-tracker", "torch", "numpy", "optuna", "mlflow"):
         with contextlib.suppress(PackageNotFoundError):
-            told.append(f"{package} {version(package)}")
-    return ", ".join(told)
+            libraries.append(f"{package} {version(package)}")
+    return ", ".join(libraries)
 
 
 def _commit() -> str:

@@ -223,12 +223,12 @@ class FrontierSearch:
             facts.costs[0] = max(facts.costs[0], price_usd)
 
     def _values(self, facts: TrialFacts, metrics: Array, costs: Array) -> list[float]:
-        told = {
+        by_name = {
             **dict(zip(self._metrics, metrics, strict=True)),
             **dict(zip(GROWING, costs, strict=True)),
             PREDICTION_PRICE: facts.prediction_usd,
         }
-        return [float(told[each.name]) for each in self._objectives]
+        return [float(by_name[each.name]) for each in self._objectives]
 
     # The next step.
 
@@ -481,8 +481,8 @@ class FrontierSearch:
         reaches = self._reaches(forecast, forecast.futures)
         added = self._frontier.added(reaches).mean(axis=1) * forecast.sound
         near = self._frontier.closeness(reaches[:, -1]).max(axis=(1, 2)) * forecast.sound.max(axis=1)
-        begun = [self._known[trial].price_usd for trial in trials or ()]
-        rungs = self._rungs(begun) if begun else np.zeros(len(settings), dtype=np.int64)
+        prices = [self._known[trial].price_usd for trial in trials or ()]
+        rungs = self._rungs(prices) if prices else np.zeros(len(settings), dtype=np.int64)
         trust = np.array([self._trust.of(int(rung)) for rung in rungs])
         rates = np.where(forecast.cost_usd <= left_usd, trust[:, None] * added / forecast.cost_usd, -1.0)
         middle = forecast.values(0, np.zeros(1))[:, 0]

@@ -143,9 +143,9 @@ class Outlook:
                 for trial in trials
             ]
         )
-        told = (needs > 0) & np.isfinite(needs)
-        bounded = math.isfinite(self._memory_limit_bytes) and told.sum() >= 2
-        self._memory = SettingsModel(inputs[told], places[told], np.log(needs[told])[:, None]) if bounded else None
+        needy = (needs > 0) & np.isfinite(needs)
+        bounded = math.isfinite(self._memory_limit_bytes) and needy.sum() >= 2
+        self._memory = SettingsModel(inputs[needy], places[needy], np.log(needs[needy])[:, None]) if bounded else None
 
     def of_trials(self, trials: Sequence[TrialFacts], live_trial: TrialFacts | None = None) -> Forecast:
         """Forecast n trials with a checkpoint; all but ``live_trial`` need a new process first.

@@ -267,7 +267,7 @@ class Trials:
                 storage.set_trial_user_attr(key, name, value)
 
     def unfinished(self) -> tuple[int, ...]:
-        """The trials that were asked for and not told: they are paused, or their coordinator vanished."""
+        """The trials that were asked for and have not ended: they are paused, or their coordinator vanished."""
         running = self._study.get_trials(deepcopy=False, states=(OptunaState.RUNNING,))
         return tuple(trial.number for trial in running)
 

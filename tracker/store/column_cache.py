@@ -1,7 +1,7 @@
 """Keeps what was read of runs that do not change any more, so that it is not read again.
 
-One Arrow file for what the runs of a study were told, and one for each metric. Each row stands with the key of its run
-(RunIndex.keys): it is taken where the store still gives a run that key, and read anew otherwise. A file is written
+One Arrow file for the tags and params of a study's runs, and one for each metric. Each row stands with the key of its
+run (RunIndex.keys): it is taken where the store still gives a run that key, and read again otherwise. A file is written
 whole and moved into place, so readers and writers need not know of each other; what cannot be read, or written, costs
 time only.
 """
@@ -175,12 +175,12 @@ def forget(folder: Path) -> None:
 
 
 def _wide(details: Details, rows: Positions, count: int) -> pa.Table:
-    """What the runs at ``rows`` of ``count`` were told, one row each in that order."""
+    """The tags, params and last metrics of the runs at ``rows`` of ``count``, one row each in that order."""
     place = np.full(count + 1, -1, dtype=np.int64)  # the last one is for position -1
     place[rows] = np.arange(len(rows))
     columns: dict[str, pa.Array] = {}
-    for kind, told in (("tag:", details.tags), ("param:", details.params)):
-        for name, at, texts in told.by_name(place):
+    for kind, entries in (("tag:", details.tags), ("param:", details.params)):
+        for name, at, texts in entries.by_name(place):
             coded = texts.cast(pa.string()).dictionary_encode()
             indices = np.full(len(rows), -1, dtype=np.int32)
             indices[at] = coded.indices.fill_null(-1).to_numpy()

@@ -1,4 +1,4 @@
-"""A study as a store holds it, in columns: which runs it has, what each was told, what each measured."""
+"""A study as a store holds it, in columns: its runs, their tags and params, and their metrics."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ class RunIndex:
         )
 
 
-class Told:
-    """One kind of thing that runs were told, in any order: the run's position in the index, a name and the value."""
+class Entries:
+    """Entries of one kind (tags, params or last metrics), unordered: the run's position in the index, name, value."""
 
     def __init__(self) -> None:
         self._runs: list[Positions] = []
@@ -78,11 +78,11 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """What runs were told: tags and params as texts, ``finals`` the last values of metrics as numbers."""
+    """Details of runs: tags and params as texts, ``finals`` the last values of metrics as numbers."""
 
-    tags: Told = field(default_factory=Told)
-    params: Told = field(default_factory=Told)
-    finals: Told = field(default_factory=Told)
+    tags: Entries = field(default_factory=Entries)
+    params: Entries = field(default_factory=Entries)
+    finals: Entries = field(default_factory=Entries)
 
 
 class History(NamedTuple):

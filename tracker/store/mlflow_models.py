@@ -23,7 +23,7 @@ from tracker.training.serving import NOTE
 DISTRIBUTION = "cost-quality-tracker"
 LOADER = "tracker.training.serving"
 
-logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # what goes wrong is raised too, and told in a line
+logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # errors are raised as well, and shown in one line
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class KeptModels:
         except Exception as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
             raise StoreError(
-                f"MLflow did not take the model of {model.label} after epoch {model.epoch}: {reason}"
+                f"MLflow did not accept the model of {model.label} after epoch {model.epoch}: {reason}"
             ) from error
 
     def alias(self, alias: str, run_id: str, epoch: int) -> bool:
@@ -76,7 +76,7 @@ class KeptModels:
             if version is not None:
                 self._client.set_registered_model_alias(self.name, alias, version)
         except MlflowException as error:
-            raise StoreError(f"MLflow did not give '{self.name}' its alias '{alias}': {error}") from error
+            raise StoreError(f"MLflow did not set the alias of '{self.name}' '{alias}': {error}") from error
         return version is not None
 
     def _log(self, model: KeptModel, files: Path, workload: str) -> None:

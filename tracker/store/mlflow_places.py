@@ -1,4 +1,4 @@
-"""Where MLflow has a study: looked for whatever its experiment is called by now, and put back where it belongs."""
+"""Finding a study in MLflow, even where its experiment was renamed or deleted, and restoring it."""
 
 from __future__ import annotations
 
@@ -31,9 +31,10 @@ def find_experiments(client: MlflowClient, study: str) -> list[FoundExperiment]:
 
 
 def put_back(client: MlflowClient, study: str, found: Sequence[FoundExperiment], notify: Callable[[str], None]) -> str:
-    """See that a study's experiment has its name and is not deleted, nor its parent run; the experiment's id.
+    """Restore a study's experiment, its name and its parent run where they were deleted or renamed; the experiment's
+    id.
 
-    "" where there is none at all. ``say`` is told what was done. Raises RequestError where its name is taken by
+    "" where there is none at all. ``notify`` receives what was done. Raises RequestError where its name is taken by
     something else.
     """
     if not found:

@@ -38,7 +38,7 @@ from tracker.store.names import logged_name, name_tags
 from tracker.store.schema import made_by_newer
 from tracker.store.setting_texts import setting_text
 
-logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # what goes wrong is raised too, and told in a line
+logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # errors are raised as well, and shown in one line
 
 _BATCH_TOTAL, _BATCH_TEXTS = 1000, 100  # MLflow's limits a call: in all, and of params and of tags
 _TAG_CHARACTERS, _PARAM_CHARACTERS = 5000, 6000
@@ -135,9 +135,9 @@ class MlflowStore:
     def reopen_study(
         self, name: str, tags: Mapping[str, str], started_at: float, artifacts: Path, notify: Callable[[str], None]
     ) -> StudyLog:
-        """A study's experiment and parent run: those that there are, put back where they belong, else made with tags.
+        """A study's experiment and parent run: restored if they exist, else created with tags.
 
-        ``tags`` are those of a parent run that is made anew. ``say`` is told what was missing. Raises RequestError
+        ``tags`` are for a new parent run. ``notify`` receives what was missing. Raises RequestError
         where the name is taken by something else, StoreError.
         """
         try:
@@ -150,7 +150,7 @@ class MlflowStore:
         try:
             return self.open_study(name)
         except StudyNotFoundError:
-            notify("the study's parent run is gone from MLflow: it is made anew")
+            notify("the study's parent run is gone from MLflow: it is created again")
             return self._with_parent(experiment_id, name, tags, started_at)
 
     def _with_parent(
@@ -219,7 +219,7 @@ class MlflowStore:
         )
 
     def details(self, index: RunIndex, chosen: Positions) -> Details:
-        """As SqlReader.details; the server told them with the index."""
+        """As SqlReader.details; the server sent them with the index."""
         details = Details()
         for at in map(int, chosen):
             data = self._read[index.run_ids[at]].data
@@ -306,7 +306,7 @@ class StudyLog:
     ) -> RunLog:
         """A run under the study's parent run; made in MLflow at its first flush.
 
-        ``seen_before``: an earlier coordinator may have made it already; then that one is gone on with.
+        ``seen_before``: an earlier coordinator may have created it; then that one is reused.
         """
         nested = {**tags, "mlflow.parentRunId": self.parent.run_id}
         run_id = self._run_id(label) if seen_before else ""
@@ -321,7 +321,7 @@ class StudyLog:
 
 
 class RunLog:
-    """One run's way into MLflow: what is added is kept until a flush has written it.
+    """The log of one run: entries are buffered until a flush has written them to MLflow.
 
     MLflow may be down for a while: a flush that fails keeps everything for the next one.
     """
@@ -369,7 +369,7 @@ class RunLog:
         self._data = card
 
     def resume(self) -> None:
-        """The run had ended, and is under way again."""
+        """Mark an ended run as running again."""
         self._status = (RunStatus.to_string(RunStatus.RUNNING), None)
 
     def end(self, state: TrialState, ended_at: float) -> None:
@@ -385,9 +385,9 @@ class RunLog:
             self._write()
         except MlflowException as error:
             kind = RefusedError if error.error_code in _REFUSALS else StoreError
-            raise kind(f"MLflow did not take run '{self._label}': {_first_line(error)}") from error
+            raise kind(f"MLflow did not accept run '{self._label}': {_first_line(error)}") from error
         except Exception as error:
-            raise StoreError(f"MLflow did not take run '{self._label}': {_first_line(error)}") from error
+            raise StoreError(f"MLflow did not accept run '{self._label}': {_first_line(error)}") from error
 
     def _write(self) -> None:
         if not self.run_id:

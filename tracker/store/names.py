@@ -36,5 +36,5 @@ def name_tags(own_names: Iterable[str]) -> dict[str, str]:
 
 
 def own_names(tags: Mapping[str, str]) -> dict[str, str]:
-    """What ``name_tags`` told: the own name of each that is logged under another."""
+    """The reverse of ``name_tags``: the own name of each metric or knob that is logged under another."""
     return {tag.removeprefix(TAG_PREFIX): own for tag, own in tags.items() if tag.startswith(TAG_PREFIX)}

@@ -155,10 +155,10 @@ class SqlReader:
         positions = {index.run_ids[at]: int(at) for at in chosen}
         details = Details()
         with many_rows(), opened(self._url) as database:
-            for query, told in ((_TAGS, details.tags), (_PARAMS, details.params)):
+            for query, entries in ((_TAGS, details.tags), (_PARAMS, details.params)):
                 for rows in _of_runs(database, query, index, chosen):
                     runs, names, values = zip(*rows, strict=True)
-                    told.add([positions.get(run, -1) for run in runs], names, values)
+                    entries.add([positions.get(run, -1) for run in runs], names, values)
             for rows in _of_runs(database, _FINALS, index, chosen):
                 runs, names, values, nans = zip(*rows, strict=True)
                 numbers = np.where(np.array(nans, dtype=np.bool_), np.nan, np.array(values, dtype=np.float64))

@@ -42,7 +42,7 @@ def check_study(document: StudyDocument, description: WorkloadDescription | str)
 
 
 class _Checker:
-    """Collects problems while it reads, so that all are told at once."""
+    """Collects problems while it reads, to report all at once."""
 
     def __init__(self, document: StudyDocument, description: WorkloadDescription | str) -> None:
         self._document = document
@@ -153,32 +153,32 @@ class _Checker:
         return QualityMetric(str(metric), Direction(direction))
 
     def _last_step(
-        self, told: Any, settings: Mapping[str, SettingValue], space: Mapping[str, Domain]
+        self, named: Any, settings: Mapping[str, SettingValue], space: Mapping[str, Domain]
     ) -> int | str | None:
         """Where trainings end: a step, or the knob whose value it is."""
         path, kind = "quality.last_step", "a whole number of at least 1"
-        if told is None or self._description is None:
+        if named is None or self._description is None:
             return None
-        if not isinstance(told, str):
-            if _is_step(told):
-                return int(told)
-            self._problem(path, f"{told!r} is neither {kind} nor the name of a knob that has one")
+        if not isinstance(named, str):
+            if _is_step(named):
+                return int(named)
+            self._problem(path, f"{named!r} is neither {kind} nor the name of a knob that has one")
             return None
         knobs = {**self._description.knobs, **COMMON_KNOBS}
-        if told not in knobs:
-            self._problem(path, f"there is no knob '{told}'; {did_you_mean(told, knobs)}")
+        if named not in knobs:
+            self._problem(path, f"there is no knob '{named}'; {did_you_mean(named, knobs)}")
             return None
-        if told in space:
-            domain = space[told]
+        if named in space:
+            domain = space[named]
             given = domain.values if isinstance(domain, Choices) else [domain.low, domain.step or 1]
             whole = all(map(_is_step, given)) and (isinstance(domain, Choices) or domain.step or domain.integer)
             shown = _listed(domain.values) if isinstance(domain, Choices) else f"{domain.low:g} to {domain.high:g}"
         else:
-            value = settings.get(told, knobs[told].default)
+            value = settings.get(named, knobs[named].default)
             whole, shown = _is_step(value), "no value" if value is None else repr(value)
         if not whole:
-            self._problem(path, f"the knob '{told}' has {shown}; the last step is {kind}")
-        return told
+            self._problem(path, f"the knob '{named}' has {shown}; the last step is {kind}")
+        return named
 
     def _budget(self, table: Mapping[str, Any]) -> Budget:
         self._only("budget", table, names("budget"))
@@ -244,8 +244,10 @@ class _Checker:
         if self._problems:
             return objectives
         if not 2 <= len(objectives) <= MOST_OBJECTIVES:
-            told = ", ".join(objectives)
-            self._problem("search.objectives", f"{told}: {len(objectives)} objectives; allowed: 2 to {MOST_OBJECTIVES}")
+            named = ", ".join(objectives)
+            self._problem(
+                "search.objectives", f"{named}: {len(objectives)} objectives; allowed: 2 to {MOST_OBJECTIVES}"
+            )
         elif not objectives.keys() & set(COSTS):
             self._problem("search.objectives", f"none of them is a cost; allowed: {', '.join(COSTS)}")
         return objectives

@@ -48,14 +48,14 @@ class Edit:
 
 
 def to_resume(stored: StudyDocument, notify: Callable[[str], None], *, update: bool = False) -> StudyDocument:
-    """The study to resume: as it is stored, or with ``update`` as its file says now. ``say`` is told what differs.
+    """The study to resume: as stored, or with ``update`` as its file is now. ``notify`` receives the differences.
 
     Problems of an updated study are those of the file. Raises RequestError where an update is asked for and the file
     is not there, or has edits that a study which was started cannot take; StudyFileError where it is not TOML.
     """
     if stored.file is None:
         if update:
-            raise RequestError("--update: it is not known which file the study was started from; give options instead")
+            raise RequestError("--update: the file that the study was started from is unknown; give options instead")
         return stored
     try:
         now = StudyDocument.read(Path(stored.file.path))
@@ -80,24 +80,24 @@ def _updated(
     if refused:
         name = shlex.quote(str(stored.content.get("name")))
         raise RequestError(
-            f"--update: '{now.source}' has edits that a study which was started cannot take:{_listed(refused)}\n"
+            f"--update: '{now.source}' has edits that cannot be applied to a started study:{_listed(refused)}\n"
             f"allowed: {CHANGEABLE_WORDS}; for the rest start another study (`tracker run` with another --name;"
             f" --from {name} learns from this one)"
         )
     content = _plain(stored.content)
     for edit in edits:
         _put(content, edit.place, edit.now)
-    notify(f"taken from '{now.source}':{_listed(edits)}" if edits else f"'{now.source}' has no edits to take")
+    notify(f"applied from '{now.source}':{_listed(edits)}" if edits else f"'{now.source}' has no edits to apply")
     return replace(now, content=content)
 
 
 def _edited(source: str, edits: Sequence[Edit], name: str) -> str:
-    """What a person is told who resumes a study whose file was edited."""
-    remedy = f"`tracker resume {shlex.quote(name)} --update` takes the edits"
+    """The message on resuming a study whose file was edited."""
+    remedy = f"`tracker resume {shlex.quote(name)} --update` applies the edits"
     if refused := sum(not edit.may_change for edit in edits):
-        remedy = f"{refused} of these edits cannot be taken by a study that was started ({CHANGEABLE_WORDS} can)"
-    told = f"'{source}' was edited since the study was started, and the stored copy is used; {remedy}"
-    return f"{told}:{_listed(edits)}"
+        remedy = f"{refused} of these edits cannot be applied to a started study ({CHANGEABLE_WORDS} can)"
+    head = f"'{source}' was edited since the study was started, and the stored copy is used; {remedy}"
+    return f"{head}:{_listed(edits)}"
 
 
 def _listed(edits: Sequence[Edit]) -> str:

@@ -109,7 +109,7 @@ TABLE_KEYS: Mapping[str, Mapping[str, StudyKey]] = {
         ),
     },
     "data": {
-        "KEY": StudyKey("what the workload says", "", "handed to the training code as `run.data`"),
+        "KEY": StudyKey("what the workload says", "", "passed to the training code as `run.data`"),
     },
     "tags": {
         "NAME": StudyKey(

@@ -77,7 +77,7 @@ class Limit:
 
 
 STRATEGIES = ("frontier", "optuna", "grid")
-"""How a study spends: each dollar where it moves the frontier most, trials paused and gone on with; on full runs that
+"""How a study spends: each dollar where it moves the frontier most, with trials paused and resumed; on full runs that
 Optuna's sampler suggests; on a full run of every combination of the space's choices."""
 
 COSTS = ("price_usd", "wall_seconds", "energy_joules", "prediction_usd")
@@ -87,7 +87,7 @@ MOST_OBJECTIVES = 4
 
 @dataclass(frozen=True, slots=True)
 class SearchSpec:
-    """How the search goes about it.
+    """The configuration of the search.
 
     ``sampler`` is a class in optuna.samplers and ``options`` are its keyword arguments. ``objectives`` are what is to
     be good at once, by name, the study's quality first. ``reference`` has values to measure the hypervolume from, for

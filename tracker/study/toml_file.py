@@ -58,7 +58,7 @@ def line_of(text: str, path: str, entry: int = 0) -> int | None:
 
 
 class TomlProblems:
-    """Collects what is wrong with one file, each with its line, so that all is told at once."""
+    """Collects the problems of one file, each with its line, to report all at once."""
 
     def __init__(self, source: str, text: str) -> None:
         self._source = source

@@ -89,9 +89,9 @@ class CommandProcess:
         if not code:
             return
         line = self._last_line()
-        told = ": ".join(filter(None, [f"the command {_ending(code)}", line]))
+        printed = ": ".join(filter(None, [f"the command {_ending(code)}", line]))
         hint = f"; {python_hint}" if python_hint and (code == _NOT_FOUND or "No module named" in line) else ""
-        raise TrainingFailedError("command_failed", told + hint)
+        raise TrainingFailedError("command_failed", printed + hint)
 
     def _ask_to_end(self) -> None:
         """SIGTERM to all of it, processes that left its group included, and time to act on it."""
@@ -123,7 +123,7 @@ class CommandProcess:
             self._process.wait(1.0)
 
     def _last_line(self) -> str:
-        """The last thing that it printed, "" where that cannot be told."""
+        """The last line that it printed; "" where that is unknown."""
         if self._output is None:
             return ""
         try:
@@ -133,15 +133,15 @@ class CommandProcess:
                 lines = file.read().decode(errors="replace").split("\n")
         except OSError:
             return ""
-        told = [line.strip() for line in lines if line.strip()]
-        return told[-1][:LAST_LINE_CHARACTERS] if told else ""
+        printed = [line.strip() for line in lines if line.strip()]
+        return printed[-1][:LAST_LINE_CHARACTERS] if printed else ""
 
 
 def _ending(code: int) -> str:
     """How a process ended that ended with this return code; a shell adds 128 to the number of a signal."""
     number = -code if code < 0 else code - 128
     if number in {each.value for each in signal.Signals}:
-        return f"was ended by {signal.Signals(number).name}"
+        return f"was killed by {signal.Signals(number).name}"
     return f"ended with exit code {code}"
 
 

@@ -86,23 +86,23 @@ class CommandReports:
         """Raises TrainingFailedError(``no_report``) where nothing was reported, with where that was looked for."""
         if self._run.reported:
             return
-        told = "the command ended without a report: no JSON line with an epoch is in the file of TRACKER_REPORT"
+        reported = "the command ended without a report: no JSON line with an epoch is in the file of TRACKER_REPORT"
         if self._pickup is not None:
             logged = f"no run of its own logged '{self._run.quality.name}' to MLFLOW_TRACKING_URI"
-            told += f", and {self._pickup.problem or logged}"
-        raise TrainingFailedError("no_report", told)
+            reported += f", and {self._pickup.problem or logged}"
+        raise TrainingFailedError("no_report", reported)
 
     def _take_line(self, line: bytes) -> None:
         try:
-            told = _parsed(line)
-            if "epoch" not in told:
-                self._run.conclude(**told)
+            reported = _parsed(line)
+            if "epoch" not in reported:
+                self._run.conclude(**reported)
                 return
-            epoch = told.pop("epoch")
+            epoch = reported.pop("epoch")
             self._pickup = None
             if isinstance(epoch, int | float) and 0 <= epoch <= self._known_epoch:
                 return
-            self._run.report(epoch, **told)
+            self._run.report(epoch, **reported)
             self._reached = {"epoch": int(epoch), "step": -1}
         except TrainingFailedError as error:
             if error.reason != "bad_report":
@@ -124,9 +124,9 @@ def _looked(pickup: MlflowPickup, *, last: bool, pausing: bool) -> list[PickedUp
 
 def _parsed(line: bytes) -> dict[str, Any]:
     try:
-        told = json.loads(line)
+        reported = json.loads(line)
     except ValueError:
-        told = None
-    if not isinstance(told, Mapping):
+        reported = None
+    if not isinstance(reported, Mapping):
         raise TrainingFailedError("bad_report", "what was reported is not a JSON object")
-    return dict(told)
+    return dict(reported)

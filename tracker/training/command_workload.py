@@ -65,13 +65,13 @@ class CommandWorkload:
     """The workload that a shell command makes.
 
     It runs by /bin/sh in the folder of the study file. A name in braces is replaced by the knob's value, quoted for
-    the shell; {python} is the Python that the tracker runs in, and a brace of the shell's own is written twice. It
+    the shell; {python} is the Python that the tracker runs in, and write a literal brace twice. It
     finds COMMAND_ENVIRONMENT, and reports by JSON lines (CommandReports) or by what it logs to MLflow (MlflowPickup).
     Raises WorkloadError.
     """
 
     metrics: Mapping[str, Direction] = {}
-    data_options: Mapping[str, str] = {ANY_DATA_KEY: "handed to the command as TRACKER_DATA_<KEY>"}
+    data_options: Mapping[str, str] = {ANY_DATA_KEY: "passed to the command as TRACKER_DATA_<KEY>"}
     baselines: Mapping[str, Callable[[Run], None]] = {}
 
     def __init__(self, reference: str) -> None:
@@ -81,7 +81,7 @@ class CommandWorkload:
         if not self.command.strip():
             raise WorkloadError("the command is empty")
         if not self.folder.is_dir():
-            raise WorkloadError(f"the command's folder '{self.folder}' is not there")
+            raise WorkloadError(f"the command's folder '{self.folder}' does not exist")
         names = [name for _, name in _pieces(self.command) if name not in (None, _PYTHON, *COMMON_KNOBS)]
         self.knobs: Mapping[str, Knob] = {str(name): Knob("any", None, "inserted into the command") for name in names}
 
@@ -151,13 +151,13 @@ def _pieces(command: str) -> Iterator[tuple[str, str | None]]:
     try:
         pieces = list(string.Formatter().parse(command))
     except ValueError as error:
-        raise WorkloadError(f"{error}; a brace of the shell's own is written twice") from None
+        raise WorkloadError(f"{error}; write a literal brace twice") from None
     quote = ""
     for text, name, detail, conversion in pieces:
         quote = _open_quote(text, quote)
         if name is not None and (detail or conversion or not re.fullmatch(r"[^\W\d][\w-]*", name)):
             given = name + (f"!{conversion}" if conversion else "") + (f":{detail}" if detail else "")
-            raise WorkloadError(f"{{{given}}} is not a name in braces; a brace of the shell's own is written twice")
+            raise WorkloadError(f"{{{given}}} is not a name in braces; write a literal brace twice")
         if name is not None and text.endswith("$"):
             raise WorkloadError(f"${{{name}}} is a variable of the shell's: write ${{{{{name}}}}}, or no $ before it")
         if name is not None and quote:
@@ -200,7 +200,7 @@ def _pickup(run: Run, token: str, folder: Path, earlier: Mapping[str, int]) -> M
 
 def _environment(run: Run, token: str, folder: Path, places: Mapping[str, str]) -> dict[str, str]:
     threads = int(run.settings["threads"])
-    told = {
+    variables = {
         **places,
         "ARTIFACTS": str(run.artifact("any").parent),  # made by being asked for
         "SEED": str(run.seed),
@@ -211,7 +211,7 @@ def _environment(run: Run, token: str, folder: Path, places: Mapping[str, str]) 
     }
     return {
         **{name: value for name, value in os.environ.items() if name not in _NOT_PASSED_ON},
-        **{f"TRACKER_{name}": value for name, value in told.items()},
+        **{f"TRACKER_{name}": value for name, value in variables.items()},
         "OMP_NUM_THREADS": str(max(1, threads // run.processes)),
         "CUDA_VISIBLE_DEVICES": _visible_gpus(run),
         **(_mlflow_environment(run, token, folder) if run.tracking_uri else {}),

@@ -63,14 +63,14 @@ def vanished(record: AttemptRecord, exit_code: int, *, starved: bool, time_limit
     """
     asked_to = record.reason
     if asked_to == "time_limit":
-        told = f"it did not stop at its time limit of {time_limit_seconds:g} seconds"
-        return Ending(TrialState.KILLED, asked_to, told)
+        message_text = f"it did not stop at its time limit of {time_limit_seconds:g} seconds"
+        return Ending(TrialState.KILLED, asked_to, message_text)
     if exit_code < 0:
         if exit_code == -signal.SIGKILL and starved and not asked_to:
             return Ending(TrialState.FAILED, "out_of_memory", "the system killed the process to get memory back")
         name = signal.Signals(-exit_code).name
         hint = " (often: the machine ran out of memory)" if name == "SIGKILL" else ""
-        return Ending(TrialState.KILLED, asked_to or "killed", f"the process was ended by {name}{hint}")
+        return Ending(TrialState.KILLED, asked_to or "killed", f"the process was killed by {name}{hint}")
     if exit_code:
         return Ending(TrialState.FAILED, "exit", f"the training ended its process with exit code {exit_code}")
     if record.checkpoints:
@@ -81,7 +81,7 @@ def vanished(record: AttemptRecord, exit_code: int, *, starved: bool, time_limit
 
 
 LOST = Ending(TrialState.KILLED, "killed", "the process and its coordinator vanished")
-"""How an attempt ended of which nobody knows more."""
+"""The ending of an attempt that vanished without a trace."""
 
 
 def write_ending(log_path: Path, record: AttemptRecord, ending: Ending, wall_seconds: float) -> None:

@@ -13,9 +13,9 @@ Events, each with ``event`` and ``time`` (seconds since 1970):
 | heartbeat  | worker      | usage                                                                |
 | note       | worker      | message: a sentence for the person who runs the study                |
 | stop_asked | coordinator | reason                                                               |
-| saved      | worker      | epoch: the state after it can be gone on from                        |
-| restored   | worker      | epoch: training went on from the state after it                      |
-| state_lost | worker      | message: training starts anew                                        |
+| saved      | worker      | epoch: training can be resumed after it                          |
+| restored   | worker      | epoch: training was resumed after it                                 |
+| state_lost | worker      | message: training restarts                                           |
 | data       | worker      | the data card                                                        |
 | ended      | worker, or the coordinator when the worker vanished | state, reason, message, usage, phases, summary |
 """
@@ -167,7 +167,7 @@ def _after(record: AttemptRecord, event: Event) -> AttemptRecord:
 
 
 def _accelerators(asked: Event) -> list[int]:
-    """The GPUs of an attempt; before attempts could have several, events told of one or none."""
+    """The GPUs of an attempt; older events have one or none."""
     single = asked.get("accelerator")
     gpus: list[int] = asked.get("accelerators", [] if single is None else [single])
     return gpus

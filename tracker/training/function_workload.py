@@ -99,14 +99,14 @@ def workload(
 
 
 def _knob(function: Callable[..., None], parameter: inspect.Parameter) -> Knob:
-    told = f"parameter '{parameter.name}' of {function.__name__}()"
+    where = f"parameter '{parameter.name}' of {function.__name__}()"
     if parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
-        raise WorkloadError(f"{told} has no name of its own; allowed: one named parameter a knob")
+        raise WorkloadError(f"{where} has no name of its own; allowed: one named parameter a knob")
     default = None if parameter.default is inspect.Parameter.empty else parameter.default
     if isinstance(default, Knob):
         return default
     annotation = get_type_hints(function).get(parameter.name)
     kinds = [kind for kind in (annotation, *get_args(annotation), type(default)) if kind in _KINDS]
     if not kinds:
-        raise WorkloadError(f"{told} has neither a type nor a default that tells one; allowed: bool, int, float, str")
+        raise WorkloadError(f"{where} has neither a type nor a default that tells one; allowed: bool, int, float, str")
     return Knob(_KINDS[kinds[0]], default, f"parameter of {function.__name__}()")

@@ -77,7 +77,7 @@ class _Run:
             self.metrics[logged.step][logged.name] = logged.value
 
     def beside(self, index: int, quality: Logged, count: int) -> dict[str, float]:
-        """The other metrics of the how-manieth of ``count`` values without a step: as many, or the latest by then."""
+        """The other metrics of value ``index`` of ``count`` values without a step: as many, or the latest by then."""
         found = {}
         for name, values in self.unstepped.items():
             if name == quality.name:
@@ -93,9 +93,9 @@ class _Run:
 class MlflowPickup:
     """Makes checkpoints of what is new in a store.
 
-    One run is followed: the outermost that logs ``quality``, the first of several. ``note`` is handed what else was
-    found, in a sentence. ``epoch`` and ``step`` are the last ones of an earlier attempt at the trial, -1 for none: what
-    is logged anew up to that step adds nothing. A value at a step that does not rise is no checkpoint.
+    One run is followed: the outermost that logs ``quality``, the first of several. ``note`` receives a sentence about
+    other runs. ``epoch`` and ``step`` are the last ones of an earlier attempt at the trial, -1 for none: what is logged
+    again up to that step adds nothing. A value at a step that does not rise is no checkpoint.
     """
 
     def __init__(

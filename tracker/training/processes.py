@@ -99,13 +99,13 @@ class Companions:
         with self._noting:  # the watching thread and the end of the training may both come to it
             if self.failure is not None:
                 return
-            told: Ending | None = None
+            outcome: Ending | None = None
             with contextlib.suppress(EOFError, OSError):
-                told = receiver.recv() if receiver.poll() else None
-            if told is None and process.exitcode and not asked_to_go:
+                outcome = receiver.recv() if receiver.poll() else None
+            if outcome is None and process.exitcode and not asked_to_go:
                 message = f"one of the trial's processes ended with exit code {process.exitcode}"
-                told = Ending(TrialState.FAILED, "process_died", message)
-            self.failure = told
+                outcome = Ending(TrialState.FAILED, "process_died", message)
+            self.failure = outcome
 
 
 def _live(

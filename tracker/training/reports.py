@@ -1,4 +1,4 @@
-"""The one door for what training reports, whichever way it comes: a function, a JSON line, MLflow, a callback.
+"""Validation of everything that training reports, by a function, a JSON line, MLflow or a callback.
 
 What it lets through is the same for all: rising steps, finite numbers, names that are not the tracker's own. What a
 study cannot do without fails the trial; anything else that makes no sense is left out, and that is said once.
@@ -20,7 +20,7 @@ class Reports:
 
     ``quality`` is the metric that every checkpoint must have, ``needed`` are those that must be finite where they are
     reported: quality, objectives and limits. ``declared`` are the metrics that the workload says it reports. ``note``
-    is handed a sentence for whoever runs the study.
+    receives a sentence for the user.
     """
 
     def __init__(
@@ -41,8 +41,8 @@ class Reports:
         or infinite: no such number is ever called a quality.
         """
         if self._quality not in metrics:
-            told = ", ".join(metrics) or "nothing"
-            raise TrainingFailedError("bad_report", f"epoch {step} reports no {self._quality}; it reports {told}")
+            listed = ", ".join(metrics) or "nothing"
+            raise TrainingFailedError("bad_report", f"epoch {step} reports no {self._quality}; it reports {listed}")
         number = _whole(step)
         if number is None:
             raise TrainingFailedError("bad_report", f"epoch {step!r} is not a whole number of at least 0")

@@ -1,4 +1,4 @@
-"""What training code is handed: its settings, its device, and a way to report.
+"""The object that training code receives: its settings, its device, and a way to report.
 
 Nothing else of the tracker is needed to train: no MLflow, no Optuna, no configuration.
 """
@@ -52,7 +52,7 @@ class Run:
         accelerators: the indices of all GPUs that the attempt has.
         output: the file that the attempt's output goes to; None where it is not redirected.
         command_store: an empty MLflow database that a command's own is a copy of; None where there is none.
-        summary: what ``conclude`` was told.
+        summary: what ``conclude`` received.
         quality: the study's measure of quality: what to stop early by, for instance.
         reported: whether there was a report.
         pause_asked: whether the attempt is to pause at its next ``save``.
@@ -163,9 +163,9 @@ class Run:
                 self.improved = self._best is None or sign * values[self.quality.name] > sign * self._best
                 self._best = values[self.quality.name] if self.improved else self._best
                 if self.rank == 0:
-                    told = self._meter.moment(at)
-                    place = {"epoch": epoch, "metrics": values, "usage": told.usage, "time": told.timestamp}
-                    found.append({**place, "evaluation_seconds": told.evaluation_seconds})
+                    reading = self._meter.moment(at)
+                    place = {"epoch": epoch, "metrics": values, "usage": reading.usage, "time": reading.timestamp}
+                    found.append({**place, "evaluation_seconds": reading.evaluation_seconds})
         finally:
             if found:
                 self._write("checkpoint", *found)
@@ -189,7 +189,7 @@ class Run:
             self._write("note", {"message": message})
 
     def save(self, state: Mapping[str, Any]) -> None:
-        """Offer what training could go on from after the last reported epoch; call it after each report.
+        """Offer a state that training can resume from after the last reported epoch; call it after each report.
 
         ``state`` is tensors, numbers and texts in dicts, lists and tuples: state dicts of models and optimizers
         are. It is written now and then, so that saving takes a small share of the time (SAVING_SHARE), and always
@@ -216,10 +216,11 @@ class Run:
             raise Paused(epoch)
 
     def restore(self) -> dict[str, Any] | None:
-        """The state that an earlier attempt at this trial saved last, on the CPU; None where training starts anew.
+        """The state that an earlier attempt at this trial saved last, on the CPU; None where training starts from
+        scratch.
 
-        Reports go on above the epoch that it was saved after. A state that cannot be read is lost: that is
-        recorded, and training starts anew.
+        Reports continue above the epoch that it was saved after. A state that cannot be read is lost: that is recorded,
+        and training starts from scratch.
         """
         if self._state_path is None:
             return None
@@ -229,7 +230,9 @@ class Run:
             return None
         except StateLostError as error:
             self._state_path.unlink(missing_ok=True)
-            self._write("state_lost", {"message": f"the saved state cannot be read ({error}): training starts anew"})
+            self._write(
+                "state_lost", {"message": f"the saved state cannot be read ({error}): training starts from scratch"}
+            )
             return None
         self._reports.last_step, self._best, self.reported = saved.epoch, saved.best_quality, True
         self._restored = saved
@@ -271,10 +274,10 @@ class Run:
         return nn.parallel.DistributedDataParallel(model)
 
     def agree(self, value: float) -> float:
-        """What process 0 says, to all of the trial's processes: each must call it. For decisions such as stopping."""
+        """Broadcast process 0's value to all of the trial's processes, which must all call it; to agree on a stop."""
         if self.processes == 1:
             return value
-        told = torch.tensor([value], dtype=torch.float64 if self.device.type == "cpu" else torch.float32)
-        told = told.to(self.device)
-        torch.distributed.broadcast(told, src=0)
-        return float(told.item())
+        reading = torch.tensor([value], dtype=torch.float64 if self.device.type == "cpu" else torch.float32)
+        reading = reading.to(self.device)
+        torch.distributed.broadcast(reading, src=0)
+        return float(reading.item())

@@ -66,7 +66,7 @@ def serving_inputs(workload: str, data: Mapping[str, Any], settings: Settings, c
 def measure_serving(
     workload: str, folder: Path, weights: str, device: str, threads: int, inputs: Sequence[Any], seconds: float
 ) -> Serving:
-    """Measure for about ``seconds``, half of it one by one and half in batches. A format that does not work is told."""
+    """Measure for about ``seconds``, half of it one by one and half in batches. A failing format has a ``problem``."""
     torch.set_num_threads(threads)
     try:
         predictor = predictor_of(workload, folder, weights, device)
@@ -75,8 +75,8 @@ def measure_serving(
         batches = [list(inputs[at : at + BATCH]) for at in range(0, len(inputs), BATCH)]
         together = _call_seconds(predictor, batches, seconds / 2)
     except (TrackerError, RuntimeError, NotImplementedError, TypeError, ValueError) as error:
-        told = str(error).splitlines()[0] if str(error) else type(error).__name__
-        return Serving(weights, math.nan, math.nan, math.nan, 0, 0, (), told)
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return Serving(weights, math.nan, math.nan, math.nan, 0, 0, (), reason)
     sizes = np.array([len(batches[at % len(batches)]) for at in range(len(together))])
     return Serving(
         weights=weights,

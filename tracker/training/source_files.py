@@ -28,12 +28,12 @@ class SourceFiles:
         paths = {_resolved(place) for place in imported if place and place.endswith(".py")}
         theirs = {path for path in paths if not path.startswith(_NOT_THEIRS)}
         found = ((path, self._hash(path)) for path in sorted(theirs | {str(path.resolve()) for path in self._named}))
-        return {path: told for path, told in found if told}
+        return {path: digest for path, digest in found if digest}
 
     def changed_since(self, saved: Mapping[str, str]) -> list[str]:
         """The names of the files that are not as they were when ``hashes`` gave ``saved``."""
         now = self.hashes()
-        return [Path(path).name for path, told in saved.items() if now.get(path, self._hash(path)) != told]
+        return [Path(path).name for path, digest in saved.items() if now.get(path, self._hash(path)) != digest]
 
     def _hash(self, path: str) -> str:
         """16 hexadecimal digits; "" for a file that cannot be read."""

@@ -20,7 +20,7 @@ from tracker.errors import TrainingFailedError
 
 FILE_NAME = "state.pt"
 COMMAND_STATE_NAME = "command-state"
-"""Where a shell command keeps what it can go on from, in a form of its own."""
+"""Where a shell command keeps its own state to resume from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def write_state(path: Path, saved: SavedState) -> None:
             file.flush()
             os.fsync(file.fileno())
         if not path.exists():
-            read_state(partial)  # the first one: what cannot be read back is told now, not when it is needed
+            read_state(partial)  # the first one: fail now for what cannot be read back
         partial.replace(path)
     except (pickle.PicklingError, AttributeError, TypeError, StateLostError) as error:
         raise TrainingFailedError(

@@ -31,7 +31,7 @@ def measure_tokens(
     """Mean tokens of a study's texts and of their answers. To be called in a child process.
 
     ``settings`` are the study's own; ``fingerprint`` is that of the data it began with. Raises RequestError where
-    the workload tells no texts, the data are others now, or rs-bpe is not installed; WorkloadError, DataError.
+    the workload has no texts, the data are others now, or rs-bpe is not installed; WorkloadError, DataError.
     """
     # Here and not at the top: it brings torch, for which the process that asks for the count has no use.
     from tracker.training.loading import load_workload
@@ -42,12 +42,12 @@ def measure_tokens(
         loaded = load_workload(workload)
         if not isinstance(loaded, TellsTexts):
             raise RequestError(
-                f"workload '{short_name(workload)}' tells no texts (prediction_texts) to count tokens of; {_INSTEAD}"
+                f"workload '{short_name(workload)}' has no texts (prediction_texts) to count tokens of; {_INSTEAD}"
             )
         defaults = {name: knob.default for name, knob in loaded.knobs.items() if knob.default is not None}
         texts = loaded.prediction_texts(data, {**defaults, **settings}, cache, MAX_TEXTS)
     if texts.fingerprint != fingerprint:
-        raise RequestError(f"the data are no longer those that the study began with ('{fingerprint}'); {_INSTEAD}")
+        raise RequestError(f"the data are no longer those that the study started with ('{fingerprint}'); {_INSTEAD}")
     if not texts.inputs or len(texts.inputs) != len(texts.outputs):
         raise RequestError(
             f"workload '{short_name(workload)}' gives {len(texts.inputs)} texts and {len(texts.outputs)} answers;"

@@ -44,9 +44,9 @@ from tracker.training.workload import Workload
 
 HEARTBEAT_SECONDS = 2.0
 PAUSE_SIGNAL = signal.SIGUSR1
-"""Asks a worker to end at once so that its trial can be gone on with; SIGTERM ends the trial for good."""
+"""Asks a worker to end at once so that its trial can be resumed; SIGTERM ends the trial for good."""
 PAUSE_AT_SAVE_SIGNAL = signal.SIGUSR2
-"""Asks a worker to pause where it saves its state next: nothing that was trained is lost."""
+"""Asks a worker to pause when it next saves its state: no training is lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ class AttemptRequest:
 
     @property
     def state_path(self) -> Path:
-        """What the trial can be gone on from, in this attempt or a later one."""
+        """The state that the trial can be resumed from, in this attempt or a later one."""
         return self.folder / FILE_NAME
 
     @property
@@ -158,8 +158,8 @@ def work(request: AttemptRequest) -> None:
         ending = companions.failure
     if ending.for_good:
         discard_state(request.folder)
-    told = {"state": ending.state, "reason": ending.reason, "message": ending.message, "summary": summary}
-    log.write("ended", {**told, "usage": meter.usage(), "phases": meter.phases()})
+    outcome = {"state": ending.state, "reason": ending.reason, "message": ending.message, "summary": summary}
+    log.write("ended", {**outcome, "usage": meter.usage(), "phases": meter.phases()})
 
 
 def _carry_out(request: AttemptRequest, log: EventLog, meter: Meter, stop: _StopSignal) -> dict[str, float]:
@@ -292,7 +292,7 @@ class _StopSignal:
         self.reason = ""
         """Why, where this process knows better than the coordinator that asked."""
         self.pausing = False
-        """Whether the trial is to be gone on with."""
+        """Whether the trial is to be resumed."""
         self.pause_at_save: Callable[[], None] = lambda: None
         """What to do when a pause at the next saving is asked for."""
         self._held = False

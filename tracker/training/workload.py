@@ -14,7 +14,7 @@ from tracker.study.knobs import Knob
 from tracker.training.run import Run
 
 Progress = Callable[[str], None]
-"""Told a short sentence now and then while something long is being prepared."""
+"""Receives a short sentence now and then during a long preparation."""
 
 
 @runtime_checkable

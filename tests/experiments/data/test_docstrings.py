@@ -21,7 +21,7 @@ from tracker.errors import DataError
 
 
 @pytest.fixture(scope="module")
-def told():
+def shown():
     return []
 
 
@@ -31,23 +31,23 @@ def cache(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def corpus(cache, told):
+def corpus(cache, shown):
     """A real extraction, of what Optuna installs: NumPy, SQLAlchemy and a few small packages."""
-    return load_docstrings(cache, told.append, distribution="optuna")
+    return load_docstrings(cache, shown.append, distribution="optuna")
 
 
-def test_a_real_extraction_gives_the_large_packages_as_classes_in_every_split(corpus, told):
+def test_a_real_extraction_gives_the_large_packages_as_classes_in_every_split(corpus, shown):
     assert {"numpy", "sqlalchemy"} <= set(corpus.classes)
     for split in corpus.splits.values():
         assert set(split.labels) == set(range(len(corpus.classes)))
-    assert any("processes" in message for message in told)
-    assert any("100%" in message for message in told)
+    assert any("processes" in message for message in shown)
+    assert any("100%" in message for message in shown)
 
 
 def test_the_second_time_it_comes_from_the_cache_and_is_the_same(corpus, cache):
-    told = []
-    assert load_docstrings(cache, told.append, distribution="optuna") == corpus
-    assert told == []
+    shown = []
+    assert load_docstrings(cache, shown.append, distribution="optuna") == corpus
+    assert shown == []
     assert [path.name for path in cache.iterdir()] == [f"docstrings-{corpus.fingerprint}.parquet"]
 
 
@@ -137,7 +137,7 @@ def test_a_file_that_is_no_python_of_this_version_gives_nothing():
     assert list(docstrings_of(b'"""\x00"""')) == []
 
 
-def test_english_is_told_by_its_common_words():
+def test_english_is_reported_by_its_common_words():
     assert is_english("Return the sum of all the values that are given")
     assert not is_english("Liefert die Summe aller Werte zurück")
     assert not is_english("foo bar baz qux quux corge grault garply")
@@ -150,7 +150,7 @@ def test_the_test_tools_of_an_environment_are_not_among_the_packages():
     assert not any("/tests/" in file.relative for file in source_files({"numpy": names["numpy"]}))
 
 
-def test_too_little_to_classify_is_told(tmp_path):
+def test_too_little_to_classify_is_reported(tmp_path):
     with pytest.raises(DataError, match="fewer than two packages"):
         load_docstrings(tmp_path, lambda message: None, distribution="colorlog")
     assert list(tmp_path.iterdir()) == []

@@ -90,20 +90,20 @@ def test_the_fingerprint_follows_the_content_and_not_the_place(tmp_path):
         ("datasets:csv", "is a kind of file; a local folder .* needs no network"),
     ],
 )
-def test_a_name_that_names_nothing_is_told_in_a_sentence(tmp_path, name, message):
+def test_a_name_that_names_nothing_is_reported_in_a_sentence(tmp_path, name, message):
     write_folder(tmp_path / "data", train=rows_of(20))
     with pytest.raises(DataError, match=message) as problem:
         hub_splits(name.format(folder=tmp_path / "data"), tmp_path / "cache")
     assert len(str(problem.value).splitlines()) == 1
 
 
-def test_a_folder_without_a_training_split_is_told_with_the_splits_that_it_has(tmp_path):
+def test_a_folder_without_a_training_split_is_reported_with_the_splits_that_it_has(tmp_path):
     source = write_folder(tmp_path / "data", test=rows_of(20))
     with pytest.raises(DataError, match="has no training split; it has: test; 'train' is needed"):
         hub_splits(source, tmp_path / "cache")
 
 
-def test_a_folder_without_data_and_one_with_a_broken_file_are_told_with_the_reason(tmp_path, capfd):
+def test_a_folder_without_data_and_one_with_a_broken_file_are_reported_with_the_reason(tmp_path, capfd):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="doesn't contain any data files"):
         hub_splits(f"datasets:{tmp_path / 'empty'}", tmp_path / "cache")
@@ -114,7 +114,7 @@ def test_a_folder_without_data_and_one_with_a_broken_file_are_told_with_the_reas
     assert capfd.readouterr() == ("", "")
 
 
-def test_without_a_network_the_way_to_local_files_is_told_at_once(tmp_path, monkeypatch):
+def test_without_a_network_the_way_to_local_files_is_reported_at_once(tmp_path, monkeypatch):
     monkeypatch.setattr(datasets.config, "HF_ENDPOINT", "https://nowhere.invalid")  # RFC 2606: never a host
     monkeypatch.setattr("urllib.request.getproxies", dict)
     with pytest.raises(DataError, match=r"no network reaches https://nowhere\.invalid; a local folder") as problem:
@@ -142,8 +142,8 @@ def hub(monkeypatch):
                 listed = [{"type": "file", "path": each, "size": len(of), "oid": COMMIT} for each, of in files.items()]
                 self.answer(200, json.dumps(listed).encode(), {"Content-Type": "application/json"})
             elif "/revision/" in path:
-                told = {"id": "some/thing", "sha": COMMIT, "siblings": []}
-                self.answer(200, json.dumps(told).encode(), {"Content-Type": "application/json"})
+                shown = {"id": "some/thing", "sha": COMMIT, "siblings": []}
+                self.answer(200, json.dumps(shown).encode(), {"Content-Type": "application/json"})
             else:
                 self.answer(404, b"", {"X-Error-Code": "EntryNotFound"})
 
@@ -168,7 +168,7 @@ def hub(monkeypatch):
         server.shutdown()
 
 
-def test_a_data_set_that_the_hub_does_not_have_is_told_in_a_sentence(tmp_path, hub):
+def test_a_data_set_that_the_hub_does_not_have_is_reported_in_a_sentence(tmp_path, hub):
     with pytest.raises(DataError, match=r"'nobody/nothing' doesn't exist on the Hub .* a local folder") as problem:
         hub_splits("datasets:nobody/nothing", tmp_path / "cache")
     assert len(str(problem.value).splitlines()) == 1

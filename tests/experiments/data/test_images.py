@@ -35,8 +35,8 @@ def shades(root: Path, *, images: int = 40, **options) -> Path:
     return root
 
 
-def prepare(root: Path, cache: Path, *, told=None, knobs=None, **options):
-    progress = told if told is not None else []
+def prepare(root: Path, cache: Path, *, shown=None, knobs=None, **options):
+    progress = shown if shown is not None else []
     folder = prepare_images({"source": str(root), **options}, {**KNOBS, **(knobs or {})}, cache, progress.append)
     return folder, load_array_card(folder)
 
@@ -56,8 +56,8 @@ def test_the_digits_come_without_a_download_and_each_split_looks_alike(tmp_path)
     assert int(train.inputs.max()) == 255
     assert torch.bincount(train.labels).min() > 100
     pixels = train.inputs.double() / 255
-    assert card.told["mean"][0] == pytest.approx(pixels.mean().item())
-    assert card.told["deviation"][0] == pytest.approx(pixels.std(correction=0).item())
+    assert card.extra["mean"][0] == pytest.approx(pixels.mean().item())
+    assert card.extra["deviation"][0] == pytest.approx(pixels.std(correction=0).item())
 
 
 def test_class_folders_are_read_and_split_by_their_pixels_whatever_the_files_are_called(tmp_path):
@@ -125,23 +125,23 @@ def test_a_smaller_share_is_a_part_of_a_larger_one(tmp_path):
 def test_images_get_the_side_that_most_have_or_the_one_asked_for(tmp_path):
     root = shades(tmp_path / "shades", side=12)
     draw(root / "dark", "large.png", 20, side=300)
-    assert prepare(root, tmp_path / "cache")[1].told["side"] == 12
+    assert prepare(root, tmp_path / "cache")[1].extra["side"] == 12
     folder, card = prepare(root, tmp_path / "cache", knobs={"image_side": 6})
-    assert card.told["side"] == 6
+    assert card.extra["side"] == 6
     assert split(folder, "train").inputs.shape[2:] == (6, 6)
     large = shades(tmp_path / "large", side=100, images=20)
-    assert prepare(large, tmp_path / "cache")[1].told["side"] == 64
+    assert prepare(large, tmp_path / "cache")[1].extra["side"] == 64
 
 
 def test_colours_are_read_where_there_are_any_and_made_grey_or_coloured_where_asked_for(tmp_path):
     root = shades(tmp_path / "shades")
-    assert prepare(root, tmp_path / "cache")[1].told["channels"] == 1
+    assert prepare(root, tmp_path / "cache")[1].extra["channels"] == 1
     folder, card = prepare(root, tmp_path / "cache", channels="rgb")
-    assert card.told["channels"] == len(card.told["mean"]) == 3
+    assert card.extra["channels"] == len(card.extra["mean"]) == 3
     assert split(folder, "train").inputs.shape[1] == 3
     Image.new("RGB", (8, 8), (255, 0, 0)).save(root / "dark" / "red.png")
-    assert prepare(root, tmp_path / "cache")[1].told["channels"] == 3
-    assert prepare(root, tmp_path / "cache", channels="grey")[1].told["channels"] == 1
+    assert prepare(root, tmp_path / "cache")[1].extra["channels"] == 3
+    assert prepare(root, tmp_path / "cache", channels="grey")[1].extra["channels"] == 1
     with pytest.raises(DataError, match="channels is 'gray'; allowed: auto, grey, rgb"):
         prepare(root, tmp_path / "cache", channels="gray")
 
@@ -173,14 +173,14 @@ def test_a_broken_image_is_named(tmp_path):
         prepare(root, tmp_path / "cache")
 
 
-def test_broken_images_are_left_out_told_and_counted_where_asked_for(tmp_path):
-    root, told = shades(tmp_path / "shades"), []
+def test_broken_images_are_left_out_reported_and_counted_where_asked_for(tmp_path):
+    root, shown = shades(tmp_path / "shades"), []
     (root / "light" / "a.png").write_bytes(b"no image")
     (root / "dark" / "b.jpg").write_bytes(b"")
-    _, card = prepare(root, tmp_path / "cache", told=told, corrupt="skip")
+    _, card = prepare(root, tmp_path / "cache", shown=shown, corrupt="skip")
     assert sum(card.rows.values()) == 80
     assert "2 unreadable images left out" in card.description
-    left_out = next(message for message in told if "left out" in message)
+    left_out = next(message for message in shown if "left out" in message)
     assert left_out.startswith("left out 2 unreadable images: ") and "a.png" in left_out and "b.jpg" in left_out
     with pytest.raises(DataError, match="corrupt is 'ignore'; allowed: fail, skip"):
         prepare(root, tmp_path / "cache", corrupt="ignore")

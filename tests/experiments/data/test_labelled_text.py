@@ -67,30 +67,30 @@ def test_the_words_none_and_na_are_texts_like_others(tmp_path):
         (["text,label,split", "x,a,train", "y,b,dev"], {"split_column": "split"}, "'dev' in row 2; .*allowed: test"),
     ],
 )  # fmt: skip
-def test_data_that_cannot_be_used_is_told_in_a_line(tmp_path, lines, options, message):
+def test_data_that_cannot_be_used_is_reported_in_a_line(tmp_path, lines, options, message):
     with pytest.raises(DataError, match=message) as problem:
         load(write_csv(tmp_path, *lines), tmp_path, **options)
     assert len(str(problem.value).splitlines()) <= 2
 
 
-def test_a_missing_file_is_told_with_where_it_was_looked_for(tmp_path):
+def test_a_missing_file_is_reported_with_where_it_was_looked_for(tmp_path):
     with pytest.raises(DataError, match=r"'.*nowhere\.csv' was not found"):
         load(tmp_path / "nowhere.csv", tmp_path)
 
 
-def test_an_unknown_kind_of_file_is_told_with_those_that_can_be_read(tmp_path):
+def test_an_unknown_kind_of_file_is_reported_with_those_that_can_be_read(tmp_path):
     with pytest.raises(DataError, match=r"allowed endings: \.csv, \.tsv, \.json, \.jsonl, \.ndjson"):
         load(tmp_path / "texts.xlsx", tmp_path)
 
 
-def test_a_broken_file_is_told_with_the_reason(tmp_path):
+def test_a_broken_file_is_reported_with_the_reason(tmp_path):
     path = tmp_path / "broken.jsonl"
     path.write_text('{"text": "a"\n{{{')
     with pytest.raises(DataError, match="cannot be read as jsonl"):
         load(path, tmp_path)
 
 
-def test_an_empty_jsonl_text_is_told(tmp_path):
+def test_an_empty_jsonl_text_is_reported(tmp_path):
     path = tmp_path / "texts.jsonl"
     path.write_text('{"text": "one", "label": "a"}\n{"text": null, "label": "b"}\n')
     with pytest.raises(DataError, match="column 'text' is empty in row 2"):

@@ -11,7 +11,7 @@ from experiments.data.signatures import first_files, load_signatures, pairs_of
 
 
 @pytest.fixture(scope="module")
-def told():
+def shown():
     return []
 
 
@@ -21,9 +21,9 @@ def cache(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def loaded(cache, told):
+def loaded(cache, shown):
     """A real extraction, of what rich installs: Pygments and two small packages."""
-    return load_signatures(cache, told.append, distribution="rich", files_per_package=40)
+    return load_signatures(cache, shown.append, distribution="rich", files_per_package=40)
 
 
 def pairs(source):
@@ -81,20 +81,20 @@ def test_what_is_no_character_is_made_one_that_can_be_stored():
     assert pairs('def f():\n    """Half a pair \\ud83d is none."""\n') == [("f()", "Half a pair ? is none.")]
 
 
-def test_a_real_extraction_gives_signatures_with_sentences_in_every_split(loaded, told):
+def test_a_real_extraction_gives_signatures_with_sentences_in_every_split(loaded, shown):
     rows, _ = loaded
     counts = Counter(split for _, _, split in rows)
     assert counts["train"] > counts["test"] > 0
     assert counts["validation"] > 0
     assert all(re.match(r"\w+\(.*\)", source) for source, _, _ in rows)
     assert min(len(re.findall("[A-Za-z]+", target)) for _, target, _ in rows) >= 3
-    assert any("processes" in message for message in told)
+    assert any("processes" in message for message in shown)
 
 
 def test_the_second_time_it_comes_from_the_cache_and_is_the_same(loaded, cache):
-    told = []
-    assert load_signatures(cache, told.append, distribution="rich", files_per_package=40) == loaded
-    assert told == []
+    shown = []
+    assert load_signatures(cache, shown.append, distribution="rich", files_per_package=40) == loaded
+    assert shown == []
     assert [path.name for path in cache.iterdir()] == [f"signatures-{loaded[1]}.parquet"]
 
 

@@ -94,7 +94,7 @@ def test_splits_of_ones_own_are_kept(tmp_path):
     assert dict(card.rows) == {"train": 12, "validation": 6, "test": 4}
 
 
-def test_a_corrupt_file_fails_or_is_skipped_told_and_counted(tmp_path):
+def test_a_corrupt_file_fails_or_is_skipped_reported_and_counted(tmp_path):
     source = write_classes(tmp_path / "s")
     (source / "low" / "empty.wav").write_bytes(b"")
     (source / "low" / "text.wav").write_text("hello, I am no sound")
@@ -105,8 +105,8 @@ def test_a_corrupt_file_fails_or_is_skipped_told_and_counted(tmp_path):
     card = load_array_card(prepare_sounds(data, SETTINGS, tmp_path / "cache", said.append))
     assert sum(card.rows.values()) == 80
     assert card.description.endswith("; 2 unreadable left out")
-    told = [message for message in said if message.startswith("left out: ")]
-    assert len(told) == 2 and "empty.wav: the file is empty" in told[0] and "text.wav" in told[1]
+    shown = [message for message in said if message.startswith("left out: ")]
+    assert len(shown) == 2 and "empty.wav: the file is empty" in shown[0] and "text.wav" in shown[1]
     with pytest.raises(DataError, match="empty"):
         prepare_sounds({"source": str(source), "corrupt": "fail"}, SETTINGS, tmp_path / "cache", ignore)
 
@@ -154,14 +154,14 @@ def test_training_clips_stand_in_an_order_that_their_names_alone_decide(tmp_path
         ({"source": "sinthetic"}, "'sinthetic' is neither 'synthetic' nor a folder"),
     ],
 )
-def test_options_that_make_no_sense_are_told_before_anything_is_made(tmp_path, data, message):
+def test_options_that_make_no_sense_are_reported_before_anything_is_made(tmp_path, data, message):
     if data["source"] == "FOLDER":
         data = {**data, "source": str(tmp_path)}
     with pytest.raises(DataError, match=message):
         prepare_sounds(data, SETTINGS, tmp_path / "cache", pytest.fail)
 
 
-def test_too_few_sounds_for_every_split_or_one_class_alone_are_told(tmp_path):
+def test_too_few_sounds_for_every_split_or_one_class_alone_are_reported(tmp_path):
     write_wav(tmp_path / "few" / "low" / "a.wav", 300)
     write_wav(tmp_path / "few" / "high" / "b.wav", 900)
     with pytest.raises(DataError, match="split is empty"):

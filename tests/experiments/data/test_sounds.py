@@ -42,7 +42,7 @@ def write_wav(path, sound, rate=8000, width=2, channels=1):
 
 
 def header(tag, width=2, rate=8000, data=b"\0" * 8, more=b""):
-    """A wav file with any format number; ``more`` is what its format chunk goes on with."""
+    """A wav file with any format number; ``more`` is what its format chunk resumes."""
     form = struct.pack("<HHIIHH", tag, 1, rate, rate * width, width, 8 * width) + more
     body = b"WAVEfmt " + struct.pack("<I", len(form)) + form + b"data" + struct.pack("<I", len(data)) + data
     return b"RIFF" + struct.pack("<I", len(body)) + body
@@ -115,7 +115,7 @@ def test_a_corrupt_file_is_named_with_what_is_wrong(tmp_path, content, message):
     assert str(problem.value).startswith(f"{path}: ") and len(str(problem.value).splitlines()) == 1
 
 
-def test_a_folder_in_the_place_of_a_file_is_told(tmp_path):
+def test_a_folder_in_the_place_of_a_file_is_reported(tmp_path):
     (tmp_path / "a.wav").mkdir()
     with pytest.raises(DataError, match=r"a\.wav: cannot be read"):
         read_wav(tmp_path / "a.wav")
@@ -190,29 +190,29 @@ def test_splits_of_ones_own_are_kept(tmp_path):
         (["train/yes/a.wav", "validation/a.wav", "test/yes/a.wav"], "validation: no folder is in it"),
     ],
 )
-def test_a_folder_that_holds_no_classes_is_told(tmp_path, names, message):
+def test_a_folder_that_holds_no_classes_is_reported(tmp_path, names, message):
     for name in names:
         write_wav(tmp_path / name, tone(440, 8000))
     with pytest.raises(DataError, match=message):
         sound_files(tmp_path)
 
 
-def test_a_source_that_is_no_folder_is_told_with_where_it_was_looked_for(tmp_path):
+def test_a_source_that_is_no_folder_is_reported_with_where_it_was_looked_for(tmp_path):
     with pytest.raises(DataError, match=r"'.*nowhere' is neither 'synthetic' nor a folder \(looked for /.*nowhere\)"):
         sound_files(tmp_path / "nowhere")
 
 
 def test_the_fingerprint_follows_names_contents_splits_and_options_and_not_the_place(tmp_path):
-    def fingerprint(folder, told="", **sounds):
+    def fingerprint(folder, shown="", **sounds):
         for name, hertz in {"a": 300, "b": 400, **sounds}.items():
             write_wav(folder / "yes" / f"{name}.wav", tone(hertz, 8000))
-        return files_fingerprint(sound_files(folder), told)
+        return files_fingerprint(sound_files(folder), shown)
 
     first = fingerprint(tmp_path / "1")
     assert first == fingerprint(tmp_path / "2")
     others = [
         fingerprint(tmp_path / "3", c=500),
         fingerprint(tmp_path / "4", b=401),
-        fingerprint(tmp_path / "5", told="skip"),
+        fingerprint(tmp_path / "5", shown="skip"),
     ]
     assert len({first, *others}) == 4

@@ -194,7 +194,7 @@ def test_pieces_of_a_split_are_spread_over_it_and_begin_where_lines_do(tmp_path)
         (lambda path: path, {}, "holds 0 files of pattern '\\*.txt \\*.md \\*.py'; at least 5"),
     ],
 )  # fmt: skip
-def test_sources_that_cannot_be_used_are_told_in_a_line(tmp_path, make, options, message):
+def test_sources_that_cannot_be_used_are_reported_in_a_line(tmp_path, make, options, message):
     with pytest.raises(DataError, match=message) as problem:
         load(make(tmp_path), tmp_path, **options)
     assert len(str(problem.value).splitlines()) == 1

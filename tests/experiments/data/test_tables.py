@@ -69,11 +69,11 @@ def test_the_breast_cancer_table_needs_no_file_and_is_split_by_its_rows(tmp_path
     assert card == TabularClassifier().prepare({}, {}, tmp_path / "another", print)
 
 
-def test_numbers_and_categories_are_told_apart_by_their_values(tmp_path):
+def test_numbers_and_categories_are_distinguished_by_their_values(tmp_path):
     folder = prepare_table(write(tmp_path / "patients.csv", patients()), tmp_path)
     card = load_array_card(folder)
     assert card.classes == ("ill", "well")
-    assert Columns.of(card.told) == Columns(("age", "marker"), {"ward": ("north", "south", "west")})
+    assert Columns.of(card.extra) == Columns(("age", "marker"), {"ward": ("north", "south", "west")})
     train = load_examples(folder, "train", CPU)
     assert train.inputs.shape == (card.rows["train"], 3) and train.inputs.dtype == torch.float64
     assert train.inputs[:, 1].isnan().any() and not train.inputs[:, 0].isnan().any()
@@ -83,8 +83,8 @@ def test_numbers_and_categories_are_told_apart_by_their_values(tmp_path):
 def test_columns_of_codes_can_be_named_as_categories(tmp_path):
     rows = [{**row, "code": str(number % 3)} for number, row in enumerate(patients())]
     data = {**write(tmp_path / "coded.csv", rows), "categorical_columns": ["code"]}
-    told = Columns.of(load_array_card(prepare_table(data, tmp_path)).told)
-    assert told.categories["code"] == ("0", "1", "2") and "code" not in told.numbers
+    shown = Columns.of(load_array_card(prepare_table(data, tmp_path)).extra)
+    assert shown.categories["code"] == ("0", "1", "2") and "code" not in shown.numbers
 
 
 def test_a_text_among_numbers_makes_the_column_categories_and_the_description_says_so(tmp_path):
@@ -113,17 +113,17 @@ def test_a_split_column_is_followed_and_is_no_feature(tmp_path):
     folder = prepare_table({**write(tmp_path / "parts.csv", rows), "split_column": "part"}, tmp_path)
     card = load_array_card(folder)
     assert card.rows == dict.fromkeys(SPLITS, 30)
-    assert "part" not in {*card.told["numbers"], *card.told["categories"]}
+    assert "part" not in {*card.extra["numbers"], *card.extra["categories"]}
 
 
 def test_a_slice_column_is_a_feature_only_where_that_is_said(tmp_path):
     data = {**write(tmp_path / "patients.csv", patients()), "slice_column": "ward"}
     folder = prepare_table(data, tmp_path)
     card, train = load_array_card(folder), load_examples(folder, "train", CPU)
-    assert card.told["categories"] == {} and card.told["slices"] == ["north", "south", "west"]
+    assert card.extra["categories"] == {} and card.extra["slices"] == ["north", "south", "west"]
     assert set(train.slices.tolist()) == {0, 1, 2}
     both = prepare_table({**data, "slice_is_feature": True}, tmp_path)
-    assert "ward" in load_array_card(both).told["categories"]
+    assert "ward" in load_array_card(both).extra["categories"]
     torch.testing.assert_close(
         load_examples(both, "train", CPU).inputs[:, 2].long() - 1, load_examples(both, "train", CPU).slices
     )
@@ -158,7 +158,7 @@ def test_what_is_learnt_of_columns_is_learnt_from_the_training_split_alone(tmp_p
     assert tables[0].statistics.means[0] == pytest.approx(ages.mean().item())
 
 
-def test_numbers_are_standardised_and_gaps_are_filled_with_the_median_and_told():
+def test_numbers_are_standardised_and_gaps_are_filled_with_the_median_and_reported():
     nan = float("nan")
     columns = Columns(("a", "b", "c"), {"d": ("x", "y")})
     train = torch.tensor([[1.0, nan, 5.0, 1.0], [2.0, 10.0, 5.0, 1.0], [6.0, 30.0, 5.0, 1.0]], dtype=torch.float64)
@@ -197,7 +197,7 @@ def test_training_rows_that_stand_twice_or_in_another_split_can_be_left_out(tmp_
     torch.testing.assert_close(cleaned.splits["test"].inputs, kept.splits["test"].inputs, equal_nan=True)
 
 
-def test_a_share_that_leaves_one_class_is_told(tmp_path):
+def test_a_share_that_leaves_one_class_is_reported(tmp_path):
     data = write(tmp_path / "patients.csv", patients())
     with pytest.raises(DataError, match=r"1 of 1\d\d training rows are left, of fewer than two classes"):
         Table.of(run_on(data, tmp_path, train_share=0.001))
@@ -206,7 +206,7 @@ def test_a_share_that_leaves_one_class_is_told(tmp_path):
 def test_rows_from_outside_are_read_as_those_of_the_file_were(tmp_path):
     data = write(tmp_path / "patients.csv", patients())
     folder = prepare_table(data, tmp_path)
-    columns = Columns.of(load_array_card(folder).told)
+    columns = Columns.of(load_array_card(folder).extra)
     rows = prediction_rows(data, tmp_path, columns, 12)
     assert len(rows) == 12 and set(rows[0]) == {"age", "marker", "ward"}
     test = load_examples(folder, "test", CPU).inputs
@@ -230,7 +230,7 @@ def test_rows_from_outside_may_have_gaps_new_categories_texts_for_numbers_and_fu
         ([3], "allowed: values by column name"),
     ],
 )
-def test_rows_that_cannot_be_read_are_told_with_column_and_row(row, message):
+def test_rows_that_cannot_be_read_are_reported_with_column_and_row(row, message):
     with pytest.raises(DataError, match=message):
         Columns(("age",), {}).encoded([row])
 
@@ -267,14 +267,14 @@ def every(**values):
         ([{**row, "label": str(n)} for n, row in enumerate(patients(1500))], {}, "has 1,500 values, such as '0'"),
     ],
 )  # fmt: skip
-def test_tables_that_cannot_be_used_are_told_in_a_line(tmp_path, rows, options, message):
+def test_tables_that_cannot_be_used_are_reported_in_a_line(tmp_path, rows, options, message):
     data = {**write(tmp_path / "table.csv", rows), **options}
     with pytest.raises(DataError, match=message) as problem:
         TabularClassifier().prepare(data, {}, tmp_path, print)
     assert len(str(problem.value).splitlines()) == 1
 
 
-def test_too_many_categories_for_one_text_among_numbers_are_told_with_its_row(tmp_path):
+def test_too_many_categories_for_one_text_among_numbers_are_reported_with_its_row(tmp_path):
     rows = [{**row, "income": str(number)} for number, row in enumerate(patients(2000))]
     rows[11]["income"] = "much"
     with pytest.raises(
@@ -294,14 +294,14 @@ def test_too_many_categories_for_one_text_among_numbers_are_told_with_its_row(tm
         ("age,label\n1,\xff\n", r"row 1, column 'label', is not utf-8: '\\xff'; .* encoding = .cp1252"),
     ],
 )
-def test_files_that_are_no_tables_are_told_in_a_line(tmp_path, text, message):
+def test_files_that_are_no_tables_are_reported_in_a_line(tmp_path, text, message):
     (tmp_path / "table.csv").write_bytes(text.encode("latin-1"))
     with pytest.raises(DataError, match=message) as problem:
         prepare_table({"source": str(tmp_path / "table.csv")}, tmp_path)
     assert len(str(problem.value).splitlines()) == 1
 
 
-def test_a_source_that_is_not_there_is_told_with_what_is_allowed(tmp_path):
+def test_a_source_that_is_not_there_is_reported_with_what_is_allowed(tmp_path):
     with pytest.raises(DataError, match=r"nowhere\.csv' was not found \(looked for /"):
         prepare_table({"source": "nowhere.csv"}, tmp_path)
     with pytest.raises(
@@ -310,7 +310,7 @@ def test_a_source_that_is_not_there_is_told_with_what_is_allowed(tmp_path):
         prepare_table({"source": "breast_cancre"}, tmp_path)
 
 
-def test_a_split_without_the_positive_class_is_told_before_anything_is_trained(tmp_path):
+def test_a_split_without_the_positive_class_is_reported_before_anything_is_trained(tmp_path):
     rows = parted(patients(90))
     for row in rows:
         row["label"] = "well" if row["part"] == "test" else row["label"]
@@ -335,6 +335,6 @@ def test_a_data_set_of_datasets_is_a_table_too(tmp_path):
     write(tmp_path / "set" / "test.csv", patients(40, seed=9))
     card = load_array_card(prepare_table({"source": f"datasets:{tmp_path / 'set'}"}, tmp_path))
     assert card.rows["test"] == 40 and card.rows["train"] + card.rows["validation"] == 200
-    assert Columns.of(card.told) == Columns(("age", "marker"), {"ward": ("north", "south", "west")})
+    assert Columns.of(card.extra) == Columns(("age", "marker"), {"ward": ("north", "south", "west")})
     with pytest.raises(DataError, match="split_column is for a file"):
         prepare_table({"source": f"datasets:{tmp_path / 'set'}", "split_column": "ward"}, tmp_path)

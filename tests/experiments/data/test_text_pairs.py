@@ -107,7 +107,7 @@ def test_the_fingerprint_follows_the_file_and_the_columns(tmp_path):
         (["source,target", *many()], {"distribution": "x"}, "option distribution is not for source .*pairs.csv"),
     ],
 )  # fmt: skip
-def test_data_that_cannot_be_used_is_told_in_a_line(tmp_path, lines, options, message):
+def test_data_that_cannot_be_used_is_reported_in_a_line(tmp_path, lines, options, message):
     with pytest.raises(DataError, match=message) as problem:
         load(write_csv(tmp_path, *lines), tmp_path, **options).cut(SETTINGS)
     assert len(str(problem.value).splitlines()) == 1
@@ -132,7 +132,7 @@ def test_data_that_cannot_be_used_is_told_in_a_line(tmp_path, lines, options, me
         ({"files_per_package": -1}, "files_per_package is -1; allowed: a whole number of at least 0"),
     ],
 )
-def test_a_source_that_cannot_be_read_is_told_with_what_is_allowed(tmp_path, data, message):
+def test_a_source_that_cannot_be_read_is_reported_with_what_is_allowed(tmp_path, data, message):
     with pytest.raises(DataError, match=message):
         load_corpus(data, tmp_path, print)
 
@@ -151,7 +151,7 @@ def test_duplicates_go_and_no_source_of_the_training_split_stays_in_another():
     assert corpus.cut({"deduplicate": False}) == corpus
 
 
-def test_a_split_that_duplicates_alone_fill_is_told():
+def test_a_split_that_duplicates_alone_fill_is_reported():
     with pytest.raises(DataError, match="the test split is empty"):
         a_corpus(train=[("a", "1"), ("t", "2")]).cut({"deduplicate": True})
 
@@ -212,11 +212,11 @@ def test_an_epoch_has_every_pair_once_and_those_of_like_length_together(tmp_path
 
 def test_what_is_prepared_is_made_once_for_the_settings_that_matter(tmp_path):
     data = {"source": str(write_csv(tmp_path, "source,target", *many()))}
-    told = []
-    folder = prepare_pairs(data, SETTINGS, tmp_path, told.append)
-    assert told
-    told.clear()
-    assert prepare_pairs(data, {**SETTINGS, "target_length": 4}, tmp_path, told.append) == folder
-    assert told == []
-    assert prepare_pairs(data, {**SETTINGS, "vocabulary_size": 80}, tmp_path, told.append) != folder
-    assert prepare_pairs(data, {**SETTINGS, "deduplicate": False}, tmp_path, told.append) != folder
+    shown = []
+    folder = prepare_pairs(data, SETTINGS, tmp_path, shown.append)
+    assert shown
+    shown.clear()
+    assert prepare_pairs(data, {**SETTINGS, "target_length": 4}, tmp_path, shown.append) == folder
+    assert shown == []
+    assert prepare_pairs(data, {**SETTINGS, "vocabulary_size": 80}, tmp_path, shown.append) != folder
+    assert prepare_pairs(data, {**SETTINGS, "deduplicate": False}, tmp_path, shown.append) != folder

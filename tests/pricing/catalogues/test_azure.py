@@ -109,7 +109,7 @@ def test_an_azure_point_is_the_books_machine_at_the_rate_of_today(server):
 
 
 @pytest.mark.parametrize(
-    ("row", "told"),
+    ("row", "shown"),
     [
         (meter(currencyCode="EUR"), "azure/Standard_D2s_v5: currencyCode is 'EUR'; only 'USD' is taken (in eastus)"),
         (meter(unitOfMeasure="100 Hours"), "azure/Standard_D2s_v5: unitOfMeasure is '100 Hours'"),
@@ -121,12 +121,12 @@ def test_an_azure_point_is_the_books_machine_at_the_rate_of_today(server):
         ("a text", "azure: a row that is not as documented (TypeError"),
     ],
 )
-def test_a_bad_azure_row_is_refused_with_its_reason_and_the_others_are_taken(server, row, told):
+def test_a_bad_azure_row_is_refused_with_its_reason_and_the_others_are_taken(server, row, shown):
     good = meter(price=0.0182, skuName="D2s v5 Spot")
     fetched = fetch(server, row, good, row)
     assert [point.market for point in fetched.points] == ["spot"]
     assert len(fetched.refused) == 1
-    assert fetched.refused[0].startswith(told)
+    assert fetched.refused[0].startswith(shown)
 
 
 def test_an_azure_meter_that_does_not_hold_today_is_left_out(server):
@@ -150,7 +150,7 @@ def test_where_two_primary_azure_meters_contradict_each_other_neither_is_taken(s
     assert fetched.refused == ("azure/Standard_D2s_v5 (eastus, on_demand): the API gives several rates: 0.1, 0.2",)
 
 
-def test_azure_out_of_reach_is_told_in_one_line(closed_port):
+def test_azure_out_of_reach_is_reported_in_one_line(closed_port):
     url = f"http://127.0.0.1:{closed_port}/api/retail/prices"
     with pytest.raises(CatalogueError) as caught:
         fetch_azure(BOOK, TODAY, url=url)
@@ -158,7 +158,7 @@ def test_azure_out_of_reach_is_told_in_one_line(closed_port):
     assert caught.value.exit_code == 1
 
 
-def test_a_name_that_cannot_be_resolved_is_told_in_one_line():
+def test_a_name_that_cannot_be_resolved_is_reported_in_one_line():
     with pytest.raises(CatalogueError, match=r"^https://prices\.invalid/ cannot be reached: [^\n<>]+$"):
         fetch_azure(BOOK, TODAY, url="https://prices.invalid/")
 
@@ -176,7 +176,7 @@ def test_a_busy_azure_is_asked_again(server):
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("answer", "shown"),
     [
         (404, "cannot be reached: HTTP 404"),
         (b"<html>sign in to this network</html>", "makes no sense: no JSON object with a list of Items"),
@@ -185,12 +185,12 @@ def test_a_busy_azure_is_asked_again(server):
         (page(following="http://elsewhere.invalid/prices"), "its next page is on another host"),
     ],
 )
-def test_an_answer_that_makes_no_sense_is_told(server, answer, told):
+def test_an_answer_that_makes_no_sense_is_reported(server, answer, shown):
     server.answers["/prices"] = answer
     with pytest.raises(CatalogueError) as caught:
         fetch_azure(ONLY_D2S, TODAY, url=f"{server.url}/prices")
     assert str(caught.value).startswith(f"{server.url}/prices ")
-    assert told in str(caught.value)
+    assert shown in str(caught.value)
 
 
 def test_pages_without_end_are_given_up(server, monkeypatch):

@@ -120,7 +120,7 @@ def test_offers_that_are_booked_ahead_are_left_out(gpuhunt_at, flag):
 
 
 @pytest.mark.parametrize(
-    ("row", "told"),
+    ("row", "shown"),
     [
         ("p5.48xlarge,us-east-1,50,96,2048,8,H100,80,False,,nvidia,,x86,{}",
          "aws/p5.48xlarge: vcpu is 96; in the price book it is 192"),
@@ -138,15 +138,15 @@ def test_offers_that_are_booked_ahead_are_left_out(gpuhunt_at, flag):
          "gpuhunt: Skipping malformed row in aws catalog at line 2: Cannot parse field 'price'"),
     ],
 )  # fmt: skip
-def test_a_bad_offer_of_gpuhunt_is_refused_with_its_reason_and_the_others_are_taken(gpuhunt_at, row, told):
+def test_a_bad_offer_of_gpuhunt_is_refused_with_its_reason_and_the_others_are_taken(gpuhunt_at, row, shown):
     gpuhunt_at(aws=[row, "m7i.xlarge,us-east-1,0.21,4,16,0,,,False,,,,x86,{}"])
     fetched = fetch_gpuhunt(BOOK, TODAY)
     assert offers(fetched) == [("aws/m7i.xlarge", "us-east-1", "on_demand", 0.21)]
     assert len(complaints(fetched)) == 1
-    assert complaints(fetched)[0].startswith(told)
+    assert complaints(fetched)[0].startswith(shown)
 
 
-def test_a_cloud_whose_catalogue_is_missing_is_told_and_the_others_are_read(gpuhunt_at, capfd):
+def test_a_cloud_whose_catalogue_is_missing_is_reported_and_the_others_are_read(gpuhunt_at, capfd):
     gpuhunt_at(aws=AWS_ROWS)
     fetched = fetch_gpuhunt(BOOK, TODAY)
     assert len(fetched.points) == 3
@@ -156,7 +156,9 @@ def test_a_cloud_whose_catalogue_is_missing_is_told_and_the_others_are_read(gpuh
     assert capfd.readouterr() == ("", "")
 
 
-def test_gpuhunt_out_of_reach_is_told_in_one_line_and_nothing_else(gpuhunt_at, closed_port, monkeypatch, capfd, caplog):
+def test_gpuhunt_out_of_reach_is_reported_in_one_line_and_nothing_else(
+    gpuhunt_at, closed_port, monkeypatch, capfd, caplog
+):
     monkeypatch.setenv("GPUHUNT_CATALOG_URL", f"http://127.0.0.1:{closed_port}")
     with pytest.raises(CatalogueError, match=r"^gpuhunt's catalogue cannot be reached: .*Connection refused[^\n]*$"):
         fetch_gpuhunt(BOOK, TODAY)

@@ -64,7 +64,7 @@ def test_rows_go_behind_a_table_however_a_spreadsheet_saved_it(old_table, before
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "shown"),
     [
         (OLD_TABLE.replace(",0.2,", ",0,"), "prices.csv, line 2: usd_per_hour is 0"),
         (OLD_TABLE + "own,own/x,,", "prices.csv, line 3: has not the"),
@@ -75,10 +75,10 @@ def test_rows_go_behind_a_table_however_a_spreadsheet_saved_it(old_table, before
         ("\x89PNG\r\n", "unknown column"),
     ],
 )
-def test_a_table_that_is_malformed_is_told_and_left_alone(old_table, content, told):
+def test_a_table_that_is_malformed_is_reported_and_left_alone(old_table, content, shown):
     old_table.write_text(content)
     before = old_table.read_bytes()
-    with pytest.raises(PriceBookError, match=told):
+    with pytest.raises(PriceBookError, match=shown):
         update_price_table(old_table, BOOK, [FETCHED])
     assert old_table.read_bytes() == before
     assert not (old_table.parent / ".prices.csv.new").exists()
@@ -112,7 +112,7 @@ def test_a_row_that_would_be_read_as_another_is_not_written(old_table):
     assert old_table.read_text() == OLD_TABLE
 
 
-def test_a_place_that_cannot_be_written_is_told_in_one_line(tmp_path):
+def test_a_place_that_cannot_be_written_is_reported_in_one_line(tmp_path):
     (tmp_path / "file").touch()
     table = tmp_path / "file" / "prices.csv"
     with pytest.raises(StoreError) as caught:
@@ -121,7 +121,7 @@ def test_a_place_that_cannot_be_written_is_told_in_one_line(tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="permissions do not bind root")
-def test_a_read_only_folder_is_told_in_one_line(old_table):
+def test_a_read_only_folder_is_reported_in_one_line(old_table):
     old_table.parent.chmod(0o500)
     try:
         with pytest.raises(StoreError, match="cannot be written: Permission denied"):

@@ -60,7 +60,7 @@ def test_a_rate_that_is_known_is_not_appended_again(table):
     before = table.read_bytes()
     again = [replace(FETCHED, effective_from=TOMORROW), replace(SPOT, effective_from=TOMORROW), SPOT]
     assert update_price_table(table, BOOK, again) == Update(appended=(), unchanged=3, refused=())
-    # A book that has read the table is told the same.
+    # A book that has read the table is reported the same.
     book = PriceBook((*BOOK.points, *read_price_table(table)))
     assert update_price_table(table, book, again).unchanged == 3
     assert table.read_bytes() == before
@@ -103,7 +103,7 @@ def test_a_rate_that_the_user_agreed_on_does_not_keep_the_listed_one_out(table):
 
 
 @pytest.mark.parametrize(
-    ("bad", "told"),
+    ("bad", "shown"),
     [
         (replace(FETCHED, ram_gb=16), "acme/small (here, on_demand): acme/small (on_demand, 2026-12-01): describes "
          "another machine"),
@@ -119,13 +119,13 @@ def test_a_rate_that_the_user_agreed_on_does_not_keep_the_listed_one_out(table):
         (replace(SPOT, usd_per_hour=2.0), "spot rate 2 is the on_demand rate of acme/small (on_demand, 2026-01-01)"),
     ],
 )  # fmt: skip
-def test_a_rate_that_cannot_be_right_is_refused_and_the_others_are_appended(table, bad, told):
+def test_a_rate_that_cannot_be_right_is_refused_and_the_others_are_appended(table, bad, shown):
     good = replace(FETCHED, sku="acme/other")
     update = update_price_table(table, BOOK, [bad, good])
     assert (update.appended, update.unchanged) == ((good,), 0)
     assert len(update.refused) == 1
     assert update.refused[0].startswith(f"{bad.sku} ({bad.region}, {bad.market}): ")
-    assert told in update.refused[0]
+    assert shown in update.refused[0]
 
 
 def test_a_large_change_is_not_yet_an_absurd_one(table):

@@ -83,8 +83,8 @@ class _Reader:
             if len(rates) == 1:
                 points.append(primary[0])
             else:
-                told = ", ".join(f"{rate:g}" for rate in rates)
-                self._refused.append(f"{sku} ({region}, {market}): the API gives several rates: {told}")
+                listed = ", ".join(f"{rate:g}" for rate in rates)
+                self._refused.append(f"{sku} ({region}, {market}): the API gives several rates: {listed}")
         return Fetched(tuple(points), tuple(dict.fromkeys(self._refused)))
 
     def _take(self, row: Any, region: str) -> None:
@@ -149,7 +149,7 @@ def _quoted(text: str) -> str:
 
 
 def _session() -> requests.Session:
-    """A session that says who asks and tries again where the API is busy; an API out of reach is told at once."""
+    """A session with our user agent that retries a busy API; an unreachable API fails at once."""
     session = requests.Session()
     session.headers["User-Agent"] = USER_AGENT
     busy = Retry(

@@ -24,7 +24,7 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """For how much a machine is sold: ``usd_per_hour`` is of the whole machine, ``source`` says who told."""
+    """The price of a machine: ``usd_per_hour`` is for the whole machine, ``source`` is its provenance."""
 
     region: str
     market: Market

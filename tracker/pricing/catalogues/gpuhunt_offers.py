@@ -136,24 +136,24 @@ class _Reader:
             spec_source=offer.source,
         )
 
-    def _memory_gb(self, sku: str, accelerator: str, told: float | None) -> float | None:
+    def _memory_gb(self, sku: str, accelerator: str, given: float | None) -> float | None:
         """The accelerator's memory, by the book where it knows it: a slice of a GPU must not be billed as a whole."""
         known = self._accelerators.get(accelerator) if accelerator else None
-        if told and known and abs(told - known) > SAME_SIZE_WITHIN * known:
-            raise PriceBookError(f"{sku}: its {accelerator} has {told:g} GB, not {known:g}: a slice, or another kind")
-        return known or told or None
+        if given and known and abs(given - known) > SAME_SIZE_WITHIN * known:
+            raise PriceBookError(f"{sku}: its {accelerator} has {given:g} GB, not {known:g}: a slice, or another kind")
+        return known or given or None
 
 
 def _check_same(machine: PricePoint, known: PricePoint) -> None:
     """Refuse an offer that describes another machine than the book does; what either leaves blank is not compared."""
     for column in ("architecture", "accelerator", "accelerator_count"):
-        told, allowed = getattr(machine, column), getattr(known, column)
-        if told != allowed and not (column == "architecture" and "" in (told, allowed)):
-            raise PriceBookError(f"{machine.sku}: {column} is {told!r}; in the price book it is {allowed!r}")
+        given, allowed = getattr(machine, column), getattr(known, column)
+        if given != allowed and not (column == "architecture" and "" in (given, allowed)):
+            raise PriceBookError(f"{machine.sku}: {column} is {given!r}; in the price book it is {allowed!r}")
     for column in ("vcpu", "ram_gb"):
-        told, allowed = getattr(machine, column), getattr(known, column)
-        if told and allowed and abs(told - allowed) > SAME_MACHINE_WITHIN * allowed:
-            raise PriceBookError(f"{machine.sku}: {column} is {told:g}; in the price book it is {allowed:g}")
+        given, allowed = getattr(machine, column), getattr(known, column)
+        if given and allowed and abs(given - allowed) > SAME_MACHINE_WITHIN * allowed:
+            raise PriceBookError(f"{machine.sku}: {column} is {given:g}; in the price book it is {allowed:g}")
 
 
 def _download() -> tuple[Mapping[str, tuple[str, Iterable[CatalogItem]]], list[str]]:
