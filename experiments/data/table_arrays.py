@@ -34,9 +34,9 @@ class Columns:
     categories: Mapping[str, tuple[str, ...]]
 
     @classmethod
-    def of(cls, told: Mapping[str, Any]) -> Columns:
+    def of(cls, columns: Mapping[str, Any]) -> Columns:
         """As the card of a prepared folder, or a kept model, tells them."""
-        return cls(tuple(told["numbers"]), {name: tuple(values) for name, values in told["categories"].items()})
+        return cls(tuple(columns["numbers"]), {name: tuple(values) for name, values in columns["categories"].items()})
 
     @property
     def codes(self) -> int:

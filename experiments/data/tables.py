@@ -58,8 +58,8 @@ def table_arrays(source: TableSource) -> tuple[ArrayCard, Mapping[str, Arrays]]:
         split: np.bincount(labels[of], minlength=len(classes)).tolist() for split, of in in_split.items()
     }
     kinds = {"numbers": columns.numbers, "categories": tuple(columns.categories)}
-    told_kinds = ", ".join(f"{len(of)} of {kind}" + (f" ({few(of)})" if of else "") for kind, of in kinds.items())
-    what = f"{len(labels):,} rows; columns: {told_kinds}"
+    kinds_text = ", ".join(f"{len(of)} of {kind}" + (f" ({few(of)})" if of else "") for kind, of in kinds.items())
+    what = f"{len(labels):,} rows; columns: {kinds_text}"
     card = ArrayCard(
         name=source.name,
         fingerprint=source.fingerprint,

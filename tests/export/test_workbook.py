@@ -88,8 +88,8 @@ def test_what_finds_no_room_is_said(realistic, monkeypatch):
     monkeypatch.setattr("tracker.export.workbook.MOST_ROWS", 11)
     book = opened(realistic)
     assert book["Runs"].max_row == book["Checkpoints"].max_row == 11
-    told = [str(cell.value) for cell in book["Summary"]["A"] if cell.value]
-    assert f"{len(realistic.runs) - 10} more are in runs.csv" in " ".join(told)
+    shown = [str(cell.value) for cell in book["Summary"]["A"] if cell.value]
+    assert f"{len(realistic.runs) - 10} more are in runs.csv" in " ".join(shown)
 
 
 def test_empty_and_hostile_studies_are_workbooks_too(empty, hostile, tmp_path):

@@ -307,7 +307,7 @@ def test_a_study_is_not_seen_before_it_is_whole(small, home, tmp_path, monkeypat
 
     monkeypatch.setattr(RunLog, "flush", looking)
     with pytest.raises(StudyExistsError):
-        monkeypatch.setattr(log_table, "_TOLD_EVERY", 1)
+        monkeypatch.setattr(log_table, "_REPORT_EVERY", 1)
         said = []
         log_table.log_table(small, home, "elsewhere", said.append)
         assert said[0] == "1 of 6 runs are written"

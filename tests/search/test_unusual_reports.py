@@ -58,7 +58,7 @@ class Trainings:
         )
 
     def take(self, step: Step):
-        """Go on with a trial, as far as is drawn."""
+        """Resume a trial, as far as is drawn."""
         trial = step.trial
         assert trial not in self.over, "what has ended is not resumed"
         if trial not in self.settings:

@@ -19,7 +19,7 @@ from tracker.store.home import Home
 from tracker.store.mlflow_store import MlflowStore, RunLog, StudyLog
 from tracker.store.run_table import IMPORTED, StudyTable
 
-_TOLD_EVERY = 1000
+_REPORT_EVERY = 1000
 _TAGS = (
     *("role", "state", "reason", "message", "attempts", "sku", "region", "market", "price_source", "price_date"),
     *("hardware", "energy_source", "cores", "accelerators", "price_point"),
@@ -48,7 +48,7 @@ def log_table(table: StudyTable, home: Home, origin: str, say: Callable[[str], N
         steps, attempts = _Steps(table), _ends(table)
         for at, row in enumerate(table.runs.to_dict("records")):
             _log_run(log, table, at, row, steps.of(at), attempts.get(at, []))
-            if (at + 1) % _TOLD_EVERY == 0:
+            if (at + 1) % _REPORT_EVERY == 0:
                 say(f"{at + 1:,} of {len(table.runs):,} runs are written")
         ended_at = float((started + table.runs["wall_seconds"]).max()) if len(started) else 0.0
         log.parent.end(TrialState(table.state), ended_at)

@@ -18,17 +18,17 @@ SIDE = "study"
 
 def spent_sentences(comparison: StudyComparison) -> list[str]:
     """What each side is, a sentence each: its trials, what they cost, and what the rest cost that is not compared."""
-    told = []
+    sentences = []
     for side in comparison.sides:
         trials = sum(int((table.runs["role"] == "trial").sum()) for table in side.tables)
         searching = sum(map(trials_usd, side.tables))
         beside = sum(table.spend_usd for table in side.tables) - searching
         rest = f"; {words.money(beside, comparison.unit)} more on preparation, baselines and repeats"
-        told.append(
+        sentences.append(
             f"{side.name}: {words.several(trials, 'trial')} for {words.money(searching, comparison.unit)}"
             f"{rest if beside > 0 else ''}"
         )
-    return told
+    return sentences
 
 
 def corner_sentence(comparison: StudyComparison) -> str:

@@ -113,7 +113,7 @@ def can_compile(device: str = "cpu") -> str:
             with _environment(TORCHINDUCTOR_CACHE_DIR=cache, TRITON_CACHE_DIR=cache):
                 _compiled_step(torch.device(device))
         except Exception as error:  # noqa: BLE001 (a compiler fails in any way; each is an answer)
-            return f"torch.compile does not work on {device} here: {_told_briefly(error)}"
+            return f"torch.compile does not work on {device} here: {_short_reason(error)}"
     return ""
 
 
@@ -150,7 +150,7 @@ def _compiled_step(device: torch.device) -> None:
         raise RuntimeError("the compiled step gives no finite gradient")
 
 
-def _told_briefly(error: Exception) -> str:
+def _short_reason(error: Exception) -> str:
     """The line of a compiler's long message that says what is wrong, or its first one."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     return next((line for line in lines if "error: " in line), lines[0])[:300]
