@@ -28,8 +28,8 @@ def test_every_file_of_every_format_is_offered_beside_the_page_itself(open_page)
         for name in [*(file.name for file in kind.files), *([f"{each}.zip"] if len(kind.files) > 1 else [])]
     ]
     assert sorted(offered(page)) == sorted(expected)
-    told = " ".join(each.value for each in page.markdown)
-    assert [name for name in FORMATS if name != "html" and f"**{name}**" not in told] == []
+    shown = " ".join(each.value for each in page.markdown)
+    assert [name for name in FORMATS if name != "html" and f"**{name}**" not in shown] == []
     assert len(page.get("iframe")) == 1
 
 

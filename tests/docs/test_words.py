@@ -21,7 +21,7 @@ WORDS_WE_DO_NOT_USE = (
 WHERE_THEY_MAY_STAND = {
     "CONTRIBUTING.md": r"^\| ",  # the list for people
     "experiments/data/array_data.py": r"^_EXTRA_KEY = ",  # a key of files that are on disk already
-    "tests/docs/test_words.py": r"^    \*\(",
+    "tests/docs/test_words.py": "",  # the patterns themselves
 }
 """Lines that are left alone, by file."""
 ENDINGS = {".py", ".md", ".jinja", ".toml", ".js", ".css", ".html"}
