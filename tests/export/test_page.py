@@ -1,17 +1,23 @@
-"""The report's files, and the page in a real browser."""
+"""The report's page: what it says, and how it looks in a real browser."""
 
 from __future__ import annotations
 
+import gzip
 import html
 import itertools
+import json
+import math
 import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from plotly.offline import get_plotlyjs_version
 
+from tracker.export.embedding import LIBRARY
 from tracker.export.formats import DEFAULT, report_files, write_report
 from tracker.export.page import report_page
+from tracker.records import Direction
 
 
 def text_of(page):
@@ -94,6 +100,103 @@ def test_the_page_draws_its_charts_without_a_network(browser, realistic, tmp_pat
     assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
     assert complaints == []
     assert page.locator('[data-title*="loud"]').count() == 0  # no button that sends the data away
+    page.close()
+
+
+def test_the_page_is_small_and_asks_for_nothing(realistic):
+    page = report_page(realistic)
+    assert len(page.encode()) < 1_500_000
+    # The library knows map servers and the like, which these charts never ask; the page itself links to nothing.
+    assert not re.search(r"""(?:src|href)=["']?(?!data:)\w+:""", page)
+
+
+def test_the_library_of_the_page_is_that_of_the_package_that_makes_the_figures():
+    library = gzip.decompress(LIBRARY.read_bytes()).decode()
+    assert re.search(r"v(\d+\.\d+\.\d+)", library[:200]).group(1) == get_plotlyjs_version()
+
+
+def test_why_runs_ended_is_said_once_a_reason(by_hand):
+    rows = [by_hand.trial(0, [0.5, 0.6], [2.0, 4.0])]
+    rows += [
+        by_hand.trial(number, [], [], state="failed", reason="error", message=f"at 0x{number}", price_usd=0.01)
+        for number in range(1, 31)
+    ]
+    told = text_of(report_page(by_hand.build(rows)))
+    assert told.count("failed: error") == 1
+    assert "failed: error 30 300 m$ #1, #2" in told
+    assert "there are 30 different ones" in told
+    assert "and 22 more" in told
+
+
+def test_the_answer_says_how_sure_it_is(by_hand):
+    told = text_of(report_page(by_hand.build([by_hand.trial(0, [0.5, 0.6], [2.0, 4.0])])))
+    assert "How sure: It was measured once" in told
+
+
+def test_prices_that_the_price_book_does_not_have_are_said_in_their_row(small):
+    point = json.loads(small.runs["price_point"].iloc[0])
+    home = {**point, "sku": "home/desk", "provider": "home", "market": "on_prem", "region": ""}
+    table = replace(small, runs=small.runs.assign(price_point=json.dumps(home), sku="home/desk", market="on_prem"))
+    told = text_of(report_page(table))
+    assert "compute 20 % dearer $4.80 +20 % #2 e1" in told
+    assert re.search(r"spot machines no figures: [^|]*home/desk", told)
+
+
+def test_a_page_says_how_to_reproduce_it(small):
+    known = {"commit": "0c596dd", "data": "92d476", "versions": "Python 3.11.2, torch 2.13.0"}
+    told = text_of(report_page(replace(small, provenance=known)))
+    for part in ("commit of the code 0c596dd", "fingerprint of the data 92d476", "torch 2.13.0", "seed not recorded"):
+        assert part in told
+    assert f"Write this report: tracker report {small.study}" in told
+
+
+def test_studies_at_the_edges_have_a_page(empty, by_hand):
+    one = by_hand.build([by_hand.trial(0, [0.5], [2.0])])
+    constant = by_hand.build([by_hand.trial(number, [0.5, 0.5], [2.0, 4.0]) for number in range(3)])
+    unmeasured = by_hand.build([by_hand.trial(0, [math.nan], [2.0])])
+    less = by_hand.build([by_hand.trial(0, [0.5, 0.4], [2.0, 900.0])], direction=Direction.MINIMIZE)
+    told = [text_of(report_page(table)) for table in (empty, one, constant, unmeasured, less)]
+    assert "Nothing has been spent yet" in told[0]
+    assert "Cheapest at the target: accuracy 0.4950, 1 % below the best (0.5000)" in told[1]
+    assert "Best under" not in told[1]
+    assert "#0 e1" in told[2]
+    assert "within its limits yet" in told[3] or "has reached a checkpoint yet" in told[3]
+    assert "accuracy 0.4040, 1 % above the best (0.4000)" in told[4]
+
+
+@pytest.mark.browser
+def test_without_scripts_the_charts_are_pictures(browser, realistic, tmp_path):
+    page = browser.new_context(java_script_enabled=False).new_page()
+    page.goto(write_report(realistic, tmp_path)[0].as_uri())
+    assert page.locator("img.picture:visible").count() == 3
+    assert page.locator(".drawn:visible").count() == 0
+    assert page.locator("#frontier tbody tr").count() >= 3
+    page.context.close()
+
+
+@pytest.mark.browser
+def test_on_paper_the_charts_are_pictures_too(browser, realistic, tmp_path):
+    page = browser.new_page(color_scheme="dark")
+    page.goto(write_report(realistic, tmp_path)[0].as_uri())
+    page.wait_for_selector("#chart-hypervolume .main-svg")
+    assert page.locator("img.picture:visible").count() == 0
+    page.emulate_media(media="print")
+    assert page.locator("img.picture:visible").count() == 3
+    assert page.locator(".drawn:visible").count() == 0
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    page.close()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_everyone_can_read_the_page(browser, realistic, tmp_path, scheme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed").Axe()
+    page = browser.new_page(viewport={"width": 390, "height": 800}, color_scheme=scheme)
+    page.goto(write_report(realistic, tmp_path)[0].as_uri())
+    page.wait_for_selector("#chart-hypervolume .main-svg")
+    found = axe.run(page).response["violations"]
+    assert [(each["id"], [node["html"][:150] for node in each["nodes"][:2]]) for each in found] == []
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     page.close()
 
 

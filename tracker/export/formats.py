@@ -57,6 +57,8 @@ FORMATS: dict[str, Format] = {
     "xlsx": Format("a workbook: a sheet for each table, with charts", "workbook"),
     "md": Format("a page for a pull request or a wiki, in GitHub's Markdown", "markdown"),
     "json": Format("the answers and what they rest on, as one document with its JSON Schema", "report_document"),
+    "png": Format("the charts as pictures, to paste anywhere", "pictures", "PNG_FILES"),
+    "svg": Format("the charts as pictures that stay sharp at any size", "pictures", "SVG_FILES"),
 }
 """Every format by its name."""
 DEFAULT = ("html", "csv")

@@ -23,7 +23,7 @@ STUDY_TAGS: Mapping[str, str] = {
     "tracker.data_description": "what the data are: classes, rows",
     "tracker.tags": "the study's own tags in JSON; each is an MLflow tag under its own name too",
     "tracker.commit": "the commit of the repository that the study ran in, with -dirty where files differ from it",
-    "tracker.versions": "the versions of Python and of the libraries that it ran with, as JSON",
+    "tracker.versions": "the versions of Python and of the libraries that it ran with, in words",
     "tracker.imported": "of a study that was not run here: where it is from",
 }
 """The tags of a study's parent run."""
