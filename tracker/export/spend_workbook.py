@@ -22,7 +22,7 @@ def write_spend_workbook(spend: Spend, groups: pa.Table, charges: pa.Table, file
             add_sheet(book, styles, "Spend", groups, len(spend.by))
             rows = add_large_sheet(book, styles, "Charges", charges, 1)
             notes = book.add_worksheet("Notes")
-            notes = [spend.sentence, *spend.remarks, f"written {now()}; amounts are estimates, not invoices"]
-            for row, note in enumerate(notes):
+            lines = [spend.sentence, *spend.remarks, f"written {now()}; amounts are estimates, not invoices"]
+            for row, note in enumerate(lines):
                 notes.write_string(row, 0, text(note))
         add_rows(made, {"xl/worksheets/sheet2.xml": rows}, text, file)
