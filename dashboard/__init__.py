@@ -1,1 +1,1 @@
-"""The Streamlit app: it reads studies through the tracker, and changes nothing."""
+"""The Streamlit app: it reads studies through the tracker."""

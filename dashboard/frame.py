@@ -1,4 +1,4 @@
-"""What all pages share: the menu, the choice of the study, the scenario that is on, and errors as sentences."""
+"""The frame of all pages: menu, choice of the study, active scenario, and errors as sentences."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _page(entry: Entry) -> Callable[[], None]:
 
 
 def _chosen_study() -> str | None:
-    """The study that the view is of; None, and what to do, where there is none yet."""
+    """The study of the view; None, with instructions, where there is none yet."""
     summaries = studies.summaries()
     if not summaries:
         st.fragment(_wait_for_a_study, run_every=WAIT_SECONDS)()

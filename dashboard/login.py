@@ -1,4 +1,4 @@
-"""Who may look: everybody on this machine; elsewhere, who has logged in through Streamlit's OpenID Connect."""
+"""Access control: anyone on this machine; elsewhere, users logged in through Streamlit's OpenID Connect."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import streamlit as st
 SECRETS = (Path.home() / ".streamlit" / "secrets.toml", Path.cwd() / ".streamlit" / "secrets.toml")
 NEEDED = ("redirect_uri", "cookie_secret", "client_id", "client_secret", "server_metadata_url")
 HOW = (
-    "the dashboard would be open to whoever reaches it, with the buttons that start and stop studies. Set up a login"
+    "the dashboard would be open to anyone who reaches it, with the buttons that start and stop studies. Set up a login"
     " first: a table [auth] in .streamlit/secrets.toml (in this folder, or in your home) with redirect_uri,"
     " cookie_secret, client_id, client_secret and server_metadata_url of your OpenID Connect provider, and"
     " `pip install Authlib`; see https://docs.streamlit.io/develop/concepts/connections/authentication"

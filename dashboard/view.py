@@ -1,4 +1,4 @@
-"""Everything of a view that lives in its URL, declared once: a copied link opens the same view.
+"""All state of a view in its URL, declared once: a copied link opens the same view.
 
 A value is read from the URL; where the URL does not have it, as after a change of the page, from what this session had
 last. Pages read ``VALUE.get()``, write ``VALUE.set(…)``, or let a widget do both: ``VALUE.widget(st.selectbox, "Label",

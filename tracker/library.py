@@ -43,7 +43,7 @@ class Study:
     home: Home
 
     def table(self, scenario: Scenario = AS_BILLED, currency: str = "USD") -> StudyTable:
-        """All runs and checkpoints, read anew; priced under ``scenario`` where it changes anything.
+        """All runs and checkpoints, read again; priced under ``scenario`` where it changes anything.
 
         ``currency`` is what reports show amounts in; tables are in USD. Raises StudyNotFoundError, StoreError,
         PriceBookError, ScenarioError.

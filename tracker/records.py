@@ -1,4 +1,4 @@
-"""The vocabulary: what a trial is given, what it used, what that cost. Units are in the names.
+"""The basic records: settings, usage, checkpoints, attempts, prices. Units are in the names.
 
 Everything here is a frozen value without behaviour beyond simple derivations, so that any layer may
 hold it and any process may send it.
@@ -16,7 +16,7 @@ Settings = Mapping[str, SettingValue]
 
 
 class TrialState(StrEnum):
-    """Where a trial stands. The last four are final for its current attempt."""
+    """The state of a trial. The last four are final for its current attempt."""
 
     RUNNING = "running"
     PAUSED = "paused"
@@ -27,7 +27,7 @@ class TrialState(StrEnum):
 
 
 class Role(StrEnum):
-    """What a run is in its study."""
+    """The role of a run in its study."""
 
     TRIAL = "trial"
     BASELINE = "baseline"  # a cheap reference
@@ -57,7 +57,7 @@ class Market(StrEnum):
 
 
 class CostPart(StrEnum):
-    """The four parts that a price is made of; each is a line of its own, and zero only when it is."""
+    """The four cost parts of a price; each is shown separately."""
 
     DATA = "data"  # acquired, cleaned, labelled
     COMPUTE = "compute"  # device time; the electricity of own hardware
@@ -81,7 +81,7 @@ BOOKED_METRICS = (
 
 
 class EnergySource(StrEnum):
-    """Where a figure in joules comes from; figures of different sources are never mixed unsaid."""
+    """Where a figure in joules comes from; figures of different sources are never mixed silently."""
 
     MEASURED = "measured"
     ESTIMATED = "estimated"
@@ -98,11 +98,11 @@ class QualityMetric:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What one attempt has used since it was asked for: facts, never prices.
+    """What one attempt has used since it was requested: facts, never prices.
 
     ``cores`` and ``accelerators`` are what was reserved for the attempt, used or not.
     ``waiting_seconds`` is the time that the attempt's threads were ready to run but had no core,
-    summed over threads (Linux run-queue delay); None where the system does not tell. ``startup_seconds``
+    summed over threads (Linux run-queue delay); None where the system does not report it. ``startup_seconds``
     are those of the wall time before the training began.
 
     ``acquired_samples`` and ``acquired_bytes`` are the data that the attempt brought in: those of the study's
@@ -156,7 +156,7 @@ def added(earlier: Usage, later: Usage) -> Usage:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A point that a run really reached: its metrics, and the usage of its attempt up to then."""
+    """A checkpoint of a run: its metrics, and the usage of its attempt up to then."""
 
     epoch: int
     metrics: Mapping[str, float]
@@ -176,7 +176,7 @@ class PhaseSeconds:
 
 @dataclass(frozen=True, slots=True)
 class AttemptRecord:
-    """One process that worked on a trial, as its event log tells it."""
+    """One process that worked on a trial, from its event log."""
 
     number: int
     state: TrialState
@@ -194,7 +194,7 @@ class AttemptRecord:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What a usage costs, part by part, with everything needed to audit it."""
+    """The price of a usage by part, with everything needed to audit it."""
 
     data_usd: float
     compute_usd: float
@@ -219,7 +219,7 @@ class Price:
 class DataCard:
     """What a workload's data is: recorded by fingerprint, size and schema only.
 
-    ``size_bytes`` is what the prepared data take on disk; 0 where a workload does not tell.
+    ``size_bytes`` is what the prepared data take on disk; 0 where unknown.
     """
 
     name: str
@@ -231,7 +231,7 @@ class DataCard:
 
     @property
     def words(self) -> str:
-        """What was made of the data, in a line; "" for a workload that does not tell."""
+        """The data in a line; "" for a workload without a description."""
         rows = ", ".join(f"{count:,} {split}" for split, count in self.rows.items())
         about = " ".join((self.description or self.name).split())
         return "; ".join(filter(None, [about, rows and f"rows: {rows}"]))
@@ -239,7 +239,7 @@ class DataCard:
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """What this machine is and can do. ``precisions`` maps a device to those tried with success."""
+    """A machine and its capabilities. ``precisions`` maps a device to those that were tried successfully."""
 
     system: str
     cpu_model: str

@@ -1,4 +1,4 @@
-"""A small table of texts that is read, not worked with: its cells wrap, and show what they hold literally."""
+"""A small read-only table of texts: its cells wrap and show their content literally."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ def facts(rows: pd.DataFrame, *, header: bool = True) -> None:
 
 
 def _breakable(text: str) -> str:
-    """``text`` with places where a long word, such as a path or a web address, may go on in the next line."""
+    """``text`` with places where a long word, such as a path or a web address, may break."""
     return " ".join(word.replace("/", "/\u200b") if len(word) > LONG_WORD else word for word in text.split(" "))

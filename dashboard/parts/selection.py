@@ -1,4 +1,4 @@
-"""What is selected on the chart or in its table; the URL is where it lives."""
+"""The selection on the chart or in its table, stored in the URL."""
 
 from __future__ import annotations
 

@@ -120,7 +120,7 @@ def test_every_decision_can_be_asked_for(study):
     assert numbers["expected_usd"] > 0
     assert numbers["left_usd"] >= numbers["expected_usd"]
     assert 0 <= numbers["likely_from"] <= numbers["expected_accuracy"] <= numbers["likely_to"] <= 1
-    with pytest.raises(RequestError, match="trial 999 is not there"):
+    with pytest.raises(RequestError, match="trial 999 does not exist"):
         study.why(999)
 
 

@@ -269,7 +269,7 @@ def test_trials_of_another_program_in_the_optuna_database_are_left_alone(tmp_pat
 
 def test_a_folder_that_holds_no_study_is_said(tmp_path):
     (tmp_path / "studies/digits").mkdir(parents=True)
-    with pytest.raises(StudyExistsError, match=r"holds no study \(study.json is not in it\): move it away"):
+    with pytest.raises(StudyExistsError, match=r"holds no study \(it has no study.json\): move it away"):
         run_study(digits(), home=tmp_path)
     with pytest.raises(StudyNotFoundError, match="there is no study 'digits'"):
         resume_study("digits", home=tmp_path)

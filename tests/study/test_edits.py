@@ -75,7 +75,7 @@ def test_edits_are_said_with_their_keys_and_both_values_and_the_stored_copy_is_u
     said = []
     assert to_resume(stored, said.append) is stored
     head, *edits = said[0].splitlines()
-    assert str(path) in head and "2 of these edits cannot be taken" in head
+    assert str(path) in head and "2 of these edits cannot be applied" in head
     assert [each.strip() for each in edits] == [
         "budget.trials: 4 → absent",
         "budget.usd: 1.0 → 2.0",
@@ -157,5 +157,5 @@ def test_a_study_without_a_known_file_resumes_and_has_nothing_to_update(tmp_path
     (tmp_path / "study.json").write_text('{"source": "s.toml", "content": {"name": "s"}}')  # as it was stored before
     stored = StudyFolder(tmp_path).document()
     assert to_resume(stored, pytest.fail) is stored
-    with pytest.raises(RequestError, match="--update: it is not known which file"):
+    with pytest.raises(RequestError, match="--update: the file that the study was started from is unknown"):
         to_resume(stored, print, update=True)

@@ -92,7 +92,7 @@ def hypervolume_growth(
 ) -> NDArray[np.float64]:
     """The hypervolume of the first point, of the first two, …, of all n: [n], never falling.
 
-    The same figures as ``hypervolume`` of each beginning, without working each out anew: a point that the frontier so
+    The same figures as ``hypervolume`` of each beginning, without recomputing each: a point that the frontier so
     far dominates adds nothing and is passed over in bulk; another adds the area between it and that frontier.
     Raises ValueError where ``hypervolume`` does.
     """

@@ -37,7 +37,7 @@ _CELLS = 2_000_000
 
 @dataclass(frozen=True, slots=True)
 class Measurements:
-    """What n points measured, in runs of which the first is the original and m are repeats.
+    """The measurements of n points: one original run and m repeats.
 
     ``quality`` and ``price_usd`` are [n, 1 + m], NaN where a run did not reach the point; of the points of one trial
     a column is one run. ``trial`` [n] tells which trial a point is of.

@@ -89,9 +89,9 @@ class TrackerCallback(transformers.TrainerCallback):
         """What to give to ``Trainer.train(resume_from_checkpoint=...)``: None where training starts from scratch.
 
         Where this is called, the Trainer writes a checkpoint of its own after every evaluation, which the run is
-        offered: training goes on from it as if it had not been interrupted. Where it is not called, nothing is saved
+        offered: training resumes from it as if it had not been interrupted. Where it is not called, nothing is saved
         and the trial runs without pausing; until the next file, where ``save_strategy="best"`` leaves one out. Where
-        the Trainer could not go on from its checkpoint as if nothing had been, the trial runs without pausing too,
+        the Trainer could not resume exactly from its checkpoint, the trial runs without pausing too,
         and the reason is said. What a callback keeps counts where it is a ``transformers`` ExportableState.
         """
         self._resumable = True

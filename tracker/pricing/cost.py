@@ -1,4 +1,4 @@
-"""What a usage costs: pure functions of usage, rate and terms, so that every old run can be priced again.
+"""The price of a usage: pure functions of usage, rate and terms, so that every old run can be re-priced.
 
 Every function takes floats or numpy arrays of one shape (one entry a usage) and gives the same back, so that one
 formula prices a single run and a hundred thousand.

@@ -1,4 +1,4 @@
-"""What a prediction by a hosted language model costs, by the prices that the package genai-prices ships.
+"""The price of a prediction by a hosted language model, from the prices that the package genai-prices ships.
 
 The package is an optional extra and is imported only when a price is asked for. It reads the prices that are
 installed with it: nothing is fetched.

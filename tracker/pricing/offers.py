@@ -1,4 +1,4 @@
-"""Which of several rates counts: by region, by who gave it, by day."""
+"""Which of several rates counts: by region, by origin, by day."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ HOME_REGIONS: Mapping[str, str] = {"aws": "us-east-1", "azure": "eastus", "gcp":
 
 
 def is_users(point: PricePoint) -> bool:
-    """Whether the user gave the rate."""
+    """Whether it is a rate of the user."""
     return point.quality == "user"
 
 

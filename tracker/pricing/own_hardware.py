@@ -1,4 +1,4 @@
-"""What an hour of one's own hardware costs, from what it cost to buy, keep and power."""
+"""The hourly rate of own hardware, from purchase, maintenance and power."""
 
 from __future__ import annotations
 

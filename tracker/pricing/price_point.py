@@ -1,4 +1,4 @@
-"""One price point: what a machine was sold for, by whom, where, how and since when."""
+"""One price point: a machine's rate with its seller, region, market and date."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ QUALITIES: Mapping[str, str] = {
     "fetched": "read from a live catalogue by `tracker prices update`",
     "user": "given by the user: negotiated, internal, or worked out for own hardware",
 }
-"""How far a rate can be trusted, and what each of the words means."""
+"""The qualities of rates, with their meanings."""
 MOST_CHARACTERS = 500
 MOST_USD_PER_HOUR = 1000.0
 """Above any machine on sale (the dearest in the book, eight B300, costs 142): beyond it lie typing errors."""

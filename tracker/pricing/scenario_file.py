@@ -6,7 +6,7 @@ market = "spot"               # which rates are taken: market, region, as_of, sk
 as_of = 2024-03-01
 
 [[change]]                    # what is changed about them
-accelerator = "H100"          # whom it concerns: provider, accelerator, sku, market; none is everybody
+accelerator = "H100"          # which machines: provider, accelerator, sku, market; none is everybody
 factor = 0.6                  # or usd_per_hour, usd_per_accelerator_hour, decline_per_year with until
 
 [costs]                       # assumptions of the study, replaced

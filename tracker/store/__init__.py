@@ -1,1 +1,1 @@
-"""Where studies are kept, and how they are read back."""
+"""Storing studies and reading them back."""

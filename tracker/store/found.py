@@ -1,4 +1,4 @@
-"""Where a store has a study: the experiments that have its name, or runs of it."""
+"""Experiments that have a study's name, or runs of it."""
 
 from __future__ import annotations
 

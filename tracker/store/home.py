@@ -1,4 +1,4 @@
-"""Where things live: one folder holds the databases, the event logs, the caches and the reports."""
+"""The home: one folder with the databases, the event logs, the caches and the reports."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def folder_name(study: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """The folder that a person's studies live in, and the databases that may live elsewhere."""
+    """The folder of a user's studies, and the databases, which may be elsewhere."""
 
     path: Path
 
@@ -62,7 +62,7 @@ class Home:
 
     @contextlib.contextmanager
     def databases_being_made(self) -> Iterator[None]:
-        """Hold off other processes meanwhile: two that make the same new SQLite database break it."""
+        """Lock out other processes: two that create the same SQLite database break it."""
         with (self.path / ".databases.lock").open("a") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
@@ -79,7 +79,7 @@ class Home:
 
     @property
     def launched(self) -> Path:
-        """The logs of studies that were started on their own, and the files that they were started from."""
+        """The logs of detached studies, and the files that they were started from."""
         return self.path / "launched"
 
     @property

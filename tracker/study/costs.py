@@ -1,4 +1,4 @@
-"""What a study assumes about costs: every assumption with its name, its default and where that is from.
+"""The cost terms of a study: every assumption with its name, its default and the default's source.
 
 A study sets them in its ``[costs]`` table, a scenario in its own. The source of a default is a reference, or the
 word "assumed" and why.

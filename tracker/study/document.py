@@ -1,4 +1,4 @@
-"""A study file as it was read: TOML, with the values that the command line puts in its place."""
+"""A study file as read: TOML, with values overridden by the command line."""
 
 from __future__ import annotations
 

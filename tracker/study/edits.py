@@ -1,4 +1,4 @@
-"""What was edited in a study's file since the study was started, and what of it a started study can take."""
+"""Edits of a study's file since the study was started, and which of them can be applied."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CHANGEABLE: tuple[Place, ...] = (
     ("search", "options"),
     ("search", "disk_limit_gb"),
 )
-"""What may change in a study that was started: what its trials mean and how they are compared stays as it is."""
+"""What may change in a started study: not what its trials mean, nor how they are compared."""
 CHANGEABLE_WORDS = "[budget], [pricing], [tags], and of [search] sampler, options and disk_limit_gb"
 _NOT_COMPARED = "smoke"
 """The table that stands in the file for another study; a study that was made from it has it in its own values."""
@@ -39,7 +39,7 @@ class Edit:
 
     @property
     def may_change(self) -> bool:
-        """Whether a study that was started can take it."""
+        """Whether it can be applied to a started study."""
         return any(self.place[: len(table)] == table for table in CHANGEABLE)
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""What can be searched on this machine: a study's space less what the hardware cannot do."""
+"""The search space on this machine: a study's space without what the hardware cannot do."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def edited(text: str, place: Place, value: object | None) -> str:
     """``text`` with the value at ``place`` ("budget", "usd") put there or, being None, taken away.
 
     Everything else stays as it is, comments too, where the value stands on lines of its own; a text that writes it in
-    another way is written anew without its comments. Raises tomllib.TOMLDecodeError where it is not TOML.
+    another way is rewritten without its comments. Raises tomllib.TOMLDecodeError where it is not TOML.
     """
     wanted = _with(tomllib.loads(text), place, value)
     changed = _in_place(text, place, value)

@@ -1,4 +1,4 @@
-"""A shell command as a process: started in a group of its own, followed to its end, and never left behind."""
+"""A shell command as a process: started in its own group, followed to its end, and never left behind."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import psutil
 from tracker.errors import TrainingFailedError
 
 GRACE_SECONDS = 3.0
-"""What a command that is asked to stop may take before it is killed; its worker is given two seconds more."""
+"""The seconds that a command has to stop before it is killed; its worker has two more."""
 LAST_LINE_CHARACTERS = 300
 _NOT_FOUND = 127
 """A shell's exit code where there is no such program."""

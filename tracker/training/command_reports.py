@@ -1,4 +1,4 @@
-"""What a command reports while it runs, by JSON lines or through MLflow, as reports of its Run."""
+"""Turns what a command reports, by JSON lines or through MLflow, into reports of its Run."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class CommandReports:
             self.offer_state()
 
     def offer_state(self) -> None:
-        """Say that training can be resumed from here, where the command has saved something."""
+        """Offer a state to resume from, where the command has saved one."""
         if self._reached is not None and self._state.exists():
             self._run.save(self._reached)
 
@@ -112,7 +112,7 @@ class CommandReports:
 
 
 def _looked(pickup: MlflowPickup, *, last: bool, pausing: bool) -> list[PickedUp]:
-    """What a look gives; the last one is tried a few times, because there is no later one."""
+    """The result of a look; the last one is retried, because there is no later one."""
     found = pickup.look(last=last, pausing=pausing)
     for _ in range(_LAST_TRIES if last else 0):
         if not pickup.problem:

@@ -1,4 +1,4 @@
-"""The one place that says how an attempt ended, and what of it may be deleted."""
+"""How an attempt ended, and which of its files may be deleted: the one place that decides it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tracker.records import AttemptRecord, PhaseSeconds, TrialState
 from tracker.training.events import EventLog
 
 CODE_CHANGED = "code_changed"
-"""Why a trial is paused again whose state the training code, which has changed, cannot read."""
+"""Why a trial is paused again: the training code has changed and cannot read its state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +31,12 @@ class Ending:
 
 
 def ending_of(record: AttemptRecord) -> Ending:
-    """How an attempt ended whose log has its end."""
+    """The ending of an attempt whose log has one."""
     return Ending(record.state, record.reason, record.message)
 
 
 def failure(error: BaseException) -> Ending:
-    """How an attempt ended out of which this came."""
+    """The ending of an attempt that raised this exception."""
     if isinstance(error, TrackerError):
         reason = getattr(error, "reason", type(error).__name__)
         return Ending(TrialState.PAUSED if reason == CODE_CHANGED else TrialState.FAILED, reason, str(error))
@@ -57,7 +57,7 @@ def ends_well(leaving: SystemExit) -> bool:
 
 
 def vanished(record: AttemptRecord, exit_code: int, *, starved: bool, time_limit_seconds: float | None) -> Ending:
-    """How an attempt ended whose process left no word of it.
+    """The ending of an attempt whose process vanished without reporting one.
 
     ``starved`` is whether the system killed some process to get memory back meanwhile.
     """
@@ -85,7 +85,7 @@ LOST = Ending(TrialState.KILLED, "killed", "the process and its coordinator vani
 
 
 def write_ending(log_path: Path, record: AttemptRecord, ending: Ending, wall_seconds: float) -> None:
-    """End the log of a worker that could not do it; all the time until then was paid for."""
+    """Write the end of a worker that could not do it itself; all the time until then was paid for."""
     startup_seconds = record.phases.startup_seconds or wall_seconds
     phases = PhaseSeconds(startup_seconds, max(0.0, wall_seconds - startup_seconds), 0.0)
     fields = {

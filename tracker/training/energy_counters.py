@@ -76,10 +76,10 @@ class NvmlEnergy:
             return None
 
     def joules(self) -> float:
-        """Joules since the counter was found. Raises what the driver does, ValueError where it began anew."""
+        """Joules since the counter was found. Raises what the driver does, ValueError where it was reset."""
         now = self._read()
         if now < self._start_millijoules:
-            raise ValueError("the counter began anew: the driver was loaded again")
+            raise ValueError("the counter was reset: the driver was reloaded")
         return (now - self._start_millijoules) / 1e3
 
     def _read(self) -> int:

@@ -1,4 +1,4 @@
-"""What this machine is and can do. It asks CUDA: call it in a child process, where CUDA may be touched."""
+"""Describes this machine. It initialises CUDA: call it in a child process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a reference in a study file to a workload: finds it, fills in what it does not say, and checks it."""
+"""Loads the workload of a reference in a study file, completes it with defaults, and checks it."""
 
 from __future__ import annotations
 

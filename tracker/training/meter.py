@@ -73,16 +73,16 @@ class Meter:
         self._estimate = partial(energy_of, cpu_model=cpu_model, accelerator=accelerator_model)
 
     def wall_seconds(self) -> float:
-        """Seconds since the attempt was asked for."""
+        """Seconds since the attempt was requested."""
         return self._before_seconds + time.monotonic() - self._start
 
     def ready(self) -> None:
-        """Start-up ends now (the first call counts)."""
+        """Mark the end of start-up; only the first call counts."""
         if self._startup_seconds is None:
             self._startup_seconds = self.wall_seconds()
 
     def acquired(self, card: DataCard) -> None:
-        """The attempt has made these data ready: they are what it brought in and keeps."""
+        """Record the data that the attempt has prepared: they count as acquired and kept."""
         self._acquired = card
 
     @contextmanager
@@ -142,7 +142,7 @@ class Meter:
         return replace(usage, energy_joules=energy.joules, energy_source=energy.source)
 
     def end(self) -> None:
-        """Nothing that is done from now on is the attempt's: what it used and how its time divides stays as it is."""
+        """Stop measuring: usage and phases stay as they are from now on."""
         self._ended, self._ended_at, self._looked_at = (self.usage(), self.phases()), time.time(), None
 
     def moment(self, at: float | None = None) -> Moment:
@@ -167,7 +167,7 @@ class Meter:
     def _joules(self) -> float | None:
         """Joules since the meter was made; None without a counter, and for good once a reading of it failed.
 
-        A counter may wrap or start anew while it cannot be read, and what it tells after that may be too little.
+        A counter may wrap or be reset while it cannot be read; its later readings may then be too low.
         """
         if (counter := self._energy) is None:
             return None
@@ -212,7 +212,7 @@ def measured_while_busy(usage: Usage) -> bool:
 
 
 def _peak_accelerator_memory_bytes(accelerators: Sequence[int]) -> int:
-    """The most that this process had on its own GPU: with several processes, each has about as much on its own."""
+    """The peak of this process on its own GPU; with several processes, each has about as much."""
     if not accelerators:
         return 0
     import torch  # the meter of a CPU run must not touch CUDA

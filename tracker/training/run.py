@@ -24,13 +24,13 @@ from tracker.training.source_files import SourceFiles
 from tracker.training.state import SavedState, StateLostError, read_state, write_state
 
 SAVING_SHARE = 0.05
-"""States are saved at most so often that writing them takes about this share of the time: an assumption."""
+"""The share of the time that saving states may take: an assumption."""
 
 Model = TypeVar("Model", bound=nn.Module)
 
 
 class Paused(BaseException):
-    """Raised out of ``Run.save`` where the attempt was asked to pause there; its text is the epoch."""
+    """Raised by ``Run.save`` where the attempt was asked to pause; its text is the epoch."""
 
 
 class Run:
@@ -128,18 +128,18 @@ class Run:
         return self.settings[knob]
 
     def ready(self) -> None:
-        """Say that model and data are loaded and training starts: start-up time ends here."""
+        """Mark that model and data are loaded and training starts: start-up time ends here."""
         self._meter.ready()
         self._write("ready", {"startup_seconds": self._meter.phases().startup_seconds})
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
-        """Time spent inside counts as evaluation, not as training; it is paid for all the same."""
+        """Count the time inside as evaluation instead of training; it is paid for as well."""
         with self._meter.evaluating():
             yield
 
     def report(self, epoch: int, /, **metrics: SupportsFloat) -> None:
-        """A checkpoint: after step ``epoch`` the model has these metrics.
+        """Report a checkpoint: after step ``epoch`` the model has these metrics.
 
         Steps are whole numbers of at least 0 that rise: epochs, iterations, whatever the training counts. The quality
         metric must be among the metrics. Raises TrainingFailedError(``not_finite``) where it, an objective or a limit
@@ -171,11 +171,11 @@ class Run:
                 self._write("checkpoint", *found)
 
     def measured(self) -> None:
-        """What the attempt is to pay for has ended: nothing that is done from now on is measured."""
+        """Stop measuring: nothing from now on is billed to the attempt."""
         self._meter.end()
 
     def conclude(self, **figures: SupportsFloat) -> None:
-        """Figures about the whole run, shown and logged but never reported to the search.
+        """Log figures about the whole run; the search does not use them.
 
         Such as ``test_accuracy``, ``parameters``, ``flops``, ``samples_per_second``. What is not a finite number, or is
         measured by the tracker itself, is left out, and that is said once.
@@ -183,7 +183,7 @@ class Run:
         self.summary.update(self._reports.figures(figures))
 
     def note(self, message: str) -> None:
-        """A sentence for the person who runs the study; said once a study, however often it comes."""
+        """Show a sentence to the user; each is shown once per study."""
         if self.rank == 0 and message not in self._noted:
             self._noted.add(message)
             self._write("note", {"message": message})

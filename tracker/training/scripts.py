@@ -1,4 +1,4 @@
-"""Python files that somebody's training code stands in, imported so that they behave as where they are run as scripts.
+"""Imports a user's training scripts so that they behave as if they were run as scripts.
 
 Their folder comes first on the search path, so that the files beside them are found, and they are known by the name
 that anyone would import them under: processes that training starts (a DataLoader's, by any start method) find in them
@@ -21,7 +21,7 @@ __path__: list[str] = []  # so that modules can be below this one: files whose o
 
 
 def load_script(path: Path) -> ModuleType:
-    """The module of the file at this absolute path as it is now, imported anew. Raises what the file raises."""
+    """The module of the file at this absolute path as it is now, freshly imported. Raises what the file raises."""
     standard = path.stem in sys.stdlib_module_names
     folder = str(path.parent)
     sys.path[:] = [place for place in sys.path if place != folder]

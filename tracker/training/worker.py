@@ -51,7 +51,7 @@ PAUSE_AT_SAVE_SIGNAL = signal.SIGUSR2
 
 @dataclass(frozen=True, slots=True)
 class AttemptRequest:
-    """Everything that a worker needs to know.
+    """Everything that a worker needs.
 
     ``folder`` holds this trial's files; ``data_card`` is None while the data are prepared; ``asked_at`` is in
     seconds since 1970; ``cores`` are the CPU numbers reserved for it and ``accelerators`` the GPUs' indices,
@@ -99,7 +99,7 @@ class AttemptRequest:
 
     @property
     def output_path(self) -> Path:
-        """What the attempt printed."""
+        """The file of the attempt's output."""
         return self.folder / f"{self.attempt}.log"
 
     @property
@@ -127,7 +127,7 @@ class LastEpochReached(BaseException):
 
 
 def work(request: AttemptRequest) -> None:
-    """Carry out an attempt from its request to its ``ended`` event; the whole life of a worker."""
+    """Run an attempt from its request to its ``ended`` event; the whole life of a worker."""
     _redirect_output(request.output_path)
     sys.argv = arguments_of(request.workload)
     log = EventLog(request.log_path)
@@ -332,7 +332,7 @@ class _StopSignal:
 
 @contextlib.contextmanager
 def _heartbeat(log: EventLog, meter: Meter, stop: _StopSignal) -> Iterator[None]:
-    """Tell the usage every two seconds, and stop the training when the coordinator has vanished."""
+    """Log the usage every two seconds, and stop the training when the coordinator has vanished."""
     # Not the process above this one: the forkserver lives for as long as any of its children.
     coordinator, done = multiprocessing.parent_process(), threading.Event()
 
@@ -360,7 +360,7 @@ def _take_cores(cores: tuple[int, ...]) -> None:
 
 
 def _limit_memory(request: AttemptRequest) -> None:
-    """Have memory refused to this process before the system runs out of it, and kills whom it likes.
+    """Limit this process's memory, so that an allocation fails before the system runs out and kills some process.
 
     Linux counts what is private and writable (RLIMIT_DATA); a process that drives GPUs reserves far more than it uses.
     """
@@ -368,7 +368,7 @@ def _limit_memory(request: AttemptRequest) -> None:
         with contextlib.suppress(OSError, ValueError):  # a tighter limit is set already
             resource.setrlimit(resource.RLIMIT_DATA, (request.memory_limit_bytes, resource.RLIM_INFINITY))
         with contextlib.suppress(OSError):
-            Path("/proc/self/oom_score_adj").write_text("500")  # if someone must go, then rather not the coordinator
+            Path("/proc/self/oom_score_adj").write_text("500")  # prefer killing the worker to killing the coordinator
 
 
 def _redirect_output(path: Path) -> None:

@@ -26,26 +26,26 @@ class Workload(Protocol):
     """
 
     knobs: Mapping[str, Knob]
-    """The settings that ``train`` reads, besides the hardware knobs; none where unsaid."""
+    """The settings that ``train`` reads, besides the hardware knobs; none by default."""
 
     metrics: Mapping[str, Direction]
     """The metrics that every checkpoint reports, with the way each gets better.
 
-    Empty or unsaid: a study names its quality metric and the direction of it, and checkpoints need no other.
+    If empty or missing, a study names its quality metric and direction, and checkpoints need no other.
     """
 
     data_options: Mapping[str, str]
-    """The keys that a study's ``[data]`` table may have, each with a line of help; none where unsaid."""
+    """The keys that a study's ``[data]`` table may have, each with a line of help; none by default."""
 
     baselines: Mapping[str, Callable[[Run], None]]
-    """Cheap references by name, trained once a study on the same data; may be empty or unsaid."""
+    """Cheap references by name, trained once per study on the same data; may be empty or missing."""
 
     def prepare(self, data: Mapping[str, Any], settings: Settings, cache: Path, progress: Progress) -> DataCard:
         """Make ready, under ``cache``, whatever trials with these settings would otherwise each redo.
 
-        Called once before the first trial and must be cheap when there is nothing left to do.
-        ``settings`` are the study's fixed settings and defaults. Raises DataError. Where unsaid there is nothing to
-        prepare, and nothing is known of the data.
+        Called once before the first trial and must be cheap when there is nothing left to do. ``settings`` are the
+        study's fixed settings and defaults. Raises DataError. Without this method there is nothing to prepare, and
+        nothing is known about the data.
         """
         ...
 
