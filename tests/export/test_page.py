@@ -121,33 +121,33 @@ def test_why_runs_ended_is_said_once_a_reason(by_hand):
         by_hand.trial(number, [], [], state="failed", reason="error", message=f"at 0x{number}", price_usd=0.01)
         for number in range(1, 31)
     ]
-    told = text_of(report_page(by_hand.build(rows)))
-    assert told.count("failed: error") == 1
-    assert "failed: error 30 300 m$ #1, #2" in told
-    assert "there are 30 different ones" in told
-    assert "and 22 more" in told
+    reported = text_of(report_page(by_hand.build(rows)))
+    assert reported.count("failed: error") == 1
+    assert "failed: error 30 300 m$ #1, #2" in reported
+    assert "there are 30 different ones" in reported
+    assert "and 22 more" in reported
 
 
 def test_the_answer_says_how_sure_it_is(by_hand):
-    told = text_of(report_page(by_hand.build([by_hand.trial(0, [0.5, 0.6], [2.0, 4.0])])))
-    assert "How sure: It was measured once" in told
+    reported = text_of(report_page(by_hand.build([by_hand.trial(0, [0.5, 0.6], [2.0, 4.0])])))
+    assert "How sure: It was measured once" in reported
 
 
 def test_prices_that_the_price_book_does_not_have_are_said_in_their_row(small):
     point = json.loads(small.runs["price_point"].iloc[0])
     home = {**point, "sku": "home/desk", "provider": "home", "market": "on_prem", "region": ""}
     table = replace(small, runs=small.runs.assign(price_point=json.dumps(home), sku="home/desk", market="on_prem"))
-    told = text_of(report_page(table))
-    assert "compute 20 % dearer $4.80 +20 % #2 e1" in told
-    assert re.search(r"spot machines no figures: [^|]*home/desk", told)
+    reported = text_of(report_page(table))
+    assert "compute 20 % dearer $4.80 +20 % #2 e1" in reported
+    assert re.search(r"spot machines no figures: [^|]*home/desk", reported)
 
 
 def test_a_page_says_how_to_reproduce_it(small):
     known = {"commit": "0c596dd", "data": "92d476", "versions": "Python 3.11.2, torch 2.13.0"}
-    told = text_of(report_page(replace(small, provenance=known)))
+    reported = text_of(report_page(replace(small, provenance=known)))
     for part in ("commit of the code 0c596dd", "fingerprint of the data 92d476", "torch 2.13.0", "seed not recorded"):
-        assert part in told
-    assert f"Write this report: tracker report {small.study}" in told
+        assert part in reported
+    assert f"Write this report: tracker report {small.study}" in reported
 
 
 def test_studies_at_the_edges_have_a_page(empty, by_hand):
@@ -155,13 +155,13 @@ def test_studies_at_the_edges_have_a_page(empty, by_hand):
     constant = by_hand.build([by_hand.trial(number, [0.5, 0.5], [2.0, 4.0]) for number in range(3)])
     unmeasured = by_hand.build([by_hand.trial(0, [math.nan], [2.0])])
     less = by_hand.build([by_hand.trial(0, [0.5, 0.4], [2.0, 900.0])], direction=Direction.MINIMIZE)
-    told = [text_of(report_page(table)) for table in (empty, one, constant, unmeasured, less)]
-    assert "Nothing has been spent yet" in told[0]
-    assert "Cheapest at the target: accuracy 0.4950, 1 % below the best (0.5000)" in told[1]
-    assert "Best under" not in told[1]
-    assert "#0 e1" in told[2]
-    assert "within its limits yet" in told[3] or "has reached a checkpoint yet" in told[3]
-    assert "accuracy 0.4040, 1 % above the best (0.4000)" in told[4]
+    reported = [text_of(report_page(table)) for table in (empty, one, constant, unmeasured, less)]
+    assert "Nothing has been spent yet" in reported[0]
+    assert "Cheapest at the target: accuracy 0.4950, 1 % below the best (0.5000)" in reported[1]
+    assert "Best under" not in reported[1]
+    assert "#0 e1" in reported[2]
+    assert "within its limits yet" in reported[3] or "has reached a checkpoint yet" in reported[3]
+    assert "accuracy 0.4040, 1 % above the best (0.4000)" in reported[4]
 
 
 @pytest.mark.browser

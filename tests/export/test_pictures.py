@@ -107,7 +107,7 @@ def test_a_browser_draws_the_pictures_where_there_is_one(realistic, monkeypatch)
         assert drawn.width == 2 * WIDTH
 
 
-def test_a_browser_that_hangs_is_ended_and_the_caller_is_told(realistic, tmp_path, monkeypatch):
+def test_a_browser_that_hangs_is_ended_and_the_caller_is_reported(realistic, tmp_path, monkeypatch):
     pytest.importorskip("kaleido", reason="kaleido is not installed")
     started = tmp_path / "started"
     hanging = tmp_path / "browser"
