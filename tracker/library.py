@@ -101,7 +101,7 @@ class Study:
         """Write the report into ``out``, or below reports/ in the home (report_folder); the files' paths.
 
         ``formats`` are names of export.formats.FORMATS. Raises RequestError for an unknown one, and for a file that is
-        there already unless ``force``; OSError where ``out`` cannot be written.
+        there already unless ``force``, and where ``out`` is no folder that can be written.
         """
         table = self.table(scenario, currency)
         return write_report(table, Path(out) if out else report_folder(self.home, table), formats, force=force)

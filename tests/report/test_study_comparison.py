@@ -206,7 +206,7 @@ def test_amounts_and_references_that_cannot_be_are_refused(two, at_usd, referenc
 
 
 def test_sides_that_cannot_be_compared_are_refused(two, small, empty, by_hand):
-    with pytest.raises(RequestError, match="1 study was given: 2 to 8"):
+    with pytest.raises(RequestError, match="1 side given: 2 to 8"):
         compare_sides(two[:1])
     with pytest.raises(RequestError, match="'first' is given twice"):
         compare_sides([two[0], two[0]])

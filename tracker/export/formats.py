@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
+import os
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -98,7 +99,7 @@ def write_report(table: StudyTable, out: Path, formats: Iterable[str] = DEFAULT,
 
     ``out`` is made if need be. All files are written whole and then moved into place: a reader never sees half of
     one, and where one cannot be made none is touched. Raises RequestError for an unknown format, and for a file that
-    is there already unless ``force``; OSError where ``out`` cannot be written.
+    is there already unless ``force``, and where ``out`` is no folder that can be written; OSError for a full disk.
     """
     return write_files(((file.name, _writer(file, table)) for file in report_files(formats)), out, force=force)
 
@@ -114,7 +115,7 @@ def write_files(
     writers = {out / name: write for name, write in files}
     if not force:
         _refuse_existing(writers)
-    out.mkdir(parents=True, exist_ok=True)
+    _make(out)
     made: dict[Path, Path] = {}
     try:
         for path, write in writers.items():
@@ -129,6 +130,16 @@ def write_files(
             with contextlib.suppress(OSError):
                 partial.unlink(missing_ok=True)
     return list(writers)
+
+
+def _make(out: Path) -> None:
+    """A folder to write into. Raises RequestError where it cannot be one."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RequestError(f"'{out}' cannot be written: {error.strerror}") from None
+    if not os.access(out, os.W_OK | os.X_OK):
+        raise RequestError(f"'{out}' cannot be written: it is read-only for this user")
 
 
 def _refuse_existing(paths: Iterable[Path]) -> None:

@@ -14,6 +14,7 @@ from tracker.pricing.scenario import AS_BILLED, Scenario
 from tracker.records import Role
 from tracker.report.repricing import priced_study_table
 from tracker.report.tables import trial_checkpoints
+from tracker.report.words import several
 from tracker.runner.study_lookup import folder_of
 from tracker.store.home import Home
 from tracker.store.run_table import StudyTable
@@ -65,7 +66,7 @@ def check_sides(sides: Sequence[Side]) -> None:
     """Raises RequestError where the sides cannot be compared: says which has what."""
     if not FEWEST_SIDES <= len(sides) <= MOST_SIDES:
         raise RequestError(
-            f"{len(sides)} {'study was' if len(sides) == 1 else 'studies were'} given: "
+            f"{several(len(sides), 'side')} given: "
             f"{FEWEST_SIDES} to {MOST_SIDES} studies, or groups with commas, can be compared"
         )
     tables = [table for side in sides for table in side.tables]
