@@ -33,7 +33,7 @@ PAGES = (
     ),
 )
 WIDTH = 110
-_STARTS_PROCESSES = ("doctor", "run", "resume", "confirm", "check-workload", "serve-cost")
+_STARTS_PROCESSES = ("doctor", "run", "resume", "confirm")
 _NOT_RUN = ("tracker dashboard",)  # it would serve for ever
 _BLOCK = re.compile(r"^( *)```(console|sh)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
 FIGURES = 3

@@ -33,7 +33,7 @@ def tracker(*arguments, home=None, folder=ROOT, columns=200):
     return subprocess.CompletedProcess(words, code, said.getvalue(), errors.getvalue())
 
 
-def tracker_process(*arguments, home=None, folder=ROOT, timeout=300, columns=200):
+def tracker_process(*arguments, home=None, folder=ROOT, timeout=900, columns=200):
     """The same as a person starts it: all imports, children and signals are its own."""
     command = [sys.executable, "-m", "tracker.cli.main", *map(str, arguments)]
     environment = {**os.environ, **_settings(home, columns)}
