@@ -51,7 +51,7 @@ def _print(spend: Spend) -> None:
         (
             *(row[name] or words.NOTHING for name in spend.by),
             *(f"{row[count]:,}" for count in ("studies", "runs", "attempts")),
-            words.figure(row["machine_hours"]),
+            words.hours(row["machine_hours"]),
             *(words.money_part(row[column], spend.unit) for column in spend.bases.values()),
         )
         for row in spend.table.to_dict("records")

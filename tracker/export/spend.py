@@ -50,7 +50,7 @@ def spend_page(spend: Spend) -> str:
         spend=spend,
         groups=groups,
         money=money,
-        hours=words.figure,
+        hours=words.hours,
         one_basis=len(spend.bases) == 1,
         share=lambda row: row[column] / largest if largest else 0.0,
         first=first.date(),

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tracker.errors import RequestError, ScenarioError, did_you_mean
+from tracker.errors import PriceBookError, RequestError, ScenarioError, did_you_mean
 from tracker.pricing.currency import USD, ExchangeRate
 from tracker.pricing.money_unit import MoneyUnit, money_unit
 from tracker.pricing.scenario import AS_BILLED, Scenario
@@ -209,8 +209,8 @@ def _column(name: str) -> str:
 def _table_of(home: Home, name: str, scenario: Scenario, currency: str) -> StudyTable:
     try:
         return priced_study_table(home, name, scenario, currency)
-    except ScenarioError as error:
-        raise ScenarioError(f"study '{name}': {error}") from None
+    except (PriceBookError, ScenarioError) as error:
+        raise type(error)(f"study '{name}': {error}") from None
 
 
 def _one_rate(tables: Sequence[StudyTable]) -> ExchangeRate:

@@ -163,3 +163,12 @@ def tags(own: Mapping[str, str]) -> str:
     'team = search, cost_center = 4711'
     """
     return ", ".join(f"{key} = {value}" for key, value in own.items())
+
+
+def hours(value: float) -> str:
+    """Hours of a machine: whole ones from a hundred on.
+
+    >>> hours(0.1097), hours(2_310_000.4)
+    ('0.11', '2,310,000')
+    """
+    return f"{value:,.0f}" if value >= 100 else figure(value)
