@@ -12,9 +12,7 @@ Needs Chromium, and for the baselines what `pip install '.[test,benchmark]'` bri
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +21,7 @@ from experiments.benchmarks.dashboard_pages import browsing, measure_page, measu
 from experiments.benchmarks.figures import Figure, main
 from experiments.benchmarks.large_store import STUDY, make_store
 from experiments.benchmarks.read_by_others import measure_mlflow, measure_optuna_dashboard, measure_streamlit
-from tracker.errors import RequestError
+from experiments.benchmarks.tracker_commands import tracker_command
 from tracker.store.home import Home
 
 SMALL, LARGE = 10_000, 100_000
@@ -76,9 +74,10 @@ def measure(runs: int, checkpoints: int, home: str | None, alone: bool) -> Itera
 def _commands(home: Home, scratch: Path) -> dict[str, float]:
     """`tracker frontier` and `tracker report`, each in a process of its own."""
     forget(home)
-    cold_seconds, cold_mb = _command("frontier", STUDY, "--home", str(home.path))
-    warm = [_command("frontier", STUDY, "--home", str(home.path)) for _ in range(3)]
-    report_seconds, _ = _command("report", STUDY, "--home", str(home.path), "--out", str(scratch / "report"))
+    cold_seconds, cold_mb = tracker_command("frontier", STUDY, "--home", str(home.path))
+    warm = [tracker_command("frontier", STUDY, "--home", str(home.path)) for _ in range(3)]
+    place = ("--home", str(home.path), "--out", str(scratch / "report"))
+    report_seconds, _ = tracker_command("report", STUDY, *place, "--format", "html")
     return {
         "frontier, cold": cold_seconds,
         "frontier, warm": min(seconds for seconds, _ in warm),
@@ -98,18 +97,6 @@ def _pages(home: Home) -> dict[str, float]:
 def forget(home: Home) -> None:
     """Throw away what the tracker keeps of the study from one reading to the next."""
     shutil.rmtree(home.cache / "read", ignore_errors=True)
-
-
-def _command(*words: str) -> tuple[float, float]:
-    """The seconds that a tracker command took, and its peak memory in MB. Raises RequestError where it fails."""
-    began = os.times().elapsed
-    argv = [sys.executable, "-m", "tracker.cli.main", *words]
-    nowhere = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
-    process = os.posix_spawn(sys.executable, argv, os.environ, file_actions=nowhere)
-    _, status, used = os.wait4(process, 0)
-    if status:
-        raise RequestError(f"tracker {' '.join(words)} failed")
-    return os.times().elapsed - began, used.ru_maxrss * 1024 / 1e6
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
