@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -11,6 +10,7 @@ from typing import IO
 
 import numpy as np
 
+from tracker.export import reproduction
 from tracker.export.formats import ReportFile, as_text
 from tracker.records import Direction
 from tracker.report import words
@@ -18,6 +18,7 @@ from tracker.report.assumptions import assumptions_table, rates_table
 from tracker.report.confirmation import confirmation_sentences
 from tracker.report.headlines import headlines
 from tracker.report.levers import levers_table
+from tracker.report.recommendation import recommendations
 from tracker.report.scenarios import price_remarks
 from tracker.report.tables import confirmed_frontier_table, searched_settings, spend_by_part, spend_by_state
 from tracker.store.run_table import StudyTable
@@ -66,14 +67,21 @@ def _head(table: StudyTable) -> str:
 
 
 def _answer(table: StudyTable) -> str:
+    advice = [
+        f"- **{text(each.title)}: {text(each.figure)}** {_sentence(each.answer.sentence)}"
+        for each in recommendations(table)
+    ]
+    sure = list(dict.fromkeys(each.answer.sure for each in recommendations(table) if each.answer.sure))
+    advice += [f"- {_sentence(sentence)}" for sentence in sure]
     lines = [f"- **{text(each.title)}: {text(each.figure)}** {_sentence(each.sentence)}" for each in headlines(table)]
+    lines = [*advice, *lines]
     lines += [f"- {_sentence(sentence)}" for sentence in confirmation_sentences(table)]
     return "\n".join(lines)
 
 
 def _sentence(words_: str) -> str:
     """A sentence of the tracker's: trial #3 would be a link to an issue."""
-    return text(re.sub(r"\btrial #(\d+)", r"trial \1", words_))
+    return text(re.sub(r"\b([Tt]rial) #(\d+)", r"\1 \2", words_))
 
 
 def _frontier(table: StudyTable) -> str:
@@ -159,10 +167,12 @@ def _assumptions(table: StudyTable) -> str:
 
 
 def _reproduction(table: StudyTable) -> str:
-    known = {name: each for name, each in table.provenance.items() if name != "versions"}
-    lines = [f"- {name}: {code(each)}" for name, each in known.items()]
-    command = f"tracker report {shlex.quote(table.study)} --format md"
-    return "\n".join(["## How to reproduce\n", *lines, f"- this report: {code(command)}"])
+    known = [(name, told) for name, told in reproduction.facts(table) if told != reproduction.UNRECORDED]
+    lines = [f"- {name}: {code(told)}" for name, told in known if name != "versions"]
+    advice = recommendations(table)
+    commands = reproduction.commands(table, advice[0].answer.run if advice else None)
+    lines += [f"- {_sentence(title)}: {code(command)}" for title, command, _ in commands if command]
+    return "\n".join(["## How to reproduce\n", *lines])
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: int = 99) -> str:

@@ -17,6 +17,7 @@ from tracker.report.headlines import headlines
 from tracker.report.levers import levers_table
 from tracker.report.plain import plain, plain_rows
 from tracker.report.progress import hypervolume_steps, reference_point
+from tracker.report.recommendation import Recommendation, recommendations
 from tracker.report.scenarios import price_remarks
 from tracker.report.spending import spend_by_purpose
 from tracker.report.tables import confirmed_frontier_table, frontier_document, spend_by_part, spend_by_state
@@ -47,6 +48,7 @@ def report_document(table: StudyTable) -> dict[str, Any]:
         "tags": dict(table.tags),
         "user": table.user,
         "provenance": dict(table.provenance),
+        "recommendations": [_recommended(table, each) for each in recommendations(table)],
         "headlines": [asdict(each) for each in headlines(table)],
         "frontier": [{**point, **rest} for point, rest in zip(frontier["points"], plain_rows(more), strict=True)],
         "references": frontier["references"],
@@ -73,6 +75,18 @@ def schema() -> dict[str, Any]:
     text = resources.files("tracker.export").joinpath(SCHEMA).read_text("utf-8")
     known: dict[str, Any] = json.loads(text)
     return known
+
+
+def _recommended(table: StudyTable, advice: Recommendation) -> dict[str, Any]:
+    row = table.runs.iloc[advice.answer.run]
+    return {
+        "title": advice.title,
+        "figure": advice.figure,
+        "sentence": advice.answer.sentence,
+        "sure": advice.answer.sure,
+        "trial": int(row["trial"]),
+        "epoch": advice.epoch,
+    }
 
 
 def _values(row: Mapping[Any, Any]) -> dict[str, Any]:
