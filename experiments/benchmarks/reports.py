@@ -47,15 +47,15 @@ def measure(repeats: int, homes: str | None, formats: list[str]) -> Iterator[Fig
             tracker_command(*words)  # the first one keeps what it read
             measured = [tracker_command(*words) for _ in range(repeats)]
             seconds = [each for each, _ in measured]
-            told = f"{name} of {runs:,} runs"
-            yield Figure(told, min(seconds), "s", f"<= {most:g}", min(seconds) <= most, seconds)
+            title = f"{name} of {runs:,} runs"
+            yield Figure(title, min(seconds), "s", f"<= {most:g}", min(seconds) <= most, seconds)
             if runs == LARGE:
                 memory = max(mb for _, mb in measured)
-                yield Figure(f"{told}, peak memory", memory, "MB", f"<= {MOST_MB:g}", memory <= MOST_MB)
+                yield Figure(f"{title}, peak memory", memory, "MB", f"<= {MOST_MB:g}", memory <= MOST_MB)
             if name == "csv":
                 others = Forkserver().call(write_by_pandas, home.path, out)
                 ratio = min(seconds) / others
-                yield Figure(f"{told} / to_csv of pandas ({others:.1f} s)", ratio, "×", "<= 1", ratio <= 1)
+                yield Figure(f"{title} / to_csv of pandas ({others:.1f} s)", ratio, "×", "<= 1", ratio <= 1)
 
 
 def _home(folder: Path, runs: int) -> Home:

@@ -167,8 +167,8 @@ def _assumptions(table: StudyTable) -> str:
 
 
 def _reproduction(table: StudyTable) -> str:
-    known = [(name, told) for name, told in reproduction.facts(table) if told != reproduction.UNRECORDED]
-    lines = [f"- {name}: {code(told)}" for name, told in known if name != "versions"]
+    known = [(name, fact) for name, fact in reproduction.facts(table) if fact != reproduction.UNRECORDED]
+    lines = [f"- {name}: {code(fact)}" for name, fact in known if name != "versions"]
     advice = recommendations(table)
     commands = reproduction.commands(table, advice[0].answer.run if advice else None)
     lines += [f"- {_sentence(title)}: {code(command)}" for title, command, _ in commands if command]
