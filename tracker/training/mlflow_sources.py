@@ -7,6 +7,7 @@ fail on it. It gets an SQLite file in the trial's folder.
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import os
 import shutil
@@ -169,7 +170,7 @@ class MlflowServer:
             try:
                 answer = self._session.request(method, self._api + path, timeout=_TIMEOUT_SECONDS, **sent)
                 answer.raise_for_status()
-                page = answer.json()
+                page = json.loads(answer.content)
             except (requests.RequestException, ValueError) as error:
                 raise StoreError(f"MLflow server '{self._api}' cannot be read: {error}") from None
             found += page.get(what, [])

@@ -6,6 +6,7 @@ the Windows rate, for spot, and more. Source: https://learn.microsoft.com/rest/a
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date
@@ -192,7 +193,7 @@ def _page(session: requests.Session, url: str, parameters: Mapping[str, str]) ->
     except requests.RequestException as error:
         raise CatalogueError(f"{url.partition('?')[0]} cannot be reached: {_reason(error)}") from error
     try:
-        page = answer.json()
+        page = json.loads(answer.content)  # requests' own reader refuses NaN where simplejson is installed
     except ValueError:
         page = None
     if not isinstance(page, dict) or not isinstance(page.get("Items"), list):
