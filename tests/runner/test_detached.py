@@ -109,7 +109,7 @@ def test_a_process_that_is_killed_before_it_begins_is_reported(tmp_path, monkeyp
     monkeypatch.setattr(
         "tracker.runner.detached._COMMAND", [sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"]
     )
-    with pytest.raises(WorkFailedError, match="ended by SIGKILL"):
+    with pytest.raises(WorkFailedError, match="killed by SIGKILL"):
         start_study(digits(), home=tmp_path)
 
 
