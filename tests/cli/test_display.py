@@ -85,7 +85,7 @@ class Log:
         self.lines = PlainLines(self._console, clock=lambda: self.now)
 
     @property
-    def said(self):
+    def messages(self):
         return self._console.file.getvalue().splitlines()
 
 

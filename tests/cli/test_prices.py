@@ -159,7 +159,7 @@ def test_amounts_are_shown_in_another_currency_at_the_users_rate(home, tmp_path)
     )
     page = (tmp_path / "report.html").read_text()
     assert "shown in EUR" in page
-    assert "These are not the prices that were counted" in page
+    assert "These are not the billed prices" in page
     assert re.search(r"in .€ \(\w+ of a EUR\)", page)
 
 

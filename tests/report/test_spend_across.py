@@ -81,7 +81,7 @@ def test_amounts_of_different_bases_stay_apart():
     found = Spend(("sku",), tuple((table, charges_table(table)) for table in tables), None, None, tables[0].currency)
     assert list(found.table)[-2:] == ["billed_usd", "estimated_from_timestamps_usd"]
     assert found.table.iloc[0][-2:].tolist() == [usd(100), usd(200)]
-    assert "not added up" in found.remarks[0]
+    assert "never summed" in found.remarks[0]
     assert "together" not in found.sentence
 
 

@@ -117,7 +117,7 @@ def test_mlflow_being_away_loses_nothing(uri, tmp_path, monkeypatch):
     fill(run)
     with monkeypatch.context() as patch:
         patch.setattr(type(run._client), "log_batch", lambda *_, **__: (_ for _ in ()).throw(ConnectionError("away")))
-        with pytest.raises(StoreError, match="did not take run '#1': away"):
+        with pytest.raises(StoreError, match="did not accept run '#1': away"):
             run.flush()
     run.flush()
     runs = read_study_table(uri, "s").runs

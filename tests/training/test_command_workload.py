@@ -125,7 +125,7 @@ def test_the_names_in_braces_are_the_knobs():
         ("echo ${HOME}", "a variable of the shell's: write ${{HOME}}"),
         ("train --name '{name}'", "inside quotes (')"),
         ('train --name "is \\" {name}"', 'inside quotes (")'),
-        ("train  # in /no/such/folder", "folder '/no/such/folder' is not there"),
+        ("train  # in /no/such/folder", "folder '/no/such/folder' does not exist"),
     ],
 )
 def test_a_command_that_cannot_be_right_is_reported(command, said):

@@ -85,7 +85,7 @@ def test_the_mean_is_over_the_texts_that_the_workload_tells(telling, tmp_path, c
 
 @needs_tokenizer
 def test_a_workload_without_texts_is_refused_and_it_is_said_what_to_give(tmp_path):
-    with pytest.raises(RequestError, match=r"Digits' tells no texts \(prediction_texts\) .*; give .*--input-tokens"):
+    with pytest.raises(RequestError, match=r"Digits' has no texts \(prediction_texts\) .* give .*--input-tokens"):
         measure_tokens("tests.support.digits:Digits", {}, {}, tmp_path, "8x8")
 
 

@@ -185,7 +185,7 @@ def test_splits_of_ones_own_are_kept(tmp_path):
     [
         ([], "no folder is in it; one for each class is needed"),
         (["yes/a.txt"], "yes: no file in it ends in .wav"),
-        (["train/yes/a.wav", "test/yes/a.wav"], "its folders are test, train; allowed: one a class, or train, valid"),
+        (["train/yes/a.wav", "test/yes/a.wav"], "its folders are test, train; allowed: one per class, or train, valid"),
         (["train/yes/a.wav", "yes/a.wav"], "its folders are train, yes; allowed"),
         (["train/yes/a.wav", "validation/a.wav", "test/yes/a.wav"], "validation: no folder is in it"),
     ],
