@@ -38,7 +38,7 @@ def show(study: str) -> None:
     made = _made(table)
     page_file = report_files(["html"])[0]
     _download(study, "html", page_file.name, page_file.help, partial(made.of, page_file))
-    with st.expander("Every format, to take along", icon=":material/folder_zip:"):
+    with st.expander("All formats", icon=":material/folder_zip:"):
         for name, each in FORMATS.items():
             if name != "html":
                 _offer(study, made, name, each.help, each.files)
