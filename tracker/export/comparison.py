@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-import jinja2
 import pandas as pd
 
 from tracker.export.formats import as_text, parse_formats, write_files
+from tracker.export.templates import page
 from tracker.report.comparison_words import (
     SIDE,
     corner_sentence,
@@ -30,15 +30,9 @@ def _page(comparison: StudyComparison, file: IO[bytes]) -> None:
     from tracker.export.embedding import embedded, library
     from tracker.report.study_comparison_charts import equal_dollars_figure, overlaid_frontiers_figure
 
-    pages = jinja2.Environment(
-        loader=jinja2.PackageLoader("tracker.export", "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     names = ", ".join(comparison.names)
-    text = pages.get_template("comparison.html.jinja").render(
+    text = page(
+        "comparison.html.jinja",
         comparison=comparison,
         spent=spent_sentences(comparison),
         corner=corner_sentence(comparison),

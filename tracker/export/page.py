@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import IO, Any
 
-import jinja2
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
@@ -19,8 +18,10 @@ import plotly.graph_objects as go
 from tracker.export import reproduction
 from tracker.export.embedding import embedded, library
 from tracker.export.formats import ReportFile, as_text
+from tracker.export.templates import page
 from tracker.records import CostPart
 from tracker.report import words
+from tracker.report.assumptions import assumptions_table, rates_table
 from tracker.report.confirmation import confirmation_sentences
 from tracker.report.energy import energy_sentences
 from tracker.report.figures import hypervolume_figure, spend_figure
@@ -38,7 +39,6 @@ from tracker.report.tables import (
 )
 from tracker.report.trials import ends_table
 from tracker.store.run_table import StudyTable
-from tracker.study.costs import ASSUMPTIONS, CostTerms
 
 PART_MEANINGS: Mapping[str, str] = {
     CostPart.DATA: "acquiring, cleaning and labelling the data, once",
@@ -50,14 +50,6 @@ MOST_POINTS, MOST_ENDS = 40, 12
 """So many points of the frontier, and so many reasons why runs ended early, does the page list."""
 FRONTIER_HEIGHT = 480
 """In pixels: on paper, the chart is on the first page, below the answer."""
-_PAGES = jinja2.Environment(
-    loader=jinja2.PackageLoader("tracker.export", "."),
-    autoescape=True,
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-_PAGES.filters |= {name: getattr(words, name) for name in ("quality", "duration", "percent", "setting", "several")}
 
 
 def report_page(table: StudyTable) -> str:
@@ -67,7 +59,8 @@ def report_page(table: StudyTable) -> str:
     settings = table.settings_of(trials[0]) if len(trials) else {}
     frontier, ends = confirmed_frontier_table(table), ends_table(table)
     usd = partial(words.money, unit=table.unit)
-    return _PAGES.get_template("page.html.jinja").render(
+    return page(
+        "page.html.jinja",
         table=table,
         usd=usd,
         usd_change=partial(words.change, in_words=usd),
@@ -93,8 +86,8 @@ def report_page(table: StudyTable) -> str:
             _case(each, usd) for each in sensitivity(table, "billed" if table.scenario is None else "as in this report")
         ],
         decline=f"A year of decline: compute {words.percent(DECLINE_PER_YEAR)} cheaper, {DECLINE_SOURCE}.",
-        rates=_rates(table.runs),
-        assumptions=_assumptions(table.terms),
+        rates=rates_table(table).to_dict("records"),
+        assumptions=assumptions_table(table).to_dict("records"),
         facts=reproduction.facts(table),
         commands=reproduction.commands(table, advice[0].answer.run if advice else None),
         caption=frontier_caption(table),
@@ -157,13 +150,6 @@ def _case(case: PricedCase, usd: Any) -> dict[str, str]:
     }
 
 
-def _rates(runs: pd.DataFrame) -> list[dict[Any, Any]]:
-    """The rates that runs were billed at, each once, with what was spent at it."""
-    by = ["sku", "market", "usd_per_hour", "price_source", "price_date"]
-    rates = runs.groupby(by, dropna=False, sort=True)["price_usd"].agg(runs="size", spend_usd="sum")
-    return rates.reset_index().to_dict("records")
-
-
 def _parts(table: StudyTable) -> list[dict[str, Any]]:
     """The four parts of what was spent."""
     spent = spend_by_part(table)
@@ -176,19 +162,6 @@ def _parts(table: StudyTable) -> list[dict[str, Any]]:
             "meaning": PART_MEANINGS[part],
         }
         for part, usd in spent.items()
-    ]
-
-
-def _assumptions(terms: CostTerms) -> list[dict[str, str]]:
-    """Every assumption about costs, with the source of its default or that the study set it."""
-    return [
-        {
-            "name": name,
-            "value": words.setting(getattr(terms, name)),
-            "help": assumption.knob.help,
-            "source": "set by the study or the scenario" if name in terms.changed else assumption.source,
-        }
-        for name, assumption in ASSUMPTIONS.items()
     ]
 
 

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-import jinja2
 import pandas as pd
 import pyarrow as pa
 
@@ -17,18 +16,11 @@ from tracker.errors import RequestError, did_you_mean
 from tracker.export.focus import LATEST, focus_table
 from tracker.export.formats import as_text, write_files
 from tracker.export.tables import write_csv, write_csv_as_it_is
+from tracker.export.templates import page
 from tracker.pricing.currency import USD
 from tracker.report import words
 from tracker.report.spend_across import Spend
 from tracker.store.home import Home, folder_name
-
-_PAGES = jinja2.Environment(
-    loader=jinja2.PackageLoader("tracker.export", "."),
-    autoescape=True,
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +38,8 @@ def spend_page(spend: Spend) -> str:
     column = next(iter(spend.bases.values()))
     largest = max(row[column] for row in groups)
     first, last = spend.period
-    return _PAGES.get_template("spend.html.jinja").render(
+    return page(
+        "spend.html.jinja",
         spend=spend,
         groups=groups,
         money=money,

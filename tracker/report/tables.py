@@ -6,7 +6,6 @@ The keys of the documents are a contract with scripts: keys may be added, never 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -249,12 +248,6 @@ def runs_document(table: StudyTable) -> dict[str, Any]:
 def frontier_json(table: StudyTable) -> str:
     """``frontier_document`` as JSON text."""
     return json.dumps(frontier_document(table), indent=2, allow_nan=False, ensure_ascii=False)
-
-
-def spread_settings(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """``rows`` with these settings in their own columns, for people to read."""
-    columns = {f"settings.{name}": [settings.get(name) for settings in rows["settings"]] for name in names}
-    return rows.drop(columns="settings").assign(**columns)
 
 
 def spend_by_part(table: StudyTable) -> dict[str, float]:

@@ -1,0 +1,21 @@
+"""The templates of pages: HTML in which every text stays text."""
+
+from __future__ import annotations
+
+import jinja2
+
+from tracker.report import words
+
+_PAGES = jinja2.Environment(
+    loader=jinja2.PackageLoader("tracker.export", "."),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_PAGES.filters |= {name: getattr(words, name) for name in ("quality", "duration", "percent", "setting", "several")}
+
+
+def page(template: str, **values: object) -> str:
+    """A page from a template of this package, by the template's file name."""
+    return _PAGES.get_template(template).render(**values)
