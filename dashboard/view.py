@@ -105,7 +105,6 @@ SKU = Value("sku")
 KNOB_X = Value("knobx")
 KNOB_Y = Value("knoby")
 STUDY_FILE = Value("file")
-REPORT_FORMAT = Value("format", "html")
 
 VALUES = tuple(value for value in globals().values() if isinstance(value, Value))
 
