@@ -42,3 +42,24 @@ def test_the_search_works_on_pages_that_are_opened_as_files(site, browser):
     found = [link.get_attribute("href") for link in page.locator(".md-search-result__item a").all()]
     assert any("study-file.html" in each for each in found)
     page.close()
+
+
+@pytest.mark.browser
+def test_a_console_block_is_copied_without_prompts_and_output(site, browser):
+    page = browser.new_page()
+    page.goto((site / "tutorial.html").as_uri())
+    block = page.locator("pre > code", has_text="tracker runs digits").first
+    block.evaluate("block => block.setAttribute('data-md-copying', '')")
+    assert block.inner_text().strip() == "tracker runs digits"
+    page.close()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pictures_follow_light_and_dark(site, browser, scheme):
+    page = browser.new_page(color_scheme=scheme)
+    page.goto((site / "index.html").as_uri())
+    shown = page.locator("article img[src*=dashboard]:visible")
+    assert shown.count() == 1
+    assert ("-dark" in shown.get_attribute("src")) == (scheme == "dark")
+    page.close()

@@ -75,7 +75,9 @@ def report(
         return
     for option, given in (("--by", by), ("--since", since), ("--json", as_json)):
         if given:
-            raise RequestError(f"{option} goes with --all; for a single study, see `tracker runs {name}`")
+            by_json = option == "--json"
+            instead = f"tracker report {name} --format json" if by_json else f"tracker runs {name}"
+            raise RequestError(f"{option} goes with --all; for a single study, see `{instead}`")
     table = priced_study_table(home, str(name), scenario, currency)
     for path in write_report(table, out or report_folder(home, table), formats or DEFAULT, force=force):
         click.echo(path)
