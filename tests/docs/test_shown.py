@@ -32,6 +32,11 @@ def code_of(page, language):
     return [textwrap.dedent(code) for _, code in found]
 
 
+def without(diff, sign):
+    """A file as it is before ("+") or after ("-") a change."""
+    return "".join(line[1:] for line in diff.splitlines(keepends=True) if not line.startswith(sign))
+
+
 @pytest.mark.parametrize("page", shown.PAGES)
 def test_a_page_shows_what_its_commands_print_and_its_python_runs(page, workplace):
     for block in shown.blocks(page):
@@ -45,6 +50,8 @@ def test_a_page_shows_what_its_commands_print_and_its_python_runs(page, workplac
 
 @pytest.mark.parametrize("page", shown.PAGES)
 def test_a_page_shows_valid_files(page, workplace, tmp_path):
+    for diff in code_of(page, "diff"):  # the code that a study of the page trains
+        (tmp_path / "mine.py").write_text(without(diff, "-"))
     for text in code_of(page, "toml"):
         content, path = tomllib.loads(text), tmp_path / "shown.toml"
         path.write_text(text)
@@ -61,12 +68,10 @@ def test_a_plain_script_becomes_a_workload_by_ten_changed_lines_at_most(workplac
     """Both the script before and the code after run as they stand."""
     (diff,) = code_of("docs/how-to/pytorch.md", "diff")
     lines = diff.splitlines()
-    before = [line[1:] for line in lines if not line.startswith("+")]
-    after = [line[1:] for line in lines if not line.startswith("-")]
     changed = max(sum(line.startswith(sign) and line[1:].strip() != "" for line in lines) for sign in "+-")
     assert changed <= 10
-    (workplace / "before.py").write_text("\n".join(before))
-    (workplace / "after.py").write_text("\n".join(after) + "\n")
+    (workplace / "before.py").write_text(without(diff, "+"))
+    (workplace / "after.py").write_text(without(diff, "-"))
     printed = subprocess.run([sys.executable, "before.py"], cwd=workplace, capture_output=True, text=True, check=True)
     assert float(printed.stdout.split()[-1]) > 0.8
     code = (
