@@ -1,4 +1,4 @@
-"""Beam search: the likeliest texts that a model writes token by token, many texts at once."""
+"""Beam search: the most probable texts that a model writes token by token, many texts at once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Step = Callable[[Tensor, Tensor], Tensor]
 """Called with the last token of every hypothesis (texts × beam width,) and the rows, of the call before, that they
 go on from; gives the log-probabilities (texts × beam width, vocabulary) of the next token.
 
-The hypotheses of a text are neighbours and only ever go on from each other, so that what belongs to the text alone
+The hypotheses of a text are neighbours and only ever extend each other, so that what belongs to the text alone
 need not be moved. What a model remembers of a hypothesis has to be.
 """
 
@@ -45,14 +45,14 @@ def beam_search(
 ) -> Found:
     """Keep the ``beam_width`` best hypotheses of each text, longer by a token at each step, until all have ended.
 
-    Hypotheses of unlike length are compared by their scores (see Found): without the division, whose power is the
+    Hypotheses of different length are compared by their scores (see Found): without the division, whose power is the
     length penalty of Wu et al. 2016 (arXiv:1609.08144, eq. 14) without its constants, short ones would win. A width
     of 1 is greedy search. Tokens of ``never``, and ``padding``, are not written.
     """
     first_row = torch.arange(texts, device=device).unsqueeze(1) * beam_width
     tokens = torch.empty((texts, beam_width, 0), dtype=torch.long, device=device)
     sums = torch.full((texts, beam_width), -math.inf, device=device)
-    sums[:, 0] = 0.0  # all hypotheses are the same empty one: it counts once
+    sums[:, 0] = 0.0  # all hypotheses are the same empty one, which counts once
     lengths = torch.zeros((texts, beam_width), device=device)
     ended = torch.zeros((texts, beam_width), dtype=torch.bool, device=device)
     last = torch.full((texts * beam_width,), begin, device=device)
@@ -60,7 +60,7 @@ def beam_search(
     forbidden = torch.tensor([*never, padding], device=device)
     for _ in range(max_length):
         likely = step(last, parents).float().view(texts, beam_width, -1).index_fill(2, forbidden, -math.inf)
-        # An ended hypothesis goes on as itself alone, at no cost.
+        # An ended hypothesis is extended by itself alone, at no cost.
         likely = likely.masked_fill(ended.unsqueeze(2), -math.inf)
         likely[:, :, padding] = likely[:, :, padding].masked_fill(ended, 0.0)
         lengths = lengths + ~ended

@@ -10,10 +10,10 @@ from torch.nn import functional as F
 
 
 def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None, *, causal: bool = False) -> Tensor:
-    """softmax(Q K^T / sqrt(d_k)) V (Vaswani et al. 2017, arXiv:1706.03762, eq. 1), to what may be looked at.
+    """softmax(Q K^T / sqrt(d_k)) V (Vaswani et al. 2017, arXiv:1706.03762, eq. 1) over unmasked positions.
 
     ``query`` is (batch, heads, length, d_k), ``key`` and ``value`` (batch, heads, other length, d_k). ``mask`` is
-    True where there is something to look at, and may be broadcast to (batch, heads, length, other length); every row
+    True where a position may be attended to, and may be broadcast to (batch, heads, length, other length); every row
     needs one. ``causal`` leaves each position itself and those before it; give it or a mask.
     """
     if query.device.type == "cpu" and query.dtype == torch.bfloat16:

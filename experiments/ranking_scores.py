@@ -16,7 +16,7 @@ RANKING_METRICS: Mapping[str, Direction] = {
     "auroc": Direction.MAXIMIZE,
     "recall_at_precision": Direction.MAXIMIZE,
 }
-"""What ``ranking_scores`` tells."""
+"""What ``ranking_scores`` returns."""
 
 PRECISION_FLOOR = 0.9
 
@@ -67,7 +67,7 @@ def auroc(scores: np.ndarray, positives: np.ndarray) -> float:
 def recall_at_precision(scores: np.ndarray, positives: np.ndarray, floor: float = PRECISION_FLOOR) -> float:
     """The largest share of the positives that a threshold finds with a precision of at least ``floor``.
 
-    0 where no threshold is that precise. The threshold is chosen on the very examples it is measured on, so that the
+    0 where no threshold is that precise. The threshold is chosen on the same examples that it is measured on, so the
     figure is a little better than what a threshold that is fixed beforehand will reach.
     """
     descending = np.argsort(-scores, kind="stable")

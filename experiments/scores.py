@@ -1,4 +1,4 @@
-"""How a classifier does: on all examples, and on the slice of them that it does worst on."""
+"""How good a classifier is: on all examples, and on the slice that it is worst on."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ CLASSIFIER_METRICS: Mapping[str, Direction] = {
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """A model on some examples: mean cross-entropy, the shares that it gets right, predictions a second.
+    """A model on some examples: mean cross-entropy, accuracies, predictions a second.
 
-    ``worst_slice_accuracy`` is the accuracy on the slice that it does worst on, and ``slice_accuracy_gap`` how much
+    ``worst_slice_accuracy`` is the accuracy on the slice that it is worst on, and ``slice_accuracy_gap`` how much
     better it does on the best one; slices are the classes, or what the batches name.
     """
 

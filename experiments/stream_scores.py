@@ -1,4 +1,4 @@
-"""How well a model foretells a text: in bits for each byte, whatever its tokens are."""
+"""How well a model predicts a text: in bits for each byte, whatever its tokens are."""
 
 from __future__ import annotations
 

@@ -29,18 +29,18 @@ Batch = tuple[Tensor, ...]
 LOOP_KNOBS: Mapping[str, Knob] = {
     **OPTIMISER_KNOBS,
     "batch_size": Knob("int", 64, "examples in one step", low=1),
-    "gradient_accumulation": Knob("int", 1, "parts that a step's examples are computed in, one after another", low=1),
+    "gradient_accumulation": Knob("int", 1, "micro-batches that the examples of a step are split into", low=1),
     "epochs": Knob("int", 5, "passes over the training split", low=1),
     "patience": Knob("int", 0, "stop after so many epochs without a better quality; 0 for never", low=0),
-    "label_smoothing": Knob("float", 0.0, "share of each label that is spread over all classes", low=0.0, high=0.5),
-    "weight_average": Knob("float", 0.0, "decay of the weights' evaluated average; 0: none", low=0.0, high=0.9999),
+    "label_smoothing": Knob("float", 0.0, "share of a label that is spread over all classes", low=0.0, high=0.5),
+    "weight_average": Knob("float", 0.0, "decay of the weights' moving average; 0: none", low=0.0, high=0.9999),
 }  # fmt: skip
 """The settings that ``fit`` reads."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """What a training came to.
+    """The result of a training.
 
     ``model`` is the one to predict with: the trained one or the average of its weights. ``samples`` are the examples
     seen by all processes, ``seconds`` those spent on them, without evaluation.
@@ -61,7 +61,7 @@ def fit(
     evaluate: Callable[[nn.Module], Mapping[str, float]],
     keep: Callable[[nn.Module, Path], None] | None = None,
 ) -> Fit:
-    """Train ``model`` and report training_loss and what ``evaluate`` tells after every epoch (from 1).
+    """Train ``model`` and report training_loss and what ``evaluate`` returns after every epoch (from 1).
 
     ``train_batches`` gives the batches of an epoch, the same ones in every process; ``loss`` the mean loss of a
     batch (called with the model, which may be wrapped), under the run's precision. ``evaluate`` and ``keep``, which
@@ -86,7 +86,7 @@ def fit(
     while epoch < epochs and not (patience and stale >= patience):
         epoch += 1
         begin = time.perf_counter()
-        # Each epoch draws its random numbers from a seed of its own: going on in another process changes none.
+        # Each epoch draws its random numbers from a seed of its own: resuming in another process changes none.
         torch.manual_seed((run.seed * 1_000_003 + epoch) * 1_009 + run.rank)
         model.train()
         loss_sum, count = torch.zeros((), device=run.device), 0

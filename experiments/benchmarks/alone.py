@@ -1,4 +1,4 @@
-"""The text classifier trained with nobody following it: what a study's trial is measured against."""
+"""The text classifier trained outside a study: what a study's trial is measured against."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HARDWARE = {"device": "cpu", "precision": "fp32", "compile": False}
 
 
 def train_ours(epochs: int, threads: int, home: Path) -> float:
-    """Seconds of the workload's own training, with nobody following it. For a child process."""
+    """Seconds of the workload's own training, outside a study. For a child process."""
     clock = _Clock()
     TextClassifier().train(_run(epochs, threads, home, clock))
     return time.perf_counter() - clock.ready_at

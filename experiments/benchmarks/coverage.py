@@ -31,9 +31,9 @@ from tracker.records import Direction
 from tracker.training.hardware import usable_cores
 
 SHARES = np.array([0.1, 0.25, 0.5, 0.97])
-"""Of the budget; a search does not spend the very last of it."""
+"""Of the budget; a search does not spend all of it."""
 LEAST = 0.9
-"""What a 95 % interval is held to here: the search learns, which its method does not know of."""
+"""What a 95 % interval is held to here: the search learns, which the method does not model."""
 _Job = tuple[Path, str, str, int, int]
 Floats = NDArray[np.float64]
 

@@ -86,7 +86,7 @@ class CurveTable:
     def share_of_frontier(self, quality: Numbers, price_usd: Numbers) -> float:
         """The hypervolume of these points over that of the whole table, all rows and epochs: from 0 to 1.
 
-        Both are measured from the price of the dearest full training and the lowest quality after a first epoch.
+        Both are measured from the price of the most expensive full training and the lowest quality after a first epoch.
         """
         return self._hypervolume(quality, price_usd) / self._whole
 
@@ -131,7 +131,7 @@ def load_tables(path: Path, tasks: Sequence[str] = ()) -> tuple[CurveTable, ...]
         raise RequestError(f"{path}: setting_names must be an array [d] of different texts")
     setting_names = tuple(str(name) for name in names.astype(str))
     if taken := [name for name in setting_names if name in _TAKEN]:
-        raise RequestError(f"{path}: a setting is named {taken[0]}, which is not one's own to choose: rename it")
+        raise RequestError(f"{path}: a setting is named {taken[0]}, a name that searches use themselves; rename it")
     there = [name.removesuffix("/settings") for name in arrays if name.endswith("/settings")]
     if not there:
         raise RequestError(f"{path}: there is no task in it, that is, no array TASK/settings")

@@ -95,7 +95,7 @@ def _pages(home: Home) -> dict[str, float]:
 
 
 def forget(home: Home) -> None:
-    """Throw away what the tracker keeps of the study from one reading to the next."""
+    """Delete what the tracker caches of the study between commands."""
     shutil.rmtree(home.cache / "read", ignore_errors=True)
 
 

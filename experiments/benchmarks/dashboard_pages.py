@@ -47,7 +47,7 @@ class Place:
 
 @contextlib.contextmanager
 def browsing(home: Home) -> Iterator[Place]:
-    """A dashboard of ``home``, just started, and a browser that has not been there yet."""
+    """A dashboard of ``home``, just started, and a browser with an empty cache."""
     from playwright.sync_api import sync_playwright  # only the tests and this benchmark have it
 
     port = free_port()

@@ -1,4 +1,4 @@
-"""What a benchmark prints: a table for people, or one JSON object. It reports, and never fails a slow machine."""
+"""What a benchmark prints: a table for people, or one JSON object. A slow machine is no failure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tracker.training.hardware import describe_hardware
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One measurement: ``holds`` tells whether ``value`` keeps within ``target``, as ``target`` words it."""
+    """One measurement: ``holds`` says whether ``value`` keeps within ``target``, as ``target`` words it."""
 
     name: str
     value: float
@@ -28,7 +28,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Figures with what stands behind them: more keys of the JSON object, and a text that people read first."""
+    """Figures, with more keys of the JSON object and a text to read first."""
 
     figures: Sequence[Figure]
     details: Mapping[str, Any] = field(default_factory=dict)
@@ -67,7 +67,7 @@ def main(
 
 
 def _finite(document: Any) -> Any:
-    """The same with null for numbers that JSON has no word for: what was never reached."""
+    """The same with null for numbers that JSON cannot write: what was never reached."""
     if isinstance(document, Mapping):
         return {name: _finite(value) for name, value in document.items()}
     if isinstance(document, list | tuple):

@@ -1,4 +1,4 @@
-"""A workload of the gallery trained by a loop of choice, with nobody following it: what benchmarks.loops times."""
+"""A workload of the gallery trained by a given loop outside a study: what benchmarks.loops times."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The language model's training timed with nobody following it, and a minimal script's: for child processes."""
+"""The language model's training timed outside a study, and a minimal script's: for child processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pareto-rank successive halving with TPE: what one would put together from parts that are known.
+"""Pareto-rank successive halving with TPE: an obvious combination of published parts.
 
 Asynchronous successive halving (Li et al., MLSys 2020, arXiv:1810.05934) with the rank of non-dominated sorting in
 place of a loss, ties by crowding distance (Deb et al. 2002), as in Schmucker et al. 2021, arXiv:2106.12639.
@@ -22,11 +22,11 @@ MOST_LEARNT = 100
 
 
 class ParetoHalving:
-    """A searcher (search.steps.Searcher) whose trials pause at epochs 1, 3, 9, … and go on where they rank high.
+    """A searcher (search.steps.Searcher) whose trials pause at epochs 1, 3, 9, … and are resumed where they rank high.
 
-    A trial goes on from a rung when it is in the first third of those that reached it; where none is, a new one begins.
-    ``trials`` learns what was had at each rung, as of trials of their own, MOST_LEARNT times at most: TPE takes longer
-    with each. ``quality`` is a name; more of it is better.
+    A trial is promoted from a rung when it is in the first third of those that reached it; else a new one starts.
+    ``trials`` learns what was reached at each rung, as of trials of their own, MOST_LEARNT times at most: TPE takes
+    longer with each. ``quality`` is a name; more of it is better.
     """
 
     def __init__(self, trials: Trials, quality: str, epochs: int) -> None:
@@ -105,7 +105,7 @@ class ParetoHalving:
         return next((each for each in first if each in self._waiting and each not in self._gone_on[number]), None)
 
     def _until_usd(self, trial: int, number: int) -> float | None:
-        """What the trial will have cost at the next rung, if epochs go on to cost what they did; None at the last."""
+        """What the trial will have cost at the next rung, at the cost of an epoch until now; None at the last."""
         if number + 1 == len(self._rungs):
             return None
         epoch, _, price_usd = self._last[trial]

@@ -96,7 +96,7 @@ def _fill(database: sqlite3.Connection, experiment: int, parent: str, runs: int,
 
 
 def _metrics(generator: np.random.Generator, runs: int, checkpoints: int) -> dict[str, Floats]:
-    """Ten metrics, arrays of shape [runs, checkpoints]: learning curves of runs that are dearer the better they get."""
+    """Ten metrics, arrays of shape [runs, checkpoints]: learning curves of runs that cost more the better they get."""
     size = np.exp(generator.uniform(0, 6, runs))
     epochs = np.arange(1, checkpoints + 1)
     top = 0.92 - 0.5 / size**0.35 - generator.exponential(0.05, runs)

@@ -1,9 +1,9 @@
-"""The language model trained as the well-known minimal scripts do it: the yardstick for its training.
+"""The language model trained as the well-known minimal scripts do it: the baseline for its training.
 
 The same model, batch, learning rates, clipping and evaluations in one plain file, without the tracker: windows drawn
 from a memory-mapped file, ``F.scaled_dot_product_attention(is_causal=True)``, ``torch.optim.AdamW``, and the loss read
 every few steps. It follows nanoGPT's train.py (https://github.com/karpathy/nanoGPT) and the model of nanochat
-(https://github.com/karpathy/nanochat): rotary positions, normed queries and keys, squared ReLU, no biases.
+(https://github.com/karpathy/nanochat): rotary positions, normalised queries and keys, squared ReLU, no biases.
 """
 
 from __future__ import annotations

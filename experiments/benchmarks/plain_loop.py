@@ -1,4 +1,4 @@
-"""The text classifier trained as PyTorch's tutorials do it: the yardstick for experiments.training_loop.
+"""The text classifier trained as PyTorch's tutorials do it: the baseline for experiments.training_loop.
 
 The same model, the same batches in the same order, the same optimiser, schedule, clipping and evaluations, without
 the tracker: a Dataset of texts, a DataLoader that pads them, torch.optim.AdamW with a LambdaLR.

@@ -109,7 +109,7 @@ def measure_streamlit() -> float:
 
 
 def browser_of(playwright: Any, profile: str) -> Any:
-    """A browser that has been nowhere yet and keeps in the folder ``profile`` what it loads, as a person's does."""
+    """A browser with an empty cache, which it keeps in the folder ``profile`` as a person's browser does."""
     return playwright.chromium.launch_persistent_context(
         profile, executable_path=CHROMIUM, args=["--no-sandbox"], viewport={"width": 1280, "height": 1400}
     )

@@ -5,7 +5,7 @@
 Settings are drawn by Optuna's RandomSampler from a space of numbers; each is trained to its last epoch on one thread. A
 checkpoint's seconds are those of the processor since the training was called, model and data included: on one thread
 that is what it takes on a core of its own, and other work on the machine changes it little. A training that diverges
-has no checkpoints after that: NaN in the table, and no row where it has none at all. What the arrays are tells
+has no checkpoints after that: NaN in the table, and no row where it has none at all. What the arrays are, is in
 experiments.benchmarks.curve_table.
 """
 
@@ -102,7 +102,7 @@ class _Curve:
 
 
 def record(task: str, trials: int, seed: int, processes: int, out: Path) -> None:
-    """Train ``trials`` settings of a recording and write their curves to ``out``, also now and then on the way."""
+    """Train ``trials`` settings of a recording and write their curves to ``out``, also at intervals on the way."""
     recording, machine = RECORDINGS[task], describe_hardware().label
     workload = load_workload(recording.workload)
     fixed = _fixed(workload, recording)
@@ -132,7 +132,7 @@ def _fixed(workload: Workload, recording: Recording) -> Settings:
 
 
 def _start(train: Callable[[Settings], _Curve], settings: Settings) -> None:
-    """What a process does first: one thread, and a training for what is slow only once."""
+    """A process starts with this: one thread, and a training to warm up."""
     torch.set_num_threads(1)
     train(settings)
 

@@ -16,7 +16,7 @@ from tracker.search.steps import Searcher, Step
 
 @dataclass
 class Trajectory:
-    """What a search came to. Entry i of the lists is its i-th checkpoint; of ``decision_seconds``, its i-th step.
+    """The result of a search. Entry i of the lists is its i-th checkpoint; of ``decision_seconds``, its i-th step.
 
     ``trial`` is the number of its trial; ``spend_usd`` what the whole search had spent by then, the checkpoint itself
     included; ``price_usd`` what its trial had cost. ``started`` is how many trials had started when the step was
@@ -50,13 +50,13 @@ class Trajectory:
 
 @dataclass(frozen=True)
 class Trace:
-    """A hypervolume, as CurveTable measures it, as it grew: ``share`` [k] was had once ``spend_usd`` [k] was spent."""
+    """How a hypervolume (CurveTable's) grew: ``share`` [k] was reached once ``spend_usd`` [k] was spent."""
 
     spend_usd: Numbers
     share: Numbers
 
     def at(self, spend_usd: float) -> float:
-        """What was had for ``spend_usd``."""
+        """What ``spend_usd`` dollars had bought."""
         return float(self.share[np.searchsorted(self.spend_usd, spend_usd, side="right") - 1])
 
     def spend_to_reach(self, share: float) -> float:
@@ -69,8 +69,8 @@ def replay(searcher: Searcher, table: CurveTable, budget_usd: float, most_trials
     """Let ``searcher`` spend a budget on a table, one step after another, with one worker.
 
     A suggestion is trained as the table's row with the nearest settings, epoch by epoch; two trials of one row are
-    both paid. A step goes on until the trial has cost what the step says, by one epoch at least. The budget is hard: an
-    epoch that does not fit is not had, and what is left is spent on it. The search also ends with the
+    both paid. A step continues until the trial has cost what the step says, by one epoch at least. The budget is hard:
+    an epoch that does not fit is not counted, and spends what is left. The search also ends with the
     ``most_trials``-th new trial, and where the searcher has no step. Raises ValueError for a step on a trial that has
     ended.
     """
@@ -81,7 +81,7 @@ def replay(searcher: Searcher, table: CurveTable, budget_usd: float, most_trials
 
 @dataclass
 class _Training:
-    """Where a trial stands: its row of the table, its epochs, what it has cost."""
+    """The progress of a trial: its row of the table, its epochs, what it has cost."""
 
     row: int
     epoch: int = 0
@@ -131,7 +131,7 @@ class _Replay:
             return None
 
     def _train_an_epoch(self, trial: int, training: _Training) -> bool:
-        """Whether the budget had the epoch."""
+        """Whether the budget paid for the epoch."""
         trajectory, table = self._trajectory, self._table
         price_usd = float(table.price_usd[training.row, training.epoch])
         spent_usd = trajectory.spent_usd + price_usd - training.price_usd

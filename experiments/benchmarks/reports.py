@@ -4,7 +4,7 @@
 
 Stores of 1,000, 10,000 and 100,000 runs of 10 checkpoints are made up (large_store.py); with --homes they are kept
 below that folder and used again. Each figure is the least of whole `tracker report` commands, each in a process of its
-own, with what the tracker keeps of a study from one reading to the next. Beside csv stands pandas' to_csv of the same
+own, with what the tracker caches of a study between commands. Beside csv stands pandas' to_csv of the same
 runs and checkpoints, once they are in memory, measured in the same minutes: what others would take on this machine.
 The store of 100,000 runs, which csv and parquet are written of, takes minutes and 4 GB of disk.
 """

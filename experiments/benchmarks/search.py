@@ -50,7 +50,7 @@ _Job = tuple[Path, str, str, int]
 def measure(
     table: Path | None, tasks: Sequence[str], methods: Sequence[str], seeds: int, processes: int, decision_times: bool
 ) -> Report:
-    """Replay every method on every task with every seed, in ``processes`` at a time, and tell what came of it."""
+    """Replay every method on every task with every seed, in ``processes`` at a time, and report the outcome."""
     places = _places(table, tasks)
     figures: list[Figure] = []
     details: dict[str, object] = {"seeds": seeds, "full_trainings": FULL_TRAININGS}

@@ -19,7 +19,7 @@ from tracker.study.domains import Choices, Domain
 
 
 def moasha(table: CurveTable, seed: int, budget_usd: float) -> Moasha:
-    """MOASHA on a table's space, with its defaults: it stops a trial or lets it go on after each epoch."""
+    """MOASHA on a table's space, with its defaults: it stops a trial or lets it continue after each epoch."""
     del budget_usd
     np.random.seed(seed)  # its settings and brackets are drawn from numpy's global state
     drawn = {name: _domain(each) for name, each in table.space.by_device["cpu"].items()}
@@ -40,7 +40,7 @@ class Moasha:
         self._going_on: Trial | None = None
 
     def next_step(self, left_usd: float, *, new_trials: bool = True, live_trial: int | None = None) -> Step | None:
-        """One more epoch of the trial that goes on, else the first one of a new trial."""
+        """One more epoch of the trial that continues, else the first one of a new trial."""
         del left_usd, new_trials, live_trial
         if self._going_on is None:
             config = self._scheduler.suggest().config
@@ -51,14 +51,14 @@ class Moasha:
         return Step(trial.trial_id, {**self._fixed, "device": "cpu", **trial.config}, 0.0)
 
     def reached(self, trial: int, epoch: int, values: Mapping[str, float]) -> None:
-        """An epoch: the scheduler says whether the trial goes on."""
+        """An epoch: the scheduler says whether the trial continues."""
         del trial
         result = {"loss": -values[QUALITY], "price_usd": values["price_usd"], "epoch": epoch}
         if self._scheduler.on_trial_result(self._going_on, result) == SchedulerDecision.STOP:
             self._going_on = None
 
     def paused(self, trial: int, price_usd: float) -> None:
-        """Nothing to do: it goes on, or was stopped."""
+        """Nothing to do: it continues, or was stopped."""
 
     def prospects(self) -> Mapping[int, float]:
         """Nothing to report: no study waits for it."""

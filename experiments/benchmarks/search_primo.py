@@ -67,7 +67,7 @@ class Primo:
             self._step = None
 
     def paused(self, trial: int, price_usd: float) -> None:
-        """Nothing to do: it goes on, or waits to be asked for again."""
+        """Nothing to do: it continues, or waits to be asked for again."""
 
     def prospects(self) -> Mapping[int, float]:
         """Nothing to report: no study waits for it."""

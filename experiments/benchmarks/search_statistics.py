@@ -1,4 +1,4 @@
-"""What replays of several searches come to: hypervolumes and the dollars they took, with intervals over seeds."""
+"""The results of replaying several searches: hypervolumes and the dollars they took, with intervals over seeds."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a method came to, on a task or on average over tasks.
+    """The result of a method, on a task or on average over tasks.
 
     ``hypervolume`` is for each of SHARES_OF_BUDGET, the mean over seeds as a share of the table's own. ``to_measure``
     are the dollars until the hypervolume that TPE had in the mean over seeds after its whole budget, as a share of that

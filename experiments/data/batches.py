@@ -1,4 +1,4 @@
-"""Batches of texts of like length, so that little of them is padding."""
+"""Batches of texts of similar length, so that little of them is padding."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class BatchPlan:
 def shuffled_batches(
     lengths: Tensor, batch_size: int, generator: torch.Generator, *, by_length: bool = True
 ) -> list[BatchPlan]:
-    """One epoch: every row once, in random order but for texts of like length standing together.
+    """One epoch: every row once, in random order but texts of similar length together.
 
     Without ``by_length`` the order is random, and every batch as wide as its longest text happens to be.
     With it the rows are shuffled, cut into stretches of BATCHES_SORTED_TOGETHER batches, sorted by length inside

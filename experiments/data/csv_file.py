@@ -1,7 +1,7 @@
-"""Columns of text from a csv or tsv file; no row is swallowed, left out or cut in silence.
+"""Columns of text from a csv or tsv file; no row is silently dropped, merged or cut.
 
-Python's csv module, strict, is what says how a file reads. Where every line is a row, as in most files, PyArrow reads
-the same three times as fast (see experiments.data.plain_csv).
+Python's csv module, in strict mode, decides how a file reads. Where every line is a row, as in most files, PyArrow
+reads the same three times as fast (see experiments.data.plain_csv).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SHOWN = 60
 REMEDY = 'write a quote inside a value as "" and put such a value in quotes'
 REASONS = {
     "unexpected end of data": "opens a quote that nothing closes",
-    "expected after": "goes on after a closing quote",
+    "expected after": "continues after a closing quote",
 }
 """What the csv module says of a broken row, in part, and in words."""
 

@@ -65,7 +65,7 @@ def hub_splits(name: str, cache: Path) -> dict[str, datasets.Dataset]:
 
 
 def named_splits(name: str, loaded: Mapping[str, T]) -> dict[str, T]:
-    """Those of SPLITS that a source has, by whatever it calls them. Raises DataError where no training split is."""
+    """Those of SPLITS that a source has, under the names that it uses. Raises DataError where no training split is."""
     found = {split: loaded[name] for split, names in SPLIT_NAMES.items() for name in reversed(names) if name in loaded}
     if "train" not in found:
         raise DataError(f"data source '{name}' has no training split; it has: {', '.join(loaded)}; 'train' is needed")
@@ -182,7 +182,7 @@ def _hub_is_reachable() -> bool:
 
 @contextmanager
 def _quietly_below(cache: Path, *, offline: bool) -> Iterator[None]:
-    """Downloads go below ``cache``, tell nobody of themselves, and show no progress.
+    """Downloads go below ``cache``, report themselves to nobody, and show no progress.
 
     The libraries read their environment variables once, when they are imported, which may be long before.
     """

@@ -27,7 +27,7 @@ from tracker.records import Settings
 CORRUPT = ("fail", "skip")
 LARGEST_DEFAULT_SIDE = 64
 IMAGES_LOOKED_AT = 100
-"""How many images tell the default side and channels."""
+"""How many images decide the default side and channels."""
 IMAGES_COUNTED_AT_ONCE = 1000
 NAMES_SHOWN = 20
 SMALLEST_DEVIATION = 1e-3
@@ -38,7 +38,7 @@ Notify = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class _Decoded:
-    """An image as it is prepared; ``problem`` says why it cannot be read, "" where it can."""
+    """A prepared image; ``problem`` says why it cannot be read, "" where it can."""
 
     item: ImageItem
     pixel_hash: int
@@ -56,7 +56,7 @@ def image_arrays(
 ) -> tuple[ArrayCard, dict[str, Arrays]]:
     """Card and arrays; inputs are uint8 (images, channels, side, side), in the order of a hash of their pixels.
 
-    Images become squares whatever their proportions. The card tells ``channels``, ``side``, and the ``mean`` and
+    Images become squares whatever their proportions. The card has ``channels``, ``side``, and the ``mean`` and
     ``deviation`` of each channel of the training split, where 1 is white. Raises DataError for an image that cannot
     be read (unless the option ``corrupt`` is "skip"), a class without any that can, and an unknown option's value.
     """

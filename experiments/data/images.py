@@ -48,7 +48,7 @@ def prepared_images(run: Run) -> Path:
     """The same folder for a run, without looking at the source again where it was prepared for its settings before.
 
     Where a study searches one of PREPARATION_KNOBS, the first trial with a value prepares it, and pays for that.
-    Raises DataError where the source is no longer what the study began with.
+    Raises DataError where the source is no longer what the study started with.
     """
     fingerprint = run.data_card.fingerprint
     folder = run.cache / f"images-{_key(fingerprint, run.settings)}"
@@ -56,7 +56,7 @@ def prepared_images(run: Run) -> Path:
         return folder
     made = prepare_images(run.data, run.settings, run.cache, progress=print)
     if made != folder:
-        raise DataError(f"the data are no longer those that the study began with, of fingerprint {fingerprint}")
+        raise DataError(f"the data are no longer those that the study started with, of fingerprint {fingerprint}")
     return made
 
 

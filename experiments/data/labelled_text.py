@@ -14,7 +14,7 @@ from experiments.data.token_arrays import digest
 from tracker.errors import DataError
 
 RULE_VERSION = 2
-"""Raise it whenever what becomes of the same file changes."""
+"""Raise it whenever the result for the same file changes."""
 
 HUB = "datasets:"
 

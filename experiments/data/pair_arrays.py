@@ -85,16 +85,16 @@ class TokenPairs:
 
     @property
     def order(self) -> Tensor:
-        """A number for each pair, on the CPU: where two are near each other, both of their texts are of like length.
+        """A number for each pair, on the CPU: where two are near each other, both of their texts are of similar length.
 
-        Targets of like length make a band, and in it pairs stand by the length of their sources, which rises in one
+        Targets of similar length make a band, and in it pairs stand by the length of their sources, which rises in one
         band and falls in the next: so also a batch that reaches over two bands has little padding.
         """
         band, source = self.target.host_lengths // TARGET_BAND, self.source.host_lengths
         return band * (2 * MAX_TOKENS) + torch.where(band % 2 == 0, source, MAX_TOKENS - source)
 
     def shuffled(self, batch_size: int, seed: int, *, by_length: bool) -> list[Tensor]:
-        """The rows of each batch of one epoch, in random order, those of like length together if ``by_length``."""
+        """The rows of each batch of one epoch, in random order, those of similar length together if ``by_length``."""
         generator = torch.Generator().manual_seed(seed)
         if by_length:
             return [plan.rows for plan in shuffled_batches(self.order, batch_size, generator)]
@@ -126,12 +126,12 @@ def prepared_pairs(run: Run) -> Path:
     """The same folder for a run, without looking at the source again where it was prepared for its settings before.
 
     Where a study searches one of PREPARATION_KNOBS, the first trial with a value prepares it, and pays for that.
-    Raises DataError where the source is no longer what the study began with.
+    Raises DataError where the source is no longer what the study started with.
     """
     folder = _folder(run.cache, run.data_card.fingerprint, run.settings)
     if not folder.is_dir() and prepare_pairs(run.data, run.settings, run.cache, print) != folder:
         began = run.data_card.fingerprint
-        raise DataError(f"the data are no longer those that the study began with, of fingerprint {began}")
+        raise DataError(f"the data are no longer those that the study started with, of fingerprint {began}")
     return folder
 
 
@@ -141,7 +141,7 @@ def save_pairs(
     """Write a split; ``targets`` are without BEGIN and END."""
     nothing = np.zeros(len(texts), dtype=np.int64)  # token arrays carry a class each; these have none
     save_texts(folder, f"{split}-source", list(sources), nothing)
-    # What is cut has no END: nothing is taught to end where it was merely cut.
+    # What is cut has no END: no target is taught to end where it was only cut.
     save_texts(folder, f"{split}-target", [[BEGIN, *tokens, END] for tokens in targets], nothing)
     (folder / f"{split}-targets.json").write_text(json.dumps(texts, ensure_ascii=False), encoding="utf-8")
 

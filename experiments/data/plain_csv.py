@@ -64,7 +64,7 @@ def _lines(path: Path, delimiter: str, header_lines: int) -> int | None:
 def _quotes_are_plain(signs: np.ndarray, ends: np.ndarray, edge: np.ndarray) -> bool:
     """Whether quotes open at the edge of a field, close at one on the same line, and are doubled in between.
 
-    ``signs`` are whole lines, which end at ``ends``; ``edge`` tells which of the 256 bytes are the edge of a field.
+    ``signs`` are whole lines, which end at ``ends``; ``edge`` says which of the 256 bytes are the edge of a field.
     """
     quotes = np.flatnonzero(signs == QUOTE)
     if not len(quotes):

@@ -59,7 +59,7 @@ class Table:
 
     @property
     def numbers(self) -> int:
-        """How many numbers models read, those that tell what is missing included."""
+        """How many numbers models read, the indicators of missing ones included."""
         return len(self.columns.numbers) + len(self.statistics.incomplete)
 
     def scores(self, probabilities: np.ndarray, split: str) -> dict[str, float]:
@@ -86,12 +86,12 @@ def prepare_table(data: Mapping[str, Any], cache: Path) -> Path:
 def _prepared_table(run: Run) -> Path:
     """The same folder for a run, without looking at the source again where it is prepared.
 
-    Raises DataError where it is not and the source is no longer what the study began with.
+    Raises DataError where it is not and the source is no longer what the study started with.
     """
     fingerprint = run.data_card.fingerprint
     folder = run.cache / f"table-{fingerprint}"
     if not folder.is_dir() and prepare_table(run.data, run.cache) != folder:
-        raise DataError(f"the data are no longer those that the study began with, of fingerprint {fingerprint}")
+        raise DataError(f"the data are no longer those that the study started with, of fingerprint {fingerprint}")
     return folder
 
 

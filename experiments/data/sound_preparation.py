@@ -55,7 +55,7 @@ class Sound:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where sounds come from. ``read`` gives them, and tells of each that it leaves out."""
+    """Where sounds come from. ``read`` gives them, and reports each that it leaves out."""
 
     name: str
     fingerprint: str
@@ -76,7 +76,7 @@ def prepared_sounds(run: Run) -> Path:
     """The same folder for a run, without looking at the source again where it was prepared for its settings before.
 
     Where a study searches one of PREPARATION_KNOBS, the first trial with a value prepares it, and pays for that.
-    Raises DataError where the source is no longer what the study began with.
+    Raises DataError where the source is no longer what the study started with.
     """
     fingerprint = run.data_card.fingerprint
     folder = run.cache / f"sounds-{_key(fingerprint, run.settings)}"
@@ -84,7 +84,7 @@ def prepared_sounds(run: Run) -> Path:
         return folder
     made = prepare_sounds(run.data, run.settings, run.cache, print)
     if made != folder:
-        raise DataError(f"the data are no longer those that the study began with, of fingerprint {fingerprint}")
+        raise DataError(f"the data are no longer those that the study started with, of fingerprint {fingerprint}")
     return made
 
 

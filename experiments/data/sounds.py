@@ -47,7 +47,7 @@ def sound_files(source: Path) -> list[SoundFile]:
 
     Without splits of its own, a file is split by a hash of its speaker (70 / 15 / 15 %), so that none is heard in two
     splits. What begins with "." or "_" is left out (Speech Commands keeps its background noise in such a folder), and
-    so are files that end in something else than .wav. Raises DataError.
+    so are files that do not end in .wav. Raises DataError.
     """
     if not source.is_dir():
         raise DataError(f"data source '{source}' is neither 'synthetic' nor a folder (looked for {source.resolve()})")

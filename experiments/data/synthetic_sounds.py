@@ -1,6 +1,6 @@
 """SYNTHETIC sounds: ten classes of digit-like utterances that formulas make on this machine. They are no speech.
 
-Nobody spoke them. They stand in for recordings where there are none, and what a model reaches on them says nothing
+Nobody spoke them. They replace recordings where there are none, and what a model reaches on them says nothing
 about real voices. The rule, whole:
 
 - Source and filter (Klatt 1980, "Software for a cascade/parallel formant synthesizer", JASA 67(3):971-995). Voice is
@@ -11,7 +11,7 @@ about real voices. The rule, whole:
   formants, a tempo, a breathiness, a vibrato and a microphone that tilts the spectrum.
 - An utterance has its own pitch, durations, loudness, place in the clip, noise and steady background tones.
 - Speakers are ordered by a hash of their number: the first 70 % are for training, the next 15 % for validation, the
-  rest for the test, so that nobody heard in one split is heard in another.
+  rest for the test, so that no speaker is in two splits.
 
 Every random number follows from the seed, the speaker, the digit and the take alone.
 """
@@ -55,7 +55,7 @@ class Utterance:
 
     @property
     def name(self) -> str:
-        """A name that tells it from all others."""
+        """A name that no other utterance has."""
         return f"synthetic speaker {self.speaker}, {self.digit}, take {self.take}"
 
 

@@ -35,7 +35,7 @@ class Columns:
 
     @classmethod
     def of(cls, columns: Mapping[str, Any]) -> Columns:
-        """As the card of a prepared folder, or a kept model, tells them."""
+        """As the card of a prepared folder, or a kept model, has them."""
         return cls(tuple(columns["numbers"]), {name: tuple(values) for name, values in columns["categories"].items()})
 
     @property
@@ -96,7 +96,7 @@ class Statistics:
     """What is learnt of the numbers and codes of the rows that a model trains on, and of no other row.
 
     Attributes:
-        medians: of each number; the lower one of two in the middle. It stands in for a missing number.
+        medians: of each number; the lower one of two in the middle. It replaces a missing number.
         means: of each number, missing ones left out.
         deviations: the standard deviation of each number; 1 where it never changes.
         incomplete: the positions of the numbers that are missing somewhere.

@@ -1,7 +1,7 @@
-"""The one door through which tables of the user's own are read: csv, tsv, json and jsonl, as columns of text.
+"""The one place that reads the user's own tables: csv, tsv, json and jsonl, as columns of text.
 
-Labels and texts are what the file says, letter by letter: no type is guessed, and columns that nobody uses are not
-looked at. Imported only where a study names a table (see experiments.lazy).
+Labels and texts are what the file says, character by character: no type is guessed, and unused columns are not
+read. Imported only where a study names a table (see experiments.lazy).
 """
 
 from __future__ import annotations

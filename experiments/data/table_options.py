@@ -1,4 +1,4 @@
-"""The keys that the ``[data]`` table of a study on tables may have, and what they come to."""
+"""The keys that the ``[data]`` table of a study on tables may have, and what they mean."""
 
 from __future__ import annotations
 

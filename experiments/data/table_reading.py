@@ -24,7 +24,7 @@ class Reading:
     """Which columns are read of a table, and how its file is written.
 
     ``named`` are read; with ``others`` all others are too, but for ``dropped``. ``encoding`` and ``delimiter`` are ""
-    where the file is to tell.
+    where the file decides.
     """
 
     named: tuple[str, ...]

@@ -21,7 +21,7 @@ from experiments.data.table_reading import Reading
 from tracker.errors import DataError
 
 RULE_VERSION = 2
-"""Raise it whenever what a table becomes changes."""
+"""Raise it whenever the result for a table changes."""
 
 DATASETS = "datasets:"
 

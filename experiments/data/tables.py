@@ -91,7 +91,7 @@ def _rows(source: TableSource) -> _Rows:
     frame = frame.apply(lambda column: column.str.strip())
     features = frame.drop(columns=list(options.not_features & {*frame.columns}))
     if not len(features.columns):
-        raise DataError(f"{source.place}: no column is left to tell '{options.label_column}' from; one is needed")
+        raise DataError(f"{source.place}: no column is left to predict '{options.label_column}' from; one is needed")
     labels = frame[options.label_column]
     _check_labels(source, labels)
     hashes = [stable_hash("\x1f".join(cells)) for cells in zip(*(features[name] for name in features), strict=True)]

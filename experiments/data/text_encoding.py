@@ -1,4 +1,4 @@
-"""Opening text files whose encoding their first bytes tell, or a study does; nothing is guessed in silence."""
+"""Opening text files whose encoding their first bytes say, or a study does; nothing is guessed silently."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ codecs.register_error("kept", _kept)
 
 
 def encoding_of(path: Path, given: str) -> str:
-    """The encoding of a file: ``given``, or what its byte order mark tells, or UTF-8.
+    """The encoding of a file: ``given``, or what its byte order mark says, or UTF-8.
 
     Raises DataError where its mark speaks of another encoding than the one given, and for the NUL bytes of UTF-16
     without a mark.

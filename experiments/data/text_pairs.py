@@ -26,7 +26,7 @@ from tracker.records import Settings
 from tracker.training.workload import PredictionTexts
 
 RULE_VERSION = 2
-"""Raise it whenever it changes what becomes of the same file."""
+"""Raise it whenever the result for the same file changes."""
 
 SIGNATURES = "signatures"
 HUB = "datasets:"

@@ -104,7 +104,7 @@ def prepared_streams(run: Run) -> Path:
     """The same folder for a run, without looking at the source again where it was prepared for its settings before.
 
     Where a study searches one of PREPARATION_KNOBS, the first trial with a value prepares it, and pays for that.
-    Raises DataError where the source is no longer what the study began with.
+    Raises DataError where the source is no longer what the study started with.
     """
     fingerprint = run.data_card.fingerprint
     folder = _folder(run.cache, fingerprint, run.settings)
@@ -112,7 +112,7 @@ def prepared_streams(run: Run) -> Path:
         return folder
     made = prepare_streams(run.data, run.settings, run.cache, progress=print)
     if made != folder:
-        raise DataError(f"the data are no longer those that the study began with, of fingerprint {fingerprint}")
+        raise DataError(f"the data are no longer those that the study started with, of fingerprint {fingerprint}")
     return made
 
 

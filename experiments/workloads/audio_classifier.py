@@ -1,4 +1,4 @@
-"""A convolutional network that tells the class of a short sound, such as a spoken command, from its spectrogram.
+"""A convolutional network that classifies short sounds, such as spoken commands, by their spectrograms.
 
 Reads from top to bottom: the shape, the model, the workload. Sounds come as clips of one rate and length from
 experiments.data, and the loop over epochs is experiments.training_loop. Spectrograms are computed from the clips at
@@ -56,7 +56,7 @@ class Shape:
 
     @classmethod
     def of(cls, settings: Settings, classes: int) -> Shape:
-        """The shape that the settings ask for: the dial ``size`` gives width = 8 × size and depth = size / 2, up."""
+        """The shape that the settings ask for: ``size`` gives width = 8 × size and depth = size / 2, up."""
         rate, size = int(settings["sample_rate"]), int(settings["size"])
         return cls(
             classes=classes,
@@ -75,7 +75,7 @@ class Shape:
 
 
 def convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
-    """3 × 3, with batch normalisation (Ioffe and Szegedy 2015, arXiv:1502.03167) in the bias's place."""
+    """3 × 3, with batch normalisation (Ioffe and Szegedy 2015, arXiv:1502.03167) in place of a bias."""
     return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False), nn.BatchNorm2d(outputs))
 
 
@@ -151,17 +151,17 @@ LOUDEST = 2**15
 
 
 class AudioClassifier:
-    """The workload: tells which class a sound is of. See tracker.training.workload.Workload."""
+    """The workload: classifies sounds. See tracker.training.workload.Workload."""
 
     knobs: Mapping[str, Knob] = {
-        "size": Knob("int", 3, "the dial that width and depth follow from", low=1, high=64),
+        "size": Knob("int", 3, "the size of the model: width and depth follow from it", low=1, high=64),
         "mel_bands": Knob("int", 40, "bands of the spectrogram", low=8, high=256),
-        "window_ms": Knob("float", 32.0, "milliseconds that a frame of the spectrogram hears", low=2.0, high=500.0),
+        "window_ms": Knob("float", 32.0, "milliseconds of sound in a frame of the spectrogram", low=2.0, high=500.0),
         "hop_ms": Knob("float", 16.0, "milliseconds from one frame to the next", low=1.0, high=500.0),
-        "clip_seconds": Knob("float", 1.0, "seconds of a sound that are heard, its middle", low=0.05, high=60.0),
+        "clip_seconds": Knob("float", 1.0, "seconds of a sound that are used, its middle", low=0.05, high=60.0),
         "sample_rate": Knob("int", 8000, "samples a second, which sounds are resampled to", low=1000, high=96_000),
         "resampling": Knob("str", "sinc", "how sounds of another rate are resampled", choices=RESAMPLINGS),
-        "dropout": Knob("float", 0.2, "share of what the last layer reads, dropped while training", low=0.0, high=0.9),
+        "dropout": Knob("float", 0.2, "dropout before the last layer", low=0.0, high=0.9),
         "time_mask": Knob("float", 0.2, "share of a clip's time masked while training, at most", low=0.0, high=1.0),
         "frequency_mask": Knob("float", 0.2, "share of the bands masked while training, at most", low=0.0, high=1.0),
         "channels_last": Knob("bool", True, "keep a place's channels beside each other in memory"),

@@ -1,4 +1,4 @@
-"""A convolutional network or a Vision Transformer that tells the class of an image, trained from scratch.
+"""A convolutional network or a Vision Transformer that classifies images, trained from scratch.
 
 Reads from top to bottom: the shape, the two models, the workload. Images come as arrays from experiments.data, and the
 loop over epochs is experiments.training_loop.
@@ -57,7 +57,7 @@ class Shape:
     def of(cls, settings: Settings, channels: int, side: int, classes: int) -> Shape:
         """The shape that the settings ask for.
 
-        The dial ``size`` gives a convolutional network 16 × size channels and size / 2 blocks a stage, rounded up; a
+        ``size`` gives a convolutional network 16 × size channels and size / 2 blocks a stage, rounded up; a
         Vision Transformer a width of 32 × size, heads of 32, and size + 1 layers.
         """
         size, architecture = int(settings["size"]), str(settings["architecture"])
@@ -236,14 +236,14 @@ EVALUATION_BATCH = 256
 
 
 class ImageClassifier:
-    """The workload: tells which class an image is of. See tracker.training.workload.Workload."""
+    """The workload: classifies images. See tracker.training.workload.Workload."""
 
     knobs: Mapping[str, Knob] = {
         "architecture": Knob("str", "cnn", "convolutional or Vision Transformer", choices=("cnn", "vit")),
-        "size": Knob("int", 2, "the dial that width and depth follow from", low=1, high=64),
+        "size": Knob("int", 2, "the size of the model: width and depth follow from it", low=1, high=64),
         "image_side": Knob("int", None, "pixels a side that images get; default as most, 64 at most", low=4, high=1024),
         "patch": Knob("int", 4, "pixels a side that the Vision Transformer reads as one", low=1, high=256),
-        "dropout": Knob("float", 0.1, "share of an image's mean that is dropped while training", low=0.0, high=0.9),
+        "dropout": Knob("float", 0.1, "dropout of an image's mean state", low=0.0, high=0.9),
         "shift": Knob("float", 0.0, "share of the side that training images move by, at most", low=0.0, high=0.5),
         "flip": Knob("bool", False, "mirror a random half of the training images, left to right"),
         "train_share": Knob("float", 1.0, "share of the training split that is used", low=0.001, high=1.0),
@@ -342,7 +342,7 @@ class ImageClassifier:
 
 
 def set_up(model: ConvolutionalNetwork | VisionTransformer, settings: Settings) -> None:
-    """How the model is to be computed, which changes nothing of what it computes."""
+    """How the model is executed: it changes the speed, not the result."""
     model.checkpointing = bool(settings["activation_checkpointing"])
     if settings["channels_last"] and isinstance(model, ConvolutionalNetwork):
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # its maps follow its weights
@@ -351,7 +351,7 @@ def set_up(model: ConvolutionalNetwork | VisionTransformer, settings: Settings) 
 
 
 def training_batches(train: Examples, settings: Settings, seed: int) -> Iterator[Batch]:
-    """All examples once, in random order and moved at random, as ``seed`` alone decides."""
+    """All examples once, in random order and moved at random, decided by ``seed`` alone."""
     generator = torch.Generator().manual_seed(seed)
     shift, flip = float(settings["shift"]), bool(settings["flip"])
     order = torch.randperm(len(train), generator=generator)
@@ -363,7 +363,7 @@ def training_batches(train: Examples, settings: Settings, seed: int) -> Iterator
 
 
 def batches(examples: Examples) -> Iterator[Batch]:
-    """All examples as they stand, for evaluation."""
+    """All examples unchanged, for evaluation."""
     for rows in torch.split(torch.arange(len(examples), device=examples.labels.device), EVALUATION_BATCH):
         yield examples.take(rows)
 

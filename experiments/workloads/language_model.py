@@ -4,11 +4,11 @@ Reads from top to bottom: the shape, attention to what came before, the model, h
 windows it trains on, how it is measured, what is kept of it. Texts come as streams of tokens from experiments.data, and
 the loop over epochs is experiments.training_loop.
 
-The model is that of GPT-2 (Radford et al. 2019) without biases, and with rotary positions, normed queries and keys, and
-squared ReLU. In a prototype of size 2 (one seed, 500 steps of 16 windows of 256 bytes of the standard library's source,
-queries and keys normed by their root mean square, which costs more than LayerNorm), learned positions and GELU came
-to 2.97 bits per byte, rotary positions to 2.32, normed queries and keys too to 2.21, and squared ReLU too to 1.97, with
-a sixth more time for each step.
+The model is that of GPT-2 (Radford et al. 2019) without biases, and with rotary positions, normalised queries and keys,
+and squared ReLU. In a prototype of size 2 (one seed, 500 steps of 16 windows of 256 bytes of the library's source,
+queries and keys normalised by their root mean square, which costs more than LayerNorm), learned positions and GELU
+reached 2.97 bits per byte. Rotary positions reached 2.32, with normalised queries and keys 2.21, and with squared
+ReLU 1.97, with a sixth more time for each step.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Shape:
     def of(cls, settings: Settings, vocabulary_size: int) -> Shape:
         """The shape that the settings ask for.
 
-        The dial ``size`` gives width = 64 × size, depth = size and heads of 64 (fewer, wider ones where those do not
+        ``size`` gives width = 64 × size, depth = size and heads of 64 (fewer, wider ones where those do not
         fill the width): 12 is the smallest GPT-2. A width, heads or depth that is set is taken instead. Raises
         WorkloadError where the heads cannot share the width evenly, or their shares are odd.
         """
@@ -114,7 +114,7 @@ def causal_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     if query.device.type != "cpu" or query.dtype != torch.bfloat16:
         return F.scaled_dot_product_attention(query, key, value, is_causal=True)
     # torch 2.13: the fused kernel's bfloat16 backward pass on CPUs takes two to four times as long as the formula for
-    # some queries at a time, which also leaves out most of what may not be looked at.
+    # some queries at a time, which also leaves out most of what is masked.
     query, length, mixed = query / math.sqrt(query.shape[-1]), query.shape[2], []
     ahead = torch.full((QUERIES_AT_ONCE, QUERIES_AT_ONCE), -math.inf, dtype=query.dtype, device=query.device).triu(1)
     for begin in range(0, length, QUERIES_AT_ONCE):
@@ -264,17 +264,17 @@ SAMPLE_SECONDS = 4.0
 
 
 class LanguageModel:
-    """The workload: foretells the next byte or token of a text. See tracker.training.workload.Workload."""
+    """The workload: predicts the next byte or token of a text. See tracker.training.workload.Workload."""
 
     knobs: Mapping[str, Knob] = {
-        "size": Knob("int", 2, "the dial that width, heads and depth follow from; 12 is GPT-2", low=1, high=48),
+        "size": Knob("int", 2, "the size of the model: width, heads and depth follow; 12 is GPT-2", low=1, high=48),
         "width": Knob("int", None, "numbers in a token's state; default 64 × size", low=8, high=8192),
         "heads": Knob("int", None, "attention heads; default one for each 64 of the width", low=1, high=128),
         "depth": Knob("int", None, "layers; default size", low=1, high=96),
-        "context_length": Knob("int", 256, "tokens that are looked back at", low=8, high=65_536),
+        "context_length": Knob("int", 256, "tokens of context", low=8, high=65_536),
         "vocabulary_size": Knob("int", 0, "tokens learnt on the training split; 0 for bytes", low=0, high=200_000),
-        "dropout": Knob("float", 0.0, "share of embeddings and of what layers add that is dropped", low=0.0, high=0.9),
-        "activation_checkpointing": Knob("bool", False, "compute activations twice rather than hold them in memory"),
+        "dropout": Knob("float", 0.0, "dropout of embeddings and of what layers add", low=0.0, high=0.9),
+        "activation_checkpointing": Knob("bool", False, "recompute activations rather than keep them in memory"),
         "deduplicate": Knob("bool", True, "drop texts that the split, or the training split, has already"),
         "train_share": Knob("float", 1.0, "share of the training split to use", low=0.001, high=1.0),
         "train_bytes": Knob("int", 0, "bytes of that share to use, at most; 0 for all", low=0),

@@ -1,4 +1,4 @@
-"""A multilayer perceptron or FT-Transformer that tells the class of a table's row: diagnoses, fraud.
+"""A multilayer perceptron or FT-Transformer that classifies the rows of a table: diagnoses, fraud.
 
 Reads from top to bottom: the shape, the two models, the workload. Both models are those of Gorishniy et al. 2021
 (arXiv:2106.11959). They read rows as experiments.data.table_arrays makes them: float32, first the numbers,
@@ -67,7 +67,7 @@ class Shape:
     def of(cls, settings: Settings, numbers: int, categories: int, codes: int, classes: int) -> Shape:
         """The shape that the settings ask for.
 
-        The dial ``size`` gives an FT-Transformer of width 32 × size and depth size / 2, rounded up: at 6 it is the
+        ``size`` gives an FT-Transformer of width 32 × size and depth size / 2, rounded up: at 6 it is the
         paper's default. A perceptron gets width 64 × size and one layer more. A width or depth that is set is taken
         instead.
         """
@@ -225,14 +225,14 @@ EVALUATION_BATCH = 1024
 
 
 class TabularClassifier:
-    """The workload: tells which class a row is of. See tracker.training.workload.Workload."""
+    """The workload: classifies rows. See tracker.training.workload.Workload."""
 
     knobs: Mapping[str, Knob] = {
         "architecture": Knob("str", MLP, "multilayer perceptron or FT-Transformer", choices=(MLP, FT_TRANSFORMER)),
-        "size": Knob("int", 2, "the dial that width and depth follow from", low=1, high=64),
+        "size": Knob("int", 2, "the size of the model: width and depth follow from it", low=1, high=64),
         "width": Knob("int", None, "numbers in a layer's state; default 64 × size, or 32 × size", low=4, high=4096),
         "depth": Knob("int", None, "layers; default half of size, and one more for the perceptron", low=1, high=48),
-        "dropout": Knob("float", 0.1, "share of each layer's hidden numbers that is dropped", low=0.0, high=0.9),
+        "dropout": Knob("float", 0.1, "dropout of hidden layers", low=0.0, high=0.9),
         "balance_classes": Knob("bool", False, "weigh each class as if all were equally frequent"),
         "train_share": Knob("float", 1.0, "share of the training split that is used", low=0.001, high=1.0),
         "deduplicate": Knob("bool", False, "leave out training rows that equal another row, of any split"),
@@ -245,7 +245,7 @@ class TabularClassifier:
     def prepare(
         self, data: Mapping[str, Any], settings: Settings, cache: Path, progress: Callable[[str], None]
     ) -> DataCard:
-        """Read the table, tell numbers from categories and divide the rows into splits. Raises DataError."""
+        """Read the table, separate numbers from categories and divide the rows into splits. Raises DataError."""
         del settings, progress  # every setting is about rows that are read already
         folder = prepare_table(data, cache)
         card = load_array_card(folder)
@@ -359,7 +359,7 @@ def weighted_loss(run: Run, labels: Tensor, classes: int) -> Callable[[nn.Module
 
 
 def probabilities(run: Run, model: nn.Module, examples: Examples) -> np.ndarray:
-    """What the model says of examples as they stand (rows, classes), without dropout and without gradients."""
+    """What the model predicts for examples (rows, classes), without dropout and without gradients."""
     model.eval()
     found = []
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""A Transformer that tells the class of a text, trained from scratch.
+"""A Transformer that classifies texts, trained from scratch.
 
 Reads from top to bottom: the shape, the model, the batches, the training. Texts come as tokens from
 experiments.data, and the loop over epochs is experiments.training_loop.
@@ -60,7 +60,7 @@ class Shape:
     def of(cls, settings: Settings, vocabulary_size: int, classes: int) -> Shape:
         """The shape that the settings ask for.
 
-        The dial ``size`` gives width = 32 × size, depth = size / 2 rounded up, and heads of 32 (fewer, wider ones
+        ``size`` gives width = 32 × size, depth = size / 2 rounded up, and heads of 32 (fewer, wider ones
         where those do not fill the width); a width, heads or depth that is set is taken instead. Raises
         WorkloadError where the heads cannot share the width evenly.
         """
@@ -151,22 +151,22 @@ class Classifier(nn.Module):
 
 
 class TextClassifier:
-    """The workload: tells which class a text is of. See tracker.training.workload.Workload."""
+    """The workload: classifies texts. See tracker.training.workload.Workload."""
 
     knobs: Mapping[str, Knob] = {
-        "size": Knob("int", 2, "the dial that width, heads and depth follow from", low=1, high=64),
+        "size": Knob("int", 2, "the size of the model: width, heads and depth follow from it", low=1, high=64),
         "width": Knob("int", None, "numbers in a token's state; default 32 × size", low=8, high=4096),
         "heads": Knob("int", None, "attention heads; default one for each 32 of the width", low=1, high=64),
         "depth": Knob("int", None, "encoder layers; default half of size, rounded up", low=1, high=48),
-        "dropout": Knob("float", 0.2, "share of a text's mean that is dropped while training", low=0.0, high=0.9),
-        "token_dropout": Knob("float", 0.5, "share of tokens that are hidden while training", low=0.0, high=0.9),
+        "dropout": Knob("float", 0.2, "dropout of a text's mean state", low=0.0, high=0.9),
+        "token_dropout": Knob("float", 0.5, "share of tokens masked during training", low=0.0, high=0.9),
         "max_length": Knob("int", 128, "tokens of a text that are read", low=4, high=MAX_TOKENS),
         "vocabulary_size": Knob("int", 8000, "tokens in the vocabulary, at most", low=64, high=100_000),
         "remove_stop_words": Knob("bool", True, "leave out the commonest English words"),
         "keep_punctuation": Knob("bool", False, "read punctuation as tokens of its own"),
         "deduplicate": Knob("bool", False, "leave out training texts that, once cleaned, are there before"),
-        "bucket_by_length": Knob("bool", True, "make batches of texts of like length, with little padding"),
-        "activation_checkpointing": Knob("bool", False, "compute layers anew in the backward pass, to save memory"),
+        "bucket_by_length": Knob("bool", True, "batch texts of similar length, for little padding"),
+        "activation_checkpointing": Knob("bool", False, "recompute layers in the backward pass, to save memory"),
         "train_documents": Knob("int", 0, "training texts to use; 0 for all", low=0),
         "validation_documents": Knob("int", 0, "validation texts to measure each epoch with; 0 for all", low=0),
         **LOOP_KNOBS,

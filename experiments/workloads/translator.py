@@ -55,7 +55,7 @@ POSITION_DEVIATION = 0.5
 it is 3.86 after three."""
 
 KeysValues = tuple[Tensor, Tensor]
-"""Keys and values that can be looked at, each (batch, heads, length, width / heads)."""
+"""Keys and values to attend to, each (batch, heads, length, width / heads)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Shape:
     def of(cls, settings: Settings, vocabulary_size: int) -> Shape:
         """The shape that the settings ask for.
 
-        The dial ``size`` gives width = 32 × size, depth = size / 2 rounded up, and heads of 32 (fewer, wider ones
+        ``size`` gives width = 32 × size, depth = size / 2 rounded up, and heads of 32 (fewer, wider ones
         where those do not fill the width); a width, heads or depth that is set is taken instead. Raises
         WorkloadError where the heads cannot share the width evenly.
         """
@@ -107,12 +107,12 @@ class Attention(nn.Module):
         self.output = nn.Linear(shape.width, shape.width)
 
     def keys_values(self, states: Tensor) -> KeysValues:
-        """What states (batch, length, width) let be looked at."""
+        """The keys and values of states (batch, length, width)."""
         split = self.key_value(states).unflatten(2, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
         return split[0], split[1]
 
     def forward(self, states: Tensor, seen: KeysValues, real: Tensor | None = None, causal: bool = False) -> Tensor:
-        """States (batch, length, width) to the same of what they see; ``real`` (batch, other length) may be seen."""
+        """States (batch, length, width) after attention; ``real`` (batch, other length) is False at padding."""
         query = self.query(states).unflatten(2, (self.heads, -1)).transpose(1, 2)
         mask = None if real is None else real[:, None, None, :]
         mixed: Tensor = self.output(attention(query, *seen, mask, causal=causal).transpose(1, 2).flatten(2))
@@ -149,7 +149,7 @@ class DecoderLayer(nn.Module):
     def forward(
         self, states: Tensor, source: KeysValues, real: Tensor, past: KeysValues | None = None
     ) -> tuple[Tensor, KeysValues]:
-        """States (batch, length, width) to states of the same shape, and what may be looked at after them.
+        """States (batch, length, width) to states of the same shape, and the keys and values until then.
 
         With ``past``, the states are those of one position, after all that is in it.
         """
@@ -197,7 +197,7 @@ class Translator(nn.Module):
         return self.decode(target, self.encode(source), real)[0]
 
     def encode(self, source: Tensor) -> list[KeysValues]:
-        """What each layer of the decoder may look at of the source tokens (batch, source length)."""
+        """The keys and values of the source tokens for each layer of the decoder (batch, source length)."""
         real = source != PADDING
         states = self._embedded(source, self.source_positions.weight[: source.shape[1]])
         for layer in self.encoder:
@@ -256,20 +256,20 @@ class TextTranslator:
     """The workload: writes the target text of a source text. See tracker.training.workload.Workload."""
 
     knobs: Mapping[str, Knob] = {
-        "size": Knob("int", 4, "the dial that width, heads and depth follow from", low=1, high=64),
+        "size": Knob("int", 4, "the size of the model: width, heads and depth follow from it", low=1, high=64),
         "width": Knob("int", None, "numbers in a token's state; default 32 × size", low=8, high=4096),
         "heads": Knob("int", None, "attention heads; default one for each 32 of the width", low=1, high=64),
         "depth": Knob("int", None, "layers of encoder and decoder each; default half of size", low=1, high=48),
-        "dropout": Knob("float", 0.1, "share of embeddings and last states that is dropped", low=0.0, high=0.9),
+        "dropout": Knob("float", 0.1, "dropout of embeddings and last states", low=0.0, high=0.9),
         "source_length": Knob("int", 48, "tokens of a source that are read", low=4, high=MAX_TOKENS),
         "target_length": Knob("int", 32, "tokens of a target that are written", low=4, high=MAX_TOKENS - 1),
         "vocabulary_size": Knob("int", 4000, "tokens in the shared vocabulary, at most", low=64, high=100_000),
-        "beam_width": Knob("int", 4, "texts that are written side by side to keep the best; 1: greedy", low=1, high=64),
+        "beam_width": Knob("int", 4, "hypotheses of the beam search; 1 is greedy", low=1, high=64),
         "length_penalty": Knob(
-            "float", 1.0, "power of a text's length that its score is divided by", low=0.0, high=4.0
+            "float", 1.0, "length penalty: a score is divided by length to this power", low=0.0, high=4.0
         ),
-        "bucket_by_length": Knob("bool", True, "make batches of pairs of like length, with little padding"),
-        "activation_checkpointing": Knob("bool", False, "compute activations twice rather than hold them in memory"),
+        "bucket_by_length": Knob("bool", True, "batch pairs of similar length, for little padding"),
+        "activation_checkpointing": Knob("bool", False, "recompute activations rather than keep them in memory"),
         "deduplicate": Knob("bool", True, "drop repeated pairs, and test and validation sources that train has"),
         "train_share": Knob("float", 1.0, "share of the training split to use", low=0.001, high=1.0),
         "validation_pairs": Knob("int", 300, "validation pairs to measure each epoch with; 0 for all", low=0),

@@ -333,7 +333,7 @@ def test_data_that_changed_since_the_study_began_are_refused(make_run, tmp_path,
     run, _ = make_run(data=data)
     (next(Path(data["source"]).rglob("*.txt"))).write_text("Something else.\n")
     run.settings = {**run.settings, "deduplicate": False}
-    with pytest.raises(DataError, match="no longer those that the study began with"):
+    with pytest.raises(DataError, match="no longer those that the study started with"):
         LanguageModel().train(run)
 
 

@@ -139,8 +139,8 @@ def test_options_that_cannot_be_are_refused(tmp_path, options, message):
     ("content", "message"),
     [
         ('text,label\na,x\n"b,y\nc,z\n', "row 2 (line 3) opens a quote that nothing closes: '\"b,y'"),
-        ('text,label\na,x\n"b,y\nc,z\nd,"e, f"\n', "row 2 (line 3) goes on after a closing quote"),
-        ('text,label\na,x\n"said" he,y\n', "row 2 (line 3) goes on after a closing quote: '\"said\" he,y'"),
+        ('text,label\na,x\n"b,y\nc,z\nd,"e, f"\n', "row 2 (line 3) continues after a closing quote"),
+        ('text,label\na,x\n"said" he,y\n', "row 2 (line 3) continues after a closing quote: '\"said\" he,y'"),
         ('text,label\na,x\nb,y\nc,"x\nd,y\ne,x"\n' + "f,y\ng,x\n" * 3, "row 3 holds a quoted value of 3 lines"),
         ('text,label\na,x\n\nb,"y', "row 2 (line 4) opens a quote that nothing closes"),
         ("label,text\na,hello\nb,Dear Sir, how are you\n", "row 2 (line 3) has 3 fields where the header has 2"),

@@ -252,7 +252,7 @@ def every(**values):
         (patients(60), {"drop_columns": ["wards"]}, "no column 'wards'; did you mean 'ward'"),
         (patients(60), {"slice_column": "sex"}, "no column 'sex'"),
         (patients(60), {"split_column": "ward"}, "column 'ward' is '.*' in row 1; .*allowed: test, train, validation"),
-        (patients(60), {"drop_columns": ["age", "marker", "ward"]}, "no column is left to tell 'label' from"),
+        (patients(60), {"drop_columns": ["age", "marker", "ward"]}, "no column is left to predict 'label' from"),
         (patients(60), {"drop_columns": ["ward"], "slice_column": "ward"}, "column 'ward' has two roles"),
         (patients(60), {"drop_columns": [3]}, r"drop_columns is \[3\]; allowed: a list of column names"),
         (patients(60), {"slice_is_feature": True}, "slice_is_feature is true without a slice_column"),
