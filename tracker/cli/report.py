@@ -8,7 +8,6 @@ from pathlib import Path
 import click
 
 from tracker.cli.options import day_option, home_option, json_option, print_json, scenario_options
-from tracker.cli.spend import report_spend
 from tracker.errors import RequestError
 from tracker.export.formats import DEFAULT, FORMATS, parse_formats, report_folder, write_report
 from tracker.pricing.scenario import Scenario
@@ -69,6 +68,8 @@ def report(
     if everything is (name is not None):
         raise RequestError("report takes the NAME of a study, or --all for all of them; give one of the two")
     if everything:
+        from tracker.cli.spend import report_spend  # a terminal's tables, which a study's report does without
+
         spend = report_spend(home, by, since, scenario, currency, formats, out, force=force, as_json=as_json)
         if as_json:
             print_json(spend.document)

@@ -25,9 +25,11 @@ from tracker.report.assumptions import assumptions_table, rates_table
 from tracker.report.confirmation import confirmation_sentences
 from tracker.report.energy import energy_sentences
 from tracker.report.figures import hypervolume_figure, spend_figure
-from tracker.report.frontier_chart import frontier_caption, frontier_figure
+from tracker.report.frontier_chart import plane_figure
 from tracker.report.headlines import headlines
 from tracker.report.levers import levers_table
+from tracker.report.plane import Plane, study_plane
+from tracker.report.plane_caption import plane_caption
 from tracker.report.recommendation import Recommendation, recommendations
 from tracker.report.scenarios import price_remarks
 from tracker.report.sensitivity import DECLINE_PER_YEAR, DECLINE_SOURCE, PricedCase, sensitivity
@@ -58,7 +60,7 @@ def report_page(table: StudyTable) -> str:
     trials = table.runs.index[table.runs["role"] == "trial"]
     settings = table.settings_of(trials[0]) if len(trials) else {}
     frontier, ends = confirmed_frontier_table(table), ends_table(table)
-    usd = partial(words.money, unit=table.unit)
+    usd, plane = partial(words.money, unit=table.unit), study_plane(table)
     return page(
         "page.html.jinja",
         table=table,
@@ -90,20 +92,20 @@ def report_page(table: StudyTable) -> str:
         assumptions=assumptions_table(table).to_dict("records"),
         facts=reproduction.facts(table),
         commands=reproduction.commands(table, advice[0].answer.run if advice else None),
-        caption=frontier_caption(table),
-        figures={name: embedded(*chart) for name, chart in _figures(table).items()},
+        caption=plane_caption(plane),
+        figures={name: embedded(*chart) for name, chart in _figures(table, plane).items()},
         library=library(),
         written_at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         has_points=bool(len(table.checkpoints)),
     )
 
 
-def _figures(table: StudyTable) -> dict[str, tuple[go.Figure, str, str]]:
+def _figures(table: StudyTable, plane: Plane) -> dict[str, tuple[go.Figure, str, str]]:
     """The charts of the page: each figure, its name, and what a person reads who sees none."""
     metric = table.quality.name
     return {
         "frontier": (
-            frontier_figure(table, FRONTIER_HEIGHT),
+            plane_figure(plane, FRONTIER_HEIGHT),
             "frontier",
             f"Chart: {metric} against price; the table below has the line",
         ),

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tracker.errors import TrackerError
 from tracker.pricing.price_book import PriceBook, open_price_book
 from tracker.pricing.rate_change import RateChange
 from tracker.pricing.scenario import Scenario
 from tracker.records import Market
-from tracker.report.axis_points import axis_points
+from tracker.report.axis_points import AxisPoints, axis_points
 from tracker.report.recommendation import target_quality
 from tracker.report.repricing import reprice
 from tracker.report.words import percent
@@ -64,7 +64,7 @@ def sensitivity(table: StudyTable, name: str = "as priced here") -> list[PricedC
     if found.frontier.empty:
         return []
     target = target_quality(found)
-    first = _case(name, table, target)
+    first, before = _case(name, found, target), set(found.frontier["trial"])
     cases = [first]
     try:
         book = _price_book(table)
@@ -72,32 +72,29 @@ def sensitivity(table: StudyTable, name: str = "as priced here") -> list[PricedC
         return [first, *(PricedCase(each, problem=_line(error)) for each in SCENARIOS)]
     for each, scenario in SCENARIOS.items():
         try:
-            cases.append(_case(each, reprice(table, scenario, book), target, table, first))
+            repriced = axis_points(reprice(table, scenario, book))
+            cases.append(_compared(_case(each, repriced, target), first, before, set(repriced.frontier["trial"])))
         except TrackerError as error:
             cases.append(PricedCase(each, problem=_line(error)))
     return cases
 
 
-def _case(
-    name: str, table: StudyTable, target: float, base: StudyTable | None = None, first: PricedCase | None = None
-) -> PricedCase:
-    found = axis_points(table)
-    frontier = found.frontier
+def _case(name: str, found: AxisPoints, target: float) -> PricedCase:
+    frontier, spend_usd = found.frontier, found.table.spend_usd
     reached = frontier[found.sign * (frontier["y"] - target) >= 0]
     if reached.empty:
-        return PricedCase(name, table.spend_usd)
+        return PricedCase(name, spend_usd)
     row = reached.iloc[0]
-    now = set(frontier["trial"])
-    before = set(axis_points(base).frontier["trial"]) if base is not None else now
-    return PricedCase(
-        name,
-        table.spend_usd,
-        float(row["x"]),
-        int(row["trial"]),
-        int(row["epoch"]),
-        float(row["x"]) / first.price_usd if first is not None else 1.0,
-        tuple(sorted(int(each) for each in now - before)),
-        tuple(sorted(int(each) for each in before - now)),
+    return PricedCase(name, spend_usd, float(row["x"]), int(row["trial"]), int(row["epoch"]), ratio=1.0)
+
+
+def _compared(case: PricedCase, first: PricedCase, before: set[int], now: set[int]) -> PricedCase:
+    """The case beside the first one, by the trials that are on the frontier of each."""
+    return replace(
+        case,
+        ratio=case.price_usd / first.price_usd,
+        entered=tuple(sorted(map(int, now - before))),
+        left=tuple(sorted(map(int, before - now))),
     )
 
 

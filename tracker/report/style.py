@@ -8,6 +8,7 @@ dark one; text takes the page's own colour where the page sets one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
 
 import plotly.graph_objects as go
@@ -67,8 +68,9 @@ def hardware_symbols(names: Iterable[str]) -> dict[str, str]:
     return {name: SYMBOLS[min(index, len(SYMBOLS) - 1)] for index, name in enumerate(dict.fromkeys(names))}
 
 
+@cache
 def template() -> go.layout.Template:
-    """The template that all charts share."""
+    """The template that all charts share; figures copy it."""
     axis = {
         "gridcolor": GRID,
         "linecolor": AXIS,
