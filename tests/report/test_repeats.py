@@ -8,6 +8,7 @@ import re
 
 import pytest
 
+from tracker.export.markdown import report_markdown
 from tracker.export.page import report_page
 from tracker.report.confirmation import confirmation_sentences
 from tracker.report.figures import spend_figure
@@ -119,7 +120,14 @@ def test_the_chart_has_whiskers_around_the_means(confirmed):
 def test_the_page_says_it_in_its_table_and_in_words(by_hand, original, confirmed):
     page = report_page(confirmed)
     assert page.count("95 % interval</th>") == 1
-    assert "tie: #2 e1 cannot be distinguished from the cheaper #1 e1; buy that one" in page
+    assert "tied with a cheaper one cannot be distinguished from it: buy the cheaper" in page
     assert "11 repeats of 3 trials cost" in page
     assert "2 of them no evidence" in page
     assert "95 % interval</th>" not in report_page(by_hand.build(original))
+
+
+def test_markdown_names_what_a_point_is_tied_with(by_hand, original, confirmed):
+    row = next(line for line in report_markdown(confirmed).splitlines() if line.startswith("| 2 | 1 |"))
+    assert row.replace("&#8203;", "").endswith(r" #1 e1 |")
+    assert "tied with |" in report_markdown(confirmed)
+    assert "tied with |" not in report_markdown(by_hand.build(original))

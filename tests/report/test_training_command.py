@@ -48,6 +48,14 @@ def trial_row(table, number):
     return int(table.runs.index[(table.runs["role"] == "trial") & (table.runs["trial"] == number)][0])
 
 
+def test_paths_below_the_current_folder_hold_in_any_checkout(home, monkeypatch):
+    table, row = table_of(home), trial_row(table_of(home), 1)
+    monkeypatch.chdir(home.path.parent)
+    words = shlex.split(training_command(home, table, row).text)
+    assert words[2] == f"{home.path.name}/two digits.toml"
+    assert words[-2:] == ["--home", home.path.name]
+
+
 def test_the_command_trains_the_trial_again_with_the_same_settings_and_seed(home):
     table = table_of(home)
     row = trial_row(table, 1)

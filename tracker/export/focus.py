@@ -149,7 +149,7 @@ def _descriptions(table: StudyTable, charges: pd.DataFrame) -> pa.Array:
     role, label = _texts(charges["role"]), _texts(charges["label"])
     what = pc.if_else(pc.equal(role, label), label, _joined(role, " ", label))
     attempt, sku = _texts(charges["attempt"]), _known(charges["sku"])
-    prices = "at the rate of its time" if table.scenario is None else f"priced anew: {table.scenario.label}"
+    prices = "at the rate of its time" if table.scenario is None else f"re-priced: {table.scenario.label}"
     start = _joined("Estimate, not an invoice: ", _texts(charges["part"]), " of ", what, ", attempt ", attempt)
     return _joined(start, f", study {table.study}, as ", sku, f"; {prices}")
 

@@ -91,6 +91,7 @@ def _frontier(table: StudyTable) -> str:
     at = np.unique(np.linspace(0, len(points) - 1, min(len(points), MOST_POINTS)).round().astype(np.int64))
     more = f", {len(at)} of them here" if len(at) < len(points) else ""
     usd, settings = partial(words.money, unit=table.unit), searched_settings(table)[:MOST_SETTINGS]
+    tied = "tied_with" in points and bool(points["tied_with"].notna().any())
     rows = [
         [
             str(row["trial"]),
@@ -99,10 +100,19 @@ def _frontier(table: StudyTable) -> str:
             text(usd(row["price_usd"])),
             words.duration(row["wall_seconds"]),
             *(_setting(row["settings"].get(name)) for name in settings),
+            *([text(row["tied_with"] or "")] if tied else []),
         ]
         for row in points.iloc[at].to_dict("records")
     ]
-    head = ["trial", "epoch", text(table.quality.name), "price", "wall time", *map(text, settings)]
+    head = [
+        "trial",
+        "epoch",
+        text(table.quality.name),
+        "price",
+        "wall time",
+        *map(text, settings),
+        *(["tied with"] if tied else []),
+    ]
     return f"## Frontier: {words.several(len(points), 'point')}{more}\n\n{_table(head, rows, numbers=5)}"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from importlib.metadata import PackageNotFoundError, version
 
-from tracker.report.training_command import study_command, training_command
+from tracker.report.training_command import home_option, study_command, training_command
 from tracker.store.home import Home
 from tracker.store.run_table import StudyTable
 
@@ -36,9 +36,9 @@ def commands(table: StudyTable, run: int | None) -> list[tuple[str, str, str]]:
 
     ``run`` is the row in table.runs of the run to train again; None for none.
     """
-    report = ("Write this report", shlex.join(["tracker", "report", table.study]), "")
+    report = ["tracker", "report", table.study]
     if table.home is None:
-        return [report]
+        return [("Write this report", shlex.join(report), "")]
     home = Home(table.home)
     study = study_command(home, table)
     entries = [("Run the whole study again", study.text, study.remark)]
@@ -46,7 +46,7 @@ def commands(table: StudyTable, run: int | None) -> list[tuple[str, str, str]]:
         again = training_command(home, table, run)
         label = str(table.runs["label"].to_numpy()[run])
         entries.append((f"Train {label} of the first answer again", again.text, again.remark))
-    return [*entries, report]
+    return [*entries, ("Write this report", shlex.join([*report, *home_option(home)]), "")]
 
 
 def _version() -> str:

@@ -2,7 +2,7 @@
 
 The rule: whole units of the currency where the smallest amount is at least a hundredth of one ($0.01); else thousandths
 (m$) where it is at least a hundredth of one of these ($0.00001); else millionths (µ$), else billionths (n$). An amount
-of 100,000 such parts or more, as the sum over a large study may be, is written in whole units of the currency.
+of 10,000 such parts or more, as a budget or the sum over a large study may be, is written in whole units.
 """
 
 from __future__ import annotations

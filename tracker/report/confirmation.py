@@ -23,12 +23,12 @@ def confirmation_sentences(table: StudyTable) -> list[str]:
             "mean and 95 % interval are of the repeats alone where a point has two or more, because its own measurement"
             " was selected for being high; the scatter of single runs is pooled over points as far as they agree"
         )
-    sentences += [
-        f"tie: {_name(row)} cannot be distinguished from the cheaper {row['tied_with']}; buy that one, unless more"
-        " seeds separate them"
-        for row in confirmed_frontier_table(table).to_dict("records")
-        if row.get("tied_with")
-    ]
+    points = confirmed_frontier_table(table)
+    if "tied_with" in points and points["tied_with"].notna().any():
+        sentences.append(
+            "a point that is tied with a cheaper one cannot be distinguished from it: buy the cheaper, unless more"
+            " seeds separate them"
+        )
     sentences += [
         f"{_name(row)} is off the frontier as measured, and on it with a probability of"
         f" {percent(row['probability_on_frontier'])}: {quality(row['quality_mean'])} for {usd(row['price_mean_usd'])},"

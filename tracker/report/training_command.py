@@ -54,11 +54,22 @@ def _command(
         return TrainingCommand("", "The command that trains it again is not known: the study was not read from a file.")
     if not Path(file.path).is_file():
         return TrainingCommand(
-            "", f"It cannot be trained again by a command: study file '{file.path}' is not there now."
+            "", f"It cannot be trained again by a command: study file '{_from_here(Path(file.path))}' is not there now."
         )
-    words = ["tracker", "run", file.path, *(["--smoke"] if file.smoke else [])]
+    words = ["tracker", "run", _from_here(Path(file.path)), *(["--smoke"] if file.smoke else [])]
     words += ["--name", _free_name(home, name), *options, *_changed(document, file, seed_offset), *values]
-    return TrainingCommand(shlex.join(words), _remark(file))
+    return TrainingCommand(shlex.join([*words, *home_option(home)]), _remark(file))
+
+
+def home_option(home: Home) -> list[str]:
+    """The words that name ``home`` in a command; none where that is ./results, whatever TRACKER_HOME a reader has."""
+    return [] if home.path == Path("results").resolve() else ["--home", _from_here(home.path)]
+
+
+def _from_here(path: Path) -> str:
+    """A path below the current folder from there, so that it holds in any checkout; another one in full."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def _free_name(home: Home, name: str) -> str:

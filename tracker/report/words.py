@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 
 from tracker.pricing.money_unit import DOLLARS, SMALLEST, MoneyUnit
 
-MOST_PARTS = 99_999.5
-"""From this many thousandths, millionths or billionths of a currency, an amount is written in that unit."""
+MOST_PARTS = 9_999.5
+"""From this many thousandths, millionths or billionths of a currency, an amount is written in whole units of it."""
 NOTHING = "—"
 """Shown where there is no figure."""
 
@@ -28,6 +28,8 @@ def money(value_usd: float, unit: MoneyUnit) -> str:
     >>> from tracker.pricing.currency import ExchangeRate
     >>> money(116.0, MoneyUnit(ExchangeRate("EUR", 1.16, None, ""))), money(0.0000127, MoneyUnit(prefix="m"))
     ('€100.00', '0.0127 m$')
+    >>> money(0.0015, MoneyUnit(prefix="µ")), money(0.01, MoneyUnit(prefix="µ"))
+    ('1,500 µ$', '$0.01')
     """
     value = unit.of(value_usd)
     if not math.isfinite(value):
