@@ -127,8 +127,8 @@ def run_study(
     """Run a study from a TOML file, or from a mapping of the same shape, and return it when it has ended.
 
     ``smoke`` takes the study's [smoke] table for it; ``settings`` fixes knobs; ``tags`` are of your own;
-    ``warm_start`` names earlier studies to learn
-    from; the other arguments are the options of ``tracker run``. Raises TrackerError.
+    ``warm_start`` names earlier studies to learn from;
+    the other arguments are the options of ``tracker run``. Raises TrackerError.
     """
     document = StudyDocument("study", study) if isinstance(study, Mapping) else StudyDocument.read(Path(study))
     document = document.smoke() if smoke else document
