@@ -65,6 +65,20 @@ class CostPart(StrEnum):
     MAINTENANCE = "maintenance"  # upkeep and upgrades
 
 
+class PriceBasis(StrEnum):
+    """What a price was worked out from; sums of different bases are never made without saying so."""
+
+    BILLED = "billed"  # the usage that was metered, at the rate that was counted
+    ESTIMATED = "estimated"  # from the timestamps of a run that was imported
+    REPRICED = "repriced"  # a metered usage at other rates
+    REPRICED_ESTIMATE = "repriced estimate"  # an estimated usage at other rates
+
+    @property
+    def repriced(self) -> PriceBasis:
+        """That of the same usage at other rates."""
+        return PriceBasis.REPRICED if self in (PriceBasis.BILLED, PriceBasis.REPRICED) else PriceBasis.REPRICED_ESTIMATE
+
+
 STEADY_USAGE = (
     *("peak_memory_bytes", "startup_seconds"),
     *("acquired_samples", "acquired_bytes", "stored_bytes", "kept_bytes"),

@@ -7,12 +7,13 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from tracker.errors import StoreError
-from tracker.records import STEADY_USAGE, Role, TrialState
+from tracker.records import STEADY_USAGE, PriceBasis, Role, TrialState
 from tracker.runner.study_lookup import check_name_is_free
 from tracker.store.attempts import COUNTED
 from tracker.store.home import Home
@@ -31,11 +32,18 @@ _AT_ENDS = tuple(name for name in COUNTED if name != "wall_seconds")
 """What is logged where an attempt ends; that a checkpoint has it says that one ended at its step."""
 
 
-def log_table(table: StudyTable, home: Home, origin: str, say: Callable[[str], None] = lambda _: None) -> None:
+def log_table(
+    table: StudyTable,
+    home: Home,
+    origin: str,
+    say: Callable[[str], None] = lambda _: None,
+    run_tags: Sequence[Mapping[str, str]] = (),
+    study_tags: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Write a study into the MLflow store of ``home``; ``origin`` says where it is from, ``say`` how far it has come.
 
-    All or nothing: the study is seen once it is whole. What was running when it was exported is stopped.
-    Raises StudyExistsError where the name is taken, StoreError.
+    All or nothing: the study is seen once it is whole. What was running when it was exported is stopped. ``run_tags``
+    [runs] and ``study_tags`` are further tags. Raises StudyExistsError where the name is taken, StoreError.
     """
     table = _at_rest(table)
     home.make()
@@ -45,18 +53,59 @@ def log_table(table: StudyTable, home: Home, origin: str, say: Callable[[str], N
     started = table.runs["started_at"]
     log = store.stage_study(table.study, _moment(min(started, default=0.0)), home.artifacts(table.study))
     try:
-        steps, attempts = _Steps(table), _ends(table)
-        for at, row in enumerate(table.runs.to_dict("records")):
-            _log_run(log, table, at, row, steps.of(at), attempts.get(at, []))
-            if (at + 1) % _REPORT_EVERY == 0:
-                say(f"{at + 1:,} of {len(table.runs):,} runs are written")
-        ended_at = float((started + table.runs["wall_seconds"]).max()) if len(started) else 0.0
-        log.parent.end(TrialState(table.state), ended_at)
-        store.publish_study(log, {**_study_tags(table), IMPORTED: origin})
+        _log_runs(log, table, say, run_tags)
+        log.parent.end(TrialState(table.state), _ended(table))
+        store.publish_study(log, {**_study_tags(table), **study_tags, IMPORTED: origin})
     except BaseException:
         with contextlib.suppress(StoreError):  # what went wrong first is what there is to say
             store.discard_study(log)
         raise
+
+
+def add_to_study(
+    table: StudyTable,
+    home: Home,
+    say: Callable[[str], None],
+    run_tags: Sequence[Mapping[str, str]],
+    replaced: Sequence[str],
+) -> None:
+    """Write more runs into a study that is there, in place of its runs with the ids ``replaced``.
+
+    All or nothing, but on a server, where those that are written are seen at once. Raises StudyNotFoundError,
+    StoreError.
+    """
+    table = _at_rest(table)
+    store = MlflowStore(home.tracking_uri)
+    study = store.open_study(table.study)
+    staged = store.stage_runs(study, home.artifacts(table.study))
+    try:
+        _log_runs(staged, table, say, run_tags)
+        store.publish_runs(staged, study, replaced)
+        study.parent.end(TrialState(table.state), _ended(table))
+        study.parent.flush()
+    except BaseException:
+        with contextlib.suppress(StoreError):
+            store.discard_runs(staged, study)
+        raise
+
+
+def _log_runs(
+    log: StudyLog, table: StudyTable, say: Callable[[str], None], run_tags: Sequence[Mapping[str, str]]
+) -> None:
+    steps, attempts = _Steps(table), _ends(table)
+    settings, summary = table.settings.to_dict("records"), table.summary.to_dict("records")
+    for at, row in enumerate(table.runs.to_dict("records")):
+        tags = {**_run_tags(row, table), **(run_tags[at] if run_tags else {})}
+        known = {str(name): value for name, value in settings[at].items() if value is not None}
+        run = log.run(row["label"], known, tags, _moment(row["started_at"]))
+        _log_run(run, table, row, summary[at], steps.of(at), attempts.get(at, []))
+        if (at + 1) % _REPORT_EVERY == 0:
+            say(f"{at + 1:,} of {len(table.runs):,} runs are written")
+
+
+def _ended(table: StudyTable) -> float:
+    """When the last run ended."""
+    return float((table.runs["started_at"] + table.runs["wall_seconds"]).max()) if len(table.runs) else 0.0
 
 
 def _at_rest(table: StudyTable) -> StudyTable:
@@ -114,14 +163,13 @@ class _Step(NamedTuple):
 
 
 def _log_run(
-    log: StudyLog,
+    run: RunLog,
     table: StudyTable,
-    at: int,
     row: Mapping[Any, Any],
+    summary: Mapping[Any, float],
     steps: Sequence[_Step],
     ends: Sequence[dict[str, float]],
 ) -> None:
-    run = log.run(row["label"], table.settings_of(at), _run_tags(row, table), _moment(row["started_at"]))
     for step in steps:
         values = {name: value for name, value in step.values.items() if name not in _AT_ENDS}
         run.add(values, step=step.epoch, timestamp=_moment(step.timestamp))
@@ -130,7 +178,7 @@ def _log_run(
         _log_end(run, end, steps, last_step)
     known = {name: value for step in steps for name, value in step.values.items()}
     ended_at = _ended_at(row, steps, ends)
-    run.add(_finals(row, table, at, known), step=last_step + 1, timestamp=_moment(ended_at))
+    run.add(_finals(row, table.quality.name, summary, known), step=last_step + 1, timestamp=_moment(ended_at))
     run.end(TrialState(row["state"]), ended_at)
     run.flush()
 
@@ -143,16 +191,18 @@ def _log_end(run: RunLog, end: dict[str, float], steps: Sequence[_Step], last_st
     run.add(values | exact, step=last_step + 1 if at is None else at.epoch, timestamp=_moment(end["ended_at"]))
 
 
-def _finals(row: Mapping[Any, Any], table: StudyTable, at: int, known: Mapping[str, float]) -> dict[str, float]:
+def _finals(
+    row: Mapping[Any, Any], quality: str, summary: Mapping[Any, float], known: Mapping[str, float]
+) -> dict[str, float]:
     """What is logged at the end: the last values, but for those that the last checkpoints have, ``known``, too.
 
     NaN where theirs is not the last one.
     """
-    finals = {str(name): float(table.summary[name].iloc[at]) for name in table.summary}
+    finals = {str(name): float(value) for name, value in summary.items()}
     finals |= {name: float(row[name]) for name in _FINALS}
     finals |= {name: float(row[name]) for name in STEADY_USAGE if row[name] or name in known}
-    if not math.isnan(finals.get(table.quality.name, math.nan)):
-        del finals[table.quality.name]  # it would be one more checkpoint
+    if not math.isnan(finals.get(quality, math.nan)):
+        del finals[quality]  # it would be one more checkpoint
     return {
         name: value
         for name, value in finals.items()
@@ -171,6 +221,7 @@ def _run_tags(row: Mapping[Any, Any], table: StudyTable) -> dict[str, str]:
         "tracker.usd_per_hour": repr(float(row["usd_per_hour"])),
         "mlflow.user": row["user"],
         "tracker.busy": str(bool(row["busy"])).lower(),
+        **({} if row["price_basis"] == PriceBasis.BILLED else {"tracker.price_basis": row["price_basis"]}),
         "tracker.price_book": table.price_book,
     }
 

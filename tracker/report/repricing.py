@@ -18,7 +18,7 @@ from tracker.pricing.currency import USD, exchange_rate
 from tracker.pricing.price_book import PriceBook
 from tracker.pricing.price_point import PricePoint, price_point_from_row
 from tracker.pricing.scenario import Scenario
-from tracker.records import STEADY_USAGE, CostPart, Market
+from tracker.records import STEADY_USAGE, CostPart, Market, PriceBasis
 from tracker.runner.study_lookup import table_of
 from tracker.store.home import Home
 from tracker.store.run_table import StudyTable
@@ -30,7 +30,7 @@ def reprice(table: StudyTable, scenario: Scenario, book: PriceBook) -> StudyTabl
     """Re-price the study under ``scenario``; the tables keep their rows and columns.
 
     Every price is a pure function of the recorded usage, the rate that ``scenario`` gives each run, and the study's
-    cost terms. ``price_basis`` is "repriced" throughout. Where none of ``scenario.skus`` is a run's kind of device
+    cost terms. ``price_basis`` is PriceBasis.repriced throughout. Where none of ``scenario.skus`` is a run's kind of device
     (PricePoint.device_kind), its time there would be a prediction: that run keeps its SKU.
 
     Raises PriceBookError where a rate is missing, ScenarioError where one of ``scenario.skus`` suits no run, or a
@@ -131,9 +131,14 @@ def _repriced_runs(
         price_usd=parts.usd,
         billed_seconds=parts.billed_seconds,
         machine_share=parts.share,
-        price_basis=_of_runs(["repriced"], np.zeros_like(codes)),
+        price_basis=_repriced_bases(runs["price_basis"]),
         co2_grams=runs["energy_kwh"].to_numpy(dtype=np.float64) * grams_per_kwh[codes],
     )
+
+
+def _repriced_bases(bases: pd.Series[str]) -> pd.api.extensions.ExtensionArray:
+    codes, distinct = pd.factorize(bases)
+    return _of_runs([PriceBasis(basis).repriced for basis in distinct], codes)
 
 
 def _of_runs(texts: Sequence[str], codes: NDArray[np.intp]) -> pd.api.extensions.ExtensionArray:

@@ -1,6 +1,6 @@
 """Studies and runs in MLflow, by explicit run ids, in batches.
 
-Only this file and mlflow_places.py and mlflow_models.py beside it import MLflow.
+Only this file and those beside it whose names begin with mlflow_ import MLflow.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import os
 import secrets
 import sqlite3
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from tracker.errors import RefusedError, StoreError, StudyExistsError, StudyNotF
 from tracker.records import DataCard, Settings, TrialState
 from tracker.store.columns import Details, History, ParentRun, Positions, RunIndex, run_key
 from tracker.store.found import FoundExperiment
+from tracker.store.mlflow_bulk import BulkClient, move_runs
 from tracker.store.mlflow_places import find_experiments, put_back
 from tracker.store.names import logged_name, name_tags
 from tracker.store.schema import made_by_newer
@@ -107,10 +109,61 @@ class MlflowStore:
             raise StoreError(f"MLflow store '{self._uri}' refused the study: {_first_line(error)}") from error
         parent = RunLog(self._client, experiment_id, name, {}, started_at)
         parent.flush()
-        return StudyLog(self._client, experiment_id, name, parent)
+        return StudyLog(self._bulk or self._client, experiment_id, name, parent)
+
+    def stage_runs(self, study: StudyLog, artifacts: Path) -> StudyLog:
+        """Where to write runs that come from elsewhere and are to join a study: nobody sees them there yet.
+
+        ``publish_runs`` adds them to it, ``discard_runs`` takes them away. On a server they are seen at once. Raises
+        StoreError.
+        """
+        if self._bulk is None:
+            return StudyLog(self._client, study.experiment_id, study.name, study.parent)
+        try:
+            staged = f".{study.name}.{secrets.token_hex(4)}"
+            experiment_id = self._client.create_experiment(staged, artifact_location=artifacts.as_uri())
+        except MlflowException as error:
+            raise StoreError(f"MLflow store '{self._uri}' refused the runs: {_first_line(error)}") from error
+        return StudyLog(self._bulk, experiment_id, study.name, study.parent)
+
+    def publish_runs(self, staged: StudyLog, study: StudyLog, replaced: Sequence[str]) -> None:
+        """Add staged runs to their study, in place of the runs with the ids ``replaced``. Raises StoreError."""
+        staged.flush()
+        try:
+            if staged.experiment_id == study.experiment_id:
+                for run_id in replaced:
+                    self._client.delete_run(run_id)
+                return
+            move_runs(self._engine, staged.experiment_id, study.experiment_id, replaced)
+        except Exception as error:
+            raise StoreError(f"MLflow store '{self._uri}' refused the runs: {_first_line(error)}") from error
+        self.discard_study(staged)
+
+    def discard_runs(self, staged: StudyLog, study: StudyLog) -> None:
+        """Take staged runs away; from a server only one that is not complete. Raises StoreError."""
+        if staged.experiment_id != study.experiment_id:
+            self.discard_study(staged)
+            return
+        try:
+            for run in self._all_runs(study.experiment_id):
+                if run.info.status == "RUNNING" and run.info.run_id != study.parent.run_id:
+                    self._client.delete_run(run.info.run_id)
+        except Exception as error:
+            raise StoreError(f"MLflow store '{self._uri}' kept the runs: {_first_line(error)}") from error
+
+    @property
+    def _engine(self) -> Any:
+        """Of a database; None of a server."""
+        return getattr(self._client._tracking_client.store, "engine", None)
+
+    @cached_property
+    def _bulk(self) -> BulkClient | None:
+        """Writes many runs at once into a database; a server takes them one by one."""
+        return None if self._engine is None else BulkClient(self._client, self._engine)
 
     def publish_study(self, log: StudyLog, tags: Mapping[str, str]) -> None:
         """Give a staged study its tags and its name. Raises StudyExistsError where that is taken, StoreError."""
+        log.flush()
         log.parent.tag({**tags, "tracker.role": "study"})
         log.parent.flush()
         try:
@@ -294,12 +347,20 @@ def empty_database(folder: Path) -> Path:
 class StudyLog:
     """A study's place in MLflow: its experiment, and the parent run that its trials hang under."""
 
-    def __init__(self, client: MlflowClient, experiment_id: str, name: str, parent: RunLog) -> None:
+    def __init__(self, client: MlflowClient | BulkClient, experiment_id: str, name: str, parent: RunLog) -> None:
         self._client = client
         self.experiment_id = experiment_id
         self.name = name
         self.parent = parent
         self._run_ids: dict[str, str] | None = None
+
+    def flush(self) -> None:
+        """Write what ended runs have not written yet. Raises StoreError."""
+        if isinstance(self._client, BulkClient):
+            try:
+                self._client.flush()
+            except Exception as error:
+                raise StoreError(f"MLflow did not accept runs of '{self.name}': {_first_line(error)}") from error
 
     def run(
         self, label: str, settings: Settings, tags: Mapping[str, str], started_at: float, *, seen_before: bool = False
@@ -328,7 +389,7 @@ class RunLog:
 
     def __init__(
         self,
-        client: MlflowClient,
+        client: MlflowClient | BulkClient,
         experiment_id: str,
         label: str,
         tags: Mapping[str, str],

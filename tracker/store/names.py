@@ -10,6 +10,7 @@ import hashlib
 import posixpath
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 TAG_PREFIX = "tracker.name."
 """The tag that says the own name of what is logged under the name after it."""
@@ -17,6 +18,7 @@ _LONGEST = 200
 _OTHER = re.compile(r"[^\w\-.:/ ]+")
 
 
+@lru_cache(maxsize=10_000)
 def logged_name(own: str) -> str:
     """The name that a metric or a knob is logged under: its own where MLflow takes it.
 

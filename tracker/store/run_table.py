@@ -98,8 +98,7 @@ class StudyTable:
     (its last checkpoint's; NaN without one), price_usd (all its attempts), wall_seconds, sku, market,
     usd_per_hour, price_source, price_date, hardware, energy_source, busy (measured on a busy machine), started_at
     (seconds since 1970); user (who ran it, "" where that is not known); region;
-    price_basis ("billed": the price that was counted; "repriced": the same usage at other rates; "predicted": a
-    usage that nobody measured); the price's parts data_usd, compute_usd, storage_usd, maintenance_usd; what
+    price_basis (records.PriceBasis); the price's parts data_usd, compute_usd, storage_usd, maintenance_usd; what
     compute was billed for: billed_seconds × machine_share at usd_per_hour; the usage (records.Usage) that prices
     depend on; energy_joules, energy_kwh and co2_grams (NaN where unavailable); and price_point, the machine and
     its rate as a price table's row in JSON.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tracker.pricing.cost import RateColumns, UsageColumns, price_parts
 from tracker.pricing.energy import JOULES_PER_KWH, co2_grams, country_of
 from tracker.pricing.price_point import PricePoint, price_point_from_row
-from tracker.records import STEADY_USAGE, CostPart, QualityMetric, TrialState
+from tracker.records import STEADY_USAGE, CostPart, PriceBasis, QualityMetric, TrialState
 from tracker.store.attempts import PARTS_USD
 from tracker.store.column_cache import CachedStudy
 from tracker.store.names import TAG_PREFIX, logged_name
@@ -79,7 +79,7 @@ class RunFrames:
                 "started_at": self._index.started_at_ms / 1000,
                 "user": self._column("mlflow.user"),
                 "region": self._column("tracker.region"),
-                "price_basis": "billed",
+                "price_basis": self._column("tracker.price_basis", PriceBasis.BILLED),
                 **self._parts_usd(terms),
                 "billed_seconds": last("billed_seconds"),
                 "machine_share": last("machine_share"),

@@ -25,6 +25,7 @@ STUDY_TAGS: Mapping[str, str] = {
     "tracker.commit": "the commit of the repository that the study ran in, with -dirty where files differ from it",
     "tracker.versions": "the versions of Python and of the libraries that it ran with, in words",
     "tracker.imported": "of a study that was not run here: where it is from",
+    "tracker.left_out": "of an imported study, what was left out of its runs' time, a sentence",
 }
 """The tags of a study's parent run."""
 RUN_TAGS: Mapping[str, str] = {
@@ -47,6 +48,9 @@ RUN_TAGS: Mapping[str, str] = {
     "tracker.cores": "CPU cores that were reserved",
     "tracker.accelerators": "accelerators that were reserved",
     "tracker.energy_source": "measured, estimated or unavailable",
+    "tracker.price_basis": "estimated: from the timestamps of an imported run; without it, metered as it ran",
+    "tracker.source_run": "of an imported run, its id in the source",
+    "tracker.source_version": "of an imported run, what changes in the source when it logs more",
     "tracker.busy": "true where other work kept the machine busy, so that the price is too high",
     "tracker.hardware": "the machine in a few words",
     "tracker.commit": "the commit of the repository",
