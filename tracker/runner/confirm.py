@@ -53,7 +53,7 @@ def confirm_study(
     with folder.locked():
         forkserver = Forkserver(document.workload or "")
         plan = make_plan(document, forkserver, home)
-        engine = engine_for(plan.hardware, forkserver, workers)
+        engine = engine_for(plan, forkserver, workers)
         card = folder.data_card()
         log = reopen_log(plan, home, folder, card, observer)
         books = open_books(plan, home, folder, log, card, observer)

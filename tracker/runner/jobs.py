@@ -120,6 +120,7 @@ def attempt_request(
         cache=cache,
         asked_at=time.time(),
         needed_metrics=plan.spec.needed_metrics,
+        report_table=plan.spec.report,
         tracking_uri=tracking_uri,
         command_store=command_store,
         memory_limit_bytes=int(MEMORY_SHARE * plan.hardware.memory_bytes),

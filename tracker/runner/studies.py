@@ -19,7 +19,7 @@ from tracker.engine.local import LocalEngine
 from tracker.engine.reservations import Reservations
 from tracker.errors import DataError, RequestError, WorkFailedError, WorkloadError
 from tracker.pricing.cost import price_of
-from tracker.records import AttemptRecord, DataCard, Hardware, TrialState, Usage
+from tracker.records import AttemptRecord, DataCard, TrialState, Usage
 from tracker.runner.bookkeeper import Bookkeeper
 from tracker.runner.coordinator import POLL_SECONDS, Coordinator
 from tracker.runner.decisions import FILE_NAME as DECISIONS_FILE
@@ -101,7 +101,7 @@ def run_study(
     with home.databases_being_made():
         store, started = MlflowStore(home.tracking_uri), Trials.started(places.optuna_storage, name)
     check_name_is_free(home, name, places.optuna_storage, started)
-    engine = engine_for(plan.hardware, forkserver, workers)
+    engine = engine_for(plan, forkserver, workers)
     with StudyFolder.staged(home.study(name)) as staged, staged.locked():
         _check_data_cost(plan, _prepare(plan, staged, home, engine, observer), observer)
         staged.save(document)
@@ -176,7 +176,7 @@ def resume_study(
         searcher = make_searcher(
             plan, found, read_memory(folder.path), evidence, replayed.trials.values(), notify=observer.notify
         )
-        engine = engine_for(plan.hardware, forkserver, workers)
+        engine = engine_for(plan, forkserver, workers)
         return _coordinate(plan, places, folder, engine, searcher, books, observer, card, replayed)
 
 
@@ -208,8 +208,19 @@ def reopen_log(plan: StudyPlan, home: Home, folder: StudyFolder, card: DataCard,
     return log
 
 
-def engine_for(hardware: Hardware, forkserver: Forkserver, workers: int | None) -> LocalEngine:
-    """The workers of this machine, at most ``workers`` at once. Raises RequestError for an invalid number."""
+def engine_for(plan: StudyPlan, forkserver: Forkserver, workers: int | None) -> LocalEngine:
+    """The workers of this machine, at most ``workers`` at once; None for as many as it has cores.
+
+    Raises RequestError for an invalid number, and for several where nobody could know whose log is whose.
+    """
+    hardware, report = plan.hardware, plan.spec.report
+    if report is not None and report.one_at_a_time:
+        if workers is not None and workers > 1:
+            raise RequestError(
+                f"--workers {workers}: trials at once would all write csv logs to '{report.place}', and which is whose "
+                "could not be known; let each write below $TRACKER_ARTIFACTS, or use --workers 1"
+            )
+        workers = 1 if workers is None else workers
     if workers is not None and workers < 1:
         raise RequestError(f"--workers {workers} is not a whole number of at least 1")
     usable = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(hardware.cores)

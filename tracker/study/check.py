@@ -13,6 +13,7 @@ from tracker.study.document import StudyDocument
 from tracker.study.domains import Choices, Domain, parse_domain
 from tracker.study.keys import TABLE_KEYS, TOP_KEYS, names
 from tracker.study.knobs import COMMON_KNOBS, Knob
+from tracker.study.report_table import ReportTable, report_problems, report_table
 from tracker.study.spec import (
     ANY_DATA_KEY,
     COSTS,
@@ -67,6 +68,7 @@ class _Checker:
         limits = self._limits(tables["limits"])
         budget = self._budget(tables["budget"])
         search = self._search(tables["search"], quality)
+        report = self._report(tables["report"], quality, [*search.objectives, *(each.metric for each in limits)])
         pricing = self._pricing(tables["pricing"])
         costs = self._costs(tables["costs"])
         settings, space = self._settings(tables["settings"], tables["space"])
@@ -96,6 +98,7 @@ class _Checker:
             limits,
             last_step,
             tables["tags"],
+            report,
         )
 
     def _problem(self, path: str, message: str) -> None:
@@ -271,6 +274,15 @@ class _Checker:
                 self._problem(path, f"min {low:g} is above max {high:g}: nothing can keep it")
             limits.append(Limit(metric, low, high))
         return tuple(limits)
+
+    def _report(self, table: Mapping[str, Any], quality: QualityMetric, needed: Sequence[str]) -> ReportTable | None:
+        if table and "command" not in self._document.content:
+            self._problem("report", "it says how a command reports, and there is none; training code calls run.report")
+        measured = {*COSTS, *BOOKED_METRICS}
+        problems = list(report_problems(table, quality.name, [name for name in needed if name not in measured]))
+        for key, problem in problems:
+            self._problem(f"report.{key}".rstrip("."), problem)
+        return None if problems else report_table(table)
 
     def _smoke(self, table: Mapping[str, Any]) -> None:
         if self._description is None:

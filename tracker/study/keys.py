@@ -51,6 +51,25 @@ TABLE_KEYS: Mapping[str, Mapping[str, StudyKey]] = {
             "the step that trainings end at, or the knob that says it",
         ),
     },
+    "report": {
+        "METRIC": StudyKey(
+            "a regular expression with one group; with `tensorboard` a tag, with `csv` a column",
+            "",
+            "where `command` says a metric: what it prints, line by line, or what it logs; without it, tags and "
+            "columns are metrics under their own names",
+        ),
+        "step": StudyKey(
+            "as METRIC",
+            "each value of the quality is a step; with `csv`, the column `step` or `epoch`",
+            "the step that the values on the same line and after it belong to",
+        ),
+        "tensorboard": StudyKey(
+            "a path, from where the command runs", "", "the folder that the command writes TensorBoard's event files to"
+        ),
+        "csv": StudyKey(
+            "a path, from where the command runs", "", "the csv log that the command writes, or a folder with such logs"
+        ),
+    },
     "limits": {
         "METRIC": StudyKey(
             "{ min = …, max = … }, or one of the two",

@@ -10,6 +10,7 @@ from tracker.records import BOOKED_METRICS, Direction, Market, QualityMetric, Se
 from tracker.study.costs import CostTerms
 from tracker.study.domains import Domain
 from tracker.study.knobs import Knob
+from tracker.study.report_table import ReportTable
 
 ANY_DATA_KEY = "*"
 """Among a workload's data options: a study's [data] table may have any keys besides those that it names."""
@@ -140,6 +141,8 @@ class StudySpec:
     """Where trainings end: a step, or the knob whose value it is; None where the study does not say it."""
     tags: Mapping[str, str] = field(default_factory=dict)
     """Tags of a person's own, such as a team or a cost centre; see study.tags."""
+    report: ReportTable | None = None
+    """How a command reports that says it neither by JSON lines nor by MLflow."""
 
     @property
     def needed_metrics(self) -> frozenset[str]:

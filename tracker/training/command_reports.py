@@ -1,4 +1,4 @@
-"""Turns what a command reports, by JSON lines or through MLflow, into reports of its Run."""
+"""Turns what a command reports, by JSON lines or as it is picked up, into reports of its Run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tracker.errors import TrainingFailedError
-from tracker.training.mlflow_pickup import MlflowPickup, PickedUp
+from tracker.training.pickup import PickedUp, Pickup
 from tracker.training.run import Run
 
 _QUOTED_CHARACTERS = 200
@@ -48,11 +48,11 @@ class CommandReports:
     """Turns what a command says into reports, and keeps the trial resumable once the command has saved a state.
 
     A JSON line with an ``epoch`` is a checkpoint, one without it is what ``Run.conclude`` takes. Lines are preferred:
-    from the first line with an epoch on, nothing is picked up from MLflow. ``state`` is where the command keeps its
+    from the first line with an epoch on, nothing else is picked up. ``state`` is where the command keeps its
     state, ``epoch`` the last one that an earlier attempt reported, -1 for none: those up to it are known already.
     """
 
-    def __init__(self, run: Run, lines: ReportLines, pickup: MlflowPickup | None, state: Path, epoch: int = -1) -> None:
+    def __init__(self, run: Run, lines: ReportLines, pickup: Pickup | None, state: Path, epoch: int = -1) -> None:
         self._run = run
         self._lines = lines
         self._pickup = pickup
@@ -86,10 +86,11 @@ class CommandReports:
         """Raises TrainingFailedError(``no_report``) where nothing was reported, with where that was looked for."""
         if self._run.reported:
             return
-        reported = "the command ended without a report: no JSON line with an epoch is in the file of TRACKER_REPORT"
+        reported = "the command ended without a report"
+        if self._run.report_table is None:
+            reported += ": no JSON line with an epoch is in the file of TRACKER_REPORT"
         if self._pickup is not None:
-            logged = f"no run of its own logged '{self._run.quality.name}' to MLFLOW_TRACKING_URI"
-            reported += f", and {self._pickup.problem or logged}"
+            reported += f"{': ' if self._run.report_table else ', and '}{self._pickup.missing}"
         raise TrainingFailedError("no_report", reported)
 
     def _take_line(self, line: bytes) -> None:
@@ -111,7 +112,7 @@ class CommandReports:
             raise TrainingFailedError("bad_report", f"{error}, in the line {quoted}") from None
 
 
-def _looked(pickup: MlflowPickup, *, last: bool, pausing: bool) -> list[PickedUp]:
+def _looked(pickup: Pickup, *, last: bool, pausing: bool) -> list[PickedUp]:
     """The result of a look; the last one is retried, because there is no later one."""
     found = pickup.look(last=last, pausing=pausing)
     for _ in range(_LAST_TRIES if last else 0):

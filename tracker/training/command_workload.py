@@ -2,8 +2,8 @@
 
 command = "python train.py --lr {learning_rate} --epochs {epochs}"
 
-The names in braces are the knobs. The command learns the rest from its environment and reports by JSON lines or
-through MLflow; see CommandWorkload.
+The names in braces are the knobs. The command learns the rest from its environment and reports by JSON lines, as the
+study's [report] table says, or through MLflow; see CommandWorkload.
 """
 
 from __future__ import annotations
@@ -28,8 +28,10 @@ from tracker.study.knobs import COMMON_KNOBS, Knob
 from tracker.study.spec import ANY_DATA_KEY
 from tracker.training.command_process import CommandProcess
 from tracker.training.command_reports import CommandReports, ReportLines
-from tracker.training.mlflow_pickup import MlflowPickup, Source
+from tracker.training.log_sources import CsvSource, TensorboardSource, expanded
 from tracker.training.mlflow_sources import TAG, MlflowDatabase, MlflowServer, is_server, lay_out_store
+from tracker.training.pickup import Pickup, Source
+from tracker.training.printed_source import PrintedLines, PrintedSource
 from tracker.training.run import Paused, Run
 from tracker.training.state import COMMAND_STATE_NAME
 from tracker.training.workload import Progress
@@ -52,6 +54,7 @@ COMMAND_ENVIRONMENT: Mapping[str, str] = {
     "TRACKER_DATA_<KEY>": "the value of each key of the study's [data] table",
     "OMP_NUM_THREADS": "the cores that each of the trial's processes has",
     "CUDA_VISIBLE_DEVICES": "the GPUs that are reserved for the trial",
+    "PYTHONUNBUFFERED": "1 where the study's `[report]` reads what is printed: each line then has its time",
     "MLFLOW_TRACKING_URI": "where the command's MLflow logs: a database of the trial's own, or the study's server",
     "MLFLOW_EXPERIMENT_NAME": "the experiment that it logs to",
     "MLFLOW_RUN_CONTEXT": "tags by which its runs are recognised",
@@ -65,9 +68,9 @@ class CommandWorkload:
     """The workload that a shell command makes.
 
     It runs by /bin/sh in the folder of the study file. A name in braces is replaced by the knob's value, quoted for
-    the shell; {python} is the Python that the tracker runs in, and write a literal brace twice. It
-    finds COMMAND_ENVIRONMENT, and reports by JSON lines (CommandReports) or by what it logs to MLflow (MlflowPickup).
-    Raises WorkloadError.
+    the shell; {python} is the Python that the tracker runs in, and write a literal brace twice. It finds
+    COMMAND_ENVIRONMENT, and reports by JSON lines (CommandReports) or by what is picked up (Pickup): from where the
+    study's [report] table says, else from what it logs to MLflow. Raises WorkloadError.
     """
 
     metrics: Mapping[str, Direction] = {}
@@ -103,16 +106,21 @@ class CommandWorkload:
             token, state = uuid.uuid4().hex, folder / COMMAND_STATE_NAME
             report = folder / f"report-{token}"
             environment = _environment(run, token, folder, {"REPORT": str(report), "STATE": str(state)})
-            pickup = _pickup(run, token, folder, earlier)
+            output = run.output or folder / f"output-{token}"
+            source = self._source(run, token, folder, environment, output, max(0, earlier.get("epoch", 0)))
+            known = earlier.get("epoch", -1), earlier.get("step", -1)
+            pickup = None if source is None else Pickup(source, run.quality.name, run.note, *known)
             reports = CommandReports(run, ReportLines(report), pickup, state, earlier.get("epoch", -1))
             try:
-                self._follow(run, reports, self.rendered(run), environment)
+                self._follow(run, reports, environment, run.output if run.report_table is None else output)
             finally:
                 report.unlink(missing_ok=True)
+                if run.output is None:
+                    output.unlink(missing_ok=True)
 
-    def _follow(self, run: Run, reports: CommandReports, command: str, environment: Mapping[str, str]) -> None:
+    def _follow(self, run: Run, reports: CommandReports, environment: Mapping[str, str], output: Path | None) -> None:
         try:
-            with CommandProcess(command, self.folder, environment, run.output) as process:
+            with CommandProcess(self.rendered(run), self.folder, environment, output) as process:
                 run.ready()
                 while not process.has_ended(POLL_SECONDS):
                     reports.take_in()
@@ -126,6 +134,24 @@ class CommandWorkload:
         reports.take_in(last=True, whole=process.succeeded)
         process.check("" if self.takes_our_python else _OTHER_PYTHON)
         reports.check()
+
+    def _source(
+        self, run: Run, token: str, folder: Path, environment: Mapping[str, str], output: Path, counted: int
+    ) -> Source | None:
+        """Where what it says is picked up; ``counted`` is the last step that an earlier attempt reported."""
+        table, quality = run.report_table, run.quality.name
+        if table is None:
+            if not run.tracking_uri:
+                return None
+            if is_server(run.tracking_uri):
+                return MlflowServer(run.tracking_uri, token, quality)
+            return MlflowDatabase(folder / STORE_NAME)
+        if table.where == "printed":
+            return PrintedSource(PrintedLines(output), table.metrics, table.step, quality, run.note, counted)
+        place = expanded(table.place, environment, self.folder)
+        if table.where == "csv":
+            return CsvSource(place, table.metrics, table.step, quality, run.note, counted)
+        return TensorboardSource(place, table.metrics, all_own=place.is_relative_to(folder))
 
     @property
     def source_files(self) -> tuple[Path, ...]:
@@ -186,18 +212,6 @@ def _text(value: object) -> str:
     return json.dumps(value, default=str) if isinstance(value, Mapping | list) else str(value)
 
 
-def _pickup(run: Run, token: str, folder: Path, earlier: Mapping[str, int]) -> MlflowPickup | None:
-    if not run.tracking_uri:
-        return None
-    quality = run.quality.name
-    source: Source = (
-        MlflowServer(run.tracking_uri, token, quality)
-        if is_server(run.tracking_uri)
-        else MlflowDatabase(folder / STORE_NAME)
-    )
-    return MlflowPickup(source, quality, run.note, earlier.get("epoch", -1), earlier.get("step", -1))
-
-
 def _environment(run: Run, token: str, folder: Path, places: Mapping[str, str]) -> dict[str, str]:
     threads = int(run.settings["threads"])
     variables = {
@@ -214,6 +228,7 @@ def _environment(run: Run, token: str, folder: Path, places: Mapping[str, str]) 
         **{f"TRACKER_{name}": value for name, value in variables.items()},
         "OMP_NUM_THREADS": str(max(1, threads // run.processes)),
         "CUDA_VISIBLE_DEVICES": _visible_gpus(run),
+        **({"PYTHONUNBUFFERED": "1"} if run.report_table and run.report_table.where == "printed" else {}),
         **(_mlflow_environment(run, token, folder) if run.tracking_uri else {}),
     }
 

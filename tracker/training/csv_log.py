@@ -58,7 +58,9 @@ class CsvLog:
         """What follows on what was read; everything where the file is another one now."""
         with self.path.open("rb") as file:
             file.seek(self._read - len(self._end))
-            if size >= self._read and file.read(len(self._end)) == self._end:
+            # A file that changed without growing was written again, with the same text.
+            grown = size > self._read or self._changed in (None, (size, self.path.stat().st_mtime_ns))
+            if grown and file.read(len(self._end)) == self._end:
                 return file.read()
             file.seek(0)
             self._read, self._end, self.columns = 0, b"", ()

@@ -21,7 +21,7 @@ from typing import Any
 import requests
 
 from tracker.errors import StoreError
-from tracker.training.mlflow_pickup import Logged
+from tracker.training.pickup import Logged
 
 TAG = "tracker.command"
 """The tag that a command's runs on a server are found by: the attempt's own, with nothing in it to be escaped.
@@ -31,6 +31,7 @@ MLFLOW_RUN_CONTEXT (mlflow/tracking/context/system_environment_context.py). ``Ml
 look at it: it must be given ``json.loads(os.environ["MLFLOW_RUN_CONTEXT"])`` as tags, as Lightning's MLFlowLogger does.
 """
 PARENT_TAG = "mlflow.parentRunId"
+RUNS_ARE = "MLflow runs"
 _TIMEOUT_SECONDS = (2.0, 5.0)  # to be connected, to be answered
 _EXPERIMENTS_SECONDS = 5.0
 _PAGE = 1000
@@ -61,6 +62,7 @@ class MlflowDatabase:
     """A trial's own MLflow database: what is logged there from now on. The tables are those of MLflow since 1.0."""
 
     seconds_between_looks = 0.2
+    runs_are = RUNS_ARE
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -69,8 +71,9 @@ class MlflowDatabase:
             newest = self._rows("SELECT max(rowid) FROM metrics")
             self._read = int(newest[0][0] or 0) if newest else 0
 
-    def new(self) -> list[Logged]:
+    def new(self, *, last: bool = False) -> list[Logged]:
         """As Source.new."""
+        del last
         rows = self._rows(
             "SELECT rowid, run_uuid, key, step, timestamp, value, is_nan FROM metrics WHERE rowid > ? ORDER BY rowid",
             self._read,
@@ -84,6 +87,10 @@ class MlflowDatabase:
     def parents(self) -> Mapping[str, str]:
         """As Source.parents."""
         return dict(self._rows("SELECT run_uuid, value FROM tags WHERE key = ?", PARENT_TAG))
+
+    def missing(self, quality: str) -> str:
+        """As Source.missing."""
+        return _missing(quality)
 
     def _rows(self, query: str, *values: object) -> list[Any]:
         if not self._path.is_file():
@@ -108,6 +115,7 @@ class MlflowServer:
     """
 
     seconds_between_looks = 0.4
+    runs_are = RUNS_ARE
 
     def __init__(self, address: str, tag: str, quality: str) -> None:
         self._api = f"{address.rstrip('/')}/api/2.0/mlflow/"
@@ -124,8 +132,9 @@ class MlflowServer:
         self._latest: dict[tuple[str, str], Mapping[str, Any]] = {}
         self._seen: dict[tuple[str, str], set[Logged]] = {}
 
-    def new(self) -> list[Logged]:
+    def new(self, *, last: bool = False) -> list[Logged]:
         """As Source.new; a metric's history is fetched only where its latest value has changed."""
+        del last
         filters = {"experiment_ids": self._experiment_ids(), "filter": f"tags.`{TAG}` = '{self._tag}'"}
         found: list[Logged] = []
         for run in self._all("POST", "runs/search", "runs", {**filters, "max_results": _PAGE}):
@@ -144,6 +153,10 @@ class MlflowServer:
     def parents(self) -> Mapping[str, str]:
         """As Source.parents."""
         return self._parents
+
+    def missing(self, quality: str) -> str:
+        """As Source.missing."""
+        return _missing(quality)
 
     def _experiment_ids(self) -> list[str]:
         if time.monotonic() >= self._experiments_until:
@@ -177,6 +190,10 @@ class MlflowServer:
             token = page.get("next_page_token", "")
             if not token:
                 return found
+
+
+def _missing(quality: str) -> str:
+    return f"no run of its own logged '{quality}' to MLFLOW_TRACKING_URI"
 
 
 def _logged(run: str, key: str, metric: Mapping[str, Any]) -> Logged:

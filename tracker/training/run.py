@@ -17,6 +17,7 @@ from torch import nn
 
 from tracker.errors import TrainingFailedError
 from tracker.records import DataCard, Direction, QualityMetric, Settings, SettingValue
+from tracker.study.report_table import ReportTable
 from tracker.training.meter import Meter
 from tracker.training.precision import Precision
 from tracker.training.reports import Reports
@@ -52,6 +53,7 @@ class Run:
         accelerators: the indices of all GPUs that the attempt has.
         output: the file that the attempt's output goes to; None where it is not redirected.
         command_store: an empty MLflow database that a command's own is a copy of; None where there is none.
+        report_table: the study's [report] table; None where there is none.
         summary: what ``conclude`` received.
         quality: the study's measure of quality: what to stop early by, for instance.
         reported: whether there was a report.
@@ -88,6 +90,7 @@ class Run:
         accelerators: tuple[int, ...] = (),
         output: Path | None = None,
         command_store: Path | None = None,
+        report_table: ReportTable | None = None,
     ) -> None:
         self.settings = settings
         self.data = data
@@ -103,6 +106,7 @@ class Run:
         self.accelerators = accelerators
         self.output = output
         self.command_store = command_store
+        self.report_table = report_table
         self.rank = rank
         self.processes = processes
         self.summary: dict[str, float] = {}

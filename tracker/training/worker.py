@@ -30,6 +30,7 @@ import torch
 from tracker.errors import TrackerError, TrainingFailedError
 from tracker.pricing.price_point import PricePoint
 from tracker.records import DataCard, QualityMetric, Role, Settings, TrialState
+from tracker.study.report_table import ReportTable
 from tracker.training.ending import Ending, ends_well, failure
 from tracker.training.events import EventLog
 from tracker.training.hardware import cpu_model
@@ -58,7 +59,8 @@ class AttemptRequest:
     ``accelerator_model`` the price book's name of them; ``price_point`` is what it is billed as, by the price book of
     version ``price_book``. ``needed_metrics`` are those that the study cannot do without beside quality.
     ``tracking_uri`` is the study's MLflow store, for training code that logs to it by itself; ``command_store`` an
-    empty database that a command's own store is a copy of, None where there is none. ``user`` is who runs the study.
+    empty database that a command's own store is a copy of, None where there is none, and ``report_table`` how a command
+    reports by the study's [report] table. ``user`` is who runs the study.
     ``memory_limit_bytes`` is what training on the CPU may take; ``pause_after_epoch`` pauses it there, and after
     ``last_epoch`` it is done, whatever the settings say: they decide how the epochs until then are trained.
     After ``own_last_epoch`` the training ends by itself, as far as is known: it is not paused there.
@@ -85,6 +87,7 @@ class AttemptRequest:
     needed_metrics: frozenset[str] = frozenset()
     tracking_uri: str = ""
     command_store: Path | None = None
+    report_table: ReportTable | None = None
     memory_limit_bytes: int | None = None
     time_limit_seconds: float | None = None
     pause_after_epoch: int | None = None
@@ -265,6 +268,7 @@ def _run(request: AttemptRequest, workload: Workload, meter: Meter, write: Any, 
         accelerators=request.accelerators,
         output=request.output_path,
         command_store=request.command_store,
+        report_table=request.report_table,
     )
 
 

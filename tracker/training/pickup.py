@@ -1,4 +1,4 @@
-"""What a command logs to MLflow by itself, picked up from its store as it comes, without MLflow.
+"""What a command says by itself, to MLflow, in a log or on its output, picked up as it comes.
 
 Every step that the quality metric is logged at is a checkpoint: its metrics are the last values of that step, and its
 time is that of the quality's last value. So a step is complete when the quality is logged at a later one, or the
@@ -33,17 +33,23 @@ class Logged(NamedTuple):
 
 
 class Source(Protocol):
-    """The MLflow runs of one attempt at a command. Its methods raise StoreError."""
+    """The runs of one attempt at a command: MLflow's, folders of event files, … Its methods raise StoreError."""
 
     seconds_between_looks: float
     """How often it may be asked."""
+    runs_are: str
+    """What its runs are, in words."""
 
-    def new(self) -> Sequence[Logged]:
-        """What was logged since the last call, in that order; of each value once."""
+    def new(self, *, last: bool = False) -> Sequence[Logged]:
+        """What was logged since the last call, in that order; ``last`` once the command has ended."""
         ...
 
     def parents(self) -> Mapping[str, str]:
         """For each run that is nested in another, which that is."""
+        ...
+
+    def missing(self, quality: str) -> str:
+        """Why nothing was found, in words."""
         ...
 
 
@@ -59,8 +65,8 @@ class PickedUp(NamedTuple):
 class _Run:
     """What one run has logged: of each step the last value of each metric.
 
-    MLflow says step 0 where a script gives none. Values at step 0 are those of one step where later steps follow; where
-    none ever does, each is of a step of its own, and they are counted: ``unstepped`` keeps them all.
+    MLflow and TensorBoard say step 0 where a script gives none. Values at step 0 are those of one step where later
+    steps follow; where none ever does, each is of a step of its own, and they are counted: ``unstepped`` keeps them.
     """
 
     def __init__(self) -> None:
@@ -90,7 +96,7 @@ class _Run:
         return found
 
 
-class MlflowPickup:
+class Pickup:
     """Makes checkpoints of what is new in a store.
 
     One run is followed: the outermost that logs ``quality``, the first of several. ``note`` receives a sentence about
@@ -118,6 +124,11 @@ class MlflowPickup:
         self.problem = ""
         """Why the last look failed; "" where it did not."""
 
+    @property
+    def missing(self) -> str:
+        """Why there is no checkpoint, in words."""
+        return self.problem or self._source.missing(self._quality)
+
     def look(self, *, last: bool = False, pausing: bool = False) -> list[PickedUp]:
         """The checkpoints that are new and complete; none where it is too early for another look.
 
@@ -128,7 +139,7 @@ class MlflowPickup:
         if not last and begin < self._next_look:
             return []
         try:
-            new = self._source.new()
+            new = self._source.new(last=last)
             self._parents = self._source.parents() if new else self._parents
         except StoreError as error:
             self.problem = str(error)
@@ -155,8 +166,8 @@ class MlflowPickup:
             self._followed = min(nested, key=self._depth, default=None)
         if last and len(self._candidates) > 1:
             self._note(
-                f"a command logs '{self._quality}' in several MLflow runs: the outermost is followed, of several the "
-                "first; the others count as spend alone"
+                f"a command logs '{self._quality}' in several {self._source.runs_are}: the outermost is followed, "
+                "of several the first; the others count as spend alone"
             )
         return self._runs[self._followed] if self._followed is not None else None
 
@@ -181,7 +192,7 @@ class MlflowPickup:
                 self._open = logged
             elif logged.step > self._known_step:
                 self._note(
-                    f"'{self._quality}' was logged to MLflow at a step before the last one, or without a step after "
+                    f"'{self._quality}' was logged at a step before the last one, or without a step after "
                     "steps: such a value is no checkpoint"
                 )
         run.qualities.clear()
@@ -209,3 +220,16 @@ class MlflowPickup:
         self._epoch, self._step, self._open = max(logged.step, self._epoch + 1), logged.step, None
         metrics = {**run.metrics.pop(logged.step, {}), self._quality: logged.value}
         return PickedUp(self._epoch, logged.step, logged.time_ms, metrics)
+
+
+def whole_step(text: str) -> int | None:
+    """The step that a text names; None where it is no whole number of at least 0.
+
+    >>> whole_step("250"), whole_step("250.0"), whole_step("1e3"), whole_step("0.5"), whole_step("last")
+    (250, 250, 1000, None, None)
+    """
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return int(number) if number >= 0 and number.is_integer() else None

@@ -15,9 +15,9 @@ from werkzeug.serving import make_server
 
 from tracker.errors import StoreError
 from tracker.store.mlflow_store import empty_database
-from tracker.training import mlflow_pickup, mlflow_sources
-from tracker.training.mlflow_pickup import Logged, MlflowPickup
+from tracker.training import mlflow_sources, pickup
 from tracker.training.mlflow_sources import TAG, MlflowDatabase, MlflowServer, lay_out_store
+from tracker.training.pickup import Logged, Pickup
 
 NAN = pytest.approx(math.nan, nan_ok=True)
 
@@ -92,7 +92,7 @@ class Looks:
 
     def __init__(self, source, **known):
         self.notes = []
-        self.pickup = MlflowPickup(source, "accuracy", self.notes.append, **known)
+        self.pickup = Pickup(source, "accuracy", self.notes.append, **known)
 
     def __call__(self, last=True, **how):
         return [(found.epoch, found.metrics) for found in self.pickup.look(last=last, **how)]
@@ -222,7 +222,7 @@ def test_a_step_that_has_settled_is_complete_where_the_trial_is_to_pause(store, 
     run = store.start()
     store.log(run, 1, accuracy=0.5)
     assert until(look, []) == []
-    monkeypatch.setattr(mlflow_pickup, "SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr(pickup, "SETTLE_SECONDS", 0.0)
     assert until(lambda last: look(last=last, pausing=True), [(1, {"accuracy": 0.5})])
     assert look() == []
 
@@ -265,11 +265,12 @@ class Away:
     """A store that cannot be reached until it can."""
 
     seconds_between_looks = 0.0
+    runs_are = "runs"
 
     def __init__(self):
         self.problem = "away"
 
-    def new(self):
+    def new(self, *, last=False):
         if self.problem:
             raise StoreError(self.problem)
         return [Logged("run", "accuracy", 1, 1, 0.5)]
