@@ -83,6 +83,12 @@ def test_texts_that_xml_knows_no_sign_for_are_texts(by_hand):
     assert run["settings.large"] == str(2**60)
 
 
+def test_the_summary_begins_with_what_to_buy(realistic):
+    sheet = opened(realistic)["Summary"]
+    assert sheet["A4"].value.startswith("Cheapest at the target")
+    assert "tracker confirm" in sheet["C4"].value
+
+
 def test_what_finds_no_room_is_said(realistic, monkeypatch):
     monkeypatch.setattr(sheets, "MOST_ROWS", 11)
     monkeypatch.setattr("tracker.export.workbook.MOST_ROWS", 11)

@@ -134,7 +134,7 @@ def test_one_study_has_an_interval_between_its_halves_and_few_trials_none(two):
     assert "halves" in set(single.equal_dollars["interval_by"])
     assert set(compare_sides(two).equal_dollars["interval_by"]) == {""}
     assert "too few trials" in compare_sides(two).verdicts[0]
-    assert any("dead end" in sentence for sentence in single.method)
+    assert any("stuck as a whole" in sentence for sentence in single.method)
 
 
 def test_the_verdict_comes_first_and_follows_the_interval(groups):
@@ -159,6 +159,13 @@ def test_what_changed_is_what_the_files_say_and_what_was_tried(groups):
     assert "size" in comparison.tried.index
     mixed = compare_sides([side("both", first, second, said=[said, other]), groups[0]])
     assert any("differ in more than the seed (space.size, budget.usd)" in remark for remark in mixed.remarks)
+
+
+def test_what_files_say_is_not_compared_with_nothing(two):
+    first, second = two
+    comparison = compare_sides([replace(first, descriptions=({"space": {"width": [4, 16]}},)), second])
+    assert "space.width" not in comparison.changes.index
+    assert "without the study file of second, what the files say is not compared" in comparison.remarks
 
 
 def test_the_document_has_units_in_its_names_and_nothing_that_json_lacks(groups):

@@ -61,16 +61,19 @@ def frontier(table: StudyTable) -> pa.Table:
 @remembered
 def attempts(table: StudyTable) -> pa.Table:
     """``attempts_table``: every attempt at every run."""
-    found = attempts_table(table)
-    return _described({str(name): _array(found[name]) for name in found})
+    return arrow_table(attempts_table(table))
 
 
 @remembered
 def levers(table: StudyTable) -> pa.Table:
     """``levers_table``; the values of levers, which are of several types, as texts."""
     found = levers_table(table)
-    values = {name: pa.array([setting_text(each) for each in found[name]], pa.string()) for name in ("without", "with")}
-    return _described({str(name): values.get(str(name), _array(found[name])) for name in found})
+    return arrow_table(found.assign(**{name: found[name].map(setting_text) for name in ("without", "with")}))
+
+
+def arrow_table(frame: pd.DataFrame) -> pa.Table:
+    """A table with the columns of a frame, which know their unit and meaning where they have one."""
+    return _described({str(name): _array(frame[name]) for name in frame})
 
 
 TABLES: Mapping[str, tuple[str, Callable[[StudyTable], pa.Table]]] = {
@@ -111,11 +114,11 @@ def _settings(values: pd.Series[Any]) -> pa.Array:
 
 
 def _array(values: pd.Series[Any]) -> pa.Array:
-    """A column of a table; nulls for NaN and None."""
+    """A column of a table; nulls for NaN and None. Values of several types, as of a setting's, become texts."""
     if values.dtype == object:
         known = [None if missing else value for value, missing in zip(values, values.isna(), strict=True)]
-        numbers = {type(value) for value in known} - {type(None)}
-        return pa.array(known) if numbers and numbers <= {bool, int, float} else _texts(known)
+        types = {type(value) for value in known} - {type(None)}
+        return pa.array(known) if types and (types <= {int, float} or types == {bool}) else _texts(known)
     found = pa.array(values, from_pandas=True)
     found = found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
     return found.cast(pa.string()) if pa.types.is_large_string(found.type) else found

@@ -58,11 +58,10 @@ def _json(comparison: StudyComparison, file: IO[bytes]) -> None:
 
 def _csv(columns: Callable[[StudyComparison], pd.DataFrame]) -> Write:
     def write(comparison: StudyComparison, file: IO[bytes]) -> None:
-        import pyarrow as pa
-
+        from tracker.export.arrow_tables import arrow_table  # Arrow, which the page and the JSON document do without
         from tracker.export.tables import write_csv
 
-        write_csv(pa.Table.from_pandas(columns(comparison), preserve_index=False), file)
+        write_csv(arrow_table(columns(comparison)), file)
 
     return write
 

@@ -136,6 +136,8 @@ def _make(out: Path) -> None:
     """A folder to write into. Raises RequestError where it cannot be one."""
     try:
         out.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise RequestError(f"'{out}' cannot be written: it is a file, not a folder") from None
     except OSError as error:
         raise RequestError(f"'{out}' cannot be written: {error.strerror}") from None
     if not os.access(out, os.W_OK | os.X_OK):

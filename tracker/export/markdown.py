@@ -72,7 +72,7 @@ def _answer(table: StudyTable) -> str:
         for each in recommendations(table)
     ]
     sure = list(dict.fromkeys(each.answer.sure for each in recommendations(table) if each.answer.sure))
-    advice += [f"- {_sentence(sentence)}" for sentence in sure]
+    advice += [f"- How sure: {_sentence(sentence)}" for sentence in sure]
     lines = [f"- **{text(each.title)}: {text(each.figure)}** {_sentence(each.sentence)}" for each in headlines(table)]
     lines = [*advice, *lines]
     lines += [f"- {_sentence(sentence)}" for sentence in confirmation_sentences(table)]

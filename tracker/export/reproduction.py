@@ -45,7 +45,7 @@ def commands(table: StudyTable, run: int | None) -> list[tuple[str, str, str]]:
     if run is not None:
         again = training_command(home, table, run)
         label = str(table.runs["label"].to_numpy()[run])
-        entries.append((f"Train {label} of the first answer again", again.text, again.remark))
+        entries.append((f"Train the first answer, {label}, again", again.text, again.remark))
     return [*entries, ("Write this report", shlex.join([*report, *home_option(home)]), "")]
 
 

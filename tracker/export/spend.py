@@ -9,10 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-import pandas as pd
 import pyarrow as pa
 
 from tracker.errors import RequestError, did_you_mean
+from tracker.export.arrow_tables import arrow_table
 from tracker.export.focus import LATEST, focus_table
 from tracker.export.formats import as_text, write_files
 from tracker.export.tables import write_csv, write_csv_as_it_is
@@ -73,23 +73,21 @@ def _write_page(spend: Spend, file: IO[bytes]) -> None:
 
 
 def _write_groups(spend: Spend, file: IO[bytes]) -> None:
-    write_csv(_arrow(spend.table), file)
+    write_csv(arrow_table(spend.table), file)
 
 
 def _write_charges(spend: Spend, file: IO[bytes]) -> None:
-    write_csv(_arrow(spend.charges.drop(columns="run")), file)
+    write_csv(_charges(spend), file)
 
 
 def _write_workbook(spend: Spend, file: IO[bytes]) -> None:
     from tracker.export.spend_workbook import write_spend_workbook  # XlsxWriter, which the other formats do not need
 
-    write_spend_workbook(spend, _arrow(spend.table), _arrow(spend.charges.drop(columns="run")), file)
+    write_spend_workbook(spend, arrow_table(spend.table), _charges(spend), file)
 
 
-def _arrow(frame: pd.DataFrame) -> pa.Table:
-    found = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata()
-    plain = [field.with_type(pa.string()) if pa.types.is_large_string(field.type) else field for field in found.schema]
-    return found.cast(pa.schema(plain))
+def _charges(spend: Spend) -> pa.Table:
+    return arrow_table(spend.charges.drop(columns="run"))
 
 
 def _write_focus(spend: Spend, file: IO[bytes], version: str) -> None:

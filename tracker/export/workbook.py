@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from typing import IO, Any
+from typing import IO
 
 import pandas as pd
 import pyarrow as pa
@@ -20,11 +20,14 @@ from tracker.report.assumptions import assumptions_table, rates_table
 from tracker.report.decisions import decisions_about
 from tracker.report.headlines import headlines
 from tracker.report.progress import hypervolume_steps
+from tracker.report.recommendation import recommendations
 from tracker.report.scenarios import price_remarks
 from tracker.report.spending import spend_by_purpose
 from tracker.report.tables import references_table, spend_by_part, spend_by_state
 from tracker.store.run_table import StudyTable
 
+FIRST_ANSWER = 3
+"""The row of the summary that the answers begin in, below the study's name."""
 _AT_CHECKPOINT = ("run_id", "role", "timestamp")
 """Columns of checkpoints.csv that the sheet leaves out, as it does what the tracker booked beside price and time."""
 
@@ -88,16 +91,24 @@ def _summary(sheet: Worksheet, styles: Styles, table: StudyTable, left_out: dict
     better = "higher" if table.quality.direction == "maximize" else "lower"
     line = f"{table.state} · quality: {table.quality.name}, {better} is better · written {now()}"
     sheet.write_string(1, 0, text(line), styles.of(font_color="#5B6573"))
-    row = 3
-    for each in headlines(table):
-        sheet.write_string(row, 0, text(each.title), styles.of(bold=True))
-        sheet.write_string(row, 1, text(each.figure), styles.of(bold=True, align="right"))
-        sheet.write_string(row, 2, text(each.sentence), styles.of(indent=1))
+    row = FIRST_ANSWER
+    for title, figure, sentence in _answers(table):
+        sheet.write_string(row, 0, text(title), styles.of(bold=True, text_wrap=True, valign="top"))
+        sheet.write_string(row, 1, text(figure), styles.of(bold=True, align="right", valign="top"))
+        sheet.write_string(row, 2, text(sentence), styles.of(indent=1, text_wrap=True, valign="top"))
         row += 1
     notes = [*price_remarks(table), *(_left_out(name, rows) for name, rows in left_out.items() if rows)]
     for note in notes:
         sheet.write_string(row, 0, text(note), styles.of(italic=True))
         row += 1
+
+
+def _answers(table: StudyTable) -> list[tuple[str, str, str]]:
+    """What to buy and how sure that is, then the headlines: title, figure and sentence of each."""
+    bought = [
+        (each.title, each.figure, f"{each.answer.sentence} {each.answer.sure}") for each in recommendations(table)
+    ]
+    return [*bought, *((each.title, each.figure, each.sentence) for each in headlines(table))]
 
 
 def _left_out(name: str, rows: int) -> str:
@@ -111,7 +122,7 @@ def _charts(
     book: xlsxwriter.Workbook, sheet: Worksheet, table: StudyTable, frontier: pa.Table, blocks: dict[str, int]
 ) -> None:
     """Below the answers, side by side; each draws what a sheet has."""
-    row = 6 + len(headlines(table)) + len(price_remarks(table))
+    row = FIRST_ANSWER + len(_answers(table)) + len(price_remarks(table)) + 3
     if len(frontier):
         columns = {name: frontier.column_names.index(name) for name in ("price_usd", "quality")}
         sheet.insert_chart(row, 0, frontier_chart(book, table, len(frontier), columns, blocks["references"]))
@@ -158,19 +169,7 @@ def _assumptions_sheet(book: xlsxwriter.Workbook, styles: Styles, table: StudyTa
 def _block(sheet: Worksheet, styles: Styles, title: str, frame: pd.DataFrame, row: int, left: int) -> int:
     """A titled table within a sheet; the row that the next one may begin in."""
     sheet.write_string(row, left, text(title), styles.title)
-    return put_table(sheet, styles, _arrow(frame), row + 1, left) + 2
-
-
-def _arrow(frame: pd.DataFrame) -> pa.Table:
-    return pa.table({str(name): _values(frame[name]) for name in frame})
-
-
-def _values(values: pd.Series[Any]) -> pa.Array:
-    try:
-        found = pa.array(values, from_pandas=True)
-    except (pa.ArrowInvalid, pa.ArrowTypeError):  # numbers and truth values
-        found = pa.array([str(value) for value in values], pa.string())
-    return found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
+    return put_table(sheet, styles, arrow_tables.arrow_table(frame), row + 1, left) + 2
 
 
 FILES = (ReportFile("report.xlsx", "a workbook: a sheet for each table, with charts", write_workbook),)

@@ -1,6 +1,6 @@
 """Hypervolume at equal dollars: how good each side's frontier was when each had spent the same on trials.
 
-What a study spent on its preparation, on baselines and on repeats is no part of that: it searches nothing.
+What a study spent on its preparation, on baselines and on repeats does not count: it searches nothing.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ def verdicts(table: pd.DataFrame, unit: MoneyUnit) -> list[str]:
         low, high, first = row["difference_low"], row["difference_high"], last[0]["side"]
         sure = f"95 %: {low:+.3g} to {high:+.3g}"
         if math.isnan(low):
-            verdict, sure = f"differs from {first}", "how sure that is, is not known: too few trials"
+            verdict, sure = f"differs from {first}", "too few trials for an interval"
         elif low <= 0 <= high:
             verdict = f"cannot be distinguished from {first}"
         else:
@@ -166,24 +166,24 @@ def method_sentences(sides: Sequence[Side]) -> list[str]:
     """How the intervals were made, what they cover and what not: a sentence each."""
     percent = f"{CONFIDENCE * 100:.0f} %"
     sentences = [
-        "dollars are those spent on trials, and hypervolume counts quality times decades of price",
-        f"the intervals are {percent} ones of the mean over studies of the same kind, differences by Welch's t; each by"
-        " itself: of 20 true ones, one is missed by chance",
+        "dollars are those spent on trials; hypervolume counts quality times decades of price",
+        f"each interval is a {percent} confidence interval for the mean over studies of the same kind (of a difference:"
+        " Welch's t), taken by itself: of 20 such intervals, one misses the truth by chance",
     ]
     if any(len(side.tables) > 1 for side in sides):
         sentences.append(
-            "of a group: Student's t over its studies; it covers what the search draws and what training with another "
+            "for a group: Student's t over its studies; it covers what the search draws and what training with another "
             "seed changes, as far as the studies differ in the seed alone"
         )
     if any(len(side.tables) == 1 for side in sides):
         sentences.append(
-            "of one study: its trials parted at random into halves, whose hypervolumes at equal dollars scatter as two "
-            f"studies would (random groups; Student's t of {DEGREES} degrees of freedom; from {FEWEST_TRIALS} trials "
-            "on); it covers which settings were drawn and the noise of each training, and not that a search may run "
-            "into a dead end as a whole: groups of studies with other seeds (A-1,A-2,A-3) are the safer answer"
+            "for one study: its trials are split at random into halves, whose hypervolumes at equal dollars scatter as "
+            f"two studies would (random groups; Student's t with {DEGREES} degrees of freedom; from {FEWEST_TRIALS} "
+            "trials on); it covers which settings were drawn and the noise of training, but not a search that gets "
+            "stuck as a whole: groups of studies with other seeds (A-1,A-2,A-3) are the safer answer"
         )
     sentences.append(
-        "qualities are as measured: points that are best partly by luck flatter every side; `tracker confirm` tells "
+        "qualities are as measured: points that are best partly by luck flatter every side; tracker confirm shows by "
         "how much"
     )
     return sentences

@@ -24,9 +24,12 @@ def changes_table(sides: Sequence[Side]) -> pd.DataFrame:
 
     Rows are the study files' keys, dotted (space.size, settings.epochs, budget.usd, strategy, …), then "data",
     "hardware", "billed as", "price book", and what the study recorded of its data, code and versions. A group has each
-    of its values once.
+    of its values once. Where the file of any study is not known, only what all of them recorded is compared.
     """
-    texts = {side.name: _joined([_facts(*each) for each in _studies(side)]) for side in sides}
+    known = all(said for side in sides for said in side.descriptions)
+    texts = {
+        side.name: _joined([_facts(table, said if known else {}) for table, said in _studies(side)]) for side in sides
+    }
     return differing(texts)[0]
 
 

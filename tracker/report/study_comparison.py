@@ -1,4 +1,4 @@
-"""Whole studies, or groups of them, at equal dollars and at equal quality: everything that `tracker compare` tells."""
+"""Whole studies, or groups of them, at equal dollars and at equal quality: all that `tracker compare` shows."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def _remarks(sides: Sequence[Side], most_usd: float, unit: MoneyUnit) -> list[st
     remarks += group_remarks(sides)
     unknown = [name for side in sides for name, said in zip(side.studies, side.descriptions, strict=True) if not said]
     if unknown:
-        remarks.append(f"the study file is not known any more of {', '.join(unknown)}: what it changed is not listed")
+        remarks.append(f"without the study file of {', '.join(unknown)}, what the files say is not compared")
     of_prices = [(table.study, remark) for table in tables for remark in price_remarks(table)]
     for remark in dict.fromkeys(remark for _, remark in of_prices):
         studies = [study for study, each in of_prices if each == remark]
