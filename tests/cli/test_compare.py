@@ -50,7 +50,7 @@ def test_a_person_reads_the_answer_what_changed_and_both_tables(home):
     assert done.returncode == 0, done.stderr
     said = done.stdout
     answers = (
-        "differs from first-1",
+        "against first-1",
         "first-1: 2 trials",
         "What changed",
         "Hypervolume at equal",

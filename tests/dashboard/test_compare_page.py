@@ -47,7 +47,7 @@ def test_studies_are_judged_at_equal_dollars_where_each_has_a_checkpoint(open_pa
     assert not page.exception
     said = texts(page)
     assert "Hypervolume at equal dollars" in said
-    assert "four $1 differs from six at" in said
+    assert "four $1 against six at" in said
     assert "What the same quality cost" in said
     columns = [table.value.columns.tolist() for table in page.table]
     assert ["spent", "study", "hypervolume", "95 %", "minus six", "95 % of that"] in columns

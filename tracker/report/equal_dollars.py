@@ -152,7 +152,7 @@ def verdicts(table: pd.DataFrame, unit: MoneyUnit) -> list[str]:
         low, high, first = row["difference_low"], row["difference_high"], last[0]["side"]
         sure = f"95 %: {low:+.3g} to {high:+.3g}"
         if math.isnan(low):
-            verdict, sure = f"differs from {first}", "too few trials for an interval"
+            verdict, sure = f"against {first}", "too few trials for an interval"
         elif low <= 0 <= high:
             verdict = f"cannot be distinguished from {first}"
         else:
