@@ -1,18 +1,25 @@
-"""tracker import: studies that come from elsewhere, brought into the home."""
+"""tracker import: studies and runs that come from elsewhere, brought into the home."""
 
 from __future__ import annotations
 
+import functools
+import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
-from tracker.cli.options import home_option
+from tracker.cli.options import home_option, json_option
+from tracker.records import Direction, Market
 from tracker.store.home import Home
 
+_MOST_LISTED = 20
 
-@click.group("import", short_help="Bring in a study that was exported, to read it like any other.")
+
+@click.group("import", short_help="Bring in past runs or an exported study, to read like any other.")
 def import_() -> None:
-    """Bring in a study from elsewhere: frontier, runs, report and dashboard read it like any other."""
+    """Bring in runs from elsewhere as a study: frontier, runs, report and dashboard read it like any other."""
 
 
 @import_.command("export", short_help="A study that `tracker report --format csv` or `parquet` wrote.")
@@ -28,3 +35,104 @@ def export(folder: Path, name: str, home: Home) -> None:
 
     study = import_export(folder, home, name, lambda message: click.echo(message, err=True))
     click.echo(study)
+
+
+def _import_options(command: Callable[..., Any]) -> Callable[..., None]:
+    """What every import of past runs takes; the command gets ``make`` and returns the source and a default name."""
+
+    @functools.wraps(command)
+    def importing(
+        *arguments: Any,
+        quality: str,
+        direction: str | None,
+        sku: str | None,
+        share: str | None,
+        market: str,
+        region: str,
+        machine_map: Path | None,
+        longest_pause_seconds: float | None,
+        name: str | None,
+        as_json: bool,
+        home: Home,
+        **options: Any,
+    ) -> None:
+        from tracker.imports.into_home import ImportRequest, import_runs  # MLflow, which takes seconds
+        from tracker.imports.machines import machine_rules
+
+        rules = machine_rules(machine_map, sku, share, Market(market), region)
+        source, own_name = command(*arguments, quality=quality, **options)
+        request = ImportRequest(
+            quality, None if direction is None else Direction(direction), rules, name or own_name, longest_pause_seconds
+        )
+        imported = import_runs(source, request, home, lambda message: click.echo(message, err=True))
+        if as_json:
+            click.echo(json.dumps(imported.document, ensure_ascii=False))
+            return
+        click.echo(imported.sentence)
+        for remark in imported.remarks:
+            click.echo(remark, err=True)
+        for each in imported.left_out[:_MOST_LISTED]:
+            click.echo(
+                f"  {each['run']}: {each['seconds'] / 3600:,.1f} h {each['why']}, from {each['since']}", err=True
+            )
+        if len(imported.left_out) > _MOST_LISTED:
+            click.echo(f"  and {len(imported.left_out) - _MOST_LISTED:,} more: --json lists all", err=True)
+
+    for option in reversed(_OPTIONS):
+        importing = option(importing)
+    return importing
+
+
+_OPTIONS = (
+    click.option("--quality", required=True, metavar="METRIC", help="The logged metric that is the quality."),
+    click.option(
+        "--direction", type=click.Choice(list(Direction)), help="Which way is better.  [default: by the metric's name]"
+    ),
+    click.option("--sku", metavar="SKU", help="The machine that runs are billed as, such as aws/p4d.24xlarge."),
+    click.option(
+        "--share",
+        metavar="SHARE",
+        help="Their share of it, such as 1/8.  [default: the GPUs that system metrics saw, or all of it]",
+    ),
+    click.option(
+        "--market",
+        type=click.Choice(list(Market)),
+        default=Market.ON_DEMAND,
+        show_default=True,
+        help="How it was bought.",
+    ),
+    click.option("--region", default="", metavar="REGION", help="The region of the rate.  [default: the home region]"),
+    click.option(
+        "--map",
+        "machine_map",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="A TOML file that says which runs are billed as which machine; --sku is for the others.",
+    ),
+    click.option(
+        "--longest-pause",
+        "longest_pause_seconds",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="SECONDS",
+        help="A longer time without a value does not count.  [default: 1 h and 5 times the median]",
+    ),
+    click.option("--name", metavar="NAME", help="What to call the study."),
+    json_option,
+    home_option,
+)
+
+
+@import_.command("mlflow", short_help="The runs of an MLflow experiment.")
+@click.argument("uri")
+@click.argument("experiment")
+@_import_options
+def mlflow(uri: str, experiment: str, quality: str) -> tuple[Any, str]:
+    """Bring in the runs of EXPERIMENT (its name or id) in the MLflow store at URI, which is only read.
+
+    URI is as MLflow takes it, a database file or a folder such as mlruns. Each step at which a run logged the quality
+    is a price point: the time since the run's start × the rate. Again with new runs there: only those are added.
+    """
+    from tracker.imports.mlflow import MlflowRuns
+
+    source = MlflowRuns(uri, experiment, quality)
+    return source, source.experiment

@@ -45,7 +45,7 @@ _MEANINGS = {
     "started_at": "when it was started",
     "user": "who ran it; none where that is not known",
     "region": "the region of the rate",
-    "price_basis": "billed: metered, at the rate that was counted; estimated: from timestamps; repriced: the same at other rates",
+    "price_basis": "billed: metered as it ran; estimated: from timestamps; repriced, repriced estimate: at other rates",
     "data_usd": "acquiring, cleaning and labelling the data, once",
     "compute_usd": "device time at the share of the machine; the electricity of own hardware",
     "storage_usd": "data, checkpoints and models on disk",

@@ -30,8 +30,8 @@ def reprice(table: StudyTable, scenario: Scenario, book: PriceBook) -> StudyTabl
     """Re-price the study under ``scenario``; the tables keep their rows and columns.
 
     Every price is a pure function of the recorded usage, the rate that ``scenario`` gives each run, and the study's
-    cost terms. ``price_basis`` is PriceBasis.repriced throughout. Where none of ``scenario.skus`` is a run's kind of device
-    (PricePoint.device_kind), its time there would be a prediction: that run keeps its SKU.
+    cost terms. ``price_basis`` is PriceBasis.repriced of what it was. Where none of ``scenario.skus`` is a run's kind
+    of device (PricePoint.device_kind), its time there would be a prediction: that run keeps its SKU.
 
     Raises PriceBookError where a rate is missing, ScenarioError where one of ``scenario.skus`` suits no run, or a
     change names something unknown.

@@ -34,7 +34,6 @@ _COLUMNS: Mapping[type[Any], tuple[str, ...]] = {
 """The tables, each before those that refer to it, and their columns in the order that rows have here."""
 
 
-
 class BulkClient:
     """What RunLog needs of MLflow's client, for runs that are written one after the other and then never again.
 
@@ -57,13 +56,17 @@ class BulkClient:
         place = f"{self._place(experiment_id)}/{run_id}/artifacts"
         running, kind = RunStatus.to_string(RunStatus.RUNNING), SourceType.to_string(SourceType.UNKNOWN)
         self._rows[SqlRun].append(
-            (run_id, run_name, place, int(experiment_id), kind, "", "", tags.get("mlflow.user", ""))
-            + (running, start_time, None, None, "", LifecycleStage.ACTIVE)
+            (
+                *(run_id, run_name, place, int(experiment_id), kind, "", "", tags.get("mlflow.user", "")),
+                *(running, start_time, None, None, "", LifecycleStage.ACTIVE),
+            )
         )
         self._add_texts(SqlTag, run_id, {**tags, "mlflow.runName": run_name})
         return SimpleNamespace(info=SimpleNamespace(run_id=run_id))
 
-    def log_batch(self, run_id: str, metrics: Sequence[Metric], params: Sequence[Param], tags: Sequence[RunTag]) -> None:
+    def log_batch(
+        self, run_id: str, metrics: Sequence[Metric], params: Sequence[Param], tags: Sequence[RunTag]
+    ) -> None:
         """As MLflow's; for the run that was created last."""
         self._add_texts(SqlTag, run_id, {each.key: each.value for each in tags})
         self._add_texts(SqlParam, run_id, {each.key: each.value for each in params})
@@ -105,7 +108,7 @@ def move_runs(engine: sa.Engine, from_id: str, to_id: str, replaced: Sequence[st
     """Move every run of one experiment into another, in place of the runs ``replaced`` there, all or nothing."""
     runs = SqlRun.__table__
     with engine.begin() as connection:
-        for table in (each.__table__ for each in reversed(_COLUMNS)):
+        for table in reversed([kind.__table__ for kind in _COLUMNS]):
             for begin in range(0, len(replaced), _RUNS_AT_ONCE):
                 chosen = table.c.run_uuid.in_(replaced[begin : begin + _RUNS_AT_ONCE])
                 connection.execute(sa.delete(table).where(chosen))

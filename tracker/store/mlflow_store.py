@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 # Read when MLflow is imported.
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -109,7 +109,7 @@ class MlflowStore:
             raise StoreError(f"MLflow store '{self._uri}' refused the study: {_first_line(error)}") from error
         parent = RunLog(self._client, experiment_id, name, {}, started_at)
         parent.flush()
-        return StudyLog(self._bulk or self._client, experiment_id, name, parent)
+        return StudyLog(self._client, experiment_id, name, parent, self._bulk)
 
     def stage_runs(self, study: StudyLog, artifacts: Path) -> StudyLog:
         """Where to write runs that come from elsewhere and are to join a study: nobody sees them there yet.
@@ -124,7 +124,7 @@ class MlflowStore:
             experiment_id = self._client.create_experiment(staged, artifact_location=artifacts.as_uri())
         except MlflowException as error:
             raise StoreError(f"MLflow store '{self._uri}' refused the runs: {_first_line(error)}") from error
-        return StudyLog(self._bulk, experiment_id, study.name, study.parent)
+        return StudyLog(self._client, experiment_id, study.name, study.parent, self._bulk)
 
     def publish_runs(self, staged: StudyLog, study: StudyLog, replaced: Sequence[str]) -> None:
         """Add staged runs to their study, in place of the runs with the ids ``replaced``. Raises StoreError."""
@@ -218,6 +218,11 @@ class MlflowStore:
     def experiment_id(self, study: str) -> str:
         """The id of the experiment of a study's name. Raises StudyNotFoundError."""
         return str(self._experiment(study).experiment_id)
+
+    def texts_of(self, study: str, tag: str) -> dict[str, str]:
+        """As SqlReader.texts_of."""
+        runs = self._all_runs(self._experiment(study).experiment_id)
+        return {run.info.run_id: run.data.tags[tag] for run in runs if tag in run.data.tags}
 
     def make_experiment(self, name: str, artifacts: Path) -> None:
         """An experiment for what commands log by themselves, unless it is there already. Raises StoreError.
@@ -347,8 +352,11 @@ def empty_database(folder: Path) -> Path:
 class StudyLog:
     """A study's place in MLflow: its experiment, and the parent run that its trials hang under."""
 
-    def __init__(self, client: MlflowClient | BulkClient, experiment_id: str, name: str, parent: RunLog) -> None:
+    def __init__(
+        self, client: MlflowClient, experiment_id: str, name: str, parent: RunLog, bulk: BulkClient | None = None
+    ) -> None:
         self._client = client
+        self._bulk = bulk  # writes the runs in place of the client
         self.experiment_id = experiment_id
         self.name = name
         self.parent = parent
@@ -356,9 +364,9 @@ class StudyLog:
 
     def flush(self) -> None:
         """Write what ended runs have not written yet. Raises StoreError."""
-        if isinstance(self._client, BulkClient):
+        if self._bulk is not None:
             try:
-                self._client.flush()
+                self._bulk.flush()
             except Exception as error:
                 raise StoreError(f"MLflow did not accept runs of '{self.name}': {_first_line(error)}") from error
 
@@ -371,7 +379,8 @@ class StudyLog:
         """
         nested = {**tags, "mlflow.parentRunId": self.parent.run_id}
         run_id = self._run_id(label) if seen_before else ""
-        return RunLog(self._client, self.experiment_id, label, nested, started_at, settings, run_id)
+        client = cast(MlflowClient, self._bulk or self._client)
+        return RunLog(client, self.experiment_id, label, nested, started_at, settings, run_id)
 
     def _run_id(self, label: str) -> str:
         """The id of the run of this label, "" where there is none."""
@@ -389,7 +398,7 @@ class RunLog:
 
     def __init__(
         self,
-        client: MlflowClient | BulkClient,
+        client: MlflowClient,
         experiment_id: str,
         label: str,
         tags: Mapping[str, str],

@@ -47,6 +47,8 @@ PROVENANCE = ("workload", "strategy", "seed", "hardware", "commit", "data", "ver
 """What a study records of where it comes from, each in a tag ``tracker.<name>``; older studies lack some."""
 IMPORTED = "tracker.imported"
 """The tag of a study that was not run here: it says where it is from."""
+SOURCE_RUN, SOURCE_VERSION = "tracker.source_run", "tracker.source_version"
+"""The tags of an imported run: its id in the source, and what changes there when it logs more ("" until it ends)."""
 CHECKPOINT_COLUMNS = (
     *("run", "run_id", "role", "trial", "label", "epoch", "quality", "price_usd", "wall_seconds", "timestamp"),
 )
@@ -190,6 +192,7 @@ class StudySummary:
 class _Store(Source, Protocol):
     def find_study(self, name: str) -> list[FoundExperiment]: ...
     def experiment_id(self, study: str) -> str: ...
+    def texts_of(self, study: str, tag: str) -> dict[str, str]: ...
 
 
 def list_studies(tracking_uri: str) -> list[StudySummary]:
@@ -204,6 +207,20 @@ def imported_from(tracking_uri: str, study: str) -> str:
     """Where a study was imported from; "" for one that was run here. Raises StoreError."""
     named = (parent for parent in _store(tracking_uri).parents() if parent.study == study)
     return next((parent.tags.get(IMPORTED, "") for parent in named), "")
+
+
+def imported_runs(tracking_uri: str, study: str) -> tuple[QualityMetric, dict[str, tuple[str, str]]]:
+    """The quality of an imported study; and of each run of its source, the run's id here and its version there.
+
+    Raises StudyNotFoundError, StoreError.
+    """
+    store = _store(tracking_uri)
+    tags = next(parent.tags for parent in store.parents() if parent.study == study)
+    quality = QualityMetric(tags["tracker.quality"], Direction(tags["tracker.direction"]))
+    versions = store.texts_of(study, SOURCE_VERSION)
+    return quality, {
+        run: (run_id, versions.get(run_id, "")) for run_id, run in store.texts_of(study, SOURCE_RUN).items()
+    }
 
 
 def find_study(tracking_uri: str, study: str) -> list[FoundExperiment]:

@@ -198,6 +198,15 @@ class SqlReader:
             raise StudyNotFoundError(f"there is no study '{study}' in '{self._url}'")
         return str(found[0])
 
+    def texts_of(self, study: str, tag: str) -> dict[str, str]:
+        """A tag of a study's runs by their ids; of those that have it. Raises StoreError."""
+        query = f"select run_uuid, value from tags where key = :tag and {_OF_EXPERIMENT}"
+        with opened(self._url) as database:
+            places = [] if database is None else _experiments(database, study)
+            if database is None or not places:
+                return {}
+            return {row[0]: row[1] or "" for row in database.rows(query, {"tag": tag, "experiment": places[0]})}
+
     def find_study(self, name: str) -> list[FoundExperiment]:
         """The experiment of a study's name first, then those of other names that have runs of it; deleted ones too.
 

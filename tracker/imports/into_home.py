@@ -1,0 +1,170 @@
+"""Runs of the past brought into a home: as a new study, or those that are new added to the one that is there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from tracker.errors import RequestError, did_you_mean
+from tracker.imports.log_table import add_to_study, log_table
+from tracker.imports.machines import MachineRule, Machines
+from tracker.imports.past_runs import PastSource
+from tracker.imports.past_study import PastStudy
+from tracker.records import Direction, QualityMetric
+from tracker.report.words import several
+from tracker.store.home import Home
+from tracker.store.run_table import SOURCE_RUN, SOURCE_VERSION, imported_from, imported_runs, list_studies
+
+_READ_AT_ONCE = 1000
+_MINIMIZED = re.compile(
+    r"(?i)(^|[^a-z])(loss|error|err|perplexity|ppl|rmse|mse|mae|nll|wer|cer|fid|bpb|bpc|latency)([^a-z]|$)"
+)
+_MAXIMIZED = re.compile(
+    r"(?i)(^|[^a-z])(acc|accuracy|f1|auc|auroc|bleu|rouge\w*|precision|recall|map|iou|r2|score|reward)([^a-z]|$)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ImportRequest:
+    """What is asked of an import: the metric that is the quality ("" direction: by its name), and what runs cost.
+
+    ``rules`` say what each run is billed as; ``longest_pause_seconds`` as in imports.clock; ``name`` is the study's.
+    """
+
+    quality: str
+    direction: Direction | None
+    rules: Sequence[MachineRule]
+    name: str
+    longest_pause_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What an import did: the study, how many runs were added, and how many of them replace what was there.
+
+    ``left_out`` are the times that do not count: run, since, until (ISO 8601), seconds, why. ``remarks`` are sentences.
+    """
+
+    study: str
+    added: int
+    updated: int
+    unchanged: int
+    spend_usd: float
+    left_out: Sequence[dict[str, Any]]
+    remarks: Sequence[str]
+
+    @property
+    def sentence(self) -> str:
+        """What was done, in one sentence."""
+        if not self.added and not self.updated:
+            return f"study '{self.study}': nothing new in {several(self.unchanged, 'run')}"
+        parts = [f"{several(self.added, 'run')} added"]
+        parts += [f"{self.updated:,} updated"] if self.updated else []
+        parts += [f"{self.unchanged:,} unchanged"] if self.unchanged else []
+        return f"study '{self.study}': {', '.join(parts)}; prices are estimated from timestamps"
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """All of it, JSON-safe."""
+        return {**asdict(self), "left_out": list(self.left_out), "remarks": list(self.remarks)}
+
+
+def import_runs(
+    source: PastSource, request: ImportRequest, home: Home, say: Callable[[str], None] = lambda _: None
+) -> Imported:
+    """Bring the runs of a source into a home. All or nothing; nothing of the source is written to.
+
+    Raises RequestError, PriceBookError, StudyExistsError, StoreError.
+    """
+    quality = QualityMetric(request.quality, request.direction or direction_of(request.quality))
+    versions = source.versions()
+    if not versions:
+        raise RequestError(f"{source.origin} has no runs to import")
+    names = source.metric_names()
+    if request.quality not in names:
+        raise RequestError(
+            f"no run of {source.origin} has logged '{request.quality}'; {did_you_mean(request.quality, names)}"
+        )
+    there = _runs_there(home, request.name, source, quality)
+    known = {} if there is None else there
+    chosen = [run for run, version in versions.items() if not version or known.get(run, ("", None))[1] != version]
+    book = home.price_book()
+    study = PastStudy(quality, Machines(request.rules, book), request.longest_pause_seconds, len(known))
+    for begin in range(0, len(chosen), _READ_AT_ONCE):
+        study.add(source.read(chosen[begin : begin + _READ_AT_ONCE]))
+        if len(chosen) > _READ_AT_ONCE:
+            say(f"{min(begin + _READ_AT_ONCE, len(chosen)):,} of {len(chosen):,} runs are read")
+    replaced = [known[run][0] for run in chosen if run in known]
+    if chosen:
+        table = study.table(request.name, book.version)
+        if there is None and not len(table.checkpoints):
+            raise RequestError(f"no run of {source.origin} has a value of '{request.quality}'")
+        tags = [{SOURCE_RUN: run, SOURCE_VERSION: versions[run]} for run in study.ids]
+        if there is None:
+            log_table(table, home, source.origin, say, tags)
+        else:
+            add_to_study(table, home, say, tags, replaced)
+    return Imported(
+        study=request.name,
+        added=len(chosen) - len(replaced),
+        updated=len(replaced),
+        unchanged=len(versions) - len(chosen),
+        spend_usd=float(table.runs["price_usd"].sum()) if chosen else 0.0,
+        left_out=[_left_out(run, each) for run, each in study.left_out],
+        remarks=[*source.remarks, *_remarks(study)],
+    )
+
+
+def direction_of(metric: str) -> Direction:
+    """The direction that a metric's name says: losses and errors fall, accuracies and scores rise.
+
+    Raises RequestError where it says neither.
+    """
+    if bool(_MINIMIZED.search(metric)) == bool(_MAXIMIZED.search(metric)):
+        raise RequestError(
+            f"the name '{metric}' does not say which way is better: give --direction maximize or minimize"
+        )
+    return Direction.MINIMIZE if _MINIMIZED.search(metric) else Direction.MAXIMIZE
+
+
+def _runs_there(home: Home, name: str, source: PastSource, quality: QualityMetric) -> dict[str, tuple[str, str]] | None:
+    """What was imported before: of each run of the source, its id here and its version then. None for a new study.
+
+    Raises RequestError where the study is from elsewhere or of another quality.
+    """
+    if not home.path.is_dir() or name not in [each.name for each in list_studies(home.tracking_uri)]:
+        return None
+    origin = imported_from(home.tracking_uri, name)
+    if not origin:
+        raise RequestError(f"study '{name}' was run here, not imported: give another --name")
+    if origin != source.origin:
+        raise RequestError(f"study '{name}' was imported from {origin}, not from {source.origin}: give another --name")
+    found, there = imported_runs(home.tracking_uri, name)
+    if found != quality:
+        raise RequestError(
+            f"study '{name}' was imported with quality {found.name} ({found.direction}), not {quality.name} "
+            f"({quality.direction}): give another --name"
+        )
+    return there
+
+
+def _left_out(run: str, each: Any) -> dict[str, Any]:
+    moments = {
+        name: datetime.fromtimestamp(getattr(each, name), UTC).isoformat(timespec="seconds")
+        for name in ("since", "until")
+    }
+    return {"run": run, **moments, "seconds": each.seconds, "why": each.why}
+
+
+def _remarks(study: PastStudy) -> list[str]:
+    remarks = [f"{several(count, 'run')}: {note}" for note, count in study.notes.items()]
+    for sku, day in study.machines.earliest.items():
+        remarks.append(f"the rates of {sku} are known from {day} on: earlier runs are billed at that rate")
+    if study.left_out:
+        hours = sum(each.seconds for _, each in study.left_out) / 3600
+        runs = len({run for run, _ in study.left_out})
+        remarks.append(f"{hours:,.1f} h of pauses in {several(runs, 'run')} do not count")
+    return remarks

@@ -1,0 +1,210 @@
+"""Runs of the past made into a study's tables: their checkpoints priced by time × rate."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tracker.errors import RequestError
+from tracker.imports.clock import LeftOut
+from tracker.imports.machines import Billed, Machines
+from tracker.imports.past_runs import PastRuns
+from tracker.imports.reached import Logged, Reached, reached
+from tracker.pricing.cost import RateColumns, UsageColumns, price_parts
+from tracker.records import (
+    BOOKED_METRICS,
+    STEADY_USAGE,
+    CostPart,
+    PriceBasis,
+    QualityMetric,
+    Role,
+    Settings,
+    TrialState,
+)
+from tracker.store.run_table import CHECKPOINT_COLUMNS, RUN_COLUMNS, CheckpointMetrics, StudyTable
+
+
+@dataclass
+class PastStudy:
+    """Collects runs of the past, as they are read, and makes them a StudyTable.
+
+    ``first_trial`` is the number of the first one. ``longest_pause_seconds`` as in imports.clock.
+    """
+
+    quality: QualityMetric
+    machines: Machines
+    longest_pause_seconds: float | None = None
+    first_trial: int = 0
+    left_out: list[tuple[str, LeftOut]] = field(default_factory=list)
+    """The times that do not count, each with the name of its run."""
+    notes: Counter[str] = field(default_factory=Counter)
+    """What else was found, and of how many runs."""
+    ids: list[str] = field(default_factory=list)
+    _rows: list[dict[str, Any]] = field(default_factory=list)
+    _settings: list[Settings] = field(default_factory=list)
+    _reached: list[Reached] = field(default_factory=list)
+    _billed: list[Billed] = field(default_factory=list)
+
+    def add(self, past: PastRuns) -> None:
+        """Price some runs. Raises RequestError and PriceBookError where one cannot be."""
+        for at, (row, logged) in enumerate(zip(past.runs.to_dict("records"), _by_run(past), strict=True)):
+            found = reached(logged, self.quality.name, row["started_at"], row["ended_at"], self.longest_pause_seconds)
+            day = datetime.fromtimestamp(found.started_at, UTC).date()
+            billed = self.machines.billed(
+                row["name"], past.settings[at], past.tags[at], row["user"], past.accelerators[at], day
+            )
+            if billed is None:
+                raise RequestError(
+                    f"run '{row['name']}' has no machine: give --sku, or an entry of --map that suits it"
+                )
+            self._note(row, found)
+            self.ids.append(row["id"])
+            self._rows.append({str(name): value for name, value in row.items()})
+            self._settings.append(past.settings[at])
+            self._reached.append(found)
+            self._billed.append(billed)
+
+    def _note(self, row: Mapping[Any, Any], found: Reached) -> None:
+        self.left_out += [(row["name"], each) for each in found.left_out]
+        if found.falling:
+            self.notes["have values at a step that did not rise: such a value is no checkpoint"] += 1
+        if found.set_back_seconds:
+            self.notes["had their clock set back while they ran: that time is put right"] += 1
+        if not len(found.epochs):
+            self.notes[f"never logged '{self.quality.name}': they count as spend alone"] += 1
+        if not found.wall_seconds:
+            self.notes["have no duration: their first and their last timestamp are the same"] += 1
+
+    def table(self, study: str, book_version: str) -> StudyTable:
+        """The study's tables as a coordinator would have logged them."""
+        lengths = np.array([len(each.epochs) for each in self._reached], dtype=np.int64)
+        of_run = np.repeat(np.arange(len(lengths)), lengths)
+        wall_seconds = np.array([each.wall_seconds for each in self._reached])
+        elapsed = _joined([each.elapsed_seconds for each in self._reached])
+        points = [each.point for each in self._billed]
+        rates = RateColumns.of_many(points)
+        cores = np.array([each.cores for each in self._billed], dtype=np.float64)
+        accelerators = np.array([each.accelerators for each in self._billed], dtype=np.float64)
+        parts = price_parts(_usage(wall_seconds, cores, accelerators), rates)
+        step_parts = price_parts(_usage(elapsed, cores[of_run], accelerators[of_run]), rates.at(of_run))
+        qualities = _joined([each.metrics.get(self.quality.name, np.empty(0)) for each in self._reached])
+        numbers = np.arange(len(lengths)) + self.first_trial
+        rows = pd.DataFrame(self._rows)
+        last = np.full(len(lengths), math.nan)
+        last[of_run] = qualities
+        texts = {point: json.dumps(point.row, ensure_ascii=False) for point in set(points)}
+        runs = pd.DataFrame(
+            {
+                "run_id": rows["id"],
+                "role": str(Role.TRIAL),
+                "trial": numbers,
+                "label": rows["name"],
+                **{name: rows[name] for name in ("state", "reason", "message", "user")},
+                "attempts": 1,
+                "quality": last,
+                "price_usd": parts.usd,
+                "wall_seconds": wall_seconds,
+                "sku": [point.sku for point in points],
+                "market": [str(point.market) for point in points],
+                "region": [point.region for point in points],
+                "usd_per_hour": [point.usd_per_hour for point in points],
+                "price_source": [point.source for point in points],
+                "price_date": [point.effective_from.isoformat() for point in points],
+                "price_point": [texts[point] for point in points],
+                "price_basis": str(PriceBasis.ESTIMATED),
+                "hardware": [_hardware(each) for each in self._billed],
+                "energy_source": "unavailable",
+                "busy": False,
+                "started_at": [each.started_at for each in self._reached],
+                **{f"{part}_usd": np.broadcast_to(getattr(parts, part), len(lengths)) for part in CostPart},
+                "billed_seconds": parts.billed_seconds,
+                "machine_share": parts.share,
+                "cores": cores.astype(np.int64),
+                "accelerators": accelerators.astype(np.int64),
+                **dict.fromkeys(STEADY_USAGE, 0.0),
+                **dict.fromkeys(("energy_joules", "energy_kwh", "co2_grams"), math.nan),
+            }
+        )
+        checkpoints = pd.DataFrame(
+            {
+                "run": of_run,
+                **{name: runs[name].to_numpy()[of_run] for name in ("run_id", "role", "trial", "label")},
+                "epoch": _joined([each.epochs for each in self._reached]).astype(np.int64),
+                "quality": qualities,
+                "price_usd": step_parts.usd,
+                "wall_seconds": elapsed,
+                "timestamp": _joined([each.timestamps for each in self._reached]),
+            }
+        )
+        return StudyTable(
+            study=study,
+            quality=self.quality,
+            budget_usd=None,
+            price_book=book_version,
+            state=TrialState.COMPLETED,
+            runs=runs[[*RUN_COLUMNS, "price_point"]],
+            settings=pd.DataFrame(self._settings, dtype=object).map(_none_for_nan),
+            summary=pd.DataFrame([_own(each.last) for each in self._reached], dtype=np.float64),
+            checkpoints=checkpoints[list(CHECKPOINT_COLUMNS)],
+            metrics=CheckpointMetrics.of({self.quality.name: qualities, **self._metrics(lengths)}),
+        )
+
+    def _metrics(self, lengths: np.ndarray[Any, np.dtype[np.int64]]) -> dict[str, np.ndarray[Any, Any]]:
+        """The other metrics at the checkpoints of all runs; those of the tracker's own names are left out."""
+        ends = np.cumsum(lengths)
+        names = dict.fromkeys(name for each in self._reached for name in each.metrics)
+        columns = {name: np.full(int(lengths.sum()), math.nan) for name in names if name in _own(names)}
+        for each, end, length in zip(self._reached, ends, lengths, strict=True):
+            for name, values in _own(each.metrics).items():
+                columns[name][end - length : end] = values
+        return {name: column for name, column in columns.items() if name != self.quality.name}
+
+
+def _own(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Metrics whose names the tracker does not use for what it measures itself."""
+    return {name: value for name, value in metrics.items() if name not in BOOKED_METRICS}
+
+
+def _by_run(past: PastRuns) -> Iterator[dict[str, Logged]]:
+    """What each run logged of each metric, by time."""
+    metrics, names = pd.factorize(past.values["metric"])
+    run = past.values["run"].to_numpy(dtype=np.int64)
+    steps = past.values["step"].to_numpy(dtype=np.int64)
+    times = past.values["timestamp"].to_numpy(dtype=np.float64)
+    order = np.lexsort((steps, times, metrics, run))
+    run, metrics = run[order], metrics[order]
+    every = Logged(steps[order], times[order], past.values["value"].to_numpy(dtype=np.float64)[order])
+    groups = np.flatnonzero(np.append(True, (np.diff(run) != 0) | (np.diff(metrics) != 0))) if len(run) else run
+    ends = np.append(groups[1:], len(run))
+    found: list[dict[str, Logged]] = [{} for _ in range(len(past.runs))]
+    for begin, end in zip(groups.tolist(), ends.tolist(), strict=False):
+        found[run[begin]][str(names[metrics[begin]])] = every.at(slice(begin, end))
+    return iter(found)
+
+
+def _usage(wall_seconds: Any, cores: Any, accelerators: Any) -> UsageColumns:
+    zero = np.zeros_like(wall_seconds)
+    steady = dict.fromkeys(STEADY_USAGE, zero)
+    return UsageColumns(wall_seconds=wall_seconds, cores=cores, accelerators=accelerators, **steady)
+
+
+def _hardware(billed: Billed) -> str:
+    if billed.accelerators:
+        return f"{billed.accelerators} × {billed.point.accelerator}"
+    return f"{billed.cores} vCPU"
+
+
+def _joined(parts: Sequence[Any]) -> np.ndarray[Any, Any]:
+    return np.concatenate([*parts, np.empty(0)])
+
+
+def _none_for_nan(value: Any) -> Any:
+    return None if isinstance(value, float) and math.isnan(value) else value
