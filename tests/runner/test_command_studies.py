@@ -10,6 +10,7 @@ from mlflow import MlflowClient
 from tests.support.interrupts import ctrl_c_after
 from tests.support.mlflow_database import put_mlflow_database
 from tracker import resume_study, run_study
+from tracker.errors import RequestError
 
 SCRIPT = """
 import json, os, sys, time
@@ -165,3 +166,53 @@ def test_an_interrupted_command_goes_on_from_the_state_that_it_kept(tmp_path):
     for _, points in checkpoints.groupby("trial"):
         assert sorted(points["epoch"]) == [1, 2, 3, 4]
     assert not list(home.rglob("command-state"))
+
+
+LOGS = """
+import sys, time
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+writer = EventFileWriter("runs/now")
+for step in (1, 2):
+    value = Summary.Value(tag="val/error", simple_value=float(sys.argv[1]) / step)
+    writer.add_event(Event(wall_time=time.time(), step=step, summary=Summary(value=[value])))
+    time.sleep(0.5)
+writer.close()
+"""
+LOG_STUDY = """
+name = "logs"
+command = "{python} logs.py {start}"
+strategy = "grid"
+quality = { metric = "error", direction = "minimize" }
+budget = { trials = 2 }
+settings = { threads = 1 }
+space = { start = [4, 8] }
+
+[report]
+"""
+
+
+def test_of_trials_that_write_event_files_to_one_folder_at_once_each_has_its_own(tmp_path):
+    put_mlflow_database(tmp_path / "home")
+    (tmp_path / "logs.py").write_text(LOGS)
+    path = tmp_path / "logs.toml"
+    path.write_text(LOG_STUDY + 'tensorboard = "runs"\nerror = "val/error"\n')
+    study = run_study(path, home=tmp_path / "home", workers=2)
+    trials = study.runs().query("role == 'trial'")
+    assert list(trials["state"]) == ["completed"] * 2
+    points = study.checkpoints().query("role == 'trial'")
+    for run, settings in zip(trials["run_id"], trials["settings"], strict=True):
+        own = points.query(f"run_id == '{run}'").sort_values("epoch")
+        assert list(own["quality"]) == [settings["start"], settings["start"] / 2]
+        assert own["wall_seconds"].diff().iloc[1] > 0.4
+
+
+def test_csv_logs_in_one_folder_are_of_one_trial_at_a_time(tmp_path):
+    put_mlflow_database(tmp_path / "home")
+    path = tmp_path / "logs.toml"
+    path.write_text(LOG_STUDY + 'csv = "logs"\n')
+    with pytest.raises(RequestError, match=r"--workers 2: trials at once would all write csv logs to 'logs'"):
+        run_study(path, home=tmp_path / "home", workers=2)
+    assert not list((tmp_path / "home").rglob("trials"))

@@ -1,8 +1,8 @@
 """Which of the logs in a folder are of one attempt: trials that run side by side may write to the same one.
 
-Those that are there before the command starts are not, but for what they grow by. Of those made since, an event file
-has in its name the number of the process that writes it (TensorBoard's and TensorFlow's writers): it is the attempt's
-where that process is below this one. Any other file made since is.
+Those that are there before the command starts are not. Of those made since, an event file has in its name the number of
+the process that writes it (TensorBoard's and TensorFlow's writers): it is the attempt's where that process is below
+this one. Any other file made since is.
 """
 
 from __future__ import annotations
@@ -33,27 +33,31 @@ class LogFiles:
         """How many files others made since."""
         self._find = find
         self._all_own = all_own
-        self._before = dict.fromkeys(find(place))
-        self._known: set[Path] = set()
         self._next = 0.0
+        self._before = dict.fromkeys(self._listed())
+        self._known: set[Path] = set()
 
     @property
     def before(self) -> list[Path]:
-        """The files that were there before; what they grow by is of this attempt."""
+        """The files that were there before."""
         return list(self._before)
 
     def new(self, *, last: bool = False) -> list[Path]:
         """The files of the attempt that are new; none where it is too early for another look. Raises OSError."""
-        begin = time.monotonic()
-        if begin < self._next and not last:
+        if time.monotonic() < self._next and not last:
             return []
-        new = [path for path in self._find(self.place) if path not in self._known and path not in self._before]
+        new = [path for path in self._listed() if path not in self._known and path not in self._before]
         self._known.update(new)
         own = [path for path in new if self._all_own or not _is_others(path)]
         self.others += len(new) - len(own)
+        return own
+
+    def _listed(self) -> list[Path]:
+        begin = time.monotonic()
+        found = self._find(self.place)
         now = time.monotonic()
         self._next = now + max(_LOOK_SECONDS, (now - begin) / _LOOKING_SHARE)
-        return own
+        return found
 
 
 def _is_others(path: Path) -> bool:

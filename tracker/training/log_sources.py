@@ -31,18 +31,19 @@ class TensorboardSource:
     def __init__(self, place: Path, tags: Mapping[str, str], *, all_own: bool) -> None:
         self._tags = tags
         self._files = LogFiles(place, event_files, all_own=all_own)
-        self._logs = [EventFile(path, path.stat().st_size) for path in self._files.before]
+        self._logs: list[EventFile] = []  # what is there before stays as it is: every writer makes a file of its own
         self._seen: dict[str, None] = {}
         self._runs: dict[str, None] = {}
-        self._names: dict[tuple[Path, str], tuple[str, str]] = {}
+        self._names: dict[tuple[str, str], tuple[str, str]] = {}
 
     def new(self, *, last: bool = False) -> list[Logged]:
         """As pickup.Source.new."""
         self._logs += [EventFile(path) for path in self._files.new(last=last)]
         found = []
         for log in self._logs:
+            folder = str(log.path.parent)
             for scalar in log.new():
-                run, name = self._name(log.path.parent, scalar.tag)
+                run, name = self._name(folder, scalar.tag)
                 found.append(Logged(run, name, scalar.step, int(scalar.time * 1000), scalar.value))
         return sorted(found, key=lambda each: each.time_ms)
 
@@ -67,7 +68,7 @@ class TensorboardSource:
             )
         return f"it logged nothing to an event file in '{place}'"
 
-    def _name(self, folder: Path, tag: str) -> tuple[str, str]:
+    def _name(self, folder: str, tag: str) -> tuple[str, str]:
         """The run and the metric that a tag in a folder is of."""
         if (folder, tag) not in self._names:
             self._seen[tag] = None
@@ -75,7 +76,7 @@ class TensorboardSource:
             metric, named = next(
                 ((metric, named) for metric, named in self._tags.items() if whole.endswith(f"/{named}")), (tag, tag)
             )
-            run = whole.removesuffix(f"/{named}").removeprefix("/") if len(named) > len(tag) else str(folder)
+            run = whole.removesuffix(f"/{named}").removeprefix("/") if len(named) > len(tag) else folder
             self._runs[run] = None
             self._names[folder, tag] = run, metric
         return self._names[folder, tag]

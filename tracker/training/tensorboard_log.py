@@ -45,14 +45,11 @@ class Scalar(NamedTuple):
 
 
 class EventFile:
-    """An event file that may still grow: each call gives the scalars that came since the last one.
+    """An event file that may still grow: each call gives the scalars that came since the last one."""
 
-    Of what is there already it skips ``skip_bytes``, which end a record.
-    """
-
-    def __init__(self, path: Path, skip_bytes: int = 0) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self._read = skip_bytes
+        self._read = 0
 
     def new(self) -> list[Scalar]:
         """The new scalars, in the order of the file; a record that is not whole yet waits for the next call.
