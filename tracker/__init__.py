@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         compare,
         confirm_study,
         import_export,
+        import_mlflow,
         open_study,
         resume_study,
         run_study,
@@ -36,7 +37,8 @@ if TYPE_CHECKING:
     from tracker.training.run import Run
 
 _MODULES = {
-    **dict.fromkeys(("Study", "compare", "confirm_study", "import_export"), "tracker.library"),
+    **dict.fromkeys(("Study", "compare", "confirm_study"), "tracker.library"),
+    **dict.fromkeys(("import_export", "import_mlflow"), "tracker.library"),
     **dict.fromkeys(("open_study", "resume_study", "run_study", "spend"), "tracker.library"),
     **dict.fromkeys(("start_resume", "start_study", "stop_study"), "tracker.runner.detached"),
     "StudyComparison": "tracker.report.study_comparison",
@@ -58,6 +60,7 @@ __all__ = [
     "compare",
     "confirm_study",
     "import_export",
+    "import_mlflow",
     "knob",
     "open_study",
     "read_scenario",

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, TypeVar, Unpack
 
 import pandas as pd
 
 from tracker.engine.forkserver import Forkserver
+from tracker.errors import RequestError, did_you_mean
 from tracker.export.formats import DEFAULT, report_folder, write_report
+from tracker.imports.past_runs import PastSource
 from tracker.pricing.scenario import AS_BILLED, Scenario
+from tracker.records import Direction, Market
 from tracker.report.decisions import decisions_document
 from tracker.report.hosted_api import build_or_buy
 from tracker.report.levers import levers_table
@@ -29,10 +33,13 @@ from tracker.store.run_table import StudyTable
 from tracker.study.document import StudyDocument
 
 __all__ = [
-    *("Study", "compare", "confirm_study", "import_export", "open_study"),
+    *("Study", "compare", "confirm_study", "import_export", "import_mlflow", "open_study"),
     *("resume_study", "run_study", "spend"),
     *("start_resume", "start_study", "stop_study"),  # in a process of their own
 ]
+
+
+Choice = TypeVar("Choice", bound=StrEnum)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +246,70 @@ def import_export(folder: str | Path, *, home: str | Path | None = None, name: s
 
     found = Home.find(home)
     return Study(export.import_export(Path(folder), found, name), found)
+
+
+class ImportOptions(TypedDict, total=False):
+    """What every import of past runs takes.
+
+    ``sku``, ``share``, ``market`` and ``region`` say what runs are billed as, ``machine_map`` is a TOML file that says
+    it for some of them (imports.machines). ``direction`` is which way is better, by the quality's name without it.
+    ``longest_pause_seconds``: a longer time without a value does not count (imports.clock). ``name`` is the study's.
+    """
+
+    sku: str
+    share: str
+    market: str
+    region: str
+    machine_map: str | Path
+    direction: str
+    longest_pause_seconds: float
+    name: str
+    home: str | Path
+
+
+def import_mlflow(uri: str, experiment: str, *, quality: str, **options: Unpack[ImportOptions]) -> Study:
+    """Bring in the runs of an MLflow experiment that knows nothing of the tracker; again, only the new ones.
+
+    Each step at which a run logged ``quality`` is a price point. ``options`` are those of ``tracker import mlflow``:
+    sku, share, market, region, machine_map, direction, longest_pause_seconds, name and home. Raises RequestError,
+    PriceBookError, StudyExistsError, StoreError.
+    """
+    from tracker.imports.mlflow import MlflowRuns
+
+    source = MlflowRuns(uri, experiment, quality)
+    return _import(source, quality, source.experiment, options)
+
+
+def _import(source: PastSource, quality: str, own_name: str, options: ImportOptions) -> Study:
+    from tracker.imports.into_home import ImportRequest, import_runs  # MLflow, which takes seconds
+    from tracker.imports.machines import machine_rules
+
+    given = options.get("machine_map")
+    rules = machine_rules(
+        None if given is None else Path(given),
+        options.get("sku"),
+        options.get("share"),
+        _choice(Market, options.get("market", Market.ON_DEMAND), "market"),
+        options.get("region", ""),
+    )
+    direction = options.get("direction")
+    request = ImportRequest(
+        quality,
+        None if direction is None else _choice(Direction, direction, "direction"),
+        rules,
+        options.get("name", own_name),
+        options.get("longest_pause_seconds"),
+    )
+    home = Home.find(options.get("home"))
+    import_runs(source, request, home)
+    return Study(request.name, home)
+
+
+def _choice(kind: type[Choice], value: str, what: str) -> Choice:
+    try:
+        return kind(value)
+    except ValueError:
+        raise RequestError(f"{what} '{value}' is none; {did_you_mean(str(value), list(kind))}") from None
 
 
 def spend(

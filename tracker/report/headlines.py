@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from tracker.records import Direction
+from tracker.records import Direction, PriceBasis
 from tracker.report.tables import frontier_table, references_table, spend_by_state
 from tracker.report.words import money, percent, quality, several
 from tracker.store.run_table import StudyTable
@@ -72,6 +72,7 @@ def _spend(table: StudyTable) -> Headline:
     by_state = spend_by_state(table).set_index("state")["spend_usd"]
     lost = sum(float(by_state.get(state, 0.0)) for state in ("failed", "killed"))
     sentence += f"; {usd(lost)} of it by trials that failed" if lost else ""
+    sentence += "; estimated from timestamps" if PriceBasis.ESTIMATED in set(table.runs["price_basis"]) else ""
     repeats = float(by_state.get("repeats", 0.0))
     return Headline("Spent", spent, sentence + (f"; {usd(repeats)} of it by repeats" if repeats else ""))
 

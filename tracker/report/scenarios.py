@@ -8,7 +8,7 @@ from typing import Any
 
 from tracker.pricing.currency import USD
 from tracker.pricing.price_point import price_point_from_row
-from tracker.records import Direction
+from tracker.records import Direction, PriceBasis
 from tracker.report.plain import plain
 from tracker.report.tables import frontier_table, spend_by_part, study_head
 from tracker.report.words import money, several
@@ -21,6 +21,12 @@ POINT = ("trial", "epoch", "quality", "price_usd", "sku")
 def price_remarks(table: StudyTable) -> tuple[str, ...]:
     """Sentences about a table's prices; empty where they need no explanation."""
     remarks = []
+    estimated = int(table.runs["price_basis"].isin((PriceBasis.ESTIMATED, PriceBasis.REPRICED_ESTIMATE)).sum())
+    if estimated:
+        of = "" if estimated == len(table.runs) else f" of {several(estimated, 'run')}"
+        remarks.append(
+            f"prices{of} are estimated from timestamps: time as it was logged × rate, for runs imported here"
+        )
     if (scenario := table.scenario) is not None:
         name = f"scenario {scenario.name}" if scenario.name else "scenario"
         remarks.append(f"{name}: {'; '.join(scenario.sentences) or 'nothing changed'}; price book {table.price_book}")

@@ -24,7 +24,7 @@ from tracker.runner.bookkeeper import Bookkeeper
 from tracker.runner.coordinator import POLL_SECONDS, Coordinator
 from tracker.runner.decisions import FILE_NAME as DECISIONS_FILE
 from tracker.runner.decisions import Decisions
-from tracker.runner.evidence import evidence_from
+from tracker.runner.evidence import evidence_from, evidence_of_import
 from tracker.runner.jobs import Job, attempt_request, baselines, job_of, preparation, rate_of
 from tracker.runner.plan import StudyPlan, make_plan
 from tracker.runner.progress import Observer, Silent
@@ -40,13 +40,14 @@ from tracker.runner.searchers import (
     sampling_of,
 )
 from tracker.runner.study_folder import StudyFolder
-from tracker.runner.study_lookup import check_name_is_free, folder_of
+from tracker.runner.study_lookup import check_name_is_free, folder_of, table_of
 from tracker.runner.user import current_user
 from tracker.search.sampler import Trials
 from tracker.search.steps import Searcher
 from tracker.store.home import Home
 from tracker.store.mlflow_store import MlflowStore, StudyLog, empty_database
 from tracker.store.names import logged_name
+from tracker.store.run_table import imported_from
 from tracker.study.document import COMMAND_MARK, StudyDocument, command_experiment
 from tracker.study.edits import to_resume
 from tracker.training.command_workload import CommandWorkload
@@ -352,8 +353,11 @@ def _evidence(plan: StudyPlan, home: Home, names: Sequence[str], observer: Obser
         raise RequestError(f"--from: strategy '{plan.spec.strategy}' cannot learn from other studies; 'frontier' does")
     evidence = []
     for name in dict.fromkeys(names):
-        found = evidence_from(plan, folder_of(home, name), name)
-        observer.notify(f"the search learns from {len(found)} trials of the study '{name}', at this study's prices")
+        if imported_from(home.tracking_uri, name):
+            found, prices = evidence_of_import(plan, table_of(home, name)), "the prices that it was imported with"
+        else:
+            found, prices = evidence_from(plan, folder_of(home, name), name), "this study's prices"
+        observer.notify(f"the search learns from {len(found)} trials of the study '{name}', at {prices}")
         evidence += found
     return evidence
 

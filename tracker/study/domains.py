@@ -22,6 +22,10 @@ class Choices:
         """How many values it has."""
         return float(len(self.values))
 
+    def has(self, value: SettingValue) -> bool:
+        """Whether it is one of them."""
+        return value in self.values
+
     def place(self, value: SettingValue) -> SettingValue:
         """What tells a value from the others."""
         return value
@@ -62,6 +66,10 @@ class Range:
         """The value ``index`` steps above ``low``, of a range that keeps to a step: 0.3, not 0.30000000000000004."""
         value = Decimal(str(self.low)) + index * (self._stride or 1)
         return int(value) if self.integer else float(value)
+
+    def has(self, value: SettingValue) -> bool:
+        """Whether it is a number from ``low`` to ``high``."""
+        return isinstance(value, int | float) and not isinstance(value, bool) and self.low <= value <= self.high
 
     def place(self, value: SettingValue) -> SettingValue:
         """What tells a value from the others: how many steps it is above ``low``, where it keeps to a step."""
