@@ -36,10 +36,15 @@ class PastRuns:
 class PastSource(Protocol):
     """Where runs of the past are. Its methods raise RequestError and StoreError."""
 
-    origin: str
-    """Where it is, in words; no secret is in it."""
-    remarks: Sequence[str]
-    """What of the source is not taken, a sentence each."""
+    @property
+    def origin(self) -> str:
+        """Where it is, in words; no secret is in it."""
+        ...
+
+    @property
+    def remarks(self) -> Sequence[str]:
+        """What of the source is not taken, a sentence each; known once ``versions`` was asked for."""
+        ...
 
     def versions(self) -> Mapping[str, str]:
         """The ids of the runs that are taken, by their start, each with what changes when it logs more.

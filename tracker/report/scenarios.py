@@ -24,9 +24,7 @@ def price_remarks(table: StudyTable) -> tuple[str, ...]:
     estimated = int(table.runs["price_basis"].isin((PriceBasis.ESTIMATED, PriceBasis.REPRICED_ESTIMATE)).sum())
     if estimated:
         of = "" if estimated == len(table.runs) else f" of {several(estimated, 'run')}"
-        remarks.append(
-            f"prices{of} are estimated from timestamps: time as it was logged × rate, for runs imported here"
-        )
+        remarks.append(f"prices{of} are estimated from timestamps of imported runs: the time between them × the rate")
     if (scenario := table.scenario) is not None:
         name = f"scenario {scenario.name}" if scenario.name else "scenario"
         remarks.append(f"{name}: {'; '.join(scenario.sentences) or 'nothing changed'}; price book {table.price_book}")

@@ -65,7 +65,8 @@ def evidence_of_import(plan: StudyPlan, table: StudyTable) -> list[Evidence]:
     quality, own = table.quality, plan.spec.quality
     if quality != own:
         raise RequestError(
-            f"--from {table.study}: its quality is {quality.name} ({quality.direction}), not {own.name} ({own.direction})"
+            f"--from {table.study}: its quality is {quality.name} ({quality.direction}), "
+            f"not {own.name} ({own.direction})"
         )
     metrics = {name: table.metrics[name] for name in table.metrics}
     steps = table.checkpoints
