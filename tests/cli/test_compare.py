@@ -82,7 +82,7 @@ def test_the_files_are_a_page_tables_and_a_document(home, tmp_path):
     shown = json.loads((tmp_path / "out/comparison.json").read_text())["equal_dollars"]
     assert [float(row["hypervolume"]) for row in rows] == [row["hypervolume"] for row in shown]
     again = tracker("compare", "first-1", NAME, "--out", tmp_path / "out", home=home)
-    assert (again.returncode, "--force replaces it" in again.stderr) == (2, True)
+    assert (again.returncode, "--force replaces them" in again.stderr) == (2, True)
     forced = tracker("compare", "first-1", NAME, "--out", tmp_path / "out", "--force", "--format", "csv", home=home)
     assert forced.returncode == 0
 
@@ -116,6 +116,8 @@ def test_from_python_it_is_the_same(home):
         (("first-1", "first-2", "--reference", "0.5"), "--reference '0.5': allowed is a quality, a comma and a price"),
         (("first-1", "first-2", "--reference", "0.5,-1"), "reference 0.5,-1"),
         (("first-1", "first-2", "--format", "html,pfd"), "unknown report format 'pfd'"),
+        (("first-1", "first-2", "--format", "md"), "unknown report format 'md'"),
+        (("first-1", "first-2", "--format", "json"), "--format is for files; say by --out where"),
         (("first-1", "first-2", "--out", "/proc/none"), "'/proc/none' cannot be written: "),
         ((), "Missing argument"),
     ],

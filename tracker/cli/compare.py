@@ -48,9 +48,9 @@ def _reference(ctx: click.Context, parameter: click.Parameter, value: str | None
     return numbers[0], numbers[1]
 
 
-def _formats(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:
+def _formats(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:
     del ctx, parameter
-    return parse_formats(value, COMPARISON_FORMATS)
+    return None if value is None else parse_formats(value, COMPARISON_FORMATS)
 
 
 @click.command(short_help="Studies at equal dollars and at equal quality, with intervals.")
@@ -66,8 +66,8 @@ def _formats(ctx: click.Context, parameter: click.Parameter, value: str) -> tupl
 @scenario_options
 @click.option("--out", type=click.Path(path_type=Path), help="Also write the comparison as files into this folder.")
 @click.option(
-    "--format", "formats", callback=_formats, default=",".join(DEFAULT), show_default=True, metavar="NAMES",
-    help=f"What to write there: any of {', '.join(COMPARISON_FORMATS)}, with commas.",
+    "--format", "formats", callback=_formats, metavar="NAMES",
+    help=f"What to write there: any of {', '.join(COMPARISON_FORMATS)}, with commas.  [default: {','.join(DEFAULT)}]",
 )  # fmt: skip
 @click.option("--force", is_flag=True, help="Replace files that are there already.")
 @json_option
@@ -79,14 +79,16 @@ def compare(
     scenario: Scenario,
     currency: str,
     out: Path | None,
-    formats: tuple[str, ...],
+    formats: tuple[str, ...] | None,
     force: bool,
     as_json: bool,
     home: Home,
 ) -> None:
     """Compare two to eight studies of one quality. A,B,C is a group: studies that are the same but for the seed."""
+    if formats is not None and out is None:
+        raise RequestError("--format is for files; say by --out where")
     comparison = compare_sides(read_sides(home, names, scenario, currency), at_usd, reference)
-    written = write_comparison(comparison, out, formats, force=force) if out is not None else []
+    written = write_comparison(comparison, out, formats or DEFAULT, force=force) if out is not None else []
     if as_json:
         print_json(comparison.document())
     else:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -47,7 +46,6 @@ def _page(comparison: StudyComparison, file: IO[bytes]) -> None:
         ),
         frontiers=embedded(overlaid_frontiers_figure(comparison), "frontiers", f"Chart: the frontiers of {names}"),
         library=library(),
-        written_at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
     file.write(as_text(text))
 

@@ -147,8 +147,8 @@ def _make(out: Path) -> None:
 def _refuse_existing(paths: Iterable[Path]) -> None:
     there = [path for path in paths if path.exists()]
     if there:
-        more = f" and {len(there) - 1} more" if len(there) > 1 else ""
-        raise RequestError(f"'{there[0]}'{more} is there already; --force replaces it")
+        what = f"'{there[0]}' is" if len(there) == 1 else f"'{there[0]}' and {len(there) - 1} more are"
+        raise RequestError(f"{what} there already; --force replaces {'it' if len(there) == 1 else 'them'}")
 
 
 def as_text(text: str) -> bytes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from functools import partial
 from typing import IO
 
@@ -61,8 +60,9 @@ def report_markdown(table: StudyTable) -> str:
 def _head(table: StudyTable) -> str:
     better = "higher" if table.quality.direction == Direction.MAXIMIZE else "lower"
     limits = "".join(f"; {text(limit.words)}" for limit in table.limits)
-    written = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    line = f"{text(table.state)} · quality: {text(table.quality.name)}, {better} is better{limits} · written {written}"
+    line = (
+        f"{text(table.state)} · quality: {text(table.quality.name)}, {better} is better{limits} · written {words.now()}"
+    )
     return "\n\n".join([f"# {text(table.study)}", line, *(f"> {text(remark)}" for remark in price_remarks(table))])
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from functools import partial
 from typing import IO, Any
 
@@ -95,7 +94,6 @@ def report_page(table: StudyTable) -> str:
         caption=plane_caption(plane),
         figures={name: embedded(*chart) for name, chart in _figures(table, plane).items()},
         library=library(),
-        written_at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         has_points=bool(len(table.checkpoints)),
     )
 

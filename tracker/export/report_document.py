@@ -10,7 +10,7 @@ from importlib import resources
 from typing import IO, Any
 
 from tracker.export.formats import ReportFile, as_text
-from tracker.export.study_file import tracker_version
+from tracker.export.reproduction import tracker_version
 from tracker.report.assumptions import assumptions_table, rates_table
 from tracker.report.decisions import decisions_about
 from tracker.report.headlines import headlines

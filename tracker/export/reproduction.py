@@ -27,7 +27,7 @@ def facts(table: StudyTable) -> list[tuple[str, str]]:
     return [
         *entries,
         ("price book", table.price_book or UNRECORDED),
-        ("report written by", f"cost-quality-tracker {_version()}"),
+        ("report written by", f"cost-quality-tracker {tracker_version() or 'from source'}"),
     ]
 
 
@@ -49,8 +49,9 @@ def commands(table: StudyTable, run: int | None) -> list[tuple[str, str, str]]:
     return [*entries, ("Write this report", shlex.join([*report, *home_option(home)]), "")]
 
 
-def _version() -> str:
+def tracker_version() -> str:
+    """The version of this package; "" where it is not installed."""
     try:
         return version("cost-quality-tracker")
     except PackageNotFoundError:
-        return "from source"
+        return ""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
@@ -180,8 +179,3 @@ def _shown(cell: Any, number_format: str) -> str:
         decimals = number_format.split(";")[0].partition(".")[2].count("0")
         return f"{cell:,.{decimals}f} " if number_format else f"{cell:.6g}"
     return str(cell)
-
-
-def now() -> str:
-    """The time, as a report has it."""
-    return datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -9,7 +9,8 @@ import pyarrow as pa
 import xlsxwriter
 
 from tracker.export.sheet_rows import add_rows
-from tracker.export.sheets import Styles, add_large_sheet, add_sheet, now, text
+from tracker.export.sheets import Styles, add_large_sheet, add_sheet, text
+from tracker.report import words
 from tracker.report.spend_across import Spend
 
 
@@ -22,7 +23,7 @@ def write_spend_workbook(spend: Spend, groups: pa.Table, charges: pa.Table, file
             add_sheet(book, styles, "Spend", groups, len(spend.by))
             rows = add_large_sheet(book, styles, "Charges", charges, 1)
             notes = book.add_worksheet("Notes")
-            lines = [spend.sentence, *spend.remarks, f"written {now()}; amounts are estimates, not invoices"]
+            lines = [spend.sentence, *spend.remarks, f"written {words.now()}; amounts are estimates, not invoices"]
             for row, note in enumerate(lines):
                 notes.write_string(row, 0, text(note))
         add_rows(made, {"xl/worksheets/sheet2.xml": rows}, text, file)

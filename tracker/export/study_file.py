@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from typing import IO, Any
 
 import pyarrow as pa
@@ -13,6 +12,7 @@ import pyarrow as pa
 from tracker.export.arrow_tables import TABLES, price_points
 from tracker.export.columns import column
 from tracker.export.formats import ReportFile, as_text
+from tracker.export.reproduction import tracker_version
 from tracker.report.plain import plain
 from tracker.report.tables import study_head
 from tracker.store.run_table import StudyTable
@@ -44,14 +44,6 @@ def study_file(table: StudyTable) -> dict[str, Any]:
         "price_points": price_points(table),
         "tables": {name: _table(make(table)) for name, (_, make) in TABLES.items()},
     }
-
-
-def tracker_version() -> str:
-    """The version of this package; "" where it is not installed."""
-    try:
-        return version("cost-quality-tracker")
-    except PackageNotFoundError:
-        return ""
 
 
 def _table(exported: pa.Table) -> dict[str, Any]:

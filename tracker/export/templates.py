@@ -17,5 +17,5 @@ _PAGES.filters |= {name: getattr(words, name) for name in ("quality", "duration"
 
 
 def page(template: str, **values: object) -> str:
-    """A page from a template of this package, by the template's file name."""
-    return _PAGES.get_template(template).render(**values)
+    """A page from a template of this package, by the template's file name; it says when it was written."""
+    return _PAGES.get_template(template).render(written_at=words.now(), **values)

@@ -13,9 +13,10 @@ from xlsxwriter.worksheet import Worksheet
 from tracker.export import arrow_tables
 from tracker.export.formats import ReportFile
 from tracker.export.sheet_rows import add_rows
-from tracker.export.sheets import MOST_ROWS, Styles, add_large_sheet, add_sheet, now, put_table, text
+from tracker.export.sheets import MOST_ROWS, Styles, add_large_sheet, add_sheet, put_table, text
 from tracker.export.workbook_charts import frontier_chart, hypervolume_chart, spend_chart
 from tracker.records import BOOKED_METRICS, CostPart
+from tracker.report import words
 from tracker.report.assumptions import assumptions_table, rates_table
 from tracker.report.decisions import decisions_about
 from tracker.report.headlines import headlines
@@ -89,7 +90,7 @@ def _summary(sheet: Worksheet, styles: Styles, table: StudyTable, left_out: dict
     sheet.set_column(2, 2, 100)
     sheet.write_string(0, 0, text(table.study), styles.of(bold=True, font_size=18))
     better = "higher" if table.quality.direction == "maximize" else "lower"
-    line = f"{table.state} · quality: {table.quality.name}, {better} is better · written {now()}"
+    line = f"{table.state} · quality: {table.quality.name}, {better} is better · written {words.now()}"
     sheet.write_string(1, 0, text(line), styles.of(font_color="#5B6573"))
     row = FIRST_ANSWER
     for title, figure, sentence in _answers(table):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 
 from tracker.pricing.money_unit import DOLLARS, SMALLEST, MoneyUnit
 
@@ -165,6 +166,11 @@ def tags(own: Mapping[str, str]) -> str:
     'team = search, cost_center = 4711'
     """
     return ", ".join(f"{key} = {value}" for key, value in own.items())
+
+
+def now() -> str:
+    """The time, as a report has it: in UTC, to the minute."""
+    return datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def hours(value: float) -> str:
