@@ -178,6 +178,23 @@ def test_a_log_without_the_quality_names_what_is_nearest(tmp_path):
     assert "no column 'val_accuracy'; did you mean 'val_acuracy'?" in table.missing("accuracy")
 
 
+@pytest.mark.parametrize("kind", ["tensorboard", "csv"])
+def test_a_log_that_is_none_takes_nothing_from_the_others_and_is_said(kind, tmp_path):
+    source = (
+        TensorboardSource(tmp_path, {}, all_own=False)
+        if kind == "tensorboard"
+        else CsvSource(tmp_path, {}, "", "accuracy", [].append)
+    )
+    (tmp_path / "a.tfevents.csv").write_bytes(b"\0" * 50 + b"\n")
+    pickup = Pickup(source, "accuracy", [].append)
+    assert pickup.look(last=True) == []
+    assert "is no event file" in pickup.missing or "is no csv log" in pickup.missing
+    with SummaryWriter(tmp_path) as writer:
+        writer.add_scalar("accuracy", 0.5, 1)
+    (tmp_path / "b.csv").write_text("step,accuracy\n1,0.5\n")
+    assert len(pickup.look(last=True)) == 1
+
+
 def test_rows_of_a_csv_log_are_merged_by_step(tmp_path):
     (tmp_path / "old.csv").write_text("step,accuracy\n1,0.1\n")
     source = CsvSource(tmp_path, {"accuracy": "val_acc"}, "", "accuracy", [].append)

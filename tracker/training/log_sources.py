@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import string
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import TypeVar
 
-from tracker.errors import TrainingFailedError, did_you_mean
+from tracker.errors import StoreError, TrainingFailedError, did_you_mean
 from tracker.training.csv_log import CsvLog, csv_logs
 from tracker.training.log_files import LogFiles
 from tracker.training.pickup import Logged, whole_step
 from tracker.training.tensorboard_log import EventFile, event_files
 
+_Log = TypeVar("_Log")
+_New = TypeVar("_New")
 _STEP_COLUMNS = ("step", "epoch")
 
 
@@ -40,9 +44,9 @@ class TensorboardSource:
         """As pickup.Source.new."""
         self._logs += [EventFile(path) for path in self._files.new(last=last)]
         found = []
-        for log in self._logs:
+        for log, scalars in _read(self._logs, EventFile.new):
             folder = str(log.path.parent)
-            for scalar in log.new():
+            for scalar in scalars:
                 run, name = self._name(folder, scalar.tag)
                 found.append(Logged(run, name, scalar.step, int(scalar.time * 1000), scalar.value))
         return sorted(found, key=lambda each: each.time_ms)
@@ -118,8 +122,8 @@ class CsvSource:
         self._logs += [CsvLog(path) for path in self._files.new(last=last)]
         now_ms = int(time.time() * 1000)
         found: list[Logged] = []
-        for log in self._logs:
-            for row in log.new(last=last):
+        for log, rows in _read(self._logs, functools.partial(CsvLog.new, last=last)):
+            for row in rows:
                 found += self._logged(log, row, now_ms)
         return found
 
@@ -165,6 +169,21 @@ class CsvSource:
             return None
         self._latest[path] = step
         return step
+
+
+def _read(logs: list[_Log], new: Callable[[_Log], list[_New]]) -> Iterator[tuple[_Log, list[_New]]]:
+    """Each log with what is new of it. Raises StoreError for one that cannot be read after what the others have."""
+    problem, found = None, False
+    for log in logs:
+        try:
+            news = new(log)
+        except StoreError as error:
+            problem = error
+            continue
+        found = found or bool(news)
+        yield log, news
+    if problem is not None and not found:  # else the next look says it
+        raise problem
 
 
 def expanded(place: str, environment: Mapping[str, str], folder: Path) -> Path:
