@@ -6,13 +6,16 @@ import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tracker.cli.options import home_option, json_option
 from tracker.records import Direction, Market
 from tracker.store.home import Home
+
+if TYPE_CHECKING:
+    from tracker.imports.past_runs import PastSource
 
 _MOST_LISTED = 20
 
@@ -38,12 +41,12 @@ def export(folder: Path, name: str, home: Home) -> None:
 
 
 def _import_options(command: Callable[..., Any]) -> Callable[..., None]:
-    """What every import of past runs takes; the command gets ``make`` and returns the source and a default name."""
+    """What every import of past runs takes; the command returns the source, the quality and a default name."""
 
     @functools.wraps(command)
     def importing(
         *arguments: Any,
-        quality: str,
+        quality: str | None,
         direction: str | None,
         sku: str | None,
         share: str | None,
@@ -60,9 +63,9 @@ def _import_options(command: Callable[..., Any]) -> Callable[..., None]:
         from tracker.imports.machines import machine_rules
 
         rules = machine_rules(machine_map, sku, share, Market(market), region)
-        source, own_name = command(*arguments, quality=quality, **options)
+        source, metric, own_name = command(*arguments, quality=quality, **options)
         request = ImportRequest(
-            quality, None if direction is None else Direction(direction), rules, name or own_name, longest_pause_seconds
+            metric, None if direction is None else Direction(direction), rules, name or own_name, longest_pause_seconds
         )
         imported = import_runs(source, request, home, lambda message: click.echo(message, err=True))
         if as_json:
@@ -126,7 +129,7 @@ _OPTIONS = (
 @click.argument("uri")
 @click.argument("experiment")
 @_import_options
-def mlflow(uri: str, experiment: str, quality: str) -> tuple[Any, str]:
+def mlflow(uri: str, experiment: str, quality: str) -> tuple[PastSource, str, str]:
     """Bring in the runs of EXPERIMENT (its name or id) in the MLflow store at URI, which is only read.
 
     URI is as MLflow takes it, a database file or a folder such as mlruns. Each step at which a run logged the quality
@@ -135,4 +138,4 @@ def mlflow(uri: str, experiment: str, quality: str) -> tuple[Any, str]:
     from tracker.imports.mlflow import MlflowRuns
 
     source = MlflowRuns(uri, experiment, quality)
-    return source, source.experiment
+    return source, quality, source.experiment

@@ -29,7 +29,9 @@ _MAXIMIZED = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class ImportRequest:
-    """What is asked of an import: the metric that is the quality ("" direction: by its name), and what runs cost.
+    """What is asked of an import: the metric that is the quality, and what runs cost.
+
+    Without a direction it is what the source says, else what the metric's name says.
 
     ``rules`` say what each run is billed as; ``longest_pause_seconds`` as in imports.clock; ``name`` is the study's.
     """
@@ -79,7 +81,7 @@ def import_runs(
 
     Raises RequestError, PriceBookError, StudyExistsError, StoreError.
     """
-    quality = QualityMetric(request.quality, request.direction or direction_of(request.quality))
+    quality = QualityMetric(request.quality, request.direction or source.direction or direction_of(request.quality))
     versions = source.versions()
     if not versions:
         raise RequestError(f"{source.origin} has no runs to import")

@@ -33,6 +33,8 @@ class MlflowRuns:
     RequestError for a store or an experiment that is not there, naming the nearest, StoreError.
     """
 
+    direction = None  # the metric's name says it
+
     def __init__(self, place: str, experiment: str, quality: str) -> None:
         url = store_url(place)
         self._experiment = open_experiment(url, experiment)

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import pandas as pd
 
-from tracker.records import Settings
+from tracker.records import Direction, Settings
 
 RUN_COLUMNS = ("id", "name", "state", "reason", "message", "started_at", "ended_at", "user")
 VALUE_COLUMNS = ("run", "metric", "step", "timestamp", "value")
@@ -44,6 +44,11 @@ class PastSource(Protocol):
     @property
     def remarks(self) -> Sequence[str]:
         """What of the source is not taken, a sentence each; known once ``versions`` was asked for."""
+        ...
+
+    @property
+    def direction(self) -> Direction | None:
+        """Which way the quality is better, where the source says so."""
         ...
 
     def versions(self) -> Mapping[str, str]:
