@@ -23,6 +23,7 @@ from pathlib import Path
 from tests.conftest import ROOT
 from tests.support.command import tracker, tracker_process
 from tests.support.mlflow_database import put_mlflow_database
+from tests.support.past_runs import mlflow_experiment
 
 PAGES = (
     *("README.md", "docs/tutorial.md", "docs/index.md"),
@@ -115,9 +116,11 @@ def run(each: Shown, folder: Path) -> None:
 
 
 def workplace(folder: Path) -> Path:
-    """Make ``folder`` look like a clone to the commands; what they write stays in it."""
+    """Make ``folder`` look like a clone to the commands, with runs to import; what they write stays in it."""
     (folder / "experiments").symlink_to(ROOT / "experiments")
     put_mlflow_database(folder / "results")
+    mlflow_experiment(folder)
+    (folder / "machines.toml").write_text('[[map]]\nparam = "width"\nsku = "aws/g5.xlarge"\n')
     return folder
 
 

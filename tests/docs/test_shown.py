@@ -12,6 +12,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.docs import shown
+from tracker.imports.machines import read_machine_rules
 from tracker.pricing.price_book import load_price_book
 from tracker.pricing.scenario_file import read_scenario
 from tracker.study.check import check_study
@@ -60,6 +61,8 @@ def test_a_page_shows_valid_files(page, workplace, tmp_path):
             assert check_study(document, describe_workload(document.workload)).name
         elif content.keys() & {"rate", "own", "currency"}:
             assert load_price_book().with_user_rates(path)
+        elif "map" in content:
+            assert read_machine_rules(path)
         elif content.keys() & {"change", "market", "as_of"}:
             assert not read_scenario(path).is_empty
 

@@ -12,12 +12,15 @@ from pathlib import Path
 import optuna
 import psutil
 import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param
 
 from tests.support.digits import Digits
 from tests.support.looks import Looks
+from tests.support.mlflow_database import put_mlflow_database
 from tests.support.pausable import PAUSABLE
 from tests.support.studies import digits
-from tracker import confirm_study, open_study, resume_study, run_study
+from tracker import confirm_study, import_mlflow, open_study, resume_study, run_study
 from tracker.errors import RequestError
 
 SPACE = {"width": [4, 16, 64], "learning_rate": {"low": 1e-4, "high": 1e-1, "log": True}}
@@ -263,3 +266,31 @@ def test_the_price_of_predictions_is_an_objective(tmp_path):
     for trial in shown.trials:
         seconds = trial.values[1] / 1000 / (0.2016 / 4 / 3600)
         assert 1e-7 < seconds < 1e-2, "what one of 397 digits takes to evaluate, on one core in four"
+
+
+def test_an_imported_study_is_evidence_where_its_runs_are_in_the_space(home, tmp_path):
+    source = put_mlflow_database(tmp_path / "source")
+    client = MlflowClient(f"sqlite:///{source}")
+    experiment = client.create_experiment("past", artifact_location="file:///nowhere")
+    inside = [(width, learning_rate) for width in (4, 16, 64) for learning_rate in (0.001, 0.01, 0.05)]
+    for width, learning_rate in (*inside, (5, 0.01), (4, 0.9)):
+        run = client.create_run(experiment, start_time=1_790_000_000_000).info.run_id
+        accuracies = [Metric("accuracy", 0.1 * epoch, 1_790_000_000_000 + 60_000 * epoch, epoch) for epoch in (1, 2, 3)]
+        params = [Param("width", str(width)), Param("learning_rate", str(learning_rate))]
+        client.log_batch(run, accuracies, params, [])
+        client.set_terminated(run, end_time=1_790_000_200_000)
+    for name, quality in (("past", "accuracy"), ("upside down", "accuracy")):
+        direction = "maximize" if name == "past" else "minimize"
+        import_mlflow(
+            str(source), "past", quality=quality, direction=direction, sku="aws/m5.large", name=name, home=home
+        )
+    reported = Looks()
+    new = by_dollars(name="after the past", budget={"trials": 1})
+    found = run_study(new, home=home, warm_start=["past"], observer=reported)
+    assert any("learns from 9 trials of the study 'past'" in line for line in reported.messages), "two are outside"
+    assert "likely_from" in found.why(0)[0]["numbers"]
+    with pytest.raises(RequestError, match=r"none of its runs is in this study's space \(11 of its runs: another width"):
+        narrow = {**SPACE, "width": [128, 256]}
+        run_study(by_dollars(name="narrow", space=narrow), home=home, warm_start=["past"])
+    with pytest.raises(RequestError, match=r"its quality is accuracy \(minimize\), not accuracy \(maximize\)"):
+        run_study(by_dollars(name="other way"), home=home, warm_start=["upside down"])

@@ -48,7 +48,7 @@ class PastStudy:
     notes: Counter[str] = field(default_factory=Counter)
     """What else was found, and of how many runs."""
     ids: list[str] = field(default_factory=list)
-    _rows: list[dict[str, Any]] = field(default_factory=list)
+    _rows: list[dict[Any, Any]] = field(default_factory=list)
     _settings: list[Settings] = field(default_factory=list)
     _reached: list[Reached] = field(default_factory=list)
     _billed: list[Billed] = field(default_factory=list)
@@ -67,7 +67,7 @@ class PastStudy:
                 )
             self._note(row, found)
             self.ids.append(row["id"])
-            self._rows.append({str(name): value for name, value in row.items()})
+            self._rows.append({**dict(row), "message": _message(row["message"], found)})
             self._settings.append(past.settings[at])
             self._reached.append(found)
             self._billed.append(billed)
@@ -194,6 +194,13 @@ def _usage(wall_seconds: Any, cores: Any, accelerators: Any) -> UsageColumns:
     zero = np.zeros_like(wall_seconds)
     steady = dict.fromkeys(STEADY_USAGE, zero)
     return UsageColumns(wall_seconds=wall_seconds, cores=cores, accelerators=accelerators, **steady)
+
+
+def _message(message: str, found: Reached) -> str:
+    """A run's message, with how much of its time does not count."""
+    seconds = sum(each.seconds for each in found.left_out)
+    left_out = f"{seconds / 3600:,.1f} h without a value do not count" if seconds else ""
+    return "; ".join(filter(None, [message, left_out]))
 
 
 def _hardware(billed: Billed) -> str:

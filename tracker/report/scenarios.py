@@ -20,11 +20,11 @@ POINT = ("trial", "epoch", "quality", "price_usd", "sku")
 
 def price_remarks(table: StudyTable) -> tuple[str, ...]:
     """Sentences about a table's prices; empty where they need no explanation."""
-    remarks = []
+    remarks = [f"imported from {table.origin}"] if table.origin else []
     estimated = int(table.runs["price_basis"].isin((PriceBasis.ESTIMATED, PriceBasis.REPRICED_ESTIMATE)).sum())
     if estimated:
         of = "" if estimated == len(table.runs) else f" of {several(estimated, 'run')}"
-        remarks.append(f"prices{of} are estimated from timestamps of imported runs: the time between them × the rate")
+        remarks.append(f"prices{of} are estimated from timestamps: the time between them × the rate")
     if (scenario := table.scenario) is not None:
         name = f"scenario {scenario.name}" if scenario.name else "scenario"
         remarks.append(f"{name}: {'; '.join(scenario.sentences) or 'nothing changed'}; price book {table.price_book}")

@@ -149,8 +149,9 @@ def _sure(found: AxisPoints, at: int, target: float | None) -> str:
         known[(known["trial"] == row["trial"]) & (known["epoch"] == row["epoch"])] if len(known) else known
     )
     if mine.empty or not mine["repeats"].iloc[0]:
+        once = "It was measured once, so its uncertainty is unknown."
         confirm = f"tracker confirm {shlex.quote(found.table.study)}"
-        return f"It was measured once, so its uncertainty is unknown. To find out, run: {confirm}"
+        return once if found.table.origin else f"{once} To find out, run: {confirm}"
     return _by_repeats(found, mine.iloc[0], target)
 
 

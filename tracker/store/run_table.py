@@ -122,7 +122,8 @@ class StudyTable:
     ``currency`` is what people are shown amounts in; the tables are in USD. ``data`` says what was made of the study's
     data; "" where the workload did not tell. ``provenance`` is what the study recorded of where it comes from, by the
     names PROVENANCE; ``home`` is the folder that it lives in, None where it was read without one.
-    ``tags`` are the study's own (study.tags), ``user`` is who started it.
+    ``tags`` are the study's own (study.tags), ``user`` is who started it. ``origin`` says where the study was imported
+    from, "" where it was run here.
     """
 
     study: str
@@ -147,6 +148,7 @@ class StudyTable:
     home: Path | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     user: str = ""
+    origin: str = ""
 
     @property
     def spend_usd(self) -> float:
@@ -301,6 +303,7 @@ def _study_table(parent: ParentRun, cached: CachedStudy) -> StudyTable:
         provenance={name: tags[f"tracker.{name}"] for name in PROVENANCE if tags.get(f"tracker.{name}")},
         tags=json.loads(tags.get("tracker.tags", "{}")),
         user=tags.get("mlflow.user", ""),
+        origin=tags.get(IMPORTED, ""),
     )
 
 

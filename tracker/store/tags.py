@@ -25,7 +25,6 @@ STUDY_TAGS: Mapping[str, str] = {
     "tracker.commit": "the commit of the repository that the study ran in, with -dirty where files differ from it",
     "tracker.versions": "the versions of Python and of the libraries that it ran with, in words",
     "tracker.imported": "of a study that was not run here: where it is from",
-    "tracker.left_out": "of an imported study, what was left out of its runs' time, a sentence",
 }
 """The tags of a study's parent run."""
 RUN_TAGS: Mapping[str, str] = {

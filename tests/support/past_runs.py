@@ -1,0 +1,51 @@
+"""Runs that know nothing of the tracker, as people have them: what is imported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param
+
+from tests.support.mlflow_database import put_mlflow_database
+
+EXPERIMENT = "digits-sweep"
+STARTED_MS = 1_790_000_000_000
+MINUTE_MS = 60_000
+
+
+def mlflow_experiment(folder: Path, runs: int = 3, epochs: int = 5) -> Path:
+    """An MLflow database ``mlruns.db`` in ``folder``, whose runs logged val_acc every ten minutes; its path."""
+    path = put_mlflow_database(folder / ".made").rename(folder / "mlruns.db")
+    client = MlflowClient(f"sqlite:///{path}")
+    experiment = client.create_experiment(EXPERIMENT, artifact_location="file:///nowhere")
+    for run in range(runs):
+        started = STARTED_MS + 120 * MINUTE_MS * run
+        log_run(
+            client, experiment, f"run {run}", started, [started + 10 * MINUTE_MS * (at + 1) for at in range(epochs)]
+        )
+    return path
+
+
+def log_run(
+    client: MlflowClient,
+    experiment: str,
+    name: str,
+    started_ms: int,
+    times_ms: list[int],
+    *,
+    width: int = 8,
+    tags: dict[str, str] | None = None,
+    status: str = "FINISHED",
+) -> str:
+    """A run that logged val_acc and train_loss at these times, one epoch each; its id. "RUNNING" leaves it so."""
+    run = client.create_run(experiment, start_time=started_ms, run_name=name, tags=tags or {}).info.run_id
+    metrics = [
+        Metric(key, value, time_ms, epoch)
+        for epoch, time_ms in enumerate(times_ms, start=1)
+        for key, value in (("val_acc", 1 - 0.5 / epoch), ("train_loss", 1 / epoch))
+    ]
+    client.log_batch(run, metrics, [Param("width", str(width)), Param("lr", "0.1")], [])
+    if status != "RUNNING":
+        client.set_terminated(run, status, end_time=times_ms[-1] + 1000 if times_ms else started_ms + 1000)
+    return run
