@@ -289,7 +289,7 @@ def test_an_imported_study_is_evidence_where_its_runs_are_in_the_space(home, tmp
     found = run_study(new, home=home, warm_start=["past"], observer=reported)
     assert any("learns from 9 trials of the study 'past'" in line for line in reported.messages), "two are outside"
     assert "likely_from" in found.why(0)[0]["numbers"]
-    with pytest.raises(RequestError, match=r"none of its runs is in this study's space \(11 of its runs: another width"):
+    with pytest.raises(RequestError, match=r"none of its runs is in this study's space \(11 of its runs: another wid"):
         narrow = {**SPACE, "width": [128, 256]}
         run_study(by_dollars(name="narrow", space=narrow), home=home, warm_start=["past"])
     with pytest.raises(RequestError, match=r"its quality is accuracy \(minimize\), not accuracy \(maximize\)"):
