@@ -56,7 +56,7 @@ def measure(runs: int, checkpoints: int, home: str | None, alone: bool) -> Itera
         yield Figure(name, value, unit, f"<= {most:g}", value <= most)
     if alone:
         return
-    mlflow_seconds = measure_mlflow(place)
+    mlflow_seconds = measure_mlflow(place.tracking_uri, STUDY)
     if runs <= SMALL:
         for name, (most, _, unit) in TARGETS.items():
             if unit != "MB":

@@ -18,9 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from experiments.benchmarks.large_store import STUDY
 from tracker.errors import RequestError
-from tracker.store.home import Home
 
 CHROMIUM = "/usr/bin/chromium"
 _MLFLOW = """
@@ -58,9 +56,9 @@ _DRAWN = ".js-plotly-plot .main-svg"
 VISITS = 5
 
 
-def measure_mlflow(home: Home) -> float:
-    """Seconds that MLflow's search_runs takes for all runs of the study, its import not counted."""
-    words = _run(_MLFLOW, home.tracking_uri, STUDY).split()
+def measure_mlflow(tracking_uri: str, experiment: str) -> float:
+    """Seconds that MLflow's search_runs takes for all runs of an experiment, its import not counted."""
+    words = _run(_MLFLOW, tracking_uri, experiment).split()
     return float(words[0])
 
 

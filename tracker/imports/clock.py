@@ -1,9 +1,11 @@
 """How long a run of the past worked, by when it logged: pauses and clocks that jump are left out.
 
 The rule: a run worked from its start to its end, but for pauses. A pause is a time without any logged value that is
-longer than an hour and longer than five times the median time between two values of its quality (or longer than what
-the user says). Of a pause, that median time counts. The time until the first value always counts: trainings load their
-data and compile then. A run without an end ended with its last value.
+longer than an hour and longer than five times the median time between two values of its quality, or where that has
+fewer than three, of the metric that was logged most often (or longer than what the user says). Of a pause, that median
+time counts. Where no metric has three values, nothing says how often the run should have logged: only the time after
+the last value can be a pause. The time until the first value always counts: trainings load their data and compile then.
+A run without an end ended with its last value.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 SHORTEST_PAUSE_SECONDS = 3600.0
 TIMES_THE_MEDIAN = 5.0
 _CLOCK_TOLERANCE_SECONDS = 1.0
+_FEWEST_VALUES = 3
 _PAUSED, _AFTER = "without a value", "after its last value"
 
 Floats = NDArray[np.float64]
@@ -45,14 +48,19 @@ class Clock:
         return np.asarray(np.interp(moments, self.moments, self.worked_seconds), dtype=np.float64)
 
 
-def usual_seconds(quality_at: Floats, logged_at: Floats) -> float:
-    """The median time between two values of a run's quality, or of fewer than three, between any two values."""
-    times = quality_at if len(quality_at) >= 3 else np.unique(logged_at)
-    return float(np.median(np.abs(np.diff(times)))) if len(times) > 1 else 0.0
+def usual_seconds(quality_at: Floats, others_at: Sequence[Floats]) -> float | None:
+    """The median time between two values of a run's quality, or of the metric that was logged most often.
+
+    None where none of them has three values.
+    """
+    times = quality_at
+    if len(times) < _FEWEST_VALUES:
+        times = max((*others_at, times), key=len)
+    return float(np.median(np.diff(np.sort(times)))) if len(times) >= _FEWEST_VALUES else None
 
 
 def run_clock(
-    started_at: float, ended_at: float, logged_at: Floats, usual: float, longest_pause_seconds: float | None
+    started_at: float, ended_at: float, logged_at: Floats, usual: float | None, longest_pause_seconds: float | None
 ) -> Clock:
     """The clock of a run that logged at ``logged_at`` (in any order), every ``usual`` seconds (usual_seconds).
 
@@ -63,18 +71,20 @@ def run_clock(
     start = min(started_at, known[0]) if started_at == started_at else known[0]
     end = max(ended_at, known[-1]) if ended_at == ended_at else known[-1]
     moments = np.unique(np.concatenate([[start], values, [end]]))
-    limit = longest_pause_seconds
-    if limit is None:
-        limit = max(SHORTEST_PAUSE_SECONDS, TIMES_THE_MEDIAN * usual)
     counted = np.diff(moments)
-    paused = (counted > limit) & (moments[:-1] >= known[0]) & bool(len(values))
+    is_after = moments[:-1] >= known[-1]
+    if longest_pause_seconds is not None:
+        paused = counted > longest_pause_seconds
+    else:
+        paused = counted > max(SHORTEST_PAUSE_SECONDS, TIMES_THE_MEDIAN * (usual or 0.0))
+        paused &= is_after | (usual is not None)
+    paused &= (moments[:-1] >= known[0]) & bool(len(values))
+    of_pause = np.minimum(usual or 0.0, counted)
     left_out = tuple(
-        LeftOut(
-            since, until, max(until - since - usual, 0.0), "after its last value" if since >= values[-1] else "paused"
-        )
-        for since, until in zip(moments[:-1][paused].tolist(), moments[1:][paused].tolist(), strict=True)
+        LeftOut(float(moments[at]), float(moments[at + 1]), float(counted[at] - of_pause[at]), why)
+        for at, why in zip(np.flatnonzero(paused), np.where(is_after[paused], _AFTER, _PAUSED).tolist(), strict=True)
     )
-    counted[paused] = np.minimum(usual, counted[paused])
+    counted[paused] = of_pause[paused]
     return Clock(moments, np.concatenate([[0.0], np.cumsum(counted)]), left_out)
 
 

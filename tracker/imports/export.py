@@ -18,5 +18,6 @@ def import_export(folder: Path, home: Home, name: str = "", say: Callable[[str],
     """
     table = read_export(folder)
     table = replace(table, study=name) if name else table
-    log_table(table, home, f"an export of study '{table.study}'", say)
+    with home.import_of(table.study):
+        log_table(table, home, f"an export of study '{table.study}'", say)
     return table.study

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -13,7 +13,7 @@ from tracker.imports.log_table import add_to_study, log_table
 from tracker.imports.machines import MachineRule, Machines
 from tracker.imports.past_runs import PastSource
 from tracker.imports.past_study import PastStudy
-from tracker.records import Direction, QualityMetric
+from tracker.records import BOOKED_METRICS, Direction, QualityMetric
 from tracker.report.words import several
 from tracker.store.home import Home
 from tracker.store.run_table import SOURCE_RUN, SOURCE_VERSION, imported_from, imported_runs, list_studies
@@ -79,7 +79,7 @@ def import_runs(
 ) -> Imported:
     """Bring the runs of a source into a home. All or nothing; nothing of the source is written to.
 
-    Raises RequestError, PriceBookError, StudyExistsError, StoreError.
+    Two imports of one study wait for each other. Raises RequestError, PriceBookError, StudyExistsError, StoreError.
     """
     quality = QualityMetric(request.quality, request.direction or source.direction or direction_of(request.quality))
     versions = source.versions()
@@ -90,9 +90,24 @@ def import_runs(
         raise RequestError(
             f"no run of {source.origin} has logged '{request.quality}'; {did_you_mean(request.quality, names)}"
         )
+    if request.quality in BOOKED_METRICS:
+        raise RequestError(f"'{request.quality}' is what the tracker itself measures: it cannot be the quality")
+    with home.import_of(request.name):
+        return _import_versions(source, request, quality, versions, home, say)
+
+
+def _import_versions(
+    source: PastSource,
+    request: ImportRequest,
+    quality: QualityMetric,
+    versions: Mapping[str, str],
+    home: Home,
+    say: Callable[[str], None],
+) -> Imported:
+    """Bring in what is new in some versions of runs."""
     there = _runs_there(home, request.name, source, quality)
     known = {} if there is None else there
-    chosen = [run for run, version in versions.items() if not version or known.get(run, ("", None))[1] != version]
+    chosen = [run for run, version in versions.items() if known.get(run, ("", None))[1] != version]
     book = home.price_book()
     study = PastStudy(quality, Machines(request.rules, book), request.longest_pause_seconds, len(known))
     for begin in range(0, len(chosen), _READ_AT_ONCE):
@@ -137,7 +152,7 @@ def _runs_there(home: Home, name: str, source: PastSource, quality: QualityMetri
 
     Raises RequestError where the study is from elsewhere or of another quality.
     """
-    if not home.path.is_dir() or name not in [each.name for each in list_studies(home.tracking_uri)]:
+    if name not in [each.name for each in list_studies(home.tracking_uri)]:
         return None
     origin = imported_from(home.tracking_uri, name)
     if not origin:

@@ -42,14 +42,15 @@ def log_table(
 ) -> None:
     """Write a study into the MLflow store of ``home``; ``origin`` says where it is from, ``say`` how far it has come.
 
-    All or nothing: the study is seen once it is whole. What was running when it was exported is stopped. ``run_tags``
-    [runs] and ``study_tags`` are further tags. Raises StudyExistsError where the name is taken, StoreError.
+    All or nothing: the study is seen once it is whole. Within Home.import_of. What was running when it was exported is
+    stopped. ``run_tags`` [runs] and ``study_tags`` are further tags. Raises StudyExistsError where the name is taken,
+    StoreError.
     """
     table = _at_rest(table)
     home.make()
     check_name_is_free(home, table.study, home.optuna_storage, None)
     with home.databases_being_made():
-        store = MlflowStore(home.tracking_uri)
+        store = _opened(home, table.study)
     started = table.runs["started_at"]
     log = store.stage_study(table.study, _moment(min(started, default=0.0)), home.artifacts(table.study))
     try:
@@ -71,11 +72,11 @@ def add_to_study(
 ) -> None:
     """Write more runs into a study that is there, in place of its runs with the ids ``replaced``.
 
-    All or nothing, but on a server, where those that are written are seen at once. Raises StudyNotFoundError,
-    StoreError.
+    All or nothing, but on a server, where those that are written are seen at once. Within Home.import_of. Raises
+    StudyNotFoundError, StoreError.
     """
     table = _at_rest(table)
-    store = MlflowStore(home.tracking_uri)
+    store = _opened(home, table.study)
     study = store.open_study(table.study)
     staged = store.stage_runs(study, home.artifacts(table.study))
     try:
@@ -87,6 +88,13 @@ def add_to_study(
         with contextlib.suppress(StoreError):
             store.discard_runs(staged, study)
         raise
+
+
+def _opened(home: Home, study: str) -> MlflowStore:
+    store = MlflowStore(home.tracking_uri)
+    if home.tracking_uri.startswith("sqlite:"):  # into any other, imports from other machines may be under way
+        store.discard_leftovers(study)
+    return store
 
 
 def _log_runs(

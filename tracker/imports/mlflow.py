@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from functools import cached_property
 
 import numpy as np
@@ -13,10 +14,12 @@ from tracker.errors import RequestError
 from tracker.imports.past_runs import RUN_COLUMNS, PastRuns
 from tracker.records import TrialState
 from tracker.report.words import several
-from tracker.store.mlflow_runs import ENDED, open_experiment, shown_url, store_url
+from tracker.store.addresses import shown_url
+from tracker.store.mlflow_runs import ENDED, open_experiment, store_url
 from tracker.store.setting_texts import setting_value
 
 _GPU = re.compile(r"^system/(?:(?P<node>.+)/)?gpu_(?P<index>\d+)_")
+_MLFLOW_BEGAN = datetime(2018, 1, 1, tzinfo=UTC).timestamp()
 _STATES: Mapping[str, tuple[TrialState, str, str]] = {
     "FINISHED": (TrialState.COMPLETED, "", ""),
     "FAILED": (TrialState.FAILED, "failed", "MLflow has it as FAILED"),
@@ -30,7 +33,7 @@ class MlflowRuns:
     """An experiment's runs: of nested ones the outermost that logs the quality, else each that logs it.
 
     A run without it that other runs are nested in, such as a sweep's, is not taken: they count themselves. Raises
-    RequestError for a store or an experiment that is not there, naming the nearest, StoreError.
+    RequestError for a store or an experiment that is not there, naming the nearest.
     """
 
     direction = None  # the metric's name says it
@@ -61,10 +64,10 @@ class MlflowRuns:
 
     def versions(self) -> Mapping[str, str]:
         """As PastSource.versions."""
-        heads = self._heads
-        ended = heads["status"].isin(ENDED) & heads["ended_at_ms"].notna()
-        texts = heads["status"] + " " + heads["ended_at_ms"].map("{:.0f}".format)
-        return dict(zip(heads.index, texts.where(ended, ""), strict=True))
+        heads, latest = self._heads, self._experiment.latest()
+        ends = heads["ended_at_ms"].map("{:.0f}".format)
+        logged = [latest.get(run, "") for run in heads.index]
+        return dict(zip(heads.index, heads["status"] + " " + ends + " " + logged, strict=True))
 
     def metric_names(self) -> Sequence[str]:
         """As PastSource.metric_names."""
@@ -90,7 +93,7 @@ class MlflowRuns:
                     "run": run,
                     "metric": values["metric"],
                     "step": values["step"],
-                    "timestamp": np.where(timestamps > 0, timestamps, np.nan),
+                    "timestamp": _known(pd.Series(timestamps)).to_numpy(),
                     "value": values["value"],
                 }
             ),
@@ -123,11 +126,16 @@ def _runs(heads: pd.DataFrame) -> pd.DataFrame:
         "state": [str(state) for state, _, _ in states],
         "reason": [reason for _, reason, _ in states],
         "message": [message for _, _, message in states],
-        "started_at": heads["started_at_ms"] / 1000,
-        "ended_at": (heads["ended_at_ms"] / 1000).where(ended),
+        "started_at": _known(heads["started_at_ms"] / 1000),
+        "ended_at": _known(heads["ended_at_ms"] / 1000).where(ended),
         "user": heads["user"],
     }
     return pd.DataFrame(columns).reset_index(drop=True)[list(RUN_COLUMNS)]
+
+
+def _known(seconds: pd.Series) -> pd.Series:
+    """Times since 1970; NaN for those before MLflow: 0, or seconds that were logged as milliseconds."""
+    return seconds.where(seconds > _MLFLOW_BEGAN)
 
 
 def _accelerators(run: np.ndarray, metrics: pd.Series, count: int) -> list[int]:

@@ -52,10 +52,7 @@ class PastSource(Protocol):
         ...
 
     def versions(self) -> Mapping[str, str]:
-        """The ids of the runs that are taken, by their start, each with what changes when it logs more.
-
-        "" for a run that has not ended.
-        """
+        """The ids of the runs that are taken, by their start, each with a text that changes when it logs more."""
         ...
 
     def metric_names(self) -> Sequence[str]:

@@ -78,6 +78,8 @@ class PastStudy:
             self.notes["have values at a step that did not rise: such a value is no checkpoint"] += 1
         if found.set_back_seconds:
             self.notes["had their clock set back while they ran: that time is put right"] += 1
+        if found.without_timestamps:
+            self.notes[f"have no timestamps of '{self.quality.name}': one price point each, at their end"] += 1
         if not len(found.epochs):
             self.notes[f"never logged '{self.quality.name}': they count as spend alone"] += 1
         if not found.wall_seconds:

@@ -39,7 +39,8 @@ class Reached:
     """What a run reached, arrays of shape [checkpoints]: the epoch, when, after how many seconds, and its metrics.
 
     ``wall_seconds`` is how long the run worked in all; ``last`` are the last values of all metrics; ``falling`` counts
-    the values of the quality at a step that did not rise; ``set_back_seconds`` is by how much its clock was set back.
+    the values of the quality at a step that did not rise; ``set_back_seconds`` is by how much its clock was set back;
+    ``without_timestamps`` says that the quality had none.
     """
 
     started_at: float
@@ -52,6 +53,7 @@ class Reached:
     left_out: tuple[LeftOut, ...] = ()
     falling: int = 0
     set_back_seconds: float = 0.0
+    without_timestamps: bool = False
 
 
 def reached(
@@ -68,15 +70,16 @@ def reached(
     timed = of_quality.at(np.flatnonzero(~np.isnan(of_quality.timestamps)))
     times = np.concatenate([metric.timestamps for metric in logged.values()]) if logged else np.empty(0)
     times = times[~np.isnan(times)]
+    others_at = [metric.timestamps[~np.isnan(metric.timestamps)] for name, metric in own.items() if name != quality]
     if not len(timed.steps):
-        usual = usual_seconds(times[:0], times)
+        usual = usual_seconds(times[:0], others_at)
         return _at_the_end(run_clock(started_at, ended_at, times, usual, longest_pause_seconds), of_quality, last)
     chosen, counted, falling = _checkpoints(timed)
     put_right, set_back_seconds = clock_put_right(chosen.timestamps)
     if set_back_seconds:
-        times = put_right  # of the others it is not known when the clock was set back
+        times, others_at = put_right, []  # of the others it is not known when the clock was set back
         ended_at += set_back_seconds
-    usual = usual_seconds(put_right, times)
+    usual = usual_seconds(put_right, others_at)
     clock = run_clock(started_at, ended_at, times, usual, longest_pause_seconds)
     beside = _counted_beside if counted else _same_step
     others = {name: beside(chosen, metric) for name, metric in own.items() if name != quality}
@@ -135,6 +138,7 @@ def _at_the_end(clock: Clock, quality: Logged, last: Mapping[str, float]) -> Rea
         metrics={name: np.full(len(quality.steps[end]), value) for name, value in last.items()},
         last=last,
         left_out=clock.left_out,
+        without_timestamps=bool(len(quality.steps)),
     )
 
 

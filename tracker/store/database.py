@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from urllib.parse import quote
 
 from tracker.errors import StoreError
+from tracker.store.addresses import shown_url
 from tracker.store.schema import made_by_newer
 
 ROWS_AT_ONCE = 50_000
@@ -65,8 +66,8 @@ def opened(url: str) -> Iterator[Database | None]:
     except (sqlite3.Error, _OtherError) as error:
         if problem := made_by_newer(url):
             raise StoreError(problem) from error
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise StoreError(f"MLflow database '{url}' cannot be read: {reason}") from error
+        reason = shown_url((str(error).splitlines() or [type(error).__name__])[0])
+        raise StoreError(f"MLflow database '{shown_url(url)}' cannot be read: {reason}") from None
 
 
 class _OtherError(Exception):
@@ -100,14 +101,18 @@ def _sqlite(path: Path) -> Iterator[Database | None]:
 
 def _connected(path: Path) -> sqlite3.Connection:
     """A connection; to a database in WAL mode on a disk that takes no file beside it, as to one that never changes."""
-    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS)
+    place = f"file:{quote(str(path.resolve()))}?mode="
+    # Whoever closes a database last moves what is in its log into it, but for one that opened it to read alone.
+    logged = Path(f"{path}-wal").exists()
+    connection = sqlite3.connect(place + ("ro" if logged else "rw"), uri=True, timeout=_BUSY_SECONDS)
     try:
         connection.execute("PRAGMA query_only = ON")
         connection.execute("select count(*) from sqlite_master").fetchone()
-    except sqlite3.OperationalError:
+    except sqlite3.OperationalError as error:
         connection.close()
-        frozen = f"file:{quote(str(path.resolve()))}?mode=ro&immutable=1"
-        connection = sqlite3.connect(frozen, uri=True, timeout=_BUSY_SECONDS)
+        if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+            raise
+        connection = sqlite3.connect(f"{place}ro&immutable=1", uri=True, timeout=_BUSY_SECONDS)
         connection.execute("select count(*) from sqlite_master").fetchone()
     return connection
 

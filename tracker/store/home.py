@@ -67,6 +67,14 @@ class Home:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
+    @contextlib.contextmanager
+    def import_of(self, study: str) -> Iterator[None]:
+        """Lock out other processes that import a study of this name; the home is made. Raises RequestError."""
+        self.make()
+        with (self.studies / f".{folder_name(study)}.import.lock").open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
     @property
     def studies(self) -> Path:
         """One folder a study, with its event logs."""

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
+from urllib.parse import unquote, urlsplit
 
+import numpy as np
 import pandas as pd
 
 from tracker.errors import RequestError, StoreError, did_you_mean
+from tracker.store.addresses import shown_url
 from tracker.store.database import Database, many_rows, opened
 
 _AT_ONCE = 500
+_SQLITE = "sqlite:///"
 ENDED = ("FINISHED", "FAILED", "KILLED")
 
 
@@ -21,7 +28,7 @@ class LoggedRuns(NamedTuple):
     """Some runs: their params and tags by run id, and their metrics.
 
     ``values`` has one row a logged value, in the order of logging where that is known: run_id, metric, step,
-    timestamp_ms (since 1970) and value, NaN where that was logged.
+    timestamp_ms (since 1970) and value, NaN where that or an infinite one was logged.
     """
 
     params: Mapping[str, Mapping[str, str]]
@@ -30,7 +37,7 @@ class LoggedRuns(NamedTuple):
 
 
 class LoggedExperiment(Protocol):
-    """An experiment in a store. Methods raise StoreError."""
+    """An experiment in a store. Methods raise RequestError where the store cannot be read."""
 
     name: str
 
@@ -40,6 +47,10 @@ class LoggedExperiment(Protocol):
 
     def parents(self) -> Mapping[str, str]:
         """For each run that is nested in another, which that is."""
+        ...
+
+    def latest(self) -> Mapping[str, str]:
+        """For each run that has logged a metric, a text that changes when it logs more."""
         ...
 
     def metric_names(self) -> list[str]:
@@ -58,29 +69,24 @@ class LoggedExperiment(Protocol):
 def store_url(place: str) -> str:
     """The URL of a store as MLflow takes it: a path is a database where it is a file, else a folder of files.
 
-    Raises RequestError where there is nothing at the path.
+    Paths become absolute: the same store has the same URL wherever it is named. Raises RequestError where there is
+    nothing at the path.
     """
-    if re.match(r"^[a-z][a-z0-9+]*:", place):
-        return place
-    path = Path(place).expanduser()
+    kind = re.match(r"^(file:|sqlite:///)?(?![a-z][a-z0-9+]*:)", place)
+    if kind is None or (kind[1] == _SQLITE and "?" in place):
+        return place.rstrip("/")
+    path = Path(place.removeprefix(_SQLITE)).expanduser()
+    if kind[1] == "file:":
+        path = Path(unquote(urlsplit(place).path))
     if path.is_file():
-        return f"sqlite:///{path.resolve()}"
+        return f"{_SQLITE}{path.resolve()}"
     if path.is_dir():
         return path.resolve().as_uri()
     raise RequestError(f"there is no MLflow store at '{place}': neither a database file, nor a folder such as mlruns")
 
 
-def shown_url(url: str) -> str:
-    """The URL without a password.
-
-    >>> shown_url("postgresql://ada:secret@host/mlflow")
-    'postgresql://ada:***@host/mlflow'
-    """
-    return re.sub(r"(://[^/@:]*):[^@/]*@", r"\1:***@", url)
-
-
 def open_experiment(url: str, name: str) -> LoggedExperiment:
-    """The experiment of this name or id. Raises RequestError (naming the nearest), StoreError."""
+    """The experiment of this name or id. Raises RequestError, which names the nearest."""
     if re.match(r"^(sqlite|postgresql|mysql|mssql)[:+]", url):
         return _of_database(url, name)
     return _ClientExperiment.find(url, name)
@@ -102,6 +108,10 @@ class _SqlExperiment:
     def parents(self) -> Mapping[str, str]:
         return dict(map(tuple, self._rows(f"select t.run_uuid, t.value {_OF_TAGS} and t.key = 'mlflow.parentRunId'")))
 
+    def latest(self) -> Mapping[str, str]:
+        query = f"select m.run_uuid, max(m.timestamp), sum(m.step), count(*) {_OF_LATEST} group by m.run_uuid"
+        return {run: " ".join(map(str, found)) for run, *found in self._rows(query)}
+
     def metric_names(self) -> list[str]:
         return [row[0] for row in self._rows(f"select distinct m.key {_OF_LATEST}")]
 
@@ -122,9 +132,7 @@ class _SqlExperiment:
         return LoggedRuns(**texts, values=pd.concat(parts, ignore_index=True) if parts else _values([]))
 
     def _rows(self, query: str, **more: Any) -> list[Sequence[Any]]:
-        with many_rows(), opened(self._url) as database:
-            if database is None:
-                return []
+        with many_rows(), _opened(self._url) as database:
             return [row for rows in database.chunks(query, {**self._place, **more}) for row in rows]
 
 
@@ -133,10 +141,19 @@ _OF_LATEST = "from latest_metrics m join runs r on r.run_uuid = m.run_uuid where
 
 
 def _of_database(url: str, name: str) -> _SqlExperiment:
-    with opened(url) as database:
-        if database is None:
-            raise RequestError(f"there is no MLflow database at '{shown_url(url)}'")
+    with _opened(url) as database:
         return _SqlExperiment(url, *_found(database, name, shown_url(url)))
+
+
+@contextmanager
+def _opened(url: str) -> Iterator[Database]:
+    try:
+        with opened(url) as database:
+            if database is None:
+                raise RequestError(f"there is no MLflow database at '{shown_url(url)}'")
+            yield database
+    except StoreError as error:
+        raise RequestError(str(error)) from None
 
 
 def _found(database: Database, name: str, place: str) -> tuple[int, str]:
@@ -157,7 +174,8 @@ def _no_experiment(name: str, known: Sequence[str], place: str) -> str:
 class _ClientExperiment:
     """Through MLflow's client: a server, or a folder of files."""
 
-    def __init__(self, client: Any, experiment: Any) -> None:
+    def __init__(self, client: Any, experiment: Any, links: tempfile.TemporaryDirectory[str] | None) -> None:
+        self._links = links  # is removed with this object
         self.name = str(experiment.name)
         self._client = client
         self._id = experiment.experiment_id
@@ -170,15 +188,16 @@ class _ClientExperiment:
         from mlflow.entities import ViewType
         from mlflow.exceptions import MlflowException
 
+        links = _links(Path(unquote(urlsplit(url).path))) if url.startswith("file:") else None
         try:
-            client = MlflowClient(url)
+            client = MlflowClient(url if links is None else Path(links.name).as_uri())
             found = client.search_experiments(ViewType.ACTIVE_ONLY, max_results=50_000)
         except (MlflowException, OSError) as error:
-            raise StoreError(f"MLflow store '{shown_url(url)}' cannot be read: {_first_line(error)}") from None
+            raise RequestError(f"MLflow store '{shown_url(url)}' cannot be read: {_first_line(error)}") from None
         chosen = [each for each in found if name in (each.name, each.experiment_id)]
         if not chosen:
             raise RequestError(_no_experiment(name, [each.name for each in found], shown_url(url)))
-        return cls(client, min(chosen, key=lambda each: each.name != name))
+        return cls(client, min(chosen, key=lambda each: each.name != name), links)
 
     def heads(self) -> pd.DataFrame:
         from mlflow.entities import ViewType
@@ -203,6 +222,9 @@ class _ClientExperiment:
         tags = {run_id: run.data.tags.get("mlflow.parentRunId", "") for run_id, run in self._runs.items()}
         return {run_id: parent for run_id, parent in tags.items() if parent}
 
+    def latest(self) -> Mapping[str, str]:
+        return {run_id: _digest(run.data.metrics) for run_id, run in self._runs.items() if run.data.metrics}
+
     def metric_names(self) -> list[str]:
         return sorted({name for run in self._runs.values() for name in run.data.metrics})
 
@@ -224,7 +246,22 @@ def _asked(question: Any, *given: Any, **more: Any) -> Any:
     try:
         return question(*given, **more)
     except Exception as error:  # noqa: BLE001 (MLflow lets errors of its connections and files through)
-        raise StoreError(f"the MLflow store cannot be read: {_first_line(error)}") from None
+        raise RequestError(f"the MLflow store cannot be read: {_first_line(error)}") from None
+
+
+def _links(folder: Path) -> tempfile.TemporaryDirectory[str]:
+    """A folder of links to what is in a folder of files: MLflow writes into the one that it is to read from."""
+    links = tempfile.TemporaryDirectory(prefix="tracker-mlruns-")
+    try:
+        for each in folder.iterdir():
+            (Path(links.name) / each.name).symlink_to(each)
+    except OSError as error:
+        raise RequestError(f"folder '{folder}' cannot be read: {error.strerror}") from None
+    return links
+
+
+def _digest(metrics: Mapping[str, float]) -> str:
+    return hashlib.sha256(repr(sorted(metrics.items())).encode()).hexdigest()[:16]
 
 
 def _heads(rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
@@ -239,10 +276,11 @@ def _values(rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
     columns = list(zip(*rows, strict=True)) if rows else [()] * 6
     frame = pd.DataFrame(dict(zip(("run_id", "metric", "step", "timestamp_ms"), columns, strict=False)))
     values = pd.Series(columns[4], dtype=float)
+    values = values.where(values.abs() < np.finfo(float).max)  # a database keeps an infinite one as the largest
     return frame.astype({"step": "int64", "timestamp_ms": "int64"}).assign(
         value=values.mask(pd.Series(columns[5], dtype=bool))
     )
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+    return shown_url((str(error).strip().splitlines() or [type(error).__name__])[0])[:300]

@@ -11,6 +11,7 @@ import json
 import logging
 import math
 import os
+import re
 import secrets
 import sqlite3
 import tempfile
@@ -32,6 +33,7 @@ from mlflow.exceptions import MlflowException
 
 from tracker.errors import RefusedError, StoreError, StudyExistsError, StudyNotFoundError
 from tracker.records import DataCard, Settings, TrialState
+from tracker.store.addresses import shown_url
 from tracker.store.columns import Details, History, ParentRun, Positions, RunIndex, run_key
 from tracker.store.found import FoundExperiment
 from tracker.store.mlflow_bulk import BulkClient, move_runs
@@ -59,7 +61,7 @@ class MlflowStore:
     """One tracking store: a database URL or a server's address. Raises StoreError where it cannot be used."""
 
     def __init__(self, tracking_uri: str) -> None:
-        self._uri = tracking_uri
+        self._uri, self._shown = tracking_uri, shown_url(tracking_uri)
         self._read: dict[str, Run] = {}
         if problem := made_by_newer(tracking_uri):
             raise StoreError(problem)
@@ -67,7 +69,7 @@ class MlflowStore:
             self._client = MlflowClient(tracking_uri)
             self._client.search_experiments(max_results=1)
         except Exception as error:
-            raise StoreError(f"MLflow store '{tracking_uri}' cannot be used: {_first_line(error)}") from error
+            raise StoreError(f"MLflow store '{self._shown}' cannot be used: {_first_line(error)}") from error
         if tracking_uri.startswith("sqlite:///"):
             _write_ahead(Path(tracking_uri.removeprefix("sqlite:///")))
 
@@ -93,7 +95,7 @@ class MlflowStore:
         except MlflowException as error:
             if error.error_code == "RESOURCE_ALREADY_EXISTS":
                 raise StudyExistsError(f"MLflow has an experiment '{name}' already; choose another name") from None
-            raise StoreError(f"MLflow store '{self._uri}' refused the study: {_first_line(error)}") from error
+            raise StoreError(f"MLflow store '{self._shown}' refused the study: {_first_line(error)}") from error
         return self._with_parent(experiment_id, name, tags, started_at, leftover.parent if leftover else "")
 
     def stage_study(self, name: str, started_at: float, artifacts: Path) -> StudyLog:
@@ -106,7 +108,7 @@ class MlflowStore:
         try:
             experiment_id = self._client.create_experiment(staged, artifact_location=location)
         except MlflowException as error:
-            raise StoreError(f"MLflow store '{self._uri}' refused the study: {_first_line(error)}") from error
+            raise StoreError(f"MLflow store '{self._shown}' refused the study: {_first_line(error)}") from error
         parent = RunLog(self._client, experiment_id, name, {}, started_at)
         parent.flush()
         return StudyLog(self._client, experiment_id, name, parent, self._bulk)
@@ -123,7 +125,7 @@ class MlflowStore:
             staged = f".{study.name}.{secrets.token_hex(4)}"
             experiment_id = self._client.create_experiment(staged, artifact_location=artifacts.as_uri())
         except MlflowException as error:
-            raise StoreError(f"MLflow store '{self._uri}' refused the runs: {_first_line(error)}") from error
+            raise StoreError(f"MLflow store '{self._shown}' refused the runs: {_first_line(error)}") from error
         return StudyLog(self._client, experiment_id, study.name, study.parent, self._bulk)
 
     def publish_runs(self, staged: StudyLog, study: StudyLog, replaced: Sequence[str]) -> None:
@@ -136,7 +138,7 @@ class MlflowStore:
                 return
             move_runs(self._engine, staged.experiment_id, study.experiment_id, replaced)
         except Exception as error:
-            raise StoreError(f"MLflow store '{self._uri}' refused the runs: {_first_line(error)}") from error
+            raise StoreError(f"MLflow store '{self._shown}' refused the runs: {_first_line(error)}") from error
         self.discard_study(staged)
 
     def discard_runs(self, staged: StudyLog, study: StudyLog) -> None:
@@ -149,7 +151,7 @@ class MlflowStore:
                 if run.info.status == "RUNNING" and run.info.run_id != study.parent.run_id:
                     self._client.delete_run(run.info.run_id)
         except Exception as error:
-            raise StoreError(f"MLflow store '{self._uri}' kept the runs: {_first_line(error)}") from error
+            raise StoreError(f"MLflow store '{self._shown}' kept the runs: {_first_line(error)}") from error
 
     @property
     def _engine(self) -> Any:
@@ -171,19 +173,32 @@ class MlflowStore:
         except Exception as error:  # MLflow lets the database's own error through
             if self._client.get_experiment_by_name(log.name) is not None:
                 raise StudyExistsError(f"MLflow has an experiment '{log.name}' already; choose another name") from None
-            raise StoreError(f"MLflow store '{self._uri}' refused the study: {_first_line(error)}") from error
+            raise StoreError(f"MLflow store '{self._shown}' refused the study: {_first_line(error)}") from error
 
     def discard_study(self, log: StudyLog) -> None:
         """Take a study away with all its runs; from a server, which only marks them, as deleted. Raises StoreError."""
         try:
-            self._client.delete_experiment(log.experiment_id)
-            store: Any = self._client._tracking_client.store
-            if hasattr(store, "_hard_delete_experiment"):  # what `mlflow gc` calls
-                for run in self._client.search_runs([log.experiment_id], "", ViewType.ALL, 50_000):
-                    store._hard_delete_run(run.info.run_id)
-                store._hard_delete_experiment(log.experiment_id)
+            self._discard(log.experiment_id)
         except Exception as error:
-            raise StoreError(f"MLflow store '{self._uri}' kept the study: {_first_line(error)}") from error
+            raise StoreError(f"MLflow store '{self._shown}' kept the study: {_first_line(error)}") from error
+
+    def _discard(self, experiment_id: str) -> None:
+        self._client.delete_experiment(experiment_id)
+        store: Any = self._client._tracking_client.store
+        if hasattr(store, "_hard_delete_experiment"):  # what `mlflow gc` calls
+            for run in self._client.search_runs([experiment_id], "", ViewType.ALL, 50_000):
+                store._hard_delete_run(run.info.run_id)
+            store._hard_delete_experiment(experiment_id)
+
+    def discard_leftovers(self, study: str) -> None:
+        """Take away what imports of a study left that were killed. Only while no other one runs. Raises StoreError."""
+        staged = re.compile(rf"\.{re.escape(study)}\.[0-9a-f]{{8}}")
+        try:
+            for each in self._client.search_experiments(max_results=50_000):
+                if staged.fullmatch(each.name):
+                    self._discard(each.experiment_id)
+        except Exception as error:
+            raise StoreError(f"MLflow store '{self._shown}' kept the study: {_first_line(error)}") from error
 
     def reopen_study(
         self, name: str, tags: Mapping[str, str], started_at: float, artifacts: Path, notify: Callable[[str], None]
@@ -196,9 +211,9 @@ class MlflowStore:
         try:
             experiment_id = put_back(self._client, name, self.find_study(name), notify)
         except MlflowException as error:
-            raise StoreError(f"MLflow store '{self._uri}' refused the study: {_first_line(error)}") from error
+            raise StoreError(f"MLflow store '{self._shown}' refused the study: {_first_line(error)}") from error
         if not experiment_id:
-            notify(f"MLflow store '{self._uri}' has no study '{name}': its runs are logged again from its folder")
+            notify(f"MLflow store '{self._shown}' has no study '{name}': its runs are logged again from its folder")
             return self.create_study(name, tags, started_at, artifacts)
         try:
             return self.open_study(name)
@@ -237,7 +252,8 @@ class MlflowStore:
             elif found.lifecycle_stage != "active":
                 self._client.restore_experiment(found.experiment_id)
         except MlflowException as error:
-            raise StoreError(f"MLflow store '{self._uri}' refused experiment '{name}': {_first_line(error)}") from error
+            words = f"MLflow store '{self._shown}' refused experiment '{name}': {_first_line(error)}"
+            raise StoreError(words) from error
 
     def open_study(self, name: str) -> StudyLog:
         """An experiment that was made by ``create_study``. Raises StudyNotFoundError."""
@@ -323,7 +339,7 @@ class MlflowStore:
     def _experiment(self, name: str) -> Experiment:
         experiment = self._client.get_experiment_by_name(name)
         if experiment is None or experiment.lifecycle_stage != "active":
-            raise StudyNotFoundError(f"MLflow store '{self._uri}' has no study '{name}'")
+            raise StudyNotFoundError(f"MLflow store '{self._shown}' has no study '{name}'")
         return experiment
 
 
@@ -519,4 +535,4 @@ def _write_ahead(database: Path) -> None:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+    return shown_url((str(error).strip().splitlines() or [type(error).__name__])[0])[:300]

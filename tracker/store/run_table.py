@@ -48,7 +48,7 @@ PROVENANCE = ("workload", "strategy", "seed", "hardware", "commit", "data", "ver
 IMPORTED = "tracker.imported"
 """The tag of a study that was not run here: it says where it is from."""
 SOURCE_RUN, SOURCE_VERSION = "tracker.source_run", "tracker.source_version"
-"""The tags of an imported run: its id in the source, and what changes there when it logs more ("" until it ends)."""
+"""The tags of an imported run: its id in the source, and a text that changes when it logs more there."""
 CHECKPOINT_COLUMNS = (
     *("run", "run_id", "role", "trial", "label", "epoch", "quality", "price_usd", "wall_seconds", "timestamp"),
 )

@@ -8,6 +8,8 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
+from tracker.store.addresses import shown_url
+
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 
 
@@ -26,8 +28,8 @@ def made_by_newer(url: str) -> str:
     except PackageNotFoundError:
         installed = "the installed one"
     return (
-        f"MLflow database '{url}' was made by a newer MLflow than {installed} (its schema {schema} is not known here);"
-        " upgrade mlflow, or use another home"
+        f"MLflow database '{shown_url(url)}' was made by a newer MLflow than {installed} "
+        f"(its schema {schema} is not known here); upgrade mlflow, or use another home"
     )
 
 

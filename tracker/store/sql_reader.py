@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.errors import StudyNotFoundError
+from tracker.store.addresses import shown_url
 from tracker.store.columns import Details, History, ParentRun, Positions, RunIndex, run_key
 from tracker.store.database import Database, Rows, many_rows, opened
 from tracker.store.found import FoundExperiment, FoundRun, found_experiment
@@ -137,7 +138,7 @@ class SqlReader:
                 [] if database is None else _parents(database.rows(f"{_PARENTS} and e.name = :name", {"name": study}))
             )
             if database is None or not found:
-                raise StudyNotFoundError(f"there is no study '{study}' in '{self._url}'")
+                raise StudyNotFoundError(f"there is no study '{study}' in '{shown_url(self._url)}'")
             parent, place = found[0], {"experiment": _experiments(database, study)[0], "parent": found[0].run_id}
             if isinstance(earlier, SqlIndex) and earlier.is_trusted(parent):
                 sums = database.rows(_SUMS, {**place, "began": parent.started_at_ms})[0]
@@ -195,7 +196,7 @@ class SqlReader:
         with opened(self._url) as database:
             found = [] if database is None else _experiments(database, study)
         if not found:
-            raise StudyNotFoundError(f"there is no study '{study}' in '{self._url}'")
+            raise StudyNotFoundError(f"there is no study '{study}' in '{shown_url(self._url)}'")
         return str(found[0])
 
     def texts_of(self, study: str, tag: str) -> dict[str, str]:
