@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         confirm_study,
         import_export,
         import_mlflow,
+        import_optuna,
         open_study,
         resume_study,
         run_study,
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     **dict.fromkeys(("Study", "compare", "confirm_study"), "tracker.library"),
-    **dict.fromkeys(("import_export", "import_mlflow"), "tracker.library"),
+    **dict.fromkeys(("import_export", "import_mlflow", "import_optuna"), "tracker.library"),
     **dict.fromkeys(("open_study", "resume_study", "run_study", "spend"), "tracker.library"),
     **dict.fromkeys(("start_resume", "start_study", "stop_study"), "tracker.runner.detached"),
     "StudyComparison": "tracker.report.study_comparison",
@@ -61,6 +62,7 @@ __all__ = [
     "confirm_study",
     "import_export",
     "import_mlflow",
+    "import_optuna",
     "knob",
     "open_study",
     "read_scenario",

@@ -33,7 +33,8 @@ from tracker.store.run_table import StudyTable
 from tracker.study.document import StudyDocument
 
 __all__ = [
-    *("Study", "compare", "confirm_study", "import_export", "import_mlflow", "open_study"),
+    *("Study", "compare", "confirm_study", "import_export", "import_mlflow", "import_optuna"),
+    "open_study",
     *("resume_study", "run_study", "spend"),
     *("start_resume", "start_study", "stop_study"),  # in a process of their own
 ]
@@ -278,6 +279,26 @@ def import_mlflow(uri: str, experiment: str, *, quality: str, **options: Unpack[
 
     source = MlflowRuns(uri, experiment, quality)
     return _import(source, quality, source.experiment, options)
+
+
+def import_optuna(
+    storage: str | Path,
+    study: str = "",
+    *,
+    quality: str = "",
+    objective: int | None = None,
+    **options: Unpack[ImportOptions],
+) -> Study:
+    """Bring in the trials of an Optuna study, each as one price point; again, only the new ones.
+
+    ``storage`` is an SQLAlchemy URL, a database file or the file of a JournalStorage; without ``study`` it is the only
+    one there. Of several objectives ``quality`` says by name, or ``objective`` by number from 0, which is the quality.
+    ``options`` as for import_mlflow. Raises RequestError, PriceBookError, StudyExistsError, StoreError.
+    """
+    from tracker.imports.optuna import OptunaTrials
+
+    source = OptunaTrials(str(storage), study, quality, objective)
+    return _import(source, source.quality, source.study, options)
 
 
 def _import(source: PastSource, quality: str, own_name: str, options: ImportOptions) -> Study:

@@ -86,8 +86,8 @@ def _import_options(command: Callable[..., Any]) -> Callable[..., None]:
     return importing
 
 
+_QUALITY = click.option("--quality", required=True, metavar="METRIC", help="The logged metric that is the quality.")
 _OPTIONS = (
-    click.option("--quality", required=True, metavar="METRIC", help="The logged metric that is the quality."),
     click.option(
         "--direction", type=click.Choice(list(Direction)), help="Which way is better.  [default: by the metric's name]"
     ),
@@ -128,6 +128,7 @@ _OPTIONS = (
 @import_.command("mlflow", short_help="The runs of an MLflow experiment.")
 @click.argument("uri")
 @click.argument("experiment")
+@_QUALITY
 @_import_options
 def mlflow(uri: str, experiment: str, quality: str) -> tuple[PastSource, str, str]:
     """Bring in the runs of EXPERIMENT (its name or id) in the MLflow store at URI, which is only read.
@@ -139,3 +140,21 @@ def mlflow(uri: str, experiment: str, quality: str) -> tuple[PastSource, str, st
 
     source = MlflowRuns(uri, experiment, quality)
     return source, quality, source.experiment
+
+
+@import_.command("optuna", short_help="The trials of an Optuna study.")
+@click.argument("storage")
+@click.argument("study", default="")
+@click.option("--quality", metavar="NAME", help="The objective that is the quality.  [default: the only one]")
+@click.option("--objective", type=int, metavar="NUMBER", help="The same by its number, from 0.")
+@_import_options
+def optuna(storage: str, study: str, quality: str | None, objective: int | None) -> tuple[PastSource, str, str]:
+    """Bring in the trials of STUDY in the Optuna database at STORAGE, which is only read.
+
+    STORAGE is an SQLAlchemy URL, a database file or the file of a JournalStorage; without STUDY it is the only one.
+    Each trial is a price point: its time × the rate. Again with new trials there: only those are added.
+    """
+    from tracker.imports.optuna import OptunaTrials
+
+    source = OptunaTrials(storage, study, quality or "", objective)
+    return source, source.quality, source.study

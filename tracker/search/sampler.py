@@ -1,4 +1,4 @@
-"""A study's trials in Optuna, by its ask and tell. The only file that imports Optuna."""
+"""A study's trials in Optuna, by its ask and tell."""
 
 from __future__ import annotations
 
