@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import sqlite3
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -112,7 +113,12 @@ def _opened(storage: str) -> Iterator[BaseStorage]:
         _check_tables(copy)
         database = RDBStorage(copy, skip_compatibility_check=True, skip_table_creation=True)
         try:
-            database.upgrade()
+            if database.get_current_version() != database.get_head_version():
+                logging.disable(logging.INFO)  # Alembic says each step
+                try:
+                    database.upgrade()
+                finally:
+                    logging.disable(logging.NOTSET)
             yield database
         finally:
             database.remove_session()
