@@ -254,7 +254,8 @@ class ImportOptions(TypedDict, total=False):
 
     ``sku``, ``share``, ``market`` and ``region`` say what runs are billed as, ``machine_map`` is a TOML file that says
     it for some of them (imports.machines). ``direction`` is which way is better, by the quality's name without it.
-    ``longest_pause_seconds``: a longer time without a value does not count (imports.clock). ``name`` is the study's.
+    ``longest_pause_seconds``: a longer time without a value does not count (imports.clock). ``seconds_metric`` is one
+    that runs logged their seconds as, in place of their timestamps. ``name`` is the study's.
     """
 
     sku: str
@@ -264,6 +265,7 @@ class ImportOptions(TypedDict, total=False):
     machine_map: str | Path
     direction: str
     longest_pause_seconds: float
+    seconds_metric: str
     name: str
     home: str | Path
 
@@ -272,7 +274,8 @@ def import_mlflow(uri: str, experiment: str, *, quality: str, **options: Unpack[
     """Bring in the runs of an MLflow experiment that knows nothing of the tracker; again, only the new ones.
 
     Each step at which a run logged ``quality`` is a price point. ``options`` are those of ``tracker import mlflow``:
-    sku, share, market, region, machine_map, direction, longest_pause_seconds, name and home. Raises RequestError,
+    sku, share, market, region, machine_map, direction, longest_pause_seconds, seconds_metric, name and home. Raises
+    RequestError,
     PriceBookError, StudyExistsError, StoreError.
     """
     from tracker.imports.mlflow import MlflowRuns
@@ -320,6 +323,7 @@ def _import(source: PastSource, quality: str, own_name: str, options: ImportOpti
         rules,
         options.get("name", own_name),
         options.get("longest_pause_seconds"),
+        options.get("seconds_metric", ""),
     )
     home = Home.find(options.get("home"))
     import_runs(source, request, home)

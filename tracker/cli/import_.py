@@ -54,6 +54,7 @@ def _import_options(command: Callable[..., Any]) -> Callable[..., None]:
         region: str,
         machine_map: Path | None,
         longest_pause_seconds: float | None,
+        seconds_metric: str,
         name: str | None,
         as_json: bool,
         home: Home,
@@ -65,7 +66,12 @@ def _import_options(command: Callable[..., Any]) -> Callable[..., None]:
         rules = machine_rules(machine_map, sku, share, Market(market), region)
         source, metric, own_name = command(*arguments, quality=quality, **options)
         request = ImportRequest(
-            metric, None if direction is None else Direction(direction), rules, name or own_name, longest_pause_seconds
+            metric,
+            None if direction is None else Direction(direction),
+            rules,
+            name or own_name,
+            longest_pause_seconds,
+            seconds_metric,
         )
         imported = import_runs(source, request, home, lambda message: click.echo(message, err=True))
         if as_json:
@@ -118,6 +124,12 @@ _OPTIONS = (
         type=click.FloatRange(min=0, min_open=True),
         metavar="SECONDS",
         help="A longer time without a value does not count.  [default: 1 h and 5 times the median]",
+    ),
+    click.option(
+        "--seconds-metric",
+        default="",
+        metavar="METRIC",
+        help="The seconds that a run took as it logged them itself, in place of its timestamps.",
     ),
     click.option("--name", metavar="NAME", help="What to call the study."),
     json_option,

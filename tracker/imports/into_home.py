@@ -33,7 +33,8 @@ class ImportRequest:
 
     Without a direction it is what the source says, else what the metric's name says.
 
-    ``rules`` say what each run is billed as; ``longest_pause_seconds`` as in imports.clock; ``name`` is the study's.
+    ``rules`` say what each run is billed as; ``longest_pause_seconds`` as in imports.clock, ``seconds_metric`` as in
+    imports.past_study; ``name`` is the study's.
     """
 
     quality: str
@@ -41,6 +42,7 @@ class ImportRequest:
     rules: Sequence[MachineRule]
     name: str
     longest_pause_seconds: float | None = None
+    seconds_metric: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +88,9 @@ def import_runs(
     if not versions:
         raise RequestError(f"{source.origin} has no runs to import")
     names = source.metric_names()
-    if request.quality not in names:
-        raise RequestError(
-            f"no run of {source.origin} has logged '{request.quality}'; {did_you_mean(request.quality, names)}"
-        )
+    for metric in filter(None, (request.quality, request.seconds_metric)):
+        if metric not in names:
+            raise RequestError(f"no run of {source.origin} has logged '{metric}'; {did_you_mean(metric, names)}")
     if request.quality in BOOKED_METRICS:
         raise RequestError(f"'{request.quality}' is what the tracker itself measures: it cannot be the quality")
     with home.import_of(request.name):
@@ -109,7 +110,8 @@ def _import_versions(
     known = {} if there is None else there
     chosen = [run for run, version in versions.items() if known.get(run, ("", None))[1] != version]
     book = home.price_book()
-    study = PastStudy(quality, Machines(request.rules, book), request.longest_pause_seconds, len(known))
+    machines, pause = Machines(request.rules, book), request.longest_pause_seconds
+    study = PastStudy(quality, machines, pause, request.seconds_metric, first_trial=len(known))
     for begin in range(0, len(chosen), _READ_AT_ONCE):
         study.add(source.read(chosen[begin : begin + _READ_AT_ONCE]))
         if len(chosen) > _READ_AT_ONCE:

@@ -15,7 +15,8 @@ from tracker.imports.past_runs import RUN_COLUMNS, PastRuns
 from tracker.records import TrialState
 from tracker.report.words import several
 from tracker.store.addresses import shown_url
-from tracker.store.mlflow_runs import ENDED, open_experiment, store_url
+from tracker.store.logged_runs import ENDED
+from tracker.store.mlflow_runs import open_experiment, store_url
 from tracker.store.setting_texts import setting_value
 
 _GPU = re.compile(r"^system/(?:(?P<node>.+)/)?gpu_(?P<index>\d+)_")

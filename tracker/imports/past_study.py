@@ -17,7 +17,7 @@ from tracker.errors import RequestError
 from tracker.imports.clock import LeftOut
 from tracker.imports.machines import Billed, Machines
 from tracker.imports.past_runs import PastRuns
-from tracker.imports.reached import Logged, Reached, reached
+from tracker.imports.reached import Logged, Reached, by_own_seconds, reached
 from tracker.pricing.cost import RateColumns, UsageColumns, price_parts
 from tracker.records import (
     BOOKED_METRICS,
@@ -36,12 +36,14 @@ from tracker.store.run_table import CHECKPOINT_COLUMNS, RUN_COLUMNS, CheckpointM
 class PastStudy:
     """Collects runs of the past, as they are read, and makes them a StudyTable.
 
-    ``first_trial`` is the number of the first one. ``longest_pause_seconds`` as in imports.clock.
+    ``first_trial`` is the number of the first one. ``seconds_metric`` is one that runs logged their seconds as, "" for
+    the time by their timestamps. ``longest_pause_seconds`` as in imports.clock.
     """
 
     quality: QualityMetric
     machines: Machines
     longest_pause_seconds: float | None = None
+    seconds_metric: str = ""
     first_trial: int = 0
     left_out: list[tuple[str, LeftOut]] = field(default_factory=list)
     """The times that do not count, each with the name of its run."""
@@ -57,6 +59,7 @@ class PastStudy:
         """Price some runs. Raises RequestError and PriceBookError where one cannot be."""
         for at, (row, logged) in enumerate(zip(past.runs.to_dict("records"), _by_run(past), strict=True)):
             found = reached(logged, self.quality.name, row["started_at"], row["ended_at"], self.longest_pause_seconds)
+            found = by_own_seconds(found, self.seconds_metric) if self.seconds_metric else found
             day = datetime.fromtimestamp(found.started_at, UTC).date()
             billed = self.machines.billed(
                 row["name"], past.settings[at], past.tags[at], row["user"], past.accelerators[at], day

@@ -7,11 +7,13 @@ does not rise is none; values that all have step 0 are counted from 1.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from tracker.imports.clock import Clock, LeftOut, clock_put_right, run_clock, usual_seconds
@@ -95,6 +97,21 @@ def reached(
         falling=falling,
         set_back_seconds=set_back_seconds,
     )
+
+
+def by_own_seconds(found: Reached, metric: str) -> Reached:
+    """The same run, which took the seconds that it logged itself as ``metric``, whatever its timestamps say.
+
+    A checkpoint without a value has that of the one before, the first one that of the next. Unchanged where the run has
+    not logged it.
+    """
+    total = found.last.get(metric, math.nan)
+    if not math.isfinite(total):
+        return found
+    elapsed = pd.Series(found.metrics.get(metric, np.full(len(found.epochs), total)), dtype=np.float64)
+    seconds = np.maximum.accumulate(elapsed.ffill().bfill().fillna(total).to_numpy())
+    wall_seconds = max(total, float(seconds[-1])) if len(seconds) else total
+    return replace(found, elapsed_seconds=seconds, wall_seconds=wall_seconds, left_out=(), set_back_seconds=0.0)
 
 
 def _checkpoints(quality: Logged) -> tuple[Logged, bool, int]:

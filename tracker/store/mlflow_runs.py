@@ -3,67 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import numpy as np
 import pandas as pd
 
-from tracker.errors import RequestError, StoreError, did_you_mean
+from tracker.errors import RequestError, StoreError
 from tracker.store.addresses import shown_url
 from tracker.store.database import Database, many_rows, opened
+from tracker.store.logged_runs import LoggedExperiment, LoggedRuns, heads_table, no_experiment, values_table
+from tracker.store.mlruns_folder import open_folder
 
 _AT_ONCE = 500
 _SQLITE = "sqlite:///"
-ENDED = ("FINISHED", "FAILED", "KILLED")
-
-
-class LoggedRuns(NamedTuple):
-    """Some runs: their params and tags by run id, and their metrics.
-
-    ``values`` has one row a logged value, in the order of logging where that is known: run_id, metric, step,
-    timestamp_ms (since 1970) and value, NaN where that or an infinite one was logged.
-    """
-
-    params: Mapping[str, Mapping[str, str]]
-    tags: Mapping[str, Mapping[str, str]]
-    values: pd.DataFrame
-
-
-class LoggedExperiment(Protocol):
-    """An experiment in a store. Methods raise RequestError where the store cannot be read."""
-
-    name: str
-
-    def heads(self) -> pd.DataFrame:
-        """One row a run: run_id, name, status, started_at_ms, ended_at_ms (NaN where not known), user, deleted."""
-        ...
-
-    def parents(self) -> Mapping[str, str]:
-        """For each run that is nested in another, which that is."""
-        ...
-
-    def latest(self) -> Mapping[str, str]:
-        """For each run that has logged a metric, a text that changes when it logs more."""
-        ...
-
-    def metric_names(self) -> list[str]:
-        """The metrics that any run has logged."""
-        ...
-
-    def having(self, metric: str) -> set[str]:
-        """The ids of the runs that have logged a metric."""
-        ...
-
-    def read(self, run_ids: Sequence[str]) -> LoggedRuns:
-        """What these runs have logged."""
-        ...
 
 
 def store_url(place: str) -> str:
@@ -89,6 +45,8 @@ def open_experiment(url: str, name: str) -> LoggedExperiment:
     """The experiment of this name or id. Raises RequestError, which names the nearest."""
     if re.match(r"^(sqlite|postgresql|mysql|mssql)[:+]", url):
         return _of_database(url, name)
+    if url.startswith("file:"):
+        return open_folder(Path(unquote(urlsplit(url).path)), name)
     return _ClientExperiment.find(url, name)
 
 
@@ -103,7 +61,7 @@ class _SqlExperiment:
             "select run_uuid, name, status, start_time, end_time, user_id, lifecycle_stage from runs"
             " where experiment_id = :experiment order by start_time, run_uuid"
         )
-        return _heads([(*row[:6], row[6] != "active") for row in rows])
+        return heads_table([(*row[:6], row[6] != "active") for row in rows])
 
     def parents(self) -> Mapping[str, str]:
         return dict(map(tuple, self._rows(f"select t.run_uuid, t.value {_OF_TAGS} and t.key = 'mlflow.parentRunId'")))
@@ -128,8 +86,8 @@ class _SqlExperiment:
                 for run, key, value in self._rows(f"select run_uuid, key, value from {table} where {chosen}", **runs):
                     found.setdefault(run, {})[key] = value
             query = f"select run_uuid, key, step, timestamp, value, is_nan from metrics where {chosen}"
-            parts.append(_values(self._rows(query, **runs)))
-        return LoggedRuns(**texts, values=pd.concat(parts, ignore_index=True) if parts else _values([]))
+            parts.append(values_table(self._rows(query, **runs)))
+        return LoggedRuns(**texts, values=pd.concat(parts, ignore_index=True) if parts else values_table([]))
 
     def _rows(self, query: str, **more: Any) -> list[Sequence[Any]]:
         with many_rows(), _opened(self._url) as database:
@@ -162,20 +120,14 @@ def _found(database: Database, name: str, place: str) -> tuple[int, str]:
     by_id = {str(number): title for title, number in known.items()}
     title = name if name in known else by_id.get(name)
     if title is None:
-        raise RequestError(_no_experiment(name, list(known), place))
+        raise RequestError(no_experiment(name, list(known), place))
     return known[title], title
 
 
-def _no_experiment(name: str, known: Sequence[str], place: str) -> str:
-    shown = [title for title in known if not title.startswith(".")]
-    return f"'{place}' has no experiment '{name}'; {did_you_mean(name, shown)}"
-
-
 class _ClientExperiment:
-    """Through MLflow's client: a server, or a folder of files."""
+    """Through MLflow's client: of a server."""
 
-    def __init__(self, client: Any, experiment: Any, links: tempfile.TemporaryDirectory[str] | None) -> None:
-        self._links = links  # is removed with this object
+    def __init__(self, client: Any, experiment: Any) -> None:
         self.name = str(experiment.name)
         self._client = client
         self._id = experiment.experiment_id
@@ -183,21 +135,19 @@ class _ClientExperiment:
 
     @classmethod
     def find(cls, url: str, name: str) -> _ClientExperiment:
-        os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # of a folder nothing is asked but to be read
         from mlflow import MlflowClient  # seconds that a database does not need
         from mlflow.entities import ViewType
         from mlflow.exceptions import MlflowException
 
-        links = _links(Path(unquote(urlsplit(url).path))) if url.startswith("file:") else None
         try:
-            client = MlflowClient(url if links is None else Path(links.name).as_uri())
+            client = MlflowClient(url)
             found = client.search_experiments(ViewType.ACTIVE_ONLY, max_results=50_000)
         except (MlflowException, OSError) as error:
             raise RequestError(f"MLflow store '{shown_url(url)}' cannot be read: {_first_line(error)}") from None
         chosen = [each for each in found if name in (each.name, each.experiment_id)]
         if not chosen:
-            raise RequestError(_no_experiment(name, [each.name for each in found], shown_url(url)))
-        return cls(client, min(chosen, key=lambda each: each.name != name), links)
+            raise RequestError(no_experiment(name, [each.name for each in found], shown_url(url)))
+        return cls(client, min(chosen, key=lambda each: each.name != name))
 
     def heads(self) -> pd.DataFrame:
         from mlflow.entities import ViewType
@@ -216,7 +166,7 @@ class _ClientExperiment:
             )
             for run in self._runs.values()
         ]
-        return _heads(sorted(rows, key=lambda row: (row[3] or 0, row[0])))
+        return heads_table(sorted(rows, key=lambda row: (row[3] or 0, row[0])))
 
     def parents(self) -> Mapping[str, str]:
         tags = {run_id: run.data.tags.get("mlflow.parentRunId", "") for run_id, run in self._runs.items()}
@@ -239,7 +189,7 @@ class _ClientExperiment:
             for each in _asked(self._client.get_metric_history, run_id, name)
         ]
         params = {run_id: self._runs[run_id].data.params for run_id in run_ids}
-        return LoggedRuns(params, {run_id: self._runs[run_id].data.tags for run_id in run_ids}, _values(rows))
+        return LoggedRuns(params, {run_id: self._runs[run_id].data.tags for run_id in run_ids}, values_table(rows))
 
 
 def _asked(question: Any, *given: Any, **more: Any) -> Any:
@@ -249,37 +199,8 @@ def _asked(question: Any, *given: Any, **more: Any) -> Any:
         raise RequestError(f"the MLflow store cannot be read: {_first_line(error)}") from None
 
 
-def _links(folder: Path) -> tempfile.TemporaryDirectory[str]:
-    """A folder of links to what is in a folder of files: MLflow writes into the one that it is to read from."""
-    links = tempfile.TemporaryDirectory(prefix="tracker-mlruns-")
-    try:
-        for each in folder.iterdir():
-            (Path(links.name) / each.name).symlink_to(each)
-    except OSError as error:
-        raise RequestError(f"folder '{folder}' cannot be read: {error.strerror}") from None
-    return links
-
-
 def _digest(metrics: Mapping[str, float]) -> str:
     return hashlib.sha256(repr(sorted(metrics.items())).encode()).hexdigest()[:16]
-
-
-def _heads(rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
-    names = ["run_id", "name", "status", "started_at_ms", "ended_at_ms", "user", "deleted"]
-    heads = pd.DataFrame([list(row) for row in rows], columns=names)
-    texts = {name: heads[name].fillna("").astype(str) for name in ("run_id", "name", "status", "user")}
-    times = {name: pd.to_numeric(heads[name]).astype(float) for name in ("started_at_ms", "ended_at_ms")}
-    return heads.assign(**texts, **times, deleted=heads["deleted"].astype(bool))
-
-
-def _values(rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
-    columns = list(zip(*rows, strict=True)) if rows else [()] * 6
-    frame = pd.DataFrame(dict(zip(("run_id", "metric", "step", "timestamp_ms"), columns, strict=False)))
-    values = pd.Series(columns[4], dtype=float)
-    values = values.where(values.abs() < np.finfo(float).max)  # a database keeps an infinite one as the largest
-    return frame.astype({"step": "int64", "timestamp_ms": "int64"}).assign(
-        value=values.mask(pd.Series(columns[5], dtype=bool))
-    )
 
 
 def _first_line(error: Exception) -> str:
