@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         import_export,
         import_mlflow,
         import_optuna,
+        import_table,
         open_study,
         resume_study,
         run_study,
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     **dict.fromkeys(("Study", "compare", "confirm_study"), "tracker.library"),
-    **dict.fromkeys(("import_export", "import_mlflow", "import_optuna"), "tracker.library"),
+    **dict.fromkeys(("import_export", "import_mlflow", "import_optuna", "import_table"), "tracker.library"),
     **dict.fromkeys(("open_study", "resume_study", "run_study", "spend"), "tracker.library"),
     **dict.fromkeys(("start_resume", "start_study", "stop_study"), "tracker.runner.detached"),
     "StudyComparison": "tracker.report.study_comparison",
@@ -63,6 +64,7 @@ __all__ = [
     "import_export",
     "import_mlflow",
     "import_optuna",
+    "import_table",
     "knob",
     "open_study",
     "read_scenario",

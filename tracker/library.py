@@ -33,8 +33,8 @@ from tracker.store.run_table import StudyTable
 from tracker.study.document import StudyDocument
 
 __all__ = [
-    *("Study", "compare", "confirm_study", "import_export", "import_mlflow", "import_optuna"),
-    "open_study",
+    *("Study", "compare", "confirm_study", "open_study"),
+    *("import_export", "import_mlflow", "import_optuna", "import_table"),
     *("resume_study", "run_study", "spend"),
     *("start_resume", "start_study", "stop_study"),  # in a process of their own
 ]
@@ -302,6 +302,27 @@ def import_optuna(
 
     source = OptunaTrials(str(storage), study, quality, objective)
     return _import(source, source.quality, source.study, options)
+
+
+def import_table(
+    path: str | Path,
+    *,
+    quality: str,
+    run: str = "",
+    time: str = "",
+    seconds: str = "",
+    step: str = "",
+    **options: Unpack[ImportOptions],
+) -> Study:
+    """Bring in the runs of a csv or parquet file, a row a logged step; again, only what is new.
+
+    ``run``, ``time``, ``seconds`` and ``step`` name its columns; see imports.table. ``options`` as for
+    ``import_mlflow``. Raises RequestError, PriceBookError, StudyExistsError, StoreError.
+    """
+    from tracker.imports.table import TableColumns, table_runs
+
+    source = table_runs(Path(path), quality, TableColumns(run, time, seconds, step))
+    return _import(source, quality, Path(path).name.partition(".")[0], options)
 
 
 def _import(source: PastSource, quality: str, own_name: str, options: ImportOptions) -> Study:

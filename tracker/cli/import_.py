@@ -170,3 +170,23 @@ def optuna(storage: str, study: str, quality: str | None, objective: int | None)
 
     source = OptunaTrials(storage, study, quality or "", objective)
     return source, source.quality, source.study
+
+
+@import_.command("table", short_help="The runs of a csv or parquet file, a row a logged step.")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--run", metavar="COLUMN", default="", help="Which run a row is of.  [default: all rows are of one]")
+@click.option("--time", metavar="COLUMN", default="", help="When it was logged: ISO 8601, or s or ms since 1970.")
+@click.option(
+    "--seconds", metavar="COLUMN", default="", help="The seconds since the run's start; beside or without --time."
+)
+@click.option("--step", metavar="COLUMN", default="", help="The step, a whole number.  [default: rows are counted]")
+@_import_options
+def table(file: Path, quality: str, **columns: str) -> tuple[PastSource, str, str]:
+    """Bring in the runs of FILE, a csv or parquet table in which a row is a logged step.
+
+    The column --quality and other numbers that change within a run are metrics; columns with one value in each run are
+    its settings. Again with new rows there: only runs that are new or have more rows are read.
+    """
+    from tracker.imports.table import TableColumns, table_runs
+
+    return table_runs(file, quality, TableColumns(**columns)), quality, file.name.partition(".")[0]

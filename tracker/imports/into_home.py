@@ -83,7 +83,6 @@ def import_runs(
 
     Two imports of one study wait for each other. Raises RequestError, PriceBookError, StudyExistsError, StoreError.
     """
-    quality = QualityMetric(request.quality, request.direction or source.direction or direction_of(request.quality))
     versions = source.versions()
     if not versions:
         raise RequestError(f"{source.origin} has no runs to import")
@@ -93,6 +92,7 @@ def import_runs(
             raise RequestError(f"no run of {source.origin} has logged '{metric}'; {did_you_mean(metric, names)}")
     if request.quality in BOOKED_METRICS:
         raise RequestError(f"'{request.quality}' is what the tracker itself measures: it cannot be the quality")
+    quality = QualityMetric(request.quality, request.direction or source.direction or direction_of(request.quality))
     with home.import_of(request.name):
         return _import_versions(source, request, quality, versions, home, say)
 
