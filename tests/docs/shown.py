@@ -23,7 +23,7 @@ from pathlib import Path
 from tests.conftest import ROOT
 from tests.support.command import tracker, tracker_process
 from tests.support.mlflow_database import put_mlflow_database
-from tests.support.past_runs import mlflow_experiment
+from tests.support.past_runs import mlflow_experiment, step_table
 
 PAGES = (
     *("README.md", "docs/tutorial.md", "docs/index.md"),
@@ -120,6 +120,7 @@ def workplace(folder: Path) -> Path:
     (folder / "experiments").symlink_to(ROOT / "experiments")
     put_mlflow_database(folder / "results")
     mlflow_experiment(folder)
+    step_table(folder)
     (folder / "machines.toml").write_text('[[map]]\nparam = "width"\nsku = "aws/g5.xlarge"\n')
     return folder
 

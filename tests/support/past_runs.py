@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 from mlflow import MlflowClient
@@ -24,6 +25,20 @@ def mlflow_experiment(folder: Path, runs: int = 3, epochs: int = 5) -> Path:
         log_run(
             client, experiment, f"run {run}", started, [started + 10 * MINUTE_MS * (at + 1) for at in range(epochs)]
         )
+    return path
+
+
+def step_table(folder: Path, runs: int = 2, epochs: int = 4) -> Path:
+    """A table ``steps.csv`` in ``folder``: a row an epoch, ten minutes each; its path."""
+    path = folder / "steps.csv"
+    rows = ["run,logged_at,epoch,width,val_acc,train_loss"]
+    for run in range(runs):
+        for epoch in range(1, epochs + 1):
+            logged_at = datetime.fromtimestamp((STARTED_MS + (120 * run + 10 * epoch) * MINUTE_MS) / 1000, UTC)
+            rows.append(
+                f"run {run},{logged_at.isoformat()},{epoch},{8 << run},{1 - 0.5 / (epoch + run)},{1 / (epoch + run)}"
+            )
+    path.write_text("\n".join([*rows, ""]))
     return path
 
 
