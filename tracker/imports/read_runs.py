@@ -82,19 +82,16 @@ class ReadRuns:
         self._places = {run: at for at, run in enumerate(runs["id"])}
 
     def versions(self) -> Mapping[str, str]:
-        """As PastSource.versions: of one that has ended, how many rows it has, and its seconds until the last."""
+        """As PastSource.versions: a run's state, how many rows it has, and its seconds until the last."""
         counts = np.diff(self._first_rows)
         begins = self._runs["started_at"].to_numpy(dtype=np.float64)
         lasts = np.append(self._rows.times, np.nan)[self._first_rows[1:] - 1] - begins
-        states = self._runs["state"].tolist()
-        running = self._runs["reason"].eq(NOT_ENDED).tolist()
+        ids, states = self._runs["id"].tolist(), self._runs["state"].tolist()
         texts = [
-            "" if is_running else f"{state} {count} {last:.2f}"
-            for is_running, state, count, last in zip(running, states, counts.tolist(), lasts.tolist(), strict=True)
+            f"{state} {count} {last:.2f}"
+            for state, count, last in zip(states, counts.tolist(), lasts.tolist(), strict=True)
         ]
-        order = np.argsort(begins, kind="stable").tolist()
-        ids = self._runs["id"].tolist()
-        return {ids[at]: texts[at] for at in order}
+        return {ids[at]: texts[at] for at in np.argsort(begins, kind="stable").tolist()}
 
     def metric_names(self) -> Sequence[str]:
         """As PastSource.metric_names."""
@@ -112,8 +109,6 @@ class ReadRuns:
         )
 
 
-NOT_ENDED = "not_ended"
-"""The reason of a run that has not ended: it is read again."""
 COMPLETED = (str(TrialState.COMPLETED), "", "")
 """State, reason and message of a run that trained to its end."""
 
