@@ -174,6 +174,7 @@ def optuna(storage: str, study: str, quality: str | None, objective: int | None)
 
 @import_.command("table", short_help="The runs of a csv or parquet file, a row a logged step.")
 @click.argument("file", type=click.Path(path_type=Path))
+@_QUALITY
 @click.option("--run", metavar="COLUMN", default="", help="Which run a row is of.  [default: all rows are of one]")
 @click.option("--time", metavar="COLUMN", default="", help="When it was logged: ISO 8601, or s or ms since 1970.")
 @click.option(
