@@ -281,7 +281,7 @@ def import_mlflow(uri: str, experiment: str, *, quality: str, **options: Unpack[
     from tracker.imports.mlflow import MlflowRuns
 
     source = MlflowRuns(uri, experiment, quality)
-    return _import(source, quality, source.experiment, options)
+    return _import(source, quality, source.study, options)
 
 
 def import_optuna(

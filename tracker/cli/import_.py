@@ -151,7 +151,7 @@ def mlflow(uri: str, experiment: str, quality: str) -> tuple[PastSource, str, st
     from tracker.imports.mlflow import MlflowRuns
 
     source = MlflowRuns(uri, experiment, quality)
-    return source, quality, source.experiment
+    return source, quality, source.study
 
 
 @import_.command("optuna", short_help="The trials of an Optuna study.")

@@ -19,6 +19,7 @@ from tracker.store.logged_runs import ENDED
 from tracker.store.mlflow_runs import open_experiment, store_url
 from tracker.store.setting_texts import setting_value
 
+_OF_DEFAULT = "mlflow-default"
 _GPU = re.compile(r"^system/(?:(?P<node>.+)/)?gpu_(?P<index>\d+)_")
 _MLFLOW_BEGAN = datetime(2018, 1, 1, tzinfo=UTC).timestamp()
 _STATES: Mapping[str, tuple[TrialState, str, str]] = {
@@ -44,6 +45,8 @@ class MlflowRuns:
         self._experiment = open_experiment(url, experiment)
         self._quality = quality
         self.experiment = self._experiment.name
+        self.study = _OF_DEFAULT if self.experiment == "Default" else self.experiment
+        """What a study of these runs is called where nobody names it: every store has an experiment Default."""
         self.origin = f"MLflow experiment '{self.experiment}' in {shown_url(url)}"
         self.remarks: list[str] = []
 
