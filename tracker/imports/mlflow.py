@@ -126,7 +126,7 @@ def _runs(heads: pd.DataFrame) -> pd.DataFrame:
     ended = heads["status"].isin(ENDED)
     columns = {
         "id": heads["run_id"],
-        "name": heads["name"].where(heads["name"] != "", heads["run_id"]),
+        "name": heads["name"].where(heads["name"] != "", heads["run_id"].str[:8]),
         "state": [str(state) for state, _, _ in states],
         "reason": [reason for _, reason, _ in states],
         "message": [message for _, _, message in states],
