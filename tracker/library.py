@@ -34,7 +34,7 @@ from tracker.study.document import StudyDocument
 
 __all__ = [
     *("Study", "compare", "confirm_study", "open_study"),
-    *("import_export", "import_mlflow", "import_optuna", "import_table"),
+    *("import_export", "import_mlflow", "import_optuna", "import_table", "import_tensorboard"),
     *("resume_study", "run_study", "spend"),
     *("start_resume", "start_study", "stop_study"),  # in a process of their own
 ]
@@ -323,6 +323,18 @@ def import_table(
 
     source = table_runs(Path(path), quality, TableColumns(run, time, seconds, step))
     return _import(source, quality, Path(path).name.partition(".")[0], options)
+
+
+def import_tensorboard(folder: str | Path, *, quality: str, **options: Unpack[ImportOptions]) -> Study:
+    """Bring in the runs of a folder of TensorBoard logs; again, only the new ones and those that logged more.
+
+    Each step at which a run logged ``quality`` is a price point; imports.tensorboard says which folders are one run.
+    ``options`` as for import_mlflow. Raises RequestError, PriceBookError, StudyExistsError, StoreError.
+    """
+    from tracker.imports.tensorboard import TensorboardRuns
+
+    source = TensorboardRuns(Path(folder), quality)
+    return _import(source, quality, source.name, options)
 
 
 def _import(source: PastSource, quality: str, own_name: str, options: ImportOptions) -> Study:

@@ -191,3 +191,20 @@ def table(file: Path, quality: str, **columns: str) -> tuple[PastSource, str, st
     from tracker.imports.table import TableColumns, table_runs
 
     return table_runs(file, quality, TableColumns(**columns)), quality, file.name.partition(".")[0]
+
+
+@import_.command("tensorboard", short_help="The runs of a folder of TensorBoard logs.")
+@click.argument("folder", type=click.Path(path_type=Path))
+@_QUALITY
+@_import_options
+def tensorboard(folder: Path, quality: str) -> tuple[PastSource, str, str]:
+    """Bring in the runs in FOLDER and the folders below it, which are only read.
+
+    A folder that logged the quality is a run, with those below that did not. Folders named train, validation and the
+    like are part of the one around them: Keras's quality is validation/epoch_accuracy. Each step with the quality is a
+    price point: the time since the run's first event × the rate. Again with new logs there: only those are added.
+    """
+    from tracker.imports.tensorboard import TensorboardRuns
+
+    source = TensorboardRuns(folder, quality)
+    return source, quality, source.name

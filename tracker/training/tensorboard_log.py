@@ -51,6 +51,11 @@ class EventFile:
         self.path = path
         self._read = 0
 
+    @property
+    def read_bytes(self) -> int:
+        """How much of it was read, up to the end of a record."""
+        return self._read
+
     def new(self) -> list[Scalar]:
         """The new scalars, in the order of the file; a record that is not whole yet waits for the next call.
 
@@ -65,13 +70,20 @@ class EventFile:
                     raise StoreError(f"'{self.path}' became shorter while it was read")
                 file.seek(self._read)
                 for data in self._records(file, size):
-                    found += _scalars(self._event(data))
+                    found += self.scalars(self._event(data))
         except OSError as error:
             raise StoreError(f"'{self.path}' cannot be read: {error.strerror}") from None
         except StoreError:
             if not found:
                 raise
         return found
+
+    def scalars(self, event: Any) -> Iterator[Scalar]:
+        """The scalars of an event; whoever wants more of an event overrides it."""
+        for value in event.summary.value:
+            number = _shortest(value.simple_value) if value.HasField("simple_value") else _number(value.tensor)
+            if number is not None:
+                yield Scalar(value.tag, event.step, event.wall_time, number)
 
     def _records(self, file: BinaryIO, size: int) -> Iterator[bytes]:
         while size - self._read >= _HEADER.size:
@@ -108,13 +120,6 @@ def event_files(folder: Path) -> list[Path]:
         return [folder] if NAME_PART in folder.name else []
     places = ((parent, name) for parent, _, names in os.walk(folder) for name in names if NAME_PART in name)
     return [Path(parent, name) for parent, name in sorted(places)]
-
-
-def _scalars(event: Any) -> Iterator[Scalar]:
-    for value in event.summary.value:
-        number = _shortest(value.simple_value) if value.HasField("simple_value") else _number(value.tensor)
-        if number is not None:
-            yield Scalar(value.tag, event.step, event.wall_time, number)
 
 
 def _shortest(number: float) -> float:
@@ -172,8 +177,11 @@ def _masked_crc32c(data: bytes) -> int:
     return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
 
 
-def _event_class() -> Any:
-    """The message class of an event with the fields that scalars need; its pool is its own, beside TensorBoard's."""
+def _message_classes(*names: str) -> list[Any]:
+    """The message classes of these names, with the fields that are read; their pool is their own.
+
+    The hyperparameters of a run are a message in the metadata of a summary (tensorboard/plugins/hparams).
+    """
     file = FileDescriptorProto(name="tracker_events.proto", package="events")
     for message, fields in {
         "Dim": [("size", 1, "int64", _OPTIONAL)],
@@ -193,7 +201,13 @@ def _event_class() -> Any:
             ("tag", 1, "string", _OPTIONAL),
             ("simple_value", 2, "float", _OPTIONAL),
             ("tensor", 8, "Tensor", _OPTIONAL),
+            ("metadata", 9, "Metadata", _OPTIONAL),
         ],
+        "Metadata": [("plugin_data", 1, "PluginData", _OPTIONAL)],
+        "PluginData": [("plugin_name", 1, "string", _OPTIONAL), ("content", 2, "bytes", _OPTIONAL)],
+        "HParams": [("session_start_info", 3, "Session", _OPTIONAL)],
+        "Session": [("hparams", 1, "HParam", _REPEATED)],
+        "HParam": [("key", 1, "string", _OPTIONAL), ("value", 2, "bytes", _OPTIONAL)],
         "Summary": [("value", 1, "Value", _REPEATED)],
         "Event": [
             ("wall_time", 1, "double", _OPTIONAL),
@@ -204,7 +218,7 @@ def _event_class() -> Any:
         _add_message(file.message_type.add(name=message), fields)
     pool = DescriptorPool()
     pool.Add(file)
-    return GetMessageClass(pool.FindMessageTypeByName("events.Event"))
+    return [GetMessageClass(pool.FindMessageTypeByName(f"events.{name}")) for name in names]
 
 
 def _add_message(message: DescriptorProto, fields: list[tuple[str, int, str, Any]]) -> None:
@@ -216,4 +230,4 @@ def _add_message(message: DescriptorProto, fields: list[tuple[str, int, str, Any
             field.type = FieldDescriptorProto.Type.Value(f"TYPE_{kind.upper()}")
 
 
-_Event = _event_class()
+_Event, HParams = _message_classes("Event", "HParams")
