@@ -117,7 +117,7 @@ def _frontier(table: StudyTable) -> str:
 
 
 def _setting(value: object) -> str:
-    return text(words.NOTHING if value is None else words.setting(value))
+    return text(words.setting(value))
 
 
 def _spend(table: StudyTable) -> str:

@@ -132,11 +132,13 @@ def figure(value: float) -> str:
 
 
 def setting(value: object) -> str:
-    """The value of a setting, a float with four significant digits.
+    """The value of a setting, a float with four significant digits; None where a run has none of it.
 
-    >>> setting(0.000870664478), setting(16), setting("bf16"), setting(True)
-    ('0.0008707', '16', 'bf16', 'True')
+    >>> setting(0.000870664478), setting(16), setting("bf16"), setting(True), setting(None)
+    ('0.0008707', '16', 'bf16', 'True', '—')
     """
+    if value is None:
+        return NOTHING
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
