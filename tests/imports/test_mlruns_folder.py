@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 
 import pytest
 
@@ -91,3 +92,19 @@ def test_a_broken_file_is_named_and_nothing_is_written(mlruns, home):
         import_mlflow(str(mlruns), "Default", quality="test/accuracy", sku="aws/m5.large", home=home, name="broken")
     with pytest.raises(RequestError, match="has no experiment 'Defualt'; did you mean 'Default'"):
         import_mlflow(str(mlruns), "Defualt", quality="test/accuracy", sku="aws/m5.large", home=home)
+
+
+def test_a_run_that_has_logged_more_keeps_its_trial(mlruns, home):
+    asked = {"quality": "test/accuracy", "sku": "aws/m5.large", "home": home}
+    import_mlflow(str(mlruns), "Default", **asked)
+    first = mlruns / "0" / f"{0:032x}"
+    (first / "metrics/test/accuracy").write_text(f"{STARTED_MS + 100} 0.8 0\n{STARTED_MS + 60_000} 0.95 1\n")
+    study = import_mlflow(str(mlruns), "Default", **asked)
+    runs = study.runs().set_index("trial")
+    assert runs.loc[0, "quality"] == 0.95 and runs.loc[1, "quality"] == 0.9 and len(runs) == 2
+    later = mlruns / "0" / f"{7:032x}"
+    shutil.copytree(mlruns / "0" / f"{1:032x}", later)
+    (later / "meta.yaml").write_text(
+        RUN.format(id=later.name, start=STARTED_MS + 9_000_000, end=STARTED_MS + 9_000_150)
+    )
+    assert sorted(import_mlflow(str(mlruns), "Default", **asked).runs()["trial"]) == [0, 1, 2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -16,7 +17,14 @@ from tracker.imports.past_study import PastStudy
 from tracker.records import BOOKED_METRICS, Direction, QualityMetric
 from tracker.report.words import several
 from tracker.store.home import Home
-from tracker.store.run_table import SOURCE_RUN, SOURCE_VERSION, imported_from, imported_runs, list_studies
+from tracker.store.run_table import (
+    SOURCE_RUN,
+    SOURCE_VERSION,
+    ImportedRun,
+    imported_from,
+    imported_runs,
+    list_studies,
+)
 
 _READ_AT_ONCE = 1000
 _MINIMIZED = re.compile(
@@ -108,17 +116,19 @@ def _import_versions(
     """Bring in what is new in some versions of runs."""
     there = _runs_there(home, request.name, source, quality)
     known = {} if there is None else there
-    chosen = [run for run, version in versions.items() if known.get(run, ("", None))[1] != version]
+    chosen = [run for run, version in versions.items() if run not in known or known[run].version != version]
     book = home.price_book()
     machines, pause = Machines(request.rules, book), request.longest_pause_seconds
-    study = PastStudy(quality, machines, pause, request.seconds_metric, first_trial=len(known))
+    study = PastStudy(quality, machines, pause, request.seconds_metric)
     for begin in range(0, len(chosen), _READ_AT_ONCE):
         study.add(source.read(chosen[begin : begin + _READ_AT_ONCE]))
         if len(chosen) > _READ_AT_ONCE:
             say(f"{min(begin + _READ_AT_ONCE, len(chosen)):,} of {len(chosen):,} runs are read")
-    replaced = [known[run][0] for run in chosen if run in known]
+    replaced = [known[run].run_id for run in chosen if run in known]
     if chosen:
-        table = study.table(request.name, book.version)
+        unused = itertools.count(max((run.trial for run in known.values()), default=-1) + 1)
+        trials = [known[run].trial if run in known else next(unused) for run in study.ids]
+        table = study.table(request.name, book.version, trials)
         if there is None and not len(table.checkpoints):
             raise RequestError(f"no run of {source.origin} has a value of '{request.quality}'")
         tags = [{SOURCE_RUN: run, SOURCE_VERSION: versions[run]} for run in study.ids]
@@ -149,8 +159,8 @@ def direction_of(metric: str) -> Direction:
     return Direction.MINIMIZE if _MINIMIZED.search(metric) else Direction.MAXIMIZE
 
 
-def _runs_there(home: Home, name: str, source: PastSource, quality: QualityMetric) -> dict[str, tuple[str, str]] | None:
-    """What was imported before: of each run of the source, its id here and its version then. None for a new study.
+def _runs_there(home: Home, name: str, source: PastSource, quality: QualityMetric) -> dict[str, ImportedRun] | None:
+    """The runs that were imported before, by their ids in the source. None for a new study.
 
     Raises RequestError where the study is from elsewhere or of another quality.
     """

@@ -36,7 +36,7 @@ from tracker.store.run_table import CHECKPOINT_COLUMNS, RUN_COLUMNS, CheckpointM
 class PastStudy:
     """Collects runs of the past, as they are read, and makes them a StudyTable.
 
-    ``first_trial`` is the number of the first one. ``seconds_metric`` is one that runs logged their seconds as, "" for
+    ``seconds_metric`` is one that runs logged their seconds as, "" for
     the time by their timestamps. ``longest_pause_seconds`` as in imports.clock.
     """
 
@@ -44,7 +44,6 @@ class PastStudy:
     machines: Machines
     longest_pause_seconds: float | None = None
     seconds_metric: str = ""
-    first_trial: int = 0
     left_out: list[tuple[str, LeftOut]] = field(default_factory=list)
     """The times that do not count, each with the name of its run."""
     notes: Counter[str] = field(default_factory=Counter)
@@ -88,8 +87,8 @@ class PastStudy:
         if not found.wall_seconds:
             self.notes["have no duration: their first and their last timestamp are the same"] += 1
 
-    def table(self, study: str, book_version: str) -> StudyTable:
-        """The study's tables as a coordinator would have logged them."""
+    def table(self, study: str, book_version: str, trials: Sequence[int]) -> StudyTable:
+        """The study's tables as a coordinator would have logged them; ``trials`` are the numbers of the runs' trials."""
         lengths = np.array([len(each.epochs) for each in self._reached], dtype=np.int64)
         of_run = np.repeat(np.arange(len(lengths)), lengths)
         wall_seconds = np.array([each.wall_seconds for each in self._reached])
@@ -101,7 +100,6 @@ class PastStudy:
         parts = price_parts(_usage(wall_seconds, cores, accelerators), rates)
         step_parts = price_parts(_usage(elapsed, cores[of_run], accelerators[of_run]), rates.at(of_run))
         qualities = _joined([each.metrics.get(self.quality.name, np.empty(0)) for each in self._reached])
-        numbers = np.arange(len(lengths)) + self.first_trial
         rows = pd.DataFrame(self._rows)
         last = np.full(len(lengths), math.nan)
         last[of_run] = qualities
@@ -110,7 +108,7 @@ class PastStudy:
             {
                 "run_id": rows["id"],
                 "role": str(Role.TRIAL),
-                "trial": numbers,
+                "trial": np.array(trials, dtype=np.int64),
                 "label": rows["name"],
                 **{name: rows[name] for name in ("state", "reason", "message", "user")},
                 "attempts": 1,

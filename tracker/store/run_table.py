@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
@@ -211,17 +211,23 @@ def imported_from(tracking_uri: str, study: str) -> str:
     return next((parent.tags.get(IMPORTED, "") for parent in named), "")
 
 
-def imported_runs(tracking_uri: str, study: str) -> tuple[QualityMetric, dict[str, tuple[str, str]]]:
-    """The quality of an imported study; and of each run of its source, the run's id here and its version there.
+class ImportedRun(NamedTuple):
+    """A run that was imported: its id here, the number of its trial, and the version that its source had then."""
 
-    Raises StudyNotFoundError, StoreError.
-    """
+    run_id: str
+    trial: int
+    version: str
+
+
+def imported_runs(tracking_uri: str, study: str) -> tuple[QualityMetric, dict[str, ImportedRun]]:
+    """The quality of an imported study, and its runs by their ids in the source. Raises StoreError."""
     store = _store(tracking_uri)
     tags = next(parent.tags for parent in store.parents() if parent.study == study)
     quality = QualityMetric(tags["tracker.quality"], Direction(tags["tracker.direction"]))
-    versions = store.texts_of(study, SOURCE_VERSION)
+    versions, trials = store.texts_of(study, SOURCE_VERSION), store.texts_of(study, "tracker.trial")
     return quality, {
-        run: (run_id, versions.get(run_id, "")) for run_id, run in store.texts_of(study, SOURCE_RUN).items()
+        run: ImportedRun(run_id, int(trials[run_id]), versions.get(run_id, ""))
+        for run_id, run in store.texts_of(study, SOURCE_RUN).items()
     }
 
 
