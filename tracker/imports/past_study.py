@@ -36,8 +36,8 @@ from tracker.store.run_table import CHECKPOINT_COLUMNS, RUN_COLUMNS, CheckpointM
 class PastStudy:
     """Collects runs of the past, as they are read, and makes them a StudyTable.
 
-    ``seconds_metric`` is one that runs logged their seconds as, "" for
-    the time by their timestamps. ``longest_pause_seconds`` as in imports.clock.
+    ``seconds_metric`` is one that runs logged their seconds as, "" for the time by their timestamps.
+    ``longest_pause_seconds`` as in imports.clock.
     """
 
     quality: QualityMetric
@@ -88,7 +88,7 @@ class PastStudy:
             self.notes["have no duration: their first and their last timestamp are the same"] += 1
 
     def table(self, study: str, book_version: str, trials: Sequence[int]) -> StudyTable:
-        """The study's tables as a coordinator would have logged them; ``trials`` are the numbers of the runs' trials."""
+        """The study's tables as a coordinator would have logged them; ``trials`` are the numbers of its trials."""
         lengths = np.array([len(each.epochs) for each in self._reached], dtype=np.int64)
         of_run = np.repeat(np.arange(len(lengths)), lengths)
         wall_seconds = np.array([each.wall_seconds for each in self._reached])
