@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         import_optuna,
         import_table,
         import_tensorboard,
+        import_wandb,
         open_study,
         resume_study,
         run_study,
@@ -41,8 +42,8 @@ if TYPE_CHECKING:
 
 _MODULES = {
     **dict.fromkeys(("Study", "compare", "confirm_study"), "tracker.library"),
-    **dict.fromkeys(("import_export", "import_mlflow", "import_optuna", "import_table"), "tracker.library"),
-    "import_tensorboard": "tracker.library",
+    **dict.fromkeys(("import_export", "import_mlflow", "import_optuna"), "tracker.library"),
+    **dict.fromkeys(("import_table", "import_tensorboard", "import_wandb"), "tracker.library"),
     **dict.fromkeys(("open_study", "resume_study", "run_study", "spend"), "tracker.library"),
     **dict.fromkeys(("start_resume", "start_study", "stop_study"), "tracker.runner.detached"),
     "StudyComparison": "tracker.report.study_comparison",
@@ -68,6 +69,7 @@ __all__ = [
     "import_optuna",
     "import_table",
     "import_tensorboard",
+    "import_wandb",
     "knob",
     "open_study",
     "read_scenario",

@@ -34,7 +34,8 @@ from tracker.study.document import StudyDocument
 
 __all__ = [
     *("Study", "compare", "confirm_study", "open_study"),
-    *("import_export", "import_mlflow", "import_optuna", "import_table", "import_tensorboard"),
+    *("import_export", "import_mlflow", "import_optuna"),
+    *("import_table", "import_tensorboard", "import_wandb"),
     *("resume_study", "run_study", "spend"),
     *("start_resume", "start_study", "stop_study"),  # in a process of their own
 ]
@@ -335,6 +336,17 @@ def import_tensorboard(folder: str | Path, *, quality: str, **options: Unpack[Im
 
     source = TensorboardRuns(Path(folder), quality)
     return _import(source, quality, source.name, options)
+
+
+def import_wandb(path: str | Path, *, quality: str, **options: Unpack[ImportOptions]) -> Study:
+    """Bring in runs of Weights & Biases from its folder, or from an export; again, only what is new.
+
+    ``path`` is as for ``tracker import wandb`` (imports.wandb), ``options`` as for import_mlflow. Raises RequestError,
+    PriceBookError, StudyExistsError, StoreError.
+    """
+    from tracker.imports.wandb import wandb_runs
+
+    return _import(wandb_runs(Path(path), quality), quality, Path(path).resolve().name.partition(".")[0], options)
 
 
 def _import(source: PastSource, quality: str, own_name: str, options: ImportOptions) -> Study:

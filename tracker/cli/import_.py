@@ -208,3 +208,18 @@ def tensorboard(folder: Path, quality: str) -> tuple[PastSource, str, str]:
 
     source = TensorboardRuns(folder, quality)
     return source, quality, source.name
+
+
+@import_.command("wandb", short_help="Runs of Weights & Biases: an export, or its folder.")
+@click.argument("place", metavar="FILE_OR_FOLDER", type=click.Path(path_type=Path))
+@_QUALITY
+@_import_options
+def wandb(place: Path, quality: str) -> tuple[PastSource, str, str]:
+    """Bring in W&B runs from FILE_OR_FOLDER: no account and no library of W&B's is needed.
+
+    It is W&B's own folder with the logs of runs (also offline ones), a run's history as csv or parquet, a folder of
+    these, or the csv of a table of runs. Again with new runs there: only those are added.
+    """
+    from tracker.imports.wandb import wandb_runs
+
+    return wandb_runs(place, quality), quality, place.resolve().name.partition(".")[0]
