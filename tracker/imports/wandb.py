@@ -32,7 +32,11 @@ def wandb_runs(path: Path, quality: str) -> ReadRuns:
     for file in _files(path):
         with unchanged(file):
             if file.name.endswith(_LOG_ENDING):
-                found.append(read_wandb_log(file))
+                run = read_wandb_log(file)
+                if run is None:
+                    remarks.append(f"{file.name} has nothing in it: its run was killed as it started")
+                else:
+                    found.append(run)
                 continue
             runs, left_out = read_export(file, quality, _name(file, path))
         found += runs

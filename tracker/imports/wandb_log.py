@@ -28,8 +28,11 @@ _PIECE = struct.Struct("<IHB")
 _WHOLE, _LAST = 1, 4
 
 
-def read_wandb_log(path: Path) -> WandbRun:
-    """The run of a log; of one that is still written to, what is whole. Raises RequestError for what is no log."""
+def read_wandb_log(path: Path) -> WandbRun | None:
+    """The run of a log; of one that is still written to, what is whole; None where it has not started.
+
+    Raises RequestError for what is no log.
+    """
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -58,7 +61,7 @@ def read_wandb_log(path: Path) -> WandbRun:
     except (DecodeError, ValueError):
         raise RequestError(f"'{path}' is damaged: it cannot be read as the log of a W&B run") from None
     if run is None or not run.run_id:
-        raise RequestError(f"'{path}' does not say which W&B run it is of: had it started?")
+        return None
     state = run_state("running")
     if exit_code is not None:
         state = run_state("finished") if exit_code == 0 else (TrialState.FAILED, "failed", f"exit code {exit_code}")
