@@ -23,7 +23,7 @@ from pathlib import Path
 from tests.conftest import ROOT
 from tests.support.command import tracker, tracker_process
 from tests.support.mlflow_database import put_mlflow_database
-from tests.support.past_runs import mlflow_experiment, step_table
+from tests.support.past_runs import mlflow_experiment, step_table, wandb_folder
 
 PAGES = (
     *("README.md", "docs/tutorial.md", "docs/index.md"),
@@ -121,6 +121,7 @@ def workplace(folder: Path) -> Path:
     put_mlflow_database(folder / "results")
     mlflow_experiment(folder)
     step_table(folder)
+    wandb_folder(folder)
     (folder / "machines.toml").write_text('[[map]]\nparam = "width"\nsku = "aws/g5.xlarge"\n')
     return folder
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import struct
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,13 +12,12 @@ import pytest
 
 from tests.support.command import tracker
 from tests.support.mlflow_database import put_mlflow_database
-from tracker import import_wandb
+from tests.support.past_runs import WANDB_LOGS
+from tracker import import_wandb, open_study
 from tracker.errors import RequestError
 from tracker.imports.wandb import wandb_runs
 from tracker.imports.wandb_log import read_wandb_log
 
-LOGS = Path(__file__).parent / "wandb"
-"""Two runs of four steps: one that ended, one with exit code 3. W&B wrote them, without what says where."""
 STARTED = 1_769_000_000.0
 SKU = "aws/m7i.large"
 
@@ -32,7 +30,7 @@ def home(tmp_path):
 @pytest.fixture
 def folder(tmp_path):
     """W&B's folder as it lies in a project."""
-    for number, log in enumerate(sorted(LOGS.glob("*.wandb"))):
+    for number, log in enumerate(sorted(WANDB_LOGS.glob("*.wandb"))):
         (tmp_path / "wandb" / f"offline-run-{number}" / "files").mkdir(parents=True)
         shutil.copy(log, tmp_path / "wandb" / f"offline-run-{number}")
     (tmp_path / "wandb" / "latest-run").symlink_to("offline-run-1")
@@ -165,8 +163,6 @@ def test_a_table_of_runs_is_a_point_a_run_at_its_end(home, tmp_path):
     names = ("--quality", "val_acc", "--sku", SKU, "--home", home)
     done = tracker("import", "wandb", tmp_path / "wandb_export.csv", *names)
     assert done.returncode == 0 and "1 run of wandb_export.csv without a start or a runtime" in done.stderr
-    from tracker import open_study
-
     table = open_study("wandb_export", home=home).table()
     assert table.runs["label"].tolist() == ["sun-1", "sea-2", "sky-3"]
     assert table.runs["state"].tolist() == ["completed", "failed", "stopped"]

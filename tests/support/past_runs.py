@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from mlflow.entities import Metric, Param
 
 from tests.support.mlflow_database import put_mlflow_database
 
+WANDB_LOGS = Path(__file__).parents[1] / "imports" / "wandb"
+"""Two runs of four steps that W&B 0.31 wrote, without what says where: one that ended, one with exit code 3."""
 EXPERIMENT = "digits-sweep"
 STARTED_MS = 1_790_000_000_000
 MINUTE_MS = 60_000
@@ -40,6 +43,15 @@ def step_table(folder: Path, runs: int = 2, epochs: int = 4) -> Path:
             )
     path.write_text("\n".join([*rows, ""]))
     return path
+
+
+def wandb_folder(folder: Path) -> Path:
+    """A folder ``wandb`` in ``folder`` with the logs of two offline runs, as W&B leaves it in a project; its path."""
+    for log in sorted(WANDB_LOGS.glob("*.wandb")):
+        place = folder / "wandb" / f"offline-{log.stem}"
+        place.mkdir(parents=True)
+        shutil.copy(log, place)
+    return folder / "wandb"
 
 
 def log_run(
