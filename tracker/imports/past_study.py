@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from tracker.errors import RequestError
 from tracker.imports.clock import LeftOut
 from tracker.imports.machines import Billed, Machines
 from tracker.imports.past_runs import PastRuns
 from tracker.imports.reached import Logged, Reached, by_own_seconds, reached
-from tracker.pricing.cost import RateColumns, UsageColumns, price_parts
+from tracker.pricing.cost import Parts, RateColumns, UsageColumns, price_parts
 from tracker.records import (
     BOOKED_METRICS,
     STEADY_USAGE,
@@ -89,22 +90,36 @@ class PastStudy:
 
     def table(self, study: str, book_version: str, trials: Sequence[int]) -> StudyTable:
         """The study's tables as a coordinator would have logged them; ``trials`` are the numbers of its trials."""
-        lengths = np.array([len(each.epochs) for each in self._reached], dtype=np.int64)
-        of_run = np.repeat(np.arange(len(lengths)), lengths)
+        of_run = np.repeat(np.arange(len(self._reached)), self._lengths)
+        quality = self._at_checkpoints(self.quality.name)
+        last = np.full(len(self._reached), math.nan)
+        last[of_run] = quality
+        runs = self._runs(trials).assign(quality=last)
+        return StudyTable(
+            study=study,
+            quality=self.quality,
+            budget_usd=None,
+            price_book=book_version,
+            state=TrialState.COMPLETED,
+            runs=runs[[*RUN_COLUMNS, "price_point"]],
+            settings=pd.DataFrame(self._settings, dtype=object).map(_none_for_nan),
+            summary=pd.DataFrame([_own(each.last) for each in self._reached], dtype=np.float64),
+            checkpoints=self._checkpoints(runs, of_run).assign(quality=quality)[list(CHECKPOINT_COLUMNS)],
+            metrics=CheckpointMetrics.of({name: self._at_checkpoints(name) for name in self._metric_names()}),
+        )
+
+    @property
+    def _lengths(self) -> NDArray[np.int64]:
+        """How many checkpoints each run has."""
+        return np.array([len(each.epochs) for each in self._reached], dtype=np.int64)
+
+    def _runs(self, trials: Sequence[int]) -> pd.DataFrame:
+        """The runs' columns of a StudyTable but their quality."""
+        rows, points = pd.DataFrame(self._rows), [each.point for each in self._billed]
         wall_seconds = np.array([each.wall_seconds for each in self._reached])
-        elapsed = _joined([each.elapsed_seconds for each in self._reached])
-        points = [each.point for each in self._billed]
-        rates = RateColumns.of_many(points)
-        cores = np.array([each.cores for each in self._billed], dtype=np.float64)
-        accelerators = np.array([each.accelerators for each in self._billed], dtype=np.float64)
-        parts = price_parts(_usage(wall_seconds, cores, accelerators), rates)
-        step_parts = price_parts(_usage(elapsed, cores[of_run], accelerators[of_run]), rates.at(of_run))
-        qualities = _joined([each.metrics.get(self.quality.name, np.empty(0)) for each in self._reached])
-        rows = pd.DataFrame(self._rows)
-        last = np.full(len(lengths), math.nan)
-        last[of_run] = qualities
+        parts = self._priced(wall_seconds, np.arange(len(points)))
         texts = {point: json.dumps(point.row, ensure_ascii=False) for point in set(points)}
-        runs = pd.DataFrame(
+        return pd.DataFrame(
             {
                 "run_id": rows["id"],
                 "role": str(Role.TRIAL),
@@ -112,7 +127,6 @@ class PastStudy:
                 "label": rows["name"],
                 **{name: rows[name] for name in ("state", "reason", "message", "user")},
                 "attempts": 1,
-                "quality": last,
                 "price_usd": parts.usd,
                 "wall_seconds": wall_seconds,
                 "sku": [point.sku for point in points],
@@ -127,48 +141,47 @@ class PastStudy:
                 "energy_source": "unavailable",
                 "busy": False,
                 "started_at": [each.started_at for each in self._reached],
-                **{f"{part}_usd": np.broadcast_to(getattr(parts, part), len(lengths)) for part in CostPart},
+                **{f"{part}_usd": np.broadcast_to(getattr(parts, part), len(points)) for part in CostPart},
                 "billed_seconds": parts.billed_seconds,
                 "machine_share": parts.share,
-                "cores": cores.astype(np.int64),
-                "accelerators": accelerators.astype(np.int64),
+                "cores": [each.cores for each in self._billed],
+                "accelerators": [each.accelerators for each in self._billed],
                 **dict.fromkeys(STEADY_USAGE, 0.0),
                 **dict.fromkeys(("energy_joules", "energy_kwh", "co2_grams"), math.nan),
             }
         )
-        checkpoints = pd.DataFrame(
+
+    def _checkpoints(self, runs: pd.DataFrame, of_run: NDArray[np.int64]) -> pd.DataFrame:
+        """The checkpoints' columns of a StudyTable but their quality; ``of_run`` are their rows in ``runs``."""
+        elapsed = _joined([each.elapsed_seconds for each in self._reached])
+        return pd.DataFrame(
             {
                 "run": of_run,
                 **{name: runs[name].to_numpy()[of_run] for name in ("run_id", "role", "trial", "label")},
                 "epoch": _joined([each.epochs for each in self._reached]).astype(np.int64),
-                "quality": qualities,
-                "price_usd": step_parts.usd,
+                "price_usd": self._priced(elapsed, of_run).usd,
                 "wall_seconds": elapsed,
                 "timestamp": _joined([each.timestamps for each in self._reached]),
             }
         )
-        return StudyTable(
-            study=study,
-            quality=self.quality,
-            budget_usd=None,
-            price_book=book_version,
-            state=TrialState.COMPLETED,
-            runs=runs[[*RUN_COLUMNS, "price_point"]],
-            settings=pd.DataFrame(self._settings, dtype=object).map(_none_for_nan),
-            summary=pd.DataFrame([_own(each.last) for each in self._reached], dtype=np.float64),
-            checkpoints=checkpoints[list(CHECKPOINT_COLUMNS)],
-            metrics=CheckpointMetrics.of({self.quality.name: qualities, **self._metrics(lengths)}),
-        )
 
-    def _metrics(self, lengths: np.ndarray[Any, np.dtype[np.int64]]) -> dict[str, np.ndarray[Any, Any]]:
-        """The other metrics at the checkpoints of all runs; those of the tracker's own names are left out."""
-        ends = np.cumsum(lengths)
-        names = dict.fromkeys(name for each in self._reached for name in each.metrics)
-        columns = {name: np.full(int(lengths.sum()), math.nan) for name in names if name in _own(names)}
-        for each, end, length in zip(self._reached, ends, lengths, strict=True):
-            for name, values in _own(each.metrics).items():
-                columns[name][end - length : end] = values
-        return {name: column for name, column in columns.items() if name != self.quality.name}
+    def _priced(self, wall_seconds: NDArray[np.float64], of_run: NDArray[np.int64]) -> Parts:
+        """What these times cost at the rates of their runs."""
+        rates = RateColumns.of_many([each.point for each in self._billed]).at(of_run)
+        cores = np.array([each.cores for each in self._billed], dtype=np.float64)[of_run]
+        accelerators = np.array([each.accelerators for each in self._billed], dtype=np.float64)[of_run]
+        steady = dict.fromkeys(STEADY_USAGE, np.zeros_like(wall_seconds))
+        usage = UsageColumns(wall_seconds=wall_seconds, cores=cores, accelerators=accelerators, **steady)
+        return price_parts(usage, rates)
+
+    def _metric_names(self) -> list[str]:
+        """The metrics of checkpoints, the quality first."""
+        names = dict.fromkeys(name for each in self._reached for name in _own(each.metrics))
+        return list(dict.fromkeys([self.quality.name, *names]))
+
+    def _at_checkpoints(self, metric: str) -> NDArray[np.float64]:
+        """A metric at the checkpoints of all runs, NaN where it was not logged."""
+        return _joined([each.metrics.get(metric, np.full(len(each.epochs), math.nan)) for each in self._reached])
 
 
 def _own(metrics: Mapping[str, Any]) -> dict[str, Any]:
@@ -193,12 +206,6 @@ def _by_run(past: PastRuns) -> Iterator[dict[str, Logged]]:
     return iter(found)
 
 
-def _usage(wall_seconds: Any, cores: Any, accelerators: Any) -> UsageColumns:
-    zero = np.zeros_like(wall_seconds)
-    steady = dict.fromkeys(STEADY_USAGE, zero)
-    return UsageColumns(wall_seconds=wall_seconds, cores=cores, accelerators=accelerators, **steady)
-
-
 def _message(message: str, found: Reached) -> str:
     """A run's message, with how much of its time does not count."""
     seconds = sum(each.seconds for each in found.left_out)
@@ -212,8 +219,9 @@ def _hardware(billed: Billed) -> str:
     return f"{billed.cores} vCPU"
 
 
-def _joined(parts: Sequence[Any]) -> np.ndarray[Any, Any]:
-    return np.concatenate([*parts, np.empty(0)])
+def _joined(parts: Sequence[Any]) -> NDArray[np.float64]:
+    joined: NDArray[np.float64] = np.concatenate([*parts, np.empty(0)])
+    return joined
 
 
 def _none_for_nan(value: Any) -> Any:
