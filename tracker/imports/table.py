@@ -209,7 +209,7 @@ class _Table:
                 neither.append(name)
         if neither:
             self.remarks.append(
-                f"{several(len(neither), 'column')} of texts that change within a run: left out "
+                f"{several(len(neither), 'column')} not of numbers that change within a run: left out "
                 f"({', '.join(neither[:3])}{', …' if len(neither) > 3 else ''})"
             )
         return _settings(constant, len(firsts)), metrics

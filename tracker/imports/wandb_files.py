@@ -17,7 +17,7 @@ import pyarrow as pa
 from tracker.errors import RequestError
 from tracker.imports import table_file
 from tracker.imports.into_home import direction_of
-from tracker.imports.wandb_run import OWN, Floats, WandbRun, flat_settings, run_state
+from tracker.imports.wandb_run import OWN, Floats, WandbRun, columns_of, flat_settings, run_state
 
 _RUN_NAMES = ("run", "run_id", "run_name", "name", "Name")
 _OF_A_RUNS_TABLE = ("Name", "State", "Created", "Runtime", "summary")
@@ -97,43 +97,32 @@ def _beside(path: Path, name: str) -> Mapping[str, Any]:
 
 
 def _runs_of_table(path: Path, table: pa.Table, quality: str) -> tuple[list[WandbRun], int]:
-    """A point a run, at its end."""
-    rows: list[dict[str, Any]] = table.to_pylist()
+    """A point a run, at its end; and how many runs have none."""
     lower = {name.lower(): name for name in reversed(table.column_names)}
-    summaries = [_dictionary(path, at, row.pop("summary", None)) for at, row in enumerate(rows, start=1)]
-    configs = [_dictionary(path, at, row.pop("config", None)) for at, row in enumerate(rows, start=1)]
     created = _created(path, table, lower)
     taken: list[WandbRun] = []
-    left_out = 0
-    for row, summary, config, start in zip(rows, summaries, configs, created.tolist(), strict=True):
+    for at, (row, start) in enumerate(zip(table.to_pylist(), created.tolist(), strict=True), start=1):
         about = {name: row.get(own) for name, own in lower.items()}
+        summary = _dictionary(path, at, row.get("summary"))
         own = {**{name: value for name, value in row.items() if name.startswith(OWN)}, **summary}
         runtime = _seconds(about.get("runtime") if about.get("runtime") is not None else own.get("_runtime"))
-        logged_at = own.get("_timestamp")
-        if math.isnan(start) and isinstance(logged_at, int | float):
-            start = logged_at - runtime
+        if math.isnan(start):
+            start = _seconds(own.get("_timestamp")) - runtime
         if math.isnan(start) or math.isnan(runtime):
-            left_out += 1
             continue
         metrics = {name: value for name, value in flat_settings(summary).items() if not name.startswith(OWN)}
-        settings = flat_settings(config)
+        settings = flat_settings(_dictionary(path, at, row.get("config")))
         for name, value in row.items():
-            if name.startswith(OWN) or name.lower() in _NO_SETTINGS or value is None or value != value or value == "":
-                continue
-            place = metrics if _is_metric(name, quality) else settings
-            place |= flat_settings({name: value if isinstance(value, bool | int | float) else str(value)})
-        step = own.get("_step")
-        numbers = {**_numbers(metrics), "_step": float(step) if isinstance(step, int | float) else 1.0}
-        name = str(about.get("name") or about.get("id") or f"run {len(taken) + left_out + 1}")
+            if not (name.startswith(OWN) or name.lower() in _NO_SETTINGS or value is None or value == ""):
+                place = metrics if _is_metric(name, quality) else settings
+                place |= flat_settings({name: value if isinstance(value, bool | int | float) else str(value)})
+        metrics["_step"] = own["_step"] if isinstance(own.get("_step"), int | float) else 1
+        name = str(about.get("name") or about.get("id") or f"run {at}")
         taken.append(
             WandbRun(
                 id=str(about.get("id") or f"{name} {start:.0f}"),
                 name=name,
-                history={
-                    **{each: np.array([value]) for each, value in numbers.items()},
-                    "_timestamp": np.array([start + runtime]),
-                    "_runtime": np.array([runtime]),
-                },
+                history=columns_of([{**metrics, "_timestamp": start + runtime, "_runtime": runtime}]),
                 settings=settings,
                 state=run_state(str(about.get("state") or "finished").lower()),
                 started_at=start,
@@ -146,7 +135,7 @@ def _runs_of_table(path: Path, table: pa.Table, quality: str) -> tuple[list[Wand
         raise RequestError(
             f"'{path}' has no timestamps: a table of runs needs Created (or _timestamp) and Runtime (or _runtime)"
         )
-    return taken, left_out
+    return taken, len(table) - len(taken)
 
 
 def _created(path: Path, table: pa.Table, lower: Mapping[str, str]) -> Floats:
@@ -195,11 +184,3 @@ def _to_float(text: str) -> float:
 
 def _number(value: Any) -> float:
     return float(value) if isinstance(value, int | float) and value == value else 0.0
-
-
-def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
-    return {
-        name: float(value)
-        for name, value in values.items()
-        if isinstance(value, int | float) and not isinstance(value, bool)
-    }
