@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tracker.cli.options import home_option, json_option
+from tracker.cli.options import MARKETS, home_option, json_option
 from tracker.records import Direction, Market
 from tracker.store.home import Home
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tracker.imports.past_runs import PastSource
 
 _MOST_LISTED = 20
+DIRECTIONS = click.Choice([direction.value for direction in Direction])
 
 
 @click.group("import", short_help="Bring in past runs or an exported study, to read like any other.")
@@ -95,7 +96,9 @@ def _import_options(command: Callable[..., Any]) -> Callable[..., None]:
 _QUALITY = click.option("--quality", required=True, metavar="METRIC", help="The logged metric that is the quality.")
 _OPTIONS = (
     click.option(
-        "--direction", type=click.Choice(list(Direction)), help="Which way is better.  [default: by the metric's name]"
+        "--direction",
+        type=DIRECTIONS,
+        help="Which way is better.  [default: by the metric's name]",
     ),
     click.option("--sku", metavar="SKU", help="The machine that runs are billed as, such as aws/p4d.24xlarge."),
     click.option(
@@ -105,8 +108,8 @@ _OPTIONS = (
     ),
     click.option(
         "--market",
-        type=click.Choice(list(Market)),
-        default=Market.ON_DEMAND,
+        type=MARKETS,
+        default=str(Market.ON_DEMAND),
         show_default=True,
         help="How it was bought.",
     ),

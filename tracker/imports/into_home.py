@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tracker.errors import RequestError, did_you_mean
-from tracker.imports.log_table import add_to_study, log_table
 from tracker.imports.machines import MachineRule, Machines
 from tracker.imports.past_runs import PastSource
 from tracker.imports.past_study import PastStudy
@@ -126,6 +125,8 @@ def _import_versions(
             say(f"{min(begin + _READ_AT_ONCE, len(chosen)):,} of {len(chosen):,} runs are read")
     replaced = [known[run].run_id for run in chosen if run in known]
     if chosen:
+        from tracker.imports.log_table import add_to_study, log_table  # MLflow, which takes seconds
+
         unused = itertools.count(max((run.trial for run in known.values()), default=-1) + 1)
         trials = [known[run].trial if run in known else next(unused) for run in study.ids]
         table = study.table(request.name, book.version, trials)

@@ -175,9 +175,11 @@ class PastStudy:
         return price_parts(usage, rates)
 
     def _metric_names(self) -> list[str]:
-        """The metrics of checkpoints, the quality first."""
-        names = dict.fromkeys(name for each in self._reached for name in _own(each.metrics))
-        return list(dict.fromkeys([self.quality.name, *names]))
+        """The metrics that checkpoints have, the quality first."""
+        logged = (item for each in self._reached for item in _own(each.metrics).items())
+        return list(
+            dict.fromkeys([self.quality.name, *(name for name, values in logged if not np.isnan(values).all())])
+        )
 
     def _at_checkpoints(self, metric: str) -> NDArray[np.float64]:
         """A metric at the checkpoints of all runs, NaN where it was not logged."""

@@ -23,6 +23,7 @@ from typing import Any, cast
 
 # Read when MLflow is imported.
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # a server that is down must not hold up a study
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 
@@ -120,10 +121,12 @@ class MlflowStore:
         StoreError.
         """
         if self._bulk is None:
-            return StudyLog(self._client, study.experiment_id, study.name, study.parent)
+            staged = StudyLog(self._client, study.experiment_id, study.name, study.parent)
+            self.discard_runs(staged, study)  # what an import left that was killed
+            return staged
         try:
-            staged = f".{study.name}.{secrets.token_hex(4)}"
-            experiment_id = self._client.create_experiment(staged, artifact_location=artifacts.as_uri())
+            name = f".{study.name}.{secrets.token_hex(4)}"
+            experiment_id = self._client.create_experiment(name, artifact_location=artifacts.as_uri())
         except MlflowException as error:
             raise StoreError(f"MLflow store '{self._shown}' refused the runs: {_first_line(error)}") from error
         return StudyLog(self._client, experiment_id, study.name, study.parent, self._bulk)
@@ -235,9 +238,10 @@ class MlflowStore:
         return str(self._experiment(study).experiment_id)
 
     def texts_of(self, study: str, tag: str) -> dict[str, str]:
-        """As SqlReader.texts_of."""
+        """As SqlReader.texts_of, but not of runs whose import did not come to its end."""
         runs = self._all_runs(self._experiment(study).experiment_id)
-        return {run.info.run_id: run.data.tags[tag] for run in runs if tag in run.data.tags}
+        whole = [run for run in runs if run.info.status != "RUNNING"]
+        return {run.info.run_id: run.data.tags[tag] for run in whole if tag in run.data.tags}
 
     def make_experiment(self, name: str, artifacts: Path) -> None:
         """An experiment for what commands log by themselves, unless it is there already. Raises StoreError.
