@@ -177,9 +177,8 @@ class PastStudy:
     def _metric_names(self) -> list[str]:
         """The metrics that checkpoints have, the quality first."""
         logged = (item for each in self._reached for item in _own(each.metrics).items())
-        return list(
-            dict.fromkeys([self.quality.name, *(name for name, values in logged if not np.isnan(values).all())])
-        )
+        names = (name for name, values in logged if not np.isnan(values).all())
+        return list(dict.fromkeys([self.quality.name, *names]))
 
     def _at_checkpoints(self, metric: str) -> NDArray[np.float64]:
         """A metric at the checkpoints of all runs, NaN where it was not logged."""
