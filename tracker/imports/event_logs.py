@@ -8,12 +8,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 from google.protobuf.message import DecodeError
 from google.protobuf.struct_pb2 import Value
+from numpy.typing import NDArray
 
 from tracker.errors import RequestError, StoreError
 from tracker.records import SettingValue
@@ -22,18 +22,30 @@ from tracker.training.tensorboard_log import EventFile, HParams, Scalar, event_f
 _HOST = re.compile(r"tfevents\.\d+\.(?P<host>.+?)(?:\.\d+\.\d+)?(?:\.v2)?$")
 
 
+class Scalars(NamedTuple):
+    """Scalars as columns, arrays of shape [values]: a table for each of 10,000 folders would take most of the time.
+
+    A timestamp is in seconds since 1970, NaN where there is none.
+    """
+
+    tags: NDArray[np.object_]
+    steps: NDArray[np.int64]
+    timestamps: NDArray[np.float64]
+    values: NDArray[np.float64]
+
+
 @dataclass
 class FolderLog:
     """The event files of one folder, whose path is relative to the folder of all logs.
 
-    ``scalars`` has tag, step, timestamp (seconds since 1970) and value; ``started_at`` is when the first event was
-    written, NaN where there is none. ``settings`` are what TensorBoard's hyperparameters say, ``host`` is the machine
-    that its file is named after. ``version`` changes when a file does. ``cut`` are the files that end within a record,
-    ``damaged`` those in which something else follows: both are read up to there.
+    ``started_at`` is when the first event was written (seconds since 1970), NaN where there is none. ``settings`` are
+    what TensorBoard's hyperparameters say, ``host`` is the machine that its file is named after. ``version`` changes
+    when a file does. ``cut`` are the files that end within a record, ``damaged`` those in which something else follows:
+    both are read up to there.
     """
 
     path: PurePosixPath
-    scalars: pd.DataFrame
+    scalars: Scalars
     started_at: float
     settings: dict[str, SettingValue]
     host: str
@@ -43,7 +55,7 @@ class FolderLog:
     tags: set[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.tags = set(self.scalars["tag"])
+        self.tags = set(self.scalars.tags.tolist())
 
 
 def read_event_logs(folder: Path) -> list[FolderLog]:
@@ -76,7 +88,7 @@ def _read(folder: Path, parent: Path, paths: list[Path]) -> FolderLog:
     host = _HOST.search(paths[-1].name)
     return FolderLog(
         path=PurePosixPath(parent.relative_to(folder).as_posix()),
-        scalars=_frame(scalars),
+        scalars=_columns(scalars),
         started_at=min((each.started_at for each in files if each.started_at), default=math.nan),
         settings={name: value for each in files for name, value in each.settings.items()},
         host=host["host"] if host else "",
@@ -86,16 +98,14 @@ def _read(folder: Path, parent: Path, paths: list[Path]) -> FolderLog:
     )
 
 
-def _frame(scalars: list[Scalar]) -> pd.DataFrame:
+def _columns(scalars: list[Scalar]) -> Scalars:
     tags, steps, times, values = zip(*scalars, strict=True) if scalars else ((), (), (), ())
     timestamps = np.array(times, dtype=np.float64)
-    return pd.DataFrame(
-        {
-            "tag": np.array(tags, dtype=object),
-            "step": np.array(steps, dtype=np.int64),
-            "timestamp": np.where(timestamps > 0, timestamps, math.nan),
-            "value": np.array(values, dtype=np.float64),
-        }
+    return Scalars(
+        tags=np.array(tags, dtype=object),
+        steps=np.array(steps, dtype=np.int64),
+        timestamps=np.where(timestamps > 0, timestamps, math.nan),
+        values=np.array(values, dtype=np.float64),
     )
 
 

@@ -13,8 +13,11 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from tracker.imports.event_logs import FolderLog, read_event_logs
 from tracker.imports.past_runs import RUN_COLUMNS, VALUE_COLUMNS, PastRuns
@@ -62,7 +65,9 @@ class TensorboardRuns:
         """As PastSource.read."""
         runs = [self._runs[each] for each in run_ids]
         names = [self.name if each.path == _ROOT else str(each.path) for each in runs]
-        values = [part.assign(run=at) for at, run in enumerate(runs) for part in run.values()]
+        parts = [(at, part) for at, run in enumerate(runs) for part in run.values()]
+        columns = [np.concatenate(column) for column in zip(*(part for _, part in parts), strict=True)]
+        of_run = np.repeat([at for at, _ in parts], [len(part.metric) for _, part in parts])
         return PastRuns(
             runs=pd.DataFrame(
                 [
@@ -73,9 +78,18 @@ class TensorboardRuns:
             ),
             settings=[run.settings for run in runs],
             tags=[{"folder": name, "host": run.logs[0].host} for run, name in zip(runs, names, strict=True)],
-            values=pd.concat(values, ignore_index=True)[list(VALUE_COLUMNS)],
+            values=pd.DataFrame(dict(zip(VALUE_COLUMNS, (of_run, *columns), strict=True))),
             accelerators=[0] * len(runs),
         )
+
+
+class _Values(NamedTuple):
+    """Logged values as the columns of PastRuns.values after the run."""
+
+    metric: NDArray[np.object_]
+    step: NDArray[np.int64]
+    timestamp: NDArray[np.float64]
+    value: NDArray[np.float64]
 
 
 @dataclass
@@ -104,12 +118,14 @@ class _Run:
         for log, prefix in zip(self.logs, self.prefixes, strict=True):
             yield from (prefix + tag for tag in log.tags)
 
-    def values(self) -> Iterator[pd.DataFrame]:
+    def values(self) -> Iterator[_Values]:
         """What its folders logged; of a metric that several of them have, the outermost's."""
         seen: set[str] = set()
         for log, prefix in zip(self.logs, self.prefixes, strict=True):
-            named = log.scalars.assign(metric=prefix + log.scalars["tag"])
-            yield named[~named["metric"].isin(seen)]
+            metrics = [prefix + tag for tag in log.scalars.tags]
+            new = np.array([metric not in seen for metric in metrics], dtype=bool)
+            columns = (np.array(metrics, dtype=object), *log.scalars[1:])
+            yield _Values(*(column[new] for column in columns))
             seen |= {prefix + tag for tag in log.tags}
 
 
