@@ -223,8 +223,8 @@ def test_a_pause_is_left_out_and_listed(home, source):
     assert table.runs["wall_seconds"].tolist() == [300]
     (left_out,) = said["left_out"]
     assert left_out["run"] == "resumed" and left_out["seconds"] == 9 * 3600
-    told = bring(home, source, "--name", "told")
-    assert "9.0 h" in told.stderr and "resumed" in told.stderr
+    said = bring(home, source, "--name", "listed")
+    assert "9.0 h" in said.stderr and "resumed" in said.stderr
 
 
 def test_of_nested_runs_the_outermost_that_logs_the_quality_is_followed(home, source):
