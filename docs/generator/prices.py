@@ -1,10 +1,11 @@
-"""The price table's columns, and the keys of files with rates of one's own and with scenarios."""
+"""The price table's columns, and the keys of files with rates of one's own, with scenarios, and with machines."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
 from docs.generator.markdown import code, plain, table
+from tracker.imports.machines import MAP_KEYS
 from tracker.pricing.price_point import COLUMNS, QUALITIES
 from tracker.pricing.price_table import COLUMN_HELP
 from tracker.pricing.scenario_file import CHANGE_DAYS, CHANGE_KEYS, SCENARIO_KEYS
@@ -20,6 +21,7 @@ def price_files() -> str:
         "## A scenario\n",
         table(["key", "meaning"], ([code(name), plain(text)] for name, text in SCENARIO_KEYS.items())),
         f"### `[[change]]`\n\n{_keys(CHANGE_KEYS, CHANGE_DAYS, ())}",
+        f"## Which run used which machine\n\n### `[[map]]`\n\n{_keys(MAP_KEYS, {}, ('sku',))}",
         "## The price book: `prices.csv`\n",
         table(["column", "meaning"], ([code(name), plain(COLUMN_HELP[name])] for name in COLUMNS)),
         "The column `quality` says how far a rate can be trusted:\n",

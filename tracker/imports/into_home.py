@@ -20,6 +20,7 @@ from tracker.store.run_table import (
     SOURCE_RUN,
     SOURCE_VERSION,
     ImportedRun,
+    find_study,
     imported_from,
     imported_runs,
     list_studies,
@@ -166,6 +167,8 @@ def _runs_there(home: Home, name: str, source: PastSource, quality: QualityMetri
     Raises RequestError where the study is from elsewhere or of another quality.
     """
     if name not in [each.name for each in list_studies(home.tracking_uri)]:
+        if any(each.name == name and each.foreign for each in find_study(home.tracking_uri, name)):
+            raise RequestError(f"this home's MLflow store has an experiment '{name}' of its own: give a --name")
         return None
     origin = imported_from(home.tracking_uri, name)
     if not origin:
