@@ -39,7 +39,7 @@ _NOT_RUN = ("tracker dashboard",)  # it would serve for ever
 _BLOCK = re.compile(r"^( *)```(console|sh)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
 FIGURES = 3
 """A line with so many figures, a table's row or what a study says while it runs, is compared by its words alone."""
-_STATES = {"busy", "running", "paused", "completed", "stopped"}
+_STATES = {"busy", "running", "paused", "completed", "stopped", "trials"}
 """Words that such lines have or not, as the machine is quick."""
 
 

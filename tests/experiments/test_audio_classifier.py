@@ -192,7 +192,7 @@ def test_a_trial_prepares_a_rate_of_its_own_and_notices_data_that_have_changed(t
     assert np.load(prepared_sounds(run) / "train-inputs.npy").shape[1] == 600
     next((tmp_path / "changing" / "low").iterdir()).unlink()
     run.settings = {**run.settings, "sample_rate": 3000}
-    with pytest.raises(DataError, match="no longer those that the study began with"):
+    with pytest.raises(DataError, match="no longer those that the study started with"):
         prepared_sounds(run)
 
 

@@ -247,7 +247,7 @@ def test_a_trial_with_another_side_prepares_it_from_the_data_that_the_study_bega
     assert len(metrics(events)) == 2
     Image.new("L", (8, 8), 99).save(tmp_path / "shades" / "dark" / "another.png")
     run.settings = {**run.settings, "image_side": 5}
-    with pytest.raises(DataError, match="no longer those that the study began with"):
+    with pytest.raises(DataError, match="no longer those that the study started with"):
         prepared_images(run)
 
 

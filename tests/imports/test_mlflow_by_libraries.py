@@ -26,9 +26,10 @@ from tracker.store.run_table import read_study_table
 def store(tmp_path, monkeypatch):
     uri = f"sqlite:///{put_mlflow_database(tmp_path / 'source')}"
     monkeypatch.chdir(tmp_path)
-    mlflow.set_tracking_uri(uri)
-    yield uri
-    mlflow.set_tracking_uri(None)
+    with mock.patch.dict(os.environ):  # MLflow keeps its store and its experiment there too
+        mlflow.set_tracking_uri(uri)
+        yield uri
+        mlflow.set_tracking_uri(None)
 
 
 def imported(home, store, experiment, quality, *more, name=""):
