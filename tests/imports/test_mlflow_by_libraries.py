@@ -100,10 +100,9 @@ def test_lightning_with_its_logger(new_home, store, tmp_path):
     assert table.settings["rate"].tolist() == [0.1]
 
 
-def test_the_trainer_with_its_callback(new_home, store, tmp_path, monkeypatch):
+def test_the_trainer_with_its_callback(new_home, store, tmp_path):
     transformers = pytest.importorskip("transformers")
-    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "trainer")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+    os.environ["MLFLOW_EXPERIMENT_NAME"] = "trainer"  # ``store`` puts the environment back
     config = transformers.BertConfig(
         vocab_size=20, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8,
         max_position_embeddings=8,
