@@ -13,7 +13,7 @@ DEMO_NAME := demo-$(shell date +%Y%m%d-%H%M%S)
 
 .PHONY: demo test check format docs screenshots plotlyjs install tools clean
 
-demo: install  ## a real study in three to four minutes, its frontier and its report
+demo: install  ## a real study in about four minutes, its frontier and its report
 	$(BIN)/tracker run experiments/studies/docstrings.toml --name $(DEMO_NAME) --budget-usd 0.004 --set device=cpu \
 		--set precision=fp32 --set train_documents=8000 --set max_length=64 --set epochs=3 --set compile=false
 	@echo

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from tracker.imports.machines import MachineRule, Machines
 from tracker.imports.past_runs import PastSource
 from tracker.imports.past_study import PastStudy
 from tracker.records import BOOKED_METRICS, Direction, QualityMetric
+from tracker.report.metric_names import stated_direction
 from tracker.report.words import several
 from tracker.store.home import Home
 from tracker.store.run_table import (
@@ -27,12 +27,6 @@ from tracker.store.run_table import (
 )
 
 _READ_AT_ONCE = 1000
-_MINIMIZED = re.compile(
-    r"(?i)(^|[^a-z])(loss|error|err|perplexity|ppl|rmse|mse|mae|nll|wer|cer|fid|bpb|bpc|latency)([^a-z]|$)"
-)
-_MAXIMIZED = re.compile(
-    r"(?i)(^|[^a-z])(acc|accuracy|f1|auc|auroc|bleu|rouge\w*|precision|recall|map|iou|r2|score|reward)([^a-z]|$)"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +94,7 @@ def import_runs(
             raise RequestError(f"no run of {source.origin} has logged '{metric}'; {did_you_mean(metric, names)}")
     if request.quality in BOOKED_METRICS:
         raise RequestError(f"'{request.quality}' is what the tracker itself measures: it cannot be the quality")
-    quality = QualityMetric(request.quality, request.direction or source.direction or direction_of(request.quality))
+    quality = QualityMetric(request.quality, _direction(request, source))
     with home.import_of(request.name):
         return _import_versions(source, request, quality, versions, home, say)
 
@@ -149,16 +143,14 @@ def _import_versions(
     )
 
 
-def direction_of(metric: str) -> Direction:
-    """The direction that a metric's name says: losses and errors fall, accuracies and scores rise.
-
-    Raises RequestError where it says neither.
-    """
-    if bool(_MINIMIZED.search(metric)) == bool(_MAXIMIZED.search(metric)):
+def _direction(request: ImportRequest, source: PastSource) -> Direction:
+    """Which way the quality is better: as was asked, as the source says, or by its name. Raises RequestError."""
+    found = request.direction or source.direction or stated_direction(request.quality)
+    if found is None:
         raise RequestError(
-            f"the name '{metric}' does not say which way is better: give --direction maximize or minimize"
+            f"the name '{request.quality}' does not say which way is better: give --direction maximize or minimize"
         )
-    return Direction.MINIMIZE if _MINIMIZED.search(metric) else Direction.MAXIMIZE
+    return found
 
 
 def _runs_there(home: Home, name: str, source: PastSource, quality: QualityMetric) -> dict[str, ImportedRun] | None:

@@ -7,7 +7,6 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,12 +37,11 @@ def log_table(
     origin: str,
     say: Callable[[str], None] = lambda _: None,
     run_tags: Sequence[Mapping[str, str]] = (),
-    study_tags: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Write a study into the MLflow store of ``home``; ``origin`` says where it is from, ``say`` how far it has come.
 
     All or nothing: the study is seen once it is whole. Within Home.import_of. What was running when it was exported is
-    stopped. ``run_tags`` [runs] and ``study_tags`` are further tags. Raises StudyExistsError where the name is taken,
+    stopped. ``run_tags`` [runs] are further tags of the runs. Raises StudyExistsError where the name is taken,
     StoreError.
     """
     table = _at_rest(table)
@@ -56,7 +54,7 @@ def log_table(
     try:
         _log_runs(log, table, say, run_tags)
         log.parent.end(TrialState(table.state), _ended(table))
-        store.publish_study(log, {**_study_tags(table), **study_tags, IMPORTED: origin})
+        store.publish_study(log, {**_study_tags(table), IMPORTED: origin})
     except BaseException:
         with contextlib.suppress(StoreError):  # what went wrong first is what there is to say
             store.discard_study(log)

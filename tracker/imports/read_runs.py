@@ -31,6 +31,11 @@ class LoggedRows:
         """The first row of each run, and at the end how many rows there are."""
         return np.searchsorted(self.run, np.arange(runs + 1))
 
+    def first_fall(self) -> int | None:
+        """The first row whose step is below that of the row before it, of the same run; None where there is none."""
+        falls = np.flatnonzero((np.diff(self.run) == 0) & (np.diff(self.steps) < 0))
+        return int(falls[0]) + 1 if len(falls) else None
+
     def values(self, firsts: NDArray[np.int64], runs: NDArray[np.int64]) -> pd.DataFrame:
         """What some runs logged, as PastRuns.values; ``firsts`` are the first rows of all."""
         counts = firsts[runs + 1] - firsts[runs]
@@ -107,6 +112,11 @@ class ReadRuns:
             values=self._rows.values(self._first_rows, places),
             accelerators=[self._accelerators[at] for at in places],
         )
+
+
+def counted(run: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The rows of each run counted from 1; ``run`` rises."""
+    return np.arange(len(run)) - np.searchsorted(run, run) + 1
 
 
 COMPLETED = (str(TrialState.COMPLETED), "", "")

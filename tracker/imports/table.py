@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from tracker.errors import RequestError
 from tracker.imports import table_file
 from tracker.imports.past_runs import RUN_COLUMNS
-from tracker.imports.read_runs import COMPLETED, LoggedRows, ReadRuns, run_starts
+from tracker.imports.read_runs import COMPLETED, LoggedRows, ReadRuns, counted, run_starts
 from tracker.records import Settings, SettingValue
 from tracker.report.words import several
 
@@ -80,11 +80,10 @@ class _Table:
         times = self.times[self.rows]
         seconds = None if self.seconds is None else self.seconds[self.rows]
         names = [self.names[at] for at in kept]
-        steps = np.arange(len(run)) - np.searchsorted(run, run) + 1
-        if self.steps is not None:
-            steps = self.steps[self.rows].astype(np.int64)
-            self._refuse_falling(run, steps, names)
+        steps = counted(run) if self.steps is None else self.steps[self.rows].astype(np.int64)
         settings, metrics = self._settings_and_metrics(run)
+        rows = LoggedRows(run, times, steps, metrics)
+        self._refuse_falling(rows, names)
         state, reason, message = COMPLETED
         heads = {
             "id": names,
@@ -99,7 +98,7 @@ class _Table:
         return ReadRuns(
             f"table {self.path.resolve()}",
             pd.DataFrame(heads)[list(RUN_COLUMNS)],
-            LoggedRows(run, times, steps, metrics),
+            rows,
             settings,
             remarks=self.remarks,
         )
@@ -179,13 +178,12 @@ class _Table:
                 order = np.delete(order, alike[twice])
         return order
 
-    def _refuse_falling(self, run: Integers, steps: Integers, names: Sequence[str]) -> None:
-        falls = np.flatnonzero((np.diff(run) == 0) & (np.diff(steps) < 0))
-        if len(falls):
-            at = int(falls[0])
+    def _refuse_falling(self, rows: LoggedRows, names: Sequence[str]) -> None:
+        at = rows.first_fall()
+        if at is not None:
             raise RequestError(
-                f"'{self.path}': the steps of run '{names[run[at]]}' fall from {steps[at]} to {steps[at + 1]} in row "
-                f"{self.rows[at + 1] + 1}; is '{self.columns.step}' (--step) the step, and "
+                f"'{self.path}': the steps of run '{names[rows.run[at]]}' fall from {rows.steps[at - 1]} to "
+                f"{rows.steps[at]} in row {self.rows[at] + 1}; is '{self.columns.step}' (--step) the step, and "
                 f"'{self.columns.time or self.columns.seconds}' the time?"
             )
 

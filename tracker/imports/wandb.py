@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tracker.errors import RequestError
 from tracker.imports.past_runs import RUN_COLUMNS
-from tracker.imports.read_runs import LoggedRows, ReadRuns, run_starts
+from tracker.imports.read_runs import LoggedRows, ReadRuns, counted, run_starts
 from tracker.imports.table_file import is_table_file, unchanged
 from tracker.imports.wandb_files import read_export
 from tracker.imports.wandb_log import read_wandb_log
@@ -101,13 +101,13 @@ def _source(origin: str, runs: Sequence[WandbRun], remarks: list[str]) -> ReadRu
     if len(run) and not len(order):
         raise RequestError(f"{origin} have no timestamps: _timestamp is empty")
     run, times, steps = run[order], times[order], steps[order]
-    counted = np.arange(len(run)) - np.searchsorted(run, run) + 1.0
-    steps = np.where(np.isnan(steps), counted, steps).astype(np.int64)
+    steps = np.where(np.isnan(steps), counted(run), steps).astype(np.int64)
     logged, starts = np.unique(run), np.array([each.started_at for each in runs])
     if len(run):
         first = run_starts(np.searchsorted(logged, run), times, _runtime(columns, order))
         starts[logged] = np.where(np.isnan(starts[logged]), first, starts[logged])
-    _refuse_falling(run, steps, runs)
+    rows = LoggedRows(run, times, steps, {name: columns[name][order] for name in names if not name.startswith(OWN)})
+    _refuse_falling(rows, runs)
     heads = {
         "id": [each.id for each in runs],
         "name": [each.name for each in runs],
@@ -121,7 +121,7 @@ def _source(origin: str, runs: Sequence[WandbRun], remarks: list[str]) -> ReadRu
     return ReadRuns(
         origin,
         pd.DataFrame(heads)[list(RUN_COLUMNS)],
-        LoggedRows(run, times, steps, {name: columns[name][order] for name in names if not name.startswith(OWN)}),
+        rows,
         [each.settings for each in runs],
         accelerators=[each.accelerators for each in runs],
         remarks=remarks,
@@ -133,15 +133,10 @@ def _runtime(columns: dict[str, Floats], order: Integers) -> Floats | None:
     return None if found is None or np.isnan(found).all() else found[order]
 
 
-def _refuse_falling(
-    run: Integers,
-    steps: Integers,
-    runs: Sequence[WandbRun],
-) -> None:
-    falls = np.flatnonzero((np.diff(run) == 0) & (np.diff(steps) < 0))
-    if len(falls):
-        at = int(falls[0])
+def _refuse_falling(rows: LoggedRows, runs: Sequence[WandbRun]) -> None:
+    at = rows.first_fall()
+    if at is not None:
         raise RequestError(
-            f"the steps of W&B run '{runs[run[at]].name}' fall from {steps[at]} to {steps[at + 1]} in the order of "
-            "_timestamp: the file is not as W&B wrote it"
+            f"the steps of W&B run '{runs[rows.run[at]].name}' fall from {rows.steps[at - 1]} to {rows.steps[at]} in "
+            "the order of _timestamp: the file is not as W&B wrote it"
         )

@@ -16,8 +16,8 @@ import pyarrow as pa
 
 from tracker.errors import RequestError
 from tracker.imports import table_file
-from tracker.imports.into_home import direction_of
 from tracker.imports.wandb_run import OWN, Floats, WandbRun, columns_of, flat_settings, run_state
+from tracker.report.metric_names import stated_direction
 
 _RUN_NAMES = ("run", "run_id", "run_name", "name", "Name")
 _OF_A_RUNS_TABLE = ("Name", "State", "Created", "Runtime", "summary")
@@ -149,12 +149,7 @@ def _is_metric(name: str, quality: str) -> bool:
 
     The quality is, and what is below a folder (train/loss) or has a name that says which way is better.
     """
-    if name == quality or "/" in name:
-        return True
-    try:
-        return bool(direction_of(name))
-    except RequestError:
-        return False
+    return name == quality or "/" in name or stated_direction(name) is not None
 
 
 def _dictionary(path: Path, row: int, text: Any) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from tracker.errors import RequestError, did_you_mean
 from tracker.pricing.energy import JOULES_PER_KWH
 from tracker.records import Direction, EnergySource
+from tracker.report.metric_names import likely_direction
 from tracker.report.words import duration, figure, money, quality
 from tracker.store.run_table import StudyTable
 from tracker.store.study_frames import carbon_grams
@@ -33,9 +33,6 @@ COSTS: Mapping[str, str] = {
 PREDICTED = ("prediction_usd", "total_usd")
 """The costs that depend on the number of predictions."""
 MONEY = ("price_usd", "prediction_usd", "total_usd")
-_LESS_IS_BETTER = re.compile(
-    r"loss|error|seconds|bytes|latency|perplexity|joules|usd|(?:^|[^a-z])(?:mae|mse|rmse|wer|cer|nll)(?:$|[^a-z])"
-)
 _TIMES = (("h", 3600.0), ("min", 60.0), ("s", 1.0))
 _ENERGIES = (("kWh", JOULES_PER_KWH), ("Wh", JOULES_PER_KWH / 1e3), ("mWh", JOULES_PER_KWH / 1e6))
 _MASSES = (("kg", 1e3), ("g", 1.0), ("mg", 1e-3), ("µg", 1e-6))
@@ -114,16 +111,13 @@ def y_choices(table: StudyTable) -> list[str]:
 
 
 def y_direction(table: StudyTable, metric: str) -> Direction:
-    """Which way a metric is better: from the study for its quality, from the bound for a limit, else from its name.
-
-    Losses, errors, times and sizes are better when lower; anything else when higher.
-    """
+    """Which way a metric is better: from the study for its quality, from the bound for a limit, else from its name."""
     if metric == table.quality.name:
         return table.quality.direction
     for limit in table.limits:
         if limit.metric == metric and (limit.low is None) != (limit.high is None):
             return Direction.MINIMIZE if limit.low is None else Direction.MAXIMIZE
-    return Direction.MINIMIZE if _LESS_IS_BETTER.search(metric.lower()) else Direction.MAXIMIZE
+    return likely_direction(metric)
 
 
 def y_words(value: float) -> str:

@@ -7,7 +7,6 @@ and recall@night. A metric such as worst_slice_accuracy or slice_accuracy_gap al
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from tracker.frontier.student_t import CONFIDENCE
 from tracker.records import Direction, QualityMetric, Role
 from tracker.report.knob_levels import knob_levels, knobs_of
+from tracker.report.metric_names import likely_direction
 from tracker.report.tables import trial_checkpoints
 from tracker.store.run_table import StudyTable
 
@@ -32,7 +32,6 @@ OUTCOME_COLUMNS = [
 ]
 MOST_VALUES = 6
 """A knob with more values is binned into levels."""
-_LOWER_IS_BETTER = re.compile(r"loss|error|bits|perplexity|gap|seconds|latency|usd|energy|joules|\brmse|\bmae|\bmse")
 _Z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
 _LOSING = ("failed", "killed")
 
@@ -101,9 +100,7 @@ def worst_slices(table: StudyTable) -> pd.DataFrame:
 
 def direction_of(metric: str, quality: QualityMetric) -> Direction:
     """Which way a metric is better: from the study for its own metric, else by its name."""
-    if metric == quality.name:
-        return quality.direction
-    return Direction.MINIMIZE if _LOWER_IS_BETTER.search(metric.lower()) else Direction.MAXIMIZE
+    return quality.direction if metric == quality.name else likely_direction(metric)
 
 
 def value_outcomes(table: StudyTable) -> pd.DataFrame:
