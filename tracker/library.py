@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from enum import StrEnum
 from pathlib import Path
-from typing import Any, TypedDict, TypeVar, Unpack
+from typing import Any, TypedDict, Unpack
 
 import pandas as pd
 
 from tracker.engine.forkserver import Forkserver
-from tracker.errors import RequestError, did_you_mean
 from tracker.export.formats import DEFAULT, report_folder, write_report
 from tracker.imports.past_runs import PastSource
 from tracker.pricing.scenario import AS_BILLED, Scenario
-from tracker.records import Direction, Market
 from tracker.report.decisions import decisions_document
 from tracker.report.hosted_api import build_or_buy
 from tracker.report.levers import levers_table
@@ -39,9 +36,6 @@ __all__ = [
     *("resume_study", "run_study", "spend"),
     *("start_resume", "start_study", "stop_study"),  # in a process of their own
 ]
-
-
-Choice = TypeVar("Choice", bound=StrEnum)
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,8 +270,7 @@ def import_mlflow(uri: str, experiment: str, *, quality: str, **options: Unpack[
 
     Each step at which a run logged ``quality`` is a price point. ``options`` are those of ``tracker import mlflow``:
     sku, share, market, region, machine_map, direction, longest_pause_seconds, seconds_metric, name and home. Raises
-    RequestError,
-    PriceBookError, StudyExistsError, StoreError.
+    RequestError, PriceBookError, StudyExistsError, StoreError.
     """
     from tracker.imports.mlflow import MlflowRuns
 
@@ -350,36 +343,12 @@ def import_wandb(path: str | Path, *, quality: str, **options: Unpack[ImportOpti
 
 
 def _import(source: PastSource, quality: str, own_name: str, options: ImportOptions) -> Study:
-    from tracker.imports.into_home import ImportRequest, import_runs  # MLflow, which takes seconds
-    from tracker.imports.machines import machine_rules
+    from tracker.imports.into_home import import_request, import_runs  # MLflow, which takes seconds
 
-    given = options.get("machine_map")
-    rules = machine_rules(
-        None if given is None else Path(given),
-        options.get("sku"),
-        options.get("share"),
-        _choice(Market, options.get("market", Market.ON_DEMAND), "market"),
-        options.get("region", ""),
-    )
-    direction = options.get("direction")
-    request = ImportRequest(
-        quality,
-        None if direction is None else _choice(Direction, direction, "direction"),
-        rules,
-        options.get("name", own_name),
-        options.get("longest_pause_seconds"),
-        options.get("seconds_metric", ""),
-    )
-    home = Home.find(options.get("home"))
-    import_runs(source, request, home)
-    return Study(request.name, home)
-
-
-def _choice(kind: type[Choice], value: str, what: str) -> Choice:
-    try:
-        return kind(value)
-    except ValueError:
-        raise RequestError(f"{what} '{value}' is none; {did_you_mean(str(value), list(kind))}") from None
+    given: dict[str, Any] = {**options}
+    home, name = Home.find(given.pop("home", None)), given.pop("name", own_name)
+    import_runs(source, import_request(quality, name, **given), home)
+    return Study(name, home)
 
 
 def spend(

@@ -13,14 +13,13 @@ import threading
 from contextlib import closing
 from pathlib import Path
 
-import mlflow
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Metric
-from werkzeug.serving import make_server
 
 from tests.support.command import ROOT, tracker, tracker_process
 from tests.support.mlflow_database import put_mlflow_database
+from tests.support.mlflow_server import served_mlflow
 from tests.support.past_mlflow import SKU, START_MS, Past
 from tracker.records import PriceBasis
 from tracker.store import database
@@ -341,19 +340,8 @@ def test_a_folder_of_runs_is_read_without_a_trace(home, tmp_path, monkeypatch):
 def server(tmp_path_factory):
     """MLflow's own REST API over a database, as `mlflow server` has it, in a thread of this process."""
     path = put_mlflow_database(tmp_path_factory.mktemp("server"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("_MLFLOW_SERVER_FILE_STORE", f"sqlite:///{path}")
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
-        patch.setenv("_MLFLOW_SERVER_ARTIFACT_ROOT", str(path.parent))
-        from mlflow.server import app
-
-        served = make_server("127.0.0.1", 0, app, threaded=True)
-        threading.Thread(target=served.serve_forever, daemon=True).start()
-        address = f"http://127.0.0.1:{served.server_port}"
-        MlflowClient(address).search_runs(["0"])  # the first answer takes long
+    with served_mlflow(f"sqlite:///{path}", path.parent) as address:
         yield address
-        served.shutdown()
-        mlflow.set_tracking_uri(None)
 
 
 def test_a_server_as_the_source(home, server):

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-import threading
 import time
 
 import mlflow
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Metric
-from werkzeug.serving import make_server
 
+from tests.support.mlflow_server import served_mlflow
 from tracker.errors import StoreError
 from tracker.store.mlflow_store import empty_database
 from tracker.training import mlflow_sources, pickup
@@ -42,19 +41,8 @@ def database(tmp_path_factory):
 @pytest.fixture(scope="module")
 def server(database, tmp_path_factory):
     """MLflow's own REST API over that database, as `mlflow server` has it, in a thread of this process."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("_MLFLOW_SERVER_FILE_STORE", database)
-        patch.setenv("MLFLOW_TRACKING_URI", database)  # the server sets it in its process, which is this one
-        patch.setenv("_MLFLOW_SERVER_ARTIFACT_ROOT", str(tmp_path_factory.mktemp("served")))
-        from mlflow.server import app
-
-        served = make_server("127.0.0.1", 0, app, threaded=True)
-        threading.Thread(target=served.serve_forever, daemon=True).start()
-        address = f"http://127.0.0.1:{served.server_port}"
-        MlflowClient(address).search_runs(["0"])  # the first answer takes long
+    with served_mlflow(database, tmp_path_factory.mktemp("served")) as address:
         yield address
-        served.shutdown()
-        mlflow.set_tracking_uri(None)
 
 
 class Store:

@@ -46,34 +46,13 @@ def _import_options(command: Callable[..., Any]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def importing(
-        *arguments: Any,
-        quality: str | None,
-        direction: str | None,
-        sku: str | None,
-        share: str | None,
-        market: str,
-        region: str,
-        machine_map: Path | None,
-        longest_pause_seconds: float | None,
-        seconds_metric: str,
-        name: str | None,
-        as_json: bool,
-        home: Home,
-        **options: Any,
+        *arguments: Any, quality: str | None, name: str | None, as_json: bool, home: Home, **options: Any
     ) -> None:
-        from tracker.imports.into_home import ImportRequest, import_runs  # MLflow, which takes seconds
-        from tracker.imports.machines import machine_rules
+        from tracker.imports.into_home import import_request, import_runs  # MLflow, which takes seconds
 
-        rules = machine_rules(machine_map, sku, share, Market(market), region)
+        shared = {each: options.pop(each) for each in _SHARED}
         source, metric, own_name = command(*arguments, quality=quality, **options)
-        request = ImportRequest(
-            metric,
-            None if direction is None else Direction(direction),
-            rules,
-            name or own_name,
-            longest_pause_seconds,
-            seconds_metric,
-        )
+        request = import_request(metric, name or own_name, **shared)
         imported = import_runs(source, request, home, lambda message: click.echo(message, err=True))
         if as_json:
             click.echo(json.dumps(imported.document, ensure_ascii=False))
@@ -93,6 +72,10 @@ def _import_options(command: Callable[..., Any]) -> Callable[..., None]:
     return importing
 
 
+_SHARED = (
+    *("sku", "share", "market", "region", "machine_map", "direction", "longest_pause_seconds", "seconds_metric"),
+)
+"""The options that every import takes as import_request does."""
 _QUALITY = click.option("--quality", required=True, metavar="METRIC", help="The logged metric that is the quality.")
 _OPTIONS = (
     click.option(

@@ -6,13 +6,15 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, TypeVar
 
 from tracker.errors import RequestError, did_you_mean
-from tracker.imports.machines import MachineRule, Machines
+from tracker.imports.machines import MachineRule, Machines, machine_rules
 from tracker.imports.past_runs import PastSource
 from tracker.imports.past_study import PastStudy
-from tracker.records import BOOKED_METRICS, Direction, QualityMetric
+from tracker.records import BOOKED_METRICS, Direction, Market, QualityMetric
 from tracker.report.metric_names import stated_direction
 from tracker.report.words import several
 from tracker.store.home import Home
@@ -27,6 +29,7 @@ from tracker.store.run_table import (
 )
 
 _READ_AT_ONCE = 1000
+_Choice = TypeVar("_Choice", bound=StrEnum)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,38 @@ class ImportRequest:
     name: str
     longest_pause_seconds: float | None = None
     seconds_metric: str = ""
+
+
+def import_request(
+    quality: str,
+    name: str,
+    *,
+    sku: str | None = None,
+    share: str | None = None,
+    market: str = Market.ON_DEMAND,
+    region: str = "",
+    machine_map: str | Path | None = None,
+    direction: str | None = None,
+    longest_pause_seconds: float | None = None,
+    seconds_metric: str = "",
+) -> ImportRequest:
+    """The request that a person's options make: those of the commands and of the library. Raises RequestError."""
+    path = None if machine_map is None else Path(machine_map)
+    return ImportRequest(
+        quality,
+        None if direction is None else _choice(Direction, direction, "direction"),
+        machine_rules(path, sku, share, _choice(Market, market, "market"), region),
+        name,
+        longest_pause_seconds,
+        seconds_metric,
+    )
+
+
+def _choice(kind: type[_Choice], value: str, what: str) -> _Choice:
+    try:
+        return kind(value)
+    except ValueError:
+        raise RequestError(f"{what} '{value}' is none; {did_you_mean(str(value), list(kind))}") from None
 
 
 @dataclass(frozen=True, slots=True)
