@@ -20,8 +20,9 @@ def served_mlflow(database: str, artifacts: Path) -> Iterator[str]:
         patch.setenv("_MLFLOW_SERVER_FILE_STORE", database)
         patch.setenv("MLFLOW_TRACKING_URI", database)  # the server sets it in its process, which is this one
         patch.setenv("_MLFLOW_SERVER_ARTIFACT_ROOT", str(artifacts))
-        from mlflow.server import app
+        from mlflow.server import app, handlers
 
+        patch.setattr(handlers, "_tracking_store", None)  # a process has one: another test's may be there
         served = make_server("127.0.0.1", 0, app, threaded=True)
         threading.Thread(target=served.serve_forever, daemon=True).start()
         address = f"http://127.0.0.1:{served.server_port}"
