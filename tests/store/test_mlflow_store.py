@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-import subprocess
-import sys
-import time
-import urllib.request
 
 import pytest
 
 from tests.support.mlflow_database import put_mlflow_database
+from tests.support.mlflow_server import MlflowServer
 from tracker.errors import StoreError, StudyExistsError, StudyNotFoundError
 from tracker.records import DataCard, Direction, TrialState
 from tracker.store.mlflow_store import MlflowStore
@@ -160,33 +157,17 @@ def test_a_study_is_found_whatever_its_experiment_is_called(uri, tmp_path):
 
 
 @pytest.fixture
-def server(tmp_path):
+def server(uri, tmp_path):
     """A real MLflow tracking server over a database of its own."""
-    port = 5000 + hash(str(tmp_path)) % 20000
-    command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
-    backend = [
-        "--backend-store-uri",
-        f"sqlite:///{tmp_path / 'server.db'}",
-        "--artifacts-destination",
-        str(tmp_path / "a"),
-    ]
-    process = subprocess.Popen([*command, *backend], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    address = f"http://127.0.0.1:{port}"
-    for _ in range(240):
-        try:
-            urllib.request.urlopen(f"{address}/health", timeout=1)
-            break
-        except OSError:
-            time.sleep(0.25)
-    yield address
-    process.terminate()
-    process.wait(20)
+    server = MlflowServer(uri, tmp_path / "server").start()
+    yield server.address
+    server.stop()
 
 
-def test_a_server_gives_the_same_tables_as_its_database(server, tmp_path):
+def test_a_server_gives_the_same_tables_as_its_database(server, uri, tmp_path):
     log_study(server, "it's <b>a/b</b> 🦊", tmp_path / "unused")
     by_server = read_study_table(server, "it's <b>a/b</b> 🦊")
-    by_database = read_study_table(f"sqlite:///{tmp_path / 'server.db'}", "it's <b>a/b</b> 🦊")
+    by_database = read_study_table(uri, "it's <b>a/b</b> 🦊")
     assert by_server.runs.equals(by_database.runs)
     assert by_server.checkpoints.equals(by_database.checkpoints)
-    assert list_studies(server) == list_studies(f"sqlite:///{tmp_path / 'server.db'}")
+    assert list_studies(server) == list_studies(uri)

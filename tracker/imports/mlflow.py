@@ -10,11 +10,11 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from tracker.databases.addresses import shown_url
 from tracker.errors import RequestError
 from tracker.imports.past_runs import RUN_COLUMNS, PastRuns
 from tracker.records import TrialState
 from tracker.report.words import several
-from tracker.store.addresses import shown_url
 from tracker.store.logged_runs import ENDED
 from tracker.store.mlflow_runs import open_experiment, store_url
 from tracker.store.setting_texts import setting_value

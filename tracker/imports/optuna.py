@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from tracker.databases.addresses import shown_url
 from tracker.errors import RequestError, did_you_mean
 from tracker.imports.past_runs import RUN_COLUMNS, VALUE_COLUMNS, PastRuns
 from tracker.records import TrialState
 from tracker.report.words import several
 from tracker.search.optuna_trials import OptunaStudy, OptunaTrial, read_optuna_study
-from tracker.store.addresses import shown_url
 
 _STATES: Mapping[str, tuple[TrialState, str, str]] = {
     "COMPLETE": (TrialState.COMPLETED, "", ""),

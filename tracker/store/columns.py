@@ -56,6 +56,8 @@ class Entries:
 
     def add(self, runs: Sequence[int], names: Sequence[str], values: Sequence[Any] | NDArray[np.float64]) -> None:
         """Take in entries, all of one length; position -1 is that of a run which was not asked for."""
+        if not len(runs):
+            return
         self._runs.append(np.asarray(runs, dtype=np.int64))
         self._names.append(pa.array(names, pa.string()).dictionary_encode())
         self._values.append(pa.array(values))

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
 
+from tracker.databases.addresses import shown_url
 from tracker.errors import StoreError
-from tracker.store.addresses import shown_url
 from tracker.store.schema import made_by_newer
 
 ROWS_AT_ONCE = 50_000

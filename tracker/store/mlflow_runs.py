@@ -12,8 +12,8 @@ from urllib.parse import unquote, urlsplit
 
 import pandas as pd
 
+from tracker.databases.addresses import shown_url
 from tracker.errors import RequestError, StoreError
-from tracker.store.addresses import shown_url
 from tracker.store.database import Database, many_rows, opened
 from tracker.store.logged_runs import LoggedExperiment, LoggedRuns, heads_table, no_experiment, values_table
 from tracker.store.mlruns_folder import open_folder

@@ -24,7 +24,8 @@ from typing import Any, cast
 # Read when MLflow is imported.
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # a server that is down must not hold up a study
+# A client that retries by itself makes a second run where an answer is lost, and sleeps as long as a server says.
+os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 
 import numpy as np
@@ -32,9 +33,9 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, Experiment, InputTag, Metric, Param, Run, RunStatus, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 
+from tracker.databases.addresses import shown_url
 from tracker.errors import RefusedError, StoreError, StudyExistsError, StudyNotFoundError
 from tracker.records import DataCard, Settings, TrialState
-from tracker.store.addresses import shown_url
 from tracker.store.columns import Details, History, ParentRun, Positions, RunIndex, run_key
 from tracker.store.found import FoundExperiment
 from tracker.store.mlflow_bulk import BulkClient, move_runs

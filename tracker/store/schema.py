@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
-from tracker.store.addresses import shown_url
+from tracker.databases.addresses import shown_url
 
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tracker.databases.addresses import shown_url
 from tracker.errors import StudyNotFoundError
-from tracker.store.addresses import shown_url
 from tracker.store.columns import Details, History, ParentRun, Positions, RunIndex, run_key
 from tracker.store.database import Database, Rows, many_rows, opened
 from tracker.store.found import FoundExperiment, FoundRun, found_experiment

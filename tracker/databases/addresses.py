@@ -15,3 +15,8 @@ def shown_url(text: str) -> str:
     'postgresql://ada:***@host/mlflow'
     """
     return _PARAMETER.sub(r"\1***", _USER.sub(r"\1:***@", text))
+
+
+def first_line(error: Exception) -> str:
+    """What an exception says, in one line that may be shown."""
+    return shown_url((str(error).strip().splitlines() or [type(error).__name__])[0])[:300]
