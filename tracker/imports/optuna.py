@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from tracker.databases.addresses import shown_url
+from tracker.databases.sqlite_url import sqlite_file
 from tracker.errors import RequestError, did_you_mean
 from tracker.imports.past_runs import RUN_COLUMNS, VALUE_COLUMNS, PastRuns
 from tracker.records import TrialState
@@ -87,8 +88,10 @@ class OptunaTrials:
 
 def _place(storage: str) -> str:
     """A storage in words: the same for a file and for the URL of that file."""
-    path = storage.removeprefix("sqlite:///")
-    return shown_url(storage) if "://" in path else str(Path(path).expanduser().resolve())
+    file = sqlite_file(storage)
+    if file is None and "://" in storage:
+        return shown_url(storage)
+    return str((file or Path(storage)).expanduser().resolve())
 
 
 def _names(study: OptunaStudy) -> list[str]:

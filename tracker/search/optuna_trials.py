@@ -24,6 +24,7 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import BaseJournalBackend
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
+from tracker.databases.sqlite_url import sqlite_url
 from tracker.errors import RequestError, StoreError, did_you_mean
 from tracker.records import Direction, Settings, SettingValue
 
@@ -109,7 +110,7 @@ def _opened(storage: str) -> Iterator[BaseStorage]:
         yield JournalStorage(_Journal(path))
         return
     with tempfile.TemporaryDirectory(prefix="tracker-optuna-") as folder:
-        copy = f"sqlite:///{_copied(path, Path(folder) / 'copy.db')}"
+        copy = sqlite_url(_copied(path, Path(folder) / "copy.db"))
         _check_tables(copy)
         database = RDBStorage(copy, skip_compatibility_check=True, skip_table_creation=True)
         try:

@@ -15,11 +15,11 @@ from typing import Any, Protocol
 from urllib.parse import quote
 
 from tracker.databases.addresses import shown_url
+from tracker.databases.sqlite_url import sqlite_file
 from tracker.errors import StoreError
 from tracker.store.schema import made_by_newer
 
 ROWS_AT_ONCE = 50_000
-_SQLITE = "sqlite:///"
 _BUSY_SECONDS = 30.0
 
 Rows = Sequence[Sequence[Any]]
@@ -59,9 +59,9 @@ def opened(url: str) -> Iterator[Database | None]:
 
     Raises StoreError where it cannot be read.
     """
-    sqlite = url.startswith(_SQLITE) and "?" not in url
+    file = sqlite_file(url)
     try:
-        with _sqlite(Path(url.removeprefix(_SQLITE))) if sqlite else _other(url) as database:
+        with _other(url) if file is None else _sqlite(file) as database:
             yield database if database is not None and database.has_table("runs") else None
     except (sqlite3.Error, _OtherError) as error:
         if problem := made_by_newer(url):

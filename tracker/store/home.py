@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tracker.databases.sqlite_url import sqlite_url
 from tracker.errors import RequestError
 from tracker.pricing.price_book import PriceBook, open_price_book
 
@@ -126,12 +127,12 @@ class Home:
     @property
     def tracking_uri(self) -> str:
         """Where MLflow logs: MLFLOW_TRACKING_URI, else the database in this folder."""
-        return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.mlflow_database}"
+        return os.environ.get("MLFLOW_TRACKING_URI") or sqlite_url(self.mlflow_database)
 
     @property
     def optuna_storage(self) -> str:
         """Where Optuna keeps its studies by default."""
-        return f"sqlite:///{self.path / 'optuna.db'}"
+        return sqlite_url(self.path / "optuna.db")
 
     def study(self, name: str) -> Path:
         """The folder of a study."""

@@ -13,13 +13,13 @@ from urllib.parse import unquote, urlsplit
 import pandas as pd
 
 from tracker.databases.addresses import shown_url
+from tracker.databases.sqlite_url import SQLITE, sqlite_file, sqlite_url
 from tracker.errors import RequestError, StoreError
 from tracker.store.database import Database, many_rows, opened
 from tracker.store.logged_runs import LoggedExperiment, LoggedRuns, heads_table, no_experiment, values_table
 from tracker.store.mlruns_folder import open_folder
 
 _AT_ONCE = 500
-_SQLITE = "sqlite:///"
 
 
 def store_url(place: str) -> str:
@@ -29,13 +29,13 @@ def store_url(place: str) -> str:
     nothing at the path.
     """
     kind = re.match(r"^(file:|sqlite:///)?(?![a-z][a-z0-9+]*:)", place)
-    if kind is None or (kind[1] == _SQLITE and "?" in place):
+    if kind is None or (kind[1] == SQLITE and "?" in place):
         return place.rstrip("/")
-    path = Path(place.removeprefix(_SQLITE)).expanduser()
+    path = (sqlite_file(place) or Path(place)).expanduser()
     if kind[1] == "file:":
         path = Path(unquote(urlsplit(place).path))
     if path.is_file():
-        return f"{_SQLITE}{path.resolve()}"
+        return sqlite_url(path.resolve())
     if path.is_dir():
         return path.resolve().as_uri()
     raise RequestError(f"there is no MLflow store at '{place}': neither a database file, nor a folder such as mlruns")

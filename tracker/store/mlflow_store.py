@@ -34,6 +34,7 @@ from mlflow.entities import Dataset, DatasetInput, Experiment, InputTag, Metric,
 from mlflow.exceptions import MlflowException
 
 from tracker.databases.addresses import shown_url
+from tracker.databases.sqlite_url import sqlite_file, sqlite_url
 from tracker.errors import RefusedError, StoreError, StudyExistsError, StudyNotFoundError
 from tracker.records import DataCard, Settings, TrialState
 from tracker.store.columns import Details, History, ParentRun, Positions, RunIndex, run_key
@@ -72,8 +73,8 @@ class MlflowStore:
             self._client.search_experiments(max_results=1)
         except Exception as error:
             raise StoreError(f"MLflow store '{self._shown}' cannot be used: {_first_line(error)}") from error
-        if tracking_uri.startswith("sqlite:///"):
-            _write_ahead(Path(tracking_uri.removeprefix("sqlite:///")))
+        if (file := sqlite_file(tracking_uri)) is not None:
+            _write_ahead(file)
 
     def find_study(self, name: str) -> list[FoundExperiment]:
         """Where a study of this name is, or was: as SqlReader.find_study, but by its parent run alone."""
@@ -359,7 +360,7 @@ def empty_database(folder: Path) -> Path:
     try:
         with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=folder) as made:
             partial = Path(made) / path.name
-            MlflowClient(f"sqlite:///{partial}").create_experiment("to be named", artifact_location="file:///nowhere")
+            MlflowClient(sqlite_url(partial)).create_experiment("to be named", artifact_location="file:///nowhere")
             with contextlib.closing(sqlite3.connect(partial)) as database:
                 database.execute("PRAGMA page_size=1024")  # most of its hundred tables and indices stay empty
                 database.execute("VACUUM")

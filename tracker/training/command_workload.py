@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from tracker.databases.sqlite_url import sqlite_url
 from tracker.errors import TrainingFailedError, WorkloadError
 from tracker.records import DataCard, Direction, Settings
 from tracker.study.document import COMMAND_MARK, FOLDER_MARK, command_experiment
@@ -239,7 +240,7 @@ def _mlflow_environment(run: Run, token: str, folder: Path) -> dict[str, str]:
     if not is_server(uri):
         store = folder / STORE_NAME
         lay_out_store(store, run.command_store, experiment, folder / ARTIFACTS_NAME)
-        uri = f"sqlite:///{store}"
+        uri = sqlite_url(store)
     return {
         "MLFLOW_TRACKING_URI": uri,
         "MLFLOW_EXPERIMENT_NAME": experiment,
