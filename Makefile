@@ -3,15 +3,19 @@
 #   PYTHON     the interpreter that .venv is made with
 #   PIP_FLAGS  passed to pip, e.g. an index with CPU-only builds of torch
 #   TESTERS    how many processes run the tests
+#   KILLS      how many strikes `make faults` carries out on each of the stores STORES; SEED draws them
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PIP_FLAGS ?=
 TESTERS ?= 3
+STORES ?= sqlite postgres server
+SEED ?= $(shell date +%s)
+export KILLS
 BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(PIP_FLAGS)
 DEMO_NAME := demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: demo test check format docs screenshots plotlyjs install tools clean
+.PHONY: demo test faults check format docs screenshots plotlyjs install tools clean
 
 demo: install  ## a real study in about four minutes, its frontier and its report
 	$(BIN)/tracker run experiments/studies/docstrings.toml --name $(DEMO_NAME) --budget-usd 0.004 --set device=cpu \
@@ -25,6 +29,13 @@ demo: install  ## a real study in about four minutes, its frontier and its repor
 
 test: tools  ## every test, whole files side by side, those that take longest first
 	$(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadfile --no-loadscope-reorder
+
+faults: tools  ## real studies struck at random moments, resumed and audited; the results in results/faults-*.json
+	for store in $(STORES); do \
+		case $$store in sqlite) kills=200;; *) kills=50;; esac; \
+		$(BIN)/python -m tests.faults --store $$store --kills $${KILLS:-$$kills} --seed $(SEED) \
+			--out results/faults-$$store.json || exit 1; \
+	done
 
 check: tools  ## style, types, layers, documentation
 	$(BIN)/ruff check .

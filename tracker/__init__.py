@@ -18,6 +18,7 @@ for _switch in ("MLFLOW_DISABLE_TELEMETRY", "HF_HUB_DISABLE_TELEMETRY", "DO_NOT_
 if TYPE_CHECKING:
     from tracker.library import (
         Study,
+        audit_study,
         compare,
         confirm_study,
         import_export,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from tracker.training.run import Run
 
 _MODULES = {
-    **dict.fromkeys(("Study", "compare", "confirm_study"), "tracker.library"),
+    **dict.fromkeys(("Study", "audit_study", "compare", "confirm_study"), "tracker.library"),
     **dict.fromkeys(("import_export", "import_mlflow", "import_optuna"), "tracker.library"),
     **dict.fromkeys(("import_table", "import_tensorboard", "import_wandb"), "tracker.library"),
     **dict.fromkeys(("open_study", "resume_study", "run_study", "spend"), "tracker.library"),
@@ -62,6 +63,7 @@ __all__ = [
     "Scenario",
     "Study",
     "StudyComparison",
+    "audit_study",
     "compare",
     "confirm_study",
     "import_export",

@@ -23,6 +23,7 @@ from tracker.report.sides import read_sides
 from tracker.report.spend_across import Spend, parse_by, spend_across
 from tracker.report.study_comparison import StudyComparison, compare_sides
 from tracker.report.tables import confirmed_frontier_table, frontier_document, with_dictionaries
+from tracker.runner.audit.finding import Audit
 from tracker.runner.progress import Observer
 from tracker.runner.study_lookup import folder_of
 from tracker.store.home import Home
@@ -30,7 +31,7 @@ from tracker.store.run_table import StudyTable
 from tracker.study.document import StudyDocument
 
 __all__ = [
-    *("Study", "compare", "confirm_study", "open_study"),
+    *("Study", "audit_study", "compare", "confirm_study", "open_study"),
     *("import_export", "import_mlflow", "import_optuna"),
     *("import_table", "import_tensorboard", "import_wandb"),
     *("resume_study", "run_study", "spend"),
@@ -223,6 +224,24 @@ def compare(
     place = studies[0].home if home is None and studies else Home.find(home)
     names = [[each.name if isinstance(each, Study) else each for each in group] for group in groups]
     return compare_sides(read_sides(place, names, scenario, currency), at_usd, reference)
+
+
+def audit_study(
+    name: str, *, home: str | Path | None = None, storage: str | None = None, repair: bool = False
+) -> Audit:
+    """What differs between a study's event logs, MLflow and Optuna; see runner.audit.
+
+    ``repair`` mends what can be mended; the findings are then what remains. Without it nothing is written. Raises
+    StudyNotFoundError, StoreError, and with ``repair`` RequestError where a coordinator runs the study.
+    """
+    if repair:
+        from tracker.runner.audit.repair import repair_study  # MLflow, which takes seconds
+        from tracker.runner.studies import Places
+
+        return repair_study(name, Places(Home.find(home), storage))
+    from tracker.runner.audit import audit  # Optuna, which takes half a second
+
+    return audit.audit_study(name, Home.find(home), storage)
 
 
 def open_study(name: str, *, home: str | Path | None = None) -> Study:

@@ -73,6 +73,7 @@ class Account:
         self._logged: dict[str, float] = {}
         self._earlier: list[tuple[Usage, Price]] = []
         self.state = TrialState.RUNNING
+        self.ended_at = 0.0
 
     def resume(self, job: Job, point: PricePoint) -> None:
         """Start another attempt at the same trial: its usage and price are added."""
@@ -131,7 +132,7 @@ class Account:
         """
         reached = self.follow(record)
         self.state = record.state
-        ended_at = record.ended_at or record.started_at + record.usage.wall_seconds
+        self.ended_at = ended_at = record.ended_at or record.started_at + record.usage.wall_seconds
         self.log.add(self._finals(record), step=self._last_step + 1, timestamp=ended_at)
         self.log.tag(
             {
@@ -301,6 +302,7 @@ class Bookkeeper:
         account = self._accounts[label]
         account.state = TrialState.STOPPED
         account.log.tag({"tracker.state": TrialState.STOPPED, "tracker.reason": "dropped", "tracker.message": why})
+        account.log.end(TrialState.STOPPED, account.ended_at)
         self._files.ended(label, self._files_of(account.job), for_good=True)
 
     def flush(self) -> bool:

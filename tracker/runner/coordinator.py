@@ -25,6 +25,7 @@ from tracker.runner.saved_states import SavedStates
 from tracker.runner.searchers import save_memory
 from tracker.search.steps import Searcher, Step
 from tracker.study.document import short_name
+from tracker.training.ending import write_dropped
 
 POLL_SECONDS = 0.2
 FLUSH_SECONDS = 5.0
@@ -333,6 +334,7 @@ class Coordinator:
             label = f"#{number}"
             self._decisions.write(number, "stop", why, {"price_usd": self._books.ledger.of(label)})
             self._states.drop(number)
+            write_dropped(self._trials_folder / str(number) / f"{self._attempts[number]}.jsonl", why)
             self._books.stop(label, why)
             self._searcher.ended(number, TrialState.STOPPED, self._books.ledger.of(label))
 

@@ -26,6 +26,7 @@ from tracker.runner.decisions import FILE_NAME as DECISIONS_FILE
 from tracker.runner.decisions import Decisions
 from tracker.runner.evidence import evidence_from, evidence_of_import
 from tracker.runner.jobs import Job, attempt_request, baselines, job_of, preparation, rate_of
+from tracker.runner.leftovers import wait_for_workers
 from tracker.runner.plan import StudyPlan, make_plan
 from tracker.runner.progress import Observer, Silent
 from tracker.runner.searchers import (
@@ -51,7 +52,7 @@ from tracker.store.run_table import imported_from
 from tracker.study.document import COMMAND_MARK, StudyDocument, command_experiment
 from tracker.study.edits import to_resume
 from tracker.training.command_workload import CommandWorkload
-from tracker.training.ending import LOST, write_ending
+from tracker.training.ending import LOST, write_dropped, write_ending
 from tracker.training.events import read_attempt
 from tracker.training.mlflow_sources import is_server
 from tracker.training.state import FILE_NAME
@@ -313,6 +314,7 @@ class ReplayedLogs:
 
 def replay_logs(plan: StudyPlan, folder: StudyFolder, books: Bookkeeper, *, seen_before: bool = False) -> ReplayedLogs:
     """Enter every attempt in the folder's event logs; those without an end lost their coordinator."""
+    wait_for_workers(folder)
     last: dict[str, tuple[Job, AttemptRecord]] = {}
     trials: dict[int, History] = {}
     spans = []
@@ -332,9 +334,12 @@ def replay_logs(plan: StudyPlan, folder: StudyFolder, books: Bookkeeper, *, seen
             history.job, history.record, history.price_usd = job, record, books.ledger.of(job.label)
             history.checkpoints += reached
     for number, history in trials.items():
-        paused = history.record is not None and history.record.state is TrialState.PAUSED
-        if paused and not (folder.trials / str(number) / FILE_NAME).exists():
-            books.stop(history.job.label, "its saved state is gone, so it cannot be resumed")
+        if history.record is None or history.record.state is not TrialState.PAUSED:
+            continue
+        if not (folder.trials / str(number) / FILE_NAME).exists():
+            why = "its saved state is gone, so it cannot be resumed"
+            write_dropped(folder.trials / str(number) / f"{history.record.number}.jsonl", why)
+            books.stop(history.job.label, why)
     books.flush()
     return ReplayedLogs(last, trials, _covered_seconds(spans))
 

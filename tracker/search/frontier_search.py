@@ -220,7 +220,8 @@ class FrontierSearch:
         facts.standing = standing
         self._trust.settle(trial)
         if facts.reported:
-            facts.costs[0] = max(facts.costs[0], price_usd)
+            # What a trial cost is known at its end; until then it was an estimate, by the time of the last look.
+            facts.costs[0] = price_usd if standing is Standing.ENDED else max(facts.costs[0], price_usd)
 
     def _values(self, facts: TrialFacts, metrics: Array, costs: Array) -> list[float]:
         by_name = {

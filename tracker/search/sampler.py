@@ -132,6 +132,9 @@ class Trials:
                 raise StudyNotFoundError(f"the Optuna database has no study '{name}'") from None
         # Random draws continue where they stopped: the same seed again would repeat the first ones.
         study.sampler = sampling.make(seed + len(study.get_trials(deepcopy=False)))
+        with _database(storage):  # what a coordinator enqueued that was killed: the next trial would get its settings
+            for _ in study.get_trials(deepcopy=False, states=(OptunaState.WAITING,)):
+                study.tell(study.ask(), state=OptunaState.PRUNED)
         return cls(study, storage, space)
 
     def restore(self, settings: Mapping[int, Settings]) -> int:

@@ -44,20 +44,13 @@ from tracker.store.mlflow_places import find_experiments, put_back
 from tracker.store.names import logged_name, name_tags
 from tracker.store.schema import made_by_newer
 from tracker.store.setting_texts import setting_text
+from tracker.store.tags import RUN_STATUS
 
 logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # errors are raised as well, and shown in one line
 
 _BATCH_TOTAL, _BATCH_TEXTS = 1000, 100  # MLflow's limits a call: in all, and of params and of tags
 _TAG_CHARACTERS, _PARAM_CHARACTERS = 5000, 6000
 _REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST")
-_STATUS = {
-    TrialState.RUNNING: RunStatus.RUNNING,
-    TrialState.PAUSED: RunStatus.SCHEDULED,
-    TrialState.COMPLETED: RunStatus.FINISHED,
-    TrialState.STOPPED: RunStatus.FINISHED,
-    TrialState.FAILED: RunStatus.FAILED,
-    TrialState.KILLED: RunStatus.KILLED,
-}
 
 
 class MlflowStore:
@@ -194,6 +187,14 @@ class MlflowStore:
             for run in self._client.search_runs([experiment_id], "", ViewType.ALL, 50_000):
                 store._hard_delete_run(run.info.run_id)
             store._hard_delete_experiment(experiment_id)
+
+    def delete_runs(self, run_ids: Sequence[str]) -> None:
+        """Mark runs as deleted, as MLflow's own page does: they can be restored there. Raises StoreError."""
+        try:
+            for run_id in run_ids:
+                self._client.delete_run(run_id)
+        except Exception as error:
+            raise StoreError(f"MLflow store '{self._shown}' kept a run: {_first_line(error)}") from error
 
     def discard_leftovers(self, study: str) -> None:
         """Take away what imports of a study left that were killed. Only while no other one runs. Raises StoreError."""
@@ -466,7 +467,7 @@ class RunLog:
 
     def end(self, state: TrialState, ended_at: float) -> None:
         """The run has ended."""
-        self._status = (RunStatus.to_string(_STATUS[state]), int(ended_at * 1000))
+        self._status = (RUN_STATUS[state], int(ended_at * 1000))
 
     def flush(self) -> None:
         """Write what is not written yet.

@@ -4,6 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from tracker.records import TrialState
+
+RUN_STATUS: Mapping[TrialState, str] = {
+    TrialState.RUNNING: "RUNNING",
+    TrialState.PAUSED: "SCHEDULED",
+    TrialState.COMPLETED: "FINISHED",
+    TrialState.STOPPED: "FINISHED",
+    TrialState.FAILED: "FAILED",
+    TrialState.KILLED: "KILLED",
+}
+"""MLflow's status of a run in each state."""
 STUDY_TAGS: Mapping[str, str] = {
     "tracker.study": "the study's name",
     "tracker.workload": "the training code's reference, or its shell command",

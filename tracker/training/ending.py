@@ -84,6 +84,11 @@ LOST = Ending(TrialState.KILLED, "killed", "the process and its coordinator vani
 """The ending of an attempt that vanished without a trace."""
 
 
+def write_dropped(log_path: Path, why: str) -> None:
+    """Write that a trial, whose last attempt's log this is, will not be resumed: its saved state is deleted."""
+    EventLog(log_path).write("dropped", {"message": why})
+
+
 def write_ending(log_path: Path, record: AttemptRecord, ending: Ending, wall_seconds: float) -> None:
     """Write the end of a worker that could not do it itself; all the time until then was paid for."""
     startup_seconds = record.phases.startup_seconds or wall_seconds

@@ -18,6 +18,7 @@ Events, each with ``event`` and ``time`` (seconds since 1970):
 | state_lost | worker      | message: training restarts                                           |
 | data       | worker      | the data card                                                        |
 | ended      | worker, or the coordinator when the worker vanished | state, reason, message, usage, phases, summary |
+| dropped    | coordinator | message: why this trial, which had ended, is never resumed           |
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from tracker.records import AttemptRecord, Checkpoint, EnergySource, PhaseSecond
 
 Event = Mapping[str, Any]
 
-_DURABLE = ("asked", "checkpoint", "data", "stop_asked", "ended")
+_DURABLE = ("asked", "checkpoint", "data", "stop_asked", "ended", "dropped")
 
 
 class EventLog:
@@ -163,6 +164,8 @@ def _after(record: AttemptRecord, event: Event) -> AttemptRecord:
                 message=event["message"],
                 ended_at=event["time"],
             )
+        case "dropped":
+            return replace(record, state=TrialState.STOPPED, reason="dropped", message=event["message"])
     return record
 
 

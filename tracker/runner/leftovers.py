@@ -1,0 +1,90 @@
+"""What a coordinator that was killed leaves behind: workers that still run, and folders of studies that never started.
+
+A worker ends by itself within seconds of its coordinator. Until then it writes events, so nobody else may end its log.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from tracker.runner.study_folder import StudyFolder
+from tracker.training.events import Event
+
+PATIENCE_SECONDS = 15.0
+"""How long a worker without a coordinator may take to save its state and end."""
+_CLOCK_SECONDS = 2.0
+_STAGING_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A living process that works on an attempt of a study: ``attempt`` is its log's path below trials/."""
+
+    process: int
+    attempt: str
+
+
+def workers_of(folder: StudyFolder) -> list[Worker]:
+    """The living processes that train for a study, their children included.
+
+    Found by their output, which goes to a file beside the attempt's log (Linux), and by the process ids in the logs.
+    """
+    found = {worker.process: worker for worker in _by_output(folder)}
+    for path, events in folder.attempts():
+        if (process := _by_log(events)) is not None:
+            found.setdefault(process, Worker(process, f"{path.parent.name}/{path.stem}"))
+    return sorted(found.values(), key=lambda worker: worker.process)
+
+
+def wait_for_workers(folder: StudyFolder, patience_seconds: float = PATIENCE_SECONDS) -> None:
+    """Wait until no worker of the study is left, and kill those that do not end; only without a coordinator."""
+    deadline = time.monotonic() + patience_seconds
+    while left := workers_of(folder):
+        if time.monotonic() > deadline:
+            for worker in left:
+                with contextlib.suppress(psutil.Error):
+                    psutil.Process(worker.process).kill()
+        time.sleep(0.1)
+
+
+def stale_stagings(folder: StudyFolder) -> list[StudyFolder]:
+    """Folders of studies of this name whose process was killed before the study began."""
+    beside = folder.path.parent.glob(f".{folder.path.name}.*")
+    staged = [StudyFolder(path) for path in beside if path.suffix[1:].isdigit() and path.is_dir()]
+    return [each for each in staged if each.coordinator() is None and not _is_being_made(each)]
+
+
+def _is_being_made(staged: StudyFolder) -> bool:
+    """Whether its process may just not have locked it yet."""
+    made = staged.path.stat().st_ctime
+    return psutil.pid_exists(int(staged.path.suffix[1:])) and time.time() - made < _STAGING_SECONDS
+
+
+def _by_output(folder: StudyFolder) -> Iterator[Worker]:
+    place = f"{folder.trials.resolve()}{os.sep}"
+    for process in psutil.pids():
+        with contextlib.suppress(OSError):
+            output = Path(f"/proc/{process}/fd/1").readlink()
+            if str(output).startswith(place):
+                yield Worker(process, f"{output.parent.name}/{output.stem}")
+
+
+def _by_log(events: list[Event]) -> int | None:
+    """The process of an attempt without an end that still lives; another process may have its number by now."""
+    if any(event["event"] == "ended" for event in events):
+        return None
+    started = [event for event in events if event["event"] == "started"]
+    with contextlib.suppress(psutil.Error, KeyError):
+        process = psutil.Process(int(started[-1]["pid"])) if started else None
+        if process is not None and process.status() != psutil.STATUS_ZOMBIE:
+            made = process.create_time()
+            if float(events[0]["time"]) - _CLOCK_SECONDS <= made <= float(started[-1]["time"]) + _CLOCK_SECONDS:
+                return process.pid
+    return None
