@@ -24,7 +24,7 @@ from tracker.store.home import Home
 from tracker.study.toml_text import to_toml
 
 ROOT = Path(__file__).parents[2]
-TRIALS = 6
+TRIALS = 8
 NAME = "struck"
 _PATIENCE_SECONDS = 300.0
 _ORPHAN_SECONDS = 20.0
@@ -67,6 +67,13 @@ class Campaign:
     folder: Path
     say: Callable[[str], None]
     rest: int = 6
+
+    @property
+    def temporary(self) -> Path:
+        """The temporary folder of all studies."""
+        path = self.folder / "temporary"
+        path.mkdir(parents=True, exist_ok=True)
+        return path
 
     def run(self) -> Iterator[StudyResult]:
         """Study after study, until all strikes are done."""
@@ -142,6 +149,8 @@ class _Struck:
             output.write(f"$ tracker {' '.join(what)}\n".encode())
             output.flush()
             environment = {**os.environ, "PYTHONPATH": str(ROOT), MARK: self._mark}
+            # Cores are reserved in the temporary folder: a study that runs on this machine is not waited for.
+            environment["TMPDIR"] = str(self._campaign.temporary)
             environment.pop("PYTHONDONTWRITEBYTECODE", None)  # each of many processes would compile everything again
             return subprocess.Popen(
                 [*command, *self._store.options],
@@ -238,8 +247,8 @@ def _study(strategy: str, random: Random) -> dict[str, Any]:
     """A study of small trainings that save their state after each epoch."""
     space: dict[str, Any] = {"width": [4, 8, 16], "learning_rate": {"low": 1e-3, "high": 1e-1, "log": True}}
     if strategy == "grid":
-        space["learning_rate"] = [0.01, 0.1]
-    epochs, epoch_seconds = random.choice((3, 6, 10)), random.choice((0.0, 0.05, 0.3))
+        space["learning_rate"] = [0.01, 0.02, 0.1]
+    epochs, epoch_seconds = random.choice((6, 12, 20)), random.choice((0.02, 0.1, 0.3))
     return {
         "name": NAME,
         "workload": "tests.support.quick:quick",

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-EVENTS = ("asked", "started", "ready", "checkpoint", "saved", "stop_asked", "ended")
+EVENTS = ("asked", "started", "ready", "checkpoint", "saved", "ended")
 _LOOK_SECONDS = 0.002
-_LONGEST_SECONDS = 90.0
+_LONGEST_SECONDS = 25.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Moment:
         if random.random() < 0.25:
             return cls("", 0, random.uniform(0.0, 8.0))
         delay_seconds = random.choice((0.0, 0.0, 0.001, 0.005, 0.02, 0.1, 0.4))
-        return cls(random.choice(EVENTS), random.randint(1, 4), delay_seconds)
+        return cls(random.choice(EVENTS), random.randint(1, 3), delay_seconds)
 
     def wait(self, home: Path, is_over: Callable[[], bool]) -> bool:
         """Wait for it; False where the study is over before."""

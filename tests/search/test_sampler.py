@@ -201,3 +201,14 @@ def test_what_may_lack_memory_is_tried_last():
     trials = Trials.create(None, "s", OBJECTIVES, SMALL, 0, Sampling("RandomSampler"))
     trials.avoid({"device": "cpu", "rate": 0.1, "depth": 1})
     assert [trials.ask().settings["rate"] for _ in range(6)] == [0.01] * 3 + [0.1] * 3
+
+
+def test_what_a_killed_coordinator_enqueued_is_nobodys(storage):
+    wanted = {"device": "cpu", "width": 16, "rate": 0.01, "depth": 3, "epochs": 3}
+    Trials.create(storage, "s", OBJECTIVES, SPACE, seed=0)
+    optuna.load_study(study_name="s", storage=storage).enqueue_trial({"width": 4, "rate": 0.1, "depth": 1})
+    trials = Trials.load(storage, "s", SPACE, seed=0)
+    opened = trials.open(wanted)
+    assert (opened.trial, opened.settings) == (1, wanted)
+    states = [trial.state.name for trial in optuna.load_study(study_name="s", storage=storage).trials]
+    assert states == ["PRUNED", "RUNNING"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -59,6 +60,12 @@ def stale_stagings(folder: StudyFolder) -> list[StudyFolder]:
     beside = folder.path.parent.glob(f".{folder.path.name}.*")
     staged = [StudyFolder(path) for path in beside if path.suffix[1:].isdigit() and path.is_dir()]
     return [each for each in staged if each.coordinator() is None and not _is_being_made(each)]
+
+
+def remove_stagings(folder: StudyFolder) -> None:
+    """Delete what ``stale_stagings`` finds."""
+    for each in stale_stagings(folder):
+        shutil.rmtree(each.path, ignore_errors=True)
 
 
 def _is_being_made(staged: StudyFolder) -> bool:

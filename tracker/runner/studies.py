@@ -26,7 +26,7 @@ from tracker.runner.decisions import FILE_NAME as DECISIONS_FILE
 from tracker.runner.decisions import Decisions
 from tracker.runner.evidence import evidence_from, evidence_of_import
 from tracker.runner.jobs import Job, attempt_request, baselines, job_of, preparation, rate_of
-from tracker.runner.leftovers import wait_for_workers
+from tracker.runner.leftovers import remove_stagings, wait_for_workers
 from tracker.runner.plan import StudyPlan, make_plan
 from tracker.runner.progress import Observer, Silent
 from tracker.runner.searchers import (
@@ -103,6 +103,7 @@ def run_study(
     with home.databases_being_made():
         store, started = MlflowStore(home.tracking_uri), Trials.started(places.optuna_storage, name)
     check_name_is_free(home, name, places.optuna_storage, started)
+    remove_stagings(StudyFolder(home.study(name)))
     engine = engine_for(plan, forkserver, workers)
     with StudyFolder.staged(home.study(name)) as staged, staged.locked():
         _check_data_cost(plan, _prepare(plan, staged, home, engine, observer), observer)

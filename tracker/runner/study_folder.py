@@ -76,8 +76,11 @@ class StudyFolder:
             )
 
     def remove(self) -> None:
-        """Delete the whole folder."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        """Delete the whole folder; its name is free at once, even where this process is killed meanwhile."""
+        removed = self.staging(os.getpid()).path
+        with contextlib.suppress(OSError):
+            self.path.rename(removed)
+        shutil.rmtree(removed, ignore_errors=True)
 
     @property
     def trials(self) -> Path:

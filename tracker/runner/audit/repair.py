@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Sequence
 
 from tracker.engine.forkserver import Forkserver
@@ -13,7 +12,7 @@ from tracker.runner.audit.expected import ExpectedStudy, expected_study
 from tracker.runner.audit.finding import Audit, Finding
 from tracker.runner.audit.trials import allowed_states, expected_values
 from tracker.runner.bookkeeper import Bookkeeper
-from tracker.runner.leftovers import stale_stagings, wait_for_workers
+from tracker.runner.leftovers import remove_stagings, wait_for_workers
 from tracker.runner.plan import StudyPlan, make_plan
 from tracker.runner.progress import Observer, Silent
 from tracker.runner.searchers import load_trials
@@ -43,8 +42,7 @@ def repair_study(name: str, places: Places, observer: Observer | None = None) ->
         plan = make_plan(document, Forkserver(document.workload or ""), home)
         card = folder.data_card()
         _delete_in_mlflow(home.tracking_uri, found)
-        for staged in stale_stagings(folder):
-            shutil.rmtree(staged.path, ignore_errors=True)
+        remove_stagings(folder)
         log = reopen_log(plan, home, folder, card, observer)
         books = open_books(plan, home, folder, log, card, observer)
         replay_logs(plan, folder, books, seen_before=True)
