@@ -16,7 +16,7 @@ def trial_findings(
 ) -> Iterator[Finding]:
     """What differs trial by trial. ``noted``: the search notes of a paused trial that it is.
 
-    Where a coordinator is ``live``, trials may be asked for and not started, or ended and not told yet.
+    Where a coordinator is ``live``, trials may be asked for and not started, or ended there later.
     """
     runs = {run.job.trial: run for run in study.runs.values() if run.job.trial is not None}
     by_number = {trial.number: trial for trial in trials}
@@ -79,5 +79,5 @@ def allowed_states(run: ExpectedRun, values: list[float] | None) -> tuple[str, .
         case TrialState.STOPPED:
             return ("PRUNED",)
         case TrialState.KILLED if run.has_state:
-            return ("RUNNING", "FAIL")  # it may be resumed, unless Optuna was told before
+            return ("RUNNING", "FAIL")  # it may be resumed, unless Optuna has its end already
     return ("FAIL",)
