@@ -12,6 +12,8 @@ you commit it. Pages stand in the order of ``PAGES``: later ones read the studie
 
 from __future__ import annotations
 
+import contextlib
+import io
 import re
 import shlex
 import sys
@@ -34,7 +36,7 @@ PAGES = (
     ),
 )
 WIDTH = 110
-_STARTS_PROCESSES = ("doctor", "run", "resume", "confirm")
+_STARTS_PROCESSES = ("doctor",)
 _NOT_RUN = ("tracker dashboard",)  # it would serve for ever
 _BLOCK = re.compile(r"^( *)```(console|sh)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
 FIGURES = 3
@@ -113,6 +115,14 @@ def run(each: Shown, folder: Path) -> None:
         each.printed = (done.stdout + done.stderr).replace(f"{folder.resolve()}/", "")
     elif name == "cat":
         each.printed = "".join((folder / word).read_text() for word in words)
+
+
+def run_python(code: str, folder: Path) -> str:
+    """Run Python as the main program of a process in ``folder``; returns what it prints. Raises whatever it raises."""
+    printed = io.StringIO()
+    with contextlib.chdir(folder), contextlib.redirect_stdout(printed):
+        exec(compile(code, "shown", "exec"), {"__name__": "__main__"})
+    return printed.getvalue()
 
 
 def workplace(folder: Path) -> Path:
