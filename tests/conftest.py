@@ -68,7 +68,7 @@ def no_settings_from_outside(monkeypatch):
     (gpuhunt installs a package of the name "tests" too.)
     """
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    for name in ("TRACKER_HOME", "MLFLOW_TRACKING_URI"):
+    for name in ("TRACKER_HOME", "TRACKER_STORAGE", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)
 
 

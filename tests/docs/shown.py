@@ -12,8 +12,6 @@ you commit it. Pages stand in the order of ``PAGES``: later ones read the studie
 
 from __future__ import annotations
 
-import contextlib
-import io
 import re
 import shlex
 import sys
@@ -36,7 +34,7 @@ PAGES = (
     ),
 )
 WIDTH = 110
-_STARTS_PROCESSES = ("doctor",)
+_STARTS_PROCESSES = ("doctor", "run", "resume", "confirm")
 _NOT_RUN = ("tracker dashboard",)  # it would serve for ever
 _BLOCK = re.compile(r"^( *)```(console|sh)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
 FIGURES = 3
@@ -115,14 +113,6 @@ def run(each: Shown, folder: Path) -> None:
         each.printed = (done.stdout + done.stderr).replace(f"{folder.resolve()}/", "")
     elif name == "cat":
         each.printed = "".join((folder / word).read_text() for word in words)
-
-
-def run_python(code: str, folder: Path) -> str:
-    """Run Python as the main program of a process in ``folder``; returns what it prints. Raises whatever it raises."""
-    printed = io.StringIO()
-    with contextlib.chdir(folder), contextlib.redirect_stdout(printed):
-        exec(compile(code, "shown", "exec"), {"__name__": "__main__"})
-    return printed.getvalue()
 
 
 def workplace(folder: Path) -> Path:

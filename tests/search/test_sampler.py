@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import sqlite3
-
 import optuna
 import pytest
 
@@ -153,16 +150,6 @@ def test_trials_that_the_database_lost_come_back_under_their_numbers(storage):
     assert shown[0].params == {"width": 16, "rate": 0.01, "depth": 3}
     assert shown[2].values == [0.9, 0.25]
     assert trials.unfinished() == (0, 3, 4)
-
-
-def test_a_database_of_another_optuna_is_said(storage, tmp_path):
-    Trials.create(storage, "s", OBJECTIVES, SPACE, seed=0)
-    with contextlib.closing(sqlite3.connect(tmp_path / "optuna.db")) as database:
-        database.execute("update alembic_version set version_num = 'v99.0.0.a'")
-        database.execute("update version_info set schema_version = 99")
-        database.commit()
-    with pytest.raises(StoreError, match=r"cannot be used: .*updating optuna"):
-        Trials.load(storage, "s", SPACE, seed=0)
 
 
 SMALL = SearchSpace({}, {"cpu": {"rate": Choices((0.01, 0.1)), "depth": Range(1, 3, integer=True)}})

@@ -60,7 +60,7 @@ class MlflowServer:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         self.address = f"http://127.0.0.1:{self.port}"
-        self._folder = folder
+        self.folder = folder
         self._command = [
             *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)),
             *("--workers", "1", "--backend-store-uri", database, "--artifacts-destination", str(folder / "artifacts")),
@@ -82,9 +82,9 @@ class MlflowServer:
 
     def start(self) -> MlflowServer:
         """Start it, and wait until it answers; it is returned."""
-        with (self._folder / "server.log").open("a") as log:
+        with (self.folder / "server.log").open("a") as log:
             self._process = subprocess.Popen(
-                self._command, env=self._environment, stdout=log, stderr=log, cwd=self._folder, start_new_session=True
+                self._command, env=self._environment, stdout=log, stderr=log, cwd=self.folder, start_new_session=True
             )
         for _ in range(600):
             with contextlib.suppress(OSError):
@@ -94,7 +94,7 @@ class MlflowServer:
                 break
             time.sleep(0.1)
         self.stop()
-        raise RuntimeError(f"`mlflow server` did not start:\n{(self._folder / 'server.log').read_text()[-3000:]}")
+        raise RuntimeError(f"`mlflow server` did not start:\n{(self.folder / 'server.log').read_text()[-3000:]}")
 
     def stop(self) -> None:
         """End it and its workers at once, as a crash does."""

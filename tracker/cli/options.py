@@ -31,7 +31,9 @@ home_option = click.option(
     help="The folder of all studies.  [default: TRACKER_HOME or ./results]",
 )
 storage_option = click.option(
-    "--storage", metavar="URL", help="The Optuna database, any SQLAlchemy URL.  [default: optuna.db in the home]"
+    "--storage",
+    metavar="URL",
+    help="The Optuna database, any SQLAlchemy URL.  [default: TRACKER_STORAGE or optuna.db in the home]",
 )
 MARKETS = click.Choice([market.value for market in Market])
 """The values of a market option; given the enumeration, click would offer its member names."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from tracker.databases.addresses import shown_url, without_user
 from tracker.errors import RequestError, TrackerError
 from tracker.records import CostPart, Role
 from tracker.report.axes import y_words
@@ -114,8 +115,8 @@ def mlflow_place(tracking_uri: str, experiment: str, table: StudyTable, run: int
     """The MLflow page of a run in an experiment (its id): on its server, or by `mlflow ui` on a local database."""
     path = f"#/experiments/{experiment}/runs/{table.runs['run_id'].iat[run]}"
     if tracking_uri.startswith(("http://", "https://")):
-        return MlflowPlace(f"{tracking_uri.rstrip('/')}/{path}")
-    command = shlex.join(["mlflow", "ui", "--backend-store-uri", tracking_uri, "--port", str(MLFLOW_PORT)])
+        return MlflowPlace(f"{without_user(tracking_uri).rstrip('/')}/{path}")
+    command = shlex.join(["mlflow", "ui", "--backend-store-uri", shown_url(tracking_uri), "--port", str(MLFLOW_PORT)])
     return MlflowPlace(f"http://127.0.0.1:{MLFLOW_PORT}/{path}", command)
 
 

@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from tracker.databases.addresses import shown_url
 from tracker.errors import RequestError, StudyNotFoundError, TrackerError, WorkFailedError
 from tracker.runner.launches import Launch, latest_launch, launch_file
 from tracker.runner.study_folder import StudyFolder
@@ -78,13 +79,12 @@ def start_study(
             "trials": trials,
             "wall-seconds": wall_seconds,
             "workers": workers,
-            "storage": storage,
             "smoke": smoke,
         }
     )
     options += [f"--set={knob}" for knob in knobs] + [f"--from={earlier}" for earlier in warm_start]
     options += [f"--tag={key}={value}" for key, value in (tags or {}).items()]
-    return _start(["run", *options, f"--home={places.path}", "--", str(file)], named, places)
+    return _start(["run", *options, f"--home={places.path}", "--", str(file)], named, places, storage)
 
 
 def start_resume(
@@ -116,11 +116,10 @@ def start_resume(
             "trials": trials,
             "wall-seconds": wall_seconds,
             "workers": workers,
-            "storage": storage,
             "update": update,
         }
     )
-    return _start(["resume", *options, f"--home={places.path}", "--", name], name, places)
+    return _start(["resume", *options, f"--home={places.path}", "--", name], name, places, storage)
 
 
 def stop_study(name: str, *, home: str | Path | None = None) -> bool:
@@ -179,16 +178,20 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[
             yield (key,), new
 
 
-def _start(arguments: Sequence[str], name: str, home: Home) -> Started:
+def _start(arguments: Sequence[str], name: str, home: Home, storage: str | None) -> Started:
     """Start the command and wait until its study has a coordinator, or it has ended."""
     log = launch_file(home, name, ".log")
-    command = shlex.join(["tracker", *arguments])
+    # Everyone on the machine sees a process's arguments; its environment only who started it.
+    environment = {**os.environ, "TRACKER_STORAGE": storage} if storage else None
+    shown = [f"--storage={shown_url(storage)}"] if storage else []
+    command = shlex.join(["tracker", arguments[0], *shown, *arguments[1:]])
     with log.open("a", encoding="utf-8") as output:
         output.write(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC  {command}\n")
         output.flush()
         launch_begins = output.tell()
         process = subprocess.Popen(
             [*_COMMAND, *arguments],
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

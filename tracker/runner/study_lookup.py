@@ -12,6 +12,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from tracker.databases.addresses import shown_url
 from tracker.errors import StudyExistsError, StudyNotFoundError, TrackerError, did_you_mean
 from tracker.runner.study_folder import DESCRIPTION, StudyFolder
 from tracker.store.found import FoundExperiment
@@ -61,7 +62,9 @@ def check_name_is_free(home: Home, name: str, storage: str, trials_started: int 
     remedies = [_freed(home, name, each) for each in here]
     if trials_started:
         has.append(f"the Optuna database has {trials_started} trials of a study '{name}'")
-        remedies.append(f"optuna delete-study --study-name {shlex.quote(name)} --storage {shlex.quote(storage)}")
+        remedies.append(
+            f"optuna delete-study --study-name {shlex.quote(name)} --storage {shlex.quote(shown_url(storage))}"
+        )
     raise StudyExistsError(
         f"{'; '.join(has)}; the folder with its event logs ('{folder.path}') is missing, so it cannot be resumed.\n"
         f"Choose another --name, or free this one: {' && '.join(remedies)}"
@@ -87,7 +90,7 @@ def _without_folder(home: Home, name: str, found: Sequence[FoundExperiment]) -> 
 
 def _in_mlflow(home: Home, name: str, found: Sequence[FoundExperiment]) -> str:
     """What MLflow has of a study, by the first experiment found."""
-    uri = home.tracking_uri
+    uri = shown_url(home.tracking_uri)
     if not found:
         return f"MLflow store '{uri}' has no experiment '{name}'"
     each = found[0]
@@ -109,7 +112,7 @@ def _in_mlflow(home: Home, name: str, found: Sequence[FoundExperiment]) -> str:
 
 def _freed(home: Home, name: str, found: FoundExperiment) -> str:
     """The shell command that frees an experiment's name without losing a record."""
-    command = f"MLFLOW_TRACKING_URI={shlex.quote(home.tracking_uri)} mlflow experiments"
+    command = f"MLFLOW_TRACKING_URI={shlex.quote(shown_url(home.tracking_uri))} mlflow experiments"
     rename = f"{command} rename --experiment-id {found.experiment_id} --new-name {shlex.quote(f'{name} (old)')}"
     # MLflow does not rename deleted experiments, and keeps their names reserved.
     return f"{command} restore --experiment-id {found.experiment_id} && {rename}" if found.deleted else rename

@@ -24,6 +24,7 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import BaseJournalBackend
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
+from tracker.databases.connections import reason
 from tracker.databases.sqlite_url import sqlite_url
 from tracker.errors import RequestError, StoreError, did_you_mean
 from tracker.records import Direction, Settings, SettingValue
@@ -71,13 +72,13 @@ def read_optuna_study(storage: str, study: str = "") -> OptunaStudy:
             directions = [Direction(each.name.lower()) for each in found.directions]
             return OptunaStudy(found.study_name, directions, found.metric_names or (), trials)
     except _NOT_READ as error:
-        raise _unreadable(error.__cause__ or error) from None
+        raise _unreadable(error, storage) from None
     except sqlite3.Error as error:
-        raise _unreadable(error) from None
+        raise _unreadable(error, storage) from None
     except RuntimeError as error:
         if "table schema" not in str(error):  # Optuna's message where another version created the database
             raise
-        raise _unreadable(error) from None
+        raise _unreadable(error, storage) from None
 
 
 def _chosen(study: str, names: Sequence[str]) -> str:
@@ -90,9 +91,8 @@ def _chosen(study: str, names: Sequence[str]) -> str:
     return names[0]
 
 
-def _unreadable(error: BaseException) -> StoreError:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return StoreError(f"the Optuna storage cannot be read: {lines[0][:300]}")
+def _unreadable(error: BaseException, storage: str) -> StoreError:
+    return StoreError(f"the Optuna storage cannot be read: {reason(error, storage)}")
 
 
 @contextlib.contextmanager

@@ -14,9 +14,12 @@ import optuna
 from optuna.trial import TrialState as OptunaState
 from sqlalchemy.exc import SQLAlchemyError
 
+from tracker.databases.addresses import shown_url
+from tracker.databases.connections import reason
 from tracker.errors import RequestError, StoreError, StudyExistsError, StudyNotFoundError, did_you_mean
 from tracker.records import Direction, Settings, SettingValue, TrialState
 from tracker.search.encoding import UnitCube
+from tracker.search.storage import open_storage
 from tracker.search.tried import NONE_LEFT, Tried
 from tracker.study.domains import Choices, Domain
 from tracker.study.space import SearchSpace
@@ -102,7 +105,7 @@ class Trials:
         with _database(storage):
             try:
                 study = optuna.create_study(
-                    storage=storage,
+                    storage=None if storage is None else open_storage(storage),
                     study_name=name,
                     directions=[direction.value for direction in objectives.values()],
                     sampler=sampler,
@@ -127,7 +130,7 @@ class Trials:
         """Load an existing study. Raises StudyNotFoundError, StoreError."""
         with _database(storage):
             try:
-                study = optuna.load_study(storage=storage, study_name=name)
+                study = optuna.load_study(storage=open_storage(storage), study_name=name)
             except KeyError:
                 raise StudyNotFoundError(f"the Optuna database has no study '{name}'") from None
         # Random draws continue where they stopped: the same seed again would repeat the first ones.
@@ -163,7 +166,7 @@ class Trials:
         """The number of a study's started trials; None where the database has no such study. Raises StoreError."""
         with _database(storage):
             try:
-                study = optuna.load_study(storage=storage, study_name=name)
+                study = optuna.load_study(storage=open_storage(storage), study_name=name)
             except KeyError:
                 return None
             return sum(trial.state is not OptunaState.WAITING for trial in study.get_trials(deepcopy=False))
@@ -172,7 +175,7 @@ class Trials:
     def remove(cls, storage: str, name: str) -> None:
         """Delete a study from its database. Raises StoreError."""
         with _database(storage):
-            optuna.delete_study(study_name=name, storage=storage)
+            optuna.delete_study(study_name=name, storage=open_storage(storage))
 
     @classmethod
     def check(cls, objectives: Mapping[str, Direction], space: SearchSpace, sampling: Sampling) -> None:
@@ -335,10 +338,5 @@ def _database(storage: str | None) -> Iterator[None]:
     try:
         yield
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError, ImportError, OSError) as error:
-        cause = error.__cause__ or error
-        reason = str(cause).splitlines()[0] if str(cause) else type(cause).__name__
-        raise StoreError(f"Optuna storage '{storage}' cannot be used: {reason}") from error
-    except RuntimeError as error:
-        if "table schema" not in str(error):  # Optuna's message where another version created the database
-            raise
-        raise StoreError(f"Optuna storage '{storage}' cannot be used: {error}") from error
+        place = "in memory" if storage is None else f"'{shown_url(storage)}'"
+        raise StoreError(f"Optuna storage {place} cannot be used: {reason(error, storage or '')}") from error

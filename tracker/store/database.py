@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
 
+from tracker.databases import connections
 from tracker.databases.addresses import shown_url
+from tracker.databases.connections import new_engine, reason
 from tracker.databases.sqlite_url import sqlite_file
 from tracker.errors import StoreError
 from tracker.store.schema import made_by_newer
 
 ROWS_AT_ONCE = 50_000
-_BUSY_SECONDS = 30.0
 
 Rows = Sequence[Sequence[Any]]
 
@@ -66,8 +67,7 @@ def opened(url: str) -> Iterator[Database | None]:
     except (sqlite3.Error, _OtherError) as error:
         if problem := made_by_newer(url):
             raise StoreError(problem) from error
-        reason = shown_url((str(error).splitlines() or [type(error).__name__])[0])
-        raise StoreError(f"MLflow database '{shown_url(url)}' cannot be read: {reason}") from None
+        raise StoreError(f"MLflow database '{shown_url(url)}' cannot be read: {reason(error, url)}") from None
 
 
 class _OtherError(Exception):
@@ -104,7 +104,7 @@ def _connected(path: Path) -> sqlite3.Connection:
     place = f"file:{quote(str(path.resolve()))}?mode="
     # Whoever closes a database last moves what is in its log into it, but for one that opened it to read alone.
     logged = Path(f"{path}-wal").exists()
-    connection = sqlite3.connect(place + ("ro" if logged else "rw"), uri=True, timeout=_BUSY_SECONDS)
+    connection = sqlite3.connect(place + ("ro" if logged else "rw"), uri=True, timeout=connections.PATIENCE_SECONDS)
     try:
         connection.execute("PRAGMA query_only = ON")
         connection.execute("select count(*) from sqlite_master").fetchone()
@@ -112,7 +112,7 @@ def _connected(path: Path) -> sqlite3.Connection:
         connection.close()
         if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
             raise
-        connection = sqlite3.connect(f"{place}ro&immutable=1", uri=True, timeout=_BUSY_SECONDS)
+        connection = sqlite3.connect(f"{place}ro&immutable=1", uri=True, timeout=connections.PATIENCE_SECONDS)
         connection.execute("select count(*) from sqlite_master").fetchone()
     return connection
 
@@ -120,7 +120,7 @@ def _connected(path: Path) -> sqlite3.Connection:
 @contextmanager
 def _other(url: str) -> Iterator[Database | None]:
     import sqlalchemy as sa  # a third of a second that a SQLite file does not need
-    from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+    from sqlalchemy.exc import SQLAlchemyError
 
     class AnyDatabase:
         def __init__(self, connection: sa.Connection) -> None:
@@ -139,15 +139,14 @@ def _other(url: str) -> Iterator[Database | None]:
             return bool(sa.inspect(self._connection).has_table(name))
 
     try:
-        address = sa.make_url(url)
-        if address.get_backend_name() == "sqlite" and not Path(address.database or "").is_file():
+        if url.startswith("sqlite") and not Path(sa.make_url(url).database or "").is_file():
             yield None
             return
-        engine = sa.create_engine(address)
+        engine = new_engine(url)
         try:
             with engine.connect() as connection:
                 yield AnyDatabase(connection)
         finally:
             engine.dispose()
-    except (SQLAlchemyError, ArgumentError, ImportError) as error:
+    except (SQLAlchemyError, ImportError) as error:
         raise _OtherError(str(error)) from error

@@ -18,6 +18,7 @@ from tracker.pricing.price_book import PriceBook, open_price_book
 ENVIRONMENT: Mapping[str, str] = {
     "TRACKER_HOME": "the home: the folder that studies live in, where no --home is given; ./results without either",
     "MLFLOW_TRACKING_URI": "a database or server to log to and read from; mlflow.db in the home without it",
+    "TRACKER_STORAGE": "Optuna's database where no --storage is given; optuna.db in the home without either",
     "MLFLOW_TRACKING_TOKEN": "a token for that server",
     "MLFLOW_TRACKING_USERNAME": "a name for that server, with MLFLOW_TRACKING_PASSWORD",
     "MLFLOW_TRACKING_PASSWORD": "the password for that name",
@@ -131,8 +132,8 @@ class Home:
 
     @property
     def optuna_storage(self) -> str:
-        """Where Optuna keeps its studies by default."""
-        return sqlite_url(self.path / "optuna.db")
+        """Where Optuna keeps its studies: TRACKER_STORAGE, else the database in this folder."""
+        return os.environ.get("TRACKER_STORAGE") or sqlite_url(self.path / "optuna.db")
 
     def study(self, name: str) -> Path:
         """The folder of a study."""

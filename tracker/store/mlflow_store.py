@@ -34,6 +34,7 @@ from mlflow.entities import Dataset, DatasetInput, Experiment, InputTag, Metric,
 from mlflow.exceptions import MlflowException
 
 from tracker.databases.addresses import shown_url
+from tracker.databases.connections import reason, wait_for_locks
 from tracker.databases.sqlite_url import sqlite_file, sqlite_url
 from tracker.errors import RefusedError, StoreError, StudyExistsError, StudyNotFoundError
 from tracker.records import DataCard, Settings, TrialState
@@ -42,7 +43,7 @@ from tracker.store.found import FoundExperiment
 from tracker.store.mlflow_bulk import BulkClient, move_runs
 from tracker.store.mlflow_places import find_experiments, put_back
 from tracker.store.names import logged_name, name_tags
-from tracker.store.schema import made_by_newer
+from tracker.store.schema import schema_problem
 from tracker.store.setting_texts import setting_text
 from tracker.store.tags import RUN_STATUS
 
@@ -59,13 +60,15 @@ class MlflowStore:
     def __init__(self, tracking_uri: str) -> None:
         self._uri, self._shown = tracking_uri, shown_url(tracking_uri)
         self._read: dict[str, Run] = {}
-        if problem := made_by_newer(tracking_uri):
+        if problem := schema_problem(tracking_uri):
             raise StoreError(problem)
         try:
             self._client = MlflowClient(tracking_uri)
+            if self._engine is not None:
+                wait_for_locks(self._engine)
             self._client.search_experiments(max_results=1)
         except Exception as error:
-            raise StoreError(f"MLflow store '{self._shown}' cannot be used: {_first_line(error)}") from error
+            raise StoreError(f"MLflow store '{self._shown}' cannot be used: {reason(error, tracking_uri)}") from error
         if (file := sqlite_file(tracking_uri)) is not None:
             _write_ahead(file)
 

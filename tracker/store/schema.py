@@ -1,68 +1,73 @@
-"""Which MLflow made a database: known before it is used, for MLflow's own advice is the wrong way round."""
+"""Which MLflow made a database: known before it is used, for MLflow migrates some by itself, unasked."""
 
 from __future__ import annotations
 
 import re
-from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
-from pathlib import Path
 
 from tracker.databases.addresses import shown_url
+from tracker.databases.connections import new_engine
+from tracker.databases.schemas import Schema, migrations, schema_of
+from tracker.errors import StoreError
 
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 
 
-def made_by_newer(url: str) -> str:
-    """A sentence where the database at ``url`` has a schema that the installed MLflow does not know; else "".
+def schema_problem(url: str) -> str:
+    """A sentence where the database at ``url`` has a schema that the installed MLflow does not work with; else "".
 
-    "" too where there is no such database yet, or what is there is none: its user says so.
+    "" too where there is no database yet, and for one that MLflow was making when it was killed: it completes it.
+    Raises StoreError where the database cannot be reached.
     """
     if re.split(r"[:+]", url, maxsplit=1)[0] not in _DATABASES:
         return ""
-    schema = _schema_of(url)
-    if not schema or not (known := _known_schemas()) or schema in known:
+    schema, installed = schema_of(url), migrations("mlflow", "store/db_migrations/versions")
+    if not installed.head or schema.revisions == (installed.head,):
         return ""
-    try:
-        installed = f"the installed {version('mlflow')}"
-    except PackageNotFoundError:
-        installed = "the installed one"
+    if strangers := set(schema.revisions) - installed.known:
+        return _of_a_stranger(url, schema, min(strangers))
+    if "runs" not in schema.tables or _is_blank(url):
+        return ""
+    found = ", ".join(schema.revisions) or "not recorded"
     return (
-        f"MLflow database '{shown_url(url)}' was made by a newer MLflow than {installed} "
-        f"(its schema {schema} is not known here); upgrade mlflow, or use another home"
+        f"MLflow database '{shown_url(url)}' was made by an older MLflow than {_installed()}, or its upgrade was "
+        f"interrupted (its schema is {found}, not {installed.head}): make a copy of it, then run\n"
+        f"`mlflow db upgrade URL` with its address"
     )
 
 
-def _schema_of(url: str) -> str:
-    """The database's alembic version; "" where it has none."""
-    import sqlalchemy as sa  # a fifth of a second that only who is in trouble waits for
-    from sqlalchemy.exc import SQLAlchemyError
-
+def made_by_newer(url: str) -> str:
+    """As ``schema_problem``, of a database that could not be read: "" where that is not why."""
     try:
-        address = sa.make_url(url)
-        if address.get_backend_name() == "sqlite" and not Path(address.database or "").is_file():
-            return ""
-        engine = sa.create_engine(address)
-        try:
-            with engine.connect() as connection:
-                if not sa.inspect(connection).has_table("alembic_version"):
-                    return ""
-                return str(connection.execute(sa.text("select version_num from alembic_version")).scalar() or "")
-        finally:
-            engine.dispose()
-    except (SQLAlchemyError, ImportError):
+        return schema_problem(url)
+    except StoreError:
         return ""
 
 
-@cache
-def _known_schemas() -> frozenset[str]:
-    """Every schema that the installed MLflow has a migration to; found without importing it, which takes seconds."""
-    found = find_spec("mlflow")
-    folders = found.submodule_search_locations if found else None
-    migrations = [
-        path for folder in folders or () for path in Path(folder, "store/db_migrations/versions").glob("*.py")
-    ]
-    revisions = (
-        re.search(r"^revision\s*(?::[^=]*)?=\s*[\"'](\w+)", path.read_text("utf-8"), re.M) for path in migrations
-    )
-    return frozenset(revision[1] for revision in revisions if revision)
+def _of_a_stranger(url: str, schema: Schema, revision: str) -> str:
+    if "runs" in schema.tables and "experiments" in schema.tables:
+        return (
+            f"MLflow database '{shown_url(url)}' was made by a newer MLflow than {_installed()} "
+            f"(its schema {revision} is not known here); upgrade mlflow, or use another home"
+        )
+    owner = "Optuna's" if "studies" in schema.tables else "another program's"
+    return f"database '{shown_url(url)}' holds {owner} tables: MLflow needs a database of its own"
+
+
+def _is_blank(url: str) -> bool:
+    """Whether nothing was ever logged to it."""
+    import sqlalchemy as sa
+
+    engine = new_engine(url, poolclass=sa.NullPool)
+    try:
+        with engine.connect() as connection:
+            return connection.execute(sa.text("select 1 from runs limit 1")).scalar() is None
+    finally:
+        engine.dispose()
+
+
+def _installed() -> str:
+    try:
+        return f"the installed {version('mlflow')}"
+    except PackageNotFoundError:
+        return "the installed one"

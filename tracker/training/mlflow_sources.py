@@ -20,6 +20,7 @@ from typing import Any
 
 import requests
 
+from tracker.databases.addresses import first_line, shown_url
 from tracker.errors import StoreError
 from tracker.training.pickup import Logged
 
@@ -185,7 +186,9 @@ class MlflowServer:
                 answer.raise_for_status()
                 page = json.loads(answer.content)
             except (requests.RequestException, ValueError) as error:
-                raise StoreError(f"MLflow server '{self._api}' cannot be read: {error}") from None
+                raise StoreError(
+                    f"MLflow server '{shown_url(self._api)}' cannot be read: {first_line(error, self._api)}"
+                ) from None
             found += page.get(what, [])
             token = page.get("next_page_token", "")
             if not token:

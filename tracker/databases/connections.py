@@ -1,0 +1,129 @@
+"""Connections to databases that are busy, restart or are not there: what is waited for, what is said of the rest."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tracker.databases.addresses import HOW_TO_ESCAPE, first_line, shown_url, unescaped
+from tracker.errors import StoreError
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+PATIENCE_SECONDS = 120.0
+"""How long a database is waited for that another process has locked, or whose server restarts."""
+_PAUSE_SECONDS = 0.5
+_CONNECT_SECONDS = 10
+_WITH_TIMEOUT = ("psycopg2", "psycopg", "pymysql", "mysqldb")
+_LOCKED = re.compile(r"database (table )?is locked|database is busy|SQLITE_BUSY", re.IGNORECASE)
+_DENIED = re.compile(r"password authentication failed|no password supplied|Access denied|fe_sendauth", re.IGNORECASE)
+_UNAUTHORIZED = re.compile(r"error code 40[13]\b|40[13] Client Error")
+_LOGIN = "the name and password are MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or stand in the address"
+_PAGE = re.compile(r"Response body: '?\s*<.*", re.DOTALL)
+_MISSING = re.compile(r"database \"?[^ ]+ does not exist|Unknown database|role \"?[^ ]+ does not exist", re.IGNORECASE)
+
+Answer = TypeVar("Answer")
+
+
+def new_engine(url: str, **more: Any) -> sa.Engine:
+    """An SQLAlchemy engine whose connections are tried before they are used, and wait for locks.
+
+    ``more`` goes to sqlalchemy.create_engine. Raises StoreError where the address is none, or its driver is missing.
+    """
+    import sqlalchemy as sa  # a third of a second that who reads SQLite does not need
+    from sqlalchemy.exc import ArgumentError
+
+    if problem := unescaped(url):
+        raise StoreError(problem)
+    try:
+        return sa.create_engine(url, **engine_options(url), **more)
+    except (ArgumentError, ImportError, ValueError) as error:
+        raise StoreError(f"database '{shown_url(url)}' cannot be used: {reason(error, url)}") from None
+
+
+def engine_options(url: str) -> dict[str, Any]:
+    """The options of sqlalchemy.create_engine that ``new_engine`` uses."""
+    if url.startswith("sqlite"):
+        return {"connect_args": {"timeout": PATIENCE_SECONDS}}
+    driver = re.match(r"\w+\+(\w+):", url)
+    waits = {"connect_timeout": _CONNECT_SECONDS} if driver is None or driver[1] in _WITH_TIMEOUT else {}
+    return {"pool_pre_ping": True, "connect_args": waits}
+
+
+def wait_for_locks(engine: sa.Engine) -> None:
+    """Let an engine of MLflow's wait for locks of SQLite as long as ``new_engine``'s do: MLflow gives up earlier."""
+    from sqlalchemy import event
+
+    if engine.dialect.name == "sqlite" and not event.contains(engine, "before_cursor_execute", _waits_longer):
+        event.listen(engine, "before_cursor_execute", _waits_longer, retval=True)
+
+
+def _waits_longer(connection: Any, cursor: Any, statement: str, parameters: Any, *context: Any) -> tuple[str, Any]:
+    del connection, cursor, context
+    if statement.startswith("PRAGMA busy_timeout"):  # MLflow sets its own for each session
+        return f"PRAGMA busy_timeout = {PATIENCE_SECONDS * 1000:.0f}", parameters
+    return statement, parameters
+
+
+def patiently(action: Callable[[], Answer]) -> Answer:
+    """What ``action`` returns: it is repeated for PATIENCE_SECONDS where a database is locked or away for a moment.
+
+    Raises what ``action`` raises for the last time.
+    """
+    until = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return action()
+        except Exception as error:
+            if not is_passing(error) or time.monotonic() > until:
+                raise
+        time.sleep(_PAUSE_SECONDS)
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether an error is a database's that is locked, or a server's that restarts or closed the connection."""
+    import sqlalchemy.exc as exc
+
+    for each in _causes(error):
+        if _LOCKED.search(str(each)) or isinstance(each, exc.PendingRollbackError):
+            return True
+        if isinstance(each, exc.DBAPIError) and not _DENIED.search(str(each)) and not _MISSING.search(str(each)):
+            server = not type(each.orig).__module__.startswith("sqlite3")
+            return server and (each.connection_invalidated or isinstance(each, exc.OperationalError))
+    return False
+
+
+def reason(error: BaseException, url: str) -> str:
+    """Why the store at ``url`` cannot be used, in one line: what its driver or client says, and what to do."""
+    cause = list(_causes(error))[-1]
+    said = first_line(cause if isinstance(cause, Exception) else Exception(str(cause)), url)
+    if isinstance(cause, ImportError):
+        if url.startswith("postgresql"):
+            return f"{said}; install the driver: pip install 'cost-quality-tracker[postgres]'"
+        return f"{said}; install the database's driver"
+    if _PAGE.search(str(cause)):
+        return (
+            f"{_PAGE.sub('', said)}the answer is a page, not MLflow's: it may come from a proxy, or from another server"
+        )
+    if _UNAUTHORIZED.search(said):
+        return f"{said}; {_LOGIN}"
+    if _DENIED.search(said):
+        return f"{said}; if the password is right: {HOW_TO_ESCAPE}"
+    if _LOCKED.search(said):
+        return f"{said}: another process has held it for longer than {PATIENCE_SECONDS:.0f} s; end it, then try again"
+    if _MISSING.search(said):
+        return f"{said}; create it first, such as by `createdb`"
+    return said
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """The error, and what it comes from, to the driver's own."""
+    found: list[BaseException] = []
+    each: BaseException | None = error
+    while each is not None and each not in found:
+        found.append(each)
+        each = getattr(each, "orig", None) or each.__cause__
+    return found
