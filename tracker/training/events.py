@@ -1,11 +1,15 @@
 """The durable log of one attempt: a file of JSON objects, one a line, that only ever grows.
 
+A line that cannot be read costs itself alone. A line that is the same as the one before it is that event again, and
+counts once; a checkpoint whose epoch does not rise, or a usage that is less than one before it, is no news.
+
 Events, each with ``event`` and ``time`` (seconds since 1970):
 
 | event      | written by  | fields                                                               |
 |------------|-------------|----------------------------------------------------------------------|
 | asked      | coordinator | role, label, attempt, settings, seed, last_epoch,                    |
-|            |             | cores, accelerators, price_point, price_book                         |
+|            |             | cores, accelerators, price_point, price_book,                        |
+|            |             | format and tracker (see study.formats)                               |
 | started    | worker      | pid                                                                  |
 | progress   | worker      | message                                                              |
 | ready      | worker      | startup_seconds                                                      |
@@ -35,8 +39,9 @@ from typing import Any
 
 from tracker.errors import StoreError
 from tracker.records import AttemptRecord, Checkpoint, EnergySource, PhaseSeconds, TrialState, Usage
-
-Event = Mapping[str, Any]
+from tracker.study.formats import EVENT_LOG
+from tracker.training.event_lines import Event as Event
+from tracker.training.event_lines import read_line
 
 _DURABLE = ("asked", "checkpoint", "data", "stop_asked", "ended", "dropped")
 
@@ -52,10 +57,13 @@ class EventLog:
         self._path = path
         self._lock = threading.Lock()
         self._unwritten = b""
+        self._appended = False
 
     def write(self, event: str, *fields: Mapping[str, Any]) -> None:
         """Append an event, or one for each of several ``fields``; those of _DURABLE are on the disk then."""
         now = time.time()
+        if event == "asked":
+            fields = tuple({**EVENT_LOG.stamp, **each} for each in fields)
         lines = [json.dumps({"event": event, "time": now, **each}, default=_plain) for each in fields or ({},)]
         with self._lock:
             self._unwritten += "".join(f"{line}\n" for line in lines).encode()
@@ -65,14 +73,23 @@ class EventLog:
                 print(f"event log {self._path}: {error.strerror}; keeping it for later", file=sys.stderr)
 
     def _append(self, *, durable: bool) -> None:
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        descriptor = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
         try:
+            self._end_torn_line(descriptor)
             while self._unwritten:
                 self._unwritten = self._unwritten[os.write(descriptor, self._unwritten) :]
             if durable:
                 os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+    def _end_torn_line(self, descriptor: int) -> None:
+        """End the line that a power cut left torn: the first event of this process stands on a line of its own."""
+        if not self._appended:
+            self._appended = True
+            size = os.fstat(descriptor).st_size
+            if size and os.pread(descriptor, 1, size - 1) != b"\n":
+                self._unwritten = b"\n" + self._unwritten
 
 
 def _plain(value: object) -> object:
@@ -84,14 +101,23 @@ def _plain(value: object) -> object:
 
 
 class EventReader:
-    """Reads a log as it grows: each call to ``new_events`` gives what came since the last one."""
+    """Reads a log as it grows: each call to ``new_events`` gives what came since the last one.
+
+    ``unreadable`` are the lines so far that hold no event, each with its number and why.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._offset = 0
+        self._lines = 0
+        self._last = b""
+        self.unreadable: list[str] = []
 
     def new_events(self) -> list[Event]:
-        """The events written since the last call; a line that is still being written is left for the next."""
+        """The events written since the last call; a line that is still being written is left for the next.
+
+        Raises StoreError where the log cannot be read, or is of a format that only a newer tracker knows.
+        """
         try:
             with self._path.open("rb") as file:
                 file.seek(self._offset)
@@ -102,15 +128,21 @@ class EventReader:
             raise StoreError(f"event log '{self._path}' cannot be read: {error.strerror}") from None
         whole = text[: text.rfind(b"\n") + 1]
         self._offset += len(whole)
-        return [event for line in whole.splitlines() if (event := _parsed(line)) is not None]
+        return [event for line in whole.split(b"\n")[:-1] if (event := self._event(line)) is not None]
 
-
-def _parsed(line: bytes) -> Event | None:
-    try:
-        event = json.loads(line)
-    except ValueError:  # torn by a power cut or a full disk: the events around it still count
-        return None
-    return event if isinstance(event, dict) and "event" in event and "time" in event else None
+    def _event(self, line: bytes) -> Event | None:
+        self._lines += 1
+        if line == self._last:
+            return None
+        self._last = line
+        try:
+            event = read_line(line)
+        except ValueError as error:
+            self.unreadable.append(f"line {self._lines} cannot be read: {error}")
+            return None
+        if event["event"] == "asked":
+            EVENT_LOG.check(self._path, event)
+        return event
 
 
 def follow(record: AttemptRecord, events: Iterable[Event]) -> AttemptRecord:
@@ -118,9 +150,11 @@ def follow(record: AttemptRecord, events: Iterable[Event]) -> AttemptRecord:
     checkpoints = list(record.checkpoints)
     for event in events:
         if event["event"] == "checkpoint":
-            usage, evaluation_seconds = _usage(event["usage"]), event.get("evaluation_seconds", 0.0)
-            checkpoints.append(Checkpoint(event["epoch"], event["metrics"], usage, event["time"], evaluation_seconds))
-            record = replace(record, usage=usage)
+            if not checkpoints or event["epoch"] > checkpoints[-1].epoch:
+                usage, evaluation_seconds = _usage(event["usage"]), event.get("evaluation_seconds", 0.0)
+                reached = Checkpoint(event["epoch"], event["metrics"], usage, event["time"], evaluation_seconds)
+                checkpoints.append(reached)
+                record = replace(record, usage=_later(record.usage, usage))
         else:
             record = _after(record, event)
     return replace(record, checkpoints=tuple(checkpoints))
@@ -144,7 +178,7 @@ def _after(record: AttemptRecord, event: Event) -> AttemptRecord:
         case "ready":
             return replace(record, phases=PhaseSeconds(startup_seconds=event["startup_seconds"]))
         case "heartbeat":
-            return replace(record, usage=_usage(event["usage"]))
+            return replace(record, usage=_later(record.usage, _usage(event["usage"])))
         case "stop_asked":
             return replace(record, reason=event["reason"])
         case "saved" | "restored":
@@ -157,8 +191,8 @@ def _after(record: AttemptRecord, event: Event) -> AttemptRecord:
             return replace(
                 record,
                 state=TrialState(event["state"]),
-                usage=_usage(event["usage"]),
-                phases=PhaseSeconds(**event["phases"]),
+                usage=_later(record.usage, _usage(event["usage"])),
+                phases=PhaseSeconds(**_known(PhaseSeconds, event["phases"])),
                 summary=event["summary"],
                 reason=event["reason"] or record.reason,
                 message=event["message"],
@@ -176,5 +210,15 @@ def _accelerators(asked: Event) -> list[int]:
     return gpus
 
 
-def _usage(fields: Mapping[str, Any]) -> Usage:
-    return Usage(**{**fields, "energy_source": EnergySource(fields["energy_source"])})
+def _usage(given: Mapping[str, Any]) -> Usage:
+    return Usage(**{**_known(Usage, given), "energy_source": EnergySource(given["energy_source"])})
+
+
+def _later(before: Usage, now: Usage) -> Usage:
+    """What was used by now: time never goes back."""
+    return now if now.wall_seconds >= before.wall_seconds else before
+
+
+def _known(record: type[Usage | PhaseSeconds], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that a record has; a newer tracker may have written others."""
+    return {name: given[name] for name in record.__slots__ if name in given}

@@ -1,0 +1,172 @@
+"""A line of an event log as an event, or why it is none.
+
+Disks fill up, power is cut and files are edited: what a line says is checked before anything counts it, so that no
+later step meets a missing field, NaN or a negative time. Fields and kinds of events that are not listed here are those
+of a newer tracker, and pass.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tracker.records import EnergySource, Role, TrialState
+
+Event = Mapping[str, Any]
+Check = Callable[[Any], bool]
+
+_MOST_SECONDS = 1e11
+"""Above any duration, and above any time since 1970 that a database holds."""
+_MOST = 2**63 - 1
+"""What databases hold as a whole number."""
+
+
+def read_line(line: bytes) -> Event:
+    """The event that a line holds. Raises ValueError, saying what is wrong with it."""
+    try:
+        event = json.loads(line)
+    except (ValueError, RecursionError):  # torn by a power cut or a full disk
+        raise ValueError("it is not JSON") from None
+    if not isinstance(event, dict) or not isinstance(event.get("event"), str):
+        raise ValueError("it names no event")
+    for name, check in {"time": _seconds, **_FIELDS.get(event["event"], {})}.items():
+        if not check(event.get(name, _ABSENT)):
+            said = f"is {event[name]!r:.60}" if name in event else "is missing"
+            raise ValueError(f"{name} of event '{event['event']}' {said}")
+    return event
+
+
+_ABSENT = object()
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST
+
+
+def _number(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return math.isfinite(value) if isinstance(value, float) else abs(value) <= _MOST
+
+
+def _amount(value: Any) -> bool:
+    return _number(value) and 0 <= value <= _MOST
+
+
+def _seconds(value: Any) -> bool:
+    return _number(value) and 0 <= value <= _MOST_SECONDS
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _numbers(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(_number, value.values()))
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(_text, value.values()))
+
+
+def _wholes(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_whole, value))
+
+
+def _settings(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(each, bool | str) or _number(each) for each in value.values())
+
+
+def _or_none(check: Check) -> Check:
+    return lambda value: value is None or check(value)
+
+
+def _or_absent(check: Check) -> Check:
+    return lambda value: value is _ABSENT or check(value)
+
+
+def _one_of(words: type[EnergySource] | type[Role] | type[TrialState]) -> Check:
+    return lambda value: isinstance(value, str) and value in list(words)
+
+
+_USAGE: Mapping[str, Check] = {
+    "wall_seconds": _seconds,
+    "cpu_seconds": _amount,
+    "cores": _whole,
+    "energy_source": _one_of(EnergySource),
+    "startup_seconds": _or_absent(_seconds),
+    **dict.fromkeys(("waiting_seconds", "energy_joules"), _or_absent(_or_none(_amount))),
+    **dict.fromkeys(
+        (
+            *("accelerators", "peak_memory_bytes", "peak_accelerator_memory_bytes"),
+            *("acquired_samples", "acquired_bytes", "stored_bytes", "kept_bytes"),
+        ),
+        _or_absent(_whole),
+    ),
+}
+
+
+def _usage(value: Any) -> bool:
+    return isinstance(value, dict) and all(check(value.get(name, _ABSENT)) for name, check in _USAGE.items())
+
+
+def _phases(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(_seconds, value.values()))
+
+
+def _card(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and _text(value.get("name"))
+        and _text(value.get("fingerprint"))
+        and isinstance(value.get("rows"), dict)
+        and all(map(_amount, value["rows"].values()))
+        and _whole(value.get("classes", 0))
+        and _text(value.get("description", ""))
+        and _whole(value.get("size_bytes", 0))
+    )
+
+
+_FIELDS: Mapping[str, Mapping[str, Check]] = {
+    "asked": {
+        "role": _one_of(Role),
+        "label": _text,
+        "attempt": _whole,
+        "settings": _settings,
+        "seed": _whole,
+        "cores": _wholes,
+        "accelerators": _or_absent(_wholes),
+        "accelerator": _or_absent(_or_none(_whole)),
+        "last_epoch": _or_absent(_or_none(_whole)),
+        "price_point": _or_absent(_texts),
+        "price_book": _or_absent(_text),
+        "sku": _or_absent(_text),
+        "user": _or_absent(_text),
+    },
+    "progress": {"message": _text},
+    "ready": {"startup_seconds": _seconds},
+    "checkpoint": {
+        "epoch": _whole,
+        "metrics": _numbers,
+        "usage": _usage,
+        "evaluation_seconds": _or_absent(_seconds),
+    },
+    "heartbeat": {"usage": _usage},
+    "note": {"message": _text},
+    "stop_asked": {"reason": _text},
+    "saved": {"epoch": _whole},
+    "restored": {"epoch": _whole},
+    "state_lost": {"message": _text},
+    "data": {"card": _card},
+    "ended": {
+        "state": lambda value: _one_of(TrialState)(value) and value != TrialState.RUNNING,
+        "reason": _text,
+        "message": _text,
+        "usage": _usage,
+        "phases": _phases,
+        "summary": _numbers,
+    },
+}
+"""What the fields of each kind of event must be; ``asked`` of older trackers lacks some."""
