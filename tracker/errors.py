@@ -14,7 +14,8 @@ TrackerError                   any failure with a message of one or two lines fo
     ├── TrainingFailedError    a training run cannot continue; carries the reason in one word
     ├── CatalogueError         a live catalogue of prices cannot be reached or is malformed
     └── StoreError             a database, a table or a log cannot be read or written
-        └── RefusedError       a store rejects what it was given
+        ├── RefusedError       a store rejects what it was given
+        └── NewerFormatError   a file of a format that only a newer tracker knows
 """
 
 from __future__ import annotations
@@ -103,6 +104,10 @@ class StoreError(WorkFailedError):
 
 class RefusedError(StoreError):
     """A store that rejects what it was given: retrying does not help."""
+
+
+class NewerFormatError(StoreError):
+    """A file of a format that only a newer tracker knows; the message names its version."""
 
 
 def did_you_mean(given: str, allowed: Iterable[str]) -> str:

@@ -6,7 +6,8 @@ from tracker.records import EnergySource, PhaseSeconds, TrialState, Usage
 from tracker.training.events import EventLog, EventReader, read_attempt
 
 USAGE = Usage(2.0, 1.5, 1, 0, 100, 0, 0.1, None, EnergySource.UNAVAILABLE)
-ASKED = {"role": "trial", "label": "#0", "attempt": 1, "settings": {}, "seed": 0, "cores": [0], "accelerator": None}
+ASKED = {"role": "trial", "label": "#0", "attempt": 1, "seed": 0, "cores": [0], "accelerator": None, "sku": "a/b"}
+ASKED |= {"settings": {"device": "cpu", "threads": 1}}
 
 
 def write_attempt(path):

@@ -16,7 +16,7 @@ from tracker.engine.forkserver import Forkserver
 from tracker.engine.reservations import Reservation, Reservations
 from tracker.records import AttemptRecord
 from tracker.training.ending import vanished, write_ending
-from tracker.training.events import Event, EventLog, EventReader, follow, new_attempt
+from tracker.training.events import Event, EventLog, EventReader, follow, new_attempt, set_aside
 from tracker.training.state import discard_state
 from tracker.training.worker import PAUSE_AT_SAVE_SIGNAL, PAUSE_SIGNAL, AttemptRequest, work
 
@@ -106,6 +106,7 @@ class LocalEngine:
     def start(self, request: AttemptRequest, reservation: Reservation) -> Attempt:
         """Start a worker for a request on ``reservation``; its event log starts with the request."""
         request.folder.mkdir(parents=True, exist_ok=True)
+        set_aside(request.log_path)
         asked = {
             "role": request.role,
             "label": request.label,

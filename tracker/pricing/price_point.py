@@ -132,6 +132,8 @@ def price_point_from_row(row: Mapping[str, str], place: str) -> PricePoint:
         )
     except ValueError as error:
         raise PriceBookError(f"{place}: {error}") from None
+    except KeyError as error:
+        raise PriceBookError(f"{place}: {error} is missing") from None
 
 
 def _cell(value: object) -> str:
@@ -187,6 +189,10 @@ def _problem(point: PricePoint) -> str | None:
         return f"quality is {point.quality!r}; {did_you_mean(point.quality, QUALITIES)}"
     if not 0 < point.usd_per_hour <= MOST_USD_PER_HOUR:
         return f"usd_per_hour is {point.usd_per_hour:g}; a rate is above 0 and at most {MOST_USD_PER_HOUR:g}"
+    for column in _OWN_HARDWARE_COLUMNS:
+        part = getattr(point, column)
+        if not 0 <= part <= point.usd_per_hour:
+            return f"{column} is {part:g}; it is a part of the rate, from 0 to {point.usd_per_hour:g}"
     if bool(point.accelerator) != (point.accelerator_count > 0):
         return f"accelerator is {point.accelerator!r} and accelerator_count is {point.accelerator_count}"
     for column in ("vcpu", "ram_gb", "accelerator_memory_gb"):

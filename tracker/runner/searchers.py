@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tracker.errors import RequestError, StudyNotFoundError
+from tracker.errors import NewerFormatError, RequestError, StoreError, StudyNotFoundError
 from tracker.records import AttemptRecord, Settings, TrialState
 from tracker.runner.bookkeeper import Reached
 from tracker.runner.jobs import MEMORY_SHARE, Job
 from tracker.runner.plan import StudyPlan
 from tracker.search.frontier_search import FrontierSearch
 from tracker.search.full_runs import FullRuns
+from tracker.search.memory import sound_memory
 from tracker.search.objectives import Objective
 from tracker.search.sampler import Sampling, Trials
 from tracker.search.steps import Searcher
 from tracker.search.tried import MOST_LISTED
+from tracker.study.formats import SEARCH_STATE
 from tracker.study.spec import Limit
 
 MEMORY_FILE = "search.json"
@@ -142,20 +143,18 @@ def _replay(searcher: FullRuns | FrontierSearch, history: History) -> None:
 
 def save_memory(folder: Path, searcher: Searcher) -> None:
     """Save the searcher's own state, atomically. A full disk costs only that state."""
-    remembered = searcher.memory()
-    part = folder / f"{MEMORY_FILE}.part"
     with contextlib.suppress(OSError):
-        part.write_text(json.dumps(remembered), encoding="utf-8")
-        part.replace(folder / MEMORY_FILE)
+        SEARCH_STATE.write(folder / MEMORY_FILE, searcher.memory())
 
 
 def read_memory(folder: Path) -> dict[str, Any]:
-    """What ``save_memory`` saved; empty where there is none or it cannot be read."""
+    """What ``save_memory`` saved, as far as it makes sense. Raises NewerFormatError."""
     try:
-        memory = json.loads((folder / MEMORY_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return sound_memory(SEARCH_STATE.read(folder / MEMORY_FILE))
+    except NewerFormatError:
+        raise
+    except (FileNotFoundError, StoreError):
         return {}
-    return memory if isinstance(memory, dict) else {}
 
 
 def as_rows(evidence: Iterable[Evidence]) -> list[dict[str, Any]]:

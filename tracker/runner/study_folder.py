@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
 import shutil
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
 from tracker.errors import RequestError, StoreError, StudyExistsError, StudyNotFoundError
 from tracker.records import DataCard, Role
+from tracker.study import formats
 from tracker.study.document import StudyDocument, StudyFile
+from tracker.training.event_lines import is_number, is_settings
 from tracker.training.events import Event, EventReader
 
 DESCRIPTION = "study.json"
+EVIDENCE = "evidence.json"
 _RUNNING_ALREADY = "this study is running already, in process {}"
 _LOOKS = 100
 
@@ -89,57 +91,80 @@ class StudyFolder:
 
     def save(self, document: StudyDocument) -> None:
         """Freeze the study's description."""
-        content = {"content": document.content, "file": None if document.file is None else asdict(document.file)}
-        part = self.path / f"{DESCRIPTION}.part"
-        part.write_text(json.dumps(content, indent=2, default=str), encoding="utf-8")
-        part.replace(self.path / DESCRIPTION)
+        file = None if document.file is None else asdict(document.file)
+        formats.DESCRIPTION.write(self.path / DESCRIPTION, {"content": document.content, "file": file}, indent=2)
 
     def document(self) -> StudyDocument:
         """The frozen description. Raises StudyNotFoundError, StoreError."""
         path = self.path / DESCRIPTION
         try:
-            saved = json.loads(path.read_text(encoding="utf-8"))
-            file = saved.get("file")  # older studies have none
-            return StudyDocument(f"stored copy '{path}'", saved["content"], file=StudyFile(**file) if file else None)
+            saved = formats.DESCRIPTION.read(path)
         except FileNotFoundError:
             raise StudyNotFoundError(f"there is no study in '{self.path}'") from None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise StoreError(f"study description '{path}' cannot be read: {error}") from None
+        if not isinstance(saved, dict) or not isinstance(saved.get("content"), dict):
+            raise StoreError(f"study description '{path}' cannot be read: it has no table 'content'")
+        return StudyDocument(f"stored copy '{path}'", saved["content"], file=_study_file(path, saved.get("file")))
 
     def save_evidence(self, rows: list[dict[str, Any]]) -> None:
         """Save the evidence of earlier studies: the study can be resumed without them."""
         if rows:
-            (self.path / "evidence.json").write_text(json.dumps(rows), encoding="utf-8")
+            formats.EVIDENCE.write(self.path / EVIDENCE, {"rows": rows})
 
     def evidence(self) -> list[dict[str, Any]]:
         """What ``save_evidence`` saved. Raises StoreError."""
-        path = self.path / "evidence.json"
+        path = self.path / EVIDENCE
         try:
-            rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
-            return rows
+            saved = formats.EVIDENCE.read(path)
         except FileNotFoundError:
             return []
-        except (OSError, ValueError) as error:
-            raise StoreError(f"'{path}' cannot be read: {error}") from None
+        rows: Any = saved.get("rows") if isinstance(saved, dict) else saved
+        if not isinstance(rows, list) or not all(map(_is_evidence, rows)):
+            raise StoreError(
+                f"{formats.EVIDENCE.name} '{path}' cannot be read: a row has not settings, checkpoints and failure;"
+                " move the file away to resume without it"
+            )
+        return rows
 
     @property
     def started_at(self) -> float:
         """When the study was started, in seconds since 1970: when its preparation was requested."""
-        events = EventReader(self.trials / Role.PREPARATION / "1.jsonl").new_events()
+        events = EventReader(self._preparation).new_events()
         return float(events[0]["time"]) if events else time.time()
 
-    def attempts(self) -> list[tuple[Path, list[Event]]]:
-        """Every attempt's log with its events, in the order of their requests."""
-        logs = [(path, EventReader(path).new_events()) for path in self.path.glob("trials/*/*.jsonl")]
-        return sorted(((path, events) for path, events in logs if events), key=lambda log: float(log[1][0]["time"]))
+    def attempts(self, notify: Callable[[str], None] = lambda _: None) -> list[tuple[Path, list[Event]]]:
+        """Every attempt's log with its events, the request first, in the order of their requests.
+
+        ``notify`` receives a sentence for each log with lines that cannot be read. One whose request is among them is
+        left out. Raises StoreError as EventReader does.
+        """
+        logs = []
+        for folder in sorted(self.trials.glob("*/")):
+            numbered = {int(path.stem): path for path in folder.glob("*.jsonl") if path.stem.isdecimal()}
+            last = 0.0
+            for _, path in sorted(numbered.items()):
+                reader = EventReader(path)
+                events = sorted(reader.new_events(), key=lambda event: event["event"] != "asked")
+                asked = bool(events) and events[0]["event"] == "asked"
+                if reader.unreadable:
+                    notify(_damaged(path, reader.unreadable, asked=asked))
+                if asked:
+                    last = max(last, float(events[0]["time"]))  # a clock may be set back between two attempts
+                    logs.append((last, path, events))
+        return [(path, events) for _, path, events in sorted(logs, key=lambda log: log[0])]
 
     def data_card(self) -> DataCard:
         """The data card that the preparation reported. Raises StoreError."""
-        events = EventReader(self.trials / Role.PREPARATION / "1.jsonl").new_events()
-        cards: list[dict[str, Any]] = [event["card"] for event in events if event["event"] == "data"]
+        reader = EventReader(self._preparation)
+        cards: list[dict[str, Any]] = [event["card"] for event in reader.new_events() if event["event"] == "data"]
+        if not cards and reader.unreadable:
+            raise StoreError(f"event log '{self._preparation}' has no data card: {'; '.join(reader.unreadable)}")
         if not cards:
             raise StoreError(f"the preparation of the study in '{self.path}' never ended; start it under another name")
-        return DataCard(**cards[-1])
+        return DataCard(**{name: cards[-1][name] for name in DataCard.__slots__ if name in cards[-1]})
+
+    @property
+    def _preparation(self) -> Path:
+        return self.trials / Role.PREPARATION / "1.jsonl"
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -189,3 +214,41 @@ class StudyFolder:
             return False
         os.kill(coordinator, signal.SIGTERM)
         return True
+
+
+def _study_file(path: Path, saved: Any) -> StudyFile | None:
+    """The file that a study was started from; older studies have none. Raises StoreError."""
+    if not saved:
+        return None
+    if (
+        not isinstance(saved, dict)
+        or not isinstance(saved.get("path"), str)
+        or not isinstance(saved.get("content"), dict)
+    ):
+        raise StoreError(f"study description '{path}' cannot be read: 'file' has not a path and a table 'content'")
+    return StudyFile(saved["path"], saved["content"], smoke=saved.get("smoke") is True)
+
+
+def _is_evidence(row: Any) -> bool:
+    """Whether it is a trial of an earlier study: its settings, checkpoints (epoch and values), why it failed."""
+    return (
+        isinstance(row, dict)
+        and is_settings(row.get("settings"))
+        and isinstance(row.get("failure"), str)
+        and isinstance(row.get("checkpoints"), list)
+        and all(
+            isinstance(each, list)
+            and len(each) == 2
+            and isinstance(each[0], int)
+            and isinstance(each[1], dict)
+            and all(map(is_number, each[1].values()))
+            for each in row["checkpoints"]
+        )
+    )
+
+
+def _damaged(path: Path, lines: Sequence[str], *, asked: bool) -> str:
+    """What is said of a log with lines that cannot be read."""
+    more = f" and {len(lines) - 3} more lines" if len(lines) > 3 else ""
+    lost = "" if asked else "; without its request the attempt and its price are not counted"
+    return f"event log '{path}': {'; '.join(lines[:3])}{more}{lost}"

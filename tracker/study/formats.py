@@ -7,13 +7,14 @@ number rises only with a change that an older tracker would misread: unknown key
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from tracker.errors import StoreError
+from tracker.errors import NewerFormatError, StoreError
 
 PACKAGE = "cost-quality-tracker"
 
@@ -39,24 +40,42 @@ class Format:
         """What a file of this format says about itself, beside its content."""
         return {"format": self.version, "tracker": own_version()}
 
-    def check(self, path: Path, content: Mapping[str, Any]) -> int:
-        """The format of the file at ``path`` with this content.
+    def check(self, path: Path, content: Mapping[str, Any]) -> None:
+        """Check the format of the file at ``path``, which has this content.
 
-        Raises StoreError for a format that this tracker does not know: the message names the version that does.
+        Raises NewerFormatError for one that this tracker does not know, StoreError for what is no format.
         """
         found, writer = content.get("format", 1), content.get("tracker")
         if isinstance(found, bool) or not isinstance(found, int) or found < 1:
             raise StoreError(f"{self.name} '{path}' has the format {found!r:.40}; a format is a whole number from 1")
         if found > self.version:
-            reader = f"tracker {writer:.40}" if isinstance(writer, str) else "the tracker that wrote it"
-            raise StoreError(
-                f"{self.name} '{path}' has format {found}, written by {reader}; this tracker ({own_version()}) reads"
-                f" up to format {self.version}: use {reader} or a later one"
+            known = isinstance(writer, str) and writer.isprintable() and len(writer) <= 40
+            reader = f"tracker {writer}" if known else "a newer tracker"
+            raise NewerFormatError(
+                f"{self.name} '{path}' has format {found}; this tracker ({own_version()}) reads up to format"
+                f" {self.version}.\nIt was written by {reader}, which reads it, as later ones do"
             )
-        return found
+
+    def write(self, path: Path, content: Mapping[str, Any], *, indent: int | None = None) -> None:
+        """Write ``content`` as JSON, whole or not at all. Raises OSError."""
+        part = path.with_name(f"{path.name}.part")
+        part.write_text(json.dumps({**self.stamp, **content}, indent=indent, default=str), encoding="utf-8")
+        part.replace(path)
+
+    def read(self, path: Path) -> Any:
+        """The JSON in a file. Raises FileNotFoundError, StoreError where it cannot be read, and as ``check`` does."""
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise
+        except (OSError, ValueError, RecursionError) as error:
+            raise StoreError(f"{self.name} '{path}' cannot be read: {error}") from None
+        if isinstance(content, dict):
+            self.check(path, content)
+        return content
 
 
 EVENT_LOG = Format("event log", 1)
 DESCRIPTION = Format("study description", 1)
-MEMORY = Format("search state", 1)
-EVIDENCE = Format("evidence", 2)  # 1 was a bare list of rows
+SEARCH_STATE = Format("search state", 1)
+EVIDENCE = Format("evidence of earlier studies", 2)  # 1 is a bare list of rows

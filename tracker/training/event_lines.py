@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from tracker.errors import PriceBookError
+from tracker.pricing.price_point import price_point_from_row
 from tracker.records import EnergySource, Role, TrialState
 
 Event = Mapping[str, Any]
@@ -35,28 +38,49 @@ def read_line(line: bytes) -> Event:
         if not check(event.get(name, _ABSENT)):
             said = f"is {event[name]!r:.60}" if name in event else "is missing"
             raise ValueError(f"{name} of event '{event['event']}' {said}")
+    if event["event"] == "asked":
+        _check_request(event)
     return event
 
 
+def _check_request(asked: Event) -> None:
+    """Raises ValueError where a request does not say which run it is for, or at which rate."""
+    label = _LABELS.get(asked["role"])
+    if label and not label.fullmatch(asked["label"]):
+        raise ValueError(f"label of event 'asked' is {asked['label']!r:.60}, that of no {asked['role']}")
+    if "price_point" not in asked and "sku" not in asked:
+        raise ValueError("price_point of event 'asked' is missing")
+    if "price_point" in asked:
+        if "price_book" not in asked:
+            raise ValueError("price_book of event 'asked' is missing")
+        try:
+            price_point_from_row(asked["price_point"], "price_point of event 'asked'")
+        except PriceBookError as error:
+            raise ValueError(str(error)) from None
+
+
 _ABSENT = object()
+_LABELS = {Role.TRIAL: re.compile(r"#[0-9]{1,9}"), Role.REPEAT: re.compile(r"#[0-9]{1,9} repeat [0-9]{1,9}")}
+"""How the runs of a role are called, where their names hold numbers."""
 
 
 def _whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST
 
 
-def _number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether it is a number that is finite and no larger than databases hold."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return math.isfinite(value) if isinstance(value, float) else abs(value) <= _MOST
 
 
 def _amount(value: Any) -> bool:
-    return _number(value) and 0 <= value <= _MOST
+    return is_number(value) and 0 <= value <= _MOST
 
 
 def _seconds(value: Any) -> bool:
-    return _number(value) and 0 <= value <= _MOST_SECONDS
+    return is_number(value) and 0 <= value <= _MOST_SECONDS
 
 
 def _text(value: Any) -> bool:
@@ -64,7 +88,7 @@ def _text(value: Any) -> bool:
 
 
 def _numbers(value: Any) -> bool:
-    return isinstance(value, dict) and all(map(_number, value.values()))
+    return isinstance(value, dict) and all(map(is_number, value.values()))
 
 
 def _texts(value: Any) -> bool:
@@ -75,8 +99,11 @@ def _wholes(value: Any) -> bool:
     return isinstance(value, list) and all(map(_whole, value))
 
 
-def _settings(value: Any) -> bool:
-    return isinstance(value, dict) and all(isinstance(each, bool | str) or _number(each) for each in value.values())
+def is_settings(value: Any) -> bool:
+    """Whether it has a text, a number, true or false for each knob, and says where it runs."""
+    if not isinstance(value, dict) or not isinstance(value.get("device"), str) or not _whole(value.get("threads")):
+        return False
+    return all(isinstance(each, bool | str) or is_number(each) for each in value.values())
 
 
 def _or_none(check: Check) -> Check:
@@ -134,7 +161,7 @@ _FIELDS: Mapping[str, Mapping[str, Check]] = {
         "role": _one_of(Role),
         "label": _text,
         "attempt": _whole,
-        "settings": _settings,
+        "settings": is_settings,
         "seed": _whole,
         "cores": _wholes,
         "accelerators": _or_absent(_wholes),

@@ -27,6 +27,7 @@ Events, each with ``event`` and ``time`` (seconds since 1970):
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -143,6 +144,12 @@ class EventReader:
         if event["event"] == "asked":
             EVENT_LOG.check(self._path, event)
         return event
+
+
+def set_aside(path: Path) -> None:
+    """Rename a log that is there before its attempt starts: nobody could read it, so its number is given again."""
+    with contextlib.suppress(FileNotFoundError):
+        path.rename(path.with_name(f"{path.name}.{time.time():.0f}.unreadable"))
 
 
 def follow(record: AttemptRecord, events: Iterable[Event]) -> AttemptRecord:
