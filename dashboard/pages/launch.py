@@ -14,8 +14,9 @@ from dashboard.text import literal
 from tracker.errors import StudyFileError, TrackerError
 from tracker.pricing.money_unit import money_unit
 from tracker.report.study_form import relative_paths
-from tracker.report.words import money, several, usd
+from tracker.report.words import money, several, usd, visible
 from tracker.runner.checked import Checked, check, warm_up
+from tracker.runner.consent import allow, code_to_allow, is_allowed
 from tracker.runner.detached import start_study
 from tracker.runner.launches import Launch, latest_launch, launches
 from tracker.study.document import StudyDocument
@@ -39,6 +40,8 @@ def show() -> None:
     except StudyFileError as error:
         form(chosen, None, {})
         _problems(error.problems)
+        return
+    if not _may_load(document):
         return
     found = _checked(chosen, document)
     _say_paths(chosen)
@@ -74,6 +77,22 @@ def _under_way(waiting: list[Launch]) -> None:
             st.rerun()
         said = launch.last_lines[-1:] or ["starting"]
         st.info(literal(f"{launch.study} is preparing its data: {said[0]}"), icon=":material/hourglass_top:")
+
+
+def _may_load(document: StudyDocument) -> bool:
+    """Whether the study runs installed code only, or a person allowed what else it runs; asks where nobody did.
+
+    A link opens this page, so that code beside the study file is asked about too: to check it is to import it.
+    """
+    code = code_to_allow(document, None)
+    if is_allowed(studies.home(), code):
+        return True
+    st.warning("This study runs code of its own. Read what it is before you allow it.", icon=":material/gpp_maybe:")
+    st.code(visible(code), language=None, wrap_lines=True)
+    if st.button("Allow it", key="launch-allow", icon=":material/check:", help="You are asked once for each"):
+        allow(studies.home(), code)
+        st.rerun()
+    return False
 
 
 def _checked(chosen: Draft, document: StudyDocument) -> Checked:

@@ -147,3 +147,17 @@ def test_a_launch_from_the_page_runs_a_study_to_its_end(open_page, tmp_path):
     assert table.state == "completed"
     assert table.settings["epochs"].dropna().unique().tolist() == [2]
     assert launch.last_lines[-1].startswith("see it: ")
+
+
+def test_code_beside_a_file_and_a_command_are_shown_and_run_once_they_are_allowed(open_page, tmp_path):
+    mark = tmp_path / "it ran"
+    code = f"from pathlib import Path\nPath({str(mark)!r}).touch()\ndef train(run, width: int = 8): ...\n"
+    page = open_page(digits(), digits(workload="mine.py:train"))
+    (tmp_path / "files" / "mine.py").write_text(code)
+    page.selectbox(key="view-file").set_value(str(tmp_path / "files" / "1.toml")).run()
+    assert str(tmp_path / "files" / "mine.py") in page.code[0].value
+    assert [button.key for button in page.button] == ["launch-allow"]
+    assert not mark.exists(), "a link may have opened this page"
+    page.button(key="launch-allow").click().run()
+    assert mark.exists()
+    assert "launch-allow" not in [button.key for button in page.button]

@@ -173,7 +173,7 @@ def test_a_study_whose_only_trial_failed_has_failed_and_the_command_exits_with_1
         'name = "theirs"\ncommand = "no-such-python train.py"\nquality = { metric = "score", direction = "maximize" }\n'
         'budget = { trials = 1 }\npricing = { sku_cpu = "aws/m7i.xlarge" }\nspace = { seed = [1] }\n'
     )
-    ran = tracker("run", str(tmp_path / "study.toml"), home=tmp_path)
+    ran = tracker("run", str(tmp_path / "study.toml"), "--yes", home=tmp_path)
     assert ran.returncode == 1
     assert "no-such-python: not found; {python} in a command is the Python that the tracker runs in" in ran.stderr
     assert open_study("theirs", home=tmp_path).table().state == "failed"

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from tracker.cli.options import day_option, home_option, json_option, print_json
+from tracker.cli.output import say
 from tracker.cli.tables import print_table
 from tracker.report import words
 from tracker.report.hosted_api import DEFAULT_PREDICTIONS
@@ -65,7 +66,7 @@ def build_or_buy(
     columns = ["model ", document["quality"]["name"], "training", "1,000 own", spread, "1,000 by API", "break-even"]
     print_table(columns, [_row(point) for point in [*document["points"], *document["references"]]])
     for note in document["notes"]:
-        click.echo(note, err=True)
+        say(note, err=True)
 
 
 def _row(point: dict[str, Any]) -> tuple[str, ...]:

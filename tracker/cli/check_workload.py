@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from tracker.cli.options import home_option, json_option, print_json
+from tracker.cli.output import say
 from tracker.errors import RequestError
 from tracker.runner.contract import check_workload as findings_of
 from tracker.runner.contract import declared_metric
@@ -42,15 +43,15 @@ def check_workload(
     """
     document = _document(workload, study_file, metric, direction).override(parse_assignments(settings))
     found = []
-    for finding in findings_of(document, home, lambda message: click.echo(f"  {message}", err=True)):
+    for finding in findings_of(document, home, lambda message: say(f"  {message}", err=True)):
         found.append(finding)
         if not as_json:
-            click.echo(f"{MARKS[finding.verdict]} {finding.check}: {finding.seen}")
+            say(f"{MARKS[finding.verdict]} {finding.check}: {finding.seen}")
     failed = sum(finding.verdict == "failed" for finding in found)
     if as_json:
         print_json({"workload": workload, "failed": failed, "findings": [asdict(finding) for finding in found]})
     else:
-        click.echo(f"{len(found) - failed} of {len(found)} checks passed or were skipped", err=True)
+        say(f"{len(found) - failed} of {len(found)} checks passed or were skipped", err=True)
     sys.exit(1 if failed else 0)
 
 

@@ -8,6 +8,7 @@ import click
 import pandas as pd
 
 from tracker.cli.options import home_option, json_option, print_json, scenario_options
+from tracker.cli.output import say
 from tracker.cli.tables import print_table
 from tracker.errors import RequestError
 from tracker.export.comparison import COMPARISON_FORMATS, DEFAULT, write_comparison
@@ -94,16 +95,16 @@ def compare(
     else:
         _print(comparison)
     for path in written:
-        click.echo(path, err=as_json)
+        say(path, err=as_json)
     for remark in comparison.remarks:
-        click.echo(remark, err=True)
+        say(remark, err=True)
 
 
 def _print(comparison: StudyComparison) -> None:
     for sentence in (*comparison.verdicts, *spent_sentences(comparison)):
-        click.echo(sentence)
+        say(sentence)
     for title, table in (("What changed", comparison.changes), ("Settings tried", comparison.tried)):
-        click.echo(f"\n{title}" if len(table) else f"\n{title}: nothing")
+        say(f"\n{title}" if len(table) else f"\n{title}: nothing")
         if len(table):
             print_table(
                 ["what ", *(f"{name} " for name in comparison.names)],
@@ -111,13 +112,13 @@ def _print(comparison: StudyComparison) -> None:
             )
     _print_words(f"Hypervolume at equal dollars, {corner_sentence(comparison)}", equal_dollars_words(comparison))
     _print_words("What the same quality cost", same_quality_words(comparison))
-    click.echo()
+    say()
     for sentence in comparison.method:
-        click.echo(f"- {sentence}")
+        say(f"- {sentence}")
 
 
 def _print_words(title: str, table: pd.DataFrame) -> None:
-    click.echo(f"\n{title}")
+    say(f"\n{title}")
     columns = [f"{name} " if name == SIDE else _cut(str(name)) for name in table]
     print_table(columns, table.itertuples(index=False, name=None))
 

@@ -10,7 +10,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-import click
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.padding import Padding
@@ -18,9 +17,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from tracker.cli.output import say
 from tracker.pricing.money_unit import DOLLARS, MoneyUnit
 from tracker.records import TrialState
-from tracker.report.words import duration, money, quality
+from tracker.report.words import duration, money, quality, visible
 from tracker.runner.detached import Started
 from tracker.runner.progress import EndedAttempt, Observer, Progress, RunningAttempt
 
@@ -52,7 +52,7 @@ def _summed_up(shown: _Lines, console: Console, width: int | None = None) -> Ite
     finally:
         if shown.latest is not None:
             ended = replace(shown.latest, seconds_left=None)
-            console.print(Text(summary(ended, width)), soft_wrap=width is None)
+            console.print(Text(visible(summary(ended, width))), soft_wrap=width is None)
 
 
 def end_study(name: str, state: TrialState, command: str = "resume") -> None:
@@ -61,11 +61,11 @@ def end_study(name: str, state: TrialState, command: str = "resume") -> None:
     ``command`` is the command that resumes it.
     """
     quoted = shlex.quote(name)
-    click.echo(f"see it: tracker frontier {quoted} · tracker report {quoted} · tracker dashboard", err=True)
+    say(f"see it: tracker frontier {quoted} · tracker report {quoted} · tracker dashboard", err=True)
     if state is TrialState.STOPPED:
-        click.echo(f"resume it: tracker {command} {quoted}", err=True)
+        say(f"resume it: tracker {command} {quoted}", err=True)
     if state is TrialState.FAILED:
-        click.echo(f"once that is fixed: tracker {command} {quoted}", err=True)
+        say(f"once that is fixed: tracker {command} {quoted}", err=True)
     if state in (TrialState.STOPPED, TrialState.FAILED):
         sys.exit(1)
 
@@ -75,12 +75,12 @@ def print_started(started: Started) -> None:
     launch = started.launch
     quoted = shlex.quote(launch.study)
     if started.exit_code is None:
-        click.echo(f"{launch.study} runs in process {launch.process}; its log: {launch.log}", err=True)
-        click.echo(f"follow it: tracker status {quoted} · tracker dashboard; stop it: tracker stop {quoted}", err=True)
+        say(f"{launch.study} runs in process {launch.process}; its log: {launch.log}", err=True)
+        say(f"follow it: tracker status {quoted} · tracker dashboard; stop it: tracker stop {quoted}", err=True)
         return
     for line in launch.last_lines:
-        click.echo(line, err=True)
-    click.echo(f"{launch.study} has ended already; its log: {launch.log}", err=True)
+        say(line, err=True)
+    say(f"{launch.study} has ended already; its log: {launch.log}", err=True)
     sys.exit(started.exit_code)
 
 
@@ -125,7 +125,7 @@ class PlainLines(_Lines):
 
     def notify(self, message: str) -> None:
         """A line."""
-        self._console.print(Text(message), soft_wrap=True)
+        self._console.print(Text(visible(message)), soft_wrap=True)
 
     def show(self, progress: Progress) -> None:
         """Print a progress line where one is due."""
@@ -146,7 +146,7 @@ class LiveTable(_Lines):
 
     def notify(self, message: str) -> None:
         """Print a line above the table."""
-        self._live.console.print(Text(message), soft_wrap=True)
+        self._live.console.print(Text(visible(message)), soft_wrap=True)
 
     def show(self, progress: Progress) -> None:
         """Update the table."""
@@ -164,7 +164,7 @@ class Picture:
         """The figures, a bar for the budget, and as many running attempts as there are lines."""
         progress = self._progress
         figures = folded(_figures(progress), options.max_width)
-        yield Text(figures)
+        yield Text(visible(figures))
         if progress.budget_usd is not None:
             completed = min(progress.spend_usd, progress.budget_usd)
             width = min(BAR_COLUMNS, options.max_width)
@@ -179,10 +179,10 @@ class Picture:
 def _running(attempts: Sequence[RunningAttempt], metric: str, unit: MoneyUnit) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for column in ("running", "epoch", metric, "price"):
-        table.add_column(Text(column), justify="left" if column == "running" else "right", overflow="fold")
+        table.add_column(Text(visible(column)), justify="left" if column == "running" else "right", overflow="fold")
     for attempt in attempts:
         reached = "" if attempt.quality is None else quality(attempt.quality)
-        table.add_row(Text(attempt.label), str(attempt.epoch), reached, money(attempt.price_usd, unit))
+        table.add_row(Text(visible(attempt.label)), str(attempt.epoch), reached, money(attempt.price_usd, unit))
     return table
 
 

@@ -7,6 +7,7 @@ from dataclasses import asdict
 import click
 
 from tracker.cli.options import MARKETS, home_option, json_option, print_json
+from tracker.cli.output import say
 from tracker.engine.forkserver import Forkserver
 from tracker.errors import PriceBookError
 from tracker.pricing.price_book import PriceBook
@@ -31,20 +32,20 @@ def doctor(market: str, try_compile: bool, as_json: bool, home: Home) -> None:
     if as_json:
         print_json({**asdict(hardware), "compile_problems": compile_problems, "billed_as": billing})
         return
-    click.echo(f"cpu        {hardware.cpu_model} ({hardware.architecture}), {hardware.cores} cores to use")
-    click.echo(f"memory     {hardware.memory_bytes / 2**30:.1f} GiB")
+    say(f"cpu        {hardware.cpu_model} ({hardware.architecture}), {hardware.cores} cores to use")
+    say(f"memory     {hardware.memory_bytes / 2**30:.1f} GiB")
     if hardware.accelerator_count:
         memory = hardware.accelerator_memory_bytes / 2**30
-        click.echo(f"gpu        {hardware.accelerator_count} × {hardware.accelerator}, {memory:.0f} GiB each")
+        say(f"gpu        {hardware.accelerator_count} × {hardware.accelerator}, {memory:.0f} GiB each")
     else:
-        click.echo("gpu        none that torch can use")
-    click.echo(f"torch      {hardware.torch_version}")
+        say("gpu        none that torch can use")
+    say(f"torch      {hardware.torch_version}")
     for device in hardware.devices:
-        click.echo(f"on {device}:")
-        click.echo(f"  precisions that work  {', '.join(hardware.precisions[device])}")
+        say(f"on {device}:")
+        say(f"  precisions that work  {', '.join(hardware.precisions[device])}")
         if try_compile:
-            click.echo(f"  torch.compile         {compile_problems[device] or 'works'}")
-        click.echo(f"  billed as             {_billing_line(billing[device])}")
+            say(f"  torch.compile         {compile_problems[device] or 'works'}")
+        say(f"  billed as             {_billing_line(billing[device])}")
 
 
 def _billing(book: PriceBook, hardware: Hardware, device: str, market: Market) -> dict[str, object]:

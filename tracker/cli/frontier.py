@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from tracker.cli.options import home_option, json_option, print_json, scenario_options
+from tracker.cli.output import say
 from tracker.cli.tables import print_table
 from tracker.errors import RequestError
 from tracker.pricing.scenario import Scenario
@@ -66,13 +67,11 @@ def frontier(name: str, scenario: Scenario, currency: str, compared: str | None,
     for row in references_table(table).to_dict("records"):
         reached = f"{words.quality(row['quality'])} for {words.money(row['price_usd'], table.unit)}"
         dominates = f"{row['dominates']} of {len(rows)} frontier points cost at least as much and are no better"
-        click.echo(f"reference: {row['name']}, {reached}; {dominates}", err=True)
+        say(f"reference: {row['name']}, {reached}; {dominates}", err=True)
     if not rows:
-        click.echo(
-            f"study '{name}' has no checkpoint on the frontier: none was reached, or none keeps the limits", err=True
-        )
+        say(f"study '{name}' has no checkpoint on the frontier: none was reached, or none keeps the limits", err=True)
     for remark in (*confirmation_sentences(table), *price_remarks(table)):
-        click.echo(remark, err=True)
+        say(remark, err=True)
 
 
 def _certainty(row: Mapping[Any, Any]) -> tuple[str, ...]:
@@ -104,9 +103,9 @@ def _compare(name: str, scenario: Scenario, currency: str, pair: str, as_json: b
     print_table([first.quality.name, labels[0], "by", labels[1], "by", "ratio"], rows)
     for verb in ("entered", "left"):
         trials = ", ".join(f"#{trial}" for trial in document[verb]) or "none"
-        click.echo(f"{verb} the frontier under {labels[1]}: {trials}", err=True)
+        say(f"{verb} the frontier under {labels[1]}: {trials}", err=True)
     for remark in dict.fromkeys((*price_remarks(first), *price_remarks(second))):
-        click.echo(remark, err=True)
+        say(remark, err=True)
 
 
 def _label(table: StudyTable) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tracker.cli.options import MARKETS, home_option, json_option
+from tracker.cli.output import say
 from tracker.records import Direction, Market
 from tracker.store.home import Home
 
@@ -37,8 +38,8 @@ def export(folder: Path, name: str, home: Home) -> None:
     """
     from tracker.imports.export import import_export  # MLflow, which takes seconds
 
-    study = import_export(folder, home, name, lambda message: click.echo(message, err=True))
-    click.echo(study)
+    study = import_export(folder, home, name, lambda message: say(message, err=True))
+    say(study)
 
 
 def _import_options(command: Callable[..., Any]) -> Callable[..., None]:
@@ -53,19 +54,17 @@ def _import_options(command: Callable[..., Any]) -> Callable[..., None]:
         shared = {each: options.pop(each) for each in _SHARED}
         source, metric, own_name = command(*arguments, quality=quality, **options)
         request = import_request(metric, name or own_name, **shared)
-        imported = import_runs(source, request, home, lambda message: click.echo(message, err=True))
+        imported = import_runs(source, request, home, lambda message: say(message, err=True))
         if as_json:
-            click.echo(json.dumps(imported.document, ensure_ascii=False))
+            say(json.dumps(imported.document, ensure_ascii=False))
             return
-        click.echo(imported.sentence)
+        say(imported.sentence)
         for remark in imported.remarks:
-            click.echo(remark, err=True)
+            say(remark, err=True)
         for each in imported.left_out[:_MOST_LISTED]:
-            click.echo(
-                f"  {each['run']}: {each['seconds'] / 3600:,.1f} h {each['why']}, from {each['since']}", err=True
-            )
+            say(f"  {each['run']}: {each['seconds'] / 3600:,.1f} h {each['why']}, from {each['since']}", err=True)
         if len(imported.left_out) > _MOST_LISTED:
-            click.echo(f"  and {len(imported.left_out) - _MOST_LISTED:,} more: --json lists all", err=True)
+            say(f"  and {len(imported.left_out) - _MOST_LISTED:,} more: --json lists all", err=True)
 
     for option in reversed(_OPTIONS):
         importing = option(importing)

@@ -12,6 +12,7 @@ from importlib.metadata import entry_points
 
 import click
 
+from tracker.cli.output import say
 from tracker.errors import TrackerError, did_you_mean
 
 COMMANDS = {
@@ -90,18 +91,18 @@ def main() -> None:
     except TrackerError as error:
         if "--debug" in sys.argv:
             raise
-        click.echo(f"error: {error}", err=True)
+        say(f"error: {error}", err=True)
         sys.exit(error.exit_code)
     except OSError as error:
         if "--debug" in sys.argv:
             raise
-        click.echo(f"error: {error.strerror or error}{f' ({error.filename})' if error.filename else ''}", err=True)
+        say(f"error: {error.strerror or error}{f' ({error.filename})' if error.filename else ''}", err=True)
         sys.exit(1)
     except Exception as error:
         if "--debug" in sys.argv:
             raise
         reason = f"{type(error).__name__}: {error}"
-        click.echo(f"error: internal error of the tracker: {reason}\n`tracker --debug …` shows where", err=True)
+        say(f"error: internal error of the tracker: {reason}\n`tracker --debug …` shows where", err=True)
         sys.exit(1)
 
 

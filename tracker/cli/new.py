@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from tracker.cli.output import say
 from tracker.errors import RequestError
 
 TEMPLATES = files("tracker.cli") / "templates"
@@ -32,7 +33,7 @@ def new(name: str, folder: Path) -> None:
     for template, path in targets.items():
         text = (TEMPLATES / template).read_text(encoding="utf-8").replace("NAME", name)
         path.write_text(text, encoding="utf-8")
-        click.echo(f"wrote {path}")
+        say(f"wrote {path}")
     study, code = targets["study.toml"], targets["workload.py"]
-    click.echo(f"try it:   tracker run {study} --smoke", err=True)
-    click.echo(f"check it: tracker check-workload {code}:train", err=True)
+    say(f"try it:   tracker run {study} --smoke", err=True)
+    say(f"check it: tracker check-workload {code}:train", err=True)

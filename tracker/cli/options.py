@@ -11,6 +11,7 @@ from typing import Any, TypeVar, cast
 
 import click
 
+from tracker.cli.output import say
 from tracker.pricing.scenario import Scenario, compose
 from tracker.pricing.scenario_file import read_scenario
 from tracker.records import Market
@@ -105,4 +106,4 @@ _SCENARIO_OPTIONS = (
 
 def print_json(document: Mapping[str, Any]) -> None:
     """Print one JSON document on standard output; NaN becomes null."""
-    click.echo(json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False))
+    say(json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False))

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from tracker.cli.options import MARKETS, day_option, home_option, json_option, print_json
+from tracker.cli.output import say
 from tracker.cli.tables import print_table
 from tracker.errors import CatalogueError, PriceBookError, RequestError
 from tracker.pricing.catalogues import CATALOGUES
@@ -48,7 +49,7 @@ def list_(
         return
     columns = ["SKU ", "market ", "region ", "$ an hour", "accelerators ", "vCPU", "GiB", "since", "quality "]
     print_table(columns, [_offer(point) for point in offers])
-    click.echo(f"{several(len(offers), 'rate')}, price book {book.version}", err=True)
+    say(f"{several(len(offers), 'rate')}, price book {book.version}", err=True)
 
 
 @prices.command()
@@ -63,17 +64,17 @@ def show(sku: str, as_json: bool, home: Home) -> None:
     if as_json:
         print_json(rates_document(book, offers))
         return
-    click.echo(sku)
-    click.echo(f"  machine   {_machine(machine)}; from {machine.spec_source or 'an unverified source'}")
+    say(sku)
+    say(f"  machine   {_machine(machine)}; from {machine.spec_source or 'an unverified source'}")
     for point in offers:
         where = f" in {point.region}" if point.region else ""
         until = f" until {point.effective_to}" if point.effective_to else ""
-        click.echo(f"  {point.market}{where}: ${point.usd_per_hour:.10g} an hour from {point.effective_from}{until}")
+        say(f"  {point.market}{where}: ${point.usd_per_hour:.10g} an hour from {point.effective_from}{until}")
         if point.energy_usd_per_hour or point.maintenance_usd_per_hour:
             parts = f"${point.energy_usd_per_hour:.4g} electricity, ${point.maintenance_usd_per_hour:.4g} upkeep"
-            click.echo(f"            of it {parts}")
-        click.echo(f"            {point.source} ({point.date_kind}); {QUALITIES[point.quality]}")
-        click.echo(f"            licence {point.licence or 'none needed'}")
+            say(f"            of it {parts}")
+        say(f"            {point.source} ({point.date_kind}); {QUALITIES[point.quality]}")
+        say(f"            licence {point.licence or 'none needed'}")
 
 
 @prices.command()
@@ -94,7 +95,7 @@ def history(sku: str, plot: Path | None, as_json: bool, home: Home) -> None:
     rows = [_dated(point, bar) for point, bar in zip(rates, drawn, strict=True)]
     print_table(["market ", "region ", "from", "$ an hour", "", "quality ", "source "], rows)
     if plot is not None:
-        click.echo(plot)
+        say(plot)
 
 
 @prices.command()
@@ -111,7 +112,7 @@ def check(files: tuple[Path, ...], home: Home) -> None:
             continue
         added = len(set(book.points) - set(load_price_book().points))
         currencies = f", {several(len(book.exchange_rates), 'exchange rate')}" if book.exchange_rates else ""
-        click.echo(f"{path}: {several(added, 'rate')} of its own{currencies}, nothing wrong", err=True)
+        say(f"{path}: {several(added, 'rate')} of its own{currencies}, nothing wrong", err=True)
     if problems:
         raise PriceBookError("\n".join(problems))
     if files:
@@ -121,7 +122,7 @@ def check(files: tuple[Path, ...], home: Home) -> None:
     providers = {point.provider for point in book.points}
     counts = f"{several(len(book.points), 'dated rate')} of {several(len(book.skus), 'SKU')}"
     sellers = f"{several(len(providers), 'seller')}, {min(days)} to {max(days)}"
-    click.echo(f"price book {book.version}: {counts} from {sellers}, nothing wrong", err=True)
+    say(f"price book {book.version}: {counts} from {sellers}, nothing wrong", err=True)
 
 
 @prices.command()
@@ -147,17 +148,17 @@ def update(sources: tuple[str, ...], regions: tuple[str, ...], home: Home) -> No
         home.make()
         done = update_price_table(home.fetched_prices, book, fetched.points)
         refused = (*fetched.refused, *done.refused)
-        click.echo(
+        say(
             f"{name}: {several(len(done.appended), 'new rate')}, {done.unchanged} unchanged, {len(refused)} refused",
             err=True,
         )
         for reason in refused[:20]:
-            click.echo(f"  refused: {reason}", err=True)
+            say(f"  refused: {reason}", err=True)
         book = home.price_book()
     if len(unreached) == len(names):
         raise CatalogueError(f"nothing was changed, because no catalogue could be read ({'; '.join(unreached)})")
     for reason in unreached:
-        click.echo(f"not read: {reason}", err=True)
+        say(f"not read: {reason}", err=True)
 
 
 def _with(book: PriceBook, path: Path) -> PriceBook:

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from tracker.cli.options import day_option, home_option, json_option, print_json, scenario_options
+from tracker.cli.output import say
 from tracker.errors import RequestError
 from tracker.export.formats import DEFAULT, FORMATS, parse_formats, report_folder, write_report
 from tracker.pricing.scenario import Scenario
@@ -81,6 +82,6 @@ def report(
             raise RequestError(f"{option} goes with --all; for a single study, see `{instead}`")
     table = priced_study_table(home, str(name), scenario, currency)
     for path in write_report(table, out or report_folder(home, table), formats or DEFAULT, force=force):
-        click.echo(path)
+        say(path)
     for remark in price_remarks(table):
-        click.echo(remark, err=True)
+        say(remark, err=True)

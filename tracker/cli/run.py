@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from tracker.cli.consent import ask, yes_option
 from tracker.cli.display import end_study, observer, print_started
 from tracker.cli.options import (
     budget_option,
@@ -42,6 +43,7 @@ from tracker.study.tags import parse_tags
 @click.option("--set", "settings", multiple=True, metavar="KNOB=VALUE", help="Fix a knob; repeatable.")
 @click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="A tag of your own; may be given again.")
 @detach_option
+@yes_option
 @home_option
 @storage_option
 def run(
@@ -57,10 +59,14 @@ def run(
     settings: tuple[str, ...],
     tags: tuple[str, ...],
     detach: bool,
+    yes: bool,
     home: Home,
     storage: str | None,
 ) -> None:
     """Search, train, measure, price and log, until the budget is spent. Ctrl-C stops cleanly."""
+    document = StudyDocument.read(study_file)
+    document = document.smoke() if smoke else document
+    ask(document, study_file, home, yes=yes)
     if detach:
         print_started(
             start_study(
@@ -80,8 +86,7 @@ def run(
             )
         )
         return
-    document = StudyDocument.read(study_file)
-    document = (document.smoke() if smoke else document).override(
+    document = document.override(
         parse_assignments(settings),
         name=name,
         seed=seed,

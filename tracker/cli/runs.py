@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from tracker.cli.options import home_option, json_option, print_json, scenario_options
+from tracker.cli.output import say
 from tracker.cli.tables import print_table
 from tracker.pricing.scenario import Scenario
 from tracker.records import CostPart
@@ -57,20 +58,20 @@ def runs(name: str, scenario: Scenario, currency: str, parts: bool, as_json: boo
     print_table(["run ", "state ", table.quality.name, "price", "time", "billed as ", *extra, *knobs], rows)
     by_part = (f"{part} {words.money_part(usd, table.unit)}" for part, usd in spend_by_part(table).items() if usd)
     verb = "spent" if table.scenario is None else "would cost"
-    click.echo(f"{verb}: {words.money(table.spend_usd, table.unit)} ({', '.join(by_part) or 'nothing'})", err=True)
+    say(f"{verb}: {words.money(table.spend_usd, table.unit)} ({', '.join(by_part) or 'nothing'})", err=True)
     if (repeats := confirmation_document(table)) is not None:
         cost = words.money(repeats["spend_usd"], table.unit)
-        click.echo(f"repeats: {cost} of it, by {words.several(repeats['repeats'], 'run')}", err=True)
+        say(f"repeats: {cost} of it, by {words.several(repeats['repeats'], 'run')}", err=True)
     if table.tags:
-        click.echo(f"tags: {words.tags(table.tags)}", err=True)
+        say(f"tags: {words.tags(table.tags)}", err=True)
     if table.data:
-        click.echo(f"data: {table.data}", err=True)
+        say(f"data: {table.data}", err=True)
     for sentence in energy_sentences(table):
-        click.echo(sentence, err=True)
+        say(sentence, err=True)
     if table.runs["busy"].any():
-        click.echo("busy: measured while something else used the cores, so the price is too high", err=True)
+        say("busy: measured while something else used the cores, so the price is too high", err=True)
     for remark in price_remarks(table):
-        click.echo(remark, err=True)
+        say(remark, err=True)
 
 
 def _part(row: dict[Any, Any], column: str, table: StudyTable) -> str:

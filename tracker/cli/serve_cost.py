@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from tracker.cli.options import home_option, json_option, print_json
+from tracker.cli.output import say
 from tracker.cli.tables import print_table
 from tracker.pricing.currency import USD
 from tracker.pricing.scenario import AS_BILLED
@@ -47,7 +48,7 @@ def serve_cost(
     """
     table = priced_study_table(home, name, AS_BILLED, USD.code)
     served = measure_frontier(
-        table, home, weights or WEIGHTS, threads, seconds, points, lambda message: click.echo(message, err=True)
+        table, home, weights or WEIGHTS, threads, seconds, points, lambda message: say(message, err=True)
     )
     total = total_frontier(served, predictions, table)
     save_serving(served, home.study(name))
@@ -81,7 +82,7 @@ def serve_cost(
             for row in served.to_dict("records")
         ],
     )
-    click.echo(f"training plus {predictions:,.0f} predictions:")
+    say(f"training plus {predictions:,.0f} predictions:")
     print_table(
         ["model ", table.quality.name, "weights ", "training", "in all"],
         [
@@ -95,7 +96,7 @@ def serve_cost(
             for row in total.to_dict("records")
         ],
     )
-    click.echo(
+    say(
         f"billed as {served['sku'].iloc[0]}, on a busy machine; a weight format counts if it gives the fp32"
         f" answer to at least {SAME_ANSWERS:.0%} of the inputs, and quality is the checkpoint's own",
         err=True,

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
-import click
-
+from tracker.cli.output import say
 from tracker.cli.tables import print_table
 from tracker.errors import RequestError
 from tracker.pricing.scenario import Scenario
@@ -36,12 +35,12 @@ def report_spend(
         from tracker.export.spend import spend_folder, write_spend  # what writes files is not imported for a table
 
         for path in write_spend(spend, out or spend_folder(home, spend), formats, force=force):
-            click.echo(path, err=as_json)
+            say(path, err=as_json)
     elif not as_json:
         _print(spend)
     if not as_json:
         for line in (spend.sentence, *spend.remarks):
-            click.echo(line, err=True)
+            say(line, err=True)
     return spend
 
 

@@ -7,6 +7,7 @@ from functools import partial
 import click
 
 from tracker.cli.options import home_option, json_option, print_json
+from tracker.cli.output import say
 from tracker.report import words
 from tracker.report.status import INTERRUPTED, standing, status_document
 from tracker.runner.study_folder import StudyFolder
@@ -25,19 +26,19 @@ def status(name: str, as_json: bool, home: Home) -> None:
     if as_json:
         print_json(document)
         return
-    click.echo(f"{name}: {document['state']}")
+    say(f"{name}: {document['state']}")
     if document["user"]:
-        click.echo(f"run by     {document['user']}")
+        say(f"run by     {document['user']}")
     if document["tags"]:
-        click.echo(f"tags       {words.tags(document['tags'])}")
-    click.echo("trials     " + (", ".join(f"{count} {state}" for state, count in document["trials"].items()) or "none"))
+        say(f"tags       {words.tags(document['tags'])}")
+    say("trials     " + (", ".join(f"{count} {state}" for state, count in document["trials"].items()) or "none"))
     usd = partial(words.money, unit=table.unit)
     budget = f" of {usd(document['budget_usd'])}" if document["budget_usd"] is not None else ""
-    click.echo(f"spent      {usd(document['spend_usd'])}{budget}")
+    say(f"spent      {usd(document['spend_usd'])}{budget}")
     if "repeats" in document:
-        click.echo(f"repeats    {document['repeats']} for {usd(document['repeats_usd'])} of what was spent")
+        say(f"repeats    {document['repeats']} for {usd(document['repeats_usd'])} of what was spent")
     if best := document["best"]:
         quality = f"{document['quality']['name']} {words.quality(best['quality'])}"
-        click.echo(f"best       {quality} for {usd(best['price_usd'])} (trial {best['trial']}, epoch {best['epoch']})")
+        say(f"best       {quality} for {usd(best['price_usd'])} (trial {best['trial']}, epoch {best['epoch']})")
     if document["state"] in ("stopped", INTERRUPTED) and StudyFolder(home.study(name)).is_there:
-        click.echo(f"resume it: tracker resume {name}", err=True)
+        say(f"resume it: tracker resume {name}", err=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from tracker.cli.options import home_option
+from tracker.cli.output import say
 from tracker.runner.detached import stop_study
 from tracker.store.home import Home
 
@@ -15,6 +16,6 @@ from tracker.store.home import Home
 def stop(name: str, home: Home) -> None:
     """Ask study NAME to stop. Its workers end at once, and what they spent is counted."""
     if stop_study(name, home=home.path):
-        click.echo(f"{name} was asked to stop; `tracker status {name}` shows when it has", err=True)
+        say(f"{name} was asked to stop; `tracker status {name}` shows when it has", err=True)
     else:
-        click.echo(f"{name} is not running", err=True)
+        say(f"{name} is not running", err=True)

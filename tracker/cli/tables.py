@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tracker.report.words import visible
+
 GAP = 2
 SHORTEST_TEXT = 8
 """The least characters of a text column in a narrow terminal; cut text ends in an ellipsis."""
@@ -21,7 +23,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
     In a narrow terminal only texts are cut; if that is not enough, lines wrap. Outside a terminal, nothing is cut.
     """
-    body = [tuple(row) for row in rows]
+    body = [tuple(visible(" ".join(cell.split("\n"))) for cell in row) for row in rows]
+    columns = [visible(column) for column in columns]
     natural = [
         max(cell_len(cell) for cell in (column.strip(), *(row[at] for row in body)))
         for at, column in enumerate(columns)
@@ -32,7 +35,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     table = Table(box=None, padding=(0, GAP, 0, 0), header_style="bold")
     for column, width in zip(columns, widths, strict=True):
         justify: Literal["left", "right"] = "right" if column.strip() == column != "" else "left"
-        table.add_column(column.strip(), justify=justify, no_wrap=True, width=width)
+        table.add_column(Text(column.strip()), justify=justify, no_wrap=True, width=width)
     for row in body:
         table.add_row(*(Text(cell) for cell in row))
     Console(highlight=False, width=sum(widths) + GAP * len(columns), soft_wrap=True).print(table)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from tracker.cli.options import home_option, json_option, print_json
+from tracker.cli.output import say
 from tracker.report.decisions import decision_sentences, decisions_document
 from tracker.runner.study_lookup import table_of
 from tracker.store.home import Home
@@ -22,4 +23,4 @@ def why(name: str, trial: int, as_json: bool, home: Home) -> None:
         print_json(document)
         return
     for sentence in decision_sentences(document, table_of(home, name).unit):
-        click.echo(sentence)
+        say(sentence)

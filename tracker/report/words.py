@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
@@ -12,6 +13,21 @@ MOST_PARTS = 9_999.5
 """From this many thousandths, millionths or billionths of a currency, an amount is written in whole units of it."""
 NOTHING = "—"
 """Shown where there is no figure."""
+
+
+_STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters but for line feeds and tabs, what turns the direction of text, and halves of characters."""
+
+
+def visible(text: str) -> str:
+    r"""``text`` with what a terminal would obey, and not show, written out.
+
+    >>> print(visible("a\x1b[31mb \u202e c 🦊"))
+    a\u001b[31mb \u202e c 🦊
+
+    In a JSON document that is JSON's own way to write them: it stays a document of the same values.
+    """
+    return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def usd(value: float) -> str:

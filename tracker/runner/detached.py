@@ -62,7 +62,8 @@ def start_study(
     """Start a detached study; the arguments are those of ``library.run_study``.
 
     Returns once the study has its coordinator, or the process has ended. A study that comes from no file is saved to
-    one in the home. Raises what ``run_study`` raises before it trains, with the message of the process.
+    one in the home. Nobody is asked whether its code may run (runner.consent). Raises what
+    ``run_study`` raises before it trains, with the message of the process.
     """
     places = Home.find(home)
     document = _document(study)
@@ -84,7 +85,7 @@ def start_study(
     )
     options += [f"--set={knob}" for knob in knobs] + [f"--from={earlier}" for earlier in warm_start]
     options += [f"--tag={key}={value}" for key, value in (tags or {}).items()]
-    return _start(["run", *options, f"--home={places.path}", "--", str(file)], named, places, storage)
+    return _start(["run", "--yes", *options, f"--home={places.path}", "--", str(file)], named, places, storage)
 
 
 def start_resume(

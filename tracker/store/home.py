@@ -93,6 +93,11 @@ class Home:
         return self.path / "launched"
 
     @property
+    def allowed(self) -> Path:
+        """One text file for each command, or code from elsewhere, that a person allowed studies to run."""
+        return self.path / "allowed"
+
+    @property
     def reports(self) -> Path:
         """One folder a study, with its written reports."""
         return self.path / "reports"

@@ -1,0 +1,98 @@
+"""What a study would run that its file did not bring along: shown before it runs, remembered once a person allowed it.
+
+Imports none of it, and nothing heavy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from collections.abc import Iterator, Mapping
+from importlib.machinery import PathFinder
+from pathlib import Path
+from typing import Any
+
+from tracker.store.home import Home
+from tracker.study.document import COMMAND_MARK, StudyDocument
+from tracker.study.knobs import COMMON_KNOBS
+
+
+def code_to_allow(document: StudyDocument, folder: Path | None) -> str:
+    """What a study runs other than installed modules and Python files in ``folder``, in a few lines; "" for nothing.
+
+    ``folder`` is the study file's own; None where files beside it are not expected to run either.
+    """
+    workload = document.workload
+    if workload is None:
+        return ""  # the checks of the file report it
+    if workload.startswith(COMMAND_MARK):
+        return _command(document)
+    place, _, name = workload.rpartition(":")
+    if place.endswith(".py"):
+        path = Path(place).resolve()
+    elif (found := _module_here(place)) is not None:
+        path = found.resolve()
+    else:
+        return ""
+    if not path.exists() or (folder is not None and path.is_relative_to(folder.resolve())):
+        return ""
+    return f"{document.source} trains by '{name}' of this Python code:\n    {path}"
+
+
+def is_allowed(home: Home, code: str) -> bool:
+    """Whether a person has allowed exactly this before."""
+    return not code or _record(home, code).is_file()
+
+
+def allow(home: Home, code: str) -> None:
+    """Remember that a person allowed it. Raises RequestError where the home cannot be written."""
+    home.make()
+    home.allowed.mkdir(exist_ok=True)
+    _record(home, code).write_text(code, encoding="utf-8", errors="surrogateescape")
+
+
+def _record(home: Home, code: str) -> Path:
+    return home.allowed / f"{hashlib.sha256(code.encode(errors='surrogateescape')).hexdigest()[:32]}.txt"
+
+
+def _command(document: StudyDocument) -> str:
+    """The command, its folder, and every text that the study may put into it or into its environment."""
+    content = document.content
+    lines = [f"{document.source} runs this shell command:"]
+    lines += [f"    {line}" for line in str(content["command"]).splitlines()]
+    lines.append(f"in the folder '{content.get('folder', '.')}'")
+    for table, label in (("settings", "{{{}}}"), ("space", "{{{}}}"), ("data", "data.{}")):
+        given = content.get(table, {})
+        for key, value in given.items() if isinstance(given, Mapping) else ():
+            if key not in COMMON_KNOBS and (texts := list(dict.fromkeys(_texts(value)))):
+                lines.append(f"with {label.format(key)} = {' or '.join(map(repr, texts))}")
+    return "\n".join(lines)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in a value of a study file."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, each in value.items():
+            if key not in ("low", "high", "step", "log"):
+                yield str(key)
+            yield from _texts(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _texts(each)
+
+
+def _module_here(module: str) -> Path | None:
+    """Where a module is that only the current folder has; None for one that is installed, or nowhere."""
+    top = module.partition(".")[0]
+    try:
+        if importlib.util.find_spec(top) is not None:
+            return None
+    except (ImportError, ValueError):
+        return None
+    spec = PathFinder.find_spec(top, [str(Path.cwd())])
+    if spec is None:
+        return None
+    places = [spec.origin, *(spec.submodule_search_locations or [])]
+    return next((Path(place) for place in places if place), None)
