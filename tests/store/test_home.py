@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from tracker.errors import RequestError
 from tracker.store.home import Home, folder_name
+from tracker.study.study_name import composed
 
 
 @given(st.text(min_size=1, max_size=80))
@@ -21,7 +22,7 @@ def test_every_name_gives_one_plain_folder_name(name):
 
 @given(st.text(min_size=1, max_size=80), st.text(min_size=1, max_size=80))
 def test_two_names_never_share_a_folder(one, other):
-    assert (folder_name(one) == folder_name(other)) == (one == other)
+    assert (folder_name(one) == folder_name(other)) == (composed(one) == composed(other))
 
 
 def test_the_home_comes_from_the_option_the_environment_or_the_working_folder(tmp_path, monkeypatch):

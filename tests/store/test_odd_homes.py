@@ -22,7 +22,7 @@ ODD = """a?mode=ro#b %3F %25 %2e%2e it's "q" & <b> $(touch pwned) ;`|` [red] = Ã
 def home(tmp_path_factory):
     home = Home(tmp_path_factory.mktemp("odd") / ODD)
     put_mlflow_database(home.path)
-    run_study(digits(budget={"trials": 1}), home=home.path)
+    run_study(digits(budget={"trials": 1}, settings={"processes": 2}), home=home.path)
     return home
 
 

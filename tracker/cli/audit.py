@@ -8,14 +8,15 @@ from dataclasses import asdict
 
 import click
 
-from tracker.cli.options import home_option, json_option, print_json, storage_option
+from tracker.cli.options import STUDY_NAME, home_option, json_option, print_json, storage_option
+from tracker.cli.output import say
 from tracker.runner.audit.audit import audit_study
 from tracker.runner.audit.finding import Audit
 from tracker.store.home import Home
 
 
 @click.command(short_help="Whether a study's event logs, MLflow and Optuna say the same.")
-@click.argument("name")
+@click.argument("name", type=STUDY_NAME)
 @click.option("--repair", is_flag=True, help="Mend what can be mended by the event logs, and audit again.")
 @json_option
 @home_option
@@ -37,7 +38,7 @@ def audit(name: str, repair: bool, as_json: bool, home: Home, storage: str | Non
     else:
         _show(found)
         if not found.agrees and not repair and found.coordinator is None:
-            click.echo(f"mend it: tracker audit {shlex.quote(name)} --repair", err=True)
+            say(f"mend it: tracker audit {shlex.quote(name)} --repair", err=True)
     if not found.agrees:
         sys.exit(1)
 
@@ -51,9 +52,9 @@ def _repaired(name: str, home: Home, storage: str | None) -> Audit:
 
 def _show(found: Audit) -> None:
     for note in found.notes:
-        click.echo(note)
+        say(note)
     for finding in found.findings:
-        click.echo(finding.words)
+        say(finding.words)
     counts = f"{found.runs} runs, {found.attempts} attempts, ${found.price_usd!r}, {found.wall_seconds!r} s"
     differences = f"{len(found.findings)} difference{'' if len(found.findings) == 1 else 's'}"
-    click.echo(f"{found.study}: {'all books agree' if found.agrees else differences}: {counts}")
+    say(f"{found.study}: {'all books agree' if found.agrees else differences}: {counts}")

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from tracker.cli.options import day_option, home_option, json_option, print_json
+from tracker.cli.options import STUDY_NAME, day_option, home_option, json_option, print_json
 from tracker.cli.output import say
 from tracker.cli.tables import print_table
 from tracker.report import words
@@ -18,7 +18,7 @@ from tracker.store.home import Home
 
 
 @click.command(short_help="Your own model's price beside that of a hosted language model.")
-@click.argument("name")
+@click.argument("name", type=STUDY_NAME)
 @click.option("--model", required=True, metavar="PROVIDER:MODEL", help="The hosted model, such as openai:gpt-4o-mini.")
 @click.option(
     "--predictions",

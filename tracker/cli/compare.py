@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import pandas as pd
 
-from tracker.cli.options import home_option, json_option, print_json, scenario_options
+from tracker.cli.options import STUDY_NAME, home_option, json_option, print_json, scenario_options
 from tracker.cli.output import say
 from tracker.cli.tables import print_table
 from tracker.errors import RequestError
@@ -55,7 +55,7 @@ def _formats(ctx: click.Context, parameter: click.Parameter, value: str | None) 
 
 
 @click.command(short_help="Studies at equal dollars and at equal quality, with intervals.")
-@click.argument("names", nargs=-1, required=True, metavar="A B [C …]")
+@click.argument("names", type=STUDY_NAME, nargs=-1, required=True, metavar="A B [C …]")
 @click.option(
     "--at-usd", callback=_amounts, metavar="USD,…",
     help="Compare when so much was spent on trials.  [default: 10, 25, 50 and 100 % of the smallest spend]",

@@ -5,14 +5,14 @@ from __future__ import annotations
 import click
 
 from tracker.cli.display import end_study, observer
-from tracker.cli.options import home_option, workers_option
+from tracker.cli.options import STUDY_NAME, home_option, workers_option
 from tracker.engine.forkserver import Forkserver
 from tracker.runner.study_lookup import folder_of
 from tracker.store.home import Home
 
 
 @click.command(short_help="Train the frontier's points again with other seeds.")
-@click.argument("name")
+@click.argument("name", type=STUDY_NAME)
 @click.option(
     "--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="Repeats per trial on the frontier."
 )

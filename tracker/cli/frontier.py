@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from tracker.cli.options import home_option, json_option, print_json, scenario_options
+from tracker.cli.options import STUDY_NAME, home_option, json_option, print_json, scenario_options
 from tracker.cli.output import say
 from tracker.cli.tables import print_table
 from tracker.errors import RequestError
@@ -28,7 +28,7 @@ CERTAINTY_TITLES = ("repeats", "mean", "95 %", "on it", "tied with ")
 
 
 @click.command(short_help="The best quality for the money, point by point.")
-@click.argument("name")
+@click.argument("name", type=STUDY_NAME)
 @scenario_options
 @click.option(
     "--compare-scenarios",

@@ -16,6 +16,7 @@ from tracker.pricing.scenario import Scenario, compose
 from tracker.pricing.scenario_file import read_scenario
 from tracker.records import Market
 from tracker.store.home import Home
+from tracker.study.study_name import composed
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -25,6 +26,8 @@ def _home(ctx: click.Context, parameter: click.Parameter, value: Path | None) ->
     return Home.find(value)
 
 
+STUDY_NAME = click.types.FuncParamType(composed)
+"""The name of a study, whichever way its accents were typed."""
 home_option = click.option(
     "--home",
     type=click.Path(path_type=Path),

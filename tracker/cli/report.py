@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from tracker.cli.options import day_option, home_option, json_option, print_json, scenario_options
+from tracker.cli.options import STUDY_NAME, day_option, home_option, json_option, print_json, scenario_options
 from tracker.cli.output import say
 from tracker.errors import RequestError
 from tracker.export.formats import DEFAULT, FORMATS, parse_formats, report_folder, write_report
@@ -24,7 +24,7 @@ def _formats(ctx: click.Context, parameter: click.Parameter, value: str | None) 
 
 
 @click.command(short_help="Write a study's report, or with --all what all studies cost.")
-@click.argument("name", required=False)
+@click.argument("name", type=STUDY_NAME, required=False)
 @click.option("--all", "everything", is_flag=True, help="All studies: who spent what on what.")
 @click.option(
     "--by",

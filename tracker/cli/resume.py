@@ -6,6 +6,7 @@ import click
 
 from tracker.cli.display import end_study, observer, print_started
 from tracker.cli.options import (
+    STUDY_NAME,
     budget_option,
     detach_option,
     home_option,
@@ -21,7 +22,7 @@ from tracker.store.home import Home
 
 
 @click.command(short_help="Resume a study, with its budget or a new one.")
-@click.argument("name")
+@click.argument("name", type=STUDY_NAME)
 @budget_option
 @trials_option
 @wall_option

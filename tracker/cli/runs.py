@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from tracker.cli.options import home_option, json_option, print_json, scenario_options
+from tracker.cli.options import STUDY_NAME, home_option, json_option, print_json, scenario_options
 from tracker.cli.output import say
 from tracker.cli.tables import print_table
 from tracker.pricing.scenario import Scenario
@@ -29,7 +29,7 @@ PART_COLUMNS = (*CostPart, "Wh", "energy ", "g CO2")
 
 
 @click.command(short_help="Every run of a study, with its spend.")
-@click.argument("name")
+@click.argument("name", type=STUDY_NAME)
 @scenario_options
 @click.option("--parts", is_flag=True, help="Show cost parts and energy instead of settings.")
 @json_option

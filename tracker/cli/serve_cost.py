@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from tracker.cli.options import home_option, json_option, print_json
+from tracker.cli.options import STUDY_NAME, home_option, json_option, print_json
 from tracker.cli.output import say
 from tracker.cli.tables import print_table
 from tracker.pricing.currency import USD
@@ -20,7 +20,7 @@ FIGURES = ("p50 ms", "p99 ms", "a second", "memory", "same answers", "per 1,000"
 
 
 @click.command(name="serve-cost", short_help="What the frontier's models cost to serve on this machine.")
-@click.argument("name")
+@click.argument("name", type=STUDY_NAME)
 @click.option("--predictions", type=float, default=1e6, show_default=True, help="Predictions to add to the training.")
 @click.option("--weights", type=click.Choice(WEIGHTS), multiple=True, help="A number format to measure; default all.")
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Cores to predict on.")

@@ -6,7 +6,7 @@ from functools import partial
 
 import click
 
-from tracker.cli.options import home_option, json_option, print_json
+from tracker.cli.options import STUDY_NAME, home_option, json_option, print_json
 from tracker.cli.output import say
 from tracker.report import words
 from tracker.report.status import INTERRUPTED, standing, status_document
@@ -16,7 +16,7 @@ from tracker.store.home import Home
 
 
 @click.command(short_help="A study's state, trials and spend.")
-@click.argument("name")
+@click.argument("name", type=STUDY_NAME)
 @json_option
 @home_option
 def status(name: str, as_json: bool, home: Home) -> None:

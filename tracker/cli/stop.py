@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
-from tracker.cli.options import home_option
+from tracker.cli.options import STUDY_NAME, home_option
 from tracker.cli.output import say
 from tracker.runner.detached import stop_study
 from tracker.store.home import Home
 
 
 @click.command(short_help="Ask a running study to stop, as Ctrl-C does.")
-@click.argument("name")
+@click.argument("name", type=STUDY_NAME)
 @home_option
 def stop(name: str, home: Home) -> None:
     """Ask study NAME to stop. Its workers end at once, and what they spent is counted."""

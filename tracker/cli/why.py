@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from tracker.cli.options import home_option, json_option, print_json
+from tracker.cli.options import STUDY_NAME, home_option, json_option, print_json
 from tracker.cli.output import say
 from tracker.report.decisions import decision_sentences, decisions_document
 from tracker.runner.study_lookup import table_of
@@ -12,7 +12,7 @@ from tracker.store.home import Home
 
 
 @click.command(short_help="Why a trial was started, paused, resumed or stopped.")
-@click.argument("name")
+@click.argument("name", type=STUDY_NAME)
 @click.argument("trial", type=click.IntRange(min=0))
 @json_option
 @home_option

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tracker.imports.exported import read_export
 from tracker.imports.log_table import log_table
+from tracker.imports.names import importable_name
 from tracker.store.home import Home
 
 
@@ -17,7 +18,7 @@ def import_export(folder: Path, home: Home, name: str = "", say: Callable[[str],
     ``name`` is another one than it had. Raises RequestError (see ``read_export``), StudyExistsError, StoreError.
     """
     table = read_export(folder)
-    table = replace(table, study=name) if name else table
+    table = replace(table, study=importable_name(name or table.study))
     with home.import_of(table.study):
         log_table(table, home, f"an export of study '{table.study}'", say)
     return table.study

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from tracker.errors import RequestError, did_you_mean
 from tracker.imports.machines import MachineRule, Machines, machine_rules
+from tracker.imports.names import importable_name
 from tracker.imports.past_runs import PastSource
 from tracker.imports.past_study import PastStudy
 from tracker.records import BOOKED_METRICS, Direction, Market, QualityMetric
@@ -65,6 +66,7 @@ def import_request(
 ) -> ImportRequest:
     """The request that a person's options make: those of the commands and of the library. Raises RequestError."""
     path = None if machine_map is None else Path(machine_map)
+    name = importable_name(name)
     return ImportRequest(
         quality,
         None if direction is None else _choice(Direction, direction, "direction"),

@@ -14,6 +14,7 @@ from pathlib import Path
 from tracker.databases.sqlite_url import sqlite_url
 from tracker.errors import RequestError
 from tracker.pricing.price_book import PriceBook, open_price_book
+from tracker.study.study_name import composed
 
 ENVIRONMENT: Mapping[str, str] = {
     "TRACKER_HOME": "the home: the folder that studies live in, where no --home is given; ./results without either",
@@ -32,13 +33,16 @@ ENVIRONMENT: Mapping[str, str] = {
 def folder_name(study: str) -> str:
     """A folder name for a study of any name: its plain characters, and a hash where that loses something.
 
+    Two spellings of one name, by composed and by decomposed accents, have one folder.
+
     >>> folder_name("docstrings"), folder_name("a/b 🦊")
     ('docstrings', 'a-b-37d930e8')
     """
+    study = composed(study)
     plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", study).strip("-.")[:40]
     if plain == study and study.lower() == study:
         return plain
-    return "-".join(filter(None, [plain.lower(), hashlib.sha256(study.encode()).hexdigest()[:8]]))
+    return "-".join(filter(None, [plain.lower(), hashlib.sha256(study.encode(errors="surrogatepass")).hexdigest()[:8]]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,12 +26,12 @@ from tracker.study.spec import (
     StudySpec,
     WorkloadDescription,
 )
+from tracker.study.study_name import name_problem
 from tracker.study.tags import tag_problems
 from tracker.study.toml_file import TomlProblems
 
 _TABLES = tuple(TABLE_KEYS)
 _TOP = (*TOP_KEYS, *_TABLES)
-_NAME_LIMIT_BYTES = 80
 
 
 def check_study(document: StudyDocument, description: WorkloadDescription | str) -> StudySpec:
@@ -122,10 +122,10 @@ class _Checker:
         return value
 
     def _name(self, name: Any) -> str:
-        if not isinstance(name, str) or not name.strip():
-            self._problem("name", f"{name!r} is not a name" if name is not None else "missing; every study has a name")
-        elif len(name.encode()) > _NAME_LIMIT_BYTES or not name.isprintable():
-            self._problem("name", f"{name!r} is not a printable text of at most {_NAME_LIMIT_BYTES} bytes")
+        if name is None:
+            self._problem("name", "missing; every study has a name")
+        elif problem := name_problem(name):
+            self._problem("name", problem)
         return str(name)
 
     def _reference(self, content: Mapping[str, Any]) -> None:

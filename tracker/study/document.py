@@ -12,6 +12,7 @@ from typing import Any
 
 from tracker.errors import RequestError, StudyFileError
 from tracker.study.keys import names
+from tracker.study.study_name import composed
 from tracker.study.toml_file import parse_toml, read_toml
 
 SMOKE_TRIALS = 2
@@ -81,6 +82,11 @@ class StudyDocument:
     content: Mapping[str, Any]
     text: str = ""
     file: StudyFile | None = None
+
+    def __post_init__(self) -> None:
+        name = self.content.get("name")
+        if isinstance(name, str) and name != composed(name):
+            object.__setattr__(self, "content", {**self.content, "name": composed(name)})
 
     @classmethod
     def read(cls, path: Path) -> StudyDocument:

@@ -80,7 +80,7 @@ class Companions:
         os.environ.setdefault("NCCL_SOCKET_IFNAME", "lo")
         torch.distributed.init_process_group(
             "nccl" if device.type == "cuda" else "gloo",
-            init_method=f"file://{meeting.resolve()}",
+            store=torch.distributed.FileStore(str(meeting.resolve()), processes),  # type: ignore[attr-defined]
             rank=rank,
             world_size=processes,
             timeout=PATIENCE,
