@@ -19,8 +19,26 @@ from tracker.training.describe import describe_workload
 COMPOSED = unicodedata.normalize("NFC", "Crème brûlée é")
 DECOMPOSED = unicodedata.normalize("NFD", COMPOSED)
 TEXT = (
-    *("<script>alert(1)</script>", "**bold** [a](javascript:alert(1))", "=HYPERLINK(1)", "+1", "@SUM(A1)", "$(touch x)"),
-    *("`id`;|&", "..", "../../etc", "a/../b", "%2e%2e%2fetc", "/etc/passwd", "C:\\x", "[red]x[/red]", "🦊", "it's \"q\""),
+    *(
+        "<script>alert(1)</script>",
+        "**bold** [a](javascript:alert(1))",
+        "=HYPERLINK(1)",
+        "+1",
+        "@SUM(A1)",
+        "$(touch x)",
+    ),
+    *(
+        "`id`;|&",
+        "..",
+        "../../etc",
+        "a/../b",
+        "%2e%2e%2fetc",
+        "/etc/passwd",
+        "C:\\x",
+        "[red]x[/red]",
+        "🦊",
+        'it\'s "q"',
+    ),
     *("con", "null", "a.b", "--", " ", COMPOSED),
 )
 REFUSED = ("a\nb", "a\x1b[31mb", "a\u202eb", "a\x00b", "x" * 10_000, "-rf", "--help", "", "   ", "\udcff", 7)

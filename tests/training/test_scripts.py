@@ -59,7 +59,7 @@ if __name__ == "__main__":
 
 @pytest.fixture(autouse=True)
 def modules_and_path_of_before(monkeypatch):
-    """What a file brings along is gone afterwards, and what another test's file of the same name brought is not there."""
+    """What a file brings along goes afterwards, and what another test's file of the same name brought is not there."""
     monkeypatch.setattr(sys, "path", list(sys.path))
     for name in ("mine", "neighbour_of_this"):
         monkeypatch.delitem(sys.modules, name, raising=False)
