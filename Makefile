@@ -37,12 +37,13 @@ faults: tools  ## real studies struck at random moments, resumed and audited; th
 			--out results/faults-$$store.json || exit 1; \
 	done
 
-check: tools  ## style, types, layers, documentation
+check: tools  ## style, types, layers, documentation, known vulnerabilities
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest tests/docs/test_pages.py tests/docs/shown.py --doctest-modules tracker
+	$(BIN)/python -m tests.dependencies
 
 format: tools  ## put the code into its one format
 	$(BIN)/ruff check --fix .

@@ -15,6 +15,7 @@ import plotly.graph_objects as go
 import streamlit as st
 from plotly.io.json import to_json_plotly
 
+from tracker.export.cells import harmless
 from tracker.report.style import PLOTLY_CONFIG
 from tracker.report.words import NOTHING
 
@@ -73,7 +74,7 @@ def chart(
             st.dataframe(twin, hide_index=True, column_config=columns, key=f"{key}-twin", placeholder=NOTHING)
         st.download_button(
             "CSV",
-            lambda: twin.to_csv(index=False, lineterminator="\n"),
+            lambda: _csv(twin),
             file_name=f"{name}.csv",
             mime="text/csv",
             on_click="ignore",
@@ -83,6 +84,13 @@ def chart(
         )
     chosen = getattr(result, "selected", None) if select else None
     return list(selected) if chosen is None else [str(each) for each in chosen]
+
+
+def _csv(twin: pd.DataFrame) -> str:
+    """The table as csv, in which a spreadsheet finds no formula that someone wrote as a name."""
+    texts = twin.rename(columns=lambda name: harmless(str(name)))
+    texts = texts.map(lambda cell: harmless(cell) if isinstance(cell, str) else cell)
+    return texts.to_csv(index=False, lineterminator="\n")
 
 
 def _nothing() -> None:
