@@ -146,9 +146,9 @@ def run_study(
         tags=tags,
     )
     Forkserver(document.workload or "").warm_up()
-    from tracker.runner import studies  # MLflow and Optuna, while the forkserver imports torch
+    from tracker.runner import session, studies  # MLflow and Optuna, while the forkserver imports torch
 
-    places = studies.Places(Home.find(home), storage)
+    places = session.Places(Home.find(home), storage)
     studies.run_study(document, places, workers=workers, warm_start=warm_start, observer=observer)
     return Study(str(document.content["name"]), places.home)
 
@@ -170,9 +170,9 @@ def resume_study(
     ``update`` takes what was edited in the study's file since it was started; see study.edits. Raises TrackerError.
     """
     Forkserver(folder_of(Home.find(home), name).document().workload or "").warm_up()
-    from tracker.runner import studies  # MLflow and Optuna, while the forkserver imports torch
+    from tracker.runner import session, studies  # MLflow and Optuna, while the forkserver imports torch
 
-    places = studies.Places(Home.find(home), storage)
+    places = session.Places(Home.find(home), storage)
     studies.resume_study(
         name,
         places,
@@ -197,9 +197,9 @@ def confirm_study(
 ) -> Study:
     """Train the frontier's points again with ``seeds`` new seeds each; see runner.confirm. Raises TrackerError."""
     Forkserver(folder_of(Home.find(home), name).document().workload or "").warm_up()
-    from tracker.runner import confirm, studies  # MLflow and Optuna, while the forkserver imports torch
+    from tracker.runner import confirm, session  # MLflow and Optuna, while the forkserver imports torch
 
-    places = studies.Places(Home.find(home))
+    places = session.Places(Home.find(home))
     confirm.confirm_study(name, places, seeds=seeds, budget_usd=budget_usd, workers=workers, observer=observer)
     return Study(name, places.home)
 

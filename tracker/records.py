@@ -276,3 +276,11 @@ class Hardware:
         """The machine in a few words, as runs are tagged with it."""
         gpu = f" + {self.accelerator_count} × {self.accelerator}" if self.accelerator_count else ""
         return f"{self.cpu_model}, {self.cores} cores, {self.memory_bytes / 2**30:.0f} GiB{gpu}"
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """How far MLflow is behind: how many values it lacks, and for how many seconds the oldest of them has waited."""
+
+    entries: int
+    seconds: float

@@ -27,7 +27,7 @@ def confirm(name: str, seeds: int, budget_usd: float | None, workers: int | None
     """
     Forkserver(folder_of(home, name).document().workload or "").warm_up()
     from tracker.runner.confirm import confirm_study  # MLflow and Optuna, while the forkserver imports torch
-    from tracker.runner.studies import Places
+    from tracker.runner.session import Places
 
     with observer() as shown:
         state = confirm_study(name, Places(home), seeds=seeds, budget_usd=budget_usd, workers=workers, observer=shown)

@@ -63,7 +63,8 @@ def resume(
         )
         return
     Forkserver(folder_of(home, name).document().workload or "").warm_up()
-    from tracker.runner.studies import Places, resume_study  # MLflow and Optuna, while the forkserver imports torch
+    from tracker.runner.session import Places
+    from tracker.runner.studies import resume_study  # MLflow and Optuna, while the forkserver imports torch
 
     with observer() as shown:
         state = resume_study(

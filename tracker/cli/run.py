@@ -96,7 +96,8 @@ def run(
         tags=parse_tags(tags),
     )
     Forkserver(document.workload or "").warm_up()
-    from tracker.runner.studies import Places, run_study  # MLflow and Optuna, while the forkserver imports torch
+    from tracker.runner.session import Places
+    from tracker.runner.studies import run_study  # MLflow and Optuna, while the forkserver imports torch
 
     with observer() as shown:
         state = run_study(document, Places(home, storage), workers=workers, warm_start=warm_start, observer=shown)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import threading
 import time
+from collections import deque
 from collections.abc import Callable
+from multiprocessing import Pipe
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -21,6 +24,8 @@ from tracker.training.state import discard_state
 from tracker.training.worker import PAUSE_AT_SAVE_SIGNAL, PAUSE_SIGNAL, AttemptRequest, work
 
 STOP_GRACE_SECONDS = 5.0
+LOOK_SECONDS = 0.2
+"""How long at most no attempt is looked at."""
 
 
 class Attempt:
@@ -33,6 +38,7 @@ class Attempt:
         self.process = process
         self.record: AttemptRecord = new_attempt(request.attempt, request.asked_at, len(request.cores))
         self._reader = EventReader(request.log_path)
+        self._unseen: deque[Event] = deque()
         self._stop_deadline: float | None = None
         self._memory_kills = _memory_kills()
 
@@ -47,12 +53,16 @@ class Attempt:
         return self._stop_deadline is not None
 
     def read(self) -> None:
-        """Update ``record``, and pass new events to ``on_event``."""
+        """Update ``record``."""
         events = self._reader.new_events()
-        self.record = follow(self.record, events)
-        if self.on_event is not None:
-            for event in events:
-                self.on_event(event)
+        if events:
+            self.record = follow(self.record, events)
+            self._unseen.extend(events if self.on_event is not None else ())
+
+    def pass_on(self) -> None:
+        """Pass new events to ``on_event``."""
+        while self._unseen and self.on_event is not None:
+            self.on_event(self._unseen.popleft())
 
     def stop(self, reason: str, *, pause: bool = False) -> None:
         """Ask the worker to stop, or to pause if it can; it is killed when it has not ended in the grace period."""
@@ -85,7 +95,8 @@ class Attempt:
 class LocalEngine:
     """Runs attempts as local processes, each on its own cores (and GPU), at most ``workers`` at once.
 
-    As a context it leaves no worker behind.
+    As a context it has a thread of its own that looks at the attempts, however long its user is busy: it reads their
+    events and ends those that are overdue. It leaves no worker behind.
     """
 
     def __init__(self, forkserver: Forkserver, reservations: Reservations, workers: int | None = None) -> None:
@@ -93,6 +104,13 @@ class LocalEngine:
         self._reservations = reservations
         self._workers = workers or len(reservations.cores)
         self.running: list[Attempt] = []
+        self._watched: list[Attempt] = []
+        self._ended: list[Attempt] = []
+        self._problem: Exception | None = None
+        self._news = threading.Condition()
+        self._watcher: threading.Thread | None = None
+        self._awaken, self._wake = Pipe()
+        self._done = False
 
     @property
     def has_room(self) -> bool:
@@ -103,8 +121,13 @@ class LocalEngine:
         """Reserve cores and GPUs; None when they are not free or enough workers are running."""
         return self._reservations.take(cores, accelerators) if self.has_room else None
 
-    def start(self, request: AttemptRequest, reservation: Reservation) -> Attempt:
-        """Start a worker for a request on ``reservation``; its event log starts with the request."""
+    def start(
+        self, request: AttemptRequest, reservation: Reservation, on_event: Callable[[Event], None] | None = None
+    ) -> Attempt:
+        """Start a worker for a request on ``reservation``; its event log starts with the request.
+
+        ``poll`` passes each of its events to ``on_event``.
+        """
         request.folder.mkdir(parents=True, exist_ok=True)
         set_aside(request.log_path)
         asked = {
@@ -121,25 +144,31 @@ class LocalEngine:
             "user": request.user,
         }
         EventLog(request.log_path).write("asked", asked)
-        attempt = Attempt(request, reservation, self._forkserver.start(work, request))
+        attempt = self._launch(request, reservation)
+        attempt.on_event = on_event
         self.running.append(attempt)
+        self._watched.append(attempt)
+        self._wake.send_bytes(b"started")
         return attempt
 
-    def poll(self, timeout_seconds: float) -> list[Attempt]:
-        """Wait a little, bring every attempt's record up to date, and return the attempts that ended.
+    def _launch(self, request: AttemptRequest, reservation: Reservation) -> Attempt:
+        return Attempt(request, reservation, self._forkserver.start(work, request))
 
-        An ended attempt's record is final; its cores are free again.
+    def poll(self, timeout_seconds: float) -> list[Attempt]:
+        """Wait until an attempt has ended, or a little, and return the attempts that ended.
+
+        An ended attempt's record is final; its cores are free again. Raises StoreError where a log cannot be read.
         """
-        wait([attempt.process.sentinel for attempt in self.running], timeout_seconds)
-        ended = [attempt for attempt in self.running if not attempt.process.is_alive()]
+        with self._news:
+            self._news.wait_for(lambda: self._ended or self._problem, timeout_seconds)
+            ended, self._ended = self._ended, []
+        if self._problem is not None:
+            raise self._problem
         for attempt in ended:
-            _close(attempt)
             self.running.remove(attempt)
             self._reservations.give_back(attempt.reservation)
         for attempt in (*self.running, *ended):
-            attempt.read()
-        for attempt in self.running:
-            attempt.end_if_overdue()
+            attempt.pass_on()
         return ended
 
     def pause_all(self, reason: str) -> None:
@@ -147,17 +176,57 @@ class LocalEngine:
         for attempt in self.running:
             attempt.stop(reason, pause=True)
 
+    def kill_all(self) -> None:
+        """Kill every worker at once. ``poll`` returns them."""
+        for attempt in tuple(self.running):
+            attempt.process.kill()
+
     def __enter__(self) -> LocalEngine:
+        self._done = False
+        self._watcher = threading.Thread(target=self._watch, name="watcher of workers", daemon=True)
+        self._watcher.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Kill the workers that are still running, whatever ended the context, and wait for them."""
-        for attempt in self.running:
-            attempt.process.kill()
-        while self.running:
-            self.poll(1.0)
+        self.kill_all()
+        try:
+            while self.running:
+                self.poll(1.0)
+        finally:
+            self._done = True
+            self._wake.send_bytes(b"done")
+            if self._watcher is not None:
+                self._watcher.join()
+
+    def _watch(self) -> None:
+        while not self._done:
+            try:
+                wait([self._awaken, *(attempt.process.sentinel for attempt in self._watched)], LOOK_SECONDS)
+                while self._awaken.poll():
+                    self._awaken.recv_bytes()
+                self._look()
+            except Exception as error:  # noqa: BLE001 - raised where the engine is used
+                with self._news:
+                    self._problem = error
+                    self._news.notify()
+                return
+
+    def _look(self) -> None:
+        """Look at every attempt once."""
+        for attempt in tuple(self._watched):
+            if attempt.process.is_alive():
+                attempt.read()
+                attempt.end_if_overdue()
+                continue
+            _close(attempt)
+            attempt.read()
+            self._watched.remove(attempt)
+            with self._news:
+                self._ended.append(attempt)
+                self._news.notify()
 
 
 def _close(attempt: Attempt) -> None:

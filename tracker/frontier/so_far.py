@@ -16,52 +16,50 @@ Point = tuple[float, float]
 
 
 class FrontierSoFar:
-    """Which checkpoints are on the frontier, as they come in."""
+    """Which checkpoints are on the frontier, as they come in; those that are beaten never return to it."""
 
     def __init__(self, direction: Direction) -> None:
         self._direction = direction
-        self._points: dict[str, dict[int, Point]] = defaultdict(dict)
-        self._epochs: Mapping[str, frozenset[int]] | None = None
+        self._points: dict[tuple[str, int], Point] = {}
+        self._epochs: Mapping[str, frozenset[int]] = {}
 
     def enter(self, label: str, points: Mapping[int, Point]) -> None:
         """The points that the run of this label has reached, by epoch; those known before stay."""
-        if points.keys() - self._points[label].keys():
-            self._points[label] |= points
-            self._epochs = None
+        new = {(label, epoch): point for epoch, point in points.items() if (label, epoch) not in self._points}
+        if not new:
+            return
+        owners = [*self._points.items(), *new.items()]
+        plane = np.array([point for _, point in owners]).reshape(-1, 2)
+        kept = frontier_mask(plane[:, 0], plane[:, 1], self._direction)
+        self._points = {owner: point for (owner, point), on_it in zip(owners, kept, strict=True) if on_it}
+        found = defaultdict(set)
+        for run, epoch in self._points:
+            found[run].add(epoch)
+        self._epochs = {run: frozenset(epochs) for run, epochs in found.items()}
 
     @property
     def epochs(self) -> Mapping[str, frozenset[int]]:
         """The epochs on the frontier of each run that has one there, by its label."""
-        if self._epochs is None:
-            owners = [(label, epoch) for label, points in self._points.items() for epoch in points]
-            plane = np.array([self._points[label][epoch] for label, epoch in owners]).reshape(-1, 2)
-            found = defaultdict(set)
-            for (label, epoch), kept in zip(
-                owners, frontier_mask(plane[:, 0], plane[:, 1], self._direction), strict=True
-            ):
-                if kept:
-                    found[label].add(epoch)
-            self._epochs = {label: frozenset(epochs) for label, epochs in found.items()}
         return self._epochs
 
     @property
     def best(self) -> tuple[str, Point] | None:
         """The run that reached the best quality of all at the lowest price, and that point; None before any."""
-        sign = 1.0 if self._direction is Direction.MAXIMIZE else -1.0
-        owned = [(label, point) for label, points in self._points.items() for point in points.values()]
-        return max(owned, key=lambda each: (sign * each[1][0], -each[1][1]), default=None)
+        if not self._points:
+            return None
+        label, epoch = self.by_price[-1]
+        return label, self.point(label, epoch)
 
     @property
     def cheapest_usd(self) -> float:
         """The lowest price in USD at which anything was reached; NaN before any."""
-        return min((price for points in self._points.values() for _, price in points.values()), default=math.nan)
+        return min((price for _, price in self._points.values()), default=math.nan)
 
     def point(self, label: str, epoch: int) -> Point:
-        """What the run of this label reached after an epoch."""
-        return self._points[label][epoch]
+        """What the run of this label reached after an epoch that is on the frontier."""
+        return self._points[label, epoch]
 
     @property
     def by_price(self) -> list[tuple[str, int]]:
         """The label and epoch of each point on the frontier, by rising price: its best one is the last."""
-        on_it = [(label, epoch) for label, epochs in self.epochs.items() for epoch in epochs]
-        return sorted(on_it, key=lambda owner: self.point(*owner)[1])
+        return sorted(self._points, key=lambda owner: self._points[owner][1])

@@ -16,7 +16,8 @@ from tracker.records import STEADY_USAGE, PriceBasis, Role, TrialState
 from tracker.runner.study_lookup import check_name_is_free
 from tracker.store.attempts import COUNTED
 from tracker.store.home import Home
-from tracker.store.mlflow_store import MlflowStore, RunLog, StudyLog
+from tracker.store.mlflow_logs import RUNS_AT_ONCE, RunLog, StudyLog
+from tracker.store.mlflow_store import MlflowStore
 from tracker.store.run_table import IMPORTED, StudyTable
 
 _REPORT_EVERY = 1000
@@ -81,7 +82,7 @@ def add_to_study(
         _log_runs(staged, table, say, run_tags)
         store.publish_runs(staged, study, replaced)
         study.parent.end(TrialState(table.state), _ended(table))
-        study.parent.flush()
+        study.flush()
     except BaseException:
         with contextlib.suppress(StoreError):
             store.discard_runs(staged, study)
@@ -105,8 +106,11 @@ def _log_runs(
         known = {str(name): value for name, value in settings[at].items() if value is not None}
         run = log.run(row["label"], known, tags, _moment(row["started_at"]))
         _log_run(run, table, row, summary[at], steps.of(at), attempts.get(at, []))
+        if (at + 1) % RUNS_AT_ONCE == 0:
+            log.flush()
         if (at + 1) % _REPORT_EVERY == 0:
             say(f"{at + 1:,} of {len(table.runs):,} runs are written")
+    log.flush()
 
 
 def _ended(table: StudyTable) -> float:
@@ -186,7 +190,6 @@ def _log_run(
     ended_at = _ended_at(row, steps, ends)
     run.add(_finals(row, table.quality.name, summary, known), step=last_step + 1, timestamp=_moment(ended_at))
     run.end(TrialState(row["state"]), ended_at)
-    run.flush()
 
 
 def _log_end(run: RunLog, end: dict[str, float], steps: Sequence[_Step], last_step: int) -> None:

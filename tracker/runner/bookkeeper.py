@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import reduce
 from pathlib import Path
 
-from tracker.errors import RefusedError, StoreError
 from tracker.frontier.so_far import FrontierSoFar
 from tracker.pricing.cost import SECONDS_PER_HOUR, price_of
 from tracker.pricing.price_point import PricePoint
@@ -21,18 +20,18 @@ from tracker.records import (
     CostPart,
     DataCard,
     Price,
-    QualityMetric,
     Role,
     TrialState,
     Usage,
     added,
 )
+from tracker.runner.delivery import Delivery
 from tracker.runner.frontier_files import FrontierFiles
 from tracker.runner.jobs import Job
 from tracker.search.budget import Ledger
-from tracker.store.mlflow_store import RunLog, StudyLog
+from tracker.store.mlflow_logs import LoggedRun, RunLog, StudyLog
 from tracker.study.costs import CostTerms
-from tracker.study.spec import Budget, Limit
+from tracker.study.spec import StudySpec
 from tracker.training.ending import ending_of
 from tracker.training.meter import measured_while_busy
 
@@ -60,7 +59,7 @@ class Account:
     """
 
     def __init__(
-        self, job: Job, point: PricePoint, terms: CostTerms, log: RunLog, predictions: int, evaluated: int
+        self, job: Job, point: PricePoint, terms: CostTerms, log: RunLog, predictions: int = 0, evaluated: int = 0
     ) -> None:
         self.job = job
         self.log = log
@@ -70,15 +69,21 @@ class Account:
         self._terms = terms
         self._checkpoints_logged = 0
         self._last_step = -1
+        self.ended_at = 0.0
         self._logged: dict[str, float] = {}
         self._earlier: list[tuple[Usage, Price]] = []
         self.state = TrialState.RUNNING
-        self.ended_at = 0.0
 
     def resume(self, job: Job, point: PricePoint) -> None:
         """Start another attempt at the same trial: its usage and price are added."""
         self.job, self._point, self._checkpoints_logged, self.state = job, point, 0, TrialState.RUNNING
         self.log.resume()
+
+    def stop(self, why: str) -> None:
+        """Mark a paused trial as stopped: it will not be resumed."""
+        self.state = TrialState.STOPPED
+        self.log.tag({"tracker.state": TrialState.STOPPED, "tracker.reason": "dropped", "tracker.message": why})
+        self.log.end(self.state, self.ended_at)
 
     @property
     def price_usd(self) -> float:
@@ -181,46 +186,42 @@ class Account:
 class Bookkeeper:
     """Keeps the accounts of all runs of a study.
 
-    ``terms`` are the study's cost terms; every run gets ``tags``; ``files_of`` gives the folder of the files that a run
-    keeps; ``served_by`` is the workload that serves its models in the store at ``tracking_uri``, "" where it cannot;
-    ``warn`` gets one message when MLflow does not accept an entry, which is kept and tried again.
+    ``card`` is that of its data; every run gets ``tags``; ``trials_folder`` holds the files that runs keep, and models
+    are registered in the store at ``tracking_uri``. ``warn`` gets one message when MLflow does not accept an entry,
+    which is kept and tried again.
     """
 
     def __init__(
         self,
-        *,
+        spec: StudySpec,
         log: StudyLog,
-        quality: QualityMetric,
-        limits: Sequence[Limit],
-        budget: Budget,
         card: DataCard,
+        *,
         tags: Mapping[str, str],
-        terms: CostTerms,
-        files_of: Callable[[Job], Path],
+        trials_folder: Path,
         tracking_uri: str,
-        served_by: str,
         warn: Callable[[str], None],
-        predictions: int = 0,
     ) -> None:
-        self.ledger = Ledger(budget)
-        self.quality = quality
-        self._limits = limits
-        self._predictions = predictions
-        self.frontier = FrontierSoFar(quality.direction)
+        self.ledger = Ledger(spec.budget)
+        self.quality = spec.quality
+        self.frontier = FrontierSoFar(spec.quality.direction)
+        self.delivery = Delivery(log.outbox)
+        self.states: Counter[TrialState] = Counter()
+        """The number of trials by state, running ones included."""
+        self._spec = spec
         self._log = log
         self._card = card
         self._tags = tags
-        self._terms = terms
-        self._files_of = files_of
+        self._trials_folder = trials_folder
         self._warn = warn
         self._warned: set[str] = set()
         self._accounts: dict[str, Account] = {}
         self._files = FrontierFiles(
             self.frontier,
+            log,
             lambda label: self._accounts[label].log,
             tracking_uri=tracking_uri,
-            study=log.name,
-            workload=served_by,
+            workload=spec.workload if spec.description.serves else "",
             warn=warn,
         )
 
@@ -232,11 +233,11 @@ class Bookkeeper:
         started_at: float,
         *,
         user: str = "",
-        seen_before: bool = False,
+        run_id: str = "",
     ) -> None:
         """Open an account for a run of ``user``, at a rate of a version of the price book.
 
-        ``seen_before`` checks whether MLflow already has the run.
+        ``run_id`` is its id where MLflow has the run already.
         """
         tags = {
             **self._tags,
@@ -258,19 +259,24 @@ class Bookkeeper:
         }
         if job.label in self._accounts:
             account = self._accounts[job.label]
+            self._leaves_state(account)
             account.resume(job, point)
             account.log.tag(tags)
-            return
-        log = self._log.run(job.label, job.settings, tags, started_at, seen_before=seen_before)
-        log.input(self._card)
-        self._accounts[job.label] = Account(
-            job, point, self._terms, log, self._predictions, self._card.rows.get("validation", 0)
-        )
+        else:
+            log = self._log.run(job.label, job.settings, tags, started_at, run_id)
+            log.input(self._card)
+            evaluated = self._card.rows.get("validation", 0)
+            account = Account(job, point, self._spec.costs, log, self._spec.search.predictions, evaluated)
+            self._accounts[job.label] = account
+        self._enters_state(account)
 
-    @property
-    def states(self) -> Counter[TrialState]:
-        """The number of trials by state, running ones included."""
-        return Counter(account.state for account in self._accounts.values() if account.job.role is Role.TRIAL)
+    def _leaves_state(self, account: Account) -> None:
+        if account.job.role is Role.TRIAL:
+            self.states[account.state] -= 1
+
+    def _enters_state(self, account: Account) -> None:
+        if account.job.role is Role.TRIAL:
+            self.states[account.state] += 1
 
     def follow(self, label: str, record: AttemptRecord, wall_seconds: float) -> Reached:
         """Update a running attempt, ``wall_seconds`` after it was requested, and return its new checkpoints."""
@@ -286,10 +292,12 @@ class Bookkeeper:
     def close(self, label: str, record: AttemptRecord) -> Reached:
         """Enter an attempt's end, and return its new checkpoints."""
         account = self._accounts[label]
+        self._leaves_state(account)
         reached = account.close(record)
+        self._enters_state(account)
         self._enter_frontier(account, reached)
         if account.job.role is Role.TRIAL:
-            self._files.ended(label, self._files_of(account.job), for_good=ending_of(record).for_good)
+            self._files.ended(label, self._files_of(account), for_good=ending_of(record).for_good)
         self.ledger.record(label, account.price_usd)
         return reached
 
@@ -300,29 +308,31 @@ class Bookkeeper:
     def stop(self, label: str, why: str) -> None:
         """Mark a paused trial as stopped: it will not be resumed."""
         account = self._accounts[label]
-        account.state = TrialState.STOPPED
-        account.log.tag({"tracker.state": TrialState.STOPPED, "tracker.reason": "dropped", "tracker.message": why})
-        account.log.end(TrialState.STOPPED, account.ended_at)
-        self._files.ended(label, self._files_of(account.job), for_good=True)
+        self._leaves_state(account)
+        account.stop(why)
+        self._enters_state(account)
+        self._files.ended(label, self._files_of(account), for_good=True)
+
+    def _files_of(self, account: Account) -> Path:
+        return self._trials_folder / account.job.folder / "artifacts"
+
+    def forget(self, logged: Mapping[str, LoggedRun]) -> None:
+        """Drop what MLflow has of the runs in ``logged``, by their labels."""
+        for label, run in logged.items():
+            if label in self._accounts:
+                self._accounts[label].log.forget(run)
+
+    def warn(self) -> None:
+        """Pass on, once, why MLflow does not accept an entry."""
+        if (problem := self.delivery.problem) and problem not in self._warned:
+            self._warned.add(problem)
+            self._warn(problem)
 
     def flush(self) -> bool:
         """Write everything new to MLflow; False where it did not accept all of it."""
-        taken = True
-        for log in (*(account.log for account in self._accounts.values()), self._log.parent):
-            try:
-                log.flush()
-            except RefusedError as error:  # this run alone: MLflow rejects its values
-                self._warn_once(str(error))
-                taken = False
-            except StoreError as error:
-                self._warn_once(f"{error}; the study continues and keeps its own logs until MLflow accepts them")
-                return False
-        return taken
-
-    def _warn_once(self, message: str) -> None:
-        if message not in self._warned:
-            self._warned.add(message)
-            self._warn(message)
+        written = self.delivery.settle()
+        self.warn()
+        return written
 
     def finish(self, state: TrialState, ended_at: float) -> bool:
         """Log the end of the study and keep the frontier's files; False where MLflow did not accept everything."""
@@ -343,6 +353,6 @@ class Bookkeeper:
         points = {
             epoch: (values[self.quality.name], values["price_usd"])
             for epoch, values in reached
-            if all(limit.excess(values.get(limit.metric, math.nan)) <= 0 for limit in self._limits)
+            if all(limit.excess(values.get(limit.metric, math.nan)) <= 0 for limit in self._spec.limits)
         }
         self.frontier.enter(account.job.label, points)

@@ -8,6 +8,7 @@ repeats; they are not trials and replace no point of the frontier.
 from __future__ import annotations
 
 import math
+import shlex
 import shutil
 from collections.abc import Mapping
 
@@ -15,11 +16,13 @@ from tracker.engine.forkserver import Forkserver
 from tracker.errors import HardwareError, RequestError
 from tracker.frontier.so_far import FrontierSoFar
 from tracker.records import AttemptRecord, Hardware, Role, TrialState
+from tracker.runner.coordinator import Coordinator
+from tracker.runner.event_replay import replay_logs
 from tracker.runner.jobs import Job, repeat
 from tracker.runner.plan import make_plan
 from tracker.runner.progress import Observer, Silent
-from tracker.runner.repetition import Order, Repetition
-from tracker.runner.studies import Places, announce, engine_for, open_books, reopen_log, replay_logs
+from tracker.runner.repeat_work import Order, RepeatWork
+from tracker.runner.session import Places, announce, engine_for, open_session, reopen_log
 from tracker.runner.study_lookup import folder_of
 from tracker.study.edits import to_resume
 
@@ -54,12 +57,10 @@ def confirm_study(
         forkserver = Forkserver(document.workload or "")
         plan = make_plan(document, forkserver, home)
         engine = engine_for(plan, forkserver, workers)
-        card = folder.data_card()
-        log = reopen_log(plan, home, folder, card, observer)
-        books = open_books(plan, home, folder, log, card, observer)
-        done = replay_logs(plan, folder, books, seen_before=True).last
-        lacking = repeats_lacking(done, books.frontier, seeds)
-        if not books.frontier.epochs:
+        session = open_session(plan, home, folder, reopen_log(plan, home, folder, observer), engine, observer)
+        frontier, done = session.books.frontier, replay_logs(session).last
+        lacking = repeats_lacking(done, frontier, seeds)
+        if not frontier.epochs:
             raise RequestError(f"study '{name}' has no checkpoint on its frontier: there is nothing to repeat")
         orders = [order for order in lacking if _is_possible(order.job, plan.hardware, observer)]
         if lacking and not orders:
@@ -68,20 +69,13 @@ def confirm_study(
         earlier = [job for job, _ in done.values() if job.role is Role.REPEAT]
         for job in earlier:  # its coordinator vanished
             shutil.rmtree(folder.trials / job.folder / "artifacts", ignore_errors=True)
-        repetition = Repetition(
-            plan,
-            engine,
-            books,
-            observer,
-            orders,
-            earlier=[job.label for job in earlier],
-            budget_usd=budget_usd,
-            trials_folder=folder.trials,
-            cache=home.cache,
-            data_card=card,
-            tracking_uri=home.tracking_uri,
-        )
-        return repetition.run()
+        work = RepeatWork(session, orders, earlier=[job.label for job in earlier], budget_usd=budget_usd)
+        work.announce()
+        with session.books.delivery:
+            interrupted = Coordinator(work, engine, session.grounds).run()
+            if not work.finish(interrupted):
+                observer.notify(f"not everything is in MLflow yet: `tracker sync {shlex.quote(name)}` logs the rest")
+    return TrialState.STOPPED if interrupted else TrialState.COMPLETED
 
 
 def repeats_lacking(done: Done, frontier: FrontierSoFar, seeds: int) -> list[Order]:

@@ -20,7 +20,7 @@ from tracker.engine.local import LocalEngine
 from tracker.engine.reservations import Reservations
 from tracker.errors import WorkFailedError, WorkloadError
 from tracker.records import AttemptRecord, DataCard, Direction, Role, Settings, TrialState
-from tracker.runner.jobs import Job, attempt_request, preparation
+from tracker.runner.jobs import Grounds, Job, attempt_request, preparation
 from tracker.runner.plan import StudyPlan, make_plan
 from tracker.store.home import Home
 from tracker.study.document import StudyDocument
@@ -138,11 +138,11 @@ class _Trials:
         while (reservation := self._engine.reserve(job.threads, job.accelerators)) is None:
             time.sleep(0.5)  # a study has the cores
         self._reservation = reservation
-        return attempt_request(job, reservation, self.plan, self._folder, self._cache, self.card, tracking_uri="")
+        grounds = Grounds(self.plan, self._folder, self._cache, data_card=self.card)
+        return attempt_request(job, reservation, grounds)
 
     def _run(self, request: AttemptRequest, on_event: Callable[[Event], None] | None = None) -> AttemptRecord:
-        attempt = self._engine.start(request, self._reservation)
-        attempt.on_event = on_event
+        attempt = self._engine.start(request, self._reservation, on_event)
         while not self._engine.poll(0.1):
             pass
         return attempt.record

@@ -11,30 +11,30 @@ from pathlib import Path
 
 from tracker.errors import StoreError
 from tracker.frontier.so_far import FrontierSoFar
-from tracker.store.mlflow_store import RunLog
+from tracker.store.mlflow_logs import RunLog, StudyLog
 
 
 class FrontierFiles:
     """Follows the frontier of a study.
 
-    ``log_of`` gives a run's MLflow log; models are registered in ``tracking_uri`` under ``study``, and served by
-    ``workload``, "" where it cannot; ``warn`` receives what MLflow does not accept.
+    ``log`` is the study's in MLflow and ``log_of`` gives a run's; models are registered in ``tracking_uri``, and served
+    by ``workload``, "" where it cannot; ``warn`` receives what MLflow does not accept.
     """
 
     def __init__(
         self,
         frontier: FrontierSoFar,
+        log: StudyLog,
         log_of: Callable[[str], RunLog],
         *,
         tracking_uri: str,
-        study: str,
         workload: str,
         warn: Callable[[str], None],
     ) -> None:
         self._frontier = frontier
+        self._log = log
         self._log_of = log_of
         self._tracking_uri = tracking_uri
-        self._study = study
         self._workload = workload
         self._warn = warn
         self._folders: dict[str, Path] = {}  # of trials that are on the frontier or may still reach it
@@ -77,7 +77,7 @@ class FrontierFiles:
                         self._delete_beaten(label, files)
                     kept_models |= self._keep_models(label, files)
                     if any(files.iterdir()):
-                        self._log_of(label).keep_files(files)
+                        self._log.keep_files(self._log_of(label), files)
                     shutil.rmtree(files, ignore_errors=True)
             except (StoreError, OSError) as error:
                 self._warn(f"{error}; the files stay in '{folder}'")
@@ -99,7 +99,7 @@ class FrontierFiles:
         if not epochs or not self._workload:
             return False
         module = importlib.import_module("tracker.store.mlflow_models")  # it takes a second: only where it is needed
-        models, run_id = module.KeptModels(self._tracking_uri, self._study), self._log_of(label).run_id
+        models, run_id = module.KeptModels(self._tracking_uri, self._log.name), self._log_of(label).run_id
         for epoch in sorted(epochs):
             files, (quality, price_usd) = folder / f"epoch-{epoch}", self._frontier.point(label, epoch)
             models.keep(module.KeptModel(run_id, label, epoch, quality, price_usd), files, self._workload)
@@ -109,7 +109,7 @@ class FrontierFiles:
     def _name_the_ends(self) -> None:
         """Set the aliases of the cheapest and the best frontier points whose models are registered."""
         module = importlib.import_module("tracker.store.mlflow_models")
-        models, ranked = module.KeptModels(self._tracking_uri, self._study), self._frontier.by_price
+        models, ranked = module.KeptModels(self._tracking_uri, self._log.name), self._frontier.by_price
         for alias, candidates in (("cheapest", ranked), ("best", ranked[::-1])):
             try:
                 any(models.alias(alias, self._log_of(label).run_id, epoch) for label, epoch in candidates)

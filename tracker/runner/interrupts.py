@@ -36,6 +36,5 @@ class Interrupts:
     def _receive(self, number: int, frame: FrameType | None) -> None:
         del frame
         if self.reason:
-            for attempt in self._engine.running:
-                attempt.process.kill()
+            self._engine.kill_all()
         self.reason = f"stopped by {signal.Signals(number).name}"

@@ -87,22 +87,28 @@ def repeat(original: Job, number: int, last_epoch: int) -> Job:
     return Job(Role.REPEAT, label, folder, settings, seed, repeats=original.trial, last_epoch=last_epoch)
 
 
-def attempt_request(
-    job: Job,
-    reservation: Reservation,
-    plan: StudyPlan,
-    trials_folder: Path,
-    cache: Path,
-    data_card: DataCard | None = None,
-    *,
-    tracking_uri: str,
-    command_store: Path | None = None,
-) -> AttemptRequest:
+@dataclass(frozen=True, slots=True)
+class Grounds:
+    """What all attempts of a study have in common: its plan, where their files are, and the data that are prepared.
+
+    ``trials_folder`` has one folder a job. ``data_card`` is None while the data are prepared. ``tracking_uri`` is the
+    MLflow store that training code may log to, and ``command_store`` the template of a command's own, None without one.
+    """
+
+    plan: StudyPlan
+    trials_folder: Path
+    cache: Path
+    tracking_uri: str = ""
+    data_card: DataCard | None = None
+    command_store: Path | None = None
+
+
+def attempt_request(job: Job, reservation: Reservation, grounds: Grounds) -> AttemptRequest:
     """The request for a worker to run ``job`` on its reservation, starting now."""
-    point = plan.price_points.get(job.device, plan.cpu_point)
+    plan = grounds.plan
     return AttemptRequest(
         study=plan.spec.name,
-        folder=trials_folder / job.folder,
+        folder=grounds.trials_folder / job.folder,
         attempt=job.attempt,
         role=job.role,
         label=job.label,
@@ -110,19 +116,19 @@ def attempt_request(
         quality=plan.spec.quality,
         settings=job.settings,
         data=plan.spec.data,
-        data_card=data_card,
+        data_card=grounds.data_card,
         seed=job.seed,
         cores=reservation.cores,
         accelerators=reservation.accelerators,
         accelerator_model=plan.hardware.accelerator,
-        price_point=point,
+        price_point=plan.price_points.get(job.device, plan.cpu_point),
         price_book=plan.price_book.version,
-        cache=cache,
+        cache=grounds.cache,
         asked_at=time.time(),
         needed_metrics=plan.spec.needed_metrics,
         report_table=plan.spec.report,
-        tracking_uri=tracking_uri,
-        command_store=command_store,
+        tracking_uri=grounds.tracking_uri,
+        command_store=grounds.command_store,
         memory_limit_bytes=int(MEMORY_SHARE * plan.hardware.memory_bytes),
         time_limit_seconds=None if job.role is Role.PREPARATION else plan.spec.budget.trial_seconds,
         last_epoch=job.last_epoch,

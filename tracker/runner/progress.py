@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from tracker.pricing.money_unit import DOLLARS, MoneyUnit
-from tracker.records import QualityMetric, TrialState
+from tracker.records import Behind, QualityMetric, TrialState
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,8 @@ class EndedAttempt:
 class Progress:
     """A study at one moment. ``seconds_left`` is an estimate from what was used so far; None before there is one.
     ``trials`` includes running ones; ``best_label`` is the run that reached ``best_quality``. ``counted`` names what
-    ``trials`` and ``trials_budget`` count; ``unit`` is the money unit that suits the prices so far.
+    ``trials`` and ``trials_budget`` count; ``unit`` is the money unit that suits the prices so far; ``behind`` is how
+    far MLflow is behind.
     """
 
     study: str
@@ -51,6 +52,7 @@ class Progress:
     seconds_left: float | None = None
     counted: str = "trials"
     unit: MoneyUnit = DOLLARS
+    behind: Behind | None = None
 
 
 class Observer(Protocol):

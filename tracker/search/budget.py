@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable
+from fractions import Fraction
 
 from tracker.study.spec import Budget
 
@@ -12,18 +13,22 @@ class Ledger:
     """Every dollar of a study, by attempt, against its budget.
 
     An attempt's entry only ever grows: a later, lower figure for the same attempt is ignored. While it runs, its
-    estimated cost so far counts where that is higher.
+    estimated cost so far counts where that is higher. Sums are exact, so that they do not depend on the order.
     """
 
     def __init__(self, budget: Budget) -> None:
         self.budget = budget
         self._spend_usd: dict[Hashable, float] = {}
+        self._recorded_usd = Fraction(0)
+        """The sum of these."""
         self._estimated_usd: dict[Hashable, float] = {}
         self._promised_usd: dict[Hashable, float] = {}
 
     def record(self, attempt: Hashable, spend_usd: float) -> None:
         """Record the measured cost of an attempt; it replaces the estimate."""
-        self._spend_usd[attempt] = max(spend_usd, self._spend_usd.get(attempt, 0.0))
+        before_usd = self._spend_usd.get(attempt, 0.0)
+        self._spend_usd[attempt] = max(spend_usd, before_usd)
+        self._recorded_usd += Fraction(self._spend_usd[attempt]) - Fraction(before_usd)
         self._estimated_usd.pop(attempt, None)
 
     def estimate(self, attempt: Hashable, spend_usd: float) -> None:
@@ -37,11 +42,15 @@ class Ledger:
     @property
     def spend_usd(self) -> float:
         """The sum over all attempts."""
-        return sum(map(self.of, self._spend_usd.keys() | self._estimated_usd.keys()))
+        more = [usd - self._spend_usd.get(attempt, 0.0) for attempt, usd in self._estimated_usd.items()]
+        return float(self._recorded_usd) + math.fsum(usd for usd in more if usd > 0)
 
     def promise(self, attempt: Hashable, spend_usd: float) -> None:
         """Reserve what a running attempt is expected to have cost when it is done; 0 once it has ended."""
-        self._promised_usd[attempt] = spend_usd
+        if spend_usd > 0:
+            self._promised_usd[attempt] = spend_usd
+        else:
+            self._promised_usd.pop(attempt, None)
 
     @property
     def left_usd(self) -> float:

@@ -6,8 +6,6 @@ Only this file and those beside it whose names begin with mlflow_ import MLflow.
 from __future__ import annotations
 
 import contextlib
-import itertools
-import json
 import logging
 import math
 import os
@@ -19,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 # Read when MLflow is imported.
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -29,29 +27,24 @@ os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 
 import numpy as np
+import sqlalchemy as sa
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, Experiment, InputTag, Metric, Param, Run, RunStatus, RunTag, ViewType
+from mlflow.entities import Experiment, Run, ViewType
 from mlflow.exceptions import MlflowException
 
-from tracker.databases.addresses import shown_url
+from tracker.databases.addresses import first_line, shown_url
 from tracker.databases.connections import reason, wait_for_locks
 from tracker.databases.sqlite_url import sqlite_file, sqlite_url
-from tracker.errors import RefusedError, StoreError, StudyExistsError, StudyNotFoundError
-from tracker.records import DataCard, Settings, TrialState
+from tracker.errors import StoreError, StudyExistsError, StudyNotFoundError
 from tracker.store.columns import Details, History, ParentRun, Positions, RunIndex, run_key
 from tracker.store.found import FoundExperiment
-from tracker.store.mlflow_bulk import BulkClient, move_runs
+from tracker.store.mlflow_database import INSERT, DatabaseWriter, move_runs
+from tracker.store.mlflow_entries import ClientWriter, Writer
+from tracker.store.mlflow_logs import LoggedRun, Outbox, RunLog, StudyLog
 from tracker.store.mlflow_places import find_experiments, put_back
-from tracker.store.names import logged_name, name_tags
 from tracker.store.schema import schema_problem
-from tracker.store.setting_texts import setting_text
-from tracker.store.tags import RUN_STATUS
 
 logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # errors are raised as well, and shown in one line
-
-_BATCH_TOTAL, _BATCH_TEXTS = 1000, 100  # MLflow's limits a call: in all, and of params and of tags
-_TAG_CHARACTERS, _PARAM_CHARACTERS = 5000, 6000
-_REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST")
 
 
 class MlflowStore:
@@ -94,8 +87,9 @@ class MlflowStore:
         except MlflowException as error:
             if error.error_code == "RESOURCE_ALREADY_EXISTS":
                 raise StudyExistsError(f"MLflow has an experiment '{name}' already; choose another name") from None
-            raise StoreError(f"MLflow store '{self._shown}' refused the study: {_first_line(error)}") from error
-        return self._with_parent(experiment_id, name, tags, started_at, leftover.parent if leftover else "")
+            raise StoreError(f"MLflow store '{self._shown}' refused the study: {first_line(error)}") from error
+        parent = leftover.parent if leftover else ""
+        return self._log(experiment_id, name, {**tags, "tracker.role": "study"}, started_at, parent)
 
     def stage_study(self, name: str, started_at: float, artifacts: Path) -> StudyLog:
         """The experiment and the parent run of a study that comes from elsewhere, which nobody sees as a study yet.
@@ -107,10 +101,8 @@ class MlflowStore:
         try:
             experiment_id = self._client.create_experiment(staged, artifact_location=location)
         except MlflowException as error:
-            raise StoreError(f"MLflow store '{self._shown}' refused the study: {_first_line(error)}") from error
-        parent = RunLog(self._client, experiment_id, name, {}, started_at)
-        parent.flush()
-        return StudyLog(self._client, experiment_id, name, parent, self._bulk)
+            raise StoreError(f"MLflow store '{self._shown}' refused the study: {first_line(error)}") from error
+        return self._log(experiment_id, name, {}, started_at)
 
     def stage_runs(self, study: StudyLog, artifacts: Path) -> StudyLog:
         """Where to write runs that come from elsewhere and are to join a study: nobody sees them there yet.
@@ -118,16 +110,15 @@ class MlflowStore:
         ``publish_runs`` adds them to it, ``discard_runs`` takes them away. On a server they are seen at once. Raises
         StoreError.
         """
-        if self._bulk is None:
-            staged = StudyLog(self._client, study.experiment_id, study.name, study.parent)
-            self.discard_runs(staged, study)  # what an import left that was killed
-            return staged
+        if self._engine is None:
+            self.discard_runs(study, study)  # what an import left that was killed
+            return study
         try:
             name = f".{study.name}.{secrets.token_hex(4)}"
             experiment_id = self._client.create_experiment(name, artifact_location=artifacts.as_uri())
         except MlflowException as error:
-            raise StoreError(f"MLflow store '{self._shown}' refused the runs: {_first_line(error)}") from error
-        return StudyLog(self._client, experiment_id, study.name, study.parent, self._bulk)
+            raise StoreError(f"MLflow store '{self._shown}' refused the runs: {first_line(error)}") from error
+        return StudyLog(self._client, experiment_id, study.name, study.parent, self.logged_runs)
 
     def publish_runs(self, staged: StudyLog, study: StudyLog, replaced: Sequence[str]) -> None:
         """Add staged runs to their study, in place of the runs with the ids ``replaced``. Raises StoreError."""
@@ -139,7 +130,7 @@ class MlflowStore:
                 return
             move_runs(self._engine, staged.experiment_id, study.experiment_id, replaced)
         except Exception as error:
-            raise StoreError(f"MLflow store '{self._shown}' refused the runs: {_first_line(error)}") from error
+            raise StoreError(f"MLflow store '{self._shown}' refused the runs: {first_line(error)}") from error
         self.discard_study(staged)
 
     def discard_runs(self, staged: StudyLog, study: StudyLog) -> None:
@@ -152,7 +143,7 @@ class MlflowStore:
                 if run.info.status == "RUNNING" and run.info.run_id != study.parent.run_id:
                     self._client.delete_run(run.info.run_id)
         except Exception as error:
-            raise StoreError(f"MLflow store '{self._shown}' kept the runs: {_first_line(error)}") from error
+            raise StoreError(f"MLflow store '{self._shown}' kept the runs: {first_line(error)}") from error
 
     @property
     def _engine(self) -> Any:
@@ -160,28 +151,36 @@ class MlflowStore:
         return getattr(self._client._tracking_client.store, "engine", None)
 
     @cached_property
-    def _bulk(self) -> BulkClient | None:
+    def _writer(self) -> Writer:
         """Writes many runs at once into a database; a server takes them one by one."""
-        return None if self._engine is None else BulkClient(self._client, self._engine)
+        mergeable = self._engine is not None and self._engine.dialect.name in INSERT
+        return DatabaseWriter(self._client, self._engine) if mergeable else ClientWriter(self._client)
+
+    def _log(
+        self, experiment_id: str, name: str, tags: Mapping[str, str], started_at: float, run_id: str = ""
+    ) -> StudyLog:
+        """A study's log with its parent run, which is made where ``run_id`` is ""."""
+        parent = RunLog(Outbox(self._writer, name), experiment_id, name, tags, started_at, run_id=run_id)
+        parent.outbox.flush()
+        return StudyLog(self._client, experiment_id, name, parent, self.logged_runs)
 
     def publish_study(self, log: StudyLog, tags: Mapping[str, str]) -> None:
         """Give a staged study its tags and its name. Raises StudyExistsError where that is taken, StoreError."""
-        log.flush()
         log.parent.tag({**tags, "tracker.role": "study"})
-        log.parent.flush()
+        log.flush()
         try:
             self._client.rename_experiment(log.experiment_id, log.name)
         except Exception as error:  # MLflow lets the database's own error through
             if self._client.get_experiment_by_name(log.name) is not None:
                 raise StudyExistsError(f"MLflow has an experiment '{log.name}' already; choose another name") from None
-            raise StoreError(f"MLflow store '{self._shown}' refused the study: {_first_line(error)}") from error
+            raise StoreError(f"MLflow store '{self._shown}' refused the study: {first_line(error)}") from error
 
     def discard_study(self, log: StudyLog) -> None:
         """Take a study away with all its runs; from a server, which only marks them, as deleted. Raises StoreError."""
         try:
             self._discard(log.experiment_id)
         except Exception as error:
-            raise StoreError(f"MLflow store '{self._shown}' kept the study: {_first_line(error)}") from error
+            raise StoreError(f"MLflow store '{self._shown}' kept the study: {first_line(error)}") from error
 
     def _discard(self, experiment_id: str) -> None:
         self._client.delete_experiment(experiment_id)
@@ -197,7 +196,7 @@ class MlflowStore:
             for run_id in run_ids:
                 self._client.delete_run(run_id)
         except Exception as error:
-            raise StoreError(f"MLflow store '{self._shown}' kept a run: {_first_line(error)}") from error
+            raise StoreError(f"MLflow store '{self._shown}' kept a run: {first_line(error)}") from error
 
     def discard_leftovers(self, study: str) -> None:
         """Take away what imports of a study left that were killed. Only while no other one runs. Raises StoreError."""
@@ -207,7 +206,7 @@ class MlflowStore:
                 if staged.fullmatch(each.name):
                     self._discard(each.experiment_id)
         except Exception as error:
-            raise StoreError(f"MLflow store '{self._shown}' kept the study: {_first_line(error)}") from error
+            raise StoreError(f"MLflow store '{self._shown}' kept the study: {first_line(error)}") from error
 
     def reopen_study(
         self, name: str, tags: Mapping[str, str], started_at: float, artifacts: Path, notify: Callable[[str], None]
@@ -220,7 +219,7 @@ class MlflowStore:
         try:
             experiment_id = put_back(self._client, name, self.find_study(name), notify)
         except MlflowException as error:
-            raise StoreError(f"MLflow store '{self._shown}' refused the study: {_first_line(error)}") from error
+            raise StoreError(f"MLflow store '{self._shown}' refused the study: {first_line(error)}") from error
         if not experiment_id:
             notify(f"MLflow store '{self._shown}' has no study '{name}': its runs are logged again from its folder")
             return self.create_study(name, tags, started_at, artifacts)
@@ -228,16 +227,7 @@ class MlflowStore:
             return self.open_study(name)
         except StudyNotFoundError:
             notify("the study's parent run is gone from MLflow: it is created again")
-            return self._with_parent(experiment_id, name, tags, started_at)
-
-    def _with_parent(
-        self, experiment_id: str, name: str, tags: Mapping[str, str], started_at: float, run_id: str = ""
-    ) -> StudyLog:
-        """``run_id`` is that of the parent run, "" for a new one."""
-        role = {**tags, "tracker.role": "study"}
-        parent = RunLog(self._client, experiment_id, name, role, started_at, run_id=run_id)
-        parent.flush()
-        return StudyLog(self._client, experiment_id, name, parent)
+            return self._log(experiment_id, name, {**tags, "tracker.role": "study"}, started_at)
 
     def experiment_id(self, study: str) -> str:
         """The id of the experiment of a study's name. Raises StudyNotFoundError."""
@@ -262,7 +252,7 @@ class MlflowStore:
             elif found.lifecycle_stage != "active":
                 self._client.restore_experiment(found.experiment_id)
         except MlflowException as error:
-            words = f"MLflow store '{self._shown}' refused experiment '{name}': {_first_line(error)}"
+            words = f"MLflow store '{self._shown}' refused experiment '{name}': {first_line(error)}"
             raise StoreError(words) from error
 
     def open_study(self, name: str) -> StudyLog:
@@ -273,8 +263,38 @@ class MlflowStore:
         )
         if not runs:
             raise StudyNotFoundError(f"MLflow experiment '{name}' was not made by this tracker")
-        parent = RunLog(self._client, experiment.experiment_id, name, {}, 0.0, run_id=runs[0].info.run_id)
-        return StudyLog(self._client, experiment.experiment_id, name, parent)
+        return self._log(str(experiment.experiment_id), name, {}, 0.0, runs[0].info.run_id)
+
+    def logged_runs(self, log: StudyLog) -> dict[str, LoggedRun]:
+        """The runs of a study that are there already, by their names. Raises StoreError."""
+        try:
+            found = self._logged_in_database(log) if self._engine is not None else self._logged_on_server(log)
+        except Exception as error:
+            raise StoreError(f"MLflow store '{self._shown}' cannot be read: {first_line(error)}") from error
+        return {name: run for name, run in found if run.run_id != log.parent.run_id}
+
+    def _logged_in_database(self, log: StudyLog) -> list[tuple[str, LoggedRun]]:
+        runs = sa.table(
+            "runs", *map(sa.column, ("run_uuid", "name", "status", "end_time", "experiment_id", "lifecycle_stage"))
+        )
+        tags = sa.table("tags", *map(sa.column, ("run_uuid", "key", "value")))
+        of_run = (tags.c.run_uuid == runs.c.run_uuid) & (tags.c.key == "tracker.attempts")
+        chosen = (runs.c.experiment_id == int(log.experiment_id)) & (runs.c.lifecycle_stage == "active")
+        columns = (runs.c.name, runs.c.run_uuid, runs.c.status, runs.c.end_time, tags.c.value)
+        query = sa.select(*columns).select_from(runs.outerjoin(tags, of_run)).where(chosen)
+        with self._engine.connect() as connection:
+            return [(row[0], LoggedRun(row[1], row[2], row[3], row[4] or "")) for row in connection.execute(query)]
+
+    def _logged_on_server(self, log: StudyLog) -> list[tuple[str, LoggedRun]]:
+        return [
+            (
+                run.info.run_name,
+                LoggedRun(
+                    run.info.run_id, run.info.status, run.info.end_time, run.data.tags.get("tracker.attempts", "")
+                ),
+            )
+            for run in self._all_runs(log.experiment_id)
+        ]
 
     def parents(self) -> list[ParentRun]:
         """The parent run of every study, newest first: as SqlReader.parents."""
@@ -371,161 +391,8 @@ def empty_database(folder: Path) -> Path:
             _write_ahead(partial)
             partial.replace(path)
     except Exception as error:
-        raise StoreError(f"an MLflow database cannot be made in '{folder}': {_first_line(error)}") from error
+        raise StoreError(f"an MLflow database cannot be made in '{folder}': {first_line(error)}") from error
     return path
-
-
-class StudyLog:
-    """A study's place in MLflow: its experiment, and the parent run that its trials hang under."""
-
-    def __init__(
-        self, client: MlflowClient, experiment_id: str, name: str, parent: RunLog, bulk: BulkClient | None = None
-    ) -> None:
-        self._client = client
-        self._bulk = bulk  # writes the runs in place of the client
-        self.experiment_id = experiment_id
-        self.name = name
-        self.parent = parent
-        self._run_ids: dict[str, str] | None = None
-
-    def flush(self) -> None:
-        """Write what ended runs have not written yet. Raises StoreError."""
-        if self._bulk is not None:
-            try:
-                self._bulk.flush()
-            except Exception as error:
-                raise StoreError(f"MLflow did not accept runs of '{self.name}': {_first_line(error)}") from error
-
-    def run(
-        self, label: str, settings: Settings, tags: Mapping[str, str], started_at: float, *, seen_before: bool = False
-    ) -> RunLog:
-        """A run under the study's parent run; made in MLflow at its first flush.
-
-        ``seen_before``: an earlier coordinator may have created it; then that one is reused.
-        """
-        nested = {**tags, "mlflow.parentRunId": self.parent.run_id}
-        run_id = self._run_id(label) if seen_before else ""
-        client = cast(MlflowClient, self._bulk or self._client)
-        return RunLog(client, self.experiment_id, label, nested, started_at, settings, run_id)
-
-    def _run_id(self, label: str) -> str:
-        """The id of the run of this label, "" where there is none."""
-        if self._run_ids is None:
-            runs = self._client.search_runs([self.experiment_id], max_results=50_000)
-            self._run_ids = {run.info.run_name: run.info.run_id for run in runs}
-        return self._run_ids.get(label, "")
-
-
-class RunLog:
-    """The log of one run: entries are buffered until a flush has written them to MLflow.
-
-    MLflow may be down for a while: a flush that fails keeps everything for the next one.
-    """
-
-    def __init__(
-        self,
-        client: MlflowClient,
-        experiment_id: str,
-        label: str,
-        tags: Mapping[str, str],
-        started_at: float,
-        settings: Settings | None = None,
-        run_id: str = "",
-    ) -> None:
-        self._client = client
-        self.experiment_id = experiment_id
-        self._label = label
-        self._started_at_ms = int(started_at * 1000)
-        self._params = [
-            Param(logged_name(name), setting_text(value)[:_PARAM_CHARACTERS])
-            for name, value in (settings or {}).items()
-        ]
-        self._names: set[str] = set()
-        self._tags: dict[str, str] = {}
-        self.tag({**tags, **name_tags(settings or {})})
-        self._metrics: list[Metric] = []
-        self._data: DataCard | None = None
-        self._status: tuple[str, int | None] | None = None
-        self.run_id = run_id
-
-    def add(self, values: Mapping[str, float], *, step: int, timestamp: float) -> None:
-        """Metrics of one step. The timestamp is the event's own, so that a replay changes nothing."""
-        if new := values.keys() - self._names:
-            self._names |= new
-            self.tag(name_tags(new))
-        time_ms = int(timestamp * 1000)
-        self._metrics += [Metric(logged_name(name), value, time_ms, step) for name, value in values.items()]
-
-    def tag(self, tags: Mapping[str, str]) -> None:
-        """Set tags."""
-        self._tags |= {name: value[:_TAG_CHARACTERS] for name, value in tags.items()}
-
-    def input(self, card: DataCard) -> None:
-        """Name the data set that the run used."""
-        self._data = card
-
-    def resume(self) -> None:
-        """Mark an ended run as running again."""
-        self._status = (RunStatus.to_string(RunStatus.RUNNING), None)
-
-    def end(self, state: TrialState, ended_at: float) -> None:
-        """The run has ended."""
-        self._status = (RUN_STATUS[state], int(ended_at * 1000))
-
-    def flush(self) -> None:
-        """Write what is not written yet.
-
-        Raises StoreError, and keeps it, where MLflow does not take it; RefusedError where it would not take it later.
-        """
-        try:
-            self._write()
-        except MlflowException as error:
-            kind = RefusedError if error.error_code in _REFUSALS else StoreError
-            raise kind(f"MLflow did not accept run '{self._label}': {_first_line(error)}") from error
-        except Exception as error:
-            raise StoreError(f"MLflow did not accept run '{self._label}': {_first_line(error)}") from error
-
-    def _write(self) -> None:
-        if not self.run_id:
-            tags, self._tags = self._tags, {}
-            try:
-                run = self._client.create_run(
-                    self.experiment_id, start_time=self._started_at_ms, tags=tags, run_name=self._label
-                )
-            except Exception:
-                self._tags = tags | self._tags
-                raise
-            self.run_id = run.info.run_id
-        while self._metrics or self._params or self._tags:
-            texts = list(itertools.islice(self._tags.items(), _BATCH_TEXTS))
-            params = self._params[:_BATCH_TEXTS]
-            metrics = self._metrics[: _BATCH_TOTAL - len(texts) - len(params)]
-            self._client.log_batch(self.run_id, metrics, params, [RunTag(*text) for text in texts])
-            self._metrics, self._params = self._metrics[len(metrics) :], self._params[len(params) :]
-            self._tags = dict(itertools.islice(self._tags.items(), len(texts), None))
-        if self._data is not None:
-            self._client.log_inputs(self.run_id, datasets=[_dataset(self._data)])
-            self._data = None
-        if self._status is not None:
-            status, ended_at_ms = self._status
-            if ended_at_ms is None:
-                self._client.update_run(self.run_id, status=status)
-            else:
-                self._client.set_terminated(self.run_id, status, end_time=ended_at_ms)
-            self._status = None
-
-    def keep_files(self, folder: Path) -> None:
-        """Copy a folder's files to the run's artifacts. Raises StoreError."""
-        try:
-            self._client.log_artifacts(self.run_id, str(folder), artifact_path="model")
-        except Exception as error:
-            raise StoreError(f"MLflow did not keep the files of run '{self._label}': {_first_line(error)}") from error
-
-
-def _dataset(card: DataCard) -> DatasetInput:
-    profile = json.dumps({"rows": dict(card.rows), "classes": card.classes})
-    dataset = Dataset(card.name, card.fingerprint[:36], "local", json.dumps({"name": card.name}), profile=profile)
-    return DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])
 
 
 def _parent(study: str, run: Run) -> ParentRun:
@@ -542,7 +409,3 @@ def _write_ahead(database: Path) -> None:
     """Let readers in while a run is being logged, and halve the cost of a commit: SQLite's WAL mode."""
     with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(database)) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
-
-
-def _first_line(error: Exception) -> str:
-    return shown_url((str(error).strip().splitlines() or [type(error).__name__])[0])[:300]

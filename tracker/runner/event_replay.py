@@ -1,0 +1,76 @@
+"""A study's event logs replayed into its accounts: every attempt that was ever paid for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tracker.records import AttemptRecord, TrialState
+from tracker.runner.jobs import Job, job_of, rate_of
+from tracker.runner.leftovers import wait_for_workers
+from tracker.runner.searchers import History
+from tracker.runner.session import Session
+from tracker.training.ending import LOST, write_dropped, write_ending
+from tracker.training.events import follow, new_attempt, read_attempt
+from tracker.training.state import FILE_NAME
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayedLogs:
+    """The last attempt of every run, by its label; the trials' histories, by number.
+
+    ``worked_seconds`` is how long workers worked.
+    """
+
+    last: Mapping[str, tuple[Job, AttemptRecord]]
+    trials: Mapping[int, History]
+    worked_seconds: float
+
+
+def replay_logs(session: Session) -> ReplayedLogs:
+    """Enter every attempt in the folder's event logs into accounts that are empty.
+
+    Attempts without an end lost their coordinator: they are killed. What MLflow has already is not written again.
+    Raises StoreError.
+    """
+    wait_for_workers(session.folder)
+    plan, folder, books, logged = session.plan, session.folder, session.books, session.logged_runs()
+    last: dict[str, tuple[Job, AttemptRecord]] = {}
+    trials: dict[int, History] = {}
+    spans = []
+    for path, events in folder.attempts():
+        job, record = job_of(events[0]), follow(new_attempt(int(path.stem)), events)
+        if record.ended_at is None:
+            last_seen_seconds = max(0.0, float(events[-1]["time"]) - record.started_at)
+            write_ending(path, record, LOST, last_seen_seconds)
+            record = read_attempt(path, int(path.stem))
+        user = str(events[0].get("user", ""))  # older logs have none
+        run_id = logged[job.label].run_id if job.label in logged else ""
+        books.open(job, *rate_of(events[0], plan), record.started_at, user=user, run_id=run_id)
+        reached = books.close(job.label, record)
+        last[job.label] = job, record
+        spans.append((record.started_at, record.ended_at or record.started_at))
+        if job.trial is not None:
+            history = trials.setdefault(job.trial, History(job))
+            history.job, history.record, history.price_usd = job, record, books.ledger.of(job.label)
+            history.checkpoints += reached
+    for number, history in trials.items():
+        if history.record is None or history.record.state is not TrialState.PAUSED:
+            continue
+        if not (folder.trials / str(number) / FILE_NAME).exists():
+            why = "its saved state is gone, so it cannot be resumed"
+            write_dropped(folder.trials / str(number) / f"{history.record.number}.jsonl", why)
+            books.stop(history.job.label, why)
+    books.forget(logged)
+    books.flush()
+    return ReplayedLogs(last, trials, _covered_seconds(spans))
+
+
+def _covered_seconds(spans: Sequence[tuple[float, float]]) -> float:
+    """The total time that the intervals (start, end) cover."""
+    covered, reached = 0.0, -math.inf
+    for begin, end in sorted(spans):
+        covered += max(0.0, end - max(begin, reached))
+        reached = max(reached, end)
+    return covered

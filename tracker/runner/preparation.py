@@ -1,0 +1,73 @@
+"""The first work of a study: a worker prepares the data, and its usage is the first thing that is paid for."""
+
+from __future__ import annotations
+
+from tracker.engine.local import Attempt, LocalEngine
+from tracker.errors import DataError, RequestError, WorkFailedError, WorkloadError
+from tracker.pricing.cost import price_of
+from tracker.records import TrialState, Usage
+from tracker.runner.coordinator import Coordinator, Work
+from tracker.runner.jobs import Grounds, Job, preparation
+from tracker.runner.plan import StudyPlan
+from tracker.runner.progress import Observer
+from tracker.training.events import Event
+from tracker.training.worker import AttemptRequest
+
+
+class Preparation(Work):
+    """The work of preparing a study's data: one job."""
+
+    def __init__(self, plan: StudyPlan, observer: Observer) -> None:
+        self.attempt: Attempt | None = None
+        self.on_event = self._show
+        self._job: Job | None = preparation(plan.spec, plan.hardware)
+        self._observer = observer
+
+    def next_job(self) -> Job | None:
+        """The one job, until it is started."""
+        return self._job
+
+    def started(self, job: Job, request: AttemptRequest) -> None:
+        """Nothing more is to start."""
+        del job, request
+        self._job = None
+
+    def ended(self, job: Job, attempt: Attempt) -> None:
+        """Keep the attempt."""
+        del job
+        self.attempt = attempt
+
+    def _show(self, event: Event) -> None:
+        if event["event"] == "progress":
+            self._observer.notify(event["message"])
+
+
+def prepare(plan: StudyPlan, engine: LocalEngine, grounds: Grounds, observer: Observer) -> None:
+    """Prepare the data in a worker.
+
+    Raises what it failed by: DataError, WorkloadError, WorkFailedError; KeyboardInterrupt where it was interrupted;
+    RequestError where the data cost the whole budget, so that not one trial could start.
+    """
+    work = Preparation(plan, observer)
+    interrupted = Coordinator(work, engine, grounds).run()
+    if work.attempt is None or interrupted:
+        raise KeyboardInterrupt
+    record = work.attempt.record
+    if record.state is not TrialState.COMPLETED:
+        wrong_requests = {error.__name__: error for error in (DataError, WorkloadError)}
+        failure = wrong_requests.get(record.reason, WorkFailedError)
+        raise failure(f"the data cannot be prepared: {record.message}")
+    _check_data_cost(plan, record.usage, observer)
+
+
+def _check_data_cost(plan: StudyPlan, usage: Usage, observer: Observer) -> None:
+    """Show what the data cost; refuse a study whose budget they use up before the first trial."""
+    data_usd, budget_usd = price_of(usage, plan.cpu_point, plan.spec.costs).data_usd, plan.spec.budget.usd
+    if not data_usd:
+        return
+    cost = f"the data cost ${data_usd:,.4g} for {usage.acquired_samples:,} samples, paid once by the study"
+    if budget_usd is not None and data_usd >= budget_usd:
+        raise RequestError(
+            f"{cost}: nothing is left of its budget of ${budget_usd:g}; raise budget.usd, or lower [costs]"
+        )
+    observer.notify(cost)

@@ -1,0 +1,274 @@
+"""The work of a search: baselines first, then the steps that its searcher chooses, until the budget is spent."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+
+from tracker.engine.local import Attempt
+from tracker.errors import RequestError
+from tracker.records import AttemptRecord, TrialState
+from tracker.runner.bookkeeper import Reached
+from tracker.runner.coordinator import Work
+from tracker.runner.decisions import FILE_NAME as DECISIONS_FILE
+from tracker.runner.decisions import Decisions
+from tracker.runner.failures import Failures
+from tracker.runner.jobs import Job, trial
+from tracker.runner.progress import EndedAttempt
+from tracker.runner.saved_states import SavedStates
+from tracker.runner.searchers import save_memory
+from tracker.runner.session import Session
+from tracker.runner.study_progress import Pace, study_progress
+from tracker.search.steps import Searcher, Step
+from tracker.study.document import short_name
+from tracker.training.ending import write_dropped
+from tracker.training.worker import AttemptRequest
+
+MEMORY_SECONDS = 5.0
+TIDY_SECONDS, TIDY_SHARE = 2.0, 0.05
+"""How often saved states are looked through, and the share of the time that it may take."""
+
+
+class SearchWork(Work):
+    """The work of a study whose accounts are open.
+
+    ``waiting`` are the jobs to run before the search is asked for trials; ``attempts`` is the number of earlier
+    attempts by trial; ``worked_seconds`` is how long the study worked before.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        searcher: Searcher,
+        *,
+        waiting: Sequence[Job],
+        attempts: Mapping[int, int],
+        worked_seconds: float,
+    ) -> None:
+        self._session = session
+        self._books = session.books
+        self._ledger = session.books.ledger
+        self._observer = session.observer
+        self._searcher = searcher
+        self._decisions = Decisions(session.folder.path / DECISIONS_FILE)
+        self._waiting = deque(waiting)
+        self._attempts = dict(attempts)
+        self._states = SavedStates(session.folder.trials, session.plan.spec.search.state_bytes)
+        self._steps: dict[int, Step] = {}
+        self._running: set[str] = set()
+        self._pausing: set[int] = set()
+        self._cannot_pause = False
+        self._failures = Failures(checkpoints=session.books.frontier.best is not None)
+        self._noted: set[str] = set()
+        self._pace = Pace(session.books, worked_seconds)
+        self._remembered = self._tidied = time.monotonic()
+        self._next_tidy = self._tidied + TIDY_SECONDS
+
+    @property
+    def closed(self) -> str:
+        """Why nothing more may start; "" while something may."""
+        closed = self._failures.verdict or self._ledger.closed(self._pace.worked_seconds)
+        return closed or ("" if self._waiting else self._searcher.closed)
+
+    @property
+    def verdict(self) -> tuple[TrialState, str]:
+        """How the study has ended, and why, where nobody stopped it."""
+        if failed := self._failures.verdict or self._failures.all_failed:
+            return TrialState.FAILED, failed
+        return TrialState.COMPLETED, self.closed or "nothing left to do"
+
+    def next_job(self) -> Job | None:
+        """The first job that waits, or else a step of the search."""
+        if not self._waiting and (step := self._next_step()) is not None:
+            self._waiting.append(self._job_of(step))
+        return self._waiting[0] if self._waiting else None
+
+    def started(self, job: Job, request: AttemptRequest) -> None:
+        """Open its account."""
+        self._waiting.popleft()
+        self._running.add(job.label)
+        self._books.open(job, request.price_point, request.price_book, request.asked_at, user=request.user)
+
+    def _next_step(self, live_trial: int | None = None) -> Step | None:
+        may_start = self._ledger.new_trials(len(self._attempts))
+        step = self._searcher.next_step(self._ledger.left_usd, new_trials=may_start, live_trial=live_trial)
+        if step is not None:
+            self._steps[step.trial] = step
+            label = f"#{step.trial}"
+            self._ledger.promise(label, self._ledger.of(label) + step.expected_usd)
+        return step
+
+    def _job_of(self, step: Step) -> Job:
+        """The job of a step, as a new attempt; its reason is recorded in the decisions."""
+        attempt = self._attempts[step.trial] = self._attempts.get(step.trial, 0) + 1
+        self._decisions.write(step.trial, "begin" if attempt == 1 else "resume", step.why, _numbers(step))
+        return trial(step, self._session.plan.spec, attempt)
+
+    def followed(self, job: Job, attempt: Attempt) -> None:
+        """Price an attempt's new checkpoints, report them to the search, and let it decide once a step is done."""
+        record = attempt.record
+        self._say_notes(record)
+        self._report_checkpoints(job, self._books.follow(job.label, record, attempt.wall_seconds))
+        if job.trial is None or job.trial in self._pausing or not record.checkpoints or attempt.stopping:
+            return
+        until_usd = self._steps[job.trial].until_usd
+        if (
+            until_usd is None
+            or self._cannot_pause
+            or self._books.price_usd(job.label, record.checkpoints[-1]) < until_usd
+        ):
+            return
+        if record.saved_epoch is not None:
+            self._at_rung(attempt, job.trial)
+        else:
+            self._notice_no_state(record)
+
+    def _say_notes(self, record: AttemptRecord) -> None:
+        """Show the notes of a training, each once."""
+        for note in record.notes:
+            if note not in self._noted:
+                self._noted.add(note)
+                self._observer.notify(f"note: {note}")
+
+    def _notice_no_state(self, record: AttemptRecord) -> None:
+        """Log once that a training due to pause passed a checkpoint without saving a state."""
+        if self._cannot_pause or record.saved_epoch is not None or len(record.checkpoints) < 2:
+            return
+        self._cannot_pause = True
+        self._observer.notify(
+            f"{short_name(self._session.plan.spec.workload)} saves no state that a trial could be resumed from "
+            "(run.save after each report): trials are not paused, each runs to its end"
+        )
+
+    def _at_rung(self, attempt: Attempt, number: int) -> None:
+        """A step is done: continue the same trial, or pause it for another."""
+        label = attempt.request.label
+        price_usd = self._ledger.of(label)
+        self._ledger.promise(label, 0.0)
+        self._searcher.paused(number, price_usd)
+        step = None if self._waiting else self._next_step(live_trial=number)
+        if step is not None and step.trial == number:
+            self._decisions.write(number, "continue", step.why, _numbers(step))
+            return
+        why = self._searcher.closed
+        if step is not None:
+            self._waiting.append(self._job_of(step))
+            why = f"the next dollars go to #{step.trial}: {step.why}"
+        elif self._waiting:
+            why = f"{self._waiting[0].label} needs the cores"
+        self._decisions.write(number, "pause", why, {"price_usd": price_usd, **(step.numbers if step else {})})
+        self._pausing.add(number)
+        attempt.pause_at_save()
+
+    def _report_checkpoints(self, job: Job, reached: Reached) -> None:
+        """Raises RequestError where an objective is neither reported nor measured."""
+        if job.trial is None:
+            return
+        for epoch, values in reached:
+            for name in self._session.plan.spec.search.objectives:
+                if not math.isfinite(values.get(name, math.nan)):
+                    known = ", ".join(sorted(values))
+                    raise RequestError(
+                        f"search.objectives: no run reports '{name}' here; reported and measured: {known}"
+                    )
+            self._searcher.reached(job.trial, epoch, values)
+
+    def ended(self, job: Job, attempt: Attempt) -> None:
+        """Enter its spend, and report its end to the search."""
+        record = attempt.record
+        self._running.discard(job.label)
+        self._searcher.closed = ""  # what it reserved and did not spend is free again: ask once more
+        self._say_notes(record)
+        reached = self._books.close(job.label, record)
+        price_usd = self._ledger.of(job.label)
+        self._ledger.promise(job.label, 0.0)
+        try:
+            self._report_checkpoints(job, reached)
+        except RequestError as error:
+            if job.trial is not None:  # without a value for each objective it is not complete
+                state = TrialState.FAILED if record.state is TrialState.COMPLETED else record.state
+                self._end_trial(job.trial, state, record.reason, str(error), price_usd)
+            raise
+        quality = record.checkpoints[-1].metrics[self._books.quality.name] if record.checkpoints else None
+        if job.trial is not None:
+            self._failures.ended(record)
+            if self._steps[job.trial].until_usd is not None:  # it may have ended between two polls
+                self._notice_no_state(record)
+            self._end_trial(job.trial, record.state, record.reason, record.message, price_usd)
+        self._observer.ended(EndedAttempt(job.label, record.state, quality, price_usd, record.message))
+
+    def _end_trial(self, number: int, state: TrialState, reason: str, message: str, price_usd: float) -> None:
+        chosen_again = any(waiting.trial == number for waiting in self._waiting)
+        self._pausing.discard(number)
+        if state is TrialState.PAUSED:
+            if reason != "paused":  # not the search, a budget or a person
+                self._decisions.write(number, "pause", f"{reason}: {message}", {"price_usd": price_usd})
+            if not chosen_again:
+                self._searcher.paused(number, price_usd)
+            return
+        if chosen_again:
+            self._waiting = deque(waiting for waiting in self._waiting if waiting.trial != number)
+        self._decisions.write(number, "end", f"{state}: {message or 'trained to its end'}", {"price_usd": price_usd})
+        self._searcher.ended(number, state, price_usd, reason)
+
+    @property
+    def pause_reason(self) -> str:
+        """Why all running trials are to pause: the budget, or a study that fails."""
+        if self._ledger.closed(self._pace.worked_seconds):
+            return "budget"
+        return "study_failed" if self._failures.verdict else ""
+
+    def tick(self) -> None:
+        """Save what the search keeps, drop states that can no longer matter, and show how far the study is."""
+        now = time.monotonic()
+        self._books.warn()
+        if now - self._remembered > MEMORY_SECONDS:
+            save_memory(self._session.folder.path, self._searcher)
+            self._remembered = now
+        if now > self._next_tidy:
+            self._tidy()
+            took = time.monotonic() - now
+            self._next_tidy = now + max(TIDY_SECONDS, took / TIDY_SHARE)
+        self.show()
+
+    def show(self) -> None:
+        """Show how far the study is."""
+        self._observer.show(study_progress(self._session, self._pace))
+
+    def _tidy(self) -> None:
+        """Delete states of trials that can no longer matter, and the least promising ones beyond the disk limit."""
+        taken = {f"#{job.trial}" for job in self._waiting} | self._running
+        prospects = {number: gain for number, gain in self._searcher.prospects().items() if f"#{number}" not in taken}
+        for number, why in self._states.to_drop(prospects):
+            label = f"#{number}"
+            self._decisions.write(number, "stop", why, {"price_usd": self._ledger.of(label)})
+            self._states.drop(number)
+            write_dropped(self._session.folder.trials / str(number) / f"{self._attempts[number]}.jsonl", why)
+            self._books.stop(label, why)
+            self._searcher.ended(number, TrialState.STOPPED, self._ledger.of(label))
+
+    def abandoned(self) -> None:
+        """The study turned out to be impossible."""
+        self._drop_waiting()
+        self._books.finish(TrialState.FAILED, time.time())
+
+    def finish(self, state: TrialState) -> bool:
+        """Enter the end of the study; False where MLflow did not accept everything."""
+        self._drop_waiting()
+        save_memory(self._session.folder.path, self._searcher)
+        self.show()
+        return self._books.finish(state, time.time())
+
+    def _drop_waiting(self) -> None:
+        """Return the steps that never started to the search."""
+        for job in self._waiting:
+            if job.trial is not None and job.attempt == 1:
+                self._searcher.ended(job.trial, TrialState.STOPPED, 0.0)
+            elif job.trial is not None:
+                self._searcher.paused(job.trial, self._ledger.of(job.label))
+
+
+def _numbers(step: Step) -> dict[str, object]:
+    return {"until_usd": step.until_usd, "expected_usd": step.expected_usd, **step.numbers}

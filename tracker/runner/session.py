@@ -1,0 +1,156 @@
+"""A study while a coordinator works on it: what every part of the runner needs, as one value."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tracker.engine.forkserver import Forkserver
+from tracker.engine.local import LocalEngine
+from tracker.engine.reservations import Reservations
+from tracker.errors import RequestError
+from tracker.records import DataCard
+from tracker.runner.bookkeeper import Bookkeeper
+from tracker.runner.jobs import Grounds
+from tracker.runner.plan import StudyPlan
+from tracker.runner.progress import Observer
+from tracker.runner.study_folder import StudyFolder
+from tracker.runner.study_tags import run_tags, study_tags
+from tracker.runner.user import current_user
+from tracker.store.home import Home
+from tracker.store.mlflow_logs import LoggedRun, StudyLog
+from tracker.store.mlflow_store import MlflowStore, empty_database
+from tracker.store.names import logged_name
+from tracker.study.document import COMMAND_MARK, command_experiment
+from tracker.training.command_workload import CommandWorkload
+from tracker.training.mlflow_sources import is_server
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where a study is stored: the home folder, and the Optuna database if it is elsewhere."""
+
+    home: Home
+    storage: str | None = None
+
+    @property
+    def optuna_storage(self) -> str:
+        """The Optuna database's URL."""
+        return self.storage or self.home.optuna_storage
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A study whose lock is held: its plan, its folder, its accounts, and the workers of this machine.
+
+    ``logged_runs`` asks MLflow for the runs that it has already, by their labels.
+    """
+
+    plan: StudyPlan
+    folder: StudyFolder
+    logged_runs: Callable[[], Mapping[str, LoggedRun]]
+    books: Bookkeeper
+    engine: LocalEngine
+    grounds: Grounds
+    observer: Observer
+
+    @property
+    def name(self) -> str:
+        """The study's name."""
+        return self.plan.spec.name
+
+
+def open_session(
+    plan: StudyPlan, home: Home, folder: StudyFolder, log: StudyLog, engine: LocalEngine, observer: Observer
+) -> Session:
+    """A session with empty accounts, of a study whose data are prepared. Raises StoreError."""
+    card = folder.data_card()
+    books = Bookkeeper(
+        plan.spec,
+        log,
+        card,
+        tags=run_tags(plan, card),
+        trials_folder=folder.trials,
+        tracking_uri=home.tracking_uri,
+        warn=observer.notify,
+    )
+    grounds = Grounds(plan, folder.trials, home.cache, home.tracking_uri, card, _command_store(plan, home))
+    return Session(plan, folder, log.logged_runs, books, engine, grounds, observer)
+
+
+def make_log(plan: StudyPlan, home: Home, store: MlflowStore, started_at: float, card: DataCard) -> StudyLog:
+    """Create a study in MLflow. Raises StudyExistsError, StoreError."""
+    name, tags = plan.spec.name, {**study_tags(plan, card), "mlflow.user": current_user()}
+    log = store.create_study(name, tags, started_at, home.artifacts(name))
+    _make_commands_experiment(plan, home, store)
+    return log
+
+
+def reopen_log(plan: StudyPlan, home: Home, folder: StudyFolder, observer: Observer) -> StudyLog:
+    """Reopen a study in MLflow, restoring what was deleted or renamed; this does not mark it as running.
+
+    Raises RequestError, StoreError.
+    """
+    with home.databases_being_made():
+        store = MlflowStore(home.tracking_uri)
+        name, tags = plan.spec.name, {**study_tags(plan, folder.data_card()), "tracker.state": "stopped"}
+        tags["mlflow.user"] = current_user()  # of a parent run that is created again
+        log = store.reopen_study(name, tags, folder.started_at, home.artifacts(name), observer.notify)
+        _make_commands_experiment(plan, home, store)
+    return log
+
+
+def _make_commands_experiment(plan: StudyPlan, home: Home, store: MlflowStore) -> None:
+    if plan.spec.workload.startswith(COMMAND_MARK) and is_server(home.tracking_uri):
+        own = command_experiment(plan.spec.name)
+        store.make_experiment(own, home.artifacts(own))
+
+
+def _command_store(plan: StudyPlan, home: Home) -> Path | None:
+    """The template of a command's MLflow database, where it uses the same MLflow."""
+    reference = plan.spec.workload
+    if not reference.startswith(COMMAND_MARK) or is_server(home.tracking_uri):
+        return None
+    if not CommandWorkload(reference).takes_our_python:
+        return None
+    with home.databases_being_made():
+        return empty_database(home.cache)
+
+
+def engine_for(plan: StudyPlan, forkserver: Forkserver, workers: int | None) -> LocalEngine:
+    """The workers of this machine, at most ``workers`` at once; None for as many as it has cores.
+
+    Raises RequestError for an invalid number, and for several where nobody could know whose log is whose.
+    """
+    hardware, report = plan.hardware, plan.spec.report
+    if report is not None and report.one_at_a_time:
+        if workers is not None and workers > 1:
+            raise RequestError(
+                f"--workers {workers}: trials at once would all write csv logs to '{report.place}', and which is whose "
+                "could not be known; let each write below $TRACKER_ARTIFACTS, or use --workers 1"
+            )
+        workers = 1 if workers is None else workers
+    if workers is not None and workers < 1:
+        raise RequestError(f"--workers {workers} is not a whole number of at least 1")
+    usable = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(hardware.cores)
+    reservations = Reservations(usable[: hardware.cores], range(hardware.accelerator_count))
+    return LocalEngine(forkserver, reservations, workers)
+
+
+def announce(plan: StudyPlan, observer: Observer) -> None:
+    """Show the machine, what it is billed as, changed cost terms, and what is left out of the space."""
+    observer.notify(f"machine: {plan.hardware.label}")
+    for device, point in plan.price_points.items():
+        rate = f"${point.usd_per_hour:g} an hour for the whole machine on {point.effective_from}"
+        observer.notify(f"{device} is billed as {point.sku} ({point.market}), {rate}")
+    if changed := plan.spec.costs.changed:
+        observer.notify(
+            f"costs assumed: {', '.join(f'{name} = {str(value).lower()}' for name, value in changed.items())}"
+        )
+    for sentence in plan.space.left_out:
+        observer.notify(f"left out: {sentence}")
+    for name in sorted({*plan.spec.needed_metrics, *plan.spec.default_settings, *plan.spec.space}):
+        if (logged := logged_name(name)) != name:
+            observer.notify(f"'{name}' is '{logged}' in MLflow, which does not allow every name; here it keeps its own")
