@@ -26,7 +26,7 @@ from tracker.report.attempts import attempts_table
 from tracker.report.tables import frontier_document, runs_document
 from tracker.store.attempts import SeveralAttempts
 from tracker.store.home import Home
-from tracker.store.mlflow_store import RunLog
+from tracker.store.mlflow_logs import Outbox
 from tracker.store.run_table import list_studies
 from tracker.study.costs import CostTerms
 from tracker.study.spec import Limit
@@ -280,15 +280,15 @@ def test_prices_of_a_scenario_are_not_taken_for_billed_ones(small, home, tmp_pat
 
 def test_a_run_that_cannot_be_written_leaves_nothing(small, home, tmp_path, monkeypatch):
     write_report(small, tmp_path / "out", ["csv"])
-    flush, flushed = RunLog.flush, []
+    flush, flushed = Outbox.flush, []
 
     def full_disk(self):
         flushed.append(self)
-        if len(flushed) == 4:
+        if len(flushed) == 2:
             raise OSError(28, "No space left on device")
         flush(self)
 
-    monkeypatch.setattr(RunLog, "flush", full_disk)
+    monkeypatch.setattr(Outbox, "flush", full_disk)
     with pytest.raises(OSError, match="No space"):
         import_export(tmp_path / "out", home=home.path)
     monkeypatch.undo()
@@ -299,13 +299,13 @@ def test_a_run_that_cannot_be_written_leaves_nothing(small, home, tmp_path, monk
 def test_a_study_is_not_seen_before_it_is_whole(small, home, tmp_path, monkeypatch):
     write_report(small, tmp_path / "out", ["csv"])
     seen = []
-    flush = RunLog.flush
+    flush = Outbox.flush
 
     def looking(self):
         flush(self)
         seen.append([each.name for each in list_studies(home.tracking_uri)])
 
-    monkeypatch.setattr(RunLog, "flush", looking)
+    monkeypatch.setattr(Outbox, "flush", looking)
     with pytest.raises(StudyExistsError):
         monkeypatch.setattr(log_table, "_REPORT_EVERY", 1)
         said = []

@@ -65,7 +65,7 @@ def study(tmp_path):
     reaches(runs[2], 1, BEGAN + 12, seconds=10, price=1.0)
     ends(runs[3], BEGAN + 43, step=0, attempt=1, state=TrialState.FAILED, seconds=40, compute=4.0)
     for run in runs:
-        run.flush()
+        run.outbox.flush()
     return uri
 
 

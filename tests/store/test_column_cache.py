@@ -27,7 +27,7 @@ def add_run(log, number, epochs=3, ended=True, lift=0.0):
         run.add(values, step=epoch, timestamp=2000.0 + epoch)
     if ended:
         end(run, epochs)
-    run.flush()
+    run.outbox.flush()
     return run
 
 
@@ -86,10 +86,10 @@ def test_a_run_that_grows_and_ends_is_followed(store):
     reader = StudyReader(uri, "s", cache)
     assert len(reader.read().checkpoints) == 12
     runs[3].add({"accuracy": 0.9, "price_usd": 0.04}, step=4, timestamp=2004.0)
-    runs[3].flush()
+    runs[3].outbox.flush()
     assert reader.read().checkpoints["quality"].max() == 0.9
     end(runs[3], 4)
-    runs[3].flush()
+    runs[3].outbox.flush()
     assert reader.read().runs["state"].tolist() == ["completed"] * 4
     assert reader.read() is reader.read(), "nothing can have changed"
     same(reader.read(), read_study_table(uri, "s"))
@@ -99,16 +99,16 @@ def test_a_run_that_grows_and_ends_is_followed(store):
 def test_a_paused_run_that_is_stopped_or_resumed_is_read_again(store, after):
     uri, _, cache, runs = store
     end(runs[3], 3, TrialState.PAUSED)
-    runs[3].flush()
+    runs[3].outbox.flush()
     assert read_study_table(uri, "s", cache).runs["state"].iloc[3] == "paused"
     if after is TrialState.RUNNING:
         runs[3].resume()
     runs[3].tag({"tracker.state": after})
-    runs[3].flush()
+    runs[3].outbox.flush()
     assert read_study_table(uri, "s", cache).runs["state"].iloc[3] == after
     end(runs[3], 3, TrialState.PAUSED, at=4000.0)
     runs[3].add({"price_usd": 0.75}, step=5, timestamp=4000.0)
-    runs[3].flush()
+    runs[3].outbox.flush()
     again = read_study_table(uri, "s", cache)
     assert (again.runs["state"].iloc[3], again.runs["price_usd"].iloc[3]) == ("paused", 0.75)
 

@@ -11,6 +11,7 @@ from tests.support.mlflow_database import put_mlflow_database
 from tests.support.mlflow_server import MlflowServer
 from tracker.errors import StoreError, StudyExistsError, StudyNotFoundError
 from tracker.records import DataCard, Direction, TrialState
+from tracker.store.mlflow_database import DatabaseWriter
 from tracker.store.mlflow_store import MlflowStore
 from tracker.store.run_table import list_studies, read_study_table
 from tracker.store.sql_reader import SqlReader
@@ -35,7 +36,7 @@ def log_study(uri, name, artifacts):
     }
     run = study.run("#0", {"width": 4, "compile": False, "rate": 0.5, "precision": "fp32"}, tags, 1000.0)
     fill(run)
-    run.flush()
+    run.outbox.flush()
     return study
 
 
@@ -78,9 +79,10 @@ def test_what_was_logged_is_read_back_as_tables(uri, tmp_path):
 def test_a_replay_changes_nothing(uri, tmp_path):
     log_study(uri, "s", tmp_path / "artifacts")
     before = read_study_table(uri, "s")
-    again = MlflowStore(uri).open_study("s").run("#0", {"width": 4}, {}, 1000.0, seen_before=True)
+    log = MlflowStore(uri).open_study("s")
+    again = log.run("#0", {"width": 4}, {}, 1000.0, log.logged_runs()["#0"].run_id)
     fill(again)
-    again.flush()
+    again.outbox.flush()
     after = read_study_table(uri, "s")
     assert after.runs.equals(before.runs)
     assert after.checkpoints.equals(before.checkpoints)
@@ -113,10 +115,10 @@ def test_mlflow_being_away_loses_nothing(uri, tmp_path, monkeypatch):
     run = study.run("#1", {"width": 4}, {"tracker.role": "trial", "tracker.trial": "1"}, 1000.0)
     fill(run)
     with monkeypatch.context() as patch:
-        patch.setattr(type(run._client), "log_batch", lambda *_, **__: (_ for _ in ()).throw(ConnectionError("away")))
-        with pytest.raises(StoreError, match="did not accept run '#1': away"):
-            run.flush()
-    run.flush()
+        patch.setattr(DatabaseWriter, "write", lambda *_: (_ for _ in ()).throw(ConnectionError("away")))
+        with pytest.raises(StoreError, match="did not accept 's': away"):
+            run.outbox.flush()
+    run.outbox.flush()
     runs = read_study_table(uri, "s").runs
     assert list(runs["label"]) == ["#0", "#1"]
     assert list(runs["price_usd"]) == [0.03, 0.03]
@@ -142,7 +144,7 @@ def test_a_study_is_found_whatever_its_experiment_is_called(uri, tmp_path):
     tags = {**STUDY_TAGS, "tracker.study": "it's s"}
     study = MlflowStore(uri).create_study("it's s", tags, 1000.0, tmp_path / "artifacts")
     run = study.run("#0", {}, {"tracker.study": "it's s", "tracker.role": "trial"}, 1000.0)
-    run.flush()
+    run.outbox.flush()
     store, client = MlflowStore(uri), study._client
     client.rename_experiment(study.experiment_id, "mine now")
     other = client.create_experiment("it's s")

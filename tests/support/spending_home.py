@@ -31,7 +31,7 @@ def put_study(home, name, runs, tags=None, user="ada"):
         parts = {"compute_usd": usd, "data_usd": 0.0, "storage_usd": 0.0, "maintenance_usd": 0.0}
         run.add({**costs, **parts, "billed_seconds": seconds, "machine_share": 1.0}, step=2, timestamp=start + seconds)
         run.end("completed", start + seconds)
-        run.flush()
+        run.outbox.flush()
     log.parent.end("completed", NOVEMBER)
-    log.parent.flush()
+    log.flush()
     return log
