@@ -111,7 +111,9 @@ def _inside(what: str, home: Path, trials: int, slots: int) -> None:
     studies.engine_for = lambda *_: engine  # type: ignore[assignment]
     watch, places = Watch(trials), Places(Home(home / "results"))
     if what == "run":
-        studies.run_study(StudyDocument("benchmark", {**STUDY, "budget": {"trials": 10 * trials}}), places, observer=watch)
+        studies.run_study(
+            StudyDocument("benchmark", {**STUDY, "budget": {"trials": 10 * trials}}), places, observer=watch
+        )
     else:
         studies.resume_study("simulated", places, observer=watch)
     most = max(count for count, _, _ in watch.moments)

@@ -201,7 +201,7 @@ def _train(training: Training, asked: dict[int, str]) -> Iterator[float]:
     while epoch < training.epochs:
         yield training.epoch_seconds
         epoch += 1
-        quality = training.quality * (1 - 0.7 ** epoch)
+        quality = training.quality * (1 - 0.7**epoch)
         metrics = {"accuracy": quality, "validation_loss": 1 - quality}
         write("checkpoint", epoch=epoch, metrics=metrics, usage=usage(), evaluation_seconds=0.0)
         Path(training.state).write_text(str(epoch))

@@ -326,7 +326,7 @@ class Bookkeeper:
         """Pass on, once, why MLflow does not accept an entry."""
         if (problem := self.delivery.problem) and problem not in self._warned:
             self._warned.add(problem)
-            self._warn(problem)
+            self._warn(f"{problem}; the study continues and keeps its own logs until MLflow accepts them")
 
     def flush(self) -> bool:
         """Write everything new to MLflow; False where it did not accept all of it."""

@@ -1,18 +1,29 @@
-"""Delivers what a study logs to MLflow, on a thread of its own: whatever MLflow does, no training waits for it."""
+"""Writes to MLflow and Optuna on threads of their own: whatever those do, no training waits for it."""
 
 from __future__ import annotations
 
 import threading
 from types import TracebackType
+from typing import Protocol
 
-from tracker.errors import RefusedError, StoreError
+from tracker.errors import StoreError
 from tracker.records import Behind
-from tracker.store.mlflow_logs import Outbox
 
 FLUSH_SECONDS = 2.0
 """How long entries wait at least to be written together."""
 LONGEST_PAUSE_SECONDS = 30.0
 """Each try that fails doubles the pause before the next one, up to this."""
+
+
+class Outbox(Protocol):
+    """What waits to be written somewhere."""
+
+    @property
+    def behind(self) -> Behind | None:
+        """How much of it waits, and how long; None where nothing does."""
+
+    def flush(self) -> None:
+        """Write it. Raises StoreError, and keeps what is not written; RefusedError for what will never be taken."""
 
 
 class Delivery:
@@ -33,11 +44,11 @@ class Delivery:
 
     @property
     def behind(self) -> Behind | None:
-        """How far MLflow is behind."""
+        """How far what is written is behind."""
         return self._outbox.behind
 
     def settle(self) -> bool:
-        """Write all there is; False where MLflow does not accept everything now."""
+        """Write all there is; False where not everything is accepted now."""
         if self._thread is None:
             self._try()
         else:
@@ -52,10 +63,8 @@ class Delivery:
         try:
             self._outbox.flush()
             self.problem = ""
-        except RefusedError as error:
-            self.problem = str(error)
         except StoreError as error:
-            self.problem = f"{error}; the study continues and keeps its own logs until MLflow accepts them"
+            self.problem = str(error)
 
     def _deliver(self) -> None:
         pause = FLUSH_SECONDS
@@ -73,7 +82,7 @@ class Delivery:
 
     def __enter__(self) -> Delivery:
         self._done = False
-        self._thread = threading.Thread(target=self._deliver, name="delivery to MLflow", daemon=True)
+        self._thread = threading.Thread(target=self._deliver, name="delivery", daemon=True)
         self._thread.start()
         return self
 

@@ -67,7 +67,7 @@ def load_trials(plan: StudyPlan, storage: str, known: Mapping[int, Settings], no
     """
     name = plan.spec.name
     try:
-        trials = Trials.load(storage, name, plan.space, plan.spec.seed, sampling_of(plan))
+        trials = Trials.load(storage, name, plan.spec.search.objectives, plan.space, plan.spec.seed, sampling_of(plan))
     except StudyNotFoundError:
         notify(f"the Optuna database has no study '{name}': it is restored with its {len(known)} trials")
         return _new_trials(plan, storage, known)

@@ -11,6 +11,7 @@ from tracker.engine.forkserver import Forkserver
 from tracker.errors import RequestError
 from tracker.records import TrialState
 from tracker.runner.coordinator import Coordinator
+from tracker.runner.delivery import Delivery
 from tracker.runner.event_replay import ReplayedLogs, replay_logs
 from tracker.runner.evidence import evidence_from, evidence_of_import
 from tracker.runner.jobs import Grounds, baselines
@@ -91,7 +92,7 @@ def run_study(
             undo.pop_all()
         session = open_session(plan, home, folder, log, engine, observer)
         replayed = replay_logs(session)
-        return _search(session, make_searcher(plan, trials, {}, evidence, notify=observer.notify), replayed)
+        return _search(session, trials, make_searcher(plan, trials, {}, evidence, notify=observer.notify), replayed)
 
 
 def resume_study(
@@ -139,12 +140,12 @@ def resume_study(
             )
         for number in unfinished:
             if number not in replayed.trials:  # it was asked for and never started
-                found.tell(number, TrialState.KILLED, None)
+                found.tell(number, TrialState.STOPPED, None)
         evidence = from_rows(folder.evidence())
         searcher = make_searcher(
             plan, found, read_memory(folder.path), evidence, replayed.trials.values(), notify=observer.notify
         )
-        return _search(session, searcher, replayed)
+        return _search(session, found, searcher, replayed)
 
 
 def _make_trials(plan: StudyPlan, places: Places) -> Trials:
@@ -169,7 +170,7 @@ def _evidence(plan: StudyPlan, home: Home, names: Sequence[str], observer: Obser
     return evidence
 
 
-def _search(session: Session, searcher: Searcher, replayed: ReplayedLogs) -> TrialState:
+def _search(session: Session, trials: Trials, searcher: Searcher, replayed: ReplayedLogs) -> TrialState:
     """Carry out the search until the study completes, fails, or someone stops it."""
     plan, observer = session.plan, session.observer
     work = SearchWork(
@@ -179,11 +180,14 @@ def _search(session: Session, searcher: Searcher, replayed: ReplayedLogs) -> Tri
         attempts={trial: each.record.number if each.record else 0 for trial, each in replayed.trials.items()},
         worked_seconds=replayed.worked_seconds,
     )
-    with session.books.delivery:
+    assert trials.record is not None, "a study's trials are in a database"
+    with session.books.delivery, Delivery(trials.record) as recording:
         interrupted = Coordinator(work, session.engine, session.grounds).run()
         state, why = (TrialState.STOPPED, interrupted) if interrupted else work.verdict
         written = work.finish(state)
         observer.notify(f"{state}: {why}")
+        if not recording.settle():
+            observer.notify(f"{recording.problem}: a resume restores what it lacks")
         if not written:
             name = shlex.quote(session.name)
             observer.notify(f"not everything is in MLflow yet: `tracker sync {name}` logs the rest")

@@ -5,21 +5,19 @@ from __future__ import annotations
 import contextlib
 import inspect
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import optuna
 from optuna.trial import TrialState as OptunaState
-from sqlalchemy.exc import SQLAlchemyError
 
-from tracker.databases.addresses import shown_url
-from tracker.databases.connections import reason
-from tracker.errors import RequestError, StoreError, StudyExistsError, StudyNotFoundError, did_you_mean
+from tracker.errors import RequestError, StudyExistsError, StudyNotFoundError, did_you_mean
 from tracker.records import Direction, Settings, SettingValue, TrialState
 from tracker.search.encoding import UnitCube
-from tracker.search.storage import open_storage
+from tracker.search.optuna_record import OptunaRecord, database_errors
+from tracker.search.optuna_storage import open_storage
 from tracker.search.tried import NONE_LEFT, Tried
 from tracker.study.domains import Choices, Domain
 from tracker.study.space import SearchSpace
@@ -71,17 +69,17 @@ class Suggestion:
 
 
 class Trials:
-    """A study's trials in an Optuna database, readable by Optuna's own tools.
+    """A study's trials in memory, and in an Optuna database, readable by Optuna's own tools, once they are recorded.
 
     Its sampler is seeded: the same results give the same suggestions. ``tried`` are the settings that no new trial may
-    have; add those of trials that were started before.
+    have; add those of trials that were started before. ``record`` is the copy in the database, None without one.
     """
 
-    def __init__(self, study: optuna.Study, storage: str | None, space: SearchSpace) -> None:
+    def __init__(self, study: optuna.Study, record: OptunaRecord | None, space: SearchSpace) -> None:
         self._study = study
+        self.record = record
         # Samplers that exhaust a space call stop, which Optuna refuses outside its own loop.
         self._study.stop = lambda: None  # type: ignore[method-assign]
-        self._storage = storage
         self._space = space
         self._out_of_memory: set[str] = set()
         self.tried = Tried(space)
@@ -101,61 +99,72 @@ class Trials:
         Raises StudyExistsError where the name is taken, StoreError without a database, RequestError for an unknown
         sampler.
         """
-        sampler = sampling.make(seed)
-        with _database(storage):
-            try:
-                study = optuna.create_study(
-                    storage=None if storage is None else open_storage(storage),
-                    study_name=name,
-                    directions=[direction.value for direction in objectives.values()],
-                    sampler=sampler,
-                )
-            except optuna.exceptions.DuplicatedStudyError:
-                raise StudyExistsError(
-                    f"the Optuna database has a study '{name}' already; `tracker resume` it, or choose another --name"
-                ) from None
-        with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
-            study.set_metric_names(list(objectives))
-        return cls(study, storage, space)
+        record = None
+        if storage is not None:
+            with database_errors(storage):
+                try:
+                    stored = optuna.create_study(
+                        storage=open_storage(storage), study_name=name, directions=_directions(objectives)
+                    )
+                except optuna.exceptions.DuplicatedStudyError:
+                    raise StudyExistsError(
+                        f"the Optuna database has a study '{name}' already; `tracker resume` it, or choose another "
+                        "--name"
+                    ) from None
+                with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
+                    stored.set_metric_names(list(objectives))
+            record = OptunaRecord(stored, storage)
+        return cls(_in_memory(name, objectives, sampling.make(seed)), record, space)
 
     @classmethod
     def load(
         cls,
         storage: str,
         name: str,
+        objectives: Mapping[str, Direction],
         space: SearchSpace,
         seed: int,
         sampling: Sampling = Sampling(),
     ) -> Trials:
         """Load an existing study. Raises StudyNotFoundError, StoreError."""
-        with _database(storage):
+        with database_errors(storage):
             try:
-                study = optuna.load_study(storage=open_storage(storage), study_name=name)
+                stored = optuna.load_study(storage=open_storage(storage), study_name=name)
             except KeyError:
                 raise StudyNotFoundError(f"the Optuna database has no study '{name}'") from None
+            known = stored.get_trials(deepcopy=False)
         # Random draws continue where they stopped: the same seed again would repeat the first ones.
-        study.sampler = sampling.make(seed + len(study.get_trials(deepcopy=False)))
-        with _database(storage):  # what a coordinator enqueued that was killed: the next trial would get its settings
-            for _ in study.get_trials(deepcopy=False, states=(OptunaState.WAITING,)):
-                study.tell(study.ask(), state=OptunaState.PRUNED)
-        return cls(study, storage, space)
+        trials = cls(
+            _in_memory(name, objectives, sampling.make(seed + len(known))), OptunaRecord(stored, storage, known), space
+        )
+        trials._study.add_trials(
+            [each if each.state is not OptunaState.WAITING else _never_started() for each in known]
+        )
+        for each in known:
+            if each.state is OptunaState.WAITING:
+                trials._record(each.number)
+        return trials
 
     def restore(self, settings: Mapping[int, Settings]) -> int:
         """Restore the trials that the database lacks, under their numbers, and return how many.
 
         ``settings`` are those of the study's trials. A restored trial is running until ``tell`` ends it; a number that
-        is not in ``settings`` has ended. Raises StoreError.
+        is not in ``settings`` has ended.
         """
-        with _database(self._storage):
-            there = len(self._study.get_trials(deepcopy=False))
-            numbers = range(there, max(settings, default=-1) + 1)
-            for number in numbers:
-                self._study.add_trial(self._restored(settings.get(number)))
+        numbers = range(len(self._study.get_trials(deepcopy=False)), max(settings, default=-1) + 1)
+        for number in numbers:
+            self._study.add_trial(self._restored(settings.get(number)))
+            self._record(number)
         return len(numbers)
+
+    def _record(self, number: int) -> None:
+        """What a trial is now goes to the database, at the next flush of the record."""
+        if self.record is not None:
+            self.record.put(self._study.get_trials(deepcopy=False)[number])
 
     def _restored(self, settings: Settings | None) -> optuna.trial.FrozenTrial:
         if settings is None:  # it was asked for and never started
-            return optuna.trial.create_trial(state=OptunaState.PRUNED)
+            return _never_started()
         try:
             return optuna.trial.create_trial(state=OptunaState.RUNNING, **self._parameters(settings))
         except (KeyError, ValueError):  # its space is not this machine's
@@ -164,7 +173,7 @@ class Trials:
     @classmethod
     def started(cls, storage: str, name: str) -> int | None:
         """The number of a study's started trials; None where the database has no such study. Raises StoreError."""
-        with _database(storage):
+        with database_errors(storage):
             try:
                 study = optuna.load_study(storage=open_storage(storage), study_name=name)
             except KeyError:
@@ -174,7 +183,7 @@ class Trials:
     @classmethod
     def remove(cls, storage: str, name: str) -> None:
         """Delete a study from its database. Raises StoreError."""
-        with _database(storage):
+        with database_errors(storage):
             optuna.delete_study(study_name=name, storage=open_storage(storage))
 
     @classmethod
@@ -189,26 +198,23 @@ class Trials:
     def ask(self) -> Suggestion:
         """Ask for a trial with untried settings: the sampler's, avoiding those that may run out of memory.
 
-        Where it suggests no others, settings are drawn uniformly from the rest. Raises StoreError, and RequestError
-        where nothing is left (Tried.all).
+        Where it suggests no others, settings are drawn uniformly from the rest. Raises RequestError where nothing is
+        left (Tried.all).
         """
-        with _database(self._storage):
-            for _ in range(_ATTEMPTS_LISTED if self.tried.listed else _ATTEMPTS):
-                if self.tried.all:
-                    break
-                suggestion = self._ask()
-                if suggestion.settings not in self.tried and not self._lacks_memory(suggestion.settings):
-                    self.tried.take(suggestion.settings)
-                    return suggestion
-                self._study.tell(suggestion.trial, state=OptunaState.PRUNED)  # it cost nothing
-            return self.open(self._drawn())
+        for _ in range(_ATTEMPTS_LISTED if self.tried.listed else _ATTEMPTS):
+            if self.tried.all:
+                break
+            suggestion = self._ask()
+            if suggestion.settings not in self.tried and not self._lacks_memory(suggestion.settings):
+                self.tried.take(suggestion.settings)
+                return suggestion
+            self._end(suggestion.trial, OptunaState.PRUNED)  # it cost nothing
+        return self.open(self._drawn())
 
     def open(self, settings: Settings) -> Suggestion:
-        """Create a trial with exactly these settings. Raises StoreError."""
-        parameters = self._parameters(settings)["params"]
-        with _database(self._storage):
-            self._study.enqueue_trial(parameters)
-            suggestion = self._ask()
+        """Create a trial with exactly these settings."""
+        self._study.enqueue_trial(self._parameters(settings)["params"])
+        suggestion = self._ask()
         self.tried.take(suggestion.settings)
         return suggestion
 
@@ -233,44 +239,37 @@ class Trials:
         self._out_of_memory.add(self._choices_of(settings))
 
     def tell(self, trial: int, state: TrialState, values: Sequence[float] | None) -> None:
-        """Tell Optuna how a trial ended. Only completed trials have values.
+        """Tell Optuna how a trial ended. Only completed trials have values."""
+        if state is TrialState.COMPLETED and values is not None:
+            self._study.tell(trial, list(values), skip_if_finished=True)
+            self._record(trial)
+        else:
+            self._end(trial, OptunaState.PRUNED if state is TrialState.STOPPED else OptunaState.FAIL)
 
-        Raises StoreError.
-        """
-        with _database(self._storage):
-            if state is TrialState.COMPLETED and values is not None:
-                self._study.tell(trial, list(values), skip_if_finished=True)
-            else:
-                ended = OptunaState.PRUNED if state is TrialState.STOPPED else OptunaState.FAIL
-                self._study.tell(trial, state=ended, skip_if_finished=True)
+    def _end(self, trial: int, state: OptunaState) -> None:
+        self._study.tell(trial, state=state, skip_if_finished=True)
+        self._record(trial)
 
     def add_trials(self, tried: Sequence[tuple[Settings, Sequence[float]]]) -> None:
-        """Add trials of settings that were tried already, each with its values. Raises StoreError."""
-        with _database(self._storage):
-            self._study.add_trials(
-                [
-                    optuna.trial.create_trial(values=list(values), **self._parameters(settings))
-                    for settings, values in tried
-                ]
-            )
+        """Add trials of settings that were tried already, each with its values."""
+        self._study.add_trials(
+            [optuna.trial.create_trial(values=list(values), **self._parameters(settings)) for settings, values in tried]
+        )
 
     def suggest(self) -> Settings:
-        """Settings that the sampler would try next, without a trial. Raises StoreError."""
-        with _database(self._storage):
-            suggestion = self._ask()
-            self._study.tell(suggestion.trial, state=OptunaState.FAIL)
+        """Settings that the sampler would try next, without a trial."""
+        suggestion = self._ask()
+        self._end(suggestion.trial, OptunaState.FAIL)
         return suggestion.settings
 
     def note(self, trial: int, notes: Mapping[str, Any]) -> None:
-        """Set user attributes of a running trial; nothing where it has ended.
-
-        Raises StoreError.
-        """
-        with _database(self._storage), contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
+        """Set user attributes of a running trial; nothing where it has ended."""
+        with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
             storage = self._study._storage
             key = storage.get_trial_id_from_study_id_trial_number(self._study._study_id, trial)
             for name, value in notes.items():
                 storage.set_trial_user_attr(key, name, value)
+            self._record(trial)
 
     def unfinished(self) -> tuple[int, ...]:
         """The trials that were asked for and have not ended: they are paused, or their coordinator vanished."""
@@ -286,6 +285,7 @@ class Trials:
         settings: dict[str, SettingValue] = {**self._space.fixed, "device": device}
         for name, domain in self._space.by_device[device].items():
             settings[name] = _suggest(trial, self._parameter(name, domain), domain)
+        self._record(trial.number)
         return Suggestion(trial.number, settings)
 
     def _parameters(self, settings: Settings) -> dict[str, Any]:
@@ -313,6 +313,22 @@ class Trials:
         return name if same else f"{name} ({device})"
 
 
+def _directions(objectives: Mapping[str, Direction]) -> list[optuna.study.StudyDirection]:
+    return [optuna.study.StudyDirection[direction.name] for direction in objectives.values()]
+
+
+def _in_memory(name: str, objectives: Mapping[str, Direction], sampler: optuna.samplers.BaseSampler) -> optuna.Study:
+    study = optuna.create_study(study_name=name, directions=_directions(objectives), sampler=sampler)
+    with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
+        study.set_metric_names(list(objectives))
+    return study
+
+
+def _never_started() -> optuna.trial.FrozenTrial:
+    """A trial that was asked for and cost nothing."""
+    return optuna.trial.create_trial(state=OptunaState.PRUNED)
+
+
 def _suggest(trial: optuna.Trial, name: str, domain: Domain) -> SettingValue:
     if isinstance(domain, Choices):
         value = trial.suggest_categorical(name, domain.values)
@@ -330,13 +346,3 @@ def _distribution(domain: Domain) -> optuna.distributions.BaseDistribution:
         step = int(domain.step or 1)
         return optuna.distributions.IntDistribution(int(domain.low), int(domain.highest), step=step, log=domain.log)
     return optuna.distributions.FloatDistribution(domain.low, domain.highest, step=domain.step, log=domain.log)
-
-
-@contextlib.contextmanager
-def _database(storage: str | None) -> Iterator[None]:
-    """Turn a database's exceptions into a StoreError that names it."""
-    try:
-        yield
-    except (SQLAlchemyError, optuna.exceptions.StorageInternalError, ImportError, OSError) as error:
-        place = "in memory" if storage is None else f"'{shown_url(storage)}'"
-        raise StoreError(f"Optuna storage {place} cannot be used: {reason(error, storage or '')}") from error

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 
+from tracker.databases.addresses import first_line
 from tracker.errors import RefusedError, StoreError
 from tracker.records import Behind, DataCard, Settings, TrialState
-from tracker.databases.addresses import first_line
 from tracker.store.mlflow_entries import Entries, Writer
 from tracker.store.names import logged_name, name_tags
 from tracker.store.setting_texts import setting_text
