@@ -236,7 +236,7 @@ def audit_study(
     """
     if repair:
         from tracker.runner.audit.repair import repair_study  # MLflow, which takes seconds
-        from tracker.runner.studies import Places
+        from tracker.runner.session import Places
 
         return repair_study(name, Places(Home.find(home), storage))
     from tracker.runner.audit import audit  # Optuna, which takes half a second

@@ -45,7 +45,7 @@ def audit(name: str, repair: bool, as_json: bool, home: Home, storage: str | Non
 
 def _repaired(name: str, home: Home, storage: str | None) -> Audit:
     from tracker.runner.audit.repair import repair_study  # MLflow, which takes seconds
-    from tracker.runner.studies import Places
+    from tracker.runner.session import Places
 
     return repair_study(name, Places(home, storage))
 

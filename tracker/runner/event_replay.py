@@ -28,11 +28,11 @@ class ReplayedLogs:
     worked_seconds: float
 
 
-def replay_logs(session: Session) -> ReplayedLogs:
+def replay_logs(session: Session, *, rewrite: bool = False) -> ReplayedLogs:
     """Enter every attempt in the folder's event logs into accounts that are empty.
 
-    Attempts without an end lost their coordinator: they are killed. What MLflow has already is not written again.
-    Raises StoreError.
+    Attempts without an end lost their coordinator: they are killed. Runs that MLflow has up to their last entry
+    are not written again, unless to ``rewrite`` them. Raises StoreError.
     """
     wait_for_workers(session.folder)
     plan, folder, books, logged = session.plan, session.folder, session.books, session.logged_runs()
@@ -62,7 +62,8 @@ def replay_logs(session: Session) -> ReplayedLogs:
             why = "its saved state is gone, so it cannot be resumed"
             write_dropped(folder.trials / str(number) / f"{history.record.number}.jsonl", why)
             books.stop(history.job.label, why)
-    books.forget(logged)
+    if not rewrite:
+        books.forget(logged)
     books.flush()
     return ReplayedLogs(last, trials, _covered_seconds(spans))
 

@@ -12,11 +12,12 @@ from tracker.runner.audit.expected import ExpectedStudy, expected_study
 from tracker.runner.audit.finding import Audit, Finding
 from tracker.runner.audit.trials import allowed_states, expected_values
 from tracker.runner.bookkeeper import Bookkeeper
+from tracker.runner.event_replay import replay_logs
 from tracker.runner.leftovers import remove_stagings, wait_for_workers
 from tracker.runner.plan import StudyPlan, make_plan
 from tracker.runner.progress import Observer, Silent
 from tracker.runner.searchers import load_trials
-from tracker.runner.studies import Places, open_books, reopen_log, replay_logs
+from tracker.runner.session import Places, engine_for, open_session, reopen_log
 from tracker.runner.study_folder import StudyFolder
 from tracker.runner.study_lookup import folder_of
 from tracker.search.optuna_trials import OptunaTrial, read_optuna_study
@@ -39,17 +40,17 @@ def repair_study(name: str, places: Places, observer: Observer | None = None) ->
         wait_for_workers(folder)
         found = audit_books(name, home, places.storage, folder, None).findings
         document = folder.document()
-        plan = make_plan(document, Forkserver(document.workload or ""), home)
-        card = folder.data_card()
+        forkserver = Forkserver(document.workload or "")
+        plan = make_plan(document, forkserver, home)
         _delete_in_mlflow(home.tracking_uri, found)
         remove_stagings(folder)
-        log = reopen_log(plan, home, folder, card, observer)
-        books = open_books(plan, home, folder, log, card, observer)
-        replay_logs(plan, folder, books, seen_before=True)
+        log, engine = reopen_log(plan, home, folder, observer), engine_for(plan, forkserver, None)
+        session = open_session(plan, home, folder, log, engine, observer)
+        replay_logs(session, rewrite=True)
         study = expected_study(folder)
         with home.databases_being_made():
             _mend_trials(study, plan, places, observer)
-        _end_study(books, found, folder)
+        _end_study(session.books, found, folder)
     return audit_study(name, home, places.storage)
 
 
@@ -72,7 +73,7 @@ def _mend_trials(study: ExpectedStudy, plan: StudyPlan, places: Places, observer
     unfinished = trials.unfinished()
     for number in unfinished:
         if number not in runs:  # it was asked for and never started
-            trials.tell(number, TrialState.KILLED, None)
+            trials.tell(number, TrialState.STOPPED, None)
             continue
         run = runs[number]
         if "RUNNING" in allowed_states(run, None):
@@ -81,6 +82,8 @@ def _mend_trials(study: ExpectedStudy, plan: StudyPlan, places: Places, observer
             trials.note(number, notes)
         else:
             trials.tell(number, run.state, expected_values(run, study.objectives))
+    if trials.record is not None:
+        trials.record.flush()
 
 
 def _is_wrong(study: ExpectedStudy, trial: OptunaTrial) -> bool:
