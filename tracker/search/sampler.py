@@ -137,10 +137,8 @@ class Trials:
         trials = cls(
             _in_memory(name, objectives, sampling.make(seed + len(known))), OptunaRecord(stored, storage, known), space
         )
-        trials._study.add_trials(
-            [each if each.state is not OptunaState.WAITING else _never_started() for each in known]
-        )
         for each in known:
+            trials._study.add_trial(_sound(each))
             if each.state is OptunaState.WAITING:
                 trials._record(each.number)
         return trials
@@ -327,6 +325,17 @@ def _in_memory(name: str, objectives: Mapping[str, Direction], sampler: optuna.s
 def _never_started() -> optuna.trial.FrozenTrial:
     """A trial that was asked for and cost nothing."""
     return optuna.trial.create_trial(state=OptunaState.PRUNED)
+
+
+def _sound(trial: optuna.trial.FrozenTrial) -> optuna.trial.FrozenTrial:
+    """A trial as it was stored; without its outcome where that makes no sense, and ended where it never started."""
+    if trial.state is OptunaState.WAITING:
+        return _never_started()
+    try:
+        trial._validate()
+    except ValueError:
+        return optuna.trial.create_trial(state=OptunaState.FAIL)
+    return trial
 
 
 def _suggest(trial: optuna.Trial, name: str, domain: Domain) -> SettingValue:
