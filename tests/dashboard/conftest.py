@@ -52,7 +52,7 @@ def write_run(log, label, role, qualities, epoch_seconds, settings, state=TrialS
     final = {"wall_seconds": seconds[-1], "price_usd": seconds[-1] * 0.096 / 3600, "parameters": 50_000.0}
     run.add(final, step=len(qualities) + 1, timestamp=began + seconds[-1])
     run.end(state, began + seconds[-1])
-    run.flush()
+    run.outbox.flush()
     return began + seconds[-1]
 
 

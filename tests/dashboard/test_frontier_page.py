@@ -144,7 +144,7 @@ def test_a_single_point_a_constant_quality_and_no_number_at_all_leave_the_page_u
     run = log.run("#0", {}, {"tracker.role": "trial", "tracker.trial": "0", "tracker.state": "completed"}, 1.79e9)
     for epoch, quality in enumerate(qualities, 1):
         run.add({"q" * 240: quality, "wall_seconds": epoch, "price_usd": epoch}, step=epoch, timestamp=1.79e9 + epoch)
-    run.flush()
+    run.outbox.flush()
     page = open_page("Frontier", at=tmp_path, study="s")
     assert not page.exception
     assert len(page.metric) >= 1

@@ -98,7 +98,7 @@ def test_a_reason_that_trials_share_is_shown_once_as_it_is(open_page, tmp_path):
         run = log.run(f"#{number}", {"size": number}, tags, BEGAN)
         run.add({"accuracy": 0.5, "wall_seconds": 2.0, "price_usd": 0.00005}, step=1, timestamp=BEGAN + 2)
         run.end(TrialState.FAILED, BEGAN + 2)
-        run.flush()
+        run.outbox.flush()
     page = open_page("lost", at=tmp_path)
     assert not page.exception
     assert {metric.label: metric.value for metric in page.metric}["Failed"] == "3"

@@ -151,11 +151,11 @@ def test_a_reader_that_stays_open_sees_every_change_of_what_has_ended(store):
         lambda: client.restore_run(runs[1].run_id),
         lambda: client.update_run(runs[2].run_id, name="the good one"),
         lambda: runs.append(add_run(log, 0.5)),  # started between two that have ended
-        lambda: (end(runs[4], 3, TrialState.PAUSED), runs[4].flush()),
-        lambda: (runs[4].resume(), runs[4].tag({"tracker.state": TrialState.RUNNING}), runs[4].flush()),
-        lambda: (end(runs[4], 4, TrialState.FAILED, at=2500.0), runs[4].flush()),  # by a clock that is behind
+        lambda: (end(runs[4], 3, TrialState.PAUSED), runs[4].outbox.flush()),
+        lambda: (runs[4].resume(), runs[4].tag({"tracker.state": TrialState.RUNNING}), runs[4].outbox.flush()),
+        lambda: (end(runs[4], 4, TrialState.FAILED, at=2500.0), runs[4].outbox.flush()),  # by a clock that is behind
         lambda: client.set_terminated(runs[0].run_id, "KILLED", 3_000_000),
-        lambda: (runs[2].resume(), runs[2].flush()),
+        lambda: (runs[2].resume(), runs[2].outbox.flush()),
     ]
     for change in changes:
         change()

@@ -189,7 +189,7 @@ def test_a_server_that_hangs_up_or_restarts_is_waited_for(tmp_path):
     trials.tell(trials.ask().trial, TrialState.COMPLETED, [0.5])
     assert read_study_table(uri, "s").spend_usd == 0.03
     study.parent.tag({"tracker.state": "stopped"})
-    study.parent.flush()
+    study.flush()
     server.stop()
     later = threading.Timer(1.0, server.start)
     later.start()
@@ -199,7 +199,7 @@ def test_a_server_that_hangs_up_or_restarts_is_waited_for(tmp_path):
     found = optuna.load_study(study_name="s", storage=storage).trials
     assert [trial.state.name for trial in found] == ["COMPLETE"] * 4
     study.parent.tag({"tracker.state": "completed"})
-    study.parent.flush()
+    study.flush()
     assert read_study_table(uri, "s").state == "completed"
 
 

@@ -38,7 +38,7 @@ def flushed(run, attempts=5):
     """How many attempts failed before everything was written."""
     for failed in range(attempts):
         try:
-            run.flush()
+            run.outbox.flush()
         except StoreError as error:
             assert not isinstance(error, RefusedError), error
         else:
@@ -61,7 +61,7 @@ def test_what_a_server_did_not_take_or_did_not_confirm_is_written_once(proxy, na
 def test_a_request_that_a_load_balancer_sends_twice_makes_no_second_value(proxy, name, tmp_path):
     run = new_run(proxy, name, tmp_path)
     with proxy.failing(TWICE, "log-batch"):
-        run.flush()
+        run.outbox.flush()
     table = read_study_table(proxy.url, name)
     assert list(table.checkpoints["epoch"]) == [1, 2]
     assert table.spend_usd == 0.03

@@ -86,7 +86,7 @@ class MlflowServer:
             self._process = subprocess.Popen(
                 self._command, env=self._environment, stdout=log, stderr=log, cwd=self.folder, start_new_session=True
             )
-        for _ in range(600):
+        for _ in range(3000):
             with contextlib.suppress(OSError):
                 urllib.request.urlopen(f"{self.address}/health", timeout=5)
                 return self

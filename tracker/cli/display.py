@@ -19,7 +19,7 @@ from rich.text import Text
 
 from tracker.cli.output import say
 from tracker.pricing.money_unit import DOLLARS, MoneyUnit
-from tracker.records import TrialState
+from tracker.records import Behind, TrialState
 from tracker.report.words import duration, money, quality, visible
 from tracker.runner.detached import Started
 from tracker.runner.progress import EndedAttempt, Observer, Progress, RunningAttempt
@@ -27,6 +27,7 @@ from tracker.runner.progress import EndedAttempt, Observer, Progress, RunningAtt
 FIRST_LINE_SECONDS, LAST_LINE_SECONDS = 15.0, 300.0
 """The least seconds between plain progress lines: growing with the study, up to the second figure."""
 BAR_COLUMNS = 60
+_SHOWN_BEHIND_SECONDS = 20.0
 SEPARATOR = " · "
 BAD_ENDS = (TrialState.FAILED, TrialState.KILLED)
 
@@ -226,7 +227,15 @@ def _figures(progress: Progress) -> list[str]:
     best = [_best(progress)] if progress.best_quality is not None else []
     left = [f"about {duration(progress.seconds_left)} left"] if progress.seconds_left else []
     budget = f" of {money(progress.budget_usd, progress.unit)}" if progress.budget_usd is not None else ""
-    return [*best, *left, f"{money(progress.spend_usd, progress.unit)}{budget} spent", _trials(progress)]
+    spent = f"{money(progress.spend_usd, progress.unit)}{budget} spent"
+    return [*best, *left, spent, _trials(progress), *_behind(progress.behind)]
+
+
+def _behind(behind: Behind | None) -> list[str]:
+    """How far MLflow is behind, where it is further than it always is for a moment."""
+    if behind is None or behind.seconds < _SHOWN_BEHIND_SECONDS:
+        return []
+    return [f"MLflow is {duration(behind.seconds)} behind, {behind.entries:,} values"]
 
 
 def _best(progress: Progress) -> str:

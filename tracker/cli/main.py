@@ -21,6 +21,7 @@ COMMANDS = {
     "resume": "Resume a study, with its budget or a new one.",
     "stop": "Ask a running study to stop, as Ctrl-C does.",
     "status": "A study's state, trials and spend.",
+    "sync": "Deliver to MLflow what it lacks of a study.",
     "audit": "Whether a study's event logs, MLflow and Optuna say the same.",
     "why": "Why a trial was started, paused, resumed or stopped.",
     "confirm": "Train the frontier's points again with other seeds.",

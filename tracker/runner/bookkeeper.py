@@ -322,6 +322,11 @@ class Bookkeeper:
             if label in self._accounts:
                 self._accounts[label].log.forget(run)
 
+    @property
+    def unwritten_runs(self) -> int:
+        """How many runs have entries that MLflow lacks."""
+        return sum(account.log.unwritten > 0 for account in self._accounts.values())
+
     def warn(self) -> None:
         """Pass on, once, why MLflow does not accept an entry."""
         if (problem := self.delivery.problem) and problem not in self._warned:

@@ -20,12 +20,13 @@ from tracker.training.state import FILE_NAME
 class ReplayedLogs:
     """The last attempt of every run, by its label; the trials' histories, by number.
 
-    ``worked_seconds`` is how long workers worked.
+    ``worked_seconds`` is how long workers worked; ``written`` is how many runs were written to MLflow.
     """
 
     last: Mapping[str, tuple[Job, AttemptRecord]]
     trials: Mapping[int, History]
     worked_seconds: float
+    written: int
 
 
 def replay_logs(session: Session, *, rewrite: bool = False) -> ReplayedLogs:
@@ -39,7 +40,7 @@ def replay_logs(session: Session, *, rewrite: bool = False) -> ReplayedLogs:
     last: dict[str, tuple[Job, AttemptRecord]] = {}
     trials: dict[int, History] = {}
     spans = []
-    for path, events in folder.attempts():
+    for path, events in folder.attempts(session.observer.notify):
         job, record = job_of(events[0]), follow(new_attempt(int(path.stem)), events)
         if record.ended_at is None:
             last_seen_seconds = max(0.0, float(events[-1]["time"]) - record.started_at)
@@ -64,8 +65,9 @@ def replay_logs(session: Session, *, rewrite: bool = False) -> ReplayedLogs:
             books.stop(history.job.label, why)
     if not rewrite:
         books.forget(logged)
+    written = books.unwritten_runs
     books.flush()
-    return ReplayedLogs(last, trials, _covered_seconds(spans))
+    return ReplayedLogs(last, trials, _covered_seconds(spans), written)
 
 
 def _covered_seconds(spans: Sequence[tuple[float, float]]) -> float:

@@ -252,14 +252,19 @@ class SearchWork(Work):
     def abandoned(self) -> None:
         """The study turned out to be impossible."""
         self._drop_waiting()
-        self._books.finish(TrialState.FAILED, time.time())
+        self._finished(TrialState.FAILED)
 
     def finish(self, state: TrialState) -> bool:
         """Enter the end of the study; False where MLflow did not accept everything."""
         self._drop_waiting()
         save_memory(self._session.folder.path, self._searcher)
         self.show()
-        return self._books.finish(state, time.time())
+        return self._finished(state)
+
+    def _finished(self, state: TrialState) -> bool:
+        ended_at = time.time()
+        self._session.folder.save_end(state, ended_at)
+        return self._books.finish(state, ended_at)
 
     def _drop_waiting(self) -> None:
         """Return the steps that never started to the search."""

@@ -125,6 +125,7 @@ def resume_study(
     with folder.locked():
         log = reopen_log(plan, home, folder, observer)
         untagged = stored.content.get("tags", {}).keys() - plan.spec.tags.keys()
+        folder.forget_end()
         log.parent.tag({**dict.fromkeys(untagged, ""), **study_tags(plan, folder.data_card())})
         session = open_session(plan, home, folder, log, engine_for(plan, forkserver, workers), observer)
         replayed = replay_logs(session)

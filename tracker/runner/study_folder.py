@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from tracker.errors import RequestError, StoreError, StudyExistsError, StudyNotFoundError
-from tracker.records import DataCard, Role
+from tracker.records import DataCard, Role, TrialState
 from tracker.study import formats
 from tracker.study.document import StudyDocument, StudyFile
 from tracker.training.event_lines import is_number, is_settings
@@ -22,6 +22,7 @@ from tracker.training.events import Event, EventReader
 
 DESCRIPTION = "study.json"
 EVIDENCE = "evidence.json"
+END = "end.json"
 _RUNNING_ALREADY = "this study is running already, in process {}"
 _LOOKS = 100
 
@@ -104,6 +105,23 @@ class StudyFolder:
         if not isinstance(saved, dict) or not isinstance(saved.get("content"), dict):
             raise StoreError(f"study description '{path}' cannot be read: it has no table 'content'")
         return StudyDocument(f"stored copy '{path}'", saved["content"], file=_study_file(path, saved.get("file")))
+
+    def save_end(self, state: TrialState, ended_at: float) -> None:
+        """Keep how the study ended, for whoever logs it later. A full disk costs only that."""
+        with contextlib.suppress(OSError):
+            formats.END.write(self.path / END, {"state": state, "ended_at": ended_at})
+
+    def forget_end(self) -> None:
+        """The study is resumed."""
+        with contextlib.suppress(OSError):
+            (self.path / END).unlink()
+
+    def end(self) -> tuple[TrialState, float] | None:
+        """How the study ended, and when in seconds since 1970; None where it did not, or nobody knows."""
+        with contextlib.suppress(StoreError, FileNotFoundError, KeyError, TypeError, ValueError):
+            saved = formats.END.read(self.path / END)
+            return TrialState(saved["state"]), float(saved["ended_at"])
+        return None
 
     def save_evidence(self, rows: list[dict[str, Any]]) -> None:
         """Save the evidence of earlier studies: the study can be resumed without them."""

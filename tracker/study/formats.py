@@ -79,3 +79,4 @@ EVENT_LOG = Format("event log", 1)
 DESCRIPTION = Format("study description", 1)
 SEARCH_STATE = Format("search state", 1)
 EVIDENCE = Format("evidence of earlier studies", 2)  # 1 is a bare list of rows
+END = Format("end of a study", 1)
