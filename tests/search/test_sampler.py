@@ -52,6 +52,7 @@ def test_optuna_shows_true_states_values_and_names(storage):
     for state in (TrialState.COMPLETED, TrialState.FAILED, TrialState.STOPPED, TrialState.KILLED):
         trials.tell(trials.ask().trial, state, [0.9, 0.25])
     trials.ask()
+    trials.flush()
     study = optuna.load_study(study_name="it's <b>s</b>", storage=storage)
     assert [trial.state.name for trial in study.trials] == ["COMPLETE", "FAIL", "PRUNED", "FAIL", "RUNNING"]
     assert study.trials[0].values == [0.9, 0.25]
@@ -73,7 +74,8 @@ def test_each_device_has_the_choices_that_it_can_do(storage):
 def test_a_resumed_search_resumes_new_draws(storage):
     first = Trials.create(storage, "s", OBJECTIVES, SPACE, seed=0)
     before = [first.ask().settings["rate"] for _ in range(3)]
-    again = Trials.load(storage, "s", SPACE, seed=0)
+    first.flush()
+    again = Trials.load(storage, "s", OBJECTIVES, SPACE, seed=0)
     suggestion = again.ask()
     assert suggestion.trial == 3
     assert suggestion.settings["rate"] not in before
@@ -84,7 +86,7 @@ def test_a_taken_name_a_missing_study_and_a_useless_database_are_distinguished(s
     with pytest.raises(StudyExistsError, match="'s' already"):
         Trials.create(storage, "s", OBJECTIVES, SPACE, seed=0)
     with pytest.raises(StudyNotFoundError, match="no study 'other'"):
-        Trials.load(storage, "other", SPACE, seed=0)
+        Trials.load(storage, "other", OBJECTIVES, SPACE, seed=0)
     with pytest.raises(StoreError, match="cannot be used"):
         Trials.create(f"sqlite:///{tmp_path}/none/optuna.db", "s", OBJECTIVES, SPACE, seed=0)
     with pytest.raises(StoreError, match="cannot be used"):
@@ -97,6 +99,7 @@ def test_a_trial_can_be_opened_with_settings_and_carries_notes(storage):
     suggestion = trials.open(wanted)
     assert suggestion.settings == wanted
     trials.note(suggestion.trial, {"tracker.state": "paused", "price_usd": 0.5})
+    trials.flush()
     (shown,) = optuna.load_study(study_name="s", storage=storage).trials
     assert shown.state.name == "RUNNING"
     assert shown.user_attrs == {"tracker.state": "paused", "price_usd": 0.5}
@@ -145,6 +148,7 @@ def test_trials_that_the_database_lost_come_back_under_their_numbers(storage):
     assert trials.restore({0: wanted, 2: {**wanted, "depth": 4}, 3: elsewhere}) == 0
     trials.tell(2, TrialState.COMPLETED, [0.9, 0.25])
     assert trials.ask().trial == 4
+    trials.flush()
     shown = optuna.load_study(study_name="s", storage=storage).trials
     assert [trial.state.name for trial in shown] == ["RUNNING", "PRUNED", "COMPLETE", "RUNNING", "RUNNING"]
     assert shown[0].params == {"width": 16, "rate": 0.01, "depth": 3}
@@ -173,7 +177,8 @@ def test_no_sampler_suggests_settings_twice_and_a_small_space_is_tried_whole(nam
     for _ in range(3):
         asked.append(first.ask())
         first.tell(asked[-1].trial, TrialState.COMPLETED, [0.5, 1.0])
-    again = Trials.load(storage, "s", SMALL, 0, Sampling(name, options))
+    first.flush()
+    again = Trials.load(storage, "s", OBJECTIVES, SMALL, 0, Sampling(name, options))
     for suggestion in asked:
         again.tried.take(suggestion.settings)
     while not again.tried.all:
@@ -194,8 +199,9 @@ def test_what_a_killed_coordinator_enqueued_is_nobodys(storage):
     wanted = {"device": "cpu", "width": 16, "rate": 0.01, "depth": 3, "epochs": 3}
     Trials.create(storage, "s", OBJECTIVES, SPACE, seed=0)
     optuna.load_study(study_name="s", storage=storage).enqueue_trial({"width": 4, "rate": 0.1, "depth": 1})
-    trials = Trials.load(storage, "s", SPACE, seed=0)
+    trials = Trials.load(storage, "s", OBJECTIVES, SPACE, seed=0)
     opened = trials.open(wanted)
     assert (opened.trial, opened.settings) == (1, wanted)
+    trials.flush()
     states = [trial.state.name for trial in optuna.load_study(study_name="s", storage=storage).trials]
     assert states == ["PRUNED", "RUNNING"]

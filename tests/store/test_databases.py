@@ -73,6 +73,7 @@ def test_a_database_that_another_process_holds_is_waited_for(uri, tmp_path):
     trials = new_trials(storage)
     with held(tmp_path / "optuna.db", 6):  # sqlite3 by itself waits for 5
         trials.tell(trials.ask().trial, TrialState.COMPLETED, [0.5])
+        trials.flush()
     without_log(tmp_path / "mlflow.db")
     with held(tmp_path / "mlflow.db", 2):
         assert SqlReader(uri).parents() == []
@@ -187,6 +188,7 @@ def test_a_server_that_hangs_up_or_restarts_is_waited_for(tmp_path):
     study = log_study(uri, "s", tmp_path / "artifacts")
     assert server.disconnect() > 0
     trials.tell(trials.ask().trial, TrialState.COMPLETED, [0.5])
+    trials.flush()
     assert read_study_table(uri, "s").spend_usd == 0.03
     study.parent.tag({"tracker.state": "stopped"})
     study.flush()
@@ -195,6 +197,7 @@ def test_a_server_that_hangs_up_or_restarts_is_waited_for(tmp_path):
     later.start()
     for _ in range(3):
         trials.tell(trials.ask().trial, TrialState.COMPLETED, [0.5])
+        trials.flush()
     later.join()
     found = optuna.load_study(study_name="s", storage=storage).trials
     assert [trial.state.name for trial in found] == ["COMPLETE"] * 4
@@ -217,6 +220,7 @@ def test_connections_that_end_in_the_middle_of_what_they_do_lose_and_double_no_t
     try:
         for _ in range(6):
             trials.tell(trials.ask().trial, TrialState.COMPLETED, [0.5])
+            trials.flush()
     finally:
         done.set()
         ending.join()

@@ -46,6 +46,8 @@ class OptunaRecord:
         self._attributes = {trial.number: dict(trial.user_attrs) for trial in known}
         self._waiting: dict[int, FrozenTrial] = {}
         self._since = 0.0
+        self._doubtful = False
+        """Whether a try failed, so that it may have been written nevertheless."""
         self._lock = threading.Lock()
 
     def put(self, trial: FrozenTrial) -> None:
@@ -76,6 +78,9 @@ class OptunaRecord:
             raise
 
     def _write(self, trials: Sequence[FrozenTrial]) -> None:
+        if self._doubtful:
+            self._look_again()
+        self._doubtful = True
         new = [trial for trial in trials if trial.number not in self._ids]
         known = [trial for trial in trials if trial.number in self._ids]
         ids = dict(self._ids)
@@ -90,11 +95,26 @@ class OptunaRecord:
             _insert(
                 connection, _SYSTEM, (row for each in new for row in _attributes(ids[each.number], each.system_attrs))
             )
-            _insert(connection, _VALUES, (row for each in trials for row in _values(ids[each.number], each)))
+            with_values = [each for each in trials if each.values]
+            at = sa.delete(_VALUES).where(_VALUES.c.trial_id.in_([ids[each.number] for each in with_values]))
+            connection.execute(at)
+            _insert(connection, _VALUES, (row for each in with_values for row in _values(ids[each.number], each)))
             self._write_attributes(connection, trials, ids)
-        self._ids = ids
+        self._ids, self._doubtful = ids, False
         for trial in trials:
             self._attributes[trial.number] = dict(trial.user_attrs)
+
+    def _look_again(self) -> None:
+        """Read what the database has of this study's trials."""
+        with self._engine.connect() as connection:
+            query = sa.select(_TRIALS.c.number, _TRIALS.c.trial_id).where(_TRIALS.c.study_id == self._study_id)
+            self._ids = {row.number: row.trial_id for row in connection.execute(query)}
+            columns = (_TRIALS.c.number, _USER.c.key, _USER.c.value_json)
+            joined = _TRIALS.join(_USER, _USER.c.trial_id == _TRIALS.c.trial_id)
+            there = sa.select(*columns).select_from(joined).where(_TRIALS.c.study_id == self._study_id)
+            self._attributes = {}
+            for number, key, text in connection.execute(there):
+                self._attributes.setdefault(number, {})[key] = json.loads(text)
 
     def _write_attributes(self, connection: sa.Connection, trials: Sequence[FrozenTrial], ids: dict[int, int]) -> None:
         added, changed = [], []
@@ -154,7 +174,7 @@ def _params(trial_id: int, trial: FrozenTrial) -> Iterator[dict[str, Any]]:
 
 
 def _values(trial_id: int, trial: FrozenTrial) -> Iterator[dict[str, Any]]:
-    for objective, value in enumerate(trial.values or ()):
+    for objective, value in enumerate(trial.values):
         stored, kind = models.TrialValueModel.value_to_stored_repr(value)
         yield {"trial_id": trial_id, "objective": objective, "value": stored, "value_type": kind}
 

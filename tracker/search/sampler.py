@@ -99,7 +99,7 @@ class Trials:
         Raises StudyExistsError where the name is taken, StoreError without a database, RequestError for an unknown
         sampler.
         """
-        record = None
+        study, record = _in_memory(name, objectives, sampling.make(seed)), None
         if storage is not None:
             with database_errors(storage):
                 try:
@@ -114,7 +114,7 @@ class Trials:
                 with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
                     stored.set_metric_names(list(objectives))
             record = OptunaRecord(stored, storage)
-        return cls(_in_memory(name, objectives, sampling.make(seed)), record, space)
+        return cls(study, record, space)
 
     @classmethod
     def load(
@@ -154,6 +154,11 @@ class Trials:
             self._study.add_trial(self._restored(settings.get(number)))
             self._record(number)
         return len(numbers)
+
+    def flush(self) -> None:
+        """Write to the database what it lacks. Raises StoreError."""
+        if self.record is not None:
+            self.record.flush()
 
     def _record(self, number: int) -> None:
         """What a trial is now goes to the database, at the next flush of the record."""

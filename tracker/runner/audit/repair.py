@@ -82,8 +82,7 @@ def _mend_trials(study: ExpectedStudy, plan: StudyPlan, places: Places, observer
             trials.note(number, notes)
         else:
             trials.tell(number, run.state, expected_values(run, study.objectives))
-    if trials.record is not None:
-        trials.record.flush()
+    trials.flush()
 
 
 def _is_wrong(study: ExpectedStudy, trial: OptunaTrial) -> bool:
