@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import ipaddress
+import multiprocessing
 import os
 import re
 
+import psutil
 import pytest
+import torch
 from click.testing import CliRunner
 
 from dashboard import login
 from dashboard.command import dashboard, streamlit_command
+from tests.support.dashboard import served_dashboard
+from tracker.training.processes import Companions
 
 AUTH = """
 [auth]
@@ -90,3 +96,27 @@ def test_with_a_login_it_is_served_elsewhere_and_this_machine_needs_none(secrets
         "::1",
         "0.0.0.0",
     ]
+
+
+def test_what_is_served_listens_on_this_machine_alone(tmp_path):
+    with served_dashboard(tmp_path) as address:
+        port = int(address.rpartition(":")[2])
+        listening = [each for each in psutil.net_connections("inet") if each.status == psutil.CONN_LISTEN]
+        assert {each.laddr.ip for each in listening if each.laddr.port == port} == {"127.0.0.1"}
+
+
+def test_processes_that_train_one_model_listen_on_this_machine_alone(tmp_path):
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        places = [(rank, tmp_path / "a?b#c %20 meeting") for rank in range(2)]
+        found = [address for addresses in pool.starmap(_met, places) for address in addresses]
+    assert found and all(ipaddress.ip_address(address).is_loopback for address in found)
+
+
+def _met(rank, meeting):
+    """The addresses that a process of a trial has sockets on once it has met the other one."""
+    Companions.meet(rank, 2, torch.device("cpu"), meeting)
+    torch.distributed.all_reduce(torch.ones(1))
+    connections = psutil.Process().net_connections("inet")
+    torch.distributed.barrier()
+    torch.distributed.destroy_process_group()
+    return [each.laddr.ip for each in connections]

@@ -34,7 +34,7 @@ def text(value: object) -> str:
     >>> text("a|b <i>`x`</i>"), text("trial #3")
     ('a\\\\|b &lt;i&gt;\\\\`x\\\\`&lt;/i&gt;', 'trial #&#8203;3')
     """
-    plain = " ".join(str(value).split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    plain = " ".join(words.visible(str(value)).split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     marked = _MARKS.sub(r"\\\1", plain)
     return re.sub(r"([#@])(?=\w)", rf"\1{_ZERO_WIDTH}", marked)
 
@@ -45,7 +45,7 @@ def code(value: object) -> str:
     >>> code("a|b"), code("a`b")
     ('`a|b`', '`` a`b ``')
     """
-    plain = " ".join(str(value).split()) or " "
+    plain = " ".join(words.visible(str(value)).split()) or " "
     longest = max((len(run) for run in re.findall("`+", plain)), default=0)
     fence, space = "`" * (longest + 1), " " if longest else ""
     return f"{fence}{space}{plain}{space}{fence}"

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import jinja2
+from markupsafe import Markup
 
 from tracker.report import words
+
+
+def _shown(value: object) -> object:
+    """A text with what would turn or hide the text after it written out; markup of the page's own as it is."""
+    return words.visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
 
 _PAGES = jinja2.Environment(
     loader=jinja2.PackageLoader("tracker.export", "."),
@@ -12,6 +19,7 @@ _PAGES = jinja2.Environment(
     undefined=jinja2.StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
+    finalize=_shown,
 )
 _PAGES.filters |= {name: getattr(words, name) for name in ("quality", "duration", "percent", "setting", "several")}
 

@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 
 from tracker.report.axes import y_words
 from tracker.report.axis_points import AxisPoints, dominators
-from tracker.report.words import duration, money, percent, quality, several
+from tracker.report.words import duration, money, percent, quality, several, visible
 from tracker.store.run_table import StudyTable
 
 UNSTATED = "not stated"
 
 
 def escape(text: str) -> str:
-    """Escape ``text`` for plotly, which has no entities for quotes: those stay."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    """Escape ``text`` for plotly, which has no entities for quotes: those stay; what turns text is written out."""
+    return visible(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def shorten(text: str, length: int) -> str:
