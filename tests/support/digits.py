@@ -2,33 +2,50 @@
 
 from __future__ import annotations
 
+import functools
+import importlib.util
 import os
 import signal
 import sys
 import time
+from pathlib import Path
 
+import numpy as np
 import torch
-from sklearn.datasets import load_digits
-from sklearn.linear_model import LogisticRegression
 
 from tracker.errors import DataError
 from tracker.records import DataCard, Direction
 from tracker.study.knobs import Knob
 
 
+@functools.cache
 def data():
-    """The 1,797 digits: training images and labels, validation images and labels."""
-    images, labels = load_digits(return_X_y=True)
-    images, labels = torch.tensor(images, dtype=torch.float32) / 16, torch.tensor(labels)
+    """The 1,797 digits: training images and labels, validation images and labels.
+
+    Read from scikit-learn's file: to import its functions takes every process two seconds.
+    """
+    package = Path(importlib.util.find_spec("sklearn").origin).parent
+    table = torch.tensor(np.loadtxt(package / "datasets/data/digits.csv.gz", delimiter=",", dtype=np.float32))
+    images, labels = table[:, :-1] / 16, table[:, -1].long()
     return images[:1400], labels[:1400], images[1400:], labels[1400:]
 
 
 def logistic_regression(run):
-    images, labels, unseen, answers = (part.numpy() for part in data())
+    images, labels, unseen, answers = data()
+    model = torch.nn.Linear(64, 10)
+    optimizer = torch.optim.LBFGS(model.parameters(), line_search_fn="strong_wolfe")
     run.ready()
-    some = slice(None, None, 4)  # twenty times as quick as all, nearly as good
-    model = LogisticRegression(max_iter=200).fit(images[some], labels[some])
-    run.report(1, accuracy=model.score(unseen, answers), validation_loss=1.0)
+
+    def loss():
+        optimizer.zero_grad()
+        loss = torch.nn.functional.cross_entropy(model(images), labels)
+        loss.backward()
+        return loss
+
+    optimizer.step(loss)
+    with torch.no_grad():
+        accuracy = (model(unseen).argmax(1) == answers).float().mean()
+    run.report(1, accuracy=accuracy, validation_loss=1.0)
 
 
 class Digits:

@@ -8,6 +8,6 @@ for _name in (
     *("tests.support.digits", "tests.support.iterations", "tests.support.lucky", "tests.support.pausable"),
     *("tests.support.quick", "experiments.workloads.audio_classifier", "experiments.workloads.image_classifier"),
     *("experiments.workloads.language_model", "experiments.workloads.tabular_classifier"),
-    *("experiments.workloads.text_classifier", "experiments.workloads.translator"),
+    *("experiments.workloads.text_classifier", "experiments.workloads.translator", "sklearn.datasets"),
 ):
     importlib.import_module(_name)
