@@ -14,7 +14,7 @@ import pytest
 
 from dashboard.parts.chart import _csv
 from tests.dashboard.conftest import study_tags, write_run
-from tests.support.command import tracker
+from tests.support.command import ROOT, tracker
 from tests.support.mlflow_database import put_mlflow_database
 from tracker.records import TrialState
 from tracker.store.home import Home
@@ -69,6 +69,11 @@ def test_a_command_prints_them_as_they_are_and_never_steers_the_terminal(command
     assert "internal error" not in done.stderr
     if command not in ("stop", "parts"):
         assert the_names(done.stdout + done.stderr), "no markup of the terminal's library"
+
+
+def test_commands_print_through_one_door():
+    files = [path for path in (ROOT / "tracker" / "cli").rglob("*.py") if path.name != "output.py"]
+    assert files and not [path.name for path in files if "click.echo" in path.read_text(encoding="utf-8")]
 
 
 @pytest.mark.parametrize("arguments", [("status",), ("runs",), ("frontier",)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from importlib.resources import files
 from pathlib import Path
 
@@ -35,5 +36,5 @@ def new(name: str, folder: Path) -> None:
         path.write_text(text, encoding="utf-8")
         say(f"wrote {path}")
     study, code = targets["study.toml"], targets["workload.py"]
-    say(f"try it:   tracker run {study} --smoke", err=True)
-    say(f"check it: tracker check-workload {code}:train", err=True)
+    say(f"try it:   tracker run {shlex.quote(str(study))} --smoke", err=True)
+    say(f"check it: tracker check-workload {shlex.quote(f'{code}:train')}", err=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import date
 from pathlib import Path
 
@@ -78,7 +79,8 @@ def report(
     for option, given in (("--by", by), ("--since", since), ("--json", as_json)):
         if given:
             by_json = option == "--json"
-            instead = f"tracker report {name} --format json" if by_json else f"tracker runs {name}"
+            quoted = shlex.quote(str(name))
+            instead = f"tracker report {quoted} --format json" if by_json else f"tracker runs {quoted}"
             raise RequestError(f"{option} goes with --all; for a single study, see `{instead}`")
     table = priced_study_table(home, str(name), scenario, currency)
     for path in write_report(table, out or report_folder(home, table), formats or DEFAULT, force=force):

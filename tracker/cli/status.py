@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from functools import partial
 
 import click
@@ -41,4 +42,4 @@ def status(name: str, as_json: bool, home: Home) -> None:
         quality = f"{document['quality']['name']} {words.quality(best['quality'])}"
         say(f"best       {quality} for {usd(best['price_usd'])} (trial {best['trial']}, epoch {best['epoch']})")
     if document["state"] in ("stopped", INTERRUPTED) and StudyFolder(home.study(name)).is_there:
-        say(f"resume it: tracker resume {name}", err=True)
+        say(f"resume it: tracker resume {shlex.quote(name)}", err=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import click
 
 from tracker.cli.options import STUDY_NAME, home_option
@@ -16,6 +18,6 @@ from tracker.store.home import Home
 def stop(name: str, home: Home) -> None:
     """Ask study NAME to stop. Its workers end at once, and what they spent is counted."""
     if stop_study(name, home=home.path):
-        say(f"{name} was asked to stop; `tracker status {name}` shows when it has", err=True)
+        say(f"{name} was asked to stop; `tracker status {shlex.quote(name)}` shows when it has", err=True)
     else:
         say(f"{name} is not running", err=True)

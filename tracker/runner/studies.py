@@ -191,5 +191,5 @@ def _search(session: Session, trials: Trials, searcher: Searcher, replayed: Repl
             observer.notify(f"{recording.problem}: a resume restores what it lacks")
         if not written:
             name = shlex.quote(session.name)
-            observer.notify(f"not everything is in MLflow yet: `tracker sync {name}` logs the rest")
+            observer.notify(f"not everything is in MLflow yet: `tracker sync {shlex.quote(name)}` logs the rest")
     return state
