@@ -182,8 +182,9 @@ class StudyDocument:
         settings = {name: value for name, value in table.items() if name not in names("smoke")}
         name, trials = self.content.get("name"), table.get("trials", SMOKE_TRIALS)
         document = self.override(settings, name=f"{name}-smoke" if isinstance(name, str) else None, trials=trials)
-        data = {**self.content.get("data", {}), **table.get("data", {})}
-        content = {**document.content, "data": data}
+        content, data, own = document.content, self.content.get("data", {}), table.get("data", {})
+        if isinstance(data, Mapping) and isinstance(own, Mapping):  # else the check says what is wrong with it
+            content = {**content, "data": {**data, **own}}
         file = None if self.file is None else StudyFile(self.file.path, content, smoke=True)
         return replace(document, content=content, file=file)
 
