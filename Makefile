@@ -3,11 +3,13 @@
 #   PYTHON     the interpreter that .venv is made with
 #   PIP_FLAGS  passed to pip, e.g. an index with CPU-only builds of torch
 #   TESTERS    how many processes run the tests
+#   FUZZ_INPUTS how many inputs each fuzz test tries
 #   KILLS      how many strikes `make faults` carries out on each of the stores STORES; SEED draws them
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PIP_FLAGS ?=
 TESTERS ?= 3
+FUZZ_INPUTS ?= 800
 STORES ?= sqlite postgres server
 SEED ?= $(shell date +%s)
 export KILLS
@@ -36,6 +38,9 @@ faults: tools  ## real studies struck at random moments, resumed and audited; th
 		$(BIN)/python -m tests.faults --store $$store --kills $${KILLS:-$$kills} --seed $(SEED) \
 			--out results/faults-$$store.json || exit 1; \
 	done
+
+fuzz: tools  ## more than 10,000 malformed files, names and logs; prints how many of each kind
+	FUZZ_INPUTS=$(FUZZ_INPUTS) $(BIN)/python -m pytest tests/fuzz
 
 check: tools  ## style, types, layers, documentation, known vulnerabilities
 	$(BIN)/ruff check .
