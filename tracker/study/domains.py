@@ -122,7 +122,8 @@ def _parse_range(raw: dict[str, object], knob: Knob) -> tuple[Domain | None, lis
     log, step = raw.get("log", False), raw.get("step")
     if not isinstance(log, bool):
         problems.append(f"log: {log!r} is not true or false")
-    if step is not None and (isinstance(step, bool) or not isinstance(step, int | float) or step <= 0):
+    number = Knob("float", None, "")
+    if step is not None and (number.problem(step) or not isinstance(step, int | float) or step <= 0):
         problems.append(f"step: {step!r} is not a number above 0")
     elif step is not None and knob.kind == "int" and not isinstance(step, int):
         problems.append(f"step: {step!r} is not a whole number")

@@ -16,6 +16,9 @@ from tracker.records import SettingValue
 Kind = Literal["int", "float", "bool", "str", "any"]
 _TYPES: Mapping[Kind, type] = {"int": int, "float": float, "bool": bool, "str": str, "any": object}
 
+MOST_WHOLE = 2**63 - 1
+"""The largest whole number that TOML and databases hold."""
+
 
 @dataclass(frozen=True, slots=True)
 class Knob:
@@ -60,6 +63,8 @@ class Knob:
             hint = did_you_mean(str(value), map(str, self.choices))
             return f"{value!r} is not one of its values; {hint}"
         if isinstance(value, int | float) and not isinstance(value, bool):
+            if isinstance(value, int) and abs(value) > MOST_WHOLE:
+                return f"{str(value)[:20]}… has {len(str(abs(value)))} digits; allowed: whole numbers of 64 bits"
             below = self.low is not None and value < self.low
             above = self.high is not None and value > self.high
             if below or above or not math.isfinite(value):
