@@ -98,17 +98,17 @@ def test_it_is_resumed_from_its_saved_states_within_a_larger_budget(record, home
 def test_a_study_with_damaged_logs_is_read_and_resumed_and_the_lines_are_named(record, logs_alone):
     folder = logs_alone / "studies/recorded/trials"
     damage(folder / "2/1.jsonl", 3, '{"event": "ready", "time": -1.0')
-    damage(folder / "5/1.jsonl", 1, '{"event": "asked", "time": null}')
+    damage(folder / "3/1.jsonl", 1, '{"event": "asked", "time": null}')
     said = tracker("resume", "recorded", "--budget-usd", SPENT, home=logs_alone)
     assert said.returncode == 0, said.stderr
     shown = " ".join((said.stdout + said.stderr).split())
     assert "2/1.jsonl': line 3 cannot be read: it is not JSON" in shown
-    assert "5/1.jsonl': line 1 cannot be read: time of event 'asked' is None" in shown
+    assert "3/1.jsonl': line 1 cannot be read: time of event 'asked' is None" in shown
     assert "the attempt and its price are not counted" in shown
     runs = open_study("recorded", home=logs_alone).runs().set_index("label")
     before = recorded_figures(record)["runs"]
     assert runs.loc["#2", "price_usd"] == pytest.approx(before["#2"]["price_usd"])
-    assert 0 < runs.loc["#5", "price_usd"] < before["#5"]["price_usd"]
+    assert 0 < runs.loc["#3", "price_usd"] < before["#3"]["price_usd"]
 
 
 @pytest.mark.parametrize("name", ["study.json", "search.json", "evidence.json", "trials/2/1.jsonl"])
