@@ -16,8 +16,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from tests.faults.campaign import Campaign, StudyResult, as_document
+from tests.faults.campaign import Campaign, as_document
 from tests.faults.stores import STORES
+from tests.faults.struck_study import StudyResult
 
 
 def main() -> int:

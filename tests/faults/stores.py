@@ -16,10 +16,11 @@ STORES = ("sqlite", "postgres", "server")
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """``environment`` of every command, and the options that it gets."""
+    """``environment`` of every command, its Optuna ``storage``, and whether it cannot be reached now and then."""
 
     environment: Mapping[str, str] = field(default_factory=dict)
     storage: str | None = None
+    goes_away: bool = False
 
     @property
     def options(self) -> list[str]:
@@ -56,7 +57,7 @@ def opened(kind: str, home: Path, random: Random) -> Iterator[Store]:
         thread = threading.Thread(target=go_away, daemon=True)
         thread.start()
         try:
-            yield Store({"MLFLOW_TRACKING_URI": server.address})
+            yield Store({"MLFLOW_TRACKING_URI": server.address}, goes_away=True)
         finally:
             over.set()
             thread.join()

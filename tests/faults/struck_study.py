@@ -1,0 +1,227 @@
+"""A study under strikes: its commands are struck, it is resumed until it is done, and audited."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from tests.faults.moments import Moment
+from tests.faults.stores import Store
+from tests.faults.victims import MARK, Strike, marked
+from tracker import audit_study, open_study
+from tracker.runner.study_folder import StudyFolder
+from tracker.store.home import Home
+from tracker.study.toml_text import to_toml
+
+ROOT = Path(__file__).parents[2]
+TRIALS = 8
+NAME = "struck"
+_PATIENCE_SECONDS = 300.0
+_ORPHAN_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Struck:
+    """A strike that was carried out: in which study, at which moment, on what."""
+
+    study: int
+    moment: str
+    strike: str
+    ended: bool  # whether the coordinator ended by it
+
+
+@dataclass(slots=True)
+class StudyResult:
+    """What came of one study: its strikes, commands and audits; ``problems`` is empty where everything held."""
+
+    study: int
+    strategy: str
+    strikes: list[Struck] = field(default_factory=list)
+    commands: int = 0
+    audits: int = 0
+    attempts: int = 0
+    price_usd: float = 0.0
+    problems: list[str] = field(default_factory=list)
+
+
+class StruckStudy:
+    """One study in a ``home`` of its own; ``result`` gets what came of it, ``say`` a line for each strike."""
+
+    def __init__(
+        self,
+        result: StudyResult,
+        home: Path,
+        store: Store,
+        random: Random,
+        temporary: Path,
+        say: Callable[[str], None],
+    ) -> None:
+        self._result = result
+        self._temporary = temporary
+        self._say = say
+        self._home = home
+        self._store = store
+        self._random = random
+        self._mark = f"{os.getpid()}-{result.study}-{time.monotonic_ns()}"
+        self._file = home / "study.toml"
+        self._file.write_text(to_toml(_study(result.strategy, random)), encoding="utf-8")
+
+    def run(self, strikes: int) -> None:
+        """Strike so often, then let the study be, and audit it."""
+        while strikes > 0:
+            process = self._start()
+            struck = self._strike(process, strikes)
+            strikes -= struck
+            code = self._ended(process)
+            if code not in (0, 1) and not struck:
+                self._problem(f"a command that nobody struck ended with {code}: {self._last_words()}")
+            self._no_orphans()
+            if not struck:  # it was done before the moment came
+                break
+            self._look()
+        if code := self._ended(self._start()):
+            self._problem(f"the last command ended with {code}: {self._last_words()}")
+        self._no_orphans()
+        self._audit_whole()
+
+    def _ended(self, process: subprocess.Popen[bytes]) -> int:
+        """The exit status of a command, which is killed where it does not end."""
+        try:
+            return process.wait(_PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._problem(f"a command did not end within {_PATIENCE_SECONDS:g} s: {self._last_words()}")
+            os.killpg(process.pid, signal.SIGKILL)
+            return process.wait()
+
+    @property
+    def _exists(self) -> bool:
+        return StudyFolder(Home(self._home).study(NAME)).is_there
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        """Resume the study, or run it where the last strike came before it was there: its name is free then."""
+        what = ["resume", NAME] if self._exists else ["run", str(self._file)]
+        command = [sys.executable, "-m", "tracker.cli.main", *what, "--home", str(self._home), "--workers", "2"]
+        self._result.commands += 1
+        with (self._home / "output.log").open("ab") as output:
+            output.write(f"$ tracker {' '.join(what)}\n".encode())
+            output.flush()
+            environment = {**os.environ, "PYTHONPATH": str(ROOT), MARK: self._mark}
+            # Cores are reserved in the temporary folder: a study that runs on this machine is not waited for.
+            environment["TMPDIR"] = str(self._temporary)
+            environment.pop("PYTHONDONTWRITEBYTECODE", None)  # each of many processes would compile everything again
+            return subprocess.Popen(
+                [*command, *self._store.options],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                cwd=ROOT,
+                start_new_session=True,
+            )
+
+    def _strike(self, process: subprocess.Popen[bytes], most: int) -> int:
+        """Strike until the coordinator ends or no strike is left; how often."""
+        struck = 0
+
+        def over() -> bool:
+            return process.poll() is not None
+
+        while struck < most:
+            moment, strike = Moment.drawn(self._random), Strike.drawn(self._random)
+            if not moment.wait(self._home, over):
+                return struck
+            if not strike.carry_out(process, self._mark, self._random):
+                continue
+            struck += 1
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(1.0 if strike.victim in ("worker", "disk") else 60.0)
+            self._result.strikes.append(Struck(self._result.study, moment.words, strike.words, over()))
+            self._say(f"  {moment.words}: {strike.words}{'' if over() else ' (the coordinator lives)'}")
+            if over():
+                return struck
+        return struck
+
+    def _look(self) -> None:
+        """An audit in between must work, whatever it finds; one in three mends it, and must leave nothing."""
+        if not self._exists:
+            return
+        repair = not self._store.goes_away and self._random.random() < 1 / 3
+        try:
+            found = audit_study(NAME, home=self._home, storage=self._store.storage, repair=repair)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
+            if not self._store.goes_away:  # which may be away
+                self._problem(f"the audit{' with --repair' * repair} raised {type(error).__name__}: {error}")
+            return
+        self._result.audits += 1
+        if repair and found.findings:
+            self._problem("; ".join(["--repair left", *(finding.words for finding in found.findings)]))
+
+    def _audit_whole(self) -> None:
+        """All books agree, and say what the study was to do."""
+        found = None
+        deadline = time.monotonic() + (120.0 if self._store.goes_away else 0.0)
+        while found is None or (not found.agrees and time.monotonic() < deadline):
+            try:
+                found = audit_study(NAME, home=self._home, storage=self._store.storage)
+            except Exception as error:
+                if time.monotonic() > deadline:
+                    raise
+                self._say(f"  the audit waits: {error}")
+            if found is None or not found.agrees:
+                time.sleep(1.0 if time.monotonic() < deadline else 0.0)
+        self._result.audits += 1
+        self._result.attempts, self._result.price_usd = found.attempts, found.price_usd
+        for finding in found.findings:
+            self._problem(finding.words)
+        table = open_study(NAME, home=self._home).table()
+        trials = table.runs.query("role == 'trial'")["trial"].tolist()
+        if table.state != "completed":
+            self._problem(f"the study is {table.state}")
+        if len(trials) != len(set(trials)) or len(trials) > TRIALS:
+            self._problem(f"trials lost or doubled: {sorted(trials)}")
+
+    def _no_orphans(self) -> None:
+        """Nobody outlives the coordinator for long."""
+        deadline = time.monotonic() + _ORPHAN_SECONDS
+        while left := marked(self._mark):
+            if time.monotonic() > deadline:
+                for each in left:
+                    with contextlib.suppress(Exception):
+                        self._problem(f"an orphan: {each.pid} {' '.join(each.cmdline())[:120]}")
+                        each.kill()
+                return
+            time.sleep(0.05)
+
+    def _problem(self, words: str) -> None:
+        self._result.problems.append(words)
+        self._say(f"  PROBLEM: {words}")
+
+    def _last_words(self) -> str:
+        return " | ".join((self._home / "output.log").read_text(errors="replace").splitlines()[-4:])
+
+
+def _study(strategy: str, random: Random) -> dict[str, Any]:
+    """A study of small trainings that save their state after each epoch."""
+    space: dict[str, Any] = {"width": [4, 8, 16], "learning_rate": {"low": 1e-3, "high": 1e-1, "log": True}}
+    if strategy == "grid":
+        space["learning_rate"] = [0.01, 0.02, 0.1]
+    epochs, epoch_seconds = random.choice((6, 12, 20)), random.choice((0.02, 0.1, 0.3))
+    return {
+        "name": NAME,
+        "workload": "tests.support.quick:quick",
+        "strategy": strategy,
+        "quality": {"metric": "accuracy"},
+        "budget": {"trials": TRIALS},
+        "pricing": {"sku_cpu": "aws/m7i.xlarge"},
+        "settings": {"threads": 1, "precision": "fp32", "epochs": epochs, "epoch_seconds": epoch_seconds},
+        "space": space,
+    }
