@@ -20,6 +20,8 @@ from tests.support.mlflow_database import put_mlflow_database
 from tracker import audit_study, open_study, resume_study, run_study
 from tracker.errors import RequestError
 from tracker.runner.study_folder import StudyFolder
+from tracker.store.home import Home
+from tracker.store.mlflow_store import MlflowStore
 
 NAME = "it's <b>a/b</b> 🦊"
 STUDY = {
@@ -246,6 +248,17 @@ def test_a_repaired_study_is_resumed_as_any_other(home):
     assert resumed.table().state == "completed"
     assert len(resumed.runs().query("role == 'trial'")) == 6
     assert audit_study(NAME, home=home).findings == ()
+
+
+def test_a_study_that_was_killed_as_it_was_made_leaves_its_name_free(new_home):
+    home = new_home()
+    staged = Home(home).study(NAME).with_name(f".{Home(home).study(NAME).name}.999999999")
+    staged.mkdir(parents=True)
+    MlflowStore(f"sqlite:///{home / 'mlflow.db'}").create_study(NAME, {"tracker.study": NAME}, 1e9, home / "artifacts")
+    optuna.create_study(storage=f"sqlite:///{home / 'optuna.db'}", study_name=NAME, directions=["maximize", "minimize"])
+    run_study({**STUDY, "budget": {"trials": 1}}, home=home)
+    assert audit_study(NAME, home=home).findings == ()
+    assert not staged.exists()
 
 
 def test_what_nobody_can_mend_is_said_and_left(home):
