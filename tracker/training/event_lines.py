@@ -182,6 +182,7 @@ _FIELDS: Mapping[str, Mapping[str, Check]] = {
     },
     "heartbeat": {"usage": _usage},
     "note": {"message": _text},
+    "dropped": {"message": _text},
     "stop_asked": {"reason": _text},
     "saved": {"epoch": _whole},
     "restored": {"epoch": _whole},

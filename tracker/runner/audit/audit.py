@@ -56,6 +56,7 @@ def _notes(study: ExpectedStudy, coordinator: int | None) -> Iterator[str]:
         yield (
             f"process {coordinator} runs this study: what is not delivered yet, and trials that run, are not compared"
         )
+    yield from study.damaged
     if unrated := [label for label, run in study.runs.items() if not run.rated]:
         yield f"old logs that do not say their rate, not compared with MLflow: {', '.join(unrated)}"
 

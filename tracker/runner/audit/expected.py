@@ -94,10 +94,14 @@ class ExpectedRun:
 
 @dataclass(frozen=True, slots=True)
 class ExpectedStudy:
-    """A study by its events: its runs by label, in the order of their first request, and its objectives' names."""
+    """A study by its events: its runs by label, in the order of their first request, and its objectives' names.
+
+    ``damaged`` says which lines of the logs hold no event.
+    """
 
     runs: Mapping[str, ExpectedRun]
     objectives: Sequence[str]
+    damaged: Sequence[str] = ()
 
     @property
     def price_usd(self) -> float:
@@ -113,7 +117,8 @@ def expected_study(folder: StudyFolder) -> ExpectedStudy:
     card = folder.data_card()
     runs: dict[str, ExpectedRun] = {}
     accounts: dict[str, Account] = {}
-    for path, events in folder.attempts():
+    damaged: list[str] = []
+    for path, events in folder.attempts(damaged.append):
         job, record = job_of(events[0]), read_attempt(path, int(path.stem))
         if job.label not in runs:
             runs[job.label] = ExpectedRun(job, RecordedLog(), (folder.trials / job.folder / FILE_NAME).exists())
@@ -124,7 +129,7 @@ def expected_study(folder: StudyFolder) -> ExpectedStudy:
         run.rated &= "price_point" in events[0]
         if run.rated:
             _enter(run, accounts, events[0], terms, card, predictions)
-    return ExpectedStudy(runs, _objectives(content))
+    return ExpectedStudy(runs, _objectives(content), damaged)
 
 
 def _enter(
