@@ -35,6 +35,11 @@ class RecordedLog:
         time_ms = int(timestamp * 1000)
         self.values |= {(logged_name(name), step, time_ms, finite(value)) for name, value in values.items()}
 
+    def last(self, metric: str) -> float | None:
+        """The value of a metric that readers show: of its last step, the latest."""
+        found = [(step, time_ms, value) for name, step, time_ms, value in self.values if name == metric]
+        return max(found, key=lambda each: each[:2])[2] if found else None
+
     def tag(self, tags: Mapping[str, str]) -> None:
         """As RunLog.tag."""
         self.tags |= tags

@@ -51,7 +51,7 @@ def repair_study(name: str, places: Places, observer: Observer | None = None) ->
         study = expected_study(folder)
         with home.databases_being_made():
             _mend_trials(study, plan, places, observer)
-        _end_study(session.books, found, folder)
+        _end_study(session.books, audit_books(name, home, places.storage, folder, None).findings, folder)
     return audit_study(name, home, places.storage)
 
 

@@ -161,10 +161,10 @@ def study_findings(study: ExpectedStudy, logged: LoggedStudy, tracking_uri: str,
     for label, run in study.runs.items():
         if (row := rows.get(label)) is None or run.is_open or not run.rated:
             continue
-        for figure, exact in (("price_usd", run.price_usd), ("wall_seconds", run.wall_seconds)):
-            if float(row[figure]) != exact:
+        for figure in ("price_usd", "wall_seconds"):
+            if float(row[figure]) != run.log.last(figure):
                 says = f"`tracker runs` shows {figure} {row[figure]!r}"
-                yield Finding("spend", label, says, f"{exact!r}, the sum of {len(run.attempts)} attempts")
+                yield Finding("spend", label, says, f"{run.log.last(figure)!r}, of {len(run.attempts)} attempts")
 
 
 def _close(one: float, other: float) -> bool:
