@@ -90,6 +90,8 @@ class StruckStudy:
             self._look()
         if code := self._ended(self._start()):
             self._problem(f"the last command ended with {code}: {self._last_words()}")
+            if not self._exists:
+                return
         self._no_orphans()
         self._audit_whole()
 

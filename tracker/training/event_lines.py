@@ -188,7 +188,6 @@ _FIELDS: Mapping[str, Mapping[str, Check]] = {
     "restored": {"epoch": _whole},
     "state_lost": {"message": _text},
     "data": {"card": _card},
-    "dropped": {"message": _text},
     "ended": {
         "state": lambda value: _one_of(TrialState)(value) and value != TrialState.RUNNING,
         "reason": _text,
