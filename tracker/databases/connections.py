@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tracker.databases.addresses import HOW_TO_ESCAPE, first_line, shown_url, unescaped
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 PATIENCE_SECONDS = 120.0
 """How long a database is waited for that another process has locked, or whose server restarts."""
 _PAUSE_SECONDS = 0.5
+_TABLES_KEY = 0x747261636B  # "track": any number that nobody else locks
 _CONNECT_SECONDS = 10
 _WITH_TIMEOUT = ("psycopg2", "psycopg", "pymysql", "mysqldb")
 _LOCKED = re.compile(r"database (table )?is locked|database is busy|SQLITE_BUSY", re.IGNORECASE)
@@ -51,6 +53,26 @@ def engine_options(url: str) -> dict[str, Any]:
     driver = re.match(r"\w+\+(\w+):", url)
     waits = {"connect_timeout": _CONNECT_SECONDS} if driver is None or driver[1] in _WITH_TIMEOUT else {}
     return {"pool_pre_ping": True, "connect_args": waits}
+
+
+@contextlib.contextmanager
+def making_tables(url: str) -> Iterator[None]:
+    """Lock out others that make their tables in the same PostgreSQL database: of two at once, one fails.
+
+    Raises what SQLAlchemy raises where the database cannot be reached.
+    """
+    if not url.startswith("postgresql"):
+        yield
+        return
+    import sqlalchemy as sa
+
+    engine = new_engine(url, poolclass=sa.NullPool, isolation_level="AUTOCOMMIT")
+    try:
+        with engine.connect() as connection:
+            connection.execute(sa.text("select pg_advisory_lock(:key)"), {"key": _TABLES_KEY})
+            yield
+    finally:
+        engine.dispose()
 
 
 def wait_for_locks(engine: sa.Engine) -> None:

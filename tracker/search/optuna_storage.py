@@ -11,7 +11,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage, RDBStorage
 
 from tracker.databases.addresses import shown_url
-from tracker.databases.connections import engine_options, patiently
+from tracker.databases.connections import engine_options, making_tables, patiently
 from tracker.databases.schemas import migrations, schema_of
 from tracker.errors import StoreError
 
@@ -55,7 +55,8 @@ def open_storage(url: str) -> PatientStorage:
     """
     if problem := storage_problem(url):
         raise StoreError(problem)
-    return PatientStorage(url, engine_kwargs=engine_options(url))
+    with making_tables(url):
+        return PatientStorage(url, engine_kwargs=engine_options(url))
 
 
 def storage_problem(url: str) -> str:

@@ -33,7 +33,7 @@ from mlflow.entities import Experiment, Run, ViewType
 from mlflow.exceptions import MlflowException
 
 from tracker.databases.addresses import first_line, shown_url
-from tracker.databases.connections import reason, wait_for_locks
+from tracker.databases.connections import making_tables, reason, wait_for_locks
 from tracker.databases.sqlite_url import sqlite_file, sqlite_url
 from tracker.errors import StoreError, StudyExistsError, StudyNotFoundError
 from tracker.store.columns import Details, History, ParentRun, Positions, RunIndex, run_key
@@ -56,7 +56,8 @@ class MlflowStore:
         if problem := schema_problem(tracking_uri):
             raise StoreError(problem)
         try:
-            self._client = MlflowClient(tracking_uri)
+            with making_tables(tracking_uri):
+                self._client = MlflowClient(tracking_uri)
             if self._engine is not None:
                 wait_for_locks(self._engine)
             self._client.search_experiments(max_results=1)
