@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import secrets
+from urllib.parse import quote
 
 import pytest
 
 from tests.store.test_mlflow_store import STUDY_TAGS, fill
 from tests.support.faulty_proxy import DROPPED, LOST, TWICE, faulty_proxy
-from tests.support.mlflow_server import server_with_auth
+from tests.support.mlflow_server import ADMIN, ADMIN_PASSWORD, server_with_auth
 from tracker.errors import RefusedError, StoreError
 from tracker.store.mlflow_store import MlflowStore
 from tracker.store.run_table import read_study_table
@@ -47,7 +48,7 @@ def flushed(run, attempts=5):
 
 
 @pytest.mark.parametrize("what", [DROPPED, LOST, 500, 429])
-@pytest.mark.parametrize("path", ["runs/log-batch", "runs/log-inputs", "runs/update"])
+@pytest.mark.parametrize("path", ["runs/create", "runs/log-batch", "runs/log-inputs", "runs/update"])
 def test_what_a_server_did_not_take_or_did_not_confirm_is_written_once(proxy, name, tmp_path, what, path):
     run = new_run(proxy, name, tmp_path)
     with proxy.failing(what, path, times=1, headers={"Retry-After": "3600"}):
@@ -65,3 +66,29 @@ def test_a_request_that_a_load_balancer_sends_twice_makes_no_second_value(proxy,
     table = read_study_table(proxy.url, name)
     assert list(table.checkpoints["epoch"]) == [1, 2]
     assert table.spend_usd == 0.03
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 403, 404, 413, 502])
+def test_a_page_in_place_of_an_answer_is_not_the_last_word(proxy, name, tmp_path, status):
+    run = new_run(proxy, name, tmp_path)
+    with proxy.failing(status, "log-batch"), pytest.raises(StoreError) as caught:
+        run.outbox.flush()
+    assert not isinstance(caught.value, RefusedError)
+    assert ADMIN_PASSWORD not in str(caught.value) and quote(ADMIN_PASSWORD, safe="") not in str(caught.value)
+    if status in (200, 400, 404, 413):
+        assert "may come from a proxy" in str(caught.value)
+    assert flushed(run) == 0
+    assert read_study_table(proxy.url, name).spend_usd == 0.03
+
+
+def test_a_password_that_is_no_longer_right_is_said_and_what_waits_is_kept(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", ADMIN)
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", ADMIN_PASSWORD)
+    with faulty_proxy(server_with_auth().address) as proxy:
+        run = new_run(proxy, name, tmp_path)
+        monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "no longer right")
+        with pytest.raises(StoreError, match="MLFLOW_TRACKING_PASSWORD"):
+            run.outbox.flush()
+        monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", ADMIN_PASSWORD)
+        assert flushed(run) == 0
+        assert read_study_table(proxy.url, name).spend_usd == 0.03

@@ -118,7 +118,7 @@ def is_passing(error: BaseException) -> bool:
     return False
 
 
-def reason(error: BaseException, url: str) -> str:
+def reason(error: BaseException, url: str = "") -> str:
     """Why the store at ``url`` cannot be used, in one line: what its driver or client says, and what to do."""
     cause = list(_causes(error))[-1]
     said = first_line(cause if isinstance(cause, Exception) else Exception(str(cause)), url)

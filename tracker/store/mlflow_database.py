@@ -35,7 +35,8 @@ from tracker.store.mlflow_entries import DATA_CONTEXT, Entries, data_set
 
 INSERT = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 """The databases that rows can be merged into, each with how."""
-_REFUSALS = (sa.exc.IntegrityError, sa.exc.DataError, sa.exc.StatementError)
+_OF_VALUES = (sa.exc.IntegrityError, sa.exc.DataError)
+_REFUSALS = (*_OF_VALUES, sa.exc.StatementError)  # of which those of the connection are raised
 _RUNS_AT_ONCE = 500
 _COLUMNS: Mapping[type[Any], tuple[str, ...]] = {
     SqlRun: (
@@ -74,7 +75,7 @@ class DatabaseWriter:
         try:
             self._write(batch)
         except _REFUSALS as error:
-            if isinstance(error, sa.exc.DBAPIError) and error.connection_invalidated:
+            if isinstance(error, sa.exc.DBAPIError) and not isinstance(error, _OF_VALUES):
                 raise
             if len(batch) == 1:
                 raise RefusedError(str(error.__cause__ or error)) from error

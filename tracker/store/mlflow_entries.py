@@ -10,7 +10,7 @@ from typing import Protocol
 
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
-from mlflow.exceptions import MlflowException
+from mlflow.exceptions import RestException
 
 from tracker.errors import RefusedError
 from tracker.records import DataCard
@@ -86,7 +86,7 @@ class ClientWriter:
         for each in batch:
             try:
                 self._write(each)
-            except MlflowException as error:
+            except RestException as error:  # MLflow's own answer, not a proxy's
                 if error.error_code not in _REFUSALS:
                     raise
                 refused = RefusedError(f"run '{each.label}': {error}")

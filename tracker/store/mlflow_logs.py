@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 
-from tracker.databases.addresses import first_line
+from tracker.databases.connections import reason
 from tracker.errors import RefusedError, StoreError
 from tracker.records import Behind, DataCard, Settings, TrialState
 from tracker.store.mlflow_entries import Entries, Writer
@@ -72,9 +72,9 @@ class Outbox:
         try:
             self.writer.write(list(taken.values()))
         except RefusedError as error:
-            raise RefusedError(f"MLflow did not accept all of '{self._name}': {first_line(error)}") from error
+            raise RefusedError(f"MLflow did not accept all of '{self._name}': {reason(error, '')}") from error
         except Exception as error:
-            raise StoreError(f"MLflow did not accept '{self._name}': {first_line(error)}") from error
+            raise StoreError(f"MLflow did not accept '{self._name}': {reason(error, '')}") from error
         finally:
             with self.lock:
                 for log, entries in taken.items():
@@ -130,7 +130,7 @@ class StudyLog:
             self.flush()  # the run has to be there
             self._client.log_artifacts(run.run_id, str(folder), artifact_path="model")
         except Exception as error:
-            raise StoreError(f"MLflow did not keep the files of run '{run.label}': {first_line(error)}") from error
+            raise StoreError(f"MLflow did not keep the files of run '{run.label}': {reason(error, '')}") from error
 
 
 class RunLog:
