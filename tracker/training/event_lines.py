@@ -60,6 +60,7 @@ def _check_request(asked: Event) -> None:
 
 
 _ABSENT = object()
+_DEVICES = ("cpu", "cuda")
 _LABELS = {Role.TRIAL: re.compile(r"#[0-9]{1,9}"), Role.REPEAT: re.compile(r"#[0-9]{1,9} repeat [0-9]{1,9}")}
 """How the runs of a role are called, where their names hold numbers."""
 
@@ -101,7 +102,7 @@ def _wholes(value: Any) -> bool:
 
 def is_settings(value: Any) -> bool:
     """Whether it has a text, a number, true or false for each knob, and says where it runs."""
-    if not isinstance(value, dict) or not isinstance(value.get("device"), str) or not _whole(value.get("threads")):
+    if not isinstance(value, dict) or value.get("device") not in _DEVICES or not _whole(value.get("threads")):
         return False
     return all(isinstance(each, bool | str) or is_number(each) for each in value.values())
 
@@ -182,7 +183,6 @@ _FIELDS: Mapping[str, Mapping[str, Check]] = {
     },
     "heartbeat": {"usage": _usage},
     "note": {"message": _text},
-    "dropped": {"message": _text},
     "stop_asked": {"reason": _text},
     "saved": {"epoch": _whole},
     "restored": {"epoch": _whole},
