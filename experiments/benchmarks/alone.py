@@ -63,7 +63,7 @@ def _run(epochs: int, threads: int, home: Path, clock: _Clock) -> Run:
         artifacts=Path(tempfile.mkdtemp(dir=home)),
         quality=QualityMetric("accuracy", Direction.MAXIMIZE),
         promised_metrics=frozenset(TextClassifier.metrics),
-        meter=Meter(started_at=time.time(), cores=threads),
+        meter=Meter(asked_steady=time.monotonic(), cores=threads),
         write=clock.write,
     )
 

@@ -62,7 +62,7 @@ def train(study: Mapping[str, Any], threads: int, home: Path, card: DataCard, lo
         cache=home / "cache",
         artifacts=Path(tempfile.mkdtemp(dir=home)),
         quality=QualityMetric(study["quality"]["metric"], Direction(study["quality"].get("direction", "maximize"))),
-        meter=Meter(started_at=time.time(), cores=threads),
+        meter=Meter(asked_steady=time.monotonic(), cores=threads),
         write=_write_nothing,
     )
     with contextlib.suppress(_FitDoneError):

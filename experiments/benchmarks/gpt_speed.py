@@ -86,7 +86,7 @@ def _run(
     torch.set_num_threads(int(chosen["threads"]))
     cache, precision = home / "cache", PRECISIONS[str(chosen["precision"])]
     precision.set_up()
-    meter = Meter(started_at=time.time(), cores=int(chosen["threads"]))
+    meter = Meter(asked_steady=time.monotonic(), cores=int(chosen["threads"]))
 
     def write(event: str, fields: Mapping[str, Any]) -> None:
         del fields

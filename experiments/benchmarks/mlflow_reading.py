@@ -83,7 +83,7 @@ def _as_command(folder: Path, template: Path, values: int) -> tuple[float, float
     """The wall seconds that a trial is billed, and the CPU seconds of this process until it has read everything."""
     folder.mkdir()
     reported: list[Any] = []
-    meter = Meter(started_at=time.time(), cores=1)
+    meter = Meter(asked_steady=time.monotonic(), cores=1)
     run = Run(
         settings={"threads": 1, "precision": "fp32"},
         data={},

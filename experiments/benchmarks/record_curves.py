@@ -150,7 +150,7 @@ def _train(recording: Recording, card: DataCard, cache: Path, settings: Settings
             cache=cache,
             artifacts=Path(artifacts),
             quality=QUALITY,
-            meter=Meter(started_at=time.time(), cores=1),
+            meter=Meter(asked_steady=time.monotonic(), cores=1),
             write=curve.write,
         )
         try:

@@ -87,7 +87,7 @@ def make_run(topics: dict[str, Any], cache: Path, tmp_path: Path) -> Callable[..
             artifacts=tmp_path / "artifacts",
             quality=QualityMetric("accuracy", Direction.MAXIMIZE),
             declared_metrics=frozenset(TextClassifier.metrics),
-            meter=Meter(started_at=time.time(), cores=1),
+            meter=Meter(asked_steady=time.monotonic(), cores=1),
             state_path=state_path,
             pause_after_epoch=pause_after_epoch,
             write=lambda event, payload: events.append((event, payload)),

@@ -62,7 +62,7 @@ def make_run(cache: Path, tmp_path: Path) -> Callable[..., tuple[Run, list[tuple
             artifacts=tmp_path / "artifacts",
             quality=QualityMetric("accuracy", Direction.MAXIMIZE),
             declared_metrics=frozenset(ImageClassifier.metrics),
-            meter=Meter(started_at=time.time(), cores=1),
+            meter=Meter(asked_steady=time.monotonic(), cores=1),
             write=lambda event, payload: events.append((event, payload)),
             state_path=state_path,
             pause_after_epoch=pause_after_epoch,

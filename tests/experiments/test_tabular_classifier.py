@@ -88,7 +88,7 @@ def make_run(tables, tmp_path):
             artifacts=tmp_path / "artifacts",
             quality=QualityMetric("balanced_accuracy", Direction.MAXIMIZE),
             declared_metrics=frozenset(TabularClassifier.metrics),
-            meter=Meter(started_at=time.time(), cores=1),
+            meter=Meter(asked_steady=time.monotonic(), cores=1),
             write=lambda event, payload: events.append((event, payload)),
             **state,
         )

@@ -78,7 +78,7 @@ class Attempt:
             artifacts=artifacts,
             quality=QualityMetric("chrf", Direction.MAXIMIZE),
             declared_metrics=frozenset(TextTranslator.metrics),
-            meter=Meter(started_at=time.time(), cores=1),
+            meter=Meter(asked_steady=time.monotonic(), cores=1),
             write=lambda event, payload: self.events.append((event, payload)),
             **state,
         )

@@ -46,7 +46,7 @@ def make_run(tmp_path: Path) -> Callable[..., tuple[Run, Events]]:
             "cache": tmp_path / "cache",
             "artifacts": tmp_path / "artifacts",
             "quality": QualityMetric("accuracy", Direction.MAXIMIZE),
-            "meter": Meter(started_at=time.time(), cores=1),
+            "meter": Meter(asked_steady=time.monotonic(), cores=1),
             "write": lambda event, payload: events.append((event, payload)),
         }
         return Run(seed=seed, precision=PRECISIONS[precision], **{**defaults, **arguments}), events

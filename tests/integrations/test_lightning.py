@@ -307,7 +307,7 @@ def test_a_declared_metric_that_is_not_reported_is_noted_and_fails_nothing(make_
 
 
 def test_validation_and_test_count_as_evaluation_and_the_trial_validation_as_start_up(make_run):
-    meter = Meter(started_at=time.time(), cores=1)
+    meter = Meter(asked_steady=time.monotonic(), cores=1)
     run, _ = make_run(meter=meter)
     module, trainer = fit(run, Slow(), epochs=2, num_sanity_val_steps=2)
     seconds = meter.phases().evaluation_seconds

@@ -307,7 +307,7 @@ def test_evaluation_and_prediction_count_as_evaluation(make_run):
         def on_pre_optimizer_step(self, *arguments, **named):
             time.sleep(0.05)
 
-    meter = Meter(started_at=time.time(), cores=1)
+    meter = Meter(asked_steady=time.monotonic(), cores=1)
     run, events = make_run(meter=meter)
     trainer = train(run, evaluation=SlowSequences(8), num_train_epochs=2, callbacks=[SlowSteps()])
     seconds = meter.phases().evaluation_seconds

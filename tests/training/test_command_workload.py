@@ -53,7 +53,7 @@ def make_run(tmp_path):
             "cache": tmp_path,
             "artifacts": tmp_path / "artifacts",
             "quality": QualityMetric("accuracy", Direction.MAXIMIZE),
-            "meter": Meter(started_at=time.time(), cores=1),
+            "meter": Meter(asked_steady=time.monotonic(), cores=1),
             "write": lambda event, *fields: events.extend((event, each) for each in fields),
             "folder": tmp_path,
             "output": tmp_path / "1.log",

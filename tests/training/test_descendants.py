@@ -41,7 +41,7 @@ def family(tmp_path):
 
 
 def test_the_use_of_living_children_counts_and_stays_the_same_when_they_have_ended(family):
-    meter = Meter(started_at=time.time(), cores=1)
+    meter = Meter(asked_steady=time.monotonic(), cores=1)
     assert [family.stdout.readline() for _ in range(2)] == ["done\n"] * 2
     living = meter.usage()
     assert living.cpu_seconds > 0.55

@@ -21,19 +21,19 @@ def spin(seconds):
 
 
 def test_wall_time_begins_when_the_attempt_was_asked_for():
-    asked_at = time.time() - 5.0
-    meter = Meter(started_at=asked_at, cores=1)
-    assert 5.0 <= meter.usage().wall_seconds <= time.time() - asked_at
+    asked_steady = time.monotonic() - 5.0
+    meter = Meter(asked_steady=asked_steady, cores=1)
+    assert 5.0 <= meter.usage().wall_seconds <= time.monotonic() - asked_steady
 
 
 def test_what_the_process_did_before_is_not_the_attempts():
     spin(0.3)
-    meter = Meter(started_at=time.time(), cores=1)
+    meter = Meter(asked_steady=time.monotonic(), cores=1)
     assert meter.usage().cpu_seconds < 0.1
 
 
 def test_phases_add_up_to_the_wall_time():
-    meter = Meter(started_at=time.time(), cores=1)
+    meter = Meter(asked_steady=time.monotonic(), cores=1)
     spin(0.05)
     meter.ready()
     spin(0.05)
@@ -46,7 +46,7 @@ def test_phases_add_up_to_the_wall_time():
 
 
 def test_energy_is_a_measurement_or_it_is_unavailable():
-    usage = Meter(started_at=time.time(), cores=1).usage()
+    usage = Meter(asked_steady=time.monotonic(), cores=1).usage()
     assert (usage.energy_joules is None) == (usage.energy_source is EnergySource.UNAVAILABLE)
 
 
@@ -68,7 +68,7 @@ def powercap(tmp_path, monkeypatch):
 
 def test_the_energy_of_every_package_is_summed_since_the_meter_was_made(powercap):
     first, second = a_zone(powercap, 0, "package-0", 5_000_000), a_zone(powercap, 1, "package-1", 1_000_000)
-    meter = Meter(started_at=time.time(), cores=1)
+    meter = Meter(asked_steady=time.monotonic(), cores=1)
     (first / "energy_uj").write_text("7000000\n")
     (second / "energy_uj").write_text("1500000\n")
     usage = meter.usage()
@@ -78,14 +78,14 @@ def test_the_energy_of_every_package_is_summed_since_the_meter_was_made(powercap
 
 def test_a_counter_that_wraps_goes_on(powercap):
     zone = a_zone(powercap, 0, "package-0", 9_000_000)
-    meter = Meter(started_at=time.time(), cores=1)
+    meter = Meter(asked_steady=time.monotonic(), cores=1)
     (zone / "energy_uj").write_text("500000\n")
     assert meter.usage().energy_joules == pytest.approx(1.5)
 
 
 def test_a_zone_that_has_the_packages_in_it_is_not_counted_beside_them(powercap):
     package, whole = a_zone(powercap, 0, "package-0", 0), a_zone(powercap, 1, "psys", 0)
-    meter = Meter(started_at=time.time(), cores=1)
+    meter = Meter(asked_steady=time.monotonic(), cores=1)
     (package / "energy_uj").write_text("1000000\n")
     (whole / "energy_uj").write_text("4000000\n")
     assert meter.usage().energy_joules == pytest.approx(1.0)
@@ -99,14 +99,14 @@ def test_a_counter_that_cannot_be_read_at_the_start_gives_no_figure(powercap, co
         unreadable.unlink()
     else:
         unreadable.write_text(content)
-    usage = Meter(started_at=time.time(), cores=1).usage()
+    usage = Meter(asked_steady=time.monotonic(), cores=1).usage()
     assert usage.energy_joules is None
     assert usage.energy_source is EnergySource.UNAVAILABLE
 
 
 def test_a_counter_that_fails_on_the_way_ends_the_figure_and_not_the_run(powercap):
     counter = a_zone(powercap, 0, "package-0", 0) / "energy_uj"
-    meter = Meter(started_at=time.time(), cores=1)
+    meter = Meter(asked_steady=time.monotonic(), cores=1)
     assert meter.usage().energy_source is EnergySource.MEASURED
     counter.unlink()
     usage = meter.usage()
@@ -133,7 +133,7 @@ class FailingDriver:
 def test_a_gpu_that_is_lost_on_the_way_ends_the_figure_and_not_the_run(monkeypatch, last):
     driver = FailingDriver(last)
     monkeypatch.setattr(meter_module, "energy_counter", lambda *_: NvmlEnergy(driver, [None]))
-    meter = Meter(started_at=time.time(), cores=1)
+    meter = Meter(asked_steady=time.monotonic(), cores=1)
     assert meter.usage().energy_joules == pytest.approx(2.0)
     assert meter.usage().energy_source is EnergySource.UNAVAILABLE
 
@@ -146,7 +146,7 @@ def _keep_busy(core, spinning):
 
 def _measure(core, seconds, results):
     os.sched_setaffinity(0, {core})
-    meter = Meter(started_at=time.time(), cores=1)
+    meter = Meter(asked_steady=time.monotonic(), cores=1)
     spin(seconds)
     results.put(meter.usage())
 
@@ -181,7 +181,7 @@ def test_without_a_figure_for_waiting_half_unused_cores_are_flagged():
 
 
 def test_what_an_attempt_keeps_and_what_it_brought_in_are_measured(tmp_path):
-    meter = Meter(started_at=time.time(), cores=1, data_bytes=500, kept_files=tmp_path / "later")
+    meter = Meter(asked_steady=time.monotonic(), cores=1, data_bytes=500, kept_files=tmp_path / "later")
     assert (meter.usage().stored_bytes, meter.usage().kept_bytes) == (500, 0)
     (tmp_path / "later/below").mkdir(parents=True)
     (tmp_path / "later/model.pt").write_bytes(b"x" * 100)
@@ -194,7 +194,7 @@ def test_what_an_attempt_keeps_and_what_it_brought_in_are_measured(tmp_path):
 
 
 def test_start_up_is_all_the_time_until_training_begins():
-    meter = Meter(started_at=time.time() - 2.0, cores=1)
+    meter = Meter(asked_steady=time.monotonic() - 2.0, cores=1)
     usage = meter.usage()
     assert usage.startup_seconds == usage.wall_seconds
     meter.ready()
@@ -205,10 +205,10 @@ def test_start_up_is_all_the_time_until_training_begins():
 
 def test_energy_is_estimated_from_the_chip_only_where_no_counter_can_be_read(monkeypatch):
     monkeypatch.setattr(meter_module, "energy_counter", lambda *_: None)
-    known = Meter(started_at=time.time(), cores=1, cpu_model="AMD EPYC 7763 64-Core Processor")
+    known = Meter(asked_steady=time.monotonic(), cores=1, cpu_model="AMD EPYC 7763 64-Core Processor")
     spin(0.2)
     usage = known.usage()
     assert usage.energy_source is EnergySource.ESTIMATED
     assert usage.energy_joules == pytest.approx(280 * usage.cpu_seconds / 128)
-    unknown = Meter(started_at=time.time(), cores=1, cpu_model="Intel Xeon Processor @ 2.80GHz").usage()
+    unknown = Meter(asked_steady=time.monotonic(), cores=1, cpu_model="Intel Xeon Processor @ 2.80GHz").usage()
     assert (unknown.energy_joules, unknown.energy_source) == (None, EnergySource.UNAVAILABLE)

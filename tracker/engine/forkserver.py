@@ -21,6 +21,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from tracker.errors import TrackerError, WorkFailedError
 from tracker.study.document import COMMAND_MARK
+from tracker.training.process_tree import kill_strays
 
 _COMMANDS = "tracker.training.command_workload"
 _PRELOAD = ("torch", "torch._dynamo", "tracker.training.worker", "tracker.engine.preload")
@@ -28,8 +29,11 @@ _PRELOAD = ("torch", "torch._dynamo", "tracker.training.worker", "tracker.engine
 MODULE_VARIABLE = "TRACKER_PRELOAD"
 """The environment variable with the training code's module, for the last of these."""
 
-_HIDING = threading.Lock()
-"""One main module is hidden at a time, whichever threads start children."""
+_STARTING = threading.Lock()
+"""One child is started at a time, whichever threads start children."""
+_STARTED: set[int] = set()
+"""The children that were started here, by their numbers."""
+_TRIES = 3
 
 Result = TypeVar("Result")
 Parameters = ParamSpec("Parameters")
@@ -53,11 +57,33 @@ class Forkserver:
         multiprocessing.forkserver.ensure_running()
 
     def start(self, target: Callable[..., None], *arguments: Any) -> ForkServerProcess:
-        """Start a child that runs ``target(*arguments)``; both must be importable or picklable."""
-        process = self._context.Process(target=target, args=arguments)
-        with _without_main_module():
-            process.start()
+        """Start a child that runs ``target(*arguments)``; both must be importable or picklable.
+
+        A forkserver that has died is started again.
+        """
+        with _STARTING, _without_main_module():
+            for tries_left in reversed(range(_TRIES)):
+                process = self._context.Process(target=target, args=arguments)
+                try:
+                    process.start()
+                    break
+                except (OSError, EOFError):  # it died just now
+                    if not tries_left:
+                        raise
+            assert process.pid is not None
+            _STARTED.add(process.pid)
         return process
+
+    @property
+    def pid(self) -> int | None:
+        """The forkserver's process id; None before the first child."""
+        return getattr(multiprocessing.forkserver._forkserver, "_forkserver_pid", None)
+
+    def kill_strays(self) -> None:
+        """Kill the processes that were below a child which was killed."""
+        with _STARTING:
+            if self.pid is not None:
+                kill_strays(self.pid, spared=_STARTED)
 
     def call(
         self, function: Callable[Parameters, Result], *arguments: Parameters.args, **named: Parameters.kwargs
@@ -103,10 +129,9 @@ def _without_main_module() -> Iterator[None]:
     multiprocessing would import it again in every child: a script that starts a study in its top level
     would start another one in each worker.
     """
-    with _HIDING:
-        main = sys.modules["__main__"]
-        sys.modules["__main__"] = types.ModuleType("__main__")
-        try:
-            yield
-        finally:
-            sys.modules["__main__"] = main
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main

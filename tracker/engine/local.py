@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import signal
 import threading
 import time
@@ -11,19 +9,24 @@ from collections import deque
 from collections.abc import Callable
 from multiprocessing import Pipe
 from multiprocessing.connection import wait
-from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from types import TracebackType
 
 from tracker.engine.forkserver import Forkserver
 from tracker.engine.reservations import Reservation, Reservations
+from tracker.engine.worker_process import WorkerProcess
+from tracker.errors import StoreError
 from tracker.records import AttemptRecord
 from tracker.training.ending import vanished, write_ending
 from tracker.training.events import Event, EventLog, EventReader, follow, new_attempt, set_aside
 from tracker.training.state import discard_state
-from tracker.training.worker import PAUSE_AT_SAVE_SIGNAL, PAUSE_SIGNAL, AttemptRequest, work
+from tracker.training.stopping import PAUSE_AT_SAVE_SIGNAL, PAUSE_SIGNAL
+from tracker.training.worker import AttemptRequest, work
 
 STOP_GRACE_SECONDS = 5.0
+SILENCE_SECONDS = 600.0
+"""A worker whose log says nothing for so long hangs: it writes every two seconds, unless code that never lets Python
+run, or the system, keeps it from that."""
 LOOK_SECONDS = 0.2
 """How long at most no attempt is looked at."""
 
@@ -31,7 +34,7 @@ LOOK_SECONDS = 0.2
 class Attempt:
     """A running attempt, as its coordinator sees it."""
 
-    def __init__(self, request: AttemptRequest, reservation: Reservation, process: ForkServerProcess) -> None:
+    def __init__(self, request: AttemptRequest, reservation: Reservation, process: WorkerProcess) -> None:
         self.on_event: Callable[[Event], None] | None = None
         self.request = request
         self.reservation = reservation
@@ -40,12 +43,13 @@ class Attempt:
         self._reader = EventReader(request.log_path)
         self._unseen: deque[Event] = deque()
         self._stop_deadline: float | None = None
+        self._heard_at = time.monotonic()
         self._memory_kills = _memory_kills()
 
     @property
     def wall_seconds(self) -> float:
         """Seconds since it was requested: what it would be billed for if it ended now."""
-        return max(self.record.usage.wall_seconds, time.time() - self.request.asked_at)
+        return max(self.record.usage.wall_seconds, time.monotonic() - self.request.asked_steady)
 
     @property
     def stopping(self) -> bool:
@@ -56,6 +60,7 @@ class Attempt:
         """Update ``record``."""
         events = self._reader.new_events()
         if events:
+            self._heard_at = time.monotonic()
             self.record = follow(self.record, events)
             self._unseen.extend(events if self.on_event is not None else ())
 
@@ -66,23 +71,24 @@ class Attempt:
 
     def stop(self, reason: str, *, pause: bool = False) -> None:
         """Ask the worker to stop, or to pause if it can; it is killed when it has not ended in the grace period."""
-        if self._stop_deadline is None and self.process.pid is not None:
+        if self._stop_deadline is None:
             EventLog(self.request.log_path).write("stop_asked", {"reason": reason})
             self._stop_deadline = time.monotonic() + STOP_GRACE_SECONDS
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.process.pid, PAUSE_SIGNAL if pause else signal.SIGTERM)
+            self.process.send(PAUSE_SIGNAL if pause else signal.SIGTERM)
 
     def pause_at_save(self) -> None:
         """Ask the worker to pause when it next saves its state; one that saves none continues."""
-        if self.process.pid is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.process.pid, PAUSE_AT_SAVE_SIGNAL)
+        self.process.send(PAUSE_AT_SAVE_SIGNAL)
 
     def end_if_overdue(self) -> None:
-        """Stop a worker that is past its time limit, and kill one that ignored the request to stop."""
+        """Stop a worker that is past its time limit, hangs or lost its forkserver; kill one that does not stop."""
         limit = self.request.time_limit_seconds
         if limit is not None and self.wall_seconds > limit:
             self.stop("time_limit")
+        elif time.monotonic() - self._heard_at > SILENCE_SECONDS:
+            self.stop("no_heartbeat")
+        elif self.process.is_orphan:
+            self.stop("forkserver_died", pause=True)
         if self._stop_deadline is not None and time.monotonic() > self._stop_deadline:
             self.process.kill()
 
@@ -126,7 +132,8 @@ class LocalEngine:
     ) -> Attempt:
         """Start a worker for a request on ``reservation``; its event log starts with the request.
 
-        ``poll`` passes each of its events to ``on_event``.
+        ``poll`` passes each of its events to ``on_event``. Raises StoreError where the log cannot be written: nothing
+        has started then.
         """
         request.folder.mkdir(parents=True, exist_ok=True)
         set_aside(request.log_path)
@@ -142,8 +149,14 @@ class LocalEngine:
             "price_book": request.price_book,
             "last_epoch": request.last_epoch,
             "user": request.user,
+            "time": request.asked_at,
+            "steady": request.asked_steady,
         }
-        EventLog(request.log_path).write("asked", asked)
+        log = EventLog(request.log_path)
+        if not log.write("asked", asked):
+            raise StoreError(
+                f"event log '{request.log_path}' cannot be written: {log.problem}; {request.label} did not start"
+            )
         attempt = self._launch(request, reservation)
         attempt.on_event = on_event
         self.running.append(attempt)
@@ -152,7 +165,8 @@ class LocalEngine:
         return attempt
 
     def _launch(self, request: AttemptRequest, reservation: Reservation) -> Attempt:
-        return Attempt(request, reservation, self._forkserver.start(work, request))
+        process = self._forkserver.start(work, request)
+        return Attempt(request, reservation, WorkerProcess(process, self._forkserver.pid))
 
     def poll(self, timeout_seconds: float) -> list[Attempt]:
         """Wait until an attempt has ended, or a little, and return the attempts that ended.
@@ -221,27 +235,29 @@ class LocalEngine:
                 attempt.read()
                 attempt.end_if_overdue()
                 continue
-            _close(attempt)
-            attempt.read()
+            self._close(attempt)
             self._watched.remove(attempt)
             with self._news:
                 self._ended.append(attempt)
                 self._news.notify()
 
-
-def _close(attempt: Attempt) -> None:
-    """Make sure that a dead worker's log has an end event."""
-    attempt.process.join()
-    attempt.read()
-    if attempt.record.ended_at is None:
-        request = attempt.request
+    def _close(self, attempt: Attempt) -> None:
+        """Make sure that a dead worker has an end, in its log where the disk takes it, and leaves no process behind."""
+        request, exit_code = attempt.request, attempt.process.exit_code()
+        attempt.read()
+        if attempt.record.ended_at is not None:
+            return
+        self._forkserver.kill_strays()
         ending = vanished(
             attempt.record,
-            attempt.process.exitcode or 0,
+            exit_code,
             starved=attempt.ran_out_of_memory,
             time_limit_seconds=request.time_limit_seconds,
         )
-        write_ending(request.log_path, attempt.record, ending, attempt.wall_seconds)
+        ended = write_ending(request.log_path, attempt.record, ending, attempt.wall_seconds)
+        attempt.read()
+        if attempt.record.ended_at is None:
+            attempt.record = ended
         if ending.for_good:
             discard_state(request.folder)
 

@@ -5,14 +5,17 @@ Imported by the forkserver alone, after everything else.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import importlib
 import io
 import os
 import signal
 import sys
+import warnings
 
 from tracker.engine.forkserver import MODULE_VARIABLE
+from tracker.training.process_tree import kill_all_below, take_orphans
 
 
 def _preload(name: str) -> None:
@@ -23,6 +26,9 @@ def _preload(name: str) -> None:
     sys.argv = given
 
 
+take_orphans()  # of workers that are killed
+atexit.register(kill_all_below)  # it ends with the last that uses it, and so do they
+warnings.filterwarnings("ignore", message="forkserver: waitpid returned unexpected pid")  # an orphan has ended
 signal.signal(signal.SIGTERM, signal.SIG_IGN)  # sent to the whole group; the forkserver ends with the last that uses it
 if module := os.environ.pop(MODULE_VARIABLE, ""):
     _preload(module)

@@ -11,8 +11,8 @@ from tracker.runner.jobs import Job, job_of, rate_of
 from tracker.runner.leftovers import wait_for_workers
 from tracker.runner.searchers import History
 from tracker.runner.session import Session
-from tracker.training.ending import LOST, write_dropped, write_ending
-from tracker.training.events import follow, new_attempt, read_attempt
+from tracker.training.ending import end_lost, write_dropped
+from tracker.training.events import follow, new_attempt
 from tracker.training.state import FILE_NAME
 
 
@@ -43,15 +43,13 @@ def replay_logs(session: Session, *, rewrite: bool = False) -> ReplayedLogs:
     for path, events in folder.attempts(session.observer.notify):
         job, record = job_of(events[0]), follow(new_attempt(int(path.stem)), events)
         if record.ended_at is None:
-            last_seen_seconds = max(0.0, float(events[-1]["time"]) - record.started_at)
-            write_ending(path, record, LOST, last_seen_seconds)
-            record = read_attempt(path, int(path.stem))
+            record = end_lost(path, record, events)
         user = str(events[0].get("user", ""))  # older logs have none
         run_id = logged[job.label].run_id if job.label in logged else ""
         books.open(job, *rate_of(events[0], plan), record.started_at, user=user, run_id=run_id)
         reached = books.close(job.label, record)
         last[job.label] = job, record
-        spans.append((record.started_at, record.ended_at or record.started_at))
+        spans.append((record.started_at, record.started_at + record.usage.wall_seconds))
         if job.trial is not None:
             history = trials.setdefault(job.trial, History(job))
             history.job, history.record, history.price_usd = job, record, books.ledger.of(job.label)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+
+from tracker.training.process_tree import has_children
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class Descendants:
 
     def look(self) -> LivingUsage:
         """What they use. Reading every process of the machine takes milliseconds: only done where there is a child."""
-        if not _has_children():
+        if not has_children():
             return LivingUsage()
         cpu_seconds, memory_bytes = 0.0, 0
         for process in self._process.children(recursive=True):
@@ -56,14 +57,3 @@ def run_queue_seconds(process: str = "self") -> float | None:
     except (OSError, IndexError, ValueError):
         return None
     return sum(delays) / 1e9
-
-
-def _has_children() -> bool:
-    """Whether this process has any child; True where the system cannot tell without waiting for one."""
-    if not hasattr(os, "waitid"):
-        return True
-    try:
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:
-        return False
-    return True

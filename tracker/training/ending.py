@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,10 +13,18 @@ import torch
 
 from tracker.errors import TrackerError
 from tracker.records import AttemptRecord, PhaseSeconds, TrialState
-from tracker.training.events import EventLog
+from tracker.training.events import Event, EventLog, seconds_seen
 
 CODE_CHANGED = "code_changed"
 """Why a trial is paused again: the training code has changed and cannot read its state."""
+DISK_FAILED = "disk_failed"
+"""Why a trial is paused, or stopped where it saved no state: nobody would know what it spends from here on."""
+NO_EVENTS = "its events could not be written any more: the disk of the study's folder is full, read-only or broken"
+_OVERDUE = {
+    "time_limit": "it did not stop at its time limit of {:g} seconds",
+    "no_heartbeat": "it hung: its process had done nothing for ten minutes, and did not stop when it was asked to",
+}
+"""What is said of a worker that did not stop when it was asked to, by why it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +67,29 @@ def ends_well(leaving: SystemExit) -> bool:
     return leaving.code in (None, 0, False)
 
 
-def vanished(record: AttemptRecord, exit_code: int, *, starved: bool, time_limit_seconds: float | None) -> Ending:
+def vanished(
+    record: AttemptRecord, exit_code: int | None, *, starved: bool, time_limit_seconds: float | None
+) -> Ending:
     """The ending of an attempt whose process vanished without reporting one.
 
-    ``starved`` is whether the system killed some process to get memory back meanwhile.
+    ``exit_code`` is None where nobody knows it: the forkserver died. ``starved`` is whether the system killed some
+    process to get memory back meanwhile.
     """
     asked_to = record.reason
-    if asked_to == "time_limit":
-        message_text = f"it did not stop at its time limit of {time_limit_seconds:g} seconds"
-        return Ending(TrialState.KILLED, asked_to, message_text)
+    if asked_to in _OVERDUE:
+        return Ending(TrialState.KILLED, asked_to, _OVERDUE[asked_to].format(time_limit_seconds))
+    if exit_code is None:
+        return Ending(
+            TrialState.KILLED, asked_to or "killed", "the process ended with the forkserver, which was killed"
+        )
+    if exit_code == os.EX_IOERR:
+        saved = record.saved_epoch is not None
+        return Ending(TrialState.PAUSED if saved else TrialState.STOPPED, DISK_FAILED, NO_EVENTS)
     if exit_code < 0:
         if exit_code == -signal.SIGKILL and starved and not asked_to:
             return Ending(TrialState.FAILED, "out_of_memory", "the system killed the process to get memory back")
         name = signal.Signals(-exit_code).name
-        hint = " (often: the machine ran out of memory)" if name == "SIGKILL" else ""
+        hint = " (often: the machine ran out of memory)" if name == "SIGKILL" and not asked_to else ""
         return Ending(TrialState.KILLED, asked_to or "killed", f"the process was killed by {name}{hint}")
     if exit_code:
         return Ending(TrialState.FAILED, "exit", f"the training ended its process with exit code {exit_code}")
@@ -80,8 +100,7 @@ def vanished(record: AttemptRecord, exit_code: int, *, starved: bool, time_limit
     )
 
 
-LOST = Ending(TrialState.KILLED, "killed", "the process and its coordinator vanished")
-"""The ending of an attempt that vanished without a trace."""
+_LOST = Ending(TrialState.KILLED, "killed", "the process and its coordinator vanished")
 
 
 def write_dropped(log_path: Path, why: str) -> None:
@@ -89,16 +108,29 @@ def write_dropped(log_path: Path, why: str) -> None:
     EventLog(log_path).write("dropped", {"message": why})
 
 
-def write_ending(log_path: Path, record: AttemptRecord, ending: Ending, wall_seconds: float) -> None:
-    """Write the end of a worker that could not do it itself; all the time until then was paid for."""
+def write_ending(
+    log_path: Path, record: AttemptRecord, ending: Ending, wall_seconds: float, ended_at: float | None = None
+) -> AttemptRecord:
+    """Write the end of a worker that could not do it itself, and return the record with it.
+
+    All the time until then was paid for. ``ended_at`` is in seconds since 1970, None for now. A disk that takes no
+    event costs the event, not the record.
+    """
     startup_seconds = record.phases.startup_seconds or wall_seconds
-    phases = PhaseSeconds(startup_seconds, max(0.0, wall_seconds - startup_seconds), 0.0)
-    fields = {
-        "state": ending.state,
-        "reason": ending.reason,
-        "message": ending.message,
-        "usage": replace(record.usage, wall_seconds=wall_seconds, startup_seconds=startup_seconds),
-        "phases": phases,
-        "summary": {},
-    }
-    EventLog(log_path).write("ended", fields)
+    ended = replace(
+        record,
+        state=ending.state,
+        reason=ending.reason or record.reason,
+        message=ending.message,
+        usage=replace(record.usage, wall_seconds=wall_seconds, startup_seconds=startup_seconds),
+        phases=PhaseSeconds(startup_seconds, max(0.0, wall_seconds - startup_seconds), 0.0),
+        ended_at=max(record.started_at, time.time() if ended_at is None else ended_at),
+    )
+    fields = {name: getattr(ended, name) for name in ("state", "reason", "message", "usage", "phases", "summary")}
+    EventLog(log_path).write("ended", {**fields, "time": ended.ended_at})
+    return ended
+
+
+def end_lost(log_path: Path, record: AttemptRecord, events: Sequence[Event]) -> AttemptRecord:
+    """End an attempt that vanished together with its coordinator; it is billed until its last sign of life."""
+    return write_ending(log_path, record, _LOST, seconds_seen(events), float(events[-1]["time"]))

@@ -34,7 +34,7 @@ def read_line(line: bytes) -> Event:
         raise ValueError("it is not JSON") from None
     if not isinstance(event, dict) or not isinstance(event.get("event"), str):
         raise ValueError("it names no event")
-    for name, check in {"time": _seconds, **_FIELDS.get(event["event"], {})}.items():
+    for name, check in {"time": _seconds, "steady": _or_absent(_seconds), **_FIELDS.get(event["event"], {})}.items():
         if not check(event.get(name, _ABSENT)):
             said = f"is {event[name]!r:.60}" if name in event else "is missing"
             raise ValueError(f"{name} of event '{event['event']}' {said}")

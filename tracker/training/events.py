@@ -3,7 +3,8 @@
 A line that cannot be read costs itself alone. A line that is the same as the one before it is that event again, and
 counts once; a checkpoint whose epoch does not rise, or a usage that is less than one before it, is no news.
 
-Events, each with ``event`` and ``time`` (seconds since 1970):
+Events, each with ``event``, ``time`` (seconds since 1970, by the machine's clock) and ``steady`` (seconds of a clock
+that is never set and stands still while the machine is suspended; differences within one log are durations):
 
 | event      | written by  | fields                                                               |
 |------------|-------------|----------------------------------------------------------------------|
@@ -33,7 +34,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -48,49 +49,77 @@ _DURABLE = ("asked", "checkpoint", "data", "stop_asked", "ended", "dropped")
 
 
 class EventLog:
-    """Appends events to a file; safe from several threads.
+    """Appends events to a file; safe from several threads and processes.
 
-    A full or broken disk never stops the training: lines that cannot be written are kept and tried
-    again with the next event.
+    A full or broken disk raises nothing: lines that cannot be written are kept and tried again with the next event.
+    A line that was torn by it, whoever wrote it, costs itself alone: what comes next starts on a line of its own.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._unwritten = b""
-        self._appended = False
+        self._unwritten: list[bytes] = []
+        self._unsynced = False
+        self._failing_since = 0.0
+        self.problem = ""
+        """Why the last event could not be written; "" where it is in the file, and on the disk where it must be."""
 
-    def write(self, event: str, *fields: Mapping[str, Any]) -> None:
-        """Append an event, or one for each of several ``fields``; those of _DURABLE are on the disk then."""
-        now = time.time()
+    def write(self, event: str, *fields: Mapping[str, Any]) -> bool:
+        """Append an event, or one for each of several ``fields``; those of _DURABLE are on the disk then.
+
+        Returns whether all events until now are in the file.
+        """
+        stamp = {"event": event, "time": time.time(), "steady": time.monotonic()}
         if event == "asked":
-            fields = tuple({**EVENT_LOG.stamp, **each} for each in fields)
-        lines = [json.dumps({"event": event, "time": now, **each}, default=_plain) for each in fields or ({},)]
+            stamp |= EVENT_LOG.stamp
+        lines = [json.dumps({**stamp, **each}, default=_plain) for each in fields or ({},)]
         with self._lock:
-            self._unwritten += "".join(f"{line}\n" for line in lines).encode()
-            try:
-                self._append(durable=event in _DURABLE)
-            except OSError as error:
-                print(f"event log {self._path}: {error.strerror}; keeping it for later", file=sys.stderr)
+            self._unwritten += [f"{line}\n".encode() for line in lines]
+            self._unsynced |= event in _DURABLE
+        return self.flush()
 
-    def _append(self, *, durable: bool) -> None:
+    def flush(self) -> bool:
+        """Try again to write what could not be written; the same answer as that of ``write``."""
+        with self._lock:
+            try:
+                self._append()
+            except OSError as error:
+                self._failed(error.strerror or str(error))
+            else:
+                self.problem = ""
+            return not self.problem
+
+    @property
+    def failing_seconds(self) -> float:
+        """For how long no event could be written."""
+        return time.monotonic() - self._failing_since if self.problem else 0.0
+
+    def _append(self) -> None:
         descriptor = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
         try:
-            self._end_torn_line(descriptor)
-            while self._unwritten:
-                self._unwritten = self._unwritten[os.write(descriptor, self._unwritten) :]
-            if durable:
+            while (torn := _is_torn(descriptor)) or self._unwritten:
+                written = os.write(descriptor, b"\n" * torn + b"".join(self._unwritten)) - torn
+                # Of a line that is in the file but for its end, the end is written next; one that was torn is repeated.
+                while self._unwritten and written >= len(self._unwritten[0]) - 1:
+                    written -= len(self._unwritten.pop(0))
+            if self._unsynced:
                 os.fsync(descriptor)
+                self._unsynced = False
         finally:
             os.close(descriptor)
 
-    def _end_torn_line(self, descriptor: int) -> None:
-        """End the line that a power cut left torn: the first event of this process stands on a line of its own."""
-        if not self._appended:
-            self._appended = True
-            size = os.fstat(descriptor).st_size
-            if size and os.pread(descriptor, 1, size - 1) != b"\n":
-                self._unwritten = b"\n" + self._unwritten
+    def _failed(self, problem: str) -> None:
+        if self.problem:
+            return
+        self.problem, self._failing_since = problem, time.monotonic()
+        with contextlib.suppress(OSError):  # what this process prints may go to the same disk
+            print(f"event log {self._path}: {problem}; keeping it for later", file=sys.stderr)
+
+
+def _is_torn(descriptor: int) -> bool:
+    """Whether a file's last line has no end."""
+    size = os.fstat(descriptor).st_size
+    return size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
 
 
 def _plain(value: object) -> object:
@@ -133,7 +162,7 @@ class EventReader:
 
     def _event(self, line: bytes) -> Event | None:
         self._lines += 1
-        if line == self._last:
+        if not line or line == self._last:
             return None
         self._last = line
         try:
@@ -172,6 +201,15 @@ def read_attempt(path: Path, number: int) -> AttemptRecord:
     return follow(new_attempt(number), EventReader(path).new_events())
 
 
+def seconds_seen(events: Sequence[Event]) -> float:
+    """Seconds from an attempt's request to the last sign of life in its log, whatever the clock was set to."""
+    used = max((event["usage"]["wall_seconds"] for event in events if "usage" in event), default=0.0)
+    if all("steady" in event for event in events):
+        return float(max(used, max(event["steady"] for event in events) - events[0]["steady"]))
+    # Older logs have the machine's clock alone.
+    return float(used or max(0.0, events[-1]["time"] - events[0]["time"]))
+
+
 def new_attempt(number: int, started_at: float = 0.0, cores: int = 0) -> AttemptRecord:
     """The record of an attempt before its first event."""
     return AttemptRecord(number, TrialState.RUNNING, started_at, Usage(0.0, 0.0, cores))
@@ -203,7 +241,7 @@ def _after(record: AttemptRecord, event: Event) -> AttemptRecord:
                 summary=event["summary"],
                 reason=event["reason"] or record.reason,
                 message=event["message"],
-                ended_at=event["time"],
+                ended_at=max(record.started_at, event["time"]),  # the clock may have been set back
             )
         case "dropped":
             return replace(record, state=TrialState.STOPPED, reason="dropped", message=event["message"])

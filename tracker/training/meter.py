@@ -32,8 +32,9 @@ class Moment:
 
 
 class Meter:
-    """Measures this process, and those below it, from ``started_at`` (seconds since 1970) on.
+    """Measures this process, and those below it, from ``asked_steady`` (a reading of time.monotonic) on.
 
+    All processes of a machine share that clock. It is never set, and stands still while the machine is suspended.
     ``accelerators`` are the indices of the GPUs in use, none for the CPU alone; ``data_bytes`` what the data that it
     reads take on disk, ``kept_files`` the folder of the files that it makes and leaves. ``cpu_model`` and
     ``accelerator_model`` are what energy is estimated by where no counter can be read (pricing.energy).
@@ -42,7 +43,7 @@ class Meter:
     def __init__(
         self,
         *,
-        started_at: float,
+        asked_steady: float,
         cores: int,
         accelerators: Sequence[int] = (),
         data_bytes: int = 0,
@@ -50,9 +51,7 @@ class Meter:
         cpu_model: str = "",
         accelerator_model: str = "",
     ) -> None:
-        # The clock may be set while a run is under way: measure on a steady one from here on.
-        self._before_seconds = max(0.0, time.time() - started_at)
-        self._start = time.monotonic()
+        self._asked_steady = asked_steady
         self._cores = cores
         self._accelerators = tuple(accelerators)
         self._energy = energy_counter(cores, accelerators)
@@ -74,7 +73,7 @@ class Meter:
 
     def wall_seconds(self) -> float:
         """Seconds since the attempt was requested."""
-        return self._before_seconds + time.monotonic() - self._start
+        return max(0.0, time.monotonic() - self._asked_steady)
 
     def ready(self) -> None:
         """Mark the end of start-up; only the first call counts."""

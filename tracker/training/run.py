@@ -205,17 +205,18 @@ class Run:
             return  # nothing is reported yet: there is no checkpoint that it could be resumed after
         pause = self._pause_after_epoch is not None and epoch >= self._pause_after_epoch
         pause = (pause or self.pause_asked) and epoch != self._own_last_epoch
-        if self._together:  # process 0 alone is asked to pause
-            pause = bool(self.agree(pause))
         if self.rank == 0 and self._state_path is not None and (pause or time.monotonic() >= self._next_save):
             begin = time.monotonic()
             try:
                 write_state(self._state_path, SavedState(epoch, self._best, dict(state), self._source_files.hashes()))
+                self._write("saved", {"epoch": epoch})
             except OSError as error:
-                # A full disk costs the chance to resume here, not the training.
-                print(f"the state after epoch {epoch} was not saved: {error.strerror}", flush=True)
+                # A full disk costs the chance to resume after this epoch, not the training.
+                self.note(f"a state could not be saved ({error.strerror}): the one before it, if any, is kept")
+                pause = pause and self._state_path.exists()
             self._next_save = time.monotonic() + (time.monotonic() - begin) / SAVING_SHARE
-            self._write("saved", {"epoch": epoch})
+        if self._together:  # process 0 alone is asked to pause
+            pause = bool(self.agree(pause))
         if pause:
             raise Paused(epoch)
 

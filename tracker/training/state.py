@@ -69,6 +69,8 @@ def write_state(path: Path, saved: SavedState) -> None:
         if not path.exists():
             read_state(partial)  # the first one: fail now for what cannot be read back
         partial.replace(path)
+    except RuntimeError as error:  # torch's, whatever the disk's was
+        raise _disks(error) or error from None
     except (pickle.PicklingError, AttributeError, TypeError, StateLostError) as error:
         raise TrainingFailedError(
             "bad_state",
@@ -77,6 +79,13 @@ def write_state(path: Path, saved: SavedState) -> None:
         ) from None
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _disks(error: BaseException | None) -> OSError | None:
+    """The error of the disk that an error was raised for."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def read_state(path: Path) -> SavedState:

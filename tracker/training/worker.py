@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import math
-import multiprocessing
 import os
 import random
 import resource
 import signal
 import sys
 import tempfile
-import threading
+import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -31,33 +29,38 @@ from tracker.errors import TrackerError, TrainingFailedError
 from tracker.pricing.price_point import PricePoint
 from tracker.records import DataCard, QualityMetric, Role, Settings, TrialState
 from tracker.study.report_table import ReportTable
-from tracker.training.ending import Ending, ends_well, failure
+from tracker.training.ending import DISK_FAILED, NO_EVENTS, Ending, ends_well, failure
 from tracker.training.events import EventLog
 from tracker.training.hardware import cpu_model
 from tracker.training.loading import arguments_of, load_workload
 from tracker.training.meter import Meter
 from tracker.training.precision import PRECISIONS
+from tracker.training.process_tree import end_all_below, mark_worker, take_orphans
 from tracker.training.processes import Companions
 from tracker.training.run import Paused, Run
 from tracker.training.source_files import SourceFiles
 from tracker.training.state import FILE_NAME, discard_state
+from tracker.training.stopping import (
+    PAUSE_AT_SAVE_SIGNAL,
+    PAUSE_SIGNAL,
+    STOP_SECONDS,
+    UNWRITTEN_SECONDS,
+    StopRequested,
+    StopSignal,
+    heartbeat,
+)
 from tracker.training.workload import Workload
-
-HEARTBEAT_SECONDS = 2.0
-PAUSE_SIGNAL = signal.SIGUSR1
-"""Asks a worker to end at once so that its trial can be resumed; SIGTERM ends the trial for good."""
-PAUSE_AT_SAVE_SIGNAL = signal.SIGUSR2
-"""Asks a worker to pause when it next saves its state: no training is lost."""
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptRequest:
     """Everything that a worker needs.
 
-    ``folder`` holds this trial's files; ``data_card`` is None while the data are prepared; ``asked_at`` is in
-    seconds since 1970; ``cores`` are the CPU numbers reserved for it and ``accelerators`` the GPUs' indices,
-    ``accelerator_model`` the price book's name of them; ``price_point`` is what it is billed as, by the price book of
-    version ``price_book``. ``needed_metrics`` are those that the study cannot do without beside quality.
+    ``folder`` holds this trial's files; ``data_card`` is None while the data are prepared; ``asked_at`` is in seconds
+    since 1970, and ``asked_steady`` the same moment by time.monotonic, by which it is billed; ``cores`` are the CPU
+    numbers reserved for it and ``accelerators`` the GPUs' indices, ``accelerator_model`` the price book's name of them;
+    ``price_point`` is what it is billed as, by the price book of version ``price_book``. ``needed_metrics`` are those
+    that the study cannot do without beside quality.
     ``tracking_uri`` is the study's MLflow store, for training code that logs to it by itself; ``command_store`` an
     empty database that a command's own store is a copy of, None where there is none, and ``report_table`` how a command
     reports by the study's [report] table. ``user`` is who runs the study.
@@ -94,6 +97,7 @@ class AttemptRequest:
     last_epoch: int | None = None
     own_last_epoch: float = math.inf
     user: str = ""
+    asked_steady: float = field(default_factory=time.monotonic)
 
     @property
     def log_path(self) -> Path:
@@ -121,28 +125,53 @@ class AttemptRequest:
         return int(self.settings.get("processes", 1)) if self.role.trains_settings else 1
 
 
-class StopRequested(BaseException):
-    """Raised in the main thread of a worker that is asked to stop; like KeyboardInterrupt, not an error."""
-
-
 class LastEpochReached(BaseException):
     """Raised out of the report of the last epoch that was asked for."""
 
 
 def work(request: AttemptRequest) -> None:
-    """Run an attempt from its request to its ``ended`` event; the whole life of a worker."""
-    _redirect_output(request.output_path)
+    """Run an attempt from its request to its ``ended`` event; the whole life of a worker.
+
+    It exits with os.EX_IOERR where that event cannot be written: the coordinator writes it then.
+    """
+    take_orphans()
+    mark_worker()
+    try:
+        _redirect_output(request.output_path)
+    except OSError:
+        sys.exit(os.EX_IOERR)
     sys.argv = arguments_of(request.workload)
     log = EventLog(request.log_path)
     meter = _meter(request)
     log.write("started", {"pid": os.getpid()})
     _take_cores(request.cores)
     _limit_memory(request)
+    stop = StopSignal()
+    ending, summary = _trained_to_its_end(request, log, meter, stop)
+    stop.ignore()
+    end_all_below()
+    if _write_end(log, meter, ending, summary):
+        if ending.for_good:
+            discard_state(request.folder)
+    else:
+        sys.exit(os.EX_IOERR)
+
+
+def _trained_to_its_end(
+    request: AttemptRequest, log: EventLog, meter: Meter, stop: StopSignal
+) -> tuple[Ending, dict[str, float]]:
+    """How the training ended, and the figures that it concluded with."""
     ending, summary = Ending(TrialState.COMPLETED), dict[str, float]()
-    stop = _StopSignal()
     companions = Companions(request.processes, _accompany, request)
+
+    def give_up() -> None:
+        end_all_below()
+        message = f"the training did not stop within {STOP_SECONDS:g} s of being asked to"
+        _write_end(log, meter, Ending(TrialState.KILLED, stop.reason, message), {})
+        os._exit(1)
+
     try:
-        with companions, _heartbeat(log, meter, stop):
+        with companions, heartbeat(log, meter, stop, give_up):
             summary = _carry_out(request, log, meter, stop)
     except Paused as pause:
         ending = Ending(TrialState.PAUSED, "paused", f"paused after epoch {pause}")
@@ -151,28 +180,39 @@ def work(request: AttemptRequest) -> None:
     except StopRequested:
         pausing = stop.pausing and request.state_path.exists()
         state = TrialState.PAUSED if pausing else TrialState.STOPPED
-        ending = Ending(state, stop.reason, f"{state} before its last epoch")
+        message = NO_EVENTS if stop.reason == DISK_FAILED else f"{state} before its last epoch"
+        ending = Ending(state, stop.reason, message)
     except BaseException as error:  # noqa: BLE001 - whatever training code raises fails its trial, not the study
-        if not isinstance(error, TrackerError):
-            traceback.print_exc()
         ending = failure(error)
-    stop.ignore()
-    if companions.failure is not None:
-        ending = companions.failure
-    if ending.for_good:
-        discard_state(request.folder)
+        if log.problem:  # whatever it raised, the disk is to blame: it can continue on one that takes what it writes
+            state = TrialState.PAUSED if request.state_path.exists() else TrialState.STOPPED
+            ending = Ending(state, DISK_FAILED, f"{NO_EVENTS}; {ending.message}")
+        if not isinstance(error, TrackerError):
+            with contextlib.suppress(OSError):  # the output may be on a full disk
+                traceback.print_exc()
+    return companions.failure or ending, summary
+
+
+def _write_end(log: EventLog, meter: Meter, ending: Ending, summary: Mapping[str, float]) -> bool:
+    """Write the last event, and return whether it is on the disk; one that has just failed is given a moment."""
     outcome = {"state": ending.state, "reason": ending.reason, "message": ending.message, "summary": summary}
-    log.write("ended", {**outcome, "usage": meter.usage(), "phases": meter.phases()})
+    written = log.write("ended", {**outcome, "usage": meter.usage(), "phases": meter.phases()})
+    while not written and log.failing_seconds < UNWRITTEN_SECONDS:
+        time.sleep(1.0)
+        written = log.flush()
+    return written
 
 
-def _carry_out(request: AttemptRequest, log: EventLog, meter: Meter, stop: _StopSignal) -> dict[str, float]:
+def _carry_out(request: AttemptRequest, log: EventLog, meter: Meter, stop: StopSignal) -> dict[str, float]:
     workload = load_workload(request.workload)
     if request.role is Role.PREPARATION:
+
+        def progress(message: str) -> None:
+            log.write("progress", {"message": message})
+
         torch.set_num_threads(len(request.cores))
         meter.ready()
-        card = workload.prepare(
-            request.data, request.settings, request.cache, lambda message: log.write("progress", {"message": message})
-        )
+        card = workload.prepare(request.data, request.settings, request.cache, progress)
         meter.acquired(card)
         log.write("data", {"card": card})
         return {}
@@ -274,7 +314,7 @@ def _run(request: AttemptRequest, workload: Workload, meter: Meter, write: Any, 
 
 def _meter(request: AttemptRequest) -> Meter:
     return Meter(
-        started_at=request.asked_at,
+        asked_steady=request.asked_steady,
         cores=len(request.cores),
         accelerators=request.accelerators,
         data_bytes=request.data_card.size_bytes if request.data_card else 0,
@@ -287,74 +327,6 @@ def _meter(request: AttemptRequest) -> Meter:
 def _say_nothing(event: str, *fields: Mapping[str, Any]) -> None:
     """Only process 0 writes events."""
     del event, fields
-
-
-class _StopSignal:
-    """Turns SIGTERM and PAUSE_SIGNAL into StopRequested in the main thread, never in the middle of an event."""
-
-    def __init__(self) -> None:
-        self.reason = ""
-        """Why, where this process knows better than the coordinator that asked."""
-        self.pausing = False
-        """Whether the trial is to be resumed."""
-        self.pause_at_save: Callable[[], None] = lambda: None
-        """What to do when a pause at the next saving is asked for."""
-        self._held = False
-        self._pending = False
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the coordinator decides
-        signal.signal(signal.SIGTERM, self._receive)
-        signal.signal(PAUSE_SIGNAL, self._receive)
-        signal.signal(PAUSE_AT_SAVE_SIGNAL, self._pause_at_save)
-
-    def _receive(self, number: int, frame: FrameType | None) -> None:
-        del frame
-        self.pausing = number == PAUSE_SIGNAL
-        if self._held:
-            self._pending = True
-        else:
-            raise StopRequested
-
-    def _pause_at_save(self, number: int, frame: FrameType | None) -> None:
-        del number, frame
-        self.pause_at_save()
-
-    @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
-        self._held = True
-        try:
-            yield
-        finally:
-            self._held = False
-        if self._pending:
-            raise StopRequested
-
-    def ignore(self) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        signal.signal(PAUSE_SIGNAL, signal.SIG_IGN)
-        signal.signal(PAUSE_AT_SAVE_SIGNAL, signal.SIG_IGN)
-
-
-@contextlib.contextmanager
-def _heartbeat(log: EventLog, meter: Meter, stop: _StopSignal) -> Iterator[None]:
-    """Log the usage every two seconds, and stop the training when the coordinator has vanished."""
-    # Not the process above this one: the forkserver lives for as long as any of its children.
-    coordinator, done = multiprocessing.parent_process(), threading.Event()
-
-    def beat() -> None:
-        while not done.wait(HEARTBEAT_SECONDS):
-            log.write("heartbeat", {"usage": meter.usage()})
-            if coordinator is not None and not coordinator.is_alive():
-                stop.reason = "coordinator_gone"
-                os.kill(os.getpid(), PAUSE_SIGNAL)
-                return
-
-    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join(timeout=1.0)
 
 
 def _take_cores(cores: tuple[int, ...]) -> None:

@@ -53,7 +53,7 @@ def run_on(data, cache, **settings) -> Run:
         cache=cache,
         artifacts=cache / "artifacts",
         quality=QualityMetric("balanced_accuracy", Direction.MAXIMIZE),
-        meter=Meter(started_at=time.time(), cores=1),
+        meter=Meter(asked_steady=time.monotonic(), cores=1),
         write=lambda event, payload: None,
     )
 
