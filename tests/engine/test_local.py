@@ -112,7 +112,7 @@ def test_spend_rises_from_checkpoint_to_checkpoint(engine, tmp_path):
         ("leave", TrialState.COMPLETED, "", ""),
         ("give up", TrialState.FAILED, "exit", "no data"),
         ("vanish", TrialState.COMPLETED, "", "exit code 0"),
-        ("segfault", TrialState.KILLED, "killed", "SIGSEGV"),
+        ("segfault", TrialState.KILLED, "crashed", "SIGSEGV"),
     ],
 )
 def test_an_accident_costs_its_own_attempt_and_says_why(engine, tmp_path, accident, state, reason, said):

@@ -231,7 +231,7 @@ def test_a_wrong_request_leaves_nothing_behind(change, error, said, tmp_path):
 
 @pytest.mark.parametrize(
     ("accident", "state", "reason"),
-    [("not_a_number", "failed", "not_finite"), ("raise", "failed", "error"), ("segfault", "killed", "killed")],
+    [("not_a_number", "failed", "not_finite"), ("raise", "failed", "error"), ("segfault", "killed", "crashed")],
 )
 def test_an_accident_stays_counted_and_the_study_goes_on(accident, state, reason, tmp_path):
     space = {"accident": ["none", accident], "width": [4, 8, 16]}

@@ -18,6 +18,7 @@ from tracker.frontier.so_far import FrontierSoFar
 from tracker.records import AttemptRecord, Hardware, Role, TrialState
 from tracker.runner.coordinator import Coordinator
 from tracker.runner.event_replay import replay_logs
+from tracker.runner.interrupts import Interrupts
 from tracker.runner.jobs import Job, repeat
 from tracker.runner.plan import make_plan
 from tracker.runner.progress import Observer, Silent
@@ -53,7 +54,7 @@ def confirm_study(
     observer, home = observer or Silent(), places.home
     folder = folder_of(home, name)
     document = to_resume(folder.document(), observer.notify)
-    with folder.locked():
+    with Interrupts() as interrupts, folder.locked():
         forkserver = Forkserver(document.workload or "")
         plan = make_plan(document, forkserver, home)
         engine = engine_for(plan, forkserver, workers)
@@ -72,7 +73,7 @@ def confirm_study(
         work = RepeatWork(session, orders, earlier=[job.label for job in earlier], budget_usd=budget_usd)
         work.announce()
         with session.books.delivery:
-            interrupted = Coordinator(work, engine, session.grounds).run()
+            interrupted = Coordinator(work, engine, session.grounds, interrupts).run()
             if not work.finish(interrupted):
                 observer.notify(f"not everything is in MLflow yet: `tracker sync {shlex.quote(name)}` logs the rest")
     return TrialState.STOPPED if interrupted else TrialState.COMPLETED

@@ -58,12 +58,14 @@ class Work(abc.ABC):
 
 
 class Coordinator:
-    """Carries out ``work`` on an engine whose workers it leaves none of behind."""
+    """Carries out ``work`` on an engine whose workers it leaves none of behind, until ``interrupts`` say to stop."""
 
-    def __init__(self, work: Work, engine: LocalEngine, grounds: Grounds) -> None:
+    def __init__(self, work: Work, engine: LocalEngine, grounds: Grounds, interrupts: Interrupts) -> None:
         self._work = work
         self._engine = engine
         self._grounds = grounds
+        self._interrupts = interrupts
+        interrupts.engine = engine
         self._jobs: dict[str, Job] = {}
         self._ended: list[Attempt] = []
 
@@ -72,7 +74,8 @@ class Coordinator:
 
         Raises RequestError where the study turns out to be impossible; what was spent stays counted.
         """
-        with Interrupts(self._engine) as interrupts, self._engine:
+        interrupts = self._interrupts
+        with self._engine:
             try:
                 while True:
                     closed = interrupts.reason or self._work.closed
@@ -80,7 +83,7 @@ class Coordinator:
                     if not self._engine.running and not room_left and (closed or self._work.next_job() is None):
                         return interrupts.reason
                     # With nothing running, another study has the cores: wait for them.
-                    self._step(0.0 if room_left else POLL_SECONDS, interrupts)
+                    self._step(0.0 if room_left else POLL_SECONDS)
             except RequestError:
                 self._abandon()
                 raise
@@ -101,13 +104,13 @@ class Coordinator:
             self._work.started(job, request)
         return True
 
-    def _step(self, wait_seconds: float, interrupts: Interrupts) -> None:
+    def _step(self, wait_seconds: float) -> None:
         self._ended += self._engine.poll(wait_seconds)
         for attempt in self._engine.running:
             self._work.followed(self._jobs[attempt.request.label], attempt)
         while self._ended:
             self._end(self._ended.pop(0))
-        if reason := "interrupted" if interrupts.reason else self._work.pause_reason:
+        if reason := "interrupted" if self._interrupts.reason else self._work.pause_reason:
             self._engine.pause_all(reason)
         self._work.tick()
 

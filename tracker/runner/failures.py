@@ -1,4 +1,4 @@
-"""When to give up on a study whose trials fail: no more of them are paid for then."""
+"""When to give up: on settings whose processes are killed again and again, and on a study whose trials all fail."""
 
 from __future__ import annotations
 
@@ -6,14 +6,29 @@ import re
 from collections import Counter
 
 from tracker.records import AttemptRecord, TrialState
-from tracker.training.ending import CODE_CHANGED
+from tracker.training.ending import CODE_CHANGED, CRASHED, DISK_FAILED
 
+MOST_KILLS = 3
+"""A trial whose process was killed so often is not resumed again."""
 MOST_ALIKE = 3
 """The study ends after this many trials that fail alike before any has a checkpoint."""
 MOST_ALIKE_IN_A_ROW = 8
 """Later, it ends after this many failures in a row."""
+MOST_OF_SETTINGS = 20
+"""It ends after so many trials that fail alike by what the search learns to avoid, where no other one ended well."""
 _OF_THEIR_SETTINGS = ("out_of_memory", "not_finite", "time_limit")
 """Failures that the search learns to avoid: they are about settings, not about the study."""
+_REMEDIES = {
+    CODE_CHANGED: "The states are kept: restore the code and resume, or start another study",
+    DISK_FAILED: "Make room, then resume: saved states are kept",
+}
+"""What to do about what ends a study at once, by its reason."""
+_ADVICE = {
+    "bad_report": "correct what the training reports, or the names in the study file",
+    "no_report": "have the training report a checkpoint (`run.report`), or say in [report] where it logs",
+    "command_failed": "try the command by hand; the trial's own output is in its .log file",
+}
+"""What to do about a failure of every trial, by its reason."""
 
 
 class Failures:
@@ -22,19 +37,23 @@ class Failures:
     def __init__(self, *, checkpoints: bool = False) -> None:
         self.verdict = ""
         """Why nothing more may start; "" while something may."""
+        self._kills: Counter[int] = Counter()
         self._alike: Counter[str] = Counter()
         self._first: dict[str, str] = {}
         self._last = ""
         self._in_a_row = 0
         self._checkpoints = checkpoints
+        self._ended_well = checkpoints
 
-    def ended(self, record: AttemptRecord) -> None:
+    def ended(self, record: AttemptRecord, trial: int) -> None:
         """Record the end of an attempt at a trial."""
-        if record.reason == CODE_CHANGED:
-            self.verdict = f"{record.message}. The states are kept: restore the code and resume, or start another study"
+        self._kills[trial] += record.state is TrialState.KILLED
+        if remedy := _REMEDIES.get(record.reason):
+            self.verdict = f"{record.message}. {remedy}"
             return
         self._checkpoints |= bool(record.checkpoints)
-        if record.checkpoints or record.state is not TrialState.FAILED:
+        if record.state is not TrialState.FAILED and record.reason != CRASHED:
+            self._ended_well |= record.state is not TrialState.KILLED
             self._last, self._in_a_row = "", 0
             return
         kind = f"{record.reason}: {re.sub(r'[0-9]+', '#', record.message)}"
@@ -42,11 +61,19 @@ class Failures:
         self._first.setdefault(kind, record.message)
         self._in_a_row = self._in_a_row + 1 if kind == self._last else 1
         self._last = kind
-        if record.reason in _OF_THEIR_SETTINGS:
-            return
         alike = self._alike[kind]
-        if (alike >= MOST_ALIKE and not self._checkpoints) or self._in_a_row >= MOST_ALIKE_IN_A_ROW:
-            self.verdict = f"{max(alike, self._in_a_row)} trials failed in the same way: {record.message}"
+        if record.reason in _OF_THEIR_SETTINGS:
+            too_many = alike >= MOST_OF_SETTINGS and not self._ended_well
+        else:
+            too_many = (alike >= MOST_ALIKE and not self._checkpoints) or self._in_a_row >= MOST_ALIKE_IN_A_ROW
+        if too_many:
+            advice = _ADVICE.get(record.reason, "correct that, then resume")
+            self.verdict = f"{max(alike, self._in_a_row)} trials failed in the same way: {record.message}; {advice}"
+
+    def retries(self, trial: int, record: AttemptRecord) -> bool:
+        """Whether a trial is resumed after this end, where it has a saved state: nobody asked for it."""
+        unasked = record.state is TrialState.KILLED and record.reason in ("killed", CRASHED, "forkserver_died")
+        return unasked and self._kills[trial] < MOST_KILLS
 
     @property
     def all_failed(self) -> str:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, while workers run."""
+"""Ctrl-C and SIGTERM, from the moment that a study can be found by `tracker stop` until it has ended."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from tracker.engine.local import LocalEngine
 
 
 class Interrupts:
-    """In this context the first SIGINT or SIGTERM sets ``reason``, and every further one kills the workers at once.
+    """In this context the first SIGINT or SIGTERM sets ``reason``: a coordinator ends the study cleanly once it runs.
 
-    ``reason`` is "" before. Only the main thread gets signals: elsewhere this changes nothing.
+    The second kills the workers of ``engine`` at once, the third raises KeyboardInterrupt. ``reason`` is "" before.
+    Only the main thread gets signals: elsewhere this changes nothing.
     """
 
-    def __init__(self, engine: LocalEngine) -> None:
+    def __init__(self) -> None:
         self.reason = ""
-        self._engine = engine
+        self.engine: LocalEngine | None = None
         self._before: dict[int, Any] = {}
+        self._received = 0
 
     def __enter__(self) -> Interrupts:
         if threading.current_thread() is threading.main_thread():
@@ -35,6 +37,9 @@ class Interrupts:
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         del frame
-        if self.reason:
-            self._engine.kill_all()
+        self._received += 1
         self.reason = f"stopped by {signal.Signals(number).name}"
+        if self._received > 1 and self.engine is not None:
+            self.engine.kill_all()
+        if self._received > 2:
+            raise KeyboardInterrupt

@@ -7,6 +7,7 @@ from tracker.errors import DataError, RequestError, WorkFailedError, WorkloadErr
 from tracker.pricing.cost import price_of
 from tracker.records import TrialState, Usage
 from tracker.runner.coordinator import Coordinator, Work
+from tracker.runner.interrupts import Interrupts
 from tracker.runner.jobs import Grounds, Job, preparation
 from tracker.runner.plan import StudyPlan
 from tracker.runner.progress import Observer
@@ -42,14 +43,14 @@ class Preparation(Work):
             self._observer.notify(event["message"])
 
 
-def prepare(plan: StudyPlan, engine: LocalEngine, grounds: Grounds, observer: Observer) -> None:
+def prepare(plan: StudyPlan, engine: LocalEngine, grounds: Grounds, interrupts: Interrupts, observer: Observer) -> None:
     """Prepare the data in a worker.
 
     Raises what it failed by: DataError, WorkloadError, WorkFailedError; KeyboardInterrupt where it was interrupted;
     RequestError where the data cost the whole budget, so that not one trial could start.
     """
     work = Preparation(plan, observer)
-    interrupted = Coordinator(work, engine, grounds).run()
+    interrupted = Coordinator(work, engine, grounds, interrupts).run()
     if work.attempt is None or interrupted:
         raise KeyboardInterrupt
     record = work.attempt.record

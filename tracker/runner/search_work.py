@@ -193,10 +193,14 @@ class SearchWork(Work):
             raise
         quality = record.checkpoints[-1].metrics[self._books.quality.name] if record.checkpoints else None
         if job.trial is not None:
-            self._failures.ended(record)
+            self._failures.ended(record, job.trial)
             if self._steps[job.trial].until_usd is not None:  # it may have ended between two polls
                 self._notice_no_state(record)
-            self._end_trial(job.trial, record.state, record.reason, record.message, price_usd)
+            if self._failures.retries(job.trial, record) and self._states.size_bytes(job.trial):
+                message = f"{record.message}; it can be resumed from its saved state"
+                self._end_trial(job.trial, TrialState.PAUSED, record.reason, message, price_usd)
+            else:
+                self._end_trial(job.trial, record.state, record.reason, record.message, price_usd)
         self._observer.ended(EndedAttempt(job.label, record.state, quality, price_usd, record.message))
 
     def _end_trial(self, number: int, state: TrialState, reason: str, message: str, price_usd: float) -> None:

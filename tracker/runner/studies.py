@@ -14,6 +14,7 @@ from tracker.runner.coordinator import Coordinator
 from tracker.runner.delivery import Delivery
 from tracker.runner.event_replay import ReplayedLogs, replay_logs
 from tracker.runner.evidence import evidence_from, evidence_of_import
+from tracker.runner.interrupts import Interrupts
 from tracker.runner.jobs import Grounds, baselines
 from tracker.runner.leftovers import remove_stagings
 from tracker.runner.plan import StudyPlan, make_plan
@@ -75,8 +76,8 @@ def run_study(
     check_name_is_free(home, name, places.optuna_storage, started)
     remove_stagings(StudyFolder(home.study(name)))
     engine = engine_for(plan, forkserver, workers)
-    with StudyFolder.staged(home.study(name)) as staged, staged.locked():
-        prepare(plan, engine, Grounds(plan, staged.trials, home.cache, home.tracking_uri), observer)
+    with Interrupts() as interrupts, StudyFolder.staged(home.study(name)) as staged, staged.locked():
+        prepare(plan, engine, Grounds(plan, staged.trials, home.cache, home.tracking_uri), interrupts, observer)
         staged.save(document)
         staged.save_evidence(as_rows(evidence))
         # The folder claims the name: if the process is killed from here on, resume creates what is missing.
@@ -92,7 +93,8 @@ def run_study(
             undo.pop_all()
         session = open_session(plan, home, folder, log, engine, observer)
         replayed = replay_logs(session)
-        return _search(session, trials, make_searcher(plan, trials, {}, evidence, notify=observer.notify), replayed)
+        searcher = make_searcher(plan, trials, {}, evidence, notify=observer.notify)
+        return _search(session, trials, searcher, replayed, interrupts)
 
 
 def resume_study(
@@ -122,7 +124,7 @@ def resume_study(
     plan = make_plan(document, forkserver, home)
     announce(plan, observer)
     Trials.check(plan.spec.search.objectives, plan.space, sampling_of(plan))
-    with folder.locked():
+    with Interrupts() as interrupts, folder.locked():
         log = reopen_log(plan, home, folder, observer)
         untagged = stored.content.get("tags", {}).keys() - plan.spec.tags.keys()
         folder.forget_end()
@@ -146,7 +148,7 @@ def resume_study(
         searcher = make_searcher(
             plan, found, read_memory(folder.path), evidence, replayed.trials.values(), notify=observer.notify
         )
-        return _search(session, found, searcher, replayed)
+        return _search(session, found, searcher, replayed, interrupts)
 
 
 def _make_trials(plan: StudyPlan, places: Places) -> Trials:
@@ -171,7 +173,9 @@ def _evidence(plan: StudyPlan, home: Home, names: Sequence[str], observer: Obser
     return evidence
 
 
-def _search(session: Session, trials: Trials, searcher: Searcher, replayed: ReplayedLogs) -> TrialState:
+def _search(
+    session: Session, trials: Trials, searcher: Searcher, replayed: ReplayedLogs, interrupts: Interrupts
+) -> TrialState:
     """Carry out the search until the study completes, fails, or someone stops it."""
     plan, observer = session.plan, session.observer
     work = SearchWork(
@@ -183,7 +187,7 @@ def _search(session: Session, trials: Trials, searcher: Searcher, replayed: Repl
     )
     assert trials.record is not None, "a study's trials are in a database"
     with session.books.delivery, Delivery(trials.record) as recording:
-        interrupted = Coordinator(work, session.engine, session.grounds).run()
+        interrupted = Coordinator(work, session.engine, session.grounds, interrupts).run()
         state, why = (TrialState.STOPPED, interrupted) if interrupted else work.verdict
         written = work.finish(state)
         observer.notify(f"{state}: {why}")

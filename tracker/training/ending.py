@@ -17,6 +17,9 @@ from tracker.training.events import Event, EventLog, seconds_seen
 
 CODE_CHANGED = "code_changed"
 """Why a trial is paused again: the training code has changed and cannot read its state."""
+CRASHED = "crashed"
+"""Why the system killed a process: for what it did itself, such as a segmentation fault."""
+_CRASHES = ("SIGSEGV", "SIGBUS", "SIGABRT", "SIGILL", "SIGFPE", "SIGSYS")
 DISK_FAILED = "disk_failed"
 """Why a trial is paused, or stopped where it saved no state: nobody would know what it spends from here on."""
 NO_EVENTS = "its events could not be written any more: the disk of the study's folder is full, read-only or broken"
@@ -90,7 +93,8 @@ def vanished(
             return Ending(TrialState.FAILED, "out_of_memory", "the system killed the process to get memory back")
         name = signal.Signals(-exit_code).name
         hint = " (often: the machine ran out of memory)" if name == "SIGKILL" and not asked_to else ""
-        return Ending(TrialState.KILLED, asked_to or "killed", f"the process was killed by {name}{hint}")
+        reason = CRASHED if name in _CRASHES else "killed"
+        return Ending(TrialState.KILLED, asked_to or reason, f"the process was killed by {name}{hint}")
     if exit_code:
         return Ending(TrialState.FAILED, "exit", f"the training ended its process with exit code {exit_code}")
     if record.checkpoints:
