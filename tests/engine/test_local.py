@@ -12,16 +12,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.attempts import finish, start, wait_for_checkpoint
 from tests.support.command import ROOT
 from tests.support.studies import DIGITS
 from tracker.engine.forkserver import Forkserver
 from tracker.engine.local import LocalEngine
 from tracker.engine.reservations import Reservations
 from tracker.errors import DataError, WorkFailedError
-from tracker.pricing.price_book import load_price_book
-from tracker.records import DataCard, Direction, Market, QualityMetric, Role, TrialState
+from tracker.records import TrialState
 from tracker.training.events import read_attempt
-from tracker.training.worker import AttemptRequest
 
 CORES = sorted(os.sched_getaffinity(0))
 
@@ -35,46 +34,6 @@ def forkserver():
 def engine(forkserver):
     with LocalEngine(forkserver, Reservations(CORES[:1], [])) as engine:
         yield engine
-
-
-def start(engine, folder, **settings):
-    reservation = engine.reserve(1)
-    known = {"epochs": 3, "width": 4, "learning_rate": 0.01, "epoch_seconds": 0.0, "accident": "none"}
-    hardware = {"device": "cpu", "threads": 1, "precision": "fp32", "compile": False}
-    request = AttemptRequest(
-        study="study",
-        quality=QualityMetric("accuracy", Direction.MAXIMIZE),
-        folder=folder,
-        attempt=1,
-        role=Role.TRIAL,
-        label="#0",
-        workload=DIGITS["workload"],
-        settings={**known, **hardware, **settings},
-        data={},
-        data_card=DataCard("digits", "8x8", {"train": 1400}),
-        seed=0,
-        cores=reservation.cores,
-        accelerators=(),
-        accelerator_model="",
-        price_point=load_price_book().point("aws/m7i.large", Market.ON_DEMAND),
-        price_book="",
-        cache=folder,
-        asked_at=time.time(),
-    )
-    return engine.start(request, reservation)
-
-
-def finish(engine, within_seconds=300.0):
-    deadline = time.monotonic() + within_seconds
-    while time.monotonic() < deadline:
-        if ended := engine.poll(0.1):
-            return ended[0]
-    raise AssertionError("no worker ended in time")
-
-
-def wait_for_checkpoint(engine, attempt):
-    while not attempt.record.checkpoints:
-        engine.poll(0.05)
 
 
 def ignores(pid, number):

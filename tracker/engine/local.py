@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
 import time
@@ -133,30 +134,13 @@ class LocalEngine:
         """Start a worker for a request on ``reservation``; its event log starts with the request.
 
         ``poll`` passes each of its events to ``on_event``. Raises StoreError where the log cannot be written: nothing
-        has started then.
+        has started then, and the reservation is free again.
         """
-        request.folder.mkdir(parents=True, exist_ok=True)
-        set_aside(request.log_path)
-        asked = {
-            "role": request.role,
-            "label": request.label,
-            "attempt": request.attempt,
-            "settings": request.settings,
-            "seed": request.seed,
-            "cores": request.cores,
-            "accelerators": request.accelerators,
-            "price_point": request.price_point.row,
-            "price_book": request.price_book,
-            "last_epoch": request.last_epoch,
-            "user": request.user,
-            "time": request.asked_at,
-            "steady": request.asked_steady,
-        }
-        log = EventLog(request.log_path)
-        if not log.write("asked", asked):
-            raise StoreError(
-                f"event log '{request.log_path}' cannot be written: {log.problem}; {request.label} did not start"
-            )
+        try:
+            _write_request(request)
+        except StoreError:
+            self._reservations.give_back(reservation)
+            raise
         attempt = self._launch(request, reservation)
         attempt.on_event = on_event
         self.running.append(attempt)
@@ -260,6 +244,33 @@ class LocalEngine:
             attempt.record = ended
         if ending.for_good:
             discard_state(request.folder)
+
+
+def _write_request(request: AttemptRequest) -> None:
+    """Write the first event of an attempt. Raises StoreError."""
+    asked = {
+        "role": request.role,
+        "label": request.label,
+        "attempt": request.attempt,
+        "settings": request.settings,
+        "seed": request.seed,
+        "cores": request.cores,
+        "accelerators": request.accelerators,
+        "price_point": request.price_point.row,
+        "price_book": request.price_book,
+        "last_epoch": request.last_epoch,
+        "user": request.user,
+        "time": request.asked_at,
+        "steady": request.asked_steady,
+    }
+    log = EventLog(request.log_path)
+    with contextlib.suppress(OSError):  # the log says the same
+        request.folder.mkdir(parents=True, exist_ok=True)
+        set_aside(request.log_path)
+    if not log.write("asked", asked):
+        raise StoreError(
+            f"event log '{request.log_path}' cannot be written: {log.problem}; {request.label} did not start"
+        )
 
 
 def _memory_kills() -> int | None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from tracker.engine.local import Attempt, LocalEngine
-from tracker.errors import RequestError
+from tracker.errors import RequestError, StoreError
 from tracker.runner.interrupts import Interrupts
 from tracker.runner.jobs import Grounds, Job, attempt_request
 from tracker.training.events import Event
@@ -72,7 +72,8 @@ class Coordinator:
     def run(self) -> str:
         """Run until nothing is left to do, or someone interrupts it: then why, else "".
 
-        Raises RequestError where the study turns out to be impossible; what was spent stays counted.
+        Raises RequestError where the study turns out to be impossible, StoreError where an event log or a database
+        cannot be written or read; workers are paused, and what was spent stays counted.
         """
         interrupts = self._interrupts
         with self._engine:
@@ -84,7 +85,7 @@ class Coordinator:
                         return interrupts.reason
                     # With nothing running, another study has the cores: wait for them.
                     self._step(0.0 if room_left else POLL_SECONDS)
-            except RequestError:
+            except (RequestError, StoreError):
                 self._abandon()
                 raise
 
@@ -122,7 +123,7 @@ class Coordinator:
         self._engine.pause_all("study_failed")
         while self._ended or self._engine.running:
             while self._ended:
-                with contextlib.suppress(RequestError):
+                with contextlib.suppress(RequestError, StoreError):
                     self._end(self._ended.pop(0))
             self._ended += self._engine.poll(POLL_SECONDS)
         self._work.abandoned()

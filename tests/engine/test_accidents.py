@@ -1,0 +1,136 @@
+"""Whatever happens to a worker, its whole process tree is gone, what it spent is counted, and the next one starts."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+
+import psutil
+import pytest
+
+from tests.support.accidents import daemons_of
+from tests.support.attempts import finish, start, wait_for_checkpoint
+from tracker.engine.forkserver import Forkserver
+from tracker.engine.local import LocalEngine
+from tracker.engine.reservations import Reservations
+from tracker.errors import StoreError
+from tracker.records import TrialState
+from tracker.training.events import read_attempt
+
+WORKLOAD = "tests.support.accidents:accidental"
+CORES = sorted(os.sched_getaffinity(0))
+
+
+@pytest.fixture(scope="module")
+def forkserver():
+    return Forkserver(WORKLOAD)
+
+
+@pytest.fixture
+def engine(forkserver):
+    with LocalEngine(forkserver, Reservations(CORES[:1], [])) as engine:
+        yield engine
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A folder on a disk of 256 KiB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", disk], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("only root can mount a small disk here")
+    yield disk
+    subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+def gone(pid):
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def wait_for_state(engine, attempt):
+    while attempt.record.saved_epoch is None:
+        engine.poll(0.05)
+
+
+def wait_until(happened, within_seconds=120.0):
+    deadline = time.monotonic() + within_seconds
+    while not happened():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def test_daemons_end_with_their_training(engine, tmp_path):
+    start(engine, tmp_path, workload=WORKLOAD, accident="daemons", epochs=1)
+    assert finish(engine).record.state is TrialState.COMPLETED
+    daemons = daemons_of(tmp_path)
+    assert len(daemons) == 2
+    wait_until(lambda: all(map(gone, daemons)))
+
+
+def test_daemons_end_with_a_worker_that_is_killed_and_the_forkserver_s_other_children_do_not(engine, tmp_path):
+    other = engine._forkserver.start(time.sleep, 600)
+    attempt = start(engine, tmp_path, workload=WORKLOAD, accident="daemons", epochs=1000, epoch_seconds=0.1)
+    wait_for_checkpoint(engine, attempt)
+    os.kill(attempt.process.pid, signal.SIGKILL)
+    record = finish(engine).record
+    assert (record.state, record.reason) == (TrialState.KILLED, "killed")
+    wait_until(lambda: all(map(gone, daemons_of(tmp_path))))
+    assert other.is_alive()
+    other.kill()
+    other.join()
+
+
+def test_a_killed_forkserver_pauses_its_workers_and_is_started_again(engine, forkserver, tmp_path):
+    attempt = start(engine, tmp_path, workload=WORKLOAD, epochs=1000, epoch_seconds=0.1)
+    wait_for_state(engine, attempt)
+    before = forkserver.pid
+    os.kill(before, signal.SIGKILL)
+    record = finish(engine).record
+    assert (record.state, record.reason) == (TrialState.PAUSED, "forkserver_died")
+    assert gone(attempt.process.pid)
+    assert record == read_attempt(tmp_path / "1.jsonl", 1)
+    start(engine, tmp_path, workload=WORKLOAD, number=2, epochs=record.checkpoints[-1].epoch + 1)
+    resumed = finish(engine).record
+    assert resumed.state is TrialState.COMPLETED
+    assert resumed.checkpoints[0].epoch > 1, "it continues from its saved state"
+    assert forkserver.pid != before
+
+
+def test_a_process_that_hangs_is_killed(engine, tmp_path, monkeypatch):
+    attempt = start(engine, tmp_path, workload=WORKLOAD, epochs=1000, epoch_seconds=0.1)
+    wait_for_checkpoint(engine, attempt)
+    os.kill(attempt.process.pid, signal.SIGSTOP)
+    monkeypatch.setattr("tracker.engine.local.SILENCE_SECONDS", 0.5)
+    monkeypatch.setattr("tracker.engine.local.STOP_GRACE_SECONDS", 0.5)
+    record = finish(engine).record
+    assert (record.state, record.reason) == (TrialState.KILLED, "no_heartbeat")
+    assert "it hung" in record.message
+    assert record.usage.wall_seconds > record.checkpoints[-1].usage.wall_seconds
+
+
+def test_a_full_disk_pauses_the_training_and_leaves_what_is_written_whole(engine, small_disk):
+    attempt = start(engine, small_disk, workload=WORKLOAD, epochs=100_000, epoch_seconds=0.02)
+    wait_for_state(engine, attempt)
+    with (small_disk / "others").open("wb", buffering=0) as others:
+        with pytest.raises(OSError, match="No space left"):
+            while True:
+                others.write(b"\0" * 1024)
+        record = finish(engine).record
+        assert (record.state, record.reason) == (TrialState.PAUSED, "disk_failed")
+        assert "full" in record.message
+        written = read_attempt(small_disk / "1.jsonl", 1)
+        assert written.ended_at is None, "its end could not be written either"
+        assert record.checkpoints == written.checkpoints
+        with pytest.raises(StoreError, match="No space left on device; #0 did not start"):
+            start(engine, small_disk, workload=WORKLOAD, number=2)
+    (small_disk / "others").unlink()
+    start(engine, small_disk, workload=WORKLOAD, number=3, epochs=record.checkpoints[-1].epoch + 1)
+    resumed = finish(engine).record
+    assert resumed.state is TrialState.COMPLETED
+    assert resumed.checkpoints[0].epoch > 1, "the last state that was saved whole is still there"

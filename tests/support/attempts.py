@@ -1,0 +1,53 @@
+"""Single attempts on an engine, without a study around them."""
+
+from __future__ import annotations
+
+import time
+
+from tests.support.studies import DIGITS
+from tracker.pricing.price_book import load_price_book
+from tracker.records import DataCard, Direction, Market, QualityMetric, Role
+from tracker.training.worker import AttemptRequest
+
+
+def start(engine, folder, *, workload=DIGITS["workload"], number=1, **settings):
+    """Start an attempt at a training; its files are in ``folder``."""
+    reservation = engine.reserve(1)
+    known = {"epochs": 3, "width": 4, "learning_rate": 0.01, "epoch_seconds": 0.0, "accident": "none"}
+    hardware = {"device": "cpu", "threads": 1, "precision": "fp32", "compile": False}
+    request = AttemptRequest(
+        study="study",
+        quality=QualityMetric("accuracy", Direction.MAXIMIZE),
+        folder=folder,
+        attempt=number,
+        role=Role.TRIAL,
+        label="#0",
+        workload=workload,
+        settings={**known, **hardware, **settings},
+        data={},
+        data_card=DataCard("digits", "8x8", {"train": 1400}),
+        seed=0,
+        cores=reservation.cores,
+        accelerators=(),
+        accelerator_model="",
+        price_point=load_price_book().point("aws/m7i.large", Market.ON_DEMAND),
+        price_book="",
+        cache=folder,
+        asked_at=time.time(),
+    )
+    return engine.start(request, reservation)
+
+
+def finish(engine, within_seconds=300.0):
+    """The first attempt that ends."""
+    deadline = time.monotonic() + within_seconds
+    while time.monotonic() < deadline:
+        if ended := engine.poll(0.1):
+            return ended[0]
+    raise AssertionError("no worker ended in time")
+
+
+def wait_for_checkpoint(engine, attempt):
+    """Wait until it has reported."""
+    while not attempt.record.checkpoints:
+        engine.poll(0.05)
