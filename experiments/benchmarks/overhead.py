@@ -26,6 +26,7 @@ from tracker.records import AttemptRecord, Checkpoint, DataCard, Market, PhaseSe
 from tracker.runner.bookkeeper import Account
 from tracker.runner.jobs import Job
 from tracker.store.mlflow_store import MlflowStore
+from tracker.training.events import EventLog
 from tracker.training.hardware import usable_cores
 
 WORKLOAD = "experiments.workloads.text_classifier:TextClassifier"
@@ -38,6 +39,7 @@ def measure(pairs: int, seconds: float) -> Iterator[Figure]:
         threads = usable_cores()
         yield _startup(home)
         yield _logging(home)
+        yield _durable_events(home)
         epochs = _epochs_lasting(seconds, forkserver, home, threads)
         yield _loop(pairs, epochs, forkserver, home, threads)
         yield _overhead(pairs, epochs, forkserver, home, threads)
@@ -77,6 +79,24 @@ def _logging(home: Path, runs: int = 30) -> Figure:
         milliseconds.append((time.perf_counter() - begin) * 1000)
     value = statistics.median(milliseconds)
     return Figure("logging a run of 20 checkpoints", value, "ms", "<= 30", value <= 30, milliseconds)
+
+
+def _durable_events(home: Path, checkpoints: int = 200) -> Figure:
+    """The share of a training that checkpoints once a second which writing its events durably takes.
+
+    A second has a checkpoint, forced onto the disk, and half a heartbeat, which is not.
+    """
+    log, usage = EventLog(home / "events.jsonl"), Usage(60.0, 60.0, 1, 0, 2**30)
+    metrics = {"accuracy": 0.5, "validation_loss": 1.0, "training_loss": 1.0}
+    shares = []
+    for epoch in range(checkpoints):
+        begin = time.perf_counter()
+        log.write("checkpoint", {"epoch": epoch, "metrics": metrics, "usage": usage, "evaluation_seconds": 0.1})
+        if epoch % 2:
+            log.write("heartbeat", {"usage": usage})
+        shares.append(100 * (time.perf_counter() - begin))
+    value = statistics.mean(shares)
+    return Figure("durable events of a checkpoint a second", value, "%", "<= 1", value <= 1, shares)
 
 
 def _overhead(pairs: int, epochs: int, forkserver: Forkserver, home: Path, threads: int) -> Figure:

@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+import json
+import os
+import subprocess
+import sys
+from unittest import mock
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from tracker.records import EnergySource, PhaseSeconds, TrialState, Usage
-from tracker.training.events import EventLog, EventReader, read_attempt
+from tracker.training.ending import end_lost
+from tracker.training.events import EventLog, EventReader, read_attempt, seconds_seen
 
 USAGE = Usage(2.0, 1.5, 1, 0, 100, 0, 0.1, None, EnergySource.UNAVAILABLE)
 ASKED = {"role": "trial", "label": "#0", "attempt": 1, "seed": 0, "cores": [0], "accelerator": None, "sku": "a/b"}
@@ -59,3 +71,92 @@ def test_a_full_disk_does_not_stop_the_training_and_loses_nothing(tmp_path, monk
     log.write("checkpoint", {"epoch": 1, "metrics": {"accuracy": 0.5}, "usage": USAGE})
     events = EventReader(tmp_path / "gone" / "1.jsonl").new_events()
     assert [event["event"] for event in events] == ["heartbeat", "checkpoint"]
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.none() | st.integers(0, 250)), max_size=25))
+def test_whatever_a_disk_tears_every_event_of_both_writers_is_read_once_and_in_order(tmp_path_factory, writes):
+    """Each write of a worker, ``a``, and its coordinator, ``b``, takes so many bytes, then the disk is full."""
+    path = tmp_path_factory.mktemp("torn") / "1.jsonl"
+    logs, seen, reader = {"a": EventLog(path), "b": EventLog(path)}, {"a": [], "b": []}, EventReader(path)
+    whole_write = os.write
+
+    def take(room):
+        def write(descriptor, text):
+            nonlocal room
+            if room is not None and room <= 0:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            written = whole_write(descriptor, text if room is None else text[:room])
+            room = None if room is None else room - written
+            return written
+
+        return write
+
+    def look():
+        for event in reader.new_events():
+            seen[event["by"]].append(event["number"])
+
+    for number, (by, room) in enumerate(writes):
+        with mock.patch("tracker.training.events.os.write", take(room)):
+            assert logs[by].write("checkpoint", {"by": by, "number": number}) or room is not None
+        look()
+    assert all(log.flush() for log in logs.values())
+    look()
+    for by, numbers in seen.items():
+        assert numbers == [number for number, (writer, _) in enumerate(writes) if writer == by]
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+from tracker.training.events import EventLog
+log, (_, hard) = EventLog(Path(sys.argv[1])), resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+number = 0
+while log.write("checkpoint", {"number": number}):
+    number += 1
+log.write("ended", {"number": number + 1})
+assert log.problem == "File too large" and log.failing_seconds > 0
+resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+log.write("heartbeat", {"number": number + 2})
+assert not log.problem and log.failing_seconds == 0
+"""
+
+
+def test_a_file_that_may_not_grow_keeps_its_lines_whole_and_gets_the_rest_later(tmp_path):
+    subprocess.run([sys.executable, "-c", LIMITED, tmp_path / "1.jsonl"], check=True, capture_output=True)
+    numbers = [event["number"] for event in EventReader(tmp_path / "1.jsonl").new_events()]
+    assert numbers == list(range(len(numbers))) and len(numbers) > 3
+
+
+def test_an_end_after_a_torn_line_is_read(tmp_path):
+    path = tmp_path / "1.jsonl"
+    write_attempt(path)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:-1]) + lines[-1][:40])
+    EventLog(path).write("note", {"message": "the coordinator's"})
+    assert read_attempt(path, 1).notes == ("the coordinator's",)
+
+
+@given(st.lists(st.floats(0.0, 3600.0), min_size=1, max_size=6), st.lists(st.floats(-1e6, 1e6), min_size=6, max_size=6))
+def test_a_lost_attempt_is_billed_by_the_steady_clock_wherever_the_other_one_is_set(tmp_path_factory, waits, set_by):
+    path = tmp_path_factory.mktemp("lost") / "1.jsonl"
+    steady, wall = 1000.0, 1.8e9
+    events = [{"event": "asked", "time": wall, "steady": steady, **ASKED}]
+    for wait, moved in zip(waits, set_by, strict=False):
+        steady, wall = steady + wait, wall + wait + moved
+        events.append({"event": "progress", "time": wall, "steady": steady, "message": ""})
+    path.write_text("".join(f"{json.dumps(event)}\n" for event in events))
+    ended = end_lost(path, read_attempt(path, 1), events)
+    assert ended == read_attempt(path, 1)
+    assert ended.usage.wall_seconds == pytest.approx(sum(waits))
+    assert ended.ended_at >= ended.started_at
+
+
+def test_older_logs_without_a_steady_clock_are_billed_until_what_they_say_was_used(tmp_path):
+    write_attempt(tmp_path / "1.jsonl")
+    events = [dict(event) for event in EventReader(tmp_path / "1.jsonl").new_events()]
+    for number, event in enumerate(events):
+        del event["steady"]
+        event["time"] = 1e9 + 7200 * number
+    assert seconds_seen(events) == USAGE.wall_seconds
+    assert seconds_seen(events[:2]) == 7200, "nothing else is known"

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping
+from multiprocessing.connection import wait
 from pathlib import Path
 from types import TracebackType
 
@@ -56,6 +57,9 @@ class CommandProcess:
                 env=environment,
                 start_new_session=True,  # and with it a process group of the same number
             )
+        self._descriptor: int | None = None  # Popen.wait looks again and again: that costs a hundredth of a core
+        with contextlib.suppress(OSError, AttributeError):
+            self._descriptor = os.pidfd_open(self._process.pid)
 
     def __enter__(self) -> CommandProcess:
         return self
@@ -71,6 +75,8 @@ class CommandProcess:
 
     def has_ended(self, within_seconds: float) -> bool:
         """Whether it ends in this time."""
+        if self._descriptor is not None and not wait([self._descriptor], within_seconds):
+            return False
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(within_seconds)
         return self._process.returncode is not None
@@ -121,6 +127,9 @@ class CommandProcess:
                 process.kill()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(1.0)
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
 
     def _last_line(self) -> str:
         """The last line that it printed; "" where that is unknown."""
