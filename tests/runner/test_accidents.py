@@ -25,7 +25,7 @@ ACCIDENTAL = {
     "workload": "tests.support.accidents:accidental",
     "quality": {"metric": "accuracy"},
     "strategy": "grid",
-    "budget": {"trials": 4},
+    "budget": {"trials": 2},
     "pricing": {"sku_cpu": "aws/m7i.xlarge"},
     "settings": {"threads": 1, "precision": "fp32", "epochs": 8, "epoch_seconds": 0.05},
 }
@@ -49,12 +49,12 @@ def wait_until(happened, within_seconds=300.0):
 
 
 def test_killed_workers_and_a_killed_forkserver_cost_what_they_spent_and_a_stop_at_once_ends_cleanly(tmp_path):
-    space = {"accident": ["killed", "none"], "width": [4, 8]}
+    space = {"accident": ["killed", "none"]}
 
     def kill_forkserver():
         os.kill(Forkserver().pid, signal.SIGKILL)
 
-    last_trial = tmp_path / "studies/accidental/trials/3/1.jsonl"
+    last_trial = tmp_path / "studies/accidental/trials/1/1.jsonl"
     with once(lambda: last_trial.exists() and '"saved"' in last_trial.read_text(), kill_forkserver):
         content = {**ACCIDENTAL, "space": space}
         content["settings"] = {**content["settings"], "epoch_seconds": 0.3}
@@ -71,12 +71,12 @@ def test_killed_workers_and_a_killed_forkserver_cost_what_they_spent_and_a_stop_
             assert row["state"] == "completed"
         assert row["attempts"] == len(attempts)
         assert row["wall_seconds"] == pytest.approx(sum(end["usage"]["wall_seconds"] for end in ends))
-    reasons = [record_of(tmp_path, 3, attempt).reason for attempt in (1, 2)]
+    reasons = [record_of(tmp_path, 1, attempt).reason for attempt in (1, 2)]
     assert reasons == ["forkserver_died", ""], "it was paused, and a new forkserver started its next attempt"
     database = optuna.load_study(study_name="accidental", storage=f"sqlite:///{tmp_path / 'optuna.db'}")
-    assert [trial.state.name for trial in database.trials] == ["FAIL", "FAIL", "COMPLETE", "COMPLETE"]
+    assert [trial.state.name for trial in database.trials] == ["FAIL", "COMPLETE"]
 
-    command = [sys.executable, "-m", "tracker.cli.main", "resume", "accidental", "--trials", "5", f"--home={tmp_path}"]
+    command = [sys.executable, "-m", "tracker.cli.main", "resume", "accidental", "--trials", "3", f"--home={tmp_path}"]
     resumed = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     folder = StudyFolder(tmp_path / "studies/accidental")
     wait_until(lambda: folder.coordinator() == resumed.pid or resumed.poll() is not None)
@@ -141,7 +141,6 @@ def test_a_clock_that_is_set_two_hours_forth_and_three_back_bills_what_was_used(
         "FAKETIME_TIMESTAMP_FILE": str(clock),
         "FAKETIME_NO_CACHE": "1",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        "DONT_FAKE_MONOTONIC": "1",
         "TZ": "Pacific/Auckland",
     }
     home, begin = tmp_path / "home", time.monotonic()
