@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 
 import psutil
@@ -134,3 +135,31 @@ def test_a_full_disk_pauses_the_training_and_leaves_what_is_written_whole(engine
     resumed = finish(engine).record
     assert resumed.state is TrialState.COMPLETED
     assert resumed.checkpoints[0].epoch > 1, "the last state that was saved whole is still there"
+
+
+COORDINATOR = """
+import sys, time
+from pathlib import Path
+from tests.engine.test_accidents import CORES, WORKLOAD
+from tests.support.attempts import start
+from tracker.engine.forkserver import Forkserver
+from tracker.engine.local import LocalEngine
+from tracker.engine.reservations import Reservations
+with LocalEngine(Forkserver(WORKLOAD), Reservations(CORES[:1], [])) as engine:
+    start(engine, Path(sys.argv[1]), workload=WORKLOAD, accident="spins", epochs=100_000, epoch_seconds=0.1)
+    time.sleep(600)
+"""
+
+
+def test_training_that_ignores_every_request_does_not_outlive_its_coordinator(tmp_path):
+    coordinator = subprocess.Popen([sys.executable, "-c", COORDINATOR, str(tmp_path)])
+    wait_until(lambda: read_attempt(tmp_path / "1.jsonl", 1).checkpoints, 300.0)
+    coordinator.kill()
+    coordinator.wait()
+    wait_until(lambda: read_attempt(tmp_path / "1.jsonl", 1).ended_at is not None)
+    record = read_attempt(tmp_path / "1.jsonl", 1)
+    assert (record.state, record.reason) == (TrialState.KILLED, "coordinator_gone")
+    assert record.usage.wall_seconds >= record.checkpoints[-1].usage.wall_seconds
+    daemons = daemons_of(tmp_path)
+    assert len(daemons) == 2
+    wait_until(lambda: all(map(gone, daemons)))

@@ -92,3 +92,15 @@ def test_a_study_that_reached_something_has_not_failed():
     resumed = Failures(checkpoints=True)
     resumed.ended(failed("gone"), 0)
     assert not resumed.all_failed
+
+
+def test_a_limit_on_a_metric_that_nobody_reports_ends_the_study():
+    failures = Failures(limited=["peak_memory_bytes", "recall", "accuracy"])
+    for number in range(MOST_ALIKE):
+        assert not failures.verdict
+        failures.ended(REACHED, number)
+    assert "none reported 'recall': no trial can keep to that limit" in failures.verdict
+    reported = Failures(limited=["accuracy", "peak_memory_bytes"])
+    for number in range(MOST_ALIKE):
+        reported.ended(REACHED, number)
+    assert not reported.verdict

@@ -66,7 +66,7 @@ def accidental(
     optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
     epoch = restored(run, model, optimiser)
     run.ready()
-    if accident == "daemons":
+    if accident in ("daemons", "spins"):
         leave_daemons(run.folder)
     if accident == "crash":
         os.abort()

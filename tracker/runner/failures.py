@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 
-from tracker.records import AttemptRecord, TrialState
+from tracker.records import BOOKED_METRICS, AttemptRecord, TrialState
 from tracker.training.ending import CODE_CHANGED, CRASHED, DISK_FAILED
 
 MOST_KILLS = 3
@@ -32,9 +33,13 @@ _ADVICE = {
 
 
 class Failures:
-    """Counts failures since the study was started or resumed; ``checkpoints`` is whether any trial had one before."""
+    """Counts failures since the study was started or resumed.
 
-    def __init__(self, *, checkpoints: bool = False) -> None:
+    ``checkpoints`` is whether any trial had one before; ``limited`` are the metrics of [limits], without which no trial
+    can be on the frontier.
+    """
+
+    def __init__(self, *, checkpoints: bool = False, limited: Iterable[str] = ()) -> None:
         self.verdict = ""
         """Why nothing more may start; "" while something may."""
         self._kills: Counter[int] = Counter()
@@ -44,6 +49,8 @@ class Failures:
         self._in_a_row = 0
         self._checkpoints = checkpoints
         self._ended_well = checkpoints
+        self._missing = set(limited).difference(BOOKED_METRICS)
+        self._complete = 0
 
     def ended(self, record: AttemptRecord, trial: int) -> None:
         """Record the end of an attempt at a trial."""
@@ -52,6 +59,13 @@ class Failures:
             self.verdict = f"{record.message}. {remedy}"
             return
         self._checkpoints |= bool(record.checkpoints)
+        self._missing.difference_update(*(checkpoint.metrics for checkpoint in record.checkpoints))
+        self._complete += record.state is TrialState.COMPLETED
+        if self._missing and self._complete >= MOST_ALIKE:
+            self.verdict = (
+                f"[limits]: {self._complete} trials were trained to their end, none reported '{min(self._missing)}': no "
+                "trial can keep to that limit; report the metric, or take the limit out of the study file"
+            )
         if record.state is not TrialState.FAILED and record.reason != CRASHED:
             self._ended_well |= record.state is not TrialState.KILLED
             self._last, self._in_a_row = "", 0

@@ -60,7 +60,10 @@ class SearchWork(Work):
         self._running: set[str] = set()
         self._pausing: set[int] = set()
         self._cannot_pause = False
-        self._failures = Failures(checkpoints=session.books.frontier.best is not None)
+        self._failures = Failures(
+            checkpoints=session.books.frontier.best is not None,
+            limited=[limit.metric for limit in session.plan.spec.limits],
+        )
         self._noted: set[str] = set()
         self._pace = Pace(session.books, worked_seconds)
         self._remembered = self._tidied = time.monotonic()
