@@ -63,8 +63,8 @@ class Failures:
         self._complete += record.state is TrialState.COMPLETED
         if self._missing and self._complete >= MOST_ALIKE:
             self.verdict = (
-                f"[limits]: {self._complete} trials were trained to their end, none reported '{min(self._missing)}': no "
-                "trial can keep to that limit; report the metric, or take the limit out of the study file"
+                f"[limits]: {self._complete} trials were trained to their end, none reported '{min(self._missing)}': "
+                "no trial can keep to that limit; report the metric, or take the limit out of the study file"
             )
         if record.state is not TrialState.FAILED and record.reason != CRASHED:
             self._ended_well |= record.state is not TrialState.KILLED
