@@ -97,7 +97,7 @@ def test_whatever_a_disk_tears_every_event_of_both_writers_is_read_once_and_in_o
 
     for number, (by, room) in enumerate(writes):
         with mock.patch("tracker.training.events.os.write", take(room)):
-            assert logs[by].write("checkpoint", {"by": by, "number": number}) or room is not None
+            assert logs[by].write("stop_asked", {"reason": "", "by": by, "number": number}) or room is not None
         look()
     assert all(log.flush() for log in logs.values())
     look()
@@ -112,12 +112,12 @@ from tracker.training.events import EventLog
 log, (_, hard) = EventLog(Path(sys.argv[1])), resource.getrlimit(resource.RLIMIT_FSIZE)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
 number = 0
-while log.write("checkpoint", {"number": number}):
+while log.write("stop_asked", {"reason": "", "number": number}):
     number += 1
-log.write("ended", {"number": number + 1})
+log.write("stop_asked", {"reason": "", "number": number + 1})
 assert log.problem == "File too large" and log.failing_seconds > 0
 resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
-log.write("heartbeat", {"number": number + 2})
+log.write("progress", {"message": "", "number": number + 2})
 assert not log.problem and log.failing_seconds == 0
 """
 
