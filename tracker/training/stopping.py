@@ -41,6 +41,7 @@ class StopSignal:
         """What to do when a pause at the next saving is asked for."""
         self._held = False
         self._pending = False
+        self._worker = os.getpid()
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the coordinator decides
         signal.signal(signal.SIGTERM, self._receive)
         signal.signal(PAUSE_SIGNAL, self._receive)
@@ -48,6 +49,8 @@ class StopSignal:
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         del frame
+        if os.getpid() != self._worker:  # a fork that training made: it must not end as if it were the worker
+            os._exit(128 + number)
         self.pausing = number == PAUSE_SIGNAL
         if self._held:
             self._pending = True

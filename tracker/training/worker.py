@@ -147,7 +147,10 @@ def work(request: AttemptRequest) -> None:
     _take_cores(request.cores)
     _limit_memory(request)
     stop = StopSignal()
+    worker = os.getpid()
     ending, summary = _trained_to_its_end(request, log, meter, stop)
+    if os.getpid() != worker:
+        os._exit(1)  # a fork that training made and that came back: it has no end of its own
     stop.ignore()
     end_all_below()
     if _write_end(log, meter, ending, summary):
