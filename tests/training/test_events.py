@@ -10,7 +10,7 @@ import sys
 from unittest import mock
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tracker.records import EnergySource, PhaseSeconds, TrialState, Usage
@@ -73,6 +73,7 @@ def test_a_full_disk_does_not_stop_the_training_and_loses_nothing(tmp_path, monk
     assert [event["event"] for event in events] == ["heartbeat", "checkpoint"]
 
 
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.none() | st.integers(0, 250)), max_size=25))
 def test_whatever_a_disk_tears_every_event_of_both_writers_is_read_once_and_in_order(tmp_path_factory, writes):
     """Each write of a worker, ``a``, and its coordinator, ``b``, takes so many bytes, then the disk is full."""
@@ -137,6 +138,7 @@ def test_an_end_after_a_torn_line_is_read(tmp_path):
     assert read_attempt(path, 1).notes == ("the coordinator's",)
 
 
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.floats(0.0, 3600.0), min_size=1, max_size=6), st.lists(st.floats(-1e6, 1e6), min_size=6, max_size=6))
 def test_a_lost_attempt_is_billed_by_the_steady_clock_wherever_the_other_one_is_set(tmp_path_factory, waits, set_by):
     path = tmp_path_factory.mktemp("lost") / "1.jsonl"
