@@ -94,11 +94,11 @@ def test_killed_workers_and_a_killed_forkserver_cost_what_they_spent_and_a_stop_
     ],
 )
 def test_what_fails_in_every_trial_alike_ends_the_study_after_three(accident, said, tmp_path):
-    told = []
+    messages = []
 
     class Hears:
         def notify(self, message):
-            told.append(message)
+            messages.append(message)
 
         def show(self, progress):
             pass
@@ -112,7 +112,7 @@ def test_what_fails_in_every_trial_alike_ends_the_study_after_three(accident, sa
     assert len(trials) == 3
     assert (trials["price_usd"] > 0).all()
     assert study.table().state == "failed"
-    (verdict,) = [message for message in told if message.startswith("failed: ")]
+    (verdict,) = [message for message in messages if message.startswith("failed: ")]
     assert said in verdict
 
 
