@@ -94,7 +94,7 @@ def changed_value(draw, value):
         holder, key = draw(st.sampled_from(places)) if places else (None, None)
         match draw(st.sampled_from(["replace", "replace", "replace", "leave out", "rename"])):
             case "replace" if holder is not None:
-                holder[key] = draw(ODD_VALUES)
+                holder[key] = copy.deepcopy(draw(ODD_VALUES))  # else a value could come to hold itself
             case "leave out" if holder is not None:
                 del holder[key]
             case "rename" if isinstance(holder, dict):
