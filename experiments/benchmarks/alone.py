@@ -41,7 +41,7 @@ class _Clock:
 
     ready_at = 0.0
 
-    def write(self, event: str, fields: Mapping[str, Any]) -> None:
+    def write(self, event: str, *fields: Mapping[str, Any]) -> None:
         del fields
         if event == "ready":
             self.ready_at = time.perf_counter()
@@ -62,7 +62,7 @@ def _run(epochs: int, threads: int, home: Path, clock: _Clock) -> Run:
         cache=cache,
         artifacts=Path(tempfile.mkdtemp(dir=home)),
         quality=QualityMetric("accuracy", Direction.MAXIMIZE),
-        promised_metrics=frozenset(TextClassifier.metrics),
+        declared_metrics=frozenset(TextClassifier.metrics),
         meter=Meter(asked_steady=time.monotonic(), cores=threads),
         write=clock.write,
     )

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from mlflow import MlflowClient
 
@@ -25,12 +26,14 @@ RUNS_AT_ONCE = 500
 
 @dataclass(frozen=True, slots=True)
 class LoggedRun:
-    """A run that MLflow has: its status, its end in milliseconds since 1970, and the tag tracker.attempts."""
+    """A run that MLflow has: its status, its end in milliseconds since 1970, and those of its tags that are in TAGS."""
 
     run_id: str
     status: str
     ended_at_ms: int | None
-    attempts: str
+    tags: Mapping[str, str]
+
+    TAGS: ClassVar = ("tracker.attempts", "mlflow.parentRunId")
 
 
 class Outbox:
@@ -205,10 +208,8 @@ class RunLog:
     def forget(self, logged: LoggedRun) -> None:
         """Drop all entries where MLflow has them: they are written in order, so it has all where it has the last."""
         with self.outbox.lock:
-            if self._new.tags.get("tracker.attempts") == logged.attempts and self._new.status == (
-                logged.status,
-                logged.ended_at_ms,
-            ):
+            same_tags = all(self._new.tags.get(name) == logged.tags.get(name) for name in LoggedRun.TAGS)
+            if same_tags and self._new.status == (logged.status, logged.ended_at_ms):
                 self._new.clear()
 
     def take(self) -> Entries:

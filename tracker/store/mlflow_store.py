@@ -13,6 +13,7 @@ import re
 import secrets
 import sqlite3
 import tempfile
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from importlib.metadata import version
@@ -45,6 +46,9 @@ from tracker.store.mlflow_places import find_experiments, put_back
 from tracker.store.schema import schema_problem
 
 logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # errors are raised as well, and shown in one line
+
+
+_OF_TAGS = ("run_uuid", "key", "value")
 
 
 class MlflowStore:
@@ -275,27 +279,23 @@ class MlflowStore:
         return {name: run for name, run in found if run.run_id != log.parent.run_id}
 
     def _logged_in_database(self, log: StudyLog) -> list[tuple[str, LoggedRun]]:
-        runs = sa.table(
-            "runs", *map(sa.column, ("run_uuid", "name", "status", "end_time", "experiment_id", "lifecycle_stage"))
-        )
-        tags = sa.table("tags", *map(sa.column, ("run_uuid", "key", "value")))
-        of_run = (tags.c.run_uuid == runs.c.run_uuid) & (tags.c.key == "tracker.attempts")
+        of_runs = ("run_uuid", "name", "status", "end_time", "experiment_id", "lifecycle_stage")
+        runs, tags = sa.table("runs", *map(sa.column, of_runs)), sa.table("tags", *map(sa.column, _OF_TAGS))
         chosen = (runs.c.experiment_id == int(log.experiment_id)) & (runs.c.lifecycle_stage == "active")
-        columns = (runs.c.name, runs.c.run_uuid, runs.c.status, runs.c.end_time, tags.c.value)
-        query = sa.select(*columns).select_from(runs.outerjoin(tags, of_run)).where(chosen)
+        tagged = sa.select(tags).join(runs, runs.c.run_uuid == tags.c.run_uuid)
+        found: dict[str, dict[str, str]] = defaultdict(dict)
         with self._engine.connect() as connection:
-            return [(row[0], LoggedRun(row[1], row[2], row[3], row[4] or "")) for row in connection.execute(query)]
+            for run_id, name, text in connection.execute(tagged.where(chosen & tags.c.key.in_(LoggedRun.TAGS))):
+                found[run_id][name] = text
+            rows = connection.execute(
+                sa.select(runs.c.name, runs.c.run_uuid, runs.c.status, runs.c.end_time).where(chosen)
+            )
+            return [(name, LoggedRun(run_id, status, end, found[run_id])) for name, run_id, status, end in rows]
 
     def _logged_on_server(self, log: StudyLog) -> list[tuple[str, LoggedRun]]:
-        return [
-            (
-                run.info.run_name,
-                LoggedRun(
-                    run.info.run_id, run.info.status, run.info.end_time, run.data.tags.get("tracker.attempts", "")
-                ),
-            )
-            for run in self._all_runs(log.experiment_id)
-        ]
+        runs = self._all_runs(log.experiment_id)
+        infos = [(run.info, {name: run.data.tags.get(name, "") for name in LoggedRun.TAGS}) for run in runs]
+        return [(info.run_name, LoggedRun(info.run_id, info.status, info.end_time, tags)) for info, tags in infos]
 
     def parents(self) -> list[ParentRun]:
         """The parent run of every study, newest first: as SqlReader.parents."""
