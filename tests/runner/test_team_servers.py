@@ -1,7 +1,11 @@
-"""Studies whose databases are PostgreSQL's are as safe as those in SQLite's."""
+"""Studies whose databases are PostgreSQL's and whose MLflow is a server with a password: as safe as with SQLite.
+
+Nothing that they write, print or show holds a password.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -10,18 +14,28 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.parse import quote
 
 import optuna
 import pytest
+import sqlalchemy as sa
 
 from tests.support.command import ROOT, tracker
-from tests.support.interrupts import ctrl_c_after
+from tests.support.interrupts import ctrl_c_after, once
+from tests.support.mlflow_server import ADMIN_PASSWORD, server_with_auth
 from tests.support.pausable import study
-from tests.support.postgres import postgres
-from tracker import open_study, resume_study, run_study
-from tracker.errors import RequestError, StudyExistsError
+from tests.support.postgres import PASSWORD, postgres
+from tests.support.studies import digits
+from tracker import confirm_study, open_study, resume_study, run_study, start_study
+from tracker.errors import RequestError, StoreError, StudyExistsError
 from tracker.runner.study_folder import StudyFolder
 from tracker.store.home import Home
+
+IN_THE_ENVIRONMENT = "never-shown-0f3a"
+SECRETS = (
+    *(PASSWORD, quote(PASSWORD, safe=""), quote(PASSWORD), json.dumps(PASSWORD)[1:-1]),
+    *(ADMIN_PASSWORD, quote(ADMIN_PASSWORD, safe=""), IN_THE_ENVIRONMENT),
+)
 
 
 @pytest.fixture
@@ -29,6 +43,15 @@ def team(monkeypatch):
     """The environment of someone whose team has a PostgreSQL server."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", postgres().new("mlflow"))
     monkeypatch.setenv("TRACKER_STORAGE", postgres().new())
+
+
+@pytest.fixture(params=["postgresql", "mlflow server"])
+def either(request, monkeypatch):
+    """The same, or with an MLflow server that asks for a password; the address of MLflow's."""
+    address = postgres().new("mlflow") if request.param == "postgresql" else server_with_auth().url()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    monkeypatch.setenv("TRACKER_STORAGE", postgres().new())
+    return address
 
 
 @pytest.fixture
@@ -112,3 +135,83 @@ def test_two_studies_start_at_once_in_databases_that_are_still_empty(name, tmp_p
     for each, home in homes.items():
         assert list(trials_of(open_study(each, home=home))["state"]) == ["completed"]
         assert optuna_states(each) == ["COMPLETE"]
+
+
+def test_a_server_that_restarts_under_a_study_loses_nothing(name, tmp_path, monkeypatch):
+    server = postgres()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.new("mlflow"))
+    monkeypatch.setenv("TRACKER_STORAGE", server.new())
+
+    def restart():
+        server.stop()
+        time.sleep(2)
+        server.start()
+
+    first = lambda: any('"ready"' in log.read_text() for log in tmp_path.glob("studies/*/trials/0/*.jsonl"))  # noqa: E731
+    with once(first, restart):
+        found = run_study(digits(name=name, budget={"trials": 4}, settings={"epoch_seconds": 3.0}), home=tmp_path)
+    assert list(trials_of(found)["state"]) == ["completed"] * 4
+    assert found.runs()["wall_seconds"].sum() == pytest.approx(paid(tmp_path))
+    assert optuna_states(name).count("COMPLETE") == 4
+
+
+def contents(url):
+    """Everything in a database, as text."""
+    engine = sa.create_engine(url)
+    with engine.connect() as connection:
+        for table in sa.inspect(connection).get_table_names():
+            for row in connection.execute(sa.text(f'select * from "{table}"')):
+                yield f"{table}: {row}"
+
+
+def arguments_of_processes():
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            yield path.read_bytes().decode(errors="replace")
+
+
+def test_no_password_is_written_printed_or_shown(either, name, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", IN_THE_ENVIRONMENT)
+    storage = os.environ["TRACKER_STORAGE"]
+    monkeypatch.delenv("TRACKER_STORAGE")
+    described = digits(name=name, budget={"trials": 2}, settings={"epoch_seconds": 0.3})
+    launched = start_study(described, home=tmp_path, storage=storage)
+    shown = [*arguments_of_processes(), launched.launch.command]
+    folder = StudyFolder(Home(tmp_path).study(name))
+    deadline = time.monotonic() + 300
+    while not folder.is_there or folder.coordinator() is not None:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert "completed" in tracker("status", name, home=tmp_path).stdout
+    monkeypatch.setenv("TRACKER_STORAGE", storage)
+    confirm_study(name, home=tmp_path, seeds=1)
+    commands = [
+        *(["runs", name], ["frontier", name], ["report", name], ["why", name, "0"], ["status", name], ["status", "x"]),
+        *(["resume", name, "--trials", "1"], ["doctor"], ["compare", name, name]),
+    ]
+    for command in commands:
+        said = tracker(*command, home=tmp_path)
+        shown += [said.stdout, said.stderr]
+    described["name"] = f"{name} too"
+    for address in (os.environ["MLFLOW_TRACKING_URI"], storage):
+        wrong = address.replace(quote(PASSWORD, safe=""), quote(f"not {PASSWORD}", safe=""))
+        for variable in ("MLFLOW_TRACKING_URI", "TRACKER_STORAGE"):
+            with monkeypatch.context() as patch, contextlib.suppress(StoreError):
+                patch.setenv(variable, wrong)
+                try:
+                    run_study(described, home=tmp_path)
+                except StoreError as error:
+                    shown.append(str(error))
+                    raise
+    kept = [path for path in tmp_path.rglob("*") if path.is_file()]
+    shown += [path.read_bytes().decode(errors="replace") for path in kept]
+    shown += [str(path) for path in tmp_path.rglob("*")]
+    shown += contents(storage)
+    if either.startswith("postgresql"):
+        shown += contents(either)
+    else:
+        shown += contents(f"sqlite:///{server_with_auth().folder / 'mlflow.db'}")
+    assert len(shown) > 100
+    for text in shown:
+        found = [secret for secret in SECRETS if secret in text]
+        assert not found, (found, text[:2000])
