@@ -63,6 +63,7 @@ class SimulatedProcess:
     """What an Attempt needs of a process."""
 
     pid = None
+    is_orphan = False
 
     def __init__(self) -> None:
         self.sentinel, self._end = os.pipe()
@@ -77,9 +78,10 @@ class SimulatedProcess:
         self.exitcode = 0
         os.close(self._end)
 
-    def join(self) -> None:
+    def exit_code(self) -> int | None:
         """Nothing to wait for."""
         os.close(self.sentinel)
+        return self.exitcode
 
     def kill(self) -> None:
         """It ends when its simulation does."""
