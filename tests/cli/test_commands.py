@@ -151,7 +151,7 @@ def test_an_edited_file_is_said_at_resume_and_taken_where_it_may_change(tmp_path
         (("run", "STUDY", "--set", "precision=bf17"), "did you mean 'bf16'?"),
         (("run", "STUDY", "--set", "width"), "not of the form knob=value"),
         (("run", "STUDY", "--workers", "0"), "0 is not in the range"),
-        (("run", "STUDY", "--storage", "nonsense"), "Optuna storage 'nonsense' cannot be used"),
+        (("run", "STUDY", "--storage", "nonsense"), "database 'nonsense' cannot be used"),
         (("frontier", "nobody"), "there is no study 'nobody'"),
         (("status", "nobody"), "there is no study 'nobody'"),
         (("resume", "nobody"), "there is no study"),

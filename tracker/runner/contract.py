@@ -124,7 +124,8 @@ class _Trials:
         def stop(event: Event) -> None:
             if event["event"] == "checkpoint" and not asked:
                 asked.append(time.monotonic())
-                self._engine.running[0].stop("checked")
+                for attempt in self._engine.running:  # none where it has ended already
+                    attempt.stop("checked")
 
         record = self._run(self._request(self._job(0, {})), stop)
         return record, time.monotonic() - asked[0] if asked else 0.0
