@@ -182,6 +182,7 @@ class SearchWork(Work):
         """Enter its spend, and report its end to the search."""
         record = attempt.record
         self._running.discard(job.label)
+        self._remembered = 0.0  # the search has learned something
         self._searcher.closed = ""  # what it reserved and did not spend is free again: ask once more
         self._say_notes(record)
         reached = self._books.close(job.label, record)
