@@ -238,7 +238,7 @@ run_study(digits(budget={"trials": 1}), home=sys.argv[1])
 """
 
 
-@pytest.mark.parametrize("before", ["create_trials", "_make_commands_experiment"])
+@pytest.mark.parametrize("before", ["create_trials", "make_log", "open_session"])
 def test_a_study_that_is_killed_as_it_is_made_is_resumed(before, tmp_path):
     killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), before], cwd=ROOT, timeout=300)
     assert killed.returncode == 9
