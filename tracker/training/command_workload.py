@@ -53,6 +53,7 @@ COMMAND_ENVIRONMENT: Mapping[str, str] = {
     "TRACKER_THREADS": "the CPU cores that the trial has",
     "TRACKER_PRECISION": "fp32, tf32, bf16 or fp16",
     "TRACKER_DATA_<KEY>": "the value of each key of the study's [data] table",
+    "TRACKER_WORKER": "the mark of all processes of the trial, by which those are found that outlive it",
     "OMP_NUM_THREADS": "the cores that each of the trial's processes has",
     "CUDA_VISIBLE_DEVICES": "the GPUs that are reserved for the trial",
     "PYTHONUNBUFFERED": "1 where the study's `[report]` reads what is printed: each line then has its time",
