@@ -46,7 +46,6 @@ def test_a_study_is_launched_followed_and_stopped(browser, address, tmp_path):
     page.set_default_timeout(MOST_MS)
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(f"{address}/launch?file={tmp_path / 'files' / 'long.toml'}")
-    page.get_by_role("button", name="Allow it").click()
     page.get_by_role("button", name="Start the study").click()
     page.wait_for_url("**/study?study=from*")
     page.get_by_role("heading", name="Running", exact=True).wait_for()

@@ -92,7 +92,7 @@ def test_one_that_is_held_for_too_long_is_said_and_unharmed(uri, tmp_path, monke
     for database, use in (
         ("mlflow.db", lambda: SqlReader(uri).parents()),
         ("mlflow.db", lambda: MlflowStore(uri)),
-        ("optuna.db", lambda: Trials.load(storage, "s", SPACE, 0).ask()),
+        ("optuna.db", lambda: Trials.load(storage, "s", {"accuracy": Direction.MAXIMIZE}, SPACE, 0).ask()),
     ):
         with held(tmp_path / database, 60), pytest.raises(StoreError, match=r"locked: another process has held it"):
             use()

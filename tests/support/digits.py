@@ -18,12 +18,14 @@ from tracker.records import DataCard, Direction
 from tracker.study.knobs import Knob
 
 
-@functools.cache
 def data():
-    """The 1,797 digits: training images and labels, validation images and labels.
+    """The 1,797 digits: training images and labels, validation images and labels."""
+    return _read()
 
-    Read from scikit-learn's file: to import its functions takes every process two seconds.
-    """
+
+@functools.cache
+def _read():
+    """Read from scikit-learn's file: to import its functions takes every process two seconds."""
     package = Path(importlib.util.find_spec("sklearn").origin).parent
     table = torch.tensor(np.loadtxt(package / "datasets/data/digits.csv.gz", delimiter=",", dtype=np.float32))
     images, labels = table[:, :-1] / 16, table[:, -1].long()
