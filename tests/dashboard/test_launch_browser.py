@@ -62,7 +62,7 @@ def test_a_study_is_launched_followed_and_stopped(browser, address, tmp_path):
     assert page.locator("b", has_text="the page").count() == 0  # a name is text
     page.get_by_role("button", name="Stop").first.click()
     page.get_by_role("button", name="Stop the study").click()
-    page.get_by_text("stopped", exact=True).first.wait_for()
+    page.get_by_text("stopped", exact=True).locator("visible=true").first.wait_for()
     assert standing(table_of(home, NAME), home) == "stopped"
     page.get_by_role("button", name="Resume").first.wait_for()
     assert errors == []
