@@ -163,7 +163,7 @@ def test_an_edited_file_is_said_at_resume_and_taken_where_it_may_change(tmp_path
 def test_a_wrong_request_is_reported_in_a_line_with_exit_code_2(arguments, said, study_file, tmp_path):
     given = [study_file if argument == "STUDY" else argument for argument in arguments]
     done = tracker(*given, home=tmp_path)
-    assert done.returncode == (1 if "storage" in said else 2), done.stderr
+    assert done.returncode == (1 if "--storage" in arguments else 2), done.stderr
     assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
