@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -10,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.support.attempts import finish, start, wait_for_checkpoint
@@ -18,7 +20,7 @@ from tests.support.studies import DIGITS
 from tracker.engine.forkserver import Forkserver
 from tracker.engine.local import LocalEngine
 from tracker.engine.reservations import Reservations
-from tracker.errors import DataError, WorkFailedError
+from tracker.errors import DataError, StoreError, WorkFailedError
 from tracker.records import TrialState
 from tracker.training.events import read_attempt
 
@@ -156,3 +158,23 @@ def test_a_call_gives_the_result_or_the_error_of_a_function_in_a_child(forkserve
 
 def fail_with_data_error():
     raise DataError("no such data")
+
+
+def test_a_log_that_cannot_be_read_is_said_and_its_worker_still_ends(forkserver, tmp_path):
+    with LocalEngine(forkserver, Reservations(CORES[:1], [])) as engine:
+        attempt = start(engine, tmp_path, epochs=1000, epoch_seconds=0.1)
+        wait_for_checkpoint(engine, attempt)
+        log = attempt.request.log_path
+        log.rename(log.with_name("moved"))
+        log.mkdir()  # nobody can read or write it, whoever they are
+        with pytest.raises(StoreError, match="cannot be read"):
+            finish(engine)
+        attempt.stop("checked")
+        deadline, ended = time.monotonic() + 300, []
+        while not ended and time.monotonic() < deadline:
+            with contextlib.suppress(StoreError):
+                ended = engine.poll(0.1)
+        assert ended == [attempt]
+        assert attempt.record.state is not TrialState.RUNNING
+        assert attempt.record.checkpoints, "what was known of it"
+    assert not psutil.pid_exists(attempt.process.pid)

@@ -155,13 +155,16 @@ class LocalEngine:
     def poll(self, timeout_seconds: float) -> list[Attempt]:
         """Wait until an attempt has ended, or a little, and return the attempts that ended.
 
-        An ended attempt's record is final; its cores are free again. Raises StoreError where a log cannot be read.
+        An ended attempt's record is final; its cores are free again. Raises StoreError where a log cannot be read: the
+        next call goes on.
         """
         with self._news:
             self._news.wait_for(lambda: self._ended or self._problem, timeout_seconds)
             ended, self._ended = self._ended, []
-        if self._problem is not None:
-            raise self._problem
+            problem, self._problem = self._problem, None
+            if problem is not None:
+                self._ended = ended
+                raise problem
         for attempt in ended:
             self.running.remove(attempt)
             self._reservations.give_back(attempt.reservation)
@@ -192,7 +195,8 @@ class LocalEngine:
         self.kill_all()
         try:
             while self.running:
-                self.poll(1.0)
+                with contextlib.suppress(StoreError):  # what cannot be read of a worker that is killed is lost
+                    self.poll(1.0)
         finally:
             self._done = True
             self._wake.send_bytes(b"done")
@@ -201,34 +205,40 @@ class LocalEngine:
 
     def _watch(self) -> None:
         while not self._done:
-            try:
-                wait([self._awaken, *(attempt.process.sentinel for attempt in self._watched)], LOOK_SECONDS)
-                while self._awaken.poll():
-                    self._awaken.recv_bytes()
-                self._look()
-            except Exception as error:  # noqa: BLE001 - raised where the engine is used
-                with self._news:
-                    self._problem = error
-                    self._news.notify()
-                return
+            wait([self._awaken, *(attempt.process.sentinel for attempt in self._watched)], LOOK_SECONDS)
+            while self._awaken.poll():
+                self._awaken.recv_bytes()
+            self._look()
 
     def _look(self) -> None:
-        """Look at every attempt once."""
+        """Look at every attempt once; a problem with one is raised where the engine is used, and costs no other one."""
         for attempt in tuple(self._watched):
-            if attempt.process.is_alive():
-                attempt.read()
-                attempt.end_if_overdue()
-                continue
-            self._close(attempt)
-            self._watched.remove(attempt)
+            ended = not attempt.process.is_alive()
+            try:
+                if ended:
+                    self._close(attempt)
+                else:
+                    self._read(attempt)
+                    attempt.end_if_overdue()
+            except Exception as error:  # noqa: BLE001 - raised by poll
+                self._problem = error
+            if ended:
+                self._watched.remove(attempt)
             with self._news:
-                self._ended.append(attempt)
-                self._news.notify()
+                self._ended += [attempt] * ended
+                if self._ended or self._problem:
+                    self._news.notify()
+
+    def _read(self, attempt: Attempt) -> None:
+        try:
+            attempt.read()
+        except StoreError as error:  # it is still watched, and ends by what is known of it
+            self._problem = error
 
     def _close(self, attempt: Attempt) -> None:
         """Make sure that a dead worker has an end, in its log where the disk takes it, and leaves no process behind."""
         request, exit_code = attempt.request, attempt.process.exit_code()
-        attempt.read()
+        self._read(attempt)
         if attempt.record.ended_at is not None:
             return
         self._forkserver.kill_strays()
@@ -239,7 +249,7 @@ class LocalEngine:
             time_limit_seconds=request.time_limit_seconds,
         )
         ended = write_ending(request.log_path, attempt.record, ending, attempt.wall_seconds)
-        attempt.read()
+        self._read(attempt)
         if attempt.record.ended_at is None:
             attempt.record = ended
         if ending.for_good:
