@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from importlib.metadata import version
-from typing import Any
+from typing import TypeVar
 
-from optuna.exceptions import UpdateFinishedTrialError
-from optuna.storages import BaseStorage, RDBStorage
+from optuna.storages import RDBStorage
 
 from tracker.databases.addresses import shown_url
 from tracker.databases.connections import engine_options, making_tables, patiently
@@ -18,45 +16,20 @@ from tracker.errors import StoreError
 _MIGRATIONS = ("optuna", "storages/_rdb/alembic/versions")
 
 
-class PatientStorage(RDBStorage):
-    """RDBStorage, whose calls are repeated while the database is locked or its server restarts."""
+Answer = TypeVar("Answer")
 
 
-def _repeated(call: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(call)
-    def patient(*given: Any, **named: Any) -> Any:
-        tries = 0
+def in_storage(url: str, action: Callable[[RDBStorage], Answer]) -> Answer:
+    """What ``action`` returns for the storage at an SQLAlchemy URL, whose tables are made where there are none.
 
-        def once() -> Any:
-            nonlocal tries
-            tries += 1
-            try:
-                return call(*given, **named)
-            except UpdateFinishedTrialError:
-                if tries == 1:
-                    raise
-                return None  # an earlier try ended it, and its answer was lost
-
-        return patiently(once)
-
-    return patient
-
-
-_OF_ITS_CACHE = ("_create_new_trial", "_get_trials", "_set_trial_param")
-"""What Optuna's cache, which is in front of it, calls besides."""
-for _name in (*BaseStorage.__abstractmethods__, *_OF_ITS_CACHE):
-    setattr(PatientStorage, _name, _repeated(getattr(RDBStorage, _name)))
-
-
-def open_storage(url: str) -> PatientStorage:
-    """The storage at an SQLAlchemy URL; its tables are made where there are none.
-
-    Raises StoreError where it cannot be reached, or has tables that the installed Optuna does not work with.
+    It is repeated while the database is locked or its server restarts. Raises StoreError where the storage cannot be
+    reached, or has tables that the installed Optuna does not work with, and what ``action`` raises.
     """
     if problem := storage_problem(url):
         raise StoreError(problem)
     with making_tables(url):
-        return PatientStorage(url, engine_kwargs=engine_options(url))
+        storage = RDBStorage(url, engine_kwargs=engine_options(url))
+    return patiently(lambda: action(storage))
 
 
 def storage_problem(url: str) -> str:

@@ -7,17 +7,19 @@ import inspect
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 import optuna
 from optuna.trial import TrialState as OptunaState
 
+from tracker.databases.connections import patiently
 from tracker.errors import RequestError, StudyExistsError, StudyNotFoundError, did_you_mean
 from tracker.records import Direction, Settings, SettingValue, TrialState
 from tracker.search.encoding import UnitCube
 from tracker.search.optuna_record import OptunaRecord, database_errors
-from tracker.search.optuna_storage import open_storage
+from tracker.search.optuna_storage import in_storage
 from tracker.search.tried import NONE_LEFT, Tried
 from tracker.study.domains import Choices, Domain
 from tracker.study.space import SearchSpace
@@ -99,20 +101,16 @@ class Trials:
         Raises StudyExistsError where the name is taken, StoreError without a database, RequestError for an unknown
         sampler.
         """
-        study, record = _in_memory(name, objectives, sampling.make(seed)), None
+        study, record = _made(name, objectives, sampler=sampling.make(seed)), None
         if storage is not None:
             with database_errors(storage):
                 try:
-                    stored = optuna.create_study(
-                        storage=open_storage(storage), study_name=name, directions=_directions(objectives)
-                    )
+                    stored = in_storage(storage, lambda opened: _made(name, objectives, storage=opened))
                 except optuna.exceptions.DuplicatedStudyError:
                     raise StudyExistsError(
                         f"the Optuna database has a study '{name}' already; `tracker resume` it, or choose another "
                         "--name"
                     ) from None
-                with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
-                    stored.set_metric_names(list(objectives))
             record = OptunaRecord(stored, storage)
         return cls(study, record, space)
 
@@ -129,14 +127,12 @@ class Trials:
         """Load an existing study. Raises StudyNotFoundError, StoreError."""
         with database_errors(storage):
             try:
-                stored = optuna.load_study(storage=open_storage(storage), study_name=name)
+                stored, known = in_storage(storage, partial(_stored, name))
             except KeyError:
                 raise StudyNotFoundError(f"the Optuna database has no study '{name}'") from None
-            known = stored.get_trials(deepcopy=False)
         # Random draws continue where they stopped: the same seed again would repeat the first ones.
-        trials = cls(
-            _in_memory(name, objectives, sampling.make(seed + len(known))), OptunaRecord(stored, storage, known), space
-        )
+        study = _made(name, objectives, sampler=sampling.make(seed + len(known)))
+        trials = cls(study, OptunaRecord(stored, storage, known), space)
         for each in known:
             trials._study.add_trial(_sound(each))
             if each.state is OptunaState.WAITING:
@@ -163,7 +159,11 @@ class Trials:
     def _record(self, number: int) -> None:
         """What a trial is now goes to the database, at the next flush of the record."""
         if self.record is not None:
-            self.record.put(self._study.get_trials(deepcopy=False)[number])
+            self.record.put(self._study._storage.get_trial(self._key(number)))
+
+    def _key(self, number: int) -> int:
+        """The trial's id in memory."""
+        return self._study._storage.get_trial_id_from_study_id_trial_number(self._study._study_id, number)
 
     def _restored(self, settings: Settings | None) -> optuna.trial.FrozenTrial:
         if settings is None:  # it was asked for and never started
@@ -178,16 +178,16 @@ class Trials:
         """The number of a study's started trials; None where the database has no such study. Raises StoreError."""
         with database_errors(storage):
             try:
-                study = optuna.load_study(storage=open_storage(storage), study_name=name)
+                _, known = in_storage(storage, partial(_stored, name))
             except KeyError:
                 return None
-            return sum(trial.state is not OptunaState.WAITING for trial in study.get_trials(deepcopy=False))
+        return sum(trial.state is not OptunaState.WAITING for trial in known)
 
     @classmethod
     def remove(cls, storage: str, name: str) -> None:
         """Delete a study from its database. Raises StoreError."""
         with database_errors(storage):
-            optuna.delete_study(study_name=name, storage=open_storage(storage))
+            in_storage(storage, lambda opened: optuna.delete_study(study_name=name, storage=opened))
 
     @classmethod
     def check(cls, objectives: Mapping[str, Direction], space: SearchSpace, sampling: Sampling) -> None:
@@ -268,10 +268,8 @@ class Trials:
     def note(self, trial: int, notes: Mapping[str, Any]) -> None:
         """Set user attributes of a running trial; nothing where it has ended."""
         with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
-            storage = self._study._storage
-            key = storage.get_trial_id_from_study_id_trial_number(self._study._study_id, trial)
             for name, value in notes.items():
-                storage.set_trial_user_attr(key, name, value)
+                self._study._storage.set_trial_user_attr(self._key(trial), name, value)
             self._record(trial)
 
     def unfinished(self) -> tuple[int, ...]:
@@ -320,11 +318,18 @@ def _directions(objectives: Mapping[str, Direction]) -> list[optuna.study.StudyD
     return [optuna.study.StudyDirection[direction.name] for direction in objectives.values()]
 
 
-def _in_memory(name: str, objectives: Mapping[str, Direction], sampler: optuna.samplers.BaseSampler) -> optuna.Study:
-    study = optuna.create_study(study_name=name, directions=_directions(objectives), sampler=sampler)
+def _made(name: str, objectives: Mapping[str, Direction], **where: Any) -> optuna.Study:
+    """A new study with these objectives; in memory where no ``storage`` is given."""
+    study = optuna.create_study(study_name=name, directions=_directions(objectives), **where)
     with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
-        study.set_metric_names(list(objectives))
+        patiently(lambda: study.set_metric_names(list(objectives)))  # by itself: it is made once
     return study
+
+
+def _stored(name: str, storage: optuna.storages.RDBStorage) -> tuple[optuna.Study, list[optuna.trial.FrozenTrial]]:
+    """A study in a storage, and its trials. Raises KeyError where there is none."""
+    study = optuna.load_study(storage=storage, study_name=name)
+    return study, study.get_trials(deepcopy=False)
 
 
 def _never_started() -> optuna.trial.FrozenTrial:
