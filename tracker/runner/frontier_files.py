@@ -39,6 +39,8 @@ class FrontierFiles:
         self._warn = warn
         self._folders: dict[str, Path] = {}  # of trials that are on the frontier or may still reach it
         self._resumable: set[str] = set()
+        self._cleaned: dict[str, frozenset[int]] = {}
+        """Of each run's folder, the epochs on the frontier when its other files were last deleted."""
 
     def ended(self, label: str, folder: Path, *, for_good: bool) -> None:
         """Record that an attempt at a trial has ended and left ``folder``.
@@ -48,16 +50,19 @@ class FrontierFiles:
         frontier.
         """
         self._folders[label] = folder
+        self._cleaned.pop(label, None)
         self._resumable.discard(label)
         if not for_good:
             self._resumable.add(label)
         for other, kept in list(self._folders.items()):
             if other in self._resumable:
                 continue
-            if other in self._frontier.epochs:
-                self._delete_beaten(other, kept)
-            else:
+            epochs = self._frontier.epochs.get(other)
+            if epochs is None:
                 shutil.rmtree(self._folders.pop(other), ignore_errors=True)
+            elif self._cleaned.get(other) != epochs:
+                self._delete_beaten(other, kept)
+                self._cleaned[other] = epochs
 
     def keep(self) -> bool:
         """Move the frontier's files into MLflow; False where it did not accept all: the rest stays in place.

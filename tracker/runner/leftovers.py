@@ -9,17 +9,19 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-from tracker.runner.study_folder import StudyFolder
+from tracker.runner.study_folder import Attempts, StudyFolder
 from tracker.training.events import Event
+from tracker.training.process_tree import lives
+from tracker.training.stopping import HEARTBEAT_SECONDS, STOP_SECONDS
 
-PATIENCE_SECONDS = 15.0
-"""How long a worker without a coordinator may take to save its state and end."""
+PATIENCE_SECONDS = HEARTBEAT_SECONDS + STOP_SECONDS + 3.0
+"""How long a worker without a coordinator may take to notice, to save its state and to end."""
 _CLOCK_SECONDS = 2.0
 _STAGING_SECONDS = 60.0
 
@@ -32,27 +34,37 @@ class Worker:
     attempt: str
 
 
-def workers_of(folder: StudyFolder) -> list[Worker]:
-    """The living processes that train for a study, their children included.
+def workers_of(folder: StudyFolder, attempts: Attempts) -> list[Worker]:
+    """The living processes that train for a study, their children included; ``attempts`` are its logs.
 
     Found by their output, which goes to a file beside the attempt's log (Linux), and by the process ids in the logs.
     """
     found = {worker.process: worker for worker in _by_output(folder)}
-    for path, events in folder.attempts():
+    for path, events in attempts:
         if (process := _by_log(events)) is not None:
             found.setdefault(process, Worker(process, f"{path.parent.name}/{path.stem}"))
     return sorted(found.values(), key=lambda worker: worker.process)
 
 
-def wait_for_workers(folder: StudyFolder, patience_seconds: float = PATIENCE_SECONDS) -> None:
-    """Wait until no worker of the study is left, and kill those that do not end; only without a coordinator."""
-    deadline = time.monotonic() + patience_seconds
-    while left := workers_of(folder):
-        if time.monotonic() > deadline:
-            for worker in left:
+def attempts_without_workers(folder: StudyFolder, notify: Callable[[str], None] = lambda _: None) -> Attempts:
+    """The study's logs (StudyFolder.attempts) once no worker writes to them; only without a coordinator.
+
+    Workers that do not end by themselves are killed.
+    """
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        unreadable: list[str] = []
+        attempts = folder.attempts(unreadable.append)
+        if not (left := workers_of(folder, attempts)):
+            break
+        while living := [worker.process for worker in left if lives(worker.process)]:
+            for process in living if time.monotonic() > deadline else ():
                 with contextlib.suppress(psutil.Error):
-                    psutil.Process(worker.process).kill()
-        time.sleep(0.1)
+                    psutil.Process(process).kill()
+            time.sleep(0.1)
+    for sentence in unreadable:
+        notify(sentence)
+    return attempts
 
 
 def stale_stagings(folder: StudyFolder) -> list[StudyFolder]:
@@ -83,14 +95,14 @@ def _by_output(folder: StudyFolder) -> Iterator[Worker]:
                 yield Worker(process, f"{output.parent.name}/{output.stem}")
 
 
-def _by_log(events: list[Event]) -> int | None:
+def _by_log(events: Sequence[Event]) -> int | None:
     """The process of an attempt without an end that still lives; another process may have its number by now."""
     if any(event["event"] == "ended" for event in events):
         return None
     started = [event for event in events if event["event"] == "started"]
     with contextlib.suppress(psutil.Error, KeyError):
         process = psutil.Process(int(started[-1]["pid"])) if started else None
-        if process is not None and process.status() != psutil.STATUS_ZOMBIE:
+        if process is not None and lives(process.pid):
             made = process.create_time()
             if float(events[0]["time"]) - _CLOCK_SECONDS <= made <= float(started[-1]["time"]) + _CLOCK_SECONDS:
                 return process.pid

@@ -23,6 +23,8 @@ from tracker.training.events import Event, EventReader
 DESCRIPTION = "study.json"
 EVIDENCE = "evidence.json"
 END = "end.json"
+Attempts = Sequence[tuple[Path, Sequence[Event]]]
+"""Logs of attempts, each with its events, the request first."""
 _RUNNING_ALREADY = "this study is running already, in process {}"
 _LOOKS = 100
 
@@ -149,7 +151,7 @@ class StudyFolder:
         events = EventReader(self._preparation).new_events()
         return float(events[0]["time"]) if events else time.time()
 
-    def attempts(self, notify: Callable[[str], None] = lambda _: None) -> list[tuple[Path, list[Event]]]:
+    def attempts(self, notify: Callable[[str], None] = lambda _: None) -> Attempts:
         """Every attempt's log with its events, the request first, in the order of their requests.
 
         ``notify`` receives a sentence for each log with lines that cannot be read. One whose request is among them is

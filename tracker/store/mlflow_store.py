@@ -44,6 +44,7 @@ from tracker.store.mlflow_entries import ClientWriter, Writer
 from tracker.store.mlflow_logs import LoggedRun, Outbox, RunLog, StudyLog
 from tracker.store.mlflow_places import find_experiments, put_back
 from tracker.store.schema import schema_problem
+from tracker.store.sql_reader import SqlReader
 
 logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # errors are raised as well, and shown in one line
 
@@ -72,7 +73,9 @@ class MlflowStore:
 
     def find_study(self, name: str) -> list[FoundExperiment]:
         """Where a study of this name is, or was: as SqlReader.find_study, but by its parent run alone."""
-        return find_experiments(self._client, name)
+        if self._engine is None:
+            return find_experiments(self._client, name)
+        return [each for each in SqlReader(self._uri).find_study(name) if each.name == name or each.parent]
 
     def create_study(self, name: str, tags: Mapping[str, str], started_at: float, artifacts: Path) -> StudyLog:
         """A new experiment with its parent run. Raises StudyExistsError, StoreError.

@@ -34,7 +34,7 @@ def audit_books(name: str, home: Home, storage: str | None, folder: StudyFolder,
     live = coordinator is not None
     study = expected_study(folder)
     findings = [
-        *_processes(study, workers_of(folder), live=live),
+        *_processes(study, workers_of(folder, study.logs), live=live),
         *_stagings(folder),
         *_in_mlflow(study, home.tracking_uri, name, live=live),
         *_in_optuna(study, storage or home.optuna_storage, name, _is_noted(folder), live=live),

@@ -11,10 +11,10 @@ from tracker.pricing.price_point import price_point_from_row
 from tracker.records import AttemptRecord, DataCard, TrialState
 from tracker.runner.bookkeeper import Account, Reached
 from tracker.runner.jobs import Job, job_of
-from tracker.runner.study_folder import StudyFolder
+from tracker.runner.study_folder import Attempts, StudyFolder
 from tracker.store.names import logged_name
 from tracker.study.costs import CostTerms
-from tracker.training.events import Event, read_attempt
+from tracker.training.events import Event, follow, new_attempt
 from tracker.training.state import FILE_NAME
 
 Value = tuple[str, int, int, float | None]
@@ -101,11 +101,12 @@ class ExpectedRun:
 class ExpectedStudy:
     """A study by its events: its runs by label, in the order of their first request, and its objectives' names.
 
-    ``damaged`` says which lines of the logs hold no event.
+    ``logs`` are what was read (StudyFolder.attempts); ``damaged`` says which lines of them hold no event.
     """
 
     runs: Mapping[str, ExpectedRun]
     objectives: Sequence[str]
+    logs: Attempts
     damaged: Sequence[str] = ()
 
     @property
@@ -123,8 +124,9 @@ def expected_study(folder: StudyFolder) -> ExpectedStudy:
     runs: dict[str, ExpectedRun] = {}
     accounts: dict[str, Account] = {}
     damaged: list[str] = []
-    for path, events in folder.attempts(damaged.append):
-        job, record = job_of(events[0]), read_attempt(path, int(path.stem))
+    logs = folder.attempts(damaged.append)
+    for path, events in logs:
+        job, record = job_of(events[0]), follow(new_attempt(int(path.stem)), events)
         if job.label not in runs:
             runs[job.label] = ExpectedRun(job, RecordedLog(), (folder.trials / job.folder / FILE_NAME).exists())
         run = runs[job.label]
@@ -134,7 +136,7 @@ def expected_study(folder: StudyFolder) -> ExpectedStudy:
         run.rated &= "price_point" in events[0]
         if run.rated:
             _enter(run, accounts, events[0], terms, card, predictions)
-    return ExpectedStudy(runs, _objectives(content), damaged)
+    return ExpectedStudy(runs, _objectives(content), logs, damaged)
 
 
 def _enter(
