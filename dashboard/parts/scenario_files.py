@@ -22,7 +22,7 @@ _REPLACE, _SAID = f"{PREFIX}-save-replace", f"{PREFIX}-said"
 
 
 def scenario_files(study: str, scenario: Scenario) -> None:
-    """Draw the buttons that open and save, and what came of them; ``scenario`` is that of the view."""
+    """Draw the buttons that open and save, and their outcome; ``scenario`` is that of the view."""
     with st.container(horizontal=True):
         with st.popover("Open", icon=":material/folder_open:", key=f"{PREFIX}-open"):
             _open_fields()
@@ -97,7 +97,7 @@ def _save(scenario: Scenario) -> None:
 
 
 def _say(study: str) -> None:
-    """What came of the last button, once."""
+    """The outcome of the last button, once."""
     kind, words, path = st.session_state.pop(_SAID, (None, "", None))
     if kind == "error":
         st.error(literal(words), icon=":material/error:")

@@ -41,7 +41,7 @@ class Struck:
 
 @dataclass(slots=True)
 class StudyResult:
-    """What came of one study: its strikes, commands and audits; ``problems`` is empty where everything held."""
+    """The result of one study: its strikes, commands and audits; ``problems`` is empty where everything held."""
 
     study: int
     strategy: str
@@ -54,7 +54,7 @@ class StudyResult:
 
 
 class StruckStudy:
-    """One study in a ``home`` of its own; ``result`` gets what came of it, ``say`` a line for each strike."""
+    """One study in a ``home`` of its own; ``result`` receives its outcome, ``say`` a line for each strike."""
 
     def __init__(
         self,

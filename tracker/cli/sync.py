@@ -6,6 +6,7 @@ import click
 
 from tracker.cli.options import STUDY_NAME, home_option
 from tracker.cli.output import say
+from tracker.runner.progress import Silent
 from tracker.store.home import Home
 
 
@@ -27,15 +28,9 @@ def sync(name: str, home: Home) -> None:
     )
 
 
-class _Shown:
-    """Shows messages, and nothing else: no attempt runs."""
+class _Shown(Silent):
+    """Shows messages: no attempt runs."""
 
     def notify(self, message: str) -> None:
         """Show a message."""
         say(message, err=True)
-
-    def ended(self, attempt: object) -> None:
-        """Nothing ends here."""
-
-    def show(self, progress: object) -> None:
-        """Nothing progresses."""

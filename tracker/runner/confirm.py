@@ -8,7 +8,6 @@ repeats; they are not trials and replace no point of the frontier.
 from __future__ import annotations
 
 import math
-import shlex
 import shutil
 from collections.abc import Mapping
 
@@ -23,7 +22,7 @@ from tracker.runner.jobs import Job, repeat
 from tracker.runner.plan import make_plan
 from tracker.runner.progress import Observer, Silent
 from tracker.runner.repeat_work import Order, RepeatWork
-from tracker.runner.session import Places, announce, engine_for, open_session, reopen_log
+from tracker.runner.session import Places, announce, engine_for, reopen_session
 from tracker.runner.study_lookup import folder_of
 from tracker.study.edits import to_resume
 
@@ -58,7 +57,7 @@ def confirm_study(
         forkserver = Forkserver(document.workload or "")
         plan = make_plan(document, forkserver, home)
         engine = engine_for(plan, forkserver, workers)
-        session = open_session(plan, home, folder, reopen_log(plan, home, folder, observer), engine, observer)
+        session = reopen_session(plan, home, folder, engine, observer)
         frontier, done = session.books.frontier, replay_logs(session).last
         lacking = repeats_lacking(done, frontier, seeds)
         if not frontier.epochs:
@@ -75,7 +74,7 @@ def confirm_study(
         with session.books.delivery:
             interrupted = Coordinator(work, engine, session.grounds, interrupts).run()
             if not work.finish(interrupted):
-                observer.notify(f"not everything is in MLflow yet: `tracker sync {shlex.quote(name)}` logs the rest")
+                session.say_what_waits()
     return TrialState.STOPPED if interrupted else TrialState.COMPLETED
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from tracker.records import AttemptRecord, TrialState
 from tracker.runner.jobs import Job, job_of, rate_of
-from tracker.runner.leftovers import wait_for_workers
+from tracker.runner.leftovers import attempts_without_workers
 from tracker.runner.searchers import History
 from tracker.runner.session import Session
-from tracker.training.ending import end_lost, write_dropped
+from tracker.training.ending import end_lost
 from tracker.training.events import follow, new_attempt
 from tracker.training.state import FILE_NAME
 
@@ -20,12 +20,14 @@ from tracker.training.state import FILE_NAME
 class ReplayedLogs:
     """The last attempt of every run, by its label; the trials' histories, by number.
 
-    ``worked_seconds`` is how long workers worked; ``written`` is how many runs were written to MLflow.
+    ``worked_seconds`` is how long workers worked, ``ended_at`` when the last attempt ended, in seconds since 1970, and
+    ``written`` how many runs were written to MLflow.
     """
 
     last: Mapping[str, tuple[Job, AttemptRecord]]
     trials: Mapping[int, History]
     worked_seconds: float
+    ended_at: float
     written: int
 
 
@@ -35,12 +37,11 @@ def replay_logs(session: Session, *, rewrite: bool = False) -> ReplayedLogs:
     Attempts without an end lost their coordinator: they are killed. Runs that MLflow has up to their last entry
     are not written again, unless to ``rewrite`` them. Raises StoreError.
     """
-    wait_for_workers(session.folder)
-    plan, folder, books, logged = session.plan, session.folder, session.books, session.logged_runs()
+    plan, folder, books, logged = session.plan, session.folder, session.books, session.log.logged_runs()
     last: dict[str, tuple[Job, AttemptRecord]] = {}
     trials: dict[int, History] = {}
-    spans = []
-    for path, events in folder.attempts(session.observer.notify):
+    spans = [(folder.started_at, folder.started_at)]
+    for path, events in attempts_without_workers(folder, session.observer.notify):
         job, record = job_of(events[0]), follow(new_attempt(int(path.stem)), events)
         if record.ended_at is None:
             record = end_lost(path, record, events)
@@ -58,14 +59,12 @@ def replay_logs(session: Session, *, rewrite: bool = False) -> ReplayedLogs:
         if history.record is None or history.record.state is not TrialState.PAUSED:
             continue
         if not (folder.trials / str(number) / FILE_NAME).exists():
-            why = "its saved state is gone, so it cannot be resumed"
-            write_dropped(folder.trials / str(number) / f"{history.record.number}.jsonl", why)
-            books.stop(history.job.label, why)
+            session.drop(number, history.record.number, "its saved state is gone, so it cannot be resumed")
     if not rewrite:
         books.forget(logged)
     written = books.unwritten_runs
     books.flush()
-    return ReplayedLogs(last, trials, _covered_seconds(spans), written)
+    return ReplayedLogs(last, trials, _covered_seconds(spans), max(end for _, end in spans), written)
 
 
 def _covered_seconds(spans: Sequence[tuple[float, float]]) -> float:

@@ -23,7 +23,6 @@ from tracker.runner.session import Session
 from tracker.runner.study_progress import Pace, study_progress
 from tracker.search.steps import Searcher, Step
 from tracker.study.document import short_name
-from tracker.training.ending import write_dropped
 from tracker.training.worker import AttemptRequest
 
 MEMORY_SECONDS = 5.0
@@ -253,8 +252,7 @@ class SearchWork(Work):
             label = f"#{number}"
             self._decisions.write(number, "stop", why, {"price_usd": self._ledger.of(label)})
             self._states.drop(number)
-            write_dropped(self._session.folder.trials / str(number) / f"{self._attempts[number]}.jsonl", why)
-            self._books.stop(label, why)
+            self._session.drop(number, self._attempts[number], why)
             self._searcher.ended(number, TrialState.STOPPED, self._ledger.of(label))
 
     def abandoned(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,11 +20,12 @@ from tracker.runner.study_folder import StudyFolder
 from tracker.runner.study_tags import run_tags, study_tags
 from tracker.runner.user import current_user
 from tracker.store.home import Home
-from tracker.store.mlflow_logs import LoggedRun, StudyLog
+from tracker.store.mlflow_logs import StudyLog
 from tracker.store.mlflow_store import MlflowStore, empty_database
 from tracker.store.names import logged_name
 from tracker.study.document import COMMAND_MARK, command_experiment
 from tracker.training.command_workload import CommandWorkload
+from tracker.training.ending import write_dropped
 from tracker.training.mlflow_sources import is_server
 
 
@@ -43,14 +44,11 @@ class Places:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A study whose lock is held: its plan, its folder, its accounts, and the workers of this machine.
-
-    ``logged_runs`` asks MLflow for the runs that it has already, by their labels.
-    """
+    """A study whose lock is held: its plan, its folder, its log and accounts, and the workers of this machine."""
 
     plan: StudyPlan
     folder: StudyFolder
-    logged_runs: Callable[[], Mapping[str, LoggedRun]]
+    log: StudyLog
     books: Bookkeeper
     engine: LocalEngine
     grounds: Grounds
@@ -60,6 +58,16 @@ class Session:
     def name(self) -> str:
         """The study's name."""
         return self.plan.spec.name
+
+    def drop(self, trial: int, attempt: int, why: str) -> None:
+        """Record that a paused trial will not be resumed; ``attempt`` is the number of its last one."""
+        write_dropped(self.folder.trials / str(trial) / f"{attempt}.jsonl", why)
+        self.books.stop(f"#{trial}", why)
+
+    def say_what_waits(self) -> None:
+        """Say how what MLflow did not accept is delivered later."""
+        name = shlex.quote(self.name)
+        self.observer.notify(f"not everything is in MLflow yet: `tracker sync {name}` logs the rest")
 
 
 def open_session(
@@ -77,7 +85,7 @@ def open_session(
         warn=observer.notify,
     )
     grounds = Grounds(plan, folder.trials, home.cache, home.tracking_uri, card, _command_store(plan, home))
-    return Session(plan, folder, log.logged_runs, books, engine, grounds, observer)
+    return Session(plan, folder, log, books, engine, grounds, observer)
 
 
 def make_log(plan: StudyPlan, home: Home, store: MlflowStore, started_at: float, card: DataCard) -> StudyLog:
@@ -88,10 +96,12 @@ def make_log(plan: StudyPlan, home: Home, store: MlflowStore, started_at: float,
     return log
 
 
-def reopen_log(plan: StudyPlan, home: Home, folder: StudyFolder, observer: Observer) -> StudyLog:
-    """Reopen a study in MLflow, restoring what was deleted or renamed; this does not mark it as running.
+def reopen_session(
+    plan: StudyPlan, home: Home, folder: StudyFolder, engine: LocalEngine, observer: Observer
+) -> Session:
+    """A session with empty accounts, of a study that was started before; this does not mark it as running.
 
-    Raises RequestError, StoreError.
+    What was deleted or renamed in MLflow is restored. Raises RequestError, StoreError.
     """
     with home.databases_being_made():
         store = MlflowStore(home.tracking_uri)
@@ -99,7 +109,7 @@ def reopen_log(plan: StudyPlan, home: Home, folder: StudyFolder, observer: Obser
         tags["mlflow.user"] = current_user()  # of a parent run that is created again
         log = store.reopen_study(name, tags, folder.started_at, home.artifacts(name), observer.notify)
         _make_commands_experiment(plan, home, store)
-    return log
+    return open_session(plan, home, folder, log, engine, observer)
 
 
 def _make_commands_experiment(plan: StudyPlan, home: Home, store: MlflowStore) -> None:

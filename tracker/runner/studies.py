@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,7 +30,7 @@ from tracker.runner.searchers import (
     read_memory,
     sampling_of,
 )
-from tracker.runner.session import Places, Session, announce, engine_for, make_log, open_session, reopen_log
+from tracker.runner.session import Places, Session, announce, engine_for, make_log, open_session, reopen_session
 from tracker.runner.study_folder import StudyFolder
 from tracker.runner.study_lookup import check_name_is_free, folder_of, table_of
 from tracker.runner.study_tags import study_tags
@@ -125,11 +124,10 @@ def resume_study(
     announce(plan, observer)
     Trials.check(plan.spec.search.objectives, plan.space, sampling_of(plan))
     with Interrupts() as interrupts, folder.locked():
-        log = reopen_log(plan, home, folder, observer)
+        session = reopen_session(plan, home, folder, engine_for(plan, forkserver, workers), observer)
         untagged = stored.content.get("tags", {}).keys() - plan.spec.tags.keys()
         folder.forget_end()
-        log.parent.tag({**dict.fromkeys(untagged, ""), **study_tags(plan, folder.data_card())})
-        session = open_session(plan, home, folder, log, engine_for(plan, forkserver, workers), observer)
+        session.log.parent.tag({**dict.fromkeys(untagged, ""), **study_tags(plan, folder.data_card())})
         replayed = replay_logs(session)
         known = {number: history.job.settings for number, history in replayed.trials.items()}
         with home.databases_being_made():
@@ -194,6 +192,5 @@ def _search(
         if not recording.settle():
             observer.notify(f"{recording.problem}: a resume restores what it lacks")
         if not written:
-            name = shlex.quote(session.name)
-            observer.notify(f"not everything is in MLflow yet: `tracker sync {shlex.quote(name)}` logs the rest")
+            session.say_what_waits()
     return state

@@ -8,8 +8,7 @@ from tracker.records import TrialState
 from tracker.runner.event_replay import replay_logs
 from tracker.runner.plan import make_plan
 from tracker.runner.progress import Observer, Silent
-from tracker.runner.session import Places, engine_for, open_session, reopen_log
-from tracker.runner.study_folder import StudyFolder
+from tracker.runner.session import Places, engine_for, reopen_session
 from tracker.runner.study_lookup import folder_of
 
 
@@ -26,14 +25,9 @@ def sync_study(name: str, places: Places, observer: Observer | None = None) -> i
         document = folder.document()
         forkserver = Forkserver(document.workload or "")
         plan = make_plan(document, forkserver, home)
-        log, engine = reopen_log(plan, home, folder, observer), engine_for(plan, forkserver, None)
-        session = open_session(plan, home, folder, log, engine, observer)
-        written = replay_logs(session).written
-        state, ended_at = folder.end() or (TrialState.STOPPED, _last_seen(folder))
+        session = reopen_session(plan, home, folder, engine_for(plan, forkserver, None), observer)
+        replayed = replay_logs(session)
+        state, ended_at = folder.end() or (TrialState.STOPPED, replayed.ended_at)
         if session.books.delivery.problem or not session.books.finish(state, ended_at):
             raise StoreError(session.books.delivery.problem or "MLflow did not keep all files; try again")
-    return written
-
-
-def _last_seen(folder: StudyFolder) -> float:
-    return max((float(events[-1]["time"]) for _, events in folder.attempts()), default=folder.started_at)
+    return replayed.written

@@ -19,7 +19,7 @@ from tracker.databases.addresses import shown_url
 from tracker.databases.connections import new_engine, reason
 from tracker.databases.sqlite_url import sqlite_file
 from tracker.errors import StoreError
-from tracker.store.schema import made_by_newer
+from tracker.store.schema import schema_problem
 
 ROWS_AT_ONCE = 50_000
 
@@ -65,7 +65,10 @@ def opened(url: str) -> Iterator[Database | None]:
         with _other(url) if file is None else _sqlite(file) as database:
             yield database if database is not None and database.has_table("runs") else None
     except (sqlite3.Error, _OtherError) as error:
-        if problem := made_by_newer(url):
+        problem = ""
+        with contextlib.suppress(StoreError):  # where it cannot be reached, that is why it could not be read
+            problem = schema_problem(url)
+        if problem:
             raise StoreError(problem) from error
         raise StoreError(f"MLflow database '{shown_url(url)}' cannot be read: {reason(error, url)}") from None
 

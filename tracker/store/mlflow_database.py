@@ -31,13 +31,12 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from tracker.errors import RefusedError
 from tracker.records import DataCard
-from tracker.store.mlflow_entries import DATA_CONTEXT, Entries, data_set
+from tracker.store.mlflow_entries import DATA_CONTEXT, RUNS_AT_ONCE, Entries, data_set
 
 INSERT = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 """The databases that rows can be merged into, each with how."""
 _OF_VALUES = (sa.exc.IntegrityError, sa.exc.DataError)
 _REFUSALS = (*_OF_VALUES, sa.exc.StatementError)  # of which those of the connection are raised
-_RUNS_AT_ONCE = 500
 _COLUMNS: Mapping[type[Any], tuple[str, ...]] = {
     SqlRun: (
         *("run_uuid", "name", "artifact_uri", "experiment_id", "source_type", "source_name", "entry_point_name"),
@@ -145,8 +144,8 @@ def move_runs(engine: sa.Engine, from_id: str, to_id: str, replaced: Sequence[st
     runs, of_runs = SqlRun.__table__, (SqlTag, SqlParam, SqlMetric, SqlLatestMetric)
     with engine.begin() as connection:
         for table in (*(kind.__table__ for kind in of_runs), runs):
-            for begin in range(0, len(replaced), _RUNS_AT_ONCE):
-                chosen = table.c.run_uuid.in_(replaced[begin : begin + _RUNS_AT_ONCE])
+            for begin in range(0, len(replaced), RUNS_AT_ONCE):
+                chosen = table.c.run_uuid.in_(replaced[begin : begin + RUNS_AT_ONCE])
                 connection.execute(sa.delete(table).where(chosen))
         moved = sa.update(runs).where(runs.c.experiment_id == int(from_id))
         connection.execute(moved.values(experiment_id=int(to_id)))

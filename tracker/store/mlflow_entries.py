@@ -16,6 +16,8 @@ from tracker.errors import RefusedError
 from tracker.records import DataCard
 
 DATA_CONTEXT = ("mlflow.data.context", "training")
+RUNS_AT_ONCE = 500
+"""Written in one transaction: short enough that a study which runs meanwhile does not wait for it."""
 _BATCH_TOTAL, _BATCH_TEXTS = 1000, 100  # MLflow's limits a call: in all, and of params and of tags
 _REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST")
 

@@ -14,14 +14,12 @@ from mlflow import MlflowClient
 from tracker.databases.connections import reason
 from tracker.errors import RefusedError, StoreError
 from tracker.records import Behind, DataCard, Settings, TrialState
-from tracker.store.mlflow_entries import Entries, Writer
+from tracker.store.mlflow_entries import RUNS_AT_ONCE, Entries, Writer
 from tracker.store.names import logged_name, name_tags
 from tracker.store.setting_texts import setting_text
 from tracker.store.tags import RUN_STATUS
 
 _TAG_CHARACTERS, _PARAM_CHARACTERS = 5000, 6000
-RUNS_AT_ONCE = 500
-"""Written in one transaction: short enough that a study which runs meanwhile does not wait for it."""
 
 
 @dataclass(frozen=True, slots=True)

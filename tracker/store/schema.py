@@ -8,7 +8,6 @@ from importlib.metadata import PackageNotFoundError, version
 from tracker.databases.addresses import shown_url
 from tracker.databases.connections import new_engine
 from tracker.databases.schemas import Schema, migrations, schema_of
-from tracker.errors import StoreError
 
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 
@@ -34,14 +33,6 @@ def schema_problem(url: str) -> str:
         f"interrupted (its schema is {found}, not {installed.head}): make a copy of it, then run\n"
         f"`mlflow db upgrade URL` with its address"
     )
-
-
-def made_by_newer(url: str) -> str:
-    """As ``schema_problem``, of a database that could not be read: "" where that is not why."""
-    try:
-        return schema_problem(url)
-    except StoreError:
-        return ""
 
 
 def _of_a_stranger(url: str, schema: Schema, revision: str) -> str:

@@ -14,12 +14,11 @@ from tracker.runner.audit.finding import Audit, Finding
 from tracker.runner.audit.trials import allowed_states, expected_values
 from tracker.runner.bookkeeper import Bookkeeper
 from tracker.runner.event_replay import replay_logs
-from tracker.runner.leftovers import remove_stagings, wait_for_workers
+from tracker.runner.leftovers import attempts_without_workers, remove_stagings
 from tracker.runner.plan import StudyPlan, make_plan
 from tracker.runner.progress import Observer, Silent
 from tracker.runner.searchers import load_trials
-from tracker.runner.session import Places, engine_for, open_session, reopen_log
-from tracker.runner.study_folder import StudyFolder
+from tracker.runner.session import Places, engine_for, reopen_session
 from tracker.runner.study_lookup import folder_of
 from tracker.search.optuna_trials import OptunaTrial, read_optuna_study
 from tracker.search.sampler import Trials
@@ -38,20 +37,20 @@ def repair_study(name: str, places: Places, observer: Observer | None = None) ->
     observer, home = observer or Silent(), places.home
     folder = folder_of(home, name)
     with folder.locked():
-        wait_for_workers(folder)
+        attempts_without_workers(folder)
         found = audit_books(name, home, places.storage, folder, None).findings
         document = folder.document()
         forkserver = Forkserver(document.workload or "")
         plan = make_plan(document, forkserver, home)
         _delete_in_mlflow(home.tracking_uri, found)
         remove_stagings(folder)
-        log, engine = reopen_log(plan, home, folder, observer), engine_for(plan, forkserver, None)
-        session = open_session(plan, home, folder, log, engine, observer)
-        replay_logs(session, rewrite=True)
+        session = reopen_session(plan, home, folder, engine_for(plan, forkserver, None), observer)
+        replayed = replay_logs(session, rewrite=True)
         study = expected_study(folder)
         with home.databases_being_made():
             _mend_trials(study, plan, places, observer)
-        _end_study(session.books, audit_books(name, home, places.storage, folder, None).findings, folder)
+        found = audit_books(name, home, places.storage, folder, None).findings
+        _end_study(session.books, found, *(folder.end() or (TrialState.STOPPED, replayed.ended_at)))
     return audit_study(name, home, places.storage)
 
 
@@ -100,10 +99,9 @@ def _is_wrong(study: ExpectedStudy, trial: OptunaTrial) -> bool:
     return trial.state == "COMPLETE" and not all(math.isclose(one, other, rel_tol=1e-12) for one, other in pairs)
 
 
-def _end_study(books: Bookkeeper, found: Sequence[Finding], folder: StudyFolder) -> None:
+def _end_study(books: Bookkeeper, found: Sequence[Finding], state: TrialState, ended_at: float) -> None:
     """Log the study's spend, and its end where its coordinator could not."""
     of_study = [finding for finding in found if finding.what == "the study" and finding.kind in ("state", "missing")]
-    ended_at = max(float(events[-1]["time"]) for _, events in folder.attempts())
     if of_study:
-        books.finish(TrialState.STOPPED, ended_at)
+        books.finish(state, ended_at)
     books.enter_spend(time.time())  # of several figures at a step the latest counts
