@@ -23,8 +23,8 @@ from tracker.engine.forkserver import Forkserver
 from tracker.engine.local import Attempt, LocalEngine
 from tracker.engine.reservations import Reservation
 from tracker.records import DataCard, PhaseSeconds, Role, TrialState, Usage
+from tracker.training.request import AttemptRequest
 from tracker.training.state import FILE_NAME
-from tracker.training.worker import AttemptRequest
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import time
 from tests.support.studies import DIGITS
 from tracker.pricing.price_book import load_price_book
 from tracker.records import DataCard, Direction, Market, QualityMetric, Role
-from tracker.training.worker import AttemptRequest
+from tracker.training.request import AttemptRequest
 
 
 def start(engine, folder, *, workload=DIGITS["workload"], number=1, **settings):

@@ -20,9 +20,9 @@ from tracker.errors import StoreError
 from tracker.records import AttemptRecord
 from tracker.training.ending import vanished, write_ending
 from tracker.training.events import Event, EventLog, EventReader, follow, new_attempt, set_aside
+from tracker.training.request import AttemptRequest
 from tracker.training.state import discard_state
 from tracker.training.stopping import PAUSE_AT_SAVE_SIGNAL, PAUSE_SIGNAL
-from tracker.training.worker import AttemptRequest, work
 
 STOP_GRACE_SECONDS = 5.0
 SILENCE_SECONDS = 600.0
@@ -149,7 +149,7 @@ class LocalEngine:
         return attempt
 
     def _launch(self, request: AttemptRequest, reservation: Reservation) -> Attempt:
-        process = self._forkserver.start(work, request)
+        process = self._forkserver.start(_work, request)
         return Attempt(request, reservation, WorkerProcess(process, self._forkserver.pid))
 
     def poll(self, timeout_seconds: float) -> list[Attempt]:
@@ -290,3 +290,10 @@ def _memory_kills() -> int | None:
     except (OSError, ValueError):
         return None
     return int(lines["oom_kill"]) if "oom_kill" in lines else None
+
+
+def _work(request: AttemptRequest) -> None:
+    """The whole life of a worker. Only its process imports what it trains with: torch takes seconds and much memory."""
+    from tracker.training import worker
+
+    worker.work(request)

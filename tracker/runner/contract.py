@@ -26,7 +26,7 @@ from tracker.store.home import Home
 from tracker.study.document import StudyDocument
 from tracker.training.describe import describe_workload
 from tracker.training.events import Event
-from tracker.training.worker import AttemptRequest
+from tracker.training.request import AttemptRequest
 
 Verdict = Literal["passed", "failed", "skipped"]
 CPU_TOLERANCE = 1e-6

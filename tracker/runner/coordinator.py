@@ -12,7 +12,7 @@ from tracker.errors import RequestError, StoreError
 from tracker.runner.interrupts import Interrupts
 from tracker.runner.jobs import Grounds, Job, attempt_request
 from tracker.training.events import Event
-from tracker.training.worker import AttemptRequest
+from tracker.training.request import AttemptRequest
 
 POLL_SECONDS = 0.2
 LAUNCH_SECONDS = 0.2

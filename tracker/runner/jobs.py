@@ -16,7 +16,7 @@ from tracker.runner.user import current_user
 from tracker.search.steps import Step
 from tracker.study.spec import StudySpec
 from tracker.training.events import Event
-from tracker.training.worker import AttemptRequest
+from tracker.training.request import AttemptRequest
 
 MEMORY_SHARE = 0.9
 """The share of the machine's memory that one CPU attempt may use: the rest is for the system and the coordinator."""

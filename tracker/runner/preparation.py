@@ -12,7 +12,7 @@ from tracker.runner.jobs import Grounds, Job, preparation
 from tracker.runner.plan import StudyPlan
 from tracker.runner.progress import Observer
 from tracker.training.events import Event
-from tracker.training.worker import AttemptRequest
+from tracker.training.request import AttemptRequest
 
 
 class Preparation(Work):

@@ -16,7 +16,7 @@ from tracker.runner.jobs import Job
 from tracker.runner.progress import EndedAttempt, Progress
 from tracker.runner.session import Session
 from tracker.runner.study_progress import running_attempts
-from tracker.training.worker import AttemptRequest
+from tracker.training.request import AttemptRequest
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from tracker.runner.session import Session
 from tracker.runner.study_progress import Pace, study_progress
 from tracker.search.steps import Searcher, Step
 from tracker.study.document import short_name
-from tracker.training.worker import AttemptRequest
+from tracker.training.request import AttemptRequest
 
 MEMORY_SECONDS = 5.0
 TIDY_SECONDS, TIDY_SHARE = 2.0, 0.05

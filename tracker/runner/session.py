@@ -24,7 +24,6 @@ from tracker.store.mlflow_logs import StudyLog
 from tracker.store.mlflow_store import MlflowStore, empty_database
 from tracker.store.names import logged_name
 from tracker.study.document import COMMAND_MARK, command_experiment
-from tracker.training.command_workload import CommandWorkload
 from tracker.training.ending import write_dropped
 from tracker.training.mlflow_sources import is_server
 
@@ -123,6 +122,8 @@ def _command_store(plan: StudyPlan, home: Home) -> Path | None:
     reference = plan.spec.workload
     if not reference.startswith(COMMAND_MARK) or is_server(home.tracking_uri):
         return None
+    from tracker.training.command_workload import CommandWorkload  # it imports torch
+
     if not CommandWorkload(reference).takes_our_python:
         return None
     with home.databases_being_made():

@@ -18,7 +18,6 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from tracker.errors import StoreError
-from tracker.training.serving import NOTE
 
 DISTRIBUTION = "cost-quality-tracker"
 LOADER = "tracker.training.serving"
@@ -80,6 +79,8 @@ class KeptModels:
         return version is not None
 
     def _log(self, model: KeptModel, files: Path, workload: str) -> None:
+        from tracker.training.serving import NOTE  # it imports torch
+
         (files / NOTE).write_text(json.dumps({"workload": workload}), encoding="utf-8")
         requirement = f"{DISTRIBUTION}=={importlib.metadata.version(DISTRIBUTION)}"
         with tempfile.TemporaryDirectory(prefix="tracker-model-") as folder:

@@ -1,7 +1,7 @@
 """What a coordinator must know of a workload and a machine without touching either itself.
 
 Importing training code and trying a GPU belong in a child process: both can crash, and CUDA must not
-be touched in a process that is forked later.
+be touched in a process that is forked later. So torch is imported there too, within the functions.
 """
 
 from __future__ import annotations
@@ -11,9 +11,6 @@ from dataclasses import dataclass
 from tracker.errors import WorkloadError
 from tracker.records import Hardware
 from tracker.study.spec import WorkloadDescription
-from tracker.training.hardware import can_compile, describe_hardware
-from tracker.training.loading import load_workload
-from tracker.training.workload import Predicts
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +27,8 @@ class Surroundings:
 
 def describe(workload: str, *, try_compile: bool) -> Surroundings:
     """Describe this machine and the workload of this reference. To be called in a child process."""
+    from tracker.training.hardware import can_compile, describe_hardware
+
     hardware = describe_hardware()
     problem = can_compile(hardware.devices[-1]) if try_compile else ""
     return Surroundings(hardware, describe_workload(workload), problem)
@@ -37,6 +36,9 @@ def describe(workload: str, *, try_compile: bool) -> Surroundings:
 
 def describe_workload(reference: str) -> WorkloadDescription | str:
     """A workload's description, or what is wrong with it in a line."""
+    from tracker.training.loading import load_workload
+    from tracker.training.workload import Predicts
+
     try:
         workload = load_workload(reference)
     except WorkloadError as error:

@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
-
 from tracker.errors import TrackerError
 from tracker.records import AttemptRecord, PhaseSeconds, TrialState
 from tracker.training.events import Event, EventLog, seconds_seen
@@ -54,6 +52,8 @@ def failure(error: BaseException) -> Ending:
     if isinstance(error, TrackerError):
         reason = getattr(error, "reason", type(error).__name__)
         return Ending(TrialState.PAUSED if reason == CODE_CHANGED else TrialState.FAILED, reason, str(error))
+    import torch  # a coordinator, which raises nothing of it, does without
+
     text = str(error)
     lacks_memory = "can't allocate memory" in text or "not enough memory" in text  # what torch says of a CPU's
     if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or lacks_memory:

@@ -63,7 +63,7 @@ def describe_hardware() -> Hardware:
         accelerator=accelerator_name(alike[0][0]) if alike else "",
         accelerator_count=len(alike),
         accelerator_memory_bytes=alike[0][1] if alike else 0,
-        torch_version=torch.__version__,
+        torch_version=str(torch.__version__),
         precisions={device: _working_precisions(torch.device(device)) for device in devices},
     )
 

@@ -14,8 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from tracker.errors import TrainingFailedError
 
 FILE_NAME = "state.pt"
@@ -59,6 +57,8 @@ def write_state(path: Path, saved: SavedState) -> None:
 
     Raises TrainingFailedError(``bad_state``) for what would not be read back, OSError where it cannot be written.
     """
+    import torch  # those who only delete states do without
+
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     try:
@@ -90,6 +90,8 @@ def _disks(error: BaseException | None) -> OSError | None:
 
 def read_state(path: Path) -> SavedState:
     """What was saved, its tensors on the CPU. Raises StateLostError, FileNotFoundError."""
+    import torch
+
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
         return SavedState(**saved)
