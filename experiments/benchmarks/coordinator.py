@@ -1,4 +1,4 @@
-"""What a study's coordinator costs: wall time a trial, how long no worker is looked at, memory, and a resume.
+"""What a study's coordinator costs: wall time a trial and a decision, how long no worker is looked at, and a resume.
 
     python -m experiments.benchmarks.coordinator [--json] [--trials 1000] [--slots 200]
 
@@ -9,24 +9,25 @@ writes what real ones would. A trial takes as long as keeps the slots full: what
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import resource
 import shutil
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from experiments.benchmarks.figures import Figure, main
 from experiments.benchmarks.simulated_engine import SimulatedEngine
-from tracker.runner import studies
+from tracker.engine.forkserver import Forkserver
 from tracker.runner.progress import EndedAttempt, Progress
-from tracker.runner.session import Places
 from tracker.store.home import Home
 from tracker.study.document import StudyDocument
 
@@ -84,6 +85,8 @@ def measure(trials: int, slots: int) -> Iterator[Figure]:
         yield Figure("CPU time a trial", found["cpu_ms"], "ms", "", True)
         value = found["late_ms"] / found["early_ms"]
         yield Figure("a trial of the last tenth / of the first 100 to 1,000", value, "×", "<= 1.5", value <= 1.5)
+        value, most = found["decision_ms"], 20 if trials <= 1000 else 100
+        yield Figure("a decision of the search, over the last tenth", value, "ms", f"<= {most}", value <= most)
         yield Figure("most trials at once", found["most_running"], "", "", True)
         value = found["gap_seconds"]
         yield Figure("longest time without a look at the workers", value, "s", "<= 1", value <= 1)
@@ -106,9 +109,16 @@ def _in_process(home: Path, what: str, trials: int, slots: int) -> dict[str, flo
 
 
 def _inside(what: str, home: Path, trials: int, slots: int) -> None:
-    """Run or resume a study in this process, and print what was seen."""
+    """Run or resume a study in this process, as the commands do, and print what was seen."""
     engine = SimulatedEngine(slots, EPOCHS, EPOCH_SECONDS)
+    Forkserver(str(STUDY["workload"])).warm_up()
+    from tracker.runner import studies
+    from tracker.runner.session import Places
+    from tracker.search.frontier_search import FrontierSearch
+
     studies.engine_for = lambda *_: engine  # type: ignore[assignment]
+    decided: list[float] = []
+    FrontierSearch.next_step = _timed(FrontierSearch.next_step, decided)  # type: ignore[method-assign]
     watch, places = Watch(trials), Places(Home(home / "results"))
     if what == "run":
         studies.run_study(
@@ -122,9 +132,24 @@ def _inside(what: str, home: Path, trials: int, slots: int) -> None:
         found["wall_ms"], found["cpu_ms"] = watch.between(1, most)
         found["early_ms"] = watch.between(min(100, most // 10), min(1000, most))[0]
         found["late_ms"] = watch.between(most - most // 10, most)[0]
+        found["decision_ms"] = 1000 * statistics.fmean(decided[-len(decided) // 10 :])
     found["most_running"] = engine.most_running
     found["memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps(found))
+
+
+def _timed(function: Callable[..., Any], seconds: list[float]) -> Callable[..., Any]:
+    """The same function, which notes how long each call took."""
+
+    @functools.wraps(function)
+    def timed(*arguments: Any, **named: Any) -> Any:
+        begin = time.perf_counter()
+        try:
+            return function(*arguments, **named)
+        finally:
+            seconds.append(time.perf_counter() - begin)
+
+    return timed
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 
 from tracker.engine.forkserver import Forkserver
 from tracker.errors import TrackerError
-from tracker.training.hardware import describe_hardware
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +45,8 @@ def main(
     arguments(parser)
     options: dict[str, Any] = vars(parser.parse_args())
     as_json = options.pop("json")
+    from tracker.training.hardware import describe_hardware  # it imports torch, which not every benchmark needs
+
     machine = Forkserver().call(describe_hardware).label
     try:
         measured = measure(**options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import subprocess
@@ -72,14 +73,11 @@ def accidental(
         os.abort()
     while epoch < epochs:
         epoch += 1
-        try:
+        with contextlib.suppress(*[BaseException] * (accident == "spins")):
             select.select([], [], [], epoch_seconds)  # libfaketime breaks time.sleep
-        except BaseException:
-            if accident != "spins":
-                raise
-        if accident == "silent":
-            run.report(epoch, loss=1.0)
-        run.report(epoch, accuracy=epoch / 100)
-        save(run, model, optimiser, epoch)
+            if accident == "silent":
+                run.report(epoch, loss=1.0)
+            run.report(epoch, accuracy=epoch / 100)
+            save(run, model, optimiser, epoch)
         if accident == "killed":
             os.kill(os.getpid(), 9)

@@ -21,21 +21,34 @@ class FrontierSoFar:
     def __init__(self, direction: Direction) -> None:
         self._direction = direction
         self._points: dict[tuple[str, int], Point] = {}
+        self._plane = np.empty((0, 2))
+        """The same points, a row each."""
         self._epochs: Mapping[str, frozenset[int]] = {}
 
     def enter(self, label: str, points: Mapping[int, Point]) -> None:
         """The points that the run of this label has reached, by epoch; those known before stay."""
-        new = {(label, epoch): point for epoch, point in points.items() if (label, epoch) not in self._points}
+        new = {
+            (label, epoch): point
+            for epoch, point in points.items()
+            if (label, epoch) not in self._points and not self._beaten(point)
+        }
         if not new:
             return
         owners = [*self._points.items(), *new.items()]
-        plane = np.array([point for _, point in owners]).reshape(-1, 2)
+        plane = np.concatenate([self._plane, np.array(list(new.values()))])
         kept = frontier_mask(plane[:, 0], plane[:, 1], self._direction)
         self._points = {owner: point for (owner, point), on_it in zip(owners, kept, strict=True) if on_it}
+        self._plane = plane[kept]
         found = defaultdict(set)
         for run, epoch in self._points:
             found[run].add(epoch)
         self._epochs = {run: frozenset(epochs) for run, epochs in found.items()}
+
+    def _beaten(self, point: Point) -> bool:
+        """Whether a point of the frontier is as good and as cheap: most points are beaten when they come in."""
+        quality, price_usd = self._plane[:, 0], self._plane[:, 1]
+        as_good = quality >= point[0] if self._direction is Direction.MAXIMIZE else quality <= point[0]
+        return bool(np.any(as_good & (price_usd <= point[1])))
 
     @property
     def epochs(self) -> Mapping[str, frozenset[int]]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import operator
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
 from pathlib import Path
+from typing import Any
 
 from tracker.frontier.so_far import FrontierSoFar
 from tracker.pricing.cost import SECONDS_PER_HOUR, price_of
@@ -50,6 +52,14 @@ def prediction_price_usd(
         return {}
     seconds = checkpoint.evaluation_seconds / number / evaluated
     return {"prediction_usd": predictions * seconds * price.usd_per_hour * price.share / SECONDS_PER_HOUR}
+
+
+_ADDED = (*(f"{part}_usd" for part in CostPart), "billed_seconds")
+"""What of several prices adds up."""
+
+
+def _sum(prices: Sequence[Price], name: str) -> float:
+    return reduce(operator.add, (getattr(price, name) for price in prices))  # type: ignore[no-any-return]
 
 
 class Account:
@@ -97,13 +107,9 @@ class Account:
     def price(self, usage: Usage) -> Price:
         """The price of all attempts together, each at its own rate; ``usage`` is that of the current one."""
         price = price_of(usage, self._point, self._terms)
-        for _, earlier in self._earlier:
-            price = replace(
-                price,
-                **{f"{part}_usd": getattr(price, f"{part}_usd") + getattr(earlier, f"{part}_usd") for part in CostPart},
-                billed_seconds=price.billed_seconds + earlier.billed_seconds,
-            )
-        return price
+        prices = [price, *(earlier for _, earlier in self._earlier)]
+        sums: dict[str, Any] = {name: _sum(prices, name) for name in _ADDED}
+        return replace(price, **sums) if len(prices) > 1 else price
 
     def follow(self, record: AttemptRecord) -> Reached:
         """Enter the checkpoints that are new since the last call, and return them."""
@@ -111,19 +117,18 @@ class Account:
         for number, checkpoint in enumerate(
             record.checkpoints[self._checkpoints_logged :], self._checkpoints_logged + 1
         ):
-            values = {**checkpoint.metrics, **self._costs(checkpoint.usage)}
+            usage, price = self.usage(checkpoint.usage), self.price(checkpoint.usage)
+            values = {**checkpoint.metrics, **self._costs(usage, price)}
             self.log.add(values, step=checkpoint.epoch, timestamp=checkpoint.timestamp)
-            reached.append((checkpoint.epoch, {**values, **self._beside(checkpoint, number)}))
+            reached.append((checkpoint.epoch, {**values, **self._beside(checkpoint, number, usage, price)}))
             self._last_step = max(self._last_step, checkpoint.epoch)
         if reached:
             self.log.tag({"tracker.energy_source": record.usage.energy_source})
         self._checkpoints_logged = len(record.checkpoints)
         return reached
 
-    def _beside(self, checkpoint: Checkpoint, number: int) -> dict[str, float]:
+    def _beside(self, checkpoint: Checkpoint, number: int, usage: Usage, price: Price) -> dict[str, float]:
         """Values of an attempt's checkpoint ``number`` (from 1) that the search uses and MLflow does not get."""
-        usage = self.usage(checkpoint.usage)
-        price = self.price(checkpoint.usage)
         return {
             **{name: float(getattr(usage, name)) for name in STEADY_USAGE},
             **prediction_price_usd(checkpoint, number, price, predictions=self._predictions, evaluated=self._evaluated),
@@ -153,9 +158,8 @@ class Account:
         self._earlier.append((record.usage, price_of(record.usage, self._point, self._terms)))
         return reached
 
-    def _costs(self, usage: Usage) -> dict[str, float]:
-        price_usd, usage = self.price(usage).usd, self.usage(usage)
-        costs = {"wall_seconds": usage.wall_seconds, "price_usd": price_usd}
+    def _costs(self, usage: Usage, price: Price) -> dict[str, float]:
+        costs = {"wall_seconds": usage.wall_seconds, "price_usd": price.usd}
         if usage.energy_joules is not None:
             costs["energy_joules"] = usage.energy_joules
         # Other usage that prices depend on rarely changes: a step without it has the value of the step before.
@@ -168,7 +172,7 @@ class Account:
         usage, phases, price = self.usage(record.usage), record.phases, self.price(record.usage)
         finals = {
             **record.summary,
-            **self._costs(record.usage),
+            **self._costs(usage, price),
             **{f"{part}_usd": getattr(price, f"{part}_usd") for part in CostPart},
             "billed_seconds": price.billed_seconds,
             "machine_share": price.share,

@@ -37,8 +37,10 @@ class FrontierFiles:
         self._tracking_uri = tracking_uri
         self._workload = workload
         self._warn = warn
-        self._folders: dict[str, Path] = {}  # of trials that are on the frontier or may still reach it
-        self._resumable: set[str] = set()
+        self._ended: dict[str, Path] = {}
+        """The folders of trials on the frontier that ended for good, by their labels."""
+        self._resumable: dict[str, Path] = {}
+        """Those of trials that may be resumed."""
         self._cleaned: dict[str, frozenset[int]] = {}
         """Of each run's folder, the epochs on the frontier when its other files were last deleted."""
 
@@ -49,17 +51,14 @@ class FrontierFiles:
         frontier. A trial that may be resumed keeps all of its files: it may need them, and may still reach the
         frontier.
         """
-        self._folders[label] = folder
         self._cleaned.pop(label, None)
-        self._resumable.discard(label)
-        if not for_good:
-            self._resumable.add(label)
-        for other, kept in list(self._folders.items()):
-            if other in self._resumable:
-                continue
+        self._resumable.pop(label, None)
+        self._ended.pop(label, None)
+        (self._ended if for_good else self._resumable)[label] = folder
+        for other, kept in list(self._ended.items()):
             epochs = self._frontier.epochs.get(other)
             if epochs is None:
-                shutil.rmtree(self._folders.pop(other), ignore_errors=True)
+                shutil.rmtree(self._ended.pop(other), ignore_errors=True)
             elif self._cleaned.get(other) != epochs:
                 self._delete_beaten(other, kept)
                 self._cleaned[other] = epochs
@@ -70,7 +69,7 @@ class FrontierFiles:
         Files of a trial that may be resumed are copied, and its own stay.
         """
         kept_models = False
-        for label, folder in self._folders.items():
+        for label, folder in {**self._ended, **self._resumable}.items():
             if not folder.is_dir() or label not in self._frontier.epochs:
                 continue
             try:

@@ -34,7 +34,7 @@ def read_line(line: bytes) -> Event:
         raise ValueError("it is not JSON") from None
     if not isinstance(event, dict) or not isinstance(event.get("event"), str):
         raise ValueError("it names no event")
-    for name, check in {"time": _seconds, "steady": _or_absent(_seconds), **_FIELDS.get(event["event"], {})}.items():
+    for name, check in _FIELDS.get(event["event"], _EVERY).items():
         if not check(event.get(name, _ABSENT)):
             said = f"is {event[name]!r:.60}" if name in event else "is missing"
             raise ValueError(f"{name} of event '{event['event']}' {said}")
@@ -116,9 +116,11 @@ def _or_absent(check: Check) -> Check:
 
 
 def _one_of(words: type[EnergySource] | type[Role] | type[TrialState]) -> Check:
-    return lambda value: isinstance(value, str) and value in list(words)
+    known = frozenset(word.value for word in words)
+    return lambda value: isinstance(value, str) and value in known
 
 
+_a_state = _one_of(TrialState)
 _USAGE: Mapping[str, Check] = {
     "wall_seconds": _seconds,
     "cpu_seconds": _amount,
@@ -157,7 +159,9 @@ def _card(value: Any) -> bool:
     )
 
 
-_FIELDS: Mapping[str, Mapping[str, Check]] = {
+_EVERY: Mapping[str, Check] = {"time": _seconds, "steady": _or_absent(_seconds)}
+"""What the fields of any event must be."""
+_KINDS: Mapping[str, Mapping[str, Check]] = {
     "asked": {
         "role": _one_of(Role),
         "label": _text,
@@ -189,7 +193,7 @@ _FIELDS: Mapping[str, Mapping[str, Check]] = {
     "state_lost": {"message": _text},
     "data": {"card": _card},
     "ended": {
-        "state": lambda value: _one_of(TrialState)(value) and value != TrialState.RUNNING,
+        "state": lambda value: _a_state(value) and value != TrialState.RUNNING,
         "reason": _text,
         "message": _text,
         "usage": _usage,
@@ -197,4 +201,5 @@ _FIELDS: Mapping[str, Mapping[str, Check]] = {
         "summary": _numbers,
     },
 }
-"""What the fields of each kind of event must be; ``asked`` of older trackers lacks some."""
+"""What other fields of each kind of event must be; ``asked`` of older trackers lacks some."""
+_FIELDS: Mapping[str, Mapping[str, Check]] = {kind: {**_EVERY, **fields} for kind, fields in _KINDS.items()}
