@@ -8,13 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from experiments.benchmarks.bare_run import bare_run, default_settings, prepared_task
 from experiments.benchmarks.plain_loop import train_plainly
 from experiments.workloads.text_classifier import TextClassifier
 from tracker.records import Direction, QualityMetric
-from tracker.training.meter import Meter
-from tracker.training.precision import PRECISIONS
+from tracker.training.assignment import Place
 from tracker.training.run import Run
 
 SETTINGS = {"train_documents": 4000, "validation_documents": 1000, "size": 2, "max_length": 64, "batch_size": 64}
@@ -48,24 +46,11 @@ class _Clock:
 
 
 def _run(epochs: int, threads: int, home: Path, clock: _Clock) -> Run:
-    torch.set_num_threads(threads)
-    defaults = {name: knob.default for name, knob in TextClassifier.knobs.items() if knob.default is not None}
-    settings = {**defaults, **SETTINGS, **HARDWARE, "epochs": epochs, "threads": threads}
-    data, cache = {"source": "docstrings"}, home / "cache"
-    return Run(
-        settings=settings,
-        data=data,
-        data_card=TextClassifier().prepare(data, settings, cache, progress=_say_nothing),
-        seed=0,
-        device=torch.device("cpu"),
-        precision=PRECISIONS["fp32"],
-        cache=cache,
-        artifacts=Path(tempfile.mkdtemp(dir=home)),
-        quality=QualityMetric("accuracy", Direction.MAXIMIZE),
-        declared_metrics=frozenset(TextClassifier.metrics),
-        meter=Meter(asked_steady=time.monotonic(), cores=threads),
-        write=clock.write,
-    )
+    settings = default_settings(TextClassifier(), **{**SETTINGS, **HARDWARE, "epochs": epochs, "threads": threads})
+    cache, quality = home / "cache", QualityMetric("accuracy", Direction.MAXIMIZE)
+    task = prepared_task(TextClassifier(), settings, {"source": "docstrings"}, cache, quality)
+    place = Place(cache, Path(tempfile.mkdtemp(dir=home)))
+    return bare_run(task, place, clock.write, declared_metrics=frozenset(TextClassifier.metrics))
 
 
 def _say_nothing(message: str) -> None:

@@ -13,13 +13,12 @@ from typing import Any
 
 import torch
 
+from experiments.benchmarks.bare_run import bare_run, default_settings
 from experiments.benchmarks.plain_fit import plain_fit
 from experiments.training_loop import Fit, fit
 from tracker.records import DataCard, Direction, QualityMetric
+from tracker.training.assignment import Place, Task
 from tracker.training.loading import load_workload
-from tracker.training.meter import Meter
-from tracker.training.precision import PRECISIONS
-from tracker.training.run import Run
 
 STUDIES = Path(__file__).parents[1] / "studies"
 LOOPS = {"ours": fit, "plain": plain_fit}
@@ -52,19 +51,9 @@ def train(study: Mapping[str, Any], threads: int, home: Path, card: DataCard, lo
         raise _FitDoneError(done)
 
     module.fit = timed
-    run = Run(
-        settings=_settings(study, threads, epochs),
-        data=study.get("data", {}),
-        data_card=card,
-        seed=0,
-        device=torch.device("cpu"),
-        precision=PRECISIONS["fp32"],
-        cache=home / "cache",
-        artifacts=Path(tempfile.mkdtemp(dir=home)),
-        quality=QualityMetric(study["quality"]["metric"], Direction(study["quality"].get("direction", "maximize"))),
-        meter=Meter(asked_steady=time.monotonic(), cores=threads),
-        write=_write_nothing,
-    )
+    quality = QualityMetric(study["quality"]["metric"], Direction(study["quality"].get("direction", "maximize")))
+    task = Task(_settings(study, threads, epochs), study.get("data", {}), card, 0, quality)
+    run = bare_run(task, Place(home / "cache", Path(tempfile.mkdtemp(dir=home))))
     with contextlib.suppress(_FitDoneError):
         workload.train(run)
     return clock["end"] - clock["begin"]
@@ -75,15 +64,9 @@ class _FitDoneError(Exception):
 
 
 def _settings(study: Mapping[str, Any], threads: int, epochs: int) -> dict[str, Any]:
-    workload = load_workload(study["workload"])
-    defaults = {name: knob.default for name, knob in workload.knobs.items() if knob.default is not None}
-    hardware = {"device": "cpu", "threads": threads, "precision": "fp32", "compile": False, "processes": 1}
-    return {**defaults, **study["settings"], **hardware, "epochs": epochs}
+    alone = {"device": "cpu", "threads": threads, "precision": "fp32", "compile": False, "processes": 1}
+    return default_settings(load_workload(study["workload"]), **{**study["settings"], **alone, "epochs": epochs})
 
 
 def _say_nothing(message: str) -> None:
     del message
-
-
-def _write_nothing(event: str, fields: Mapping[str, Any]) -> None:
-    del event, fields

@@ -10,17 +10,18 @@ from typing import Any
 
 import torch
 
+from experiments.benchmarks.bare_run import bare_run, default_settings, prepared_task
 from experiments.benchmarks.minimal_gpt import train_minimal
 from experiments.data.token_streams import prepare_streams
 from experiments.workloads.language_model import LanguageModel
 from tracker.records import Direction, QualityMetric, Settings
+from tracker.training.assignment import Place
 from tracker.training.hardware import usable_cores
 from tracker.training.meter import Meter
 from tracker.training.precision import PRECISIONS
 from tracker.training.run import Run
 
 DATA: Mapping[str, Any] = {"source": "standard_library"}
-HARDWARE: Settings = {"device": "cpu", "precision": "fp32", "compile": False, "processes": 1}
 
 GPT2_SMALL: Settings = {
     "size": 12, "context_length": 1024, "vocabulary_size": 50_257, "batch_size": 32, "validation_bytes": 100_000,
@@ -81,11 +82,9 @@ def _run(
     settings: Settings, home: Path, checkpoint: Callable[[Meter], None], direction: Direction = Direction.MINIMIZE
 ) -> Run:
     """A run that calls ``checkpoint`` at each one and records nothing."""
-    defaults = {name: knob.default for name, knob in LanguageModel.knobs.items() if knob.default is not None}
-    chosen: Settings = {**defaults, "test_bytes": 1000, **HARDWARE, "threads": usable_cores(), **settings}
-    torch.set_num_threads(int(chosen["threads"]))
-    cache, precision = home / "cache", PRECISIONS[str(chosen["precision"])]
-    precision.set_up()
+    chosen = default_settings(LanguageModel(), **{"test_bytes": 1000, "threads": usable_cores(), **settings})
+    PRECISIONS[str(chosen["precision"])].set_up()
+    cache, quality = home / "cache", QualityMetric("bits_per_byte", direction)
     meter = Meter(asked_steady=time.monotonic(), cores=int(chosen["threads"]))
 
     def write(event: str, fields: Mapping[str, Any]) -> None:
@@ -93,19 +92,8 @@ def _run(
         if event == "checkpoint":
             checkpoint(meter)
 
-    return Run(
-        settings=chosen,
-        data=DATA,
-        data_card=LanguageModel().prepare(DATA, chosen, cache, _say_nothing),
-        seed=0,
-        device=torch.device(str(chosen["device"])),
-        precision=precision,
-        cache=cache,
-        artifacts=Path(tempfile.mkdtemp(dir=home)),
-        quality=QualityMetric("bits_per_byte", direction),
-        meter=meter,
-        write=write,
-    )
+    task = prepared_task(LanguageModel(), chosen, DATA, cache, quality)
+    return bare_run(task, Place(cache, Path(tempfile.mkdtemp(dir=home))), write, meter=meter)
 
 
 def _say_nothing(_: object) -> None:

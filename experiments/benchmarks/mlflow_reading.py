@@ -20,16 +20,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from experiments.benchmarks.bare_run import bare_run, bare_task
 from experiments.benchmarks.figures import Figure, main
-from tracker.records import DataCard, Direction, QualityMetric
+from tracker.records import Direction, QualityMetric
 from tracker.store.mlflow_store import empty_database
+from tracker.training.assignment import Place
 from tracker.training.command_workload import STORE_NAME, CommandWorkload
 from tracker.training.meter import Meter
 from tracker.training.mlflow_sources import lay_out_store
-from tracker.training.precision import PRECISIONS
-from tracker.training.run import Run
 
 REPEATS = 3
 MOST_CPU_SECONDS, MOST_BILLED = 1.0, 1.1
@@ -84,23 +82,19 @@ def _as_command(folder: Path, template: Path, values: int) -> tuple[float, float
     folder.mkdir()
     reported: list[Any] = []
     meter = Meter(asked_steady=time.monotonic(), cores=1)
-    run = Run(
-        settings={"threads": 1, "precision": "fp32"},
-        data={},
-        data_card=DataCard("", "", {}),
-        seed=0,
-        device=torch.device("cpu"),
-        precision=PRECISIONS["fp32"],
-        cache=folder,
-        artifacts=folder / "artifacts",
-        quality=QualityMetric("accuracy", Direction.MAXIMIZE),
-        meter=meter,
-        write=lambda event, *fields: reported.extend(fields if event == "checkpoint" else ()),
+    place = Place(
+        folder,
+        folder / "artifacts",
         folder=folder,
+        output=folder / "1.log",
         tracking_uri="sqlite:///the-books.db",
         command_store=template,
-        output=folder / "1.log",
     )
+
+    def write(event: str, *fields: Any) -> None:
+        reported.extend(fields if event == "checkpoint" else ())
+
+    run = bare_run(bare_task(QualityMetric("accuracy", Direction.MAXIMIZE)), place, write, meter=meter)
     begin = time.process_time()
     CommandWorkload(f"$ {{python}} train.py {values}  # in {folder.parent}").train(run)
     own = time.process_time() - begin

@@ -27,16 +27,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from experiments.benchmarks.bare_run import bare_run, default_settings
 from tracker.errors import TrainingFailedError
 from tracker.records import DataCard, Direction, QualityMetric, Settings
 from tracker.search.sampler import Sampling, Trials
 from tracker.study.domains import Domain, Range
 from tracker.study.space import SearchSpace
+from tracker.training.assignment import Place, Task
 from tracker.training.hardware import describe_hardware
 from tracker.training.loading import load_workload
-from tracker.training.meter import Meter
-from tracker.training.precision import PRECISIONS
-from tracker.training.run import Run
 from tracker.training.workload import Workload
 
 FOLDER = Path("results/records/curves")
@@ -127,8 +126,7 @@ def record(task: str, trials: int, seed: int, processes: int, out: Path) -> None
 
 
 def _fixed(workload: Workload, recording: Recording) -> Settings:
-    defaults = {name: knob.default for name, knob in workload.knobs.items() if knob.default is not None}
-    return {**defaults, "threads": 1, "precision": "fp32", "compile": False, "processes": 1, **recording.settings}
+    return default_settings(workload, **recording.settings)
 
 
 def _start(train: Callable[[Settings], _Curve], settings: Settings) -> None:
@@ -140,19 +138,8 @@ def _start(train: Callable[[Settings], _Curve], settings: Settings) -> None:
 def _train(recording: Recording, card: DataCard, cache: Path, settings: Settings) -> _Curve:
     workload, curve = load_workload(recording.workload), _Curve()
     with tempfile.TemporaryDirectory(dir=cache.parent) as artifacts:
-        run = Run(
-            settings=settings,
-            data=recording.data,
-            data_card=card,
-            seed=0,
-            device=torch.device("cpu"),
-            precision=PRECISIONS["fp32"],
-            cache=cache,
-            artifacts=Path(artifacts),
-            quality=QUALITY,
-            meter=Meter(asked_steady=time.monotonic(), cores=1),
-            write=curve.write,
-        )
+        task = Task(settings, recording.data, card, 0, QUALITY)
+        run = bare_run(task, Place(cache, Path(artifacts)), curve.write)
         try:
             workload.train(run)
         except TrainingFailedError as error:

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import csv
 import random
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from experiments.workloads.text_classifier import TextClassifier
-from tracker.records import Direction, QualityMetric
-from tracker.training.meter import Meter
-from tracker.training.precision import PRECISIONS
+from tests.support.runs import Events, gallery_run
 from tracker.training.run import Run
 
 TOPICS = {
@@ -27,7 +23,6 @@ FILLERS = ["the", "a", "of", "and", "near", "by", "old", "new", "small", "great"
 
 SMALL = {
     "size": 1, "max_length": 16, "vocabulary_size": 200, "batch_size": 16, "epochs": 3, "learning_rate": 5e-3,
-    "device": "cpu", "precision": "fp32", "threads": 1, "compile": False, "processes": 1,
 }  # fmt: skip
 
 
@@ -57,9 +52,6 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
-Events = list[tuple[str, Any]]
-
-
 @pytest.fixture
 def make_run(topics: dict[str, Any], cache: Path, tmp_path: Path) -> Callable[..., tuple[Run, Events]]:
     """Makes a run of the text classifier, with the list that its events go to."""
@@ -71,27 +63,10 @@ def make_run(topics: dict[str, Any], cache: Path, tmp_path: Path) -> Callable[..
         pause_after_epoch: int | None = None,
         **settings: Any,
     ) -> tuple[Run, Events]:
-        events: Events = []
-        defaults = {name: knob.default for name, knob in TextClassifier.knobs.items() if knob.default is not None}
-        chosen = {**defaults, **SMALL, **settings}
-        torch.set_num_threads(1)
+        given = {"seed": seed, "state_path": state_path, "pause_after_epoch": pause_after_epoch}
         source = topics if data is None else data
-        run = Run(
-            settings=chosen,
-            data=source,
-            data_card=TextClassifier().prepare(source, chosen, cache, lambda message: None),
-            seed=seed,
-            device=torch.device(chosen["device"]),
-            precision=PRECISIONS[chosen["precision"]],
-            cache=cache,
-            artifacts=tmp_path / "artifacts",
-            quality=QualityMetric("accuracy", Direction.MAXIMIZE),
-            declared_metrics=frozenset(TextClassifier.metrics),
-            meter=Meter(asked_steady=time.monotonic(), cores=1),
-            state_path=state_path,
-            pause_after_epoch=pause_after_epoch,
-            write=lambda event, payload: events.append((event, payload)),
+        return gallery_run(
+            TextClassifier(), source, cache, tmp_path / "artifacts", quality="accuracy", **given, **SMALL | settings
         )
-        return run, events
 
     return make

@@ -4,7 +4,6 @@ import json
 import math
 import subprocess
 import sys
-import time
 import wave
 
 import numpy as np
@@ -14,18 +13,16 @@ from torch import nn
 
 from experiments.data.sound_preparation import prepared_sounds
 from experiments.workloads.audio_classifier import AudioClassifier, Classifier, Network, Shape, training_flops
+from tests.support.runs import gallery_run
 from tracker.errors import DataError, TrainingFailedError
-from tracker.records import Direction, QualityMetric
 from tracker.training.loading import load_workload
-from tracker.training.meter import Meter
-from tracker.training.precision import PRECISIONS
-from tracker.training.run import Paused, Run
+from tracker.training.run import Paused
 from tracker.training.workload import WEIGHTS, Predicts
 
 CLASSES = {"low": (250, 250), "high \"🎺\" 'q'": (900, 900), "rising": (300, 1100), "falling": (1100, 300)}
 SMALL = {
     "size": 1, "mel_bands": 20, "clip_seconds": 0.3, "sample_rate": 4000, "batch_size": 16, "epochs": 4,
-    "learning_rate": 1e-2, "device": "cpu", "precision": "fp32", "threads": 1, "compile": False, "processes": 1,
+    "learning_rate": 1e-2,
 }  # fmt: skip
 
 
@@ -58,28 +55,9 @@ def sound_cache(tmp_path_factory):
 def make_run(tones, sound_cache, tmp_path):
     """Makes a run of the audio classifier, with the list that its events go to."""
 
-    def make(seed=0, data=None, cache=None, state_path=None, pause_after_epoch=None, **settings):
-        events = []
-        defaults = {name: knob.default for name, knob in AudioClassifier.knobs.items() if knob.default is not None}
-        chosen, source = {**defaults, **SMALL, **settings}, data or tones
-        torch.set_num_threads(1)
-        run = Run(
-            settings=chosen,
-            data=source,
-            data_card=AudioClassifier().prepare(source, chosen, cache or sound_cache, lambda message: None),
-            seed=seed,
-            device=torch.device(chosen["device"]),
-            precision=PRECISIONS[chosen["precision"]],
-            cache=cache or sound_cache,
-            artifacts=tmp_path / "artifacts",
-            quality=QualityMetric("accuracy", Direction.MAXIMIZE),
-            declared_metrics=frozenset(AudioClassifier.metrics),
-            meter=Meter(asked_steady=time.monotonic(), cores=1),
-            write=lambda event, payload: events.append((event, payload)),
-            state_path=state_path,
-            pause_after_epoch=pause_after_epoch,
-        )
-        return run, events
+    def make(data=None, cache=None, **given):
+        folders = cache or sound_cache, tmp_path / "artifacts"
+        return gallery_run(AudioClassifier(), data or tones, *folders, quality="accuracy", **SMALL | given)
 
     return make
 

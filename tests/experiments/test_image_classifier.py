@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -19,16 +18,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from experiments.data.array_data import load_array_card, load_examples
 from experiments.data.images import prepared_images
 from experiments.workloads.image_classifier import ImageClassifier, Shape, batches, make_model, set_up, training_batches
+from tests.support.runs import gallery_run
 from tracker.errors import DataError
-from tracker.records import Direction, QualityMetric
-from tracker.training.meter import Meter
-from tracker.training.precision import PRECISIONS
 from tracker.training.run import Paused, Run
 from tracker.training.workload import Predicts, Workload
 
 SMALL = {
-    "size": 1, "batch_size": 64, "epochs": 2, "learning_rate": 1e-2, "device": "cpu", "precision": "fp32",
-    "threads": 1, "compile": False, "processes": 1,
+    "size": 1, "batch_size": 64, "epochs": 2, "learning_rate": 1e-2,
 }  # fmt: skip
 ARCHITECTURES = ("cnn", "vit")
 
@@ -47,27 +43,10 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make_run(cache: Path, tmp_path: Path) -> Callable[..., tuple[Run, list[tuple[str, Any]]]]:
     """Makes a run of the image classifier on the digits, with the list that its events go to."""
 
-    def make(seed=0, data=None, state_path=None, pause_after_epoch=None, **settings):
-        events = []
-        defaults = {name: knob.default for name, knob in ImageClassifier.knobs.items() if knob.default is not None}
-        chosen = {**defaults, **SMALL, **settings}
-        run = Run(
-            settings=chosen,
-            data=data or {},
-            data_card=ImageClassifier().prepare(data or {}, chosen, cache, lambda message: None),
-            seed=seed,
-            device=torch.device(chosen["device"]),
-            precision=PRECISIONS[chosen["precision"]],
-            cache=cache,
-            artifacts=tmp_path / "artifacts",
-            quality=QualityMetric("accuracy", Direction.MAXIMIZE),
-            declared_metrics=frozenset(ImageClassifier.metrics),
-            meter=Meter(asked_steady=time.monotonic(), cores=1),
-            write=lambda event, payload: events.append((event, payload)),
-            state_path=state_path,
-            pause_after_epoch=pause_after_epoch,
+    def make(data=None, **given):
+        return gallery_run(
+            ImageClassifier(), data or {}, cache, tmp_path / "artifacts", quality="accuracy", **SMALL | given
         )
-        return run, events
 
     return make
 

@@ -5,7 +5,6 @@ import math
 import random
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -18,17 +17,15 @@ from experiments.data.windows import NO_TARGET, evaluation_windows, steps_per_ep
 from experiments.stream_scores import stream_scores
 from experiments.workloads.byte_ngrams import ByteNgrams
 from experiments.workloads.language_model import Gpt, LanguageModel, Shape, causal_attention, text_scores, write_on
+from tests.support.runs import gallery_run
 from tracker.errors import DataError, TrainingFailedError, WorkloadError
-from tracker.records import Direction, QualityMetric
-from tracker.training.meter import Meter
 from tracker.training.precision import PRECISIONS
-from tracker.training.run import Paused, Run
+from tracker.training.run import Paused
 
 SHAPE = Shape(vocabulary_size=256, context_length=24, width=32, heads=2, depth=2, dropout=0.0)
 CPU = torch.device("cpu")
 SMALL = {
     "width": 32, "heads": 2, "depth": 1, "context_length": 32, "batch_size": 8, "epochs": 3, "learning_rate": 1e-2,
-    "device": "cpu", "precision": "fp32", "threads": 1, "compile": False, "processes": 1,
 }  # fmt: skip
 VERBS, THINGS = ("sees", "takes", "draws", "sells"), ("a boat", "the lamp", "an apple", "two chairs")
 
@@ -58,29 +55,11 @@ def cache(tmp_path_factory):
 def make_run(stories, cache, tmp_path):
     """Makes a run of the language model, with the list that its events go to."""
 
-    def make(seed=0, data=None, state_path=None, pause_after_epoch=None, **settings):
-        events = []
-        defaults = {name: knob.default for name, knob in LanguageModel.knobs.items() if knob.default is not None}
-        chosen = {**defaults, **SMALL, **settings}
-        torch.set_num_threads(1)
+    def make(data=None, **given):
         source = stories if data is None else data
-        run = Run(
-            settings=chosen,
-            data=source,
-            data_card=LanguageModel().prepare(source, chosen, cache, lambda message: None),
-            seed=seed,
-            device=torch.device(chosen["device"]),
-            precision=PRECISIONS[chosen["precision"]],
-            cache=cache,
-            artifacts=tmp_path / "artifacts",
-            quality=QualityMetric("bits_per_byte", Direction.MINIMIZE),
-            declared_metrics=frozenset(LanguageModel.metrics),
-            meter=Meter(asked_steady=time.monotonic(), cores=1),
-            write=lambda event, payload: events.append((event, payload)),
-            state_path=state_path,
-            pause_after_epoch=pause_after_epoch,
+        return gallery_run(
+            LanguageModel(), source, cache, tmp_path / "artifacts", quality="bits_per_byte", **SMALL | given
         )
-        return run, events
 
     return make
 

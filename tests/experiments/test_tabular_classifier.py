@@ -5,7 +5,6 @@ import json
 import random
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -22,16 +21,13 @@ from experiments.workloads.tabular_classifier import (
     probabilities,
     weighted_loss,
 )
+from tests.support.runs import gallery_run
 from tracker.errors import DataError, HardwareError, TrainingFailedError
-from tracker.records import Direction, QualityMetric
-from tracker.training.meter import Meter
-from tracker.training.precision import PRECISIONS
-from tracker.training.run import Paused, Run
+from tracker.training.run import Paused
 
 ARCHITECTURES = ("mlp", "ft_transformer")
 SMALL = {
     "size": 1, "batch_size": 32, "epochs": 4, "learning_rate": 5e-3,
-    "device": "cpu", "precision": "fp32", "threads": 1, "compile": False, "processes": 1,
 }  # fmt: skip
 
 
@@ -71,28 +67,15 @@ def payments(tables):
 def make_run(tables, tmp_path):
     """Makes a run on a table, with the list that its events go to."""
 
-    def make(data=None, seed=0, **settings):
-        events = []
-        state = {name: settings.pop(name) for name in ("state_path", "pause_after_epoch") if name in settings}
-        defaults = {name: knob.default for name, knob in TabularClassifier.knobs.items() if knob.default is not None}
-        chosen = {**defaults, **SMALL, **settings}
-        torch.set_num_threads(1)
-        run = Run(
-            settings=chosen,
-            data=data or {},
-            data_card=TabularClassifier().prepare(data or {}, chosen, tables, print),
-            seed=seed,
-            device=torch.device(chosen["device"]),
-            precision=PRECISIONS[chosen["precision"]],
-            cache=tables,
-            artifacts=tmp_path / "artifacts",
-            quality=QualityMetric("balanced_accuracy", Direction.MAXIMIZE),
-            declared_metrics=frozenset(TabularClassifier.metrics),
-            meter=Meter(asked_steady=time.monotonic(), cores=1),
-            write=lambda event, payload: events.append((event, payload)),
-            **state,
+    def make(data=None, **given):
+        return gallery_run(
+            TabularClassifier(),
+            data or {},
+            tables,
+            tmp_path / "artifacts",
+            quality="balanced_accuracy",
+            **SMALL | given,
         )
-        return run, events
 
     return make
 

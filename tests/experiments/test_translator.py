@@ -5,7 +5,6 @@ import json
 import random
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -27,18 +26,15 @@ from experiments.workloads.translator import (
     token_loss,
     training_flops,
 )
+from tests.support.runs import gallery_run
 from tracker.errors import WorkloadError
-from tracker.records import Direction, QualityMetric
-from tracker.training.meter import Meter
-from tracker.training.precision import PRECISIONS
-from tracker.training.run import Paused, Run
+from tracker.training.run import Paused
 from tracker.training.workload import Predicts, TellsTexts, Workload
 
 SHAPE = Shape(vocabulary_size=40, source_length=12, target_length=9, width=32, heads=2, depth=2, dropout=0.1)
 SMALL = {
     "size": 1, "source_length": 8, "target_length": 8, "vocabulary_size": 64, "batch_size": 16, "epochs": 14,
     "learning_rate": 4e-3, "label_smoothing": 0.0, "dropout": 0.0, "beam_width": 2, "validation_pairs": 60,
-    "device": "cpu", "precision": "fp32", "threads": 1, "compile": False, "processes": 1,
 }  # fmt: skip
 SETTINGS = {name: knob.default for name, knob in TextTranslator.knobs.items() if knob.default is not None} | SMALL
 
@@ -63,25 +59,8 @@ class Attempt:
     """A run of the translator, with the events that it reported."""
 
     def __init__(self, data: dict[str, Any], cache: Path, artifacts: Path, seed: int = 2, **given: Any) -> None:
-        torch.set_num_threads(1)
-        self.events: list[tuple[str, Any]] = []
-        state = {name: given.pop(name) for name in ("state_path", "pause_after_epoch") if name in given}
-        settings = {**SETTINGS, **given}
-        self.run = Run(
-            settings=settings,
-            data=data,
-            data_card=TextTranslator().prepare(data, settings, cache, lambda message: None),
-            seed=seed,
-            device=torch.device(settings["device"]),
-            precision=PRECISIONS[settings["precision"]],
-            cache=cache,
-            artifacts=artifacts,
-            quality=QualityMetric("chrf", Direction.MAXIMIZE),
-            declared_metrics=frozenset(TextTranslator.metrics),
-            meter=Meter(asked_steady=time.monotonic(), cores=1),
-            write=lambda event, payload: self.events.append((event, payload)),
-            **state,
-        )
+        given = {"seed": seed, **SMALL, **given}
+        self.run, self.events = gallery_run(TextTranslator(), data, cache, artifacts, quality="chrf", **given)
 
     @property
     def reported(self) -> list[dict[str, float]]:

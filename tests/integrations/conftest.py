@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.support.runs import assembled_run
 from tracker.records import DataCard, Direction, QualityMetric
 from tracker.training.meter import Meter
 from tracker.training.precision import PRECISIONS
@@ -49,6 +50,6 @@ def make_run(tmp_path: Path) -> Callable[..., tuple[Run, Events]]:
             "meter": Meter(asked_steady=time.monotonic(), cores=1),
             "write": lambda event, payload: events.append((event, payload)),
         }
-        return Run(seed=seed, precision=PRECISIONS[precision], **{**defaults, **arguments}), events
+        return assembled_run(seed=seed, precision=PRECISIONS[precision], **{**defaults, **arguments}), events
 
     return make

@@ -14,6 +14,7 @@ import psutil
 import pytest
 import torch
 
+from tests.support.runs import assembled_run
 from tracker.errors import StudyFileError, TrainingFailedError, WorkloadError
 from tracker.records import Direction, QualityMetric
 from tracker.study.check import check_study
@@ -23,7 +24,7 @@ from tracker.training.describe import describe_workload
 from tracker.training.loading import load_workload
 from tracker.training.meter import Meter
 from tracker.training.precision import PRECISIONS
-from tracker.training.run import Paused, Run
+from tracker.training.run import Paused
 from tracker.training.state import COMMAND_STATE_NAME
 
 REPORT = """
@@ -59,7 +60,7 @@ def make_run(tmp_path):
             "output": tmp_path / "1.log",
             "state_path": tmp_path / "state.pt",
         }
-        return Run(**{**defaults, **arguments}), events
+        return assembled_run(**{**defaults, **arguments}), events
 
     return make
 

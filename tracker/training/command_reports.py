@@ -87,10 +87,10 @@ class CommandReports:
         if self._run.reported:
             return
         reported = "the command ended without a report"
-        if self._run.report_table is None:
+        if self._run.place.report_table is None:
             reported += ": no JSON line with an epoch is in the file of TRACKER_REPORT"
         if self._pickup is not None:
-            reported += f"{': ' if self._run.report_table else ', and '}{self._pickup.missing}"
+            reported += f"{': ' if self._run.place.report_table else ', and '}{self._pickup.missing}"
         raise TrainingFailedError("no_report", reported)
 
     def _take_line(self, line: bytes) -> None:

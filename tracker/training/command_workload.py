@@ -108,16 +108,16 @@ class CommandWorkload:
             token, state = uuid.uuid4().hex, folder / COMMAND_STATE_NAME
             report = folder / f"report-{token}"
             environment = _environment(run, token, folder, {"REPORT": str(report), "STATE": str(state)})
-            output = run.output or folder / f"output-{token}"
+            output = run.place.output or folder / f"output-{token}"
             source = self._source(run, token, folder, environment, output, max(0, earlier.get("epoch", 0)))
             known = earlier.get("epoch", -1), earlier.get("step", -1)
             pickup = None if source is None else Pickup(source, run.quality.name, run.note, *known)
             reports = CommandReports(run, ReportLines(report), pickup, state, earlier.get("epoch", -1))
             try:
-                self._follow(run, reports, environment, run.output if run.report_table is None else output)
+                self._follow(run, reports, environment, run.place.output if run.place.report_table is None else output)
             finally:
                 report.unlink(missing_ok=True)
-                if run.output is None:
+                if run.place.output is None:
                     output.unlink(missing_ok=True)
 
     def _follow(self, run: Run, reports: CommandReports, environment: Mapping[str, str], output: Path | None) -> None:
@@ -141,12 +141,12 @@ class CommandWorkload:
         self, run: Run, token: str, folder: Path, environment: Mapping[str, str], output: Path, counted: int
     ) -> Source | None:
         """Where what it says is picked up; ``counted`` is the last step that an earlier attempt reported."""
-        table, quality = run.report_table, run.quality.name
+        table, quality = run.place.report_table, run.quality.name
         if table is None:
-            if not run.tracking_uri:
+            if not run.place.tracking_uri:
                 return None
-            if is_server(run.tracking_uri):
-                return MlflowServer(run.tracking_uri, token, quality)
+            if is_server(run.place.tracking_uri):
+                return MlflowServer(run.place.tracking_uri, token, quality)
             return MlflowDatabase(folder / STORE_NAME)
         if table.where == "printed":
             return PrintedSource(PrintedLines(output), table.metrics, table.step, quality, run.note, counted)
@@ -230,22 +230,22 @@ def _environment(run: Run, token: str, folder: Path, places: Mapping[str, str]) 
         **{f"TRACKER_{name}": value for name, value in variables.items()},
         "OMP_NUM_THREADS": str(max(1, threads // run.processes)),
         "CUDA_VISIBLE_DEVICES": _visible_gpus(run),
-        **({"PYTHONUNBUFFERED": "1"} if run.report_table and run.report_table.where == "printed" else {}),
-        **(_mlflow_environment(run, token, folder) if run.tracking_uri else {}),
+        **({"PYTHONUNBUFFERED": "1"} if run.place.report_table and run.place.report_table.where == "printed" else {}),
+        **(_mlflow_environment(run, token, folder) if run.place.tracking_uri else {}),
     }
 
 
 def _mlflow_environment(run: Run, token: str, folder: Path) -> dict[str, str]:
     """Where the command's MLflow logs: the study's server where it has one, else a database of the trial's own."""
-    uri, experiment = run.tracking_uri, command_experiment(run.study)
+    uri, experiment = run.place.tracking_uri, command_experiment(run.place.study)
     if not is_server(uri):
         store = folder / STORE_NAME
-        lay_out_store(store, run.command_store, experiment, folder / ARTIFACTS_NAME)
+        lay_out_store(store, run.place.command_store, experiment, folder / ARTIFACTS_NAME)
         uri = sqlite_url(store)
     return {
         "MLFLOW_TRACKING_URI": uri,
         "MLFLOW_EXPERIMENT_NAME": experiment,
-        "MLFLOW_RUN_CONTEXT": json.dumps({"tracker.attempt": run.label, TAG: token}),
+        "MLFLOW_RUN_CONTEXT": json.dumps({"tracker.attempt": run.place.label, TAG: token}),
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
 

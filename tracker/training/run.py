@@ -5,9 +5,8 @@ Nothing else of the tracker is needed to train: no MLflow, no Optuna, no configu
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, SupportsFloat, TypeVar
@@ -16,12 +15,9 @@ import torch
 from torch import nn
 
 from tracker.errors import TrainingFailedError
-from tracker.records import DataCard, Direction, QualityMetric, Settings, SettingValue
-from tracker.study.report_table import ReportTable
-from tracker.training.meter import Meter
-from tracker.training.precision import Precision
+from tracker.records import Direction, SettingValue
+from tracker.training.assignment import Place, Reporting, Saving, Seat, Task
 from tracker.training.reports import Reports
-from tracker.training.source_files import SourceFiles
 from tracker.training.state import SavedState, StateLostError, read_state, write_state
 
 SAVING_SHARE = 0.05
@@ -48,12 +44,8 @@ class Run:
         rank: which of the trial's processes this is, from 0; only process 0 reports, saves and keeps files.
         processes: how many processes train the one model together.
         folder: the trial's own folder, which later attempts at it find again; None outside a study.
-        study, label: the study's name, and a text that names this attempt among all.
-        tracking_uri: the study's MLflow store.
+        place: where its other files are, and what a command must know of its study.
         accelerators: the indices of all GPUs that the attempt has.
-        output: the file that the attempt's output goes to; None where it is not redirected.
-        command_store: an empty MLflow database that a command's own is a copy of; None where there is none.
-        report_table: the study's [report] table; None where there is none.
         summary: what ``conclude`` received.
         quality: the study's measure of quality: what to stop early by, for instance.
         reported: whether there was a report.
@@ -62,67 +54,30 @@ class Run:
     """
 
     def __init__(
-        self,
-        *,
-        settings: Settings,
-        data: Mapping[str, Any],
-        data_card: DataCard,
-        seed: int,
-        device: torch.device,
-        precision: Precision,
-        cache: Path,
-        artifacts: Path,
-        quality: QualityMetric,
-        meter: Meter,
-        write: Callable[..., None],
-        needed_metrics: frozenset[str] = frozenset(),
-        declared_metrics: frozenset[str] = frozenset(),
-        source_files: SourceFiles | None = None,
-        state_path: Path | None = None,
-        pause_after_epoch: int | None = None,
-        own_last_epoch: float = math.inf,
-        rank: int = 0,
-        processes: int = 1,
-        folder: Path | None = None,
-        study: str = "",
-        label: str = "",
-        tracking_uri: str = "",
-        accelerators: tuple[int, ...] = (),
-        output: Path | None = None,
-        command_store: Path | None = None,
-        report_table: ReportTable | None = None,
+        self, task: Task, seat: Seat, place: Place, reporting: Reporting, saving: Saving | None = None
     ) -> None:
-        self.settings = settings
-        self.data = data
-        self.data_card = data_card
-        self.seed = seed
-        self.device = device
-        self.precision = precision
-        self.cache = cache
-        self.folder = folder
-        self.study = study
-        self.label = label
-        self.tracking_uri = tracking_uri
-        self.accelerators = accelerators
-        self.output = output
-        self.command_store = command_store
-        self.report_table = report_table
-        self.rank = rank
-        self.processes = processes
+        self.settings = task.settings
+        self.data = task.data
+        self.data_card = task.data_card
+        self.seed = task.seed
+        self.quality = task.quality
+        self.device = seat.device
+        self.precision = seat.precision
+        self.rank = seat.rank
+        self.processes = seat.processes
+        self.accelerators = seat.accelerators
+        self.cache = place.cache
+        self.folder = place.folder
+        self.place = place
         self.summary: dict[str, float] = {}
-        self.quality = quality
         self.reported = False
         self.pause_asked = False
         self.improved = False
-        self._artifacts = artifacts
-        self._reports = Reports(quality.name, needed_metrics, declared_metrics, self.note)
+        self._reports = Reports(task.quality.name, reporting.needed_metrics, reporting.declared_metrics, self.note)
         self._noted: set[str] = set()
-        self._source_files = source_files or SourceFiles()
-        self._meter = meter
-        self._write = write
-        self._state_path = state_path
-        self._pause_after_epoch = pause_after_epoch
-        self._own_last_epoch = own_last_epoch
+        self._meter = reporting.meter
+        self._write = reporting.write
+        self._saving = saving or Saving()
         self._restored: SavedState | None = None
         self._best: float | None = None
         self._next_save = 0.0
@@ -203,17 +158,19 @@ class Run:
         epoch = self._reports.last_step
         if epoch is None:
             return  # nothing is reported yet: there is no checkpoint that it could be resumed after
-        pause = self._pause_after_epoch is not None and epoch >= self._pause_after_epoch
-        pause = (pause or self.pause_asked) and epoch != self._own_last_epoch
-        if self.rank == 0 and self._state_path is not None and (pause or time.monotonic() >= self._next_save):
+        pause = self._saving.pause_after_epoch is not None and epoch >= self._saving.pause_after_epoch
+        pause = (pause or self.pause_asked) and epoch != self._saving.own_last_epoch
+        if self.rank == 0 and self._saving.path is not None and (pause or time.monotonic() >= self._next_save):
             begin = time.monotonic()
             try:
-                write_state(self._state_path, SavedState(epoch, self._best, dict(state), self._source_files.hashes()))
+                write_state(
+                    self._saving.path, SavedState(epoch, self._best, dict(state), self._saving.source_files.hashes())
+                )
                 self._write("saved", {"epoch": epoch})
             except OSError as error:
                 # A full disk costs the chance to resume after this epoch, not the training.
                 self.note(f"a state could not be saved ({error.strerror}): the one before it, if any, is kept")
-                pause = pause and self._state_path.exists()
+                pause = pause and self._saving.path.exists()
             self._next_save = time.monotonic() + (time.monotonic() - begin) / SAVING_SHARE
         if self._together:  # process 0 alone is asked to pause
             pause = bool(self.agree(pause))
@@ -227,14 +184,14 @@ class Run:
         Reports continue above the epoch that it was saved after. A state that cannot be read is lost: that is recorded,
         and training starts from scratch.
         """
-        if self._state_path is None:
+        if self._saving.path is None:
             return None
         try:
-            saved = read_state(self._state_path)
+            saved = read_state(self._saving.path)
         except FileNotFoundError:
             return None
         except StateLostError as error:
-            self._state_path.unlink(missing_ok=True)
+            self._saving.path.unlink(missing_ok=True)
             self._write(
                 "state_lost", {"message": f"the saved state cannot be read ({error}): training starts from scratch"}
             )
@@ -251,7 +208,7 @@ class Run:
         """
         if self._restored is None or isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
             return error
-        changed = self._source_files.changed_since(self._restored.source_files)
+        changed = self._saving.source_files.changed_since(self._restored.source_files)
         if not changed:
             return error
         reason = str(error) if isinstance(error, TrainingFailedError) else f"{type(error).__name__}: {error}"
@@ -267,7 +224,7 @@ class Run:
         Kept for runs on the frontier; deleted with the rest otherwise. Files below ``epoch-K/`` belong to the
         checkpoint after epoch K and are kept only where that one is on the frontier.
         """
-        path = self._artifacts / name
+        path = self.place.artifacts / name
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 

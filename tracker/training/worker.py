@@ -26,6 +26,7 @@ import torch
 
 from tracker.errors import TrackerError, TrainingFailedError
 from tracker.records import DataCard, Role, TrialState
+from tracker.training.assignment import Place, Reporting, Saving, Seat, Task
 from tracker.training.ending import DISK_FAILED, NO_EVENTS, Ending, ends_well, failure
 from tracker.training.events import EventLog
 from tracker.training.hardware import cpu_model
@@ -209,34 +210,32 @@ def _run(request: AttemptRequest, workload: Workload, meter: Meter, write: Any, 
         torch.cuda.set_device(device)
     if request.processes > 1:
         Companions.meet(rank, request.processes, device, request.folder / f"{request.attempt}.meeting")
-    return Run(
-        settings=request.settings,
-        data=request.data,
-        data_card=request.data_card or DataCard("", "", {}),
-        seed=request.seed,
-        device=device,
-        precision=precision,
-        cache=request.cache,
-        artifacts=request.artifacts,
-        quality=request.quality,
-        needed_metrics=request.needed_metrics,
-        declared_metrics=frozenset(workload.metrics),
-        source_files=SourceFiles(getattr(workload, "source_files", ())),
-        meter=meter,
-        write=write,
-        state_path=request.state_path if request.role is Role.TRIAL else None,
-        pause_after_epoch=request.pause_after_epoch,
-        own_last_epoch=request.own_last_epoch,
-        rank=rank,
-        processes=request.processes,
+    task = Task(
+        request.settings, request.data, request.data_card or DataCard("", "", {}), request.seed, request.quality
+    )
+    place = Place(
+        request.cache,
+        request.artifacts,
         folder=request.folder,
+        output=request.output_path,
         study=request.study,
         label=f"{request.study} {request.label} {request.attempt}",
         tracking_uri=request.tracking_uri,
-        accelerators=request.accelerators,
-        output=request.output_path,
         command_store=request.command_store,
         report_table=request.report_table,
+    )
+    saving = Saving(
+        request.state_path if request.role is Role.TRIAL else None,
+        pause_after_epoch=request.pause_after_epoch,
+        own_last_epoch=request.own_last_epoch,
+        source_files=SourceFiles(getattr(workload, "source_files", ())),
+    )
+    return Run(
+        task,
+        Seat(device, precision, rank, request.processes, request.accelerators),
+        place,
+        Reporting(meter, write, request.needed_metrics, frozenset(workload.metrics)),
+        saving,
     )
 
 

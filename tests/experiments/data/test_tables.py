@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import csv
 import random
-import time
 
 import pytest
 import torch
 
+from experiments.benchmarks.bare_run import bare_run, prepared_task
 from experiments.data.array_data import load_array_card, load_examples
 from experiments.data.prepared_tables import Table, prepare_table
 from experiments.data.table_arrays import UNKNOWN, Columns, Statistics
@@ -14,8 +14,7 @@ from experiments.data.tables import prediction_rows
 from experiments.workloads.tabular_classifier import TabularClassifier
 from tracker.errors import DataError
 from tracker.records import Direction, QualityMetric
-from tracker.training.meter import Meter
-from tracker.training.precision import PRECISIONS
+from tracker.training.assignment import Place
 from tracker.training.run import Run
 
 CPU = torch.device("cpu")
@@ -43,19 +42,12 @@ def write(path, rows):
 
 def run_on(data, cache, **settings) -> Run:
     """A run on the CPU that a table is loaded by."""
-    return Run(
-        settings={"train_share": 1.0, "deduplicate": False, **settings},
-        data=data,
-        data_card=TabularClassifier().prepare(data, {}, cache, print),
-        seed=0,
-        device=CPU,
-        precision=PRECISIONS["fp32"],
-        cache=cache,
-        artifacts=cache / "artifacts",
-        quality=QualityMetric("balanced_accuracy", Direction.MAXIMIZE),
-        meter=Meter(asked_steady=time.monotonic(), cores=1),
-        write=lambda event, payload: None,
+    chosen, quality = (
+        {"train_share": 1.0, "deduplicate": False, **settings},
+        QualityMetric("balanced_accuracy", Direction.MAXIMIZE),
     )
+    task = prepared_task(TabularClassifier(), chosen, data, cache, quality)
+    return bare_run(task, Place(cache, cache / "artifacts"))
 
 
 def labels(folder):
