@@ -250,6 +250,14 @@ def test_a_repaired_study_is_resumed_as_any_other(home):
     assert audit_study(NAME, home=home).findings == ()
 
 
+def test_a_trial_that_completed_while_it_was_asked_to_stop_is_completed_in_every_book(home):
+    path = last_log(home)
+    *before, end = path.read_text().splitlines(keepends=True)
+    asked = json.dumps({**json.loads(before[-1]), "event": "stop_asked", "reason": "interrupted"})
+    path.write_text("".join([*before, f"{asked}\n", end]))
+    assert audit_study(NAME, home=home).findings == ()
+
+
 def test_a_study_that_was_killed_as_it_was_made_leaves_its_name_free(new_home):
     home = new_home()
     staged = Home(home).study(NAME).with_name(f".{Home(home).study(NAME).name}.999999999")

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tracker.records import EnergySource, PhaseSeconds, TrialState, Usage
-from tracker.training.ending import end_lost
+from tracker.training.ending import Ending, end_lost, write_ending
 from tracker.training.events import EventLog, EventReader, read_attempt, seconds_seen
 
 USAGE = Usage(2.0, 1.5, 1, 0, 100, 0, 0.1, None, EnergySource.UNAVAILABLE)
@@ -41,6 +41,20 @@ def test_what_was_written_is_read_back_as_records(tmp_path):
     assert [(each.epoch, dict(each.metrics), each.usage) for each in record.checkpoints] == [
         (1, {"accuracy": 0.5}, USAGE)
     ]
+
+
+@pytest.mark.parametrize(("state", "reason"), [("completed", ""), ("paused", "interrupted"), ("stopped", "interrupted")])
+def test_a_training_that_completes_while_it_is_asked_to_stop_has_no_reason_for_its_end(state, reason, tmp_path):
+    path = tmp_path / "1.jsonl"
+    log = EventLog(path)
+    log.write("asked", ASKED)
+    log.write("stop_asked", {"reason": "interrupted"})
+    asked = read_attempt(path, 1)
+    ended = write_ending(path, asked, Ending(TrialState(state)), 2.0)
+    assert (ended.state, ended.reason) == (state, reason)
+    assert read_attempt(path, 1).reason == reason
+    path.write_text(path.read_text().replace(f'"reason": "{reason}", "message"', '"reason": "", "message"'))
+    assert read_attempt(path, 1).reason == reason, "as a worker writes it, that does not know why it was asked"
 
 
 def test_a_line_that_is_still_being_written_is_left_for_the_next_look(tmp_path):

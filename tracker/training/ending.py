@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tracker.errors import TrackerError
 from tracker.records import AttemptRecord, PhaseSeconds, TrialState
-from tracker.training.events import Event, EventLog, seconds_seen
+from tracker.training.events import Event, EventLog, reason_of_end, seconds_seen
 
 CODE_CHANGED = "code_changed"
 """Why a trial is paused again: the training code has changed and cannot read its state."""
@@ -124,7 +124,7 @@ def write_ending(
     ended = replace(
         record,
         state=ending.state,
-        reason=ending.reason or record.reason,
+        reason=reason_of_end(record, ending.state, ending.reason),
         message=ending.message,
         usage=replace(record.usage, wall_seconds=wall_seconds, startup_seconds=startup_seconds),
         phases=PhaseSeconds(startup_seconds, max(0.0, wall_seconds - startup_seconds), 0.0),

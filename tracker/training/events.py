@@ -239,13 +239,21 @@ def _after(record: AttemptRecord, event: Event) -> AttemptRecord:
                 usage=_later(record.usage, _usage(event["usage"])),
                 phases=PhaseSeconds(**_known(PhaseSeconds, event["phases"])),
                 summary=event["summary"],
-                reason=event["reason"] or record.reason,
+                reason=reason_of_end(record, event["state"], event["reason"]),
                 message=event["message"],
                 ended_at=max(record.started_at, event["time"]),  # the clock may have been set back
             )
         case "dropped":
             return replace(record, state=TrialState.STOPPED, reason="dropped", message=event["message"])
     return record
+
+
+def reason_of_end(record: AttemptRecord, state: str, reason: str) -> str:
+    """Why an attempt ended as ``state``: what its end says, or else what it was asked to stop for.
+
+    One that completed while it was asked to stop has none.
+    """
+    return "" if state == TrialState.COMPLETED else reason or record.reason
 
 
 def _accelerators(asked: Event) -> list[int]:
