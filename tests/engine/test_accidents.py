@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.accidents import daemons_of
 from tests.support.attempts import finish, start, wait_for_checkpoint
+from tests.support.command import ROOT
 from tracker.engine.forkserver import Forkserver
 from tracker.engine.local import LocalEngine
 from tracker.engine.reservations import Reservations
@@ -163,3 +164,43 @@ def test_training_that_ignores_every_request_does_not_outlive_its_coordinator(tm
     daemons = daemons_of(tmp_path)
     assert len(daemons) == 2
     wait_until(lambda: all(map(gone, daemons)))
+
+
+IMPORTS_FOR_EVER = """
+import os, pathlib, time
+pathlib.Path(os.environ["WRITE_TO"]).write_text(f"{os.getpid()}\\n")
+time.sleep(600)
+"""
+WARMS_UP = """
+import time
+from tracker.engine.forkserver import Forkserver
+Forkserver("imports_for_ever:train").warm_up()
+time.sleep(600)
+"""
+ASKS = """
+import sys
+from pathlib import Path
+from tests.engine.test_accidents import ask
+from tracker.engine.forkserver import Forkserver
+Forkserver().call(ask, Path(sys.argv[1]))
+"""
+
+
+def ask(written):
+    """What a child is asked to do: it never answers."""
+    written.write_text(f"{os.getpid()}\n{os.getppid()}\n")
+    time.sleep(600)
+
+
+@pytest.mark.parametrize("coordinator", [WARMS_UP, ASKS], ids=["the forkserver imports", "a child works"])
+def test_no_process_outlives_a_coordinator_that_is_killed_before_it_has_a_worker(coordinator, tmp_path):
+    (tmp_path / "imports_for_ever.py").write_text(IMPORTS_FOR_EVER)
+    written = tmp_path / "written"
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    environment = {**os.environ, "PYTHONPATH": path, "WRITE_TO": str(written)}
+    killed = subprocess.Popen([sys.executable, "-c", coordinator, str(written)], cwd=ROOT, env=environment)
+    wait_until(lambda: written.exists() and written.read_text().endswith("\n"), 300.0)
+    killed.kill()
+    killed.wait()
+    for process in map(int, written.read_text().split()):
+        wait_until(lambda process=process: gone(process))

@@ -21,13 +21,15 @@ from typing import Any, ParamSpec, TypeVar
 
 from tracker.errors import TrackerError, WorkFailedError
 from tracker.study.document import COMMAND_MARK
-from tracker.training.process_tree import kill_strays
+from tracker.training.process_tree import kill_all_below, kill_strays
 
 _COMMANDS = "tracker.training.command_workload"
-_PRELOAD = ("torch", "torch._dynamo", "tracker.training.worker", "tracker.engine.preload")
+_PRELOAD = ("tracker.engine.parentage", "torch", "torch._dynamo", "tracker.training.worker", "tracker.engine.preload")
 """Modules that every child has imported. The first optimizer imports torch._dynamo, which takes a second."""
 MODULE_VARIABLE = "TRACKER_PRELOAD"
 """The environment variable with the training code's module, for the last of these."""
+COORDINATOR_VARIABLE = "TRACKER_COORDINATOR"
+"""The environment variable with the process id of the one that starts the forkserver, for the first of these."""
 
 _STARTING = threading.Lock()
 """One child is started at a time, whichever threads start children."""
@@ -50,6 +52,7 @@ class Forkserver:
         self._context: ForkServerContext = multiprocessing.get_context("forkserver")
         module = _COMMANDS if workload.startswith(COMMAND_MARK) else workload.partition(":")[0]
         os.environ[MODULE_VARIABLE] = "" if module.endswith(".py") else module
+        os.environ[COORDINATOR_VARIABLE] = str(os.getpid())
         self._context.set_forkserver_preload(list(_PRELOAD))
 
     def warm_up(self) -> None:
@@ -90,7 +93,8 @@ class Forkserver:
     ) -> Result:
         """Run ``function`` in a child and return its result, for work that this process must not do itself.
 
-        Raises what the function raised where that is a TrackerError, WorkFailedError otherwise.
+        The child ends with this process. Raises what the function raised where that is a TrackerError, WorkFailedError
+        otherwise.
         """
         receiver, sender = self._context.Pipe(duplex=False)
         process = self.start(_answer, sender, function, arguments, named)
@@ -113,6 +117,7 @@ class Forkserver:
 def _answer(
     sender: Connection, function: Callable[..., Any], arguments: tuple[Any, ...], named: dict[str, Any]
 ) -> None:
+    threading.Thread(target=_end_with_caller, daemon=True).start()
     try:
         sender.send(function(*arguments, **named))
     except TrackerError as error:
@@ -120,6 +125,15 @@ def _answer(
     except Exception as error:  # noqa: BLE001 - sent to the caller, which raises it
         traceback.print_exc()
         sender.send(WorkFailedError(f"{function.__name__}: {type(error).__name__}: {error}"))
+
+
+def _end_with_caller() -> None:
+    """End this process, and those below it, once nobody waits for its answer any more."""
+    caller = multiprocessing.parent_process()
+    assert caller is not None, "a child of the forkserver knows who asked for it"
+    caller.join()
+    kill_all_below()
+    os._exit(1)
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ import sys
 import warnings
 
 from tracker.engine.forkserver import MODULE_VARIABLE
+from tracker.engine.parentage import stop_looking
 from tracker.training.process_tree import kill_all_below, take_orphans
 
 
@@ -32,3 +33,4 @@ warnings.filterwarnings("ignore", message="forkserver: waitpid returned unexpect
 signal.signal(signal.SIGTERM, signal.SIG_IGN)  # sent to the whole group; the forkserver ends with the last that uses it
 if module := os.environ.pop(MODULE_VARIABLE, ""):
     _preload(module)
+stop_looking()
