@@ -8,6 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from multiprocessing import Pipe
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -43,6 +44,7 @@ class Attempt:
         self.record: AttemptRecord = new_attempt(request.attempt, request.asked_at, len(request.cores))
         self._reader = EventReader(request.log_path)
         self._unseen: deque[Event] = deque()
+        self._why_asked = ""
         self._stop_deadline: float | None = None
         self._heard_at = time.monotonic()
         self._memory_kills = _memory_kills()
@@ -74,6 +76,7 @@ class Attempt:
         """Ask the worker to stop, or to pause if it can; it is killed when it has not ended in the grace period."""
         if self._stop_deadline is None:
             EventLog(self.request.log_path).write("stop_asked", {"reason": reason})
+            self._why_asked = reason
             self._stop_deadline = time.monotonic() + STOP_GRACE_SECONDS
             self.process.send(PAUSE_SIGNAL if pause else signal.SIGTERM)
 
@@ -92,6 +95,11 @@ class Attempt:
             self.stop("forkserver_died", pause=True)
         if self._stop_deadline is not None and time.monotonic() > self._stop_deadline:
             self.process.kill()
+
+    @property
+    def last_known(self) -> AttemptRecord:
+        """Its record, with why it was asked to stop, which its log may lack: the disk may take no event."""
+        return replace(self.record, reason=self.record.reason or self._why_asked)
 
     @property
     def ran_out_of_memory(self) -> bool:
@@ -242,13 +250,14 @@ class LocalEngine:
         if attempt.record.ended_at is not None:
             return
         self._forkserver.kill_strays()
+        known = attempt.last_known
         ending = vanished(
-            attempt.record,
+            known,
             exit_code,
             starved=attempt.ran_out_of_memory,
             time_limit_seconds=request.time_limit_seconds,
         )
-        ended = write_ending(request.log_path, attempt.record, ending, attempt.wall_seconds)
+        ended = write_ending(request.log_path, known, ending, attempt.wall_seconds)
         self._read(attempt)
         if attempt.record.ended_at is None:
             attempt.record = ended
@@ -274,13 +283,14 @@ def _write_request(request: AttemptRequest) -> None:
         "steady": request.asked_steady,
     }
     log = EventLog(request.log_path)
-    with contextlib.suppress(OSError):  # the log says the same
+    try:
         request.folder.mkdir(parents=True, exist_ok=True)
         set_aside(request.log_path)
-    if not log.write("asked", asked):
-        raise StoreError(
-            f"event log '{request.log_path}' cannot be written: {log.problem}; {request.label} did not start"
-        )
+        problem = "" if log.write("asked", asked) else log.problem
+    except OSError as error:
+        problem = error.strerror or str(error)
+    if problem:
+        raise StoreError(f"event log '{request.log_path}' cannot be written: {problem}; {request.label} did not start")
 
 
 def _memory_kills() -> int | None:

@@ -55,12 +55,13 @@ class StudyFolder:
         return StudyFolder(self.path.with_name(f".{self.path.name}.{process}"))
 
     def commit(self, final: Path) -> StudyFolder:
-        """Move the folder to its final name. Raises StudyExistsError where another process was first."""
+        """Move the folder to its final name, for good. Raises StudyExistsError where another process was first."""
         try:
             self.path.rename(final)
         except OSError:
             StudyFolder(final).refuse_existing()
             raise
+        formats.keep_names(final.parent)
         return StudyFolder(final)
 
     @property

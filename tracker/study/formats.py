@@ -6,8 +6,10 @@ number rises only with a change that an older tracker would misread: unknown key
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -57,10 +59,14 @@ class Format:
             )
 
     def write(self, path: Path, content: Mapping[str, Any], *, indent: int | None = None) -> None:
-        """Write ``content`` as JSON, whole or not at all. Raises OSError."""
+        """Write ``content`` as JSON, whole or not at all; a power cut afterwards does not change it. Raises OSError."""
         part = path.with_name(f"{path.name}.part")
-        part.write_text(json.dumps({**self.stamp, **content}, indent=indent, default=str), encoding="utf-8")
+        with part.open("w", encoding="utf-8") as file:
+            file.write(json.dumps({**self.stamp, **content}, indent=indent, default=str))
+            file.flush()
+            os.fsync(file.fileno())
         part.replace(path)
+        keep_names(path.parent)
 
     def read(self, path: Path) -> Any:
         """The JSON in a file. Raises FileNotFoundError, StoreError where it cannot be read, and as ``check`` does."""
@@ -73,6 +79,16 @@ class Format:
         if isinstance(content, dict):
             self.check(path, content)
         return content
+
+
+def keep_names(folder: Path) -> None:
+    """Put the names in a folder where a power cut does not reach them; nothing where its disk cannot do that."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 EVENT_LOG = Format("event log", 1)
