@@ -100,6 +100,15 @@ def test_a_killed_worker_is_billed_until_its_death(engine, tmp_path):
     assert killed_at - record.started_at <= record.usage.wall_seconds <= until_seen
 
 
+def test_a_worker_that_is_asked_to_stop_before_it_trains_stops_as_any_other(engine, tmp_path, monkeypatch):
+    monkeypatch.setattr("tracker.engine.local.STOP_GRACE_SECONDS", 600.0)  # it is not killed
+    start(engine, tmp_path, epochs=10_000, epoch_seconds=0.3)
+    engine.pause_all("interrupted")
+    record = finish(engine).record
+    assert (record.state, record.reason) == (TrialState.STOPPED, "interrupted")
+    assert record.message == "stopped before its last epoch"
+
+
 def test_a_worker_that_is_asked_to_stop_ends_at_once_with_what_it_reached(engine, tmp_path, monkeypatch):
     monkeypatch.setattr("tracker.engine.local.STOP_GRACE_SECONDS", 600.0)  # it is not killed
     attempt = start(engine, tmp_path, epochs=10_000, epoch_seconds=0.3)

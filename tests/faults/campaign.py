@@ -17,7 +17,7 @@ from tests.faults.struck_study import StruckStudy, StudyResult
 
 @dataclass(frozen=True, slots=True)
 class Campaign:
-    """``kills`` strikes over studies on a kind of ``store``, drawn with ``seed``, in homes below ``folder``.
+    """``kills`` strikes over studies on a kind of ``store``, drawn with ``seed``, in places below ``folder``.
 
     ``rest`` is the mean number of strikes a study.
     """
@@ -47,16 +47,20 @@ class Campaign:
             yield result
 
     def study(self, number: int, most: int) -> StudyResult:
-        """One study with at most so many strikes; its draws depend on the seed and its number alone."""
+        """One study with at most so many strikes; its draws depend on the seed and its number alone.
+
+        Raises NoDiskError as ``opened`` does.
+        """
         random = Random(f"{self.seed} {number}")
         strategy = random.choice(("frontier", "frontier", "optuna", "grid"))
         result = StudyResult(number, strategy)
-        home = self.folder / str(number)
-        with opened(self.store, home, random) as store, _environment(store.environment):
-            struck = StruckStudy(result, home, store, random, self.temporary, self.say)
+        place = self.folder / str(number)
+        place.mkdir(parents=True)
+        with opened(self.store, place, random) as store, _environment(store.environment):
+            struck = StruckStudy(result, place, store, random, self.temporary, self.say)
             struck.run(min(most, random.randint(1, 2 * self.rest - 1)))
         if not result.problems:
-            shutil.rmtree(home, ignore_errors=True)
+            shutil.rmtree(place, ignore_errors=True)
         return result
 
 

@@ -1,37 +1,70 @@
-"""Where the struck studies log to: SQLite files, PostgreSQL, or a server of MLflow that goes away now and then."""
+"""Where the struck studies log to: SQLite files, PostgreSQL, or a server of MLflow that goes away now and then.
+
+The home of a store ``read-only`` has a disk of its own, which nobody can write any more once it is struck. It loses
+what was not forced onto it, as a power cut does.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from typing import Any, TypeVar
 
+from tests.support.fragile_disk import FragileDisk, fragile_disk
 from tests.support.mlflow_database import put_mlflow_database
+from tests.support.mlflow_server import MlflowServer
 
-STORES = ("sqlite", "postgres", "server")
+STORES = ("sqlite", "postgres", "server", "read-only")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """``environment`` of every command, its Optuna ``storage``, and whether it cannot be reached now and then."""
+    """``environment`` of every command, its Optuna ``storage``, and the home's own ``disk``, None where it has none.
+
+    ``stay`` has a server that goes away now and then be there from now on; None where none goes away.
+    """
 
     environment: Mapping[str, str] = field(default_factory=dict)
     storage: str | None = None
-    goes_away: bool = False
+    disk: FragileDisk | None = None
+    stay: Callable[[], None] | None = None
 
     @property
     def options(self) -> list[str]:
         """Of `tracker run` and `tracker resume`."""
         return ["--storage", self.storage] if self.storage else []
 
+    def carry_out(self, function: Callable[..., Result], *arguments: Any) -> Result:
+        """The result of a function that reads the books: in a process of its own where a disk is to be unmounted."""
+        if self.disk is None:
+            return function(*arguments)
+        with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as process:
+            return process.submit(function, *arguments).result()
+
 
 @contextlib.contextmanager
-def opened(kind: str, home: Path, random: Random) -> Iterator[Store]:
-    """A store for the studies of one home. One in five homes makes its databases while it is struck."""
-    home.mkdir(parents=True)
+def opened(kind: str, place: Path, random: Random) -> Iterator[Store]:
+    """A store for the study whose home is to be ``place / "home"``, which is made.
+
+    One in five homes of SQLite files makes its databases while it is struck.
+
+    Raises NoDiskError where a store needs a disk of its own and this machine lets nobody have one.
+    """
+    home = place / "home"
+    if kind == "read-only":
+        with fragile_disk(home) as disk:
+            put_mlflow_database(home)
+            yield Store(disk=disk)
+        return
+    home.mkdir()
     if kind == "sqlite":
         if random.random() > 0.2:
             put_mlflow_database(home)
@@ -42,23 +75,36 @@ def opened(kind: str, home: Path, random: Random) -> Iterator[Store]:
         server = postgres()
         yield Store({"MLFLOW_TRACKING_URI": server.new("mlflow")}, server.new())
     else:
-        from tests.support.mlflow_server import MlflowServer
+        folder = place / "server"
+        server = MlflowServer(f"sqlite:///{put_mlflow_database(folder)}", folder)
+        with _going_away(server, random) as stay:
+            yield Store({"MLFLOW_TRACKING_URI": server.address}, stay=stay)
 
-        folder = home.with_name(f"{home.name}-server")
-        server = MlflowServer(f"sqlite:///{put_mlflow_database(folder)}", folder).start()
-        over = threading.Event()
 
-        def go_away() -> None:
-            while not over.wait(random.uniform(5.0, 20.0)):
-                server.stop()
-                over.wait(random.uniform(0.5, 10.0))
-                server.start()
+@contextlib.contextmanager
+def _going_away(server: MlflowServer, random: Random) -> Iterator[Callable[[], None]]:
+    """A server that is away for seconds, then there for as long as it took to start and some seconds more."""
+    server.start()
+    over = threading.Event()
 
-        thread = threading.Thread(target=go_away, daemon=True)
-        thread.start()
-        try:
-            yield Store({"MLFLOW_TRACKING_URI": server.address}, goes_away=True)
-        finally:
-            over.set()
-            thread.join()
+    def go_away() -> None:
+        starting_seconds = 0.0
+        while not over.wait(2 * starting_seconds + random.uniform(5.0, 20.0)):
             server.stop()
+            over.wait(random.uniform(0.5, 10.0))
+            begin = time.monotonic()
+            server.start()
+            starting_seconds = time.monotonic() - begin
+
+    thread = threading.Thread(target=go_away, daemon=True)
+    thread.start()
+
+    def stay() -> None:
+        over.set()
+        thread.join()
+
+    try:
+        yield stay
+    finally:
+        stay()
+        server.stop()

@@ -18,6 +18,7 @@ from tests.faults.moments import Moment
 from tests.faults.stores import Store
 from tests.faults.victims import MARK, Strike, marked
 from tracker import audit_study, open_study
+from tracker.runner.audit.finding import Audit
 from tracker.runner.study_folder import StudyFolder
 from tracker.store.home import Home
 from tracker.study.toml_text import to_toml
@@ -54,12 +55,12 @@ class StudyResult:
 
 
 class StruckStudy:
-    """One study in a ``home`` of its own; ``result`` receives its outcome, ``say`` a line for each strike."""
+    """A study whose home is in a ``place`` of its own; ``result`` receives its outcome, ``say`` a line for a strike."""
 
     def __init__(
         self,
         result: StudyResult,
-        home: Path,
+        place: Path,
         store: Store,
         random: Random,
         temporary: Path,
@@ -68,15 +69,16 @@ class StruckStudy:
         self._result = result
         self._temporary = temporary
         self._say = say
-        self._home = home
+        self._home = place / "home"
         self._store = store
         self._random = random
         self._mark = f"{os.getpid()}-{result.study}-{time.monotonic_ns()}"
-        self._file = home / "study.toml"
+        self._file = place / "study.toml"
+        self._output = place / "output.log"
         self._file.write_text(to_toml(_study(result.strategy, random)), encoding="utf-8")
 
     def run(self, strikes: int) -> None:
-        """Strike so often, then let the study be, and audit it."""
+        """Strike so often, then let the study and its server be, and audit it."""
         while strikes > 0:
             process = self._start()
             struck = self._strike(process, strikes)
@@ -85,9 +87,12 @@ class StruckStudy:
             if code not in (0, 1) and not struck:
                 self._problem(f"a command that nobody struck ended with {code}: {self._last_words()}")
             self._no_orphans()
-            if not struck:  # it was done before the moment came
+            if not struck and (code == 0 or not self._store.stay):  # it was done before the moment came
                 break
             self._look()
+            self._mend()
+        if self._store.stay:
+            self._store.stay()
         if code := self._ended(self._start()):
             self._problem(f"the last command ended with {code}: {self._last_words()}")
             if not self._exists:
@@ -113,7 +118,7 @@ class StruckStudy:
         what = ["resume", NAME] if self._exists else ["run", str(self._file)]
         command = [sys.executable, "-m", "tracker.cli.main", *what, "--home", str(self._home), "--workers", "2"]
         self._result.commands += 1
-        with (self._home / "output.log").open("ab") as output:
+        with self._output.open("ab") as output:
             output.write(f"$ tracker {' '.join(what)}\n".encode())
             output.flush()
             environment = {**os.environ, "PYTHONPATH": str(ROOT), MARK: self._mark}
@@ -138,14 +143,14 @@ class StruckStudy:
             return process.poll() is not None
 
         while struck < most:
-            moment, strike = Moment.drawn(self._random), Strike.drawn(self._random)
+            moment, strike = Moment.drawn(self._random), Strike.drawn(self._random, self._store.disk)
             if not moment.wait(self._home, over):
                 return struck
-            if not strike.carry_out(process, self._mark, self._random):
+            if not strike.carry_out(process, self._mark, self._random, self._store.disk):
                 continue
             struck += 1
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(1.0 if strike.victim in ("worker", "disk") else 60.0)
+                process.wait(1.0 if strike.leaves_the_coordinator else 60.0)
             self._result.strikes.append(Struck(self._result.study, moment.words, strike.words, over()))
             self._say(f"  {moment.words}: {strike.words}{'' if over() else ' (the coordinator lives)'}")
             if over():
@@ -156,38 +161,42 @@ class StruckStudy:
         """An audit in between must work, whatever it finds; one in three mends it, and must leave nothing."""
         if not self._exists:
             return
-        repair = not self._store.goes_away and self._random.random() < 1 / 3
+        writable = not self._store.stay and (self._store.disk is None or not self._store.disk.is_read_only)
+        repair = writable and self._random.random() < 1 / 3
         try:
-            found = audit_study(NAME, home=self._home, storage=self._store.storage, repair=repair)
+            found = self._audit(repair=repair)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
-            if not self._store.goes_away:  # which may be away
+            if not self._store.stay:  # it may be away
                 self._problem(f"the audit{' with --repair' * repair} raised {type(error).__name__}: {error}")
             return
         self._result.audits += 1
         if repair and found.findings:
             self._problem("; ".join(["--repair left", *(finding.words for finding in found.findings)]))
 
+    def _audit(self, *, repair: bool = False) -> Audit:
+        return self._store.carry_out(_audit, self._home, self._store.storage, repair)
+
+    def _mend(self) -> None:
+        """A disk that is read-only refuses the study in a sentence, and is mended."""
+        if self._store.disk is None or not self._store.disk.is_read_only:
+            return
+        if self._exists and (code := self._ended(self._start())) not in (1, 2):
+            self._problem(f"a study on a read-only disk ended with {code}: {self._last_words()}")
+        if "Traceback" in self._output.read_text(errors="replace"):
+            self._problem(f"a traceback: {self._last_words()}")
+        self._no_orphans()
+        self._store.disk.mend()
+
     def _audit_whole(self) -> None:
         """All books agree, and say what the study was to do."""
-        found = None
-        deadline = time.monotonic() + (120.0 if self._store.goes_away else 0.0)
-        while found is None or (not found.agrees and time.monotonic() < deadline):
-            try:
-                found = audit_study(NAME, home=self._home, storage=self._store.storage)
-            except Exception as error:
-                if time.monotonic() > deadline:
-                    raise
-                self._say(f"  the audit waits: {error}")
-            if found is None or not found.agrees:
-                time.sleep(1.0 if time.monotonic() < deadline else 0.0)
+        found = self._audit()
         self._result.audits += 1
         self._result.attempts, self._result.price_usd = found.attempts, found.price_usd
         for finding in found.findings:
             self._problem(finding.words)
-        table = open_study(NAME, home=self._home).table()
-        trials = table.runs.query("role == 'trial'")["trial"].tolist()
-        if table.state != "completed":
-            self._problem(f"the study is {table.state}")
+        state, trials = self._store.carry_out(_read, self._home)
+        if state != "completed":
+            self._problem(f"the study is {state}")
         if len(trials) != len(set(trials)) or len(trials) > TRIALS:
             self._problem(f"trials lost or doubled: {sorted(trials)}")
 
@@ -208,7 +217,17 @@ class StruckStudy:
         self._say(f"  PROBLEM: {words}")
 
     def _last_words(self) -> str:
-        return " | ".join((self._home / "output.log").read_text(errors="replace").splitlines()[-4:])
+        return " | ".join(self._output.read_text(errors="replace").splitlines()[-4:])
+
+
+def _audit(home: Path, storage: str | None, repair: bool) -> Audit:
+    return audit_study(NAME, home=home, storage=storage, repair=repair)
+
+
+def _read(home: Path) -> tuple[str, list[int]]:
+    """A study's state, and the numbers of its trials."""
+    table = open_study(NAME, home=home).table()
+    return table.state, table.runs.query("role == 'trial'")["trial"].tolist()
 
 
 def _study(strategy: str, random: Random) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from random import Random
 
 import psutil
 
+from tests.support.fragile_disk import FragileDisk
+
 MARK = "TRACKER_FAULTS"
 """The environment variable that all processes of a campaign have: who still has it at the end is an orphan."""
 _FULL_SECONDS = (0.1, 0.5, 2.0)
@@ -21,15 +23,17 @@ _FULL_SECONDS = (0.1, 0.5, 2.0)
 
 @dataclass(frozen=True, slots=True)
 class Strike:
-    """A victim, and the signal that it gets; for the disk, how long it is full."""
+    """A victim, and the signal that it gets; for the disk, how long it is full, 0 where it becomes read-only."""
 
     victim: str
     signal: signal.Signals | None = None
     full_seconds: float = 0.0
 
     @classmethod
-    def drawn(cls, random: Random) -> Strike:
-        """One of all, a power cut most often."""
+    def drawn(cls, random: Random, disk: FragileDisk | None = None) -> Strike:
+        """One of all, a power cut most often; two in three at the ``disk`` where there is one that may be broken."""
+        if disk is not None and random.random() < 2 / 3:
+            return cls("disk")
         victims = ("group", "coordinator", "worker", "forkserver", "disk")
         victim = random.choices(victims, weights=(8, 6, 5, 2, 1))[0]
         if victim == "disk":
@@ -40,10 +44,22 @@ class Strike:
     @property
     def words(self) -> str:
         """The strike in words."""
-        return f"{self.signal.name} to the {self.victim}" if self.signal else f"disk full for {self.full_seconds:g} s"
+        if self.victim == "disk":
+            return f"disk full for {self.full_seconds:g} s" if self.full_seconds else "disk read-only"
+        return f"{self.signal.name if self.signal else ''} to the {self.victim}"
 
-    def carry_out(self, study: subprocess.Popen[bytes], mark: str, random: Random) -> bool:
+    @property
+    def leaves_the_coordinator(self) -> bool:
+        """Whether the coordinator is to continue."""
+        return self.victim == "worker" or self.full_seconds > 0
+
+    def carry_out(
+        self, study: subprocess.Popen[bytes], mark: str, random: Random, disk: FragileDisk | None = None
+    ) -> bool:
         """Strike; False where there is no such process at this moment."""
+        if self.victim == "disk" and disk is not None and not self.full_seconds:
+            disk.make_read_only()
+            return True
         if self.victim == "disk":
             return _fill_the_disk(mark, self.full_seconds)
         if self.victim == "group":

@@ -18,6 +18,7 @@ class FragileDisk:
 
     def __init__(self, folder: Path, mebibytes: int) -> None:
         self.folder = folder
+        self.is_read_only = False
         self._image = folder.with_name(f"{folder.name}.img")
         if sys.platform != "linux":
             raise NoDiskError("a disk of its own needs Linux")
@@ -35,6 +36,7 @@ class FragileDisk:
 
     def make_read_only(self) -> None:
         """Let nobody write any more, whoever has opened a file to write it included."""
+        self.is_read_only = True
         device = subprocess.run(
             ["findmnt", "--noheadings", "--output", "SOURCE", str(self.folder)],
             check=True,
@@ -44,15 +46,19 @@ class FragileDisk:
         Path(f"/sys/fs/ext4/{Path(device.stdout.strip()).name}/trigger_fs_error").write_text("1")
 
     def mend(self) -> None:
-        """Check it, and let it be written again; nobody may use it meanwhile."""
-        self.remove()
+        """Check it, and let it be written again; nobody may use it meanwhile.
+
+        What was not forced onto it while it could be written is lost.
+        """
+        _do("umount", str(self.folder))
         with contextlib.suppress(subprocess.CalledProcessError):  # its status says that it corrected something
             _do("e2fsck", "-y", str(self._image))
         self._mount()
+        self.is_read_only = False
 
     def remove(self) -> None:
-        """Unmount it; its file remains."""
-        _do("umount", str(self.folder))
+        """Unmount it as soon as nobody uses it any more."""
+        _do("umount", "--lazy", str(self.folder))
 
 
 @contextlib.contextmanager

@@ -43,7 +43,9 @@ def test_what_was_written_is_read_back_as_records(tmp_path):
     ]
 
 
-@pytest.mark.parametrize(("state", "reason"), [("completed", ""), ("paused", "interrupted"), ("stopped", "interrupted")])
+@pytest.mark.parametrize(
+    ("state", "reason"), [("completed", ""), ("paused", "interrupted"), ("stopped", "interrupted")]
+)
 def test_a_training_that_completes_while_it_is_asked_to_stop_has_no_reason_for_its_end(state, reason, tmp_path):
     path = tmp_path / "1.jsonl"
     log = EventLog(path)

@@ -10,6 +10,7 @@ import contextlib
 import multiprocessing
 import multiprocessing.forkserver
 import os
+import signal
 import sys
 import threading
 import traceback
@@ -117,6 +118,7 @@ class Forkserver:
 def _answer(
     sender: Connection, function: Callable[..., Any], arguments: tuple[Any, ...], named: dict[str, Any]
 ) -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the forkserver holds signals back for workers
     threading.Thread(target=_end_with_caller, daemon=True).start()
     try:
         sender.send(function(*arguments, **named))

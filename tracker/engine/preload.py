@@ -17,6 +17,7 @@ import warnings
 from tracker.engine.forkserver import MODULE_VARIABLE
 from tracker.engine.parentage import stop_looking
 from tracker.training.process_tree import kill_all_below, take_orphans
+from tracker.training.stopping import hold_requests
 
 
 def _preload(name: str) -> None:
@@ -34,3 +35,4 @@ signal.signal(signal.SIGTERM, signal.SIG_IGN)  # sent to the whole group; the fo
 if module := os.environ.pop(MODULE_VARIABLE, ""):
     _preload(module)
 stop_looking()
+hold_requests()  # a worker takes them once it can

@@ -23,6 +23,17 @@ PAUSE_SIGNAL = signal.SIGUSR1
 """Asks a worker to end at once so that its trial can be resumed; SIGTERM ends the trial for good."""
 PAUSE_AT_SAVE_SIGNAL = signal.SIGUSR2
 """Asks a worker to pause when it next saves its state: no training is lost."""
+_REQUESTS = (signal.SIGTERM, PAUSE_SIGNAL, PAUSE_AT_SAVE_SIGNAL)
+
+
+def hold_requests() -> None:
+    """Let requests wait, in this process and those that it forks, until they are taken."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _REQUESTS)
+
+
+def take_requests() -> None:
+    """Take the requests that came meanwhile, and those that come."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _REQUESTS)
 
 
 class StopRequested(BaseException):
@@ -79,7 +90,7 @@ class StopSignal:
 
     def ignore(self) -> None:
         """Ignore requests from now on: the training has ended."""
-        for number in (signal.SIGTERM, PAUSE_SIGNAL, PAUSE_AT_SAVE_SIGNAL):
+        for number in _REQUESTS:
             signal.signal(number, signal.SIG_IGN)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # libraries watch their children there, and raise where one dies
 

@@ -47,6 +47,7 @@ from tracker.training.stopping import (
     StopRequested,
     StopSignal,
     heartbeat,
+    take_requests,
 )
 from tracker.training.workload import Workload
 
@@ -100,6 +101,7 @@ def _trained_to_its_end(
         os._exit(1)
 
     try:
+        take_requests()
         with companions, heartbeat(log, meter, stop, give_up):
             summary = _carry_out(request, log, meter, stop)
     except Paused as pause:
