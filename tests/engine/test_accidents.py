@@ -14,6 +14,7 @@ import pytest
 from tests.support.accidents import daemons_of
 from tests.support.attempts import finish, start, wait_for_checkpoint
 from tests.support.command import ROOT
+from tests.support.fragile_disk import NoDiskError, fragile_disk
 from tracker.engine.forkserver import Forkserver
 from tracker.engine.local import LocalEngine
 from tracker.engine.reservations import Reservations
@@ -46,6 +47,16 @@ def small_disk(tmp_path):
         pytest.skip("only root can mount a small disk here")
     yield disk
     subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A disk that can be made read-only under whoever writes to it."""
+    try:
+        with fragile_disk(tmp_path / "disk") as disk:
+            yield disk
+    except NoDiskError as error:
+        pytest.skip(str(error))
 
 
 def gone(pid):
@@ -136,6 +147,22 @@ def test_a_full_disk_pauses_the_training_and_leaves_what_is_written_whole(engine
     resumed = finish(engine).record
     assert resumed.state is TrialState.COMPLETED
     assert resumed.checkpoints[0].epoch > 1, "the last state that was saved whole is still there"
+
+
+def test_a_disk_that_becomes_read_only_pauses_the_training_and_keeps_what_it_holds(engine, disk):
+    attempt = start(engine, disk.folder, workload=WORKLOAD, epochs=100_000, epoch_seconds=0.1)
+    wait_for_state(engine, attempt)
+    disk.make_read_only()
+    record = finish(engine).record
+    assert (record.state, record.reason) == (TrialState.PAUSED, "disk_failed")
+    with pytest.raises(StoreError, match="Read-only file system; #0 did not start"):
+        start(engine, disk.folder, workload=WORKLOAD, number=2)
+    disk.mend()
+    kept = read_attempt(disk.folder / "1.jsonl", 1).checkpoints
+    assert len(record.checkpoints) - 1 <= len(kept), "the last one may not have been on the disk yet"
+    assert kept == record.checkpoints[: len(kept)]
+    start(engine, disk.folder, workload=WORKLOAD, number=3, epochs=record.checkpoints[-1].epoch + 1)
+    assert finish(engine).record.state is TrialState.COMPLETED
 
 
 COORDINATOR = """
