@@ -9,17 +9,16 @@ from tracker.study.formats import DESCRIPTION
 
 
 def test_what_was_written_outlives_a_power_cut(tmp_path):
-    content = {"content": {"name": "n" * 10_000}}
+    written = {f"{number}.json": {"content": {"name": "n" * 10_000, "number": number}} for number in range(3)}
     try:
         with fragile_disk(tmp_path / "disk") as disk:
-            path = disk.folder / "study.json"
-            for number in range(3):
-                DESCRIPTION.write(path, {**content, "number": number})
+            for name, content in written.items():
+                DESCRIPTION.write(disk.folder / name, content)
             disk.make_read_only()
             with pytest.raises(OSError, match="Read-only file system"):
-                DESCRIPTION.write(path, {**content, "number": 3})
-            assert DESCRIPTION.read(path)["number"] == 2
+                DESCRIPTION.write(disk.folder / "0.json", {})
             disk.mend()
-            assert DESCRIPTION.read(path) == {**DESCRIPTION.stamp, **content, "number": 2}
+            for name, content in written.items():
+                assert DESCRIPTION.read(disk.folder / name) == {**DESCRIPTION.stamp, **content}
     except NoDiskError as error:
         pytest.skip(str(error))
