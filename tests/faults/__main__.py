@@ -18,8 +18,8 @@ from collections import Counter
 from pathlib import Path
 
 from tests.faults.campaign import Campaign, as_document
+from tests.faults.results import StudyResult
 from tests.faults.stores import STORES
-from tests.faults.struck_study import StudyResult
 from tests.support.fragile_disk import NoDiskError
 
 

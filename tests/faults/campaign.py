@@ -11,8 +11,9 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from tests.faults.results import StudyResult
 from tests.faults.stores import opened
-from tests.faults.struck_study import StruckStudy, StudyResult
+from tests.faults.struck_study import StruckStudy
 
 
 @dataclass(frozen=True, slots=True)

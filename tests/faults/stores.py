@@ -1,5 +1,7 @@
 """Where the struck studies log to: SQLite files, PostgreSQL, or a server of MLflow that goes away now and then.
 
+That server asks for a password, and Optuna's database beside it is PostgreSQL's.
+
 The home of a store ``read-only`` has a disk of its own, which nobody can write any more once it is struck. It loses
 what was not forced onto it, as a power cut does.
 """
@@ -16,10 +18,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from tests.support.fragile_disk import FragileDisk, fragile_disk
 from tests.support.mlflow_database import put_mlflow_database
 from tests.support.mlflow_server import MlflowServer
+from tests.support.postgres import PASSWORD, postgres
 
 STORES = ("sqlite", "postgres", "server", "read-only")
 Result = TypeVar("Result")
@@ -27,20 +31,16 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """``environment`` of every command, its Optuna ``storage``, and the home's own ``disk``, None where it has none.
+    """``environment`` of every command, and ``secrets`` that none of them may write or print.
 
-    ``stay`` has a server that goes away now and then be there from now on; None where none goes away.
+    ``disk`` is the home's own, None where it has none. ``stay`` has a server that goes away now and then be there from
+    now on; None where none goes away.
     """
 
     environment: Mapping[str, str] = field(default_factory=dict)
-    storage: str | None = None
+    secrets: tuple[str, ...] = ()
     disk: FragileDisk | None = None
     stay: Callable[[], None] | None = None
-
-    @property
-    def options(self) -> list[str]:
-        """Of `tracker run` and `tracker resume`."""
-        return ["--storage", self.storage] if self.storage else []
 
     def carry_out(self, function: Callable[..., Result], *arguments: Any) -> Result:
         """The result of a function that reads the books: in a process of its own where a disk is to be unmounted."""
@@ -70,15 +70,17 @@ def opened(kind: str, place: Path, random: Random) -> Iterator[Store]:
             put_mlflow_database(home)
         yield Store()
     elif kind == "postgres":
-        from tests.support.postgres import postgres
-
-        server = postgres()
-        yield Store({"MLFLOW_TRACKING_URI": server.new("mlflow")}, server.new())
+        yield _store_with_postgres(postgres().new("mlflow"))
     else:
         folder = place / "server"
-        server = MlflowServer(f"sqlite:///{put_mlflow_database(folder)}", folder)
+        server = MlflowServer(f"sqlite:///{put_mlflow_database(folder)}", folder, auth=True)
         with _going_away(server, random) as stay:
-            yield Store({"MLFLOW_TRACKING_URI": server.address}, stay=stay)
+            yield _store_with_postgres(server.url(), stay)
+
+
+def _store_with_postgres(tracking_uri: str, stay: Callable[[], None] | None = None) -> Store:
+    environment = {"MLFLOW_TRACKING_URI": tracking_uri, "TRACKER_STORAGE": postgres().new()}
+    return Store(environment, (PASSWORD, quote(PASSWORD, safe="")), stay=stay)
 
 
 @contextlib.contextmanager

@@ -9,12 +9,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from tests.faults.moments import Moment
+from tests.faults.results import Struck, StudyResult
 from tests.faults.stores import Store
 from tests.faults.victims import MARK, Strike, marked
 from tracker import audit_study, open_study
@@ -28,30 +28,6 @@ TRIALS = 8
 NAME = "struck"
 _PATIENCE_SECONDS = 300.0
 _ORPHAN_SECONDS = 20.0
-
-
-@dataclass(frozen=True, slots=True)
-class Struck:
-    """A strike that was carried out: in which study, at which moment, on what."""
-
-    study: int
-    moment: str
-    strike: str
-    ended: bool  # whether the coordinator ended by it
-
-
-@dataclass(slots=True)
-class StudyResult:
-    """The result of one study: its strikes, commands and audits; ``problems`` is empty where everything held."""
-
-    study: int
-    strategy: str
-    strikes: list[Struck] = field(default_factory=list)
-    commands: int = 0
-    audits: int = 0
-    attempts: int = 0
-    price_usd: float = 0.0
-    problems: list[str] = field(default_factory=list)
 
 
 class StruckStudy:
@@ -99,6 +75,7 @@ class StruckStudy:
                 return
         self._no_orphans()
         self._audit_whole()
+        self._no_secrets()
 
     def _ended(self, process: subprocess.Popen[bytes]) -> int:
         """The exit status of a command, which is killed where it does not end."""
@@ -126,7 +103,7 @@ class StruckStudy:
             environment["TMPDIR"] = str(self._temporary)
             environment.pop("PYTHONDONTWRITEBYTECODE", None)  # each of many processes would compile everything again
             return subprocess.Popen(
-                [*command, *self._store.options],
+                command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -174,7 +151,7 @@ class StruckStudy:
             self._problem("; ".join(["--repair left", *(finding.words for finding in found.findings)]))
 
     def _audit(self, *, repair: bool = False) -> Audit:
-        return self._store.carry_out(_audit, self._home, self._store.storage, repair)
+        return self._store.carry_out(_audit, self._home, repair)
 
     def _mend(self) -> None:
         """A disk that is read-only refuses the study in a sentence, and is mended."""
@@ -200,6 +177,13 @@ class StruckStudy:
         if len(trials) != len(set(trials)) or len(trials) > TRIALS:
             self._problem(f"trials lost or doubled: {sorted(trials)}")
 
+    def _no_secrets(self) -> None:
+        """No file of the home, and nothing that a command printed, holds a password."""
+        for path in [self._output, *(each for each in self._home.rglob("*") if each.is_file())]:
+            text = path.read_bytes().decode(errors="replace")
+            if any(secret in text for secret in self._store.secrets):
+                self._problem(f"a password is in '{path}'")
+
     def _no_orphans(self) -> None:
         """Nobody outlives the coordinator for long."""
         deadline = time.monotonic() + _ORPHAN_SECONDS
@@ -220,8 +204,8 @@ class StruckStudy:
         return " | ".join(self._output.read_text(errors="replace").splitlines()[-4:])
 
 
-def _audit(home: Path, storage: str | None, repair: bool) -> Audit:
-    return audit_study(NAME, home=home, storage=storage, repair=repair)
+def _audit(home: Path, repair: bool) -> Audit:
+    return audit_study(NAME, home=home, repair=repair)
 
 
 def _read(home: Path) -> tuple[str, list[int]]:
