@@ -23,8 +23,8 @@ from tracker.engine.forkserver import Forkserver
 from tracker.pricing.cost import DEFAULT_TERMS
 from tracker.pricing.price_book import load_price_book
 from tracker.records import AttemptRecord, Checkpoint, DataCard, Market, PhaseSeconds, Role, TrialState, Usage
-from tracker.runner.bookkeeper import Account
-from tracker.runner.jobs import Job
+from tracker.runner.account import Account
+from tracker.runner.job import Job
 from tracker.store.mlflow_store import MlflowStore
 from tracker.training.events import EventLog
 from tracker.training.hardware import usable_cores

@@ -18,7 +18,7 @@ _RUNS_AT_ONCE = 500
 def make_source(path: Path, runs: int) -> None:
     """Put an experiment of so many runs into a new MLflow database. For a child process."""
     database_writer = importlib.import_module("tracker.store.mlflow_database").DatabaseWriter
-    entries = importlib.import_module("tracker.store.mlflow_entries").Entries
+    entries = importlib.import_module("tracker.store.entries").Entries
     store = importlib.import_module("tracker.store.mlflow_store").MlflowStore(f"sqlite:///{path}")
     client, engine = store._client, store._engine
     experiment = client.create_experiment(EXPERIMENT, artifact_location="file:///nowhere")

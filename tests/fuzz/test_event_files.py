@@ -17,7 +17,7 @@ from tracker.errors import TrackerError
 from tracker.pricing.cost import price_of
 from tracker.pricing.price_point import price_point_from_row
 from tracker.records import TrialState
-from tracker.runner.jobs import job_of
+from tracker.runner.job import job_of
 from tracker.runner.study_folder import StudyFolder
 from tracker.study.costs import CostTerms
 from tracker.training.events import EventReader, follow, new_attempt, read_attempt

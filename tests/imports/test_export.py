@@ -26,7 +26,7 @@ from tracker.report.attempts import attempts_table
 from tracker.report.tables import frontier_document, runs_document
 from tracker.store.attempts import SeveralAttempts
 from tracker.store.home import Home
-from tracker.store.mlflow_logs import Outbox
+from tracker.store.run_logs import Outbox
 from tracker.store.run_table import list_studies
 from tracker.study.costs import CostTerms
 from tracker.study.spec import Limit

@@ -15,10 +15,11 @@ from tracker.errors import StoreError
 from tracker.records import STEADY_USAGE, PriceBasis, Role, TrialState
 from tracker.runner.study_lookup import check_name_is_free
 from tracker.store.attempts import COUNTED
+from tracker.store.entries import RUNS_AT_ONCE
 from tracker.store.home import Home
-from tracker.store.mlflow_entries import RUNS_AT_ONCE
-from tracker.store.mlflow_logs import RunLog, StudyLog
+from tracker.store.mlflow_logs import StudyLog
 from tracker.store.mlflow_store import MlflowStore
+from tracker.store.run_logs import RunLog
 from tracker.store.run_table import IMPORTED, StudyTable
 
 _REPORT_EVERY = 1000

@@ -18,7 +18,8 @@ from tracker.records import AttemptRecord, Hardware, Role, TrialState
 from tracker.runner.coordinator import Coordinator
 from tracker.runner.event_replay import replay_logs
 from tracker.runner.interrupts import Interrupts
-from tracker.runner.jobs import Job, repeat
+from tracker.runner.job import Job
+from tracker.runner.jobs import repeat
 from tracker.runner.plan import make_plan
 from tracker.runner.progress import Observer, Silent
 from tracker.runner.repeat_work import Order, RepeatWork

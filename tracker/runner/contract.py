@@ -20,7 +20,8 @@ from tracker.engine.local import LocalEngine
 from tracker.engine.reservations import Reservations
 from tracker.errors import WorkFailedError, WorkloadError
 from tracker.records import AttemptRecord, DataCard, Direction, Role, Settings, TrialState
-from tracker.runner.jobs import Grounds, Job, attempt_request, preparation
+from tracker.runner.job import Job
+from tracker.runner.jobs import Grounds, attempt_request, preparation
 from tracker.runner.plan import StudyPlan, make_plan
 from tracker.store.home import Home
 from tracker.study.document import StudyDocument

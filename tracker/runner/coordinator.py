@@ -10,7 +10,8 @@ from collections.abc import Callable
 from tracker.engine.local import Attempt, LocalEngine
 from tracker.errors import RequestError, StoreError
 from tracker.runner.interrupts import Interrupts
-from tracker.runner.jobs import Grounds, Job, attempt_request
+from tracker.runner.job import Job
+from tracker.runner.jobs import Grounds, attempt_request
 from tracker.training.events import Event
 from tracker.training.request import AttemptRequest
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tracker.records import AttemptRecord, TrialState
-from tracker.runner.jobs import Job, job_of, rate_of
+from tracker.runner.job import Job, job_of
+from tracker.runner.jobs import rate_of
 from tracker.runner.leftovers import attempts_without_workers
 from tracker.runner.searchers import History
 from tracker.runner.session import Session

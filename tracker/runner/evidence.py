@@ -10,8 +10,8 @@ import numpy as np
 from tracker.errors import RequestError
 from tracker.pricing.cost import price_of
 from tracker.records import STEADY_USAGE, Role, Settings, TrialState, Usage, added
-from tracker.runner.bookkeeper import prediction_price_usd
-from tracker.runner.jobs import job_of
+from tracker.runner.account import prediction_price_usd
+from tracker.runner.job import job_of
 from tracker.runner.plan import StudyPlan
 from tracker.runner.searchers import Evidence
 from tracker.runner.study_folder import StudyFolder

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from tracker.errors import StoreError
 from tracker.frontier.so_far import FrontierSoFar
-from tracker.store.mlflow_logs import RunLog, StudyLog
+from tracker.store.mlflow_logs import StudyLog
+from tracker.store.run_logs import RunLog
 
 
 class FrontierFiles:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 from tracker.engine.reservations import Reservation
 from tracker.pricing.price_point import PricePoint, price_point_from_row
 from tracker.records import DataCard, Hardware, Role, Settings, SettingValue
+from tracker.runner.job import Job
 from tracker.runner.plan import StudyPlan
 from tracker.runner.user import current_user
 from tracker.search.steps import Step
@@ -23,41 +23,6 @@ MEMORY_SHARE = 0.9
 
 REPEAT_SEEDS = 1_000_000
 """The distance between the seeds of a trial's repeats: larger than any number of trials."""
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A run to start: ``trial`` is its number, None for other roles; ``folder`` its name below trials/.
-
-    ``attempt`` above 1 resumes a paused trial. A repeat is of trial ``repeats`` and ends after ``last_epoch``;
-    ``own_last_epoch`` is where the training ends by itself, infinite where that is unknown.
-    """
-
-    role: Role
-    label: str
-    folder: str
-    settings: Settings
-    seed: int
-    trial: int | None = None
-    attempt: int = 1
-    repeats: int | None = None
-    last_epoch: int | None = None
-    own_last_epoch: float = math.inf
-
-    @property
-    def device(self) -> str:
-        """The device that it computes on."""
-        return str(self.settings["device"])
-
-    @property
-    def threads(self) -> int:
-        """The cores that it reserves."""
-        return int(self.settings["threads"])
-
-    @property
-    def accelerators(self) -> int:
-        """The GPUs that it reserves: one per process."""
-        return int(self.settings.get("processes", 1)) if self.device == "cuda" else 0
 
 
 def preparation(spec: StudySpec, hardware: Hardware) -> Job:
@@ -134,24 +99,6 @@ def attempt_request(job: Job, reservation: Reservation, grounds: Grounds) -> Att
         last_epoch=job.last_epoch,
         own_last_epoch=job.own_last_epoch,
         user=current_user(),
-    )
-
-
-def job_of(asked: Event) -> Job:
-    """The job of an attempt, from its first event."""
-    label, role = asked["label"], Role(asked["role"])
-    if role is Role.REPEAT:
-        return _repeat_of(asked)
-    number = int(label.removeprefix("#")) if role is Role.TRIAL else None
-    return Job(role, label, str(number), asked["settings"], asked["seed"], number, asked["attempt"])
-
-
-def _repeat_of(asked: Event) -> Job:
-    label = asked["label"]
-    folder = label.removeprefix("#").replace(" ", "-")
-    trial = int(folder.partition("-")[0])
-    return Job(
-        Role.REPEAT, label, folder, asked["settings"], asked["seed"], repeats=trial, last_epoch=asked["last_epoch"]
     )
 
 

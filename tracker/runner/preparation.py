@@ -8,7 +8,8 @@ from tracker.pricing.cost import price_of
 from tracker.records import TrialState, Usage
 from tracker.runner.coordinator import Coordinator, Work
 from tracker.runner.interrupts import Interrupts
-from tracker.runner.jobs import Grounds, Job, preparation
+from tracker.runner.job import Job
+from tracker.runner.jobs import Grounds, preparation
 from tracker.runner.plan import StudyPlan
 from tracker.runner.progress import Observer
 from tracker.training.events import Event

@@ -12,7 +12,7 @@ from tracker.engine.local import Attempt
 from tracker.pricing.money_unit import money_unit
 from tracker.records import AttemptRecord, TrialState
 from tracker.runner.coordinator import POLL_SECONDS, Work
-from tracker.runner.jobs import Job
+from tracker.runner.job import Job
 from tracker.runner.progress import EndedAttempt, Progress
 from tracker.runner.session import Session
 from tracker.runner.study_progress import running_attempts

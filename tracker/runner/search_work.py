@@ -10,12 +10,13 @@ from collections.abc import Mapping, Sequence
 from tracker.engine.local import Attempt
 from tracker.errors import RequestError
 from tracker.records import AttemptRecord, TrialState
-from tracker.runner.bookkeeper import Reached
+from tracker.runner.account import Reached
 from tracker.runner.coordinator import Work
 from tracker.runner.decisions import FILE_NAME as DECISIONS_FILE
 from tracker.runner.decisions import Decisions
 from tracker.runner.failures import Failures
-from tracker.runner.jobs import Job, trial
+from tracker.runner.job import Job
+from tracker.runner.jobs import trial
 from tracker.runner.progress import EndedAttempt
 from tracker.runner.saved_states import SavedStates
 from tracker.runner.searchers import save_memory

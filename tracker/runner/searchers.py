@@ -10,8 +10,9 @@ from typing import Any
 
 from tracker.errors import NewerFormatError, RequestError, StoreError, StudyNotFoundError
 from tracker.records import AttemptRecord, Settings, TrialState
-from tracker.runner.bookkeeper import Reached
-from tracker.runner.jobs import MEMORY_SHARE, Job
+from tracker.runner.account import Reached
+from tracker.runner.job import Job
+from tracker.runner.jobs import MEMORY_SHARE
 from tracker.runner.plan import StudyPlan
 from tracker.search.frontier_search import FrontierSearch
 from tracker.search.full_runs import FullRuns

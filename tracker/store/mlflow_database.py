@@ -31,7 +31,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from tracker.errors import RefusedError
 from tracker.records import DataCard
-from tracker.store.mlflow_entries import DATA_CONTEXT, RUNS_AT_ONCE, Entries, data_set
+from tracker.store.entries import RUNS_AT_ONCE, Entries
+from tracker.store.mlflow_entries import DATA_CONTEXT, data_set
 
 INSERT = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 """The databases that rows can be merged into, each with how."""

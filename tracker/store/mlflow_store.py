@@ -38,11 +38,13 @@ from tracker.databases.connections import making_tables, reason, wait_for_locks
 from tracker.databases.sqlite_url import sqlite_file, sqlite_url
 from tracker.errors import StoreError, StudyExistsError, StudyNotFoundError
 from tracker.store.columns import Details, History, ParentRun, Positions, RunIndex, run_key
+from tracker.store.entries import Writer
 from tracker.store.found import FoundExperiment
 from tracker.store.mlflow_database import INSERT, DatabaseWriter, move_runs
-from tracker.store.mlflow_entries import ClientWriter, Writer
-from tracker.store.mlflow_logs import LoggedRun, Outbox, RunLog, StudyLog
+from tracker.store.mlflow_entries import ClientWriter
+from tracker.store.mlflow_logs import StudyLog
 from tracker.store.mlflow_places import find_experiments, put_back
+from tracker.store.run_logs import LoggedRun, Outbox, RunLog
 from tracker.store.schema import schema_problem
 from tracker.store.sql_reader import SqlReader
 

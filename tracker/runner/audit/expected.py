@@ -9,8 +9,8 @@ from typing import Any
 
 from tracker.pricing.price_point import price_point_from_row
 from tracker.records import AttemptRecord, DataCard, TrialState
-from tracker.runner.bookkeeper import Account, Reached
-from tracker.runner.jobs import Job, job_of
+from tracker.runner.account import Account, Reached
+from tracker.runner.job import Job, job_of
 from tracker.runner.study_folder import Attempts, StudyFolder
 from tracker.store.names import logged_name
 from tracker.study.costs import CostTerms
