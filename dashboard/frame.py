@@ -62,6 +62,7 @@ def _page(entry: Entry) -> Callable[[], None]:
             if not entry.of_study:
                 entry.show()
             elif (study := _chosen_study()) is not None and _scenario_line():
+                _notice_line(study)
                 entry.show(study)
         except StudyNotFoundError as error:
             st.warning(literal(str(error)), icon=":material/search_off:")
@@ -74,11 +75,13 @@ def _page(entry: Entry) -> Callable[[], None]:
 
 def _chosen_study() -> str | None:
     """The study of the view; None, with instructions, where there is none yet."""
-    summaries = studies.summaries()
-    if not summaries:
+    found = studies.listed()
+    if not found.studies:
         st.fragment(_wait_for_a_study, run_every=WAIT_SECONDS)()
         return None
-    names = [each.name for each in summaries]
+    names = found.names
+    if found.notice:
+        st.warning(literal(found.notice), icon=":material/cloud_off:")
     asked = view.STUDY.get()
     if asked and asked not in names:
         st.warning(literal(f"There is no study '{asked}' here; the newest one is shown."), icon=":material/search_off:")
@@ -90,7 +93,7 @@ def _chosen_study() -> str | None:
 
 
 def _wait_for_a_study() -> None:
-    if studies.summaries():
+    if studies.listed().studies:
         st.rerun()
     st.info(literal(f"There is no study yet in {studies.home().path}. Start one, and it appears here:"))
     st.code("tracker run experiments/studies/docstrings.toml", language="bash")
@@ -109,6 +112,12 @@ def _scenario_line() -> bool:
         st.info(literal(f"Prices of {name}: {'; '.join(scenario.sentences)}"), icon=":material/price_change:")
         _back_to_billed()
     return True
+
+
+def _notice_line(study: str) -> None:
+    """Say on every page where MLflow is behind, or away."""
+    if notice := studies.billed_table(study).notice:
+        st.warning(literal(notice), icon=":material/cloud_off:")
 
 
 def _back_to_billed() -> None:

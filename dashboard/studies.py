@@ -14,9 +14,10 @@ from tracker.pricing.currency import USD, exchange_rate
 from tracker.pricing.scenario import Scenario
 from tracker.pricing.scenario_file import read_scenario_text
 from tracker.report.repricing import reprice
-from tracker.runner.study_lookup import study_reader
+from tracker.runner.study_lookup import StudyList, studies_of
+from tracker.runner.study_reading import HomeStudyReader
 from tracker.store.home import Home
-from tracker.store.run_table import StudyReader, StudySummary, StudyTable, list_studies
+from tracker.store.run_table import StudyTable
 
 _MOST_REPRICED = 16
 _FRESH_SECONDS = 0.5
@@ -31,14 +32,14 @@ class _Readers:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._readers: dict[tuple[str, str], tuple[StudyReader, float, StudyTable | None]] = {}  # and fresh until
+        self._readers: dict[tuple[str, str], tuple[HomeStudyReader, float, StudyTable | None]] = {}  # and fresh until
         self._repriced: dict[tuple[str, str, str], tuple[StudyTable, StudyTable]] = {}
 
     def table(self, place: Home, study: str) -> StudyTable:
         """The study as it was billed. Raises StudyNotFoundError, StoreError."""
         with self._lock:
             key = (place.tracking_uri, study)
-            reader, fresh_until, table = self._readers.get(key, (study_reader(place, study), -math.inf, None))
+            reader, fresh_until, table = self._readers.get(key, (HomeStudyReader(place, study), -math.inf, None))
         asked_at = time.monotonic()
         if table is None or asked_at > fresh_until:
             table = reader.read()
@@ -74,9 +75,9 @@ def home() -> Home:
     return Home.find()
 
 
-def summaries() -> list[StudySummary]:
-    """Every study of the store, newest first. Raises StoreError."""
-    return list_studies(home().tracking_uri)
+def listed() -> StudyList:
+    """Every study that can be read, newest first. Raises StoreError."""
+    return studies_of(home())
 
 
 def scenario() -> Scenario:

@@ -16,6 +16,8 @@ TrackerError                   any failure with a message of one or two lines fo
     └── StoreError             a database, a table or a log cannot be read or written
         ├── RefusedError       a store rejects what it was given
         └── NewerFormatError   a file of a format that only a newer tracker knows
+
+BehindWarning is no failure: it says where figures are from.
 """
 
 from __future__ import annotations
@@ -108,6 +110,10 @@ class RefusedError(StoreError):
 
 class NewerFormatError(StoreError):
     """A file of a format that only a newer tracker knows; the message names its version."""
+
+
+class BehindWarning(UserWarning):
+    """MLflow is behind or cannot be read, so that figures are those of event logs, or lack studies without any."""
 
 
 def did_you_mean(given: str, allowed: Iterable[str]) -> str:

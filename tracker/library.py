@@ -49,7 +49,8 @@ class Study:
     def table(self, scenario: Scenario = AS_BILLED, currency: str = "USD") -> StudyTable:
         """All runs and checkpoints, read again; priced under ``scenario`` where it changes anything.
 
-        ``currency`` is what reports show amounts in; tables are in USD. Raises StudyNotFoundError, StoreError,
+        ``currency`` is what reports show amounts in; tables are in USD. Where MLflow is behind or cannot be read, the
+        study's events are read, and errors.BehindWarning says so. Raises StudyNotFoundError, StoreError,
         PriceBookError, ScenarioError.
         """
         return priced_study_table(self.home, self.name, scenario, currency)

@@ -278,9 +278,17 @@ class Hardware:
         return f"{self.cpu_model}, {self.cores} cores, {self.memory_bytes / 2**30:.0f} GiB{gpu}"
 
 
+_NOTABLE_SECONDS = 20.0
+
+
 @dataclass(frozen=True, slots=True)
 class Behind:
     """How far MLflow is behind: how many values it lacks, and for how many seconds the oldest of them has waited."""
 
     entries: int
     seconds: float
+
+    @property
+    def is_notable(self) -> bool:
+        """Whether it is further behind than it always is for a moment."""
+        return self.seconds >= _NOTABLE_SECONDS

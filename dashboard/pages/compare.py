@@ -61,7 +61,7 @@ def _compare_runs(table: StudyTable) -> None:
 
 def _compare_studies(study: str) -> None:
     """A choice of other studies, and their comparison with this one."""
-    others = {each.name: each.name for each in studies.summaries() if each.name != study}
+    others = {name: name for name in studies.listed().names if name != study}
     if not others:
         st.info("There is only one study: you need a second one to compare.")
         return

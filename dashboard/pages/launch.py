@@ -55,7 +55,7 @@ def show() -> None:
 
 def _follow() -> None:
     """Open the study that was started here once it can be shown; list others that are starting."""
-    known = {summary.name for summary in studies.summaries()}
+    known = set(studies.listed().names)
     followed = st.session_state.get(_FOLLOWED)
     if followed in known:
         del st.session_state[_FOLLOWED]
@@ -71,7 +71,7 @@ def _follow() -> None:
 
 
 def _under_way(waiting: list[Launch]) -> None:
-    known = {summary.name for summary in studies.summaries()}
+    known = set(studies.listed().names)
     for launch in waiting:
         if launch.study in known or not launch.runs(studies.home()):
             st.rerun()

@@ -66,6 +66,9 @@ def _ways_on(found: AxisPoints, detail: RunDetail) -> None:
                 st.code(command.text, language="bash", wrap_lines=True)
             if command.remark:
                 st.caption(literal(command.remark))
+    if table.notice:
+        st.caption("Its run in MLflow: once MLflow has everything of the study.")
+        return
     try:
         place = mlflow_place(home.tracking_uri, _experiment(home.tracking_uri, table.study), table, detail.run)
     except TrackerError as error:

@@ -10,8 +10,9 @@ import pytest
 
 from tracker.records import DataCard, EnergySource, Usage
 from tracker.training import meter as meter_module
+from tracker.training.busy import measured_while_busy
 from tracker.training.energy_counters import NvmlEnergy, RaplEnergy
-from tracker.training.meter import Meter, measured_while_busy
+from tracker.training.meter import Meter
 
 
 def spin(seconds):

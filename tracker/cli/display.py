@@ -27,7 +27,6 @@ from tracker.runner.progress import EndedAttempt, Observer, Progress, RunningAtt
 FIRST_LINE_SECONDS, LAST_LINE_SECONDS = 15.0, 300.0
 """The least seconds between plain progress lines: growing with the study, up to the second figure."""
 BAR_COLUMNS = 60
-_SHOWN_BEHIND_SECONDS = 20.0
 SEPARATOR = " · "
 BAD_ENDS = (TrialState.FAILED, TrialState.KILLED)
 
@@ -233,7 +232,7 @@ def _figures(progress: Progress) -> list[str]:
 
 def _behind(behind: Behind | None) -> list[str]:
     """How far MLflow is behind, where it is further than it always is for a moment."""
-    if behind is None or behind.seconds < _SHOWN_BEHIND_SECONDS:
+    if behind is None or not behind.is_notable:
         return []
     return [f"MLflow is {duration(behind.seconds)} behind, {behind.entries:,} values"]
 

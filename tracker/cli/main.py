@@ -8,12 +8,16 @@ from __future__ import annotations
 import importlib
 import keyword
 import sys
+import warnings
+from collections.abc import Callable
+from functools import partial
 from importlib.metadata import entry_points
+from typing import Any
 
 import click
 
 from tracker.cli.output import say
-from tracker.errors import TrackerError, did_you_mean
+from tracker.errors import BehindWarning, TrackerError, did_you_mean
 
 COMMANDS = {
     "doctor": "What this machine is, can do, and would be billed as.",
@@ -88,7 +92,10 @@ def tracker(debug: bool) -> None:
 def main() -> None:
     """Run the command; exit 0 when done, 1 when the work failed, 2 when the request was wrong."""
     try:
-        tracker()
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", BehindWarning)
+            warnings.showwarning = partial(_show, warnings.showwarning, set())
+            tracker()
     except TrackerError as error:
         if "--debug" in sys.argv:
             raise
@@ -105,6 +112,22 @@ def main() -> None:
         reason = f"{type(error).__name__}: {error}"
         say(f"error: internal error of the tracker: {reason}\n`tracker --debug …` shows where", err=True)
         sys.exit(1)
+
+
+def _show(
+    others: Callable[..., None],
+    said: set[str],
+    message: Warning | str,
+    kind: type[Warning],
+    *place: Any,
+    **more: Any,
+) -> None:
+    """Say once, in a line, where figures are from; other warnings are shown as ever."""
+    if not issubclass(kind, BehindWarning):
+        others(message, kind, *place, **more)
+    elif str(message) not in said:
+        said.add(str(message))
+        say(message, err=True)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,8 @@ _LOCKED = re.compile(r"database (table )?is locked|database is busy|SQLITE_BUSY"
 _DENIED = re.compile(r"password authentication failed|no password supplied|Access denied|fe_sendauth", re.IGNORECASE)
 _UNAUTHORIZED = re.compile(r"error code 40[13]\b|40[13] Client Error")
 _LOGIN = "the name and password are MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or stand in the address"
+_ASKED = re.compile(r"API request to \S+ failed with exception ")
+_QUOTED = re.compile(r"\w+\((?P<quote>[\"'])(?:\w+\(.*?\): )?(?P<why>(?:(?!(?P=quote)).)*)(?P=quote)\)")
 _PAGE = re.compile(r"Response body: '?\s*<.*", re.DOTALL)
 _MISSING = re.compile(r"database \"?[^ ]+ does not exist|Unknown database|role \"?[^ ]+ does not exist", re.IGNORECASE)
 
@@ -121,7 +123,7 @@ def is_passing(error: BaseException) -> bool:
 def reason(error: BaseException, url: str = "") -> str:
     """Why the store at ``url`` cannot be used, in one line: what its driver or client says, and what to do."""
     cause = list(_causes(error))[-1]
-    said = first_line(cause if isinstance(cause, Exception) else Exception(str(cause)), url)
+    said = first_line(_of_requests(cause), url)
     if isinstance(cause, ImportError):
         if url.startswith("postgresql"):
             return f"{said}; install the driver: pip install 'cost-quality-tracker[postgres]'"
@@ -139,6 +141,15 @@ def reason(error: BaseException, url: str = "") -> str:
     if _MISSING.search(said):
         return f"{said}; create it first, such as by `createdb`"
     return said
+
+
+def _of_requests(error: BaseException) -> Exception:
+    """What happened, of an error of an HTTP client: without the address, which whoever shows it says already."""
+    said = _ASKED.sub("", str(error))
+    if caused := said.partition("(Caused by ")[2].removesuffix(")"):
+        quoted = _QUOTED.fullmatch(caused)
+        said = caused if quoted is None else quoted["why"]
+    return Exception(said or type(error).__name__)
 
 
 def _causes(error: BaseException) -> list[BaseException]:

@@ -18,7 +18,7 @@ from tracker.report.confirmation import confirmation_sentences
 from tracker.report.headlines import headlines
 from tracker.report.levers import levers_table
 from tracker.report.recommendation import recommendations
-from tracker.report.scenarios import price_remarks
+from tracker.report.scenarios import report_remarks
 from tracker.report.tables import confirmed_frontier_table, searched_settings, spend_by_part, spend_by_state
 from tracker.store.run_table import StudyTable
 
@@ -63,7 +63,7 @@ def _head(table: StudyTable) -> str:
     line = (
         f"{text(table.state)} · quality: {text(table.quality.name)}, {better} is better{limits} · written {words.now()}"
     )
-    return "\n\n".join([f"# {text(table.study)}", line, *(f"> {text(remark)}" for remark in price_remarks(table))])
+    return "\n\n".join([f"# {text(table.study)}", line, *(f"> {text(remark)}" for remark in report_remarks(table))])
 
 
 def _answer(table: StudyTable) -> str:

@@ -30,7 +30,7 @@ from tracker.report.levers import levers_table
 from tracker.report.plane import Plane, study_plane
 from tracker.report.plane_caption import plane_caption
 from tracker.report.recommendation import Recommendation, recommendations
-from tracker.report.scenarios import price_remarks
+from tracker.report.scenarios import report_remarks
 from tracker.report.sensitivity import DECLINE_PER_YEAR, DECLINE_SOURCE, PricedCase, sensitivity
 from tracker.report.tables import (
     confirmed_frontier_table,
@@ -67,7 +67,7 @@ def report_page(table: StudyTable) -> str:
         usd_change=partial(words.change, in_words=usd),
         quality_change=partial(words.change, in_words=words.figure),
         percent_change=words.percent_change,
-        remarks=price_remarks(table),
+        remarks=report_remarks(table),
         advice=[(each, _settings_of(table, each, searched)) for each in advice],
         headlines=headlines(table),
         searched=searched,

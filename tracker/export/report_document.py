@@ -18,7 +18,7 @@ from tracker.report.levers import levers_table
 from tracker.report.plain import plain, plain_rows
 from tracker.report.progress import hypervolume_steps, reference_point
 from tracker.report.recommendation import Recommendation, recommendations
-from tracker.report.scenarios import price_remarks
+from tracker.report.scenarios import report_remarks
 from tracker.report.spending import spend_by_purpose
 from tracker.report.tables import confirmed_frontier_table, frontier_document, spend_by_part, spend_by_state
 from tracker.store.run_table import StudyTable
@@ -66,7 +66,7 @@ def report_document(table: StudyTable) -> dict[str, Any]:
         "levers": plain_rows(levers_table(table)),
         "assumptions": [{**row, **_values(row)} for row in assumptions_table(table).to_dict("records")],
         "rates": plain_rows(rates_table(table)),
-        "remarks": list(price_remarks(table)),
+        "remarks": list(report_remarks(table)),
     }
 
 

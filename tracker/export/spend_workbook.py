@@ -23,7 +23,8 @@ def write_spend_workbook(spend: Spend, groups: pa.Table, charges: pa.Table, file
             add_sheet(book, styles, "Spend", groups, len(spend.by))
             rows = add_large_sheet(book, styles, "Charges", charges, 1)
             notes = book.add_worksheet("Notes")
-            lines = [spend.sentence, *spend.remarks, f"written {words.now()}; amounts are estimates, not invoices"]
+            remarks = [*spend.notices, *spend.remarks]
+            lines = [spend.sentence, *remarks, f"written {words.now()}; amounts are estimates, not invoices"]
             for row, note in enumerate(lines):
                 notes.write_string(row, 0, text(note))
         add_rows(made, {"xl/worksheets/sheet2.xml": rows}, text, file)

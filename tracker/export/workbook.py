@@ -22,7 +22,7 @@ from tracker.report.decisions import decisions_about
 from tracker.report.headlines import headlines
 from tracker.report.progress import hypervolume_steps
 from tracker.report.recommendation import recommendations
-from tracker.report.scenarios import price_remarks
+from tracker.report.scenarios import report_remarks
 from tracker.report.spending import spend_by_purpose
 from tracker.report.tables import references_table, spend_by_part, spend_by_state
 from tracker.store.run_table import StudyTable
@@ -98,7 +98,7 @@ def _summary(sheet: Worksheet, styles: Styles, table: StudyTable, left_out: dict
         sheet.write_string(row, 1, text(figure), styles.of(bold=True, align="right", valign="top"))
         sheet.write_string(row, 2, text(sentence), styles.of(indent=1, text_wrap=True, valign="top"))
         row += 1
-    notes = [*price_remarks(table), *(_left_out(name, rows) for name, rows in left_out.items() if rows)]
+    notes = [*report_remarks(table), *(_left_out(name, rows) for name, rows in left_out.items() if rows)]
     for note in notes:
         sheet.write_string(row, 0, text(note), styles.of(italic=True))
         row += 1
@@ -123,7 +123,7 @@ def _charts(
     book: xlsxwriter.Workbook, sheet: Worksheet, table: StudyTable, frontier: pa.Table, blocks: dict[str, int]
 ) -> None:
     """Below the answers, side by side; each draws what a sheet has."""
-    row = FIRST_ANSWER + len(_answers(table)) + len(price_remarks(table)) + 3
+    row = FIRST_ANSWER + len(_answers(table)) + len(report_remarks(table)) + 3
     if len(frontier):
         columns = {name: frontier.column_names.index(name) for name in ("price_usd", "quality")}
         sheet.insert_chart(row, 0, frontier_chart(book, table, len(frontier), columns, blocks["references"]))

@@ -46,6 +46,11 @@ def price_remarks(table: StudyTable) -> tuple[str, ...]:
     return tuple(remarks)
 
 
+def report_remarks(table: StudyTable) -> tuple[str, ...]:
+    """Sentences for the head of a report: where its figures are from where not from MLflow, and ``price_remarks``."""
+    return (*filter(None, [table.notice]), *price_remarks(table))
+
+
 def _rates_used(table: StudyTable) -> list[str]:
     """A sentence with the rates of runs, each with market, region and date."""
     distinct = table.runs[["sku", "market", "region", "usd_per_hour", "price_date"]].drop_duplicates()

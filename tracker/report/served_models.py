@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from tracker.engine.forkserver import Forkserver
-from tracker.errors import RequestError
+from tracker.errors import RequestError, StoreError
 from tracker.pricing.price_point import PricePoint, price_point_from_row
 from tracker.report.serving import MeasuredPoint, serving_table
 from tracker.report.tables import frontier_table
@@ -38,8 +38,11 @@ def measure_frontier(
     """The cost of serving each of at most ``points`` frontier models on this machine's CPU; see ``serving_table``.
 
     ``weights`` are formats of tracker.training.workload.WEIGHTS; fp32 is always measured, as the reference. Raises
-    RequestError where there are no stored models, the workload cannot predict, or ``threads`` exceeds the cores.
+    RequestError where there are no stored models, the workload cannot predict, or ``threads`` exceeds the cores,
+    StoreError where the study was not read from MLflow.
     """
+    if table.notice:
+        raise StoreError(f"the models to serve are in MLflow, which lacks some, or cannot be read: {table.notice}")
     if threads > usable_cores():
         raise RequestError(f"threads {threads}: this machine has {usable_cores()} cores to use")
     document = folder_of(home, table.study).document()

@@ -21,8 +21,10 @@ from tracker.report import words
 from tracker.report.charges import TAG, charges_table
 from tracker.report.plain import plain, plain_rows
 from tracker.report.repricing import priced_study_table
+from tracker.runner.study_lookup import studies_of
+from tracker.runner.study_reading import warn
 from tracker.store.home import Home
-from tracker.store.run_table import StudyTable, list_studies
+from tracker.store.run_table import StudyTable
 
 BY: Mapping[str, str] = {
     "study": "the study",
@@ -44,6 +46,7 @@ class Spend:
 
     ``studies`` are the studies with their charges (report.charges), cut at ``since`` where that is given. Amounts of
     different bases (billed, repriced, …) stay apart: a sum of estimates and of measured dollars is neither.
+    ``missing`` names studies that could not be read, "" where all could.
     """
 
     by: tuple[str, ...]
@@ -51,6 +54,7 @@ class Spend:
     since: date | None
     scenario: Scenario | None
     currency: ExchangeRate
+    missing: str = ""
 
     @cached_property
     def charges(self) -> pd.DataFrame:
@@ -107,6 +111,11 @@ class Spend:
         return datetime.fromtimestamp(first, UTC), datetime.fromtimestamp(last, UTC)
 
     @property
+    def notices(self) -> list[str]:
+        """Why studies were read from their events in place of MLflow, and what is missing; none where neither holds."""
+        return list(dict.fromkeys(filter(None, [*(table.notice for table, _ in self.studies), self.missing])))
+
+    @property
     def remarks(self) -> list[str]:
         """What a reader must know of the amounts, a sentence each."""
         sentences = []
@@ -156,7 +165,9 @@ def spend_across(
     _check_names(by)
     if since is not None and since > datetime.now(UTC).date():
         raise RequestError(f"--since {since} is in the future; today is {datetime.now(UTC).date()} (UTC)")
-    names = [study.name for study in list_studies(home.tracking_uri)]
+    studies = studies_of(home)
+    names = studies.names
+    warn(studies.notice)
     if not names:
         raise RequestError(f"there are no studies in '{home.path}' yet; tracker run makes one")
     tables = [_table_of(home, name, scenario, currency) for name in sorted(names)]
@@ -169,7 +180,7 @@ def spend_across(
     if not kept:
         when = "no study has a run yet" if last is None else f"the last charge was on {_day(last)}"
         raise RequestError(f"nothing was charged{f' since {since}' if since else ''}: {when}")
-    spend = Spend(tuple(by), kept, since, None if scenario.is_empty else scenario, rate)
+    spend = Spend(tuple(by), kept, since, None if scenario.is_empty else scenario, rate, studies.notice)
     _check_tags(by, spend.tags)
     return spend
 

@@ -58,6 +58,11 @@ class StudyComparison:
         return tuple(side.name for side in self.sides)
 
     @property
+    def notices(self) -> list[str]:
+        """Why studies were read from their events in place of MLflow; none where none was."""
+        return list(dict.fromkeys(table.notice for side in self.sides for table in side.tables if table.notice))
+
+    @property
     def metric(self) -> str:
         """The name of the quality that all have."""
         return self.sides[0].tables[0].quality.name

@@ -15,7 +15,7 @@ from tracker.records import STEADY_USAGE, AttemptRecord, Checkpoint, CostPart, P
 from tracker.runner.job import Job
 from tracker.store.run_logs import RunLog
 from tracker.study.costs import CostTerms
-from tracker.training.meter import measured_while_busy
+from tracker.training.busy import measured_while_busy
 
 Reached = list[tuple[int, dict[str, float]]]
 """Checkpoints: each one's epoch and its values: metrics, usage and costs over all attempts."""

@@ -18,9 +18,12 @@ from tracker.records import (
     TrialState,
 )
 from tracker.runner.account import Account, Reached, attempt_tags
+from tracker.runner.behind_mark import BehindMark
 from tracker.runner.delivery import Delivery
 from tracker.runner.frontier_files import FrontierFiles
 from tracker.runner.job import Job
+from tracker.runner.study_folder import StudyFolder
+from tracker.runner.study_notes import StudyNotes
 from tracker.search.budget import Ledger
 from tracker.store.mlflow_logs import StudyLog
 from tracker.store.run_logs import LoggedRun
@@ -31,8 +34,8 @@ from tracker.training.ending import ending_of
 class Bookkeeper:
     """Keeps the accounts of all runs of a study.
 
-    ``card`` is that of its data; every run gets ``tags``; ``trials_folder`` holds the files that runs keep, and models
-    are registered in the store at ``tracking_uri``. ``warn`` gets one message when MLflow does not accept an entry,
+    ``card`` is that of its data; every run gets ``tags``; ``folder`` holds the files that runs keep, and models are
+    registered in the store at ``tracking_uri``. ``warn`` gets one message when MLflow does not accept an entry,
     which is kept and tried again.
     """
 
@@ -43,7 +46,7 @@ class Bookkeeper:
         card: DataCard,
         *,
         tags: Mapping[str, str],
-        trials_folder: Path,
+        folder: StudyFolder,
         tracking_uri: str,
         warn: Callable[[str], None],
     ) -> None:
@@ -57,7 +60,8 @@ class Bookkeeper:
         self._log = log
         self._card = card
         self._tags = tags
-        self._trials_folder = trials_folder
+        self._trials_folder = folder.trials
+        self._mark = BehindMark(StudyNotes(folder.path), self.delivery)
         self._warn = warn
         self._warned: set[str] = set()
         self._accounts: dict[str, Account] = {}
@@ -155,8 +159,9 @@ class Bookkeeper:
         """How many runs have entries that MLflow lacks."""
         return sum(account.log.unwritten > 0 for account in self._accounts.values())
 
-    def warn(self) -> None:
-        """Pass on, once, why MLflow does not accept an entry."""
+    def watch_delivery(self) -> None:
+        """Pass on, once, why MLflow does not accept an entry, and mark for readers that it is behind."""
+        self._mark.update()
         if (problem := self.delivery.problem) and problem not in self._warned:
             self._warned.add(problem)
             self._warn(f"{problem}; the study continues and keeps its own logs until MLflow accepts them")
@@ -164,7 +169,7 @@ class Bookkeeper:
     def flush(self) -> bool:
         """Write everything new to MLflow; False where it did not accept all of it."""
         written = self.delivery.settle()
-        self.warn()
+        self.watch_delivery()
         return written
 
     def finish(self, state: TrialState, ended_at: float) -> bool:

@@ -120,7 +120,7 @@ class RepeatWork(Work):
 
     def tick(self) -> None:
         """Show how far it is."""
-        self._books.warn()
+        self._books.watch_delivery()
         self._observer.show(self._progress())
 
     @property

@@ -231,7 +231,7 @@ class SearchWork(Work):
     def tick(self) -> None:
         """Save what the search keeps, drop states that can no longer matter, and show how far the study is."""
         now = time.monotonic()
-        self._books.warn()
+        self._books.watch_delivery()
         if now - self._remembered > MEMORY_SECONDS:
             save_memory(self._session.folder.path, self._searcher)
             self._remembered = now

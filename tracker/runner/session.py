@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,12 +18,14 @@ from tracker.runner.jobs import Grounds
 from tracker.runner.plan import StudyPlan
 from tracker.runner.progress import Observer
 from tracker.runner.study_folder import StudyFolder
-from tracker.runner.study_tags import run_tags, study_tags
+from tracker.runner.study_notes import StudyNotes
+from tracker.runner.study_tags import study_tags
 from tracker.runner.user import current_user
 from tracker.store.home import Home
 from tracker.store.mlflow_logs import StudyLog
 from tracker.store.mlflow_store import MlflowStore, empty_database
 from tracker.store.names import logged_name
+from tracker.store.tags import shared_tags
 from tracker.study.document import COMMAND_MARK, command_experiment
 from tracker.training.ending import write_dropped
 from tracker.training.mlflow_sources import is_server
@@ -58,6 +61,12 @@ class Session:
         """The study's name."""
         return self.plan.spec.name
 
+    def tag_study(self, tags: Mapping[str, str]) -> None:
+        """Change tags of the study itself."""
+        self.log.parent.tag(tags)
+        notes = StudyNotes(self.folder.path)
+        notes.save_tags({**notes.tags(), **tags})
+
     def drop(self, trial: int, attempt: int, why: str) -> None:
         """Record that a paused trial will not be resumed; ``attempt`` is the number of its last one."""
         write_dropped(self.folder.trials / str(trial) / f"{attempt}.jsonl", why)
@@ -74,12 +83,15 @@ def open_session(
 ) -> Session:
     """A session with empty accounts, of a study whose data are prepared. Raises StoreError."""
     card = folder.data_card()
+    tags, notes = study_tags(plan, card), StudyNotes(folder.path)
+    if not notes.tags():
+        notes.save_tags({**tags, "mlflow.user": current_user()})
     books = Bookkeeper(
         plan.spec,
         log,
         card,
-        tags=run_tags(plan, card),
-        trials_folder=folder.trials,
+        tags=shared_tags(tags),
+        folder=folder,
         tracking_uri=home.tracking_uri,
         warn=observer.notify,
     )

@@ -127,7 +127,7 @@ def resume_study(
         session = reopen_session(plan, home, folder, engine_for(plan, forkserver, workers), observer)
         untagged = stored.content.get("tags", {}).keys() - plan.spec.tags.keys()
         folder.forget_end()
-        session.log.parent.tag({**dict.fromkeys(untagged, ""), **study_tags(plan, folder.data_card())})
+        session.tag_study({**dict.fromkeys(untagged, ""), **study_tags(plan, folder.data_card())})
         replayed = replay_logs(session)
         known = {number: history.job.settings for number, history in replayed.trials.items()}
         with home.databases_being_made():

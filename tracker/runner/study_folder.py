@@ -8,7 +8,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -159,19 +159,20 @@ class StudyFolder:
         left out. Raises StoreError as EventReader does.
         """
         logs = []
+        for paths in self.logs().values():
+            last = 0.0
+            for path, events in read_attempts(paths, notify):
+                last = max(last, float(events[0]["time"]))  # a clock may be set back between two attempts
+                logs.append((last, path, events))
+        return [(path, events) for _, path, events in sorted(logs, key=lambda log: log[0])]
+
+    def logs(self) -> Mapping[Path, Sequence[Path]]:
+        """The event logs of each run's attempts, in order, by the run's folder."""
+        found = {}
         for folder in sorted(self.trials.glob("*/")):
             numbered = {int(path.stem): path for path in folder.glob("*.jsonl") if path.stem.isdecimal()}
-            last = 0.0
-            for _, path in sorted(numbered.items()):
-                reader = EventReader(path)
-                events = sorted(reader.new_events(), key=lambda event: event["event"] != "asked")
-                asked = bool(events) and events[0]["event"] == "asked"
-                if reader.unreadable:
-                    notify(_damaged(path, reader.unreadable, asked=asked))
-                if asked:
-                    last = max(last, float(events[0]["time"]))  # a clock may be set back between two attempts
-                    logs.append((last, path, events))
-        return [(path, events) for _, path, events in sorted(logs, key=lambda log: log[0])]
+            found[folder] = [path for _, path in sorted(numbered.items())]
+        return found
 
     def data_card(self) -> DataCard:
         """The data card that the preparation reported. Raises StoreError."""
@@ -235,6 +236,23 @@ class StudyFolder:
             return False
         os.kill(coordinator, signal.SIGTERM)
         return True
+
+
+def read_attempts(logs: Sequence[Path], notify: Callable[[str], None] = lambda _: None) -> Attempts:
+    """The events of attempts by their logs, the request first; what StudyFolder.attempts says holds of damaged ones.
+
+    Raises StoreError as EventReader does.
+    """
+    found = []
+    for path in logs:
+        reader = EventReader(path)
+        events = sorted(reader.new_events(), key=lambda event: event["event"] != "asked")
+        asked = bool(events) and events[0]["event"] == "asked"
+        if reader.unreadable:
+            notify(_damaged(path, reader.unreadable, asked=asked))
+        if asked:
+            found.append((path, events))
+    return found
 
 
 def _study_file(path: Path, saved: Any) -> StudyFile | None:

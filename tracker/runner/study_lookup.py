@@ -10,14 +10,18 @@ import contextlib
 import json
 import shlex
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tracker.databases.addresses import shown_url
-from tracker.errors import StudyExistsError, StudyNotFoundError, TrackerError, did_you_mean
+from tracker.errors import StoreError, StudyExistsError, StudyNotFoundError, TrackerError, did_you_mean
+from tracker.records import TrialState
 from tracker.runner.study_folder import DESCRIPTION, StudyFolder
+from tracker.runner.study_notes import StudyNotes
+from tracker.runner.study_reading import HomeStudyReader, asked, warn
 from tracker.store.found import FoundExperiment
 from tracker.store.home import Home
-from tracker.store.run_table import StudyReader, StudyTable, find_study, imported_from
+from tracker.store.run_table import StudySummary, StudyTable, find_study, imported_from, list_studies
 
 
 def folder_of(home: Home, name: str) -> StudyFolder:
@@ -28,15 +32,15 @@ def folder_of(home: Home, name: str) -> StudyFolder:
     raise StudyNotFoundError(_without_folder(home, name, find_study(home.tracking_uri, name)))
 
 
-def study_reader(home: Home, name: str) -> StudyReader:
-    """A reader for a study of this home, for repeated reads; see store.run_table."""
-    return StudyReader(home.tracking_uri, name, home.cache if home.path.is_dir() else None, home.path)
-
-
 def table_of(home: Home, name: str) -> StudyTable:
-    """A study's table from MLflow. Raises StudyNotFoundError with where else the study is, and StoreError."""
+    """A study's table; BehindWarning where it is read from its events in place of MLflow.
+
+    Raises StudyNotFoundError with where else the study is, and StoreError.
+    """
     try:
-        return study_reader(home, name).read()
+        table = HomeStudyReader(home, name).read()
+        warn(table.notice)
+        return table
     except StudyNotFoundError:
         folder, found = StudyFolder(home.study(name)), find_study(home.tracking_uri, name)
         if not folder.is_there:
@@ -45,6 +49,44 @@ def table_of(home: Home, name: str) -> StudyTable:
             f"{_in_mlflow(home, name, found)}; its event logs in '{folder.path}' record every attempt and its price:\n"
             f"`tracker resume {shlex.quote(name)}` restores what MLflow lacks, then continues within the budget"
         ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class StudyList:
+    """Studies, newest first. ``notice`` says why some may be missing, "" where none is."""
+
+    studies: Sequence[StudySummary]
+    notice: str = ""
+
+    @property
+    def names(self) -> list[str]:
+        """The studies' names."""
+        return [each.name for each in self.studies]
+
+
+def studies_of(home: Home) -> StudyList:
+    """Every study that can be read: those of MLflow, or where it cannot be read, those with events in this home.
+
+    Raises StoreError where MLflow cannot be read and there are none.
+    """
+    try:
+        return StudyList(asked(home.tracking_uri, lambda: list_studies(home.tracking_uri)))
+    except StoreError:
+        folders = {name: StudyFolder(home.study(name)) for name in kept_studies(home)}
+        found = [_summary(name, folder) for name, folder in folders.items() if StudyNotes(folder.path).tags()]
+        if not found:
+            raise
+        return StudyList(sorted(found, key=lambda each: -each.started_at), _missing(home))
+
+
+def _missing(home: Home) -> str:
+    imported = [f"'{name}'" for name in home.imported_studies]
+    return f"missing, because imported studies have no events: {', '.join(imported)}" if imported else ""
+
+
+def _summary(name: str, folder: StudyFolder) -> StudySummary:
+    end = folder.end()
+    return StudySummary(name, TrialState.RUNNING if end is None else end[0], folder.started_at)
 
 
 def check_name_is_free(home: Home, name: str, storage: str, trials_started: int | None) -> None:

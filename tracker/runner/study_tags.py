@@ -14,7 +14,6 @@ from tracker.runner.plan import StudyPlan
 
 TAG_CHARACTERS = 2000
 """The length that the data's description is cut to: MLflow accepts tags of at least 5,000 characters."""
-_OF_RUNS = ("tracker.study", "tracker.hardware", "tracker.data", "tracker.commit")
 
 
 def study_tags(plan: StudyPlan, card: DataCard) -> dict[str, str]:
@@ -42,11 +41,6 @@ def study_tags(plan: StudyPlan, card: DataCard) -> dict[str, str]:
         "tracker.tags": json.dumps(spec.tags),
         **spec.tags,
     }
-
-
-def run_tags(plan: StudyPlan, card: DataCard) -> dict[str, str]:
-    """The tags that every run of a study has."""
-    return {name: text for name, text in study_tags(plan, card).items() if name in _OF_RUNS}
 
 
 def _versions() -> str:

@@ -75,11 +75,22 @@ class Home:
 
     @contextlib.contextmanager
     def import_of(self, study: str) -> Iterator[None]:
-        """Lock out other processes that import a study of this name; the home is made. Raises RequestError."""
+        """Lock out other processes that import a study of this name; the home is made. Raises RequestError.
+
+        What was imported is noted in the lock's file.
+        """
         self.make()
-        with (self.studies / f".{folder_name(study)}.import.lock").open("a") as file:
+        with (self.studies / f".{folder_name(study)}.import.lock").open("a", encoding="utf-8") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+            file.truncate(0)
+            file.write(study)
+
+    @property
+    def imported_studies(self) -> list[str]:
+        """The names of the studies that were imported into this home."""
+        notes = sorted(self.studies.glob(".*.import.lock"))
+        return [name for note in notes if (name := note.read_text(encoding="utf-8", errors="replace").strip())]
 
     @property
     def studies(self) -> Path:

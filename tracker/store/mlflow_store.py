@@ -6,6 +6,7 @@ Only this file and those beside it whose names begin with mlflow_ import MLflow.
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import math
 import os
@@ -18,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 # Read when MLflow is imported.
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -36,7 +37,7 @@ from mlflow.exceptions import MlflowException
 from tracker.databases.addresses import first_line, shown_url
 from tracker.databases.connections import making_tables, reason, wait_for_locks
 from tracker.databases.sqlite_url import sqlite_file, sqlite_url
-from tracker.errors import StoreError, StudyExistsError, StudyNotFoundError
+from tracker.errors import StoreError, StudyExistsError, StudyNotFoundError, TrackerError
 from tracker.store.columns import Details, History, ParentRun, Positions, RunIndex, run_key
 from tracker.store.entries import Writer
 from tracker.store.found import FoundExperiment
@@ -52,6 +53,22 @@ logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # errors are raised as w
 
 
 _OF_TAGS = ("run_uuid", "key", "value")
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def _reading(read: Method) -> Method:
+    """A method of MlflowStore that raises StoreError where its client raises anything."""
+
+    @functools.wraps(read)
+    def reading(store: MlflowStore, *arguments: Any) -> Any:
+        try:
+            return read(store, *arguments)
+        except TrackerError:
+            raise
+        except Exception as error:
+            raise StoreError(f"MLflow store '{store._shown}' cannot be read: {reason(error, store._uri)}") from error
+
+    return cast(Method, reading)
 
 
 class MlflowStore:
@@ -73,6 +90,7 @@ class MlflowStore:
         if (file := sqlite_file(tracking_uri)) is not None:
             _write_ahead(file)
 
+    @_reading
     def find_study(self, name: str) -> list[FoundExperiment]:
         """Where a study of this name is, or was: as SqlReader.find_study, but by its parent run alone."""
         if self._engine is None:
@@ -239,10 +257,12 @@ class MlflowStore:
             notify("the study's parent run is gone from MLflow: it is created again")
             return self._log(experiment_id, name, {**tags, "tracker.role": "study"}, started_at)
 
+    @_reading
     def experiment_id(self, study: str) -> str:
         """The id of the experiment of a study's name. Raises StudyNotFoundError."""
         return str(self._experiment(study).experiment_id)
 
+    @_reading
     def texts_of(self, study: str, tag: str) -> dict[str, str]:
         """As SqlReader.texts_of, but not of runs whose import did not come to its end."""
         runs = self._all_runs(self._experiment(study).experiment_id)
@@ -302,6 +322,7 @@ class MlflowStore:
         infos = [(run.info, {name: run.data.tags.get(name, "") for name in LoggedRun.TAGS}) for run in runs]
         return [(info.run_name, LoggedRun(info.run_id, info.status, info.end_time, tags)) for info, tags in infos]
 
+    @_reading
     def parents(self) -> list[ParentRun]:
         """The parent run of every study, newest first: as SqlReader.parents."""
         found = []
@@ -312,6 +333,7 @@ class MlflowStore:
             found += [_parent(experiment.name, run) for run in runs]
         return sorted(found, key=lambda parent: -parent.started_at_ms)
 
+    @_reading
     def index(self, study: str, earlier: RunIndex | None = None) -> RunIndex:  # noqa: ARG002 - the server tells all
         """The runs of a study, as SqlReader.index. Raises StudyNotFoundError."""
         runs = self._all_runs(self._experiment(study).experiment_id)
@@ -343,6 +365,7 @@ class MlflowStore:
             details.finals.add([at] * len(data.metrics), list(data.metrics), [*map(float, data.metrics.values())])
         return details
 
+    @_reading
     def history(self, index: RunIndex, metric: str, chosen: Positions) -> History:
         """As SqlReader.history: one request a run that has the metric."""
         found = [
@@ -356,6 +379,7 @@ class MlflowStore:
         at_steps = np.array(runs, np.int64), np.array(steps, np.int64), np.array(times, np.int64)
         return History(*at_steps, np.array(values, np.float64))
 
+    @_reading
     def metrics_beside(self, index: RunIndex, metric: str, chosen: Positions) -> set[str]:
         """As SqlReader.metrics_beside: one request for each metric of each run."""
         steps = set(self.history(index, metric, chosen).places())

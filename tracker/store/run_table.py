@@ -123,7 +123,8 @@ class StudyTable:
     data; "" where the workload did not tell. ``provenance`` is what the study recorded of where it comes from, by the
     names PROVENANCE; ``home`` is the folder that it lives in, None where it was read without one.
     ``tags`` are the study's own (study.tags), ``user`` is who started it. ``origin`` says where the study was imported
-    from, "" where it was run here.
+    from, "" where it was run here. ``notice`` says why it was read from its events in place of MLflow, "" where it was
+    not.
     """
 
     study: str
@@ -149,6 +150,7 @@ class StudyTable:
     tags: Mapping[str, str] = field(default_factory=dict)
     user: str = ""
     origin: str = ""
+    notice: str = ""
 
     @property
     def spend_usd(self) -> float:
@@ -244,15 +246,16 @@ def find_experiment(tracking_uri: str, study: str) -> str:
 class StudyReader:
     """Reads one study, again and again: what does not change any more is read once.
 
-    It is kept below the folder ``cache`` for the next process; None keeps nothing. ``home`` is what the tables say of
-    where the study lives.
+    ``store`` is the address of an MLflow store, or another source of studies. What is read of an MLflow store is kept
+    below the folder ``cache`` for the next process; None keeps nothing. ``home`` is what the tables say of where the
+    study lives.
     """
 
-    def __init__(self, tracking_uri: str, study: str, cache: Path | None = None, home: Path | None = None) -> None:
-        self._uri = tracking_uri
+    def __init__(self, store: str | Source, study: str, cache: Path | None = None, home: Path | None = None) -> None:
+        self._store = store
         self._home = home
         self._study = study
-        self._folder = None if cache is None else cache_folder(cache, tracking_uri, study)
+        self._folder = cache_folder(cache, store, study) if cache is not None and isinstance(store, str) else None
         self._last: tuple[RunIndex, StudyTable] | None = None
 
     def read(self) -> StudyTable:
@@ -260,7 +263,7 @@ class StudyReader:
 
         Raises StudyNotFoundError (naming the nearest ones), StoreError.
         """
-        store = _store(self._uri)
+        store = _store(self._store) if isinstance(self._store, str) else self._store
         try:
             index = store.index(self._study, None if self._last is None else self._last[0])
         except StudyNotFoundError:

@@ -67,3 +67,9 @@ RUN_TAGS: Mapping[str, str] = {
     "tracker.data": "the data's fingerprint",
 }
 """The tags of every other run."""
+_SHARED = ("tracker.study", "tracker.hardware", "tracker.data", "tracker.commit")
+
+
+def shared_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """Those tags of a study that every run of it has too."""
+    return {name: text for name, text in tags.items() if name in _SHARED}

@@ -96,3 +96,5 @@ DESCRIPTION = Format("study description", 1)
 SEARCH_STATE = Format("search state", 1)
 EVIDENCE = Format("evidence of earlier studies", 2)  # 1 is a bare list of rows
 END = Format("end of a study", 1)
+TAGS = Format("tags of a study", 1)
+BEHIND = Format("mark of what waits for MLflow", 1)
