@@ -59,7 +59,7 @@ def _study(study: str, *, live: bool) -> None:
 
 
 def _state_line(table: StudyTable, *, live: bool) -> None:
-    clock = f"updated {datetime.now():%H:%M:%S}, every {REFRESH_SECONDS:g} s" if live else ""
+    clock = f"updated {datetime.now().astimezone():%H:%M:%S %Z}, every {REFRESH_SECONDS:g} s" if live else ""
     notes = [f"price book {table.price_book}" if table.price_book else "", clock]
     colour = BADGES.get(table.state, "gray")
     st.markdown(f":{colour}-badge[{literal(table.state)}] {literal(' · '.join(filter(None, notes)))}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from functools import reduce
 
 import numpy as np
@@ -18,20 +19,21 @@ from tracker.runner.study_folder import StudyFolder
 from tracker.store.run_table import StudyTable
 from tracker.study.document import StudyDocument, short_name
 from tracker.study.space import SearchSpace
-from tracker.training.events import read_attempt
+from tracker.training.events import follow, new_attempt
 
 
-def evidence_from(plan: StudyPlan, folder: StudyFolder, name: str) -> list[Evidence]:
+def evidence_from(plan: StudyPlan, folder: StudyFolder, name: str, notify: Callable[[str], None]) -> list[Evidence]:
     """The trials of the study in ``folder``, with their checkpoints at this study's prices.
 
-    Raises StudyNotFoundError, StoreError, and RequestError where its space differs: the message says how.
+    ``notify`` receives a sentence for each damaged event log. Raises StudyNotFoundError, StoreError, and RequestError
+    where its space differs: the message says how.
     """
     if differences := _differences(plan.document, folder.document()):
         raise RequestError(f"--from {name}: its search space is different; these differ: {', '.join(differences)}")
     evaluated, predictions = folder.data_card().rows.get("validation", 0), plan.spec.search.predictions
     trials: dict[int, tuple[Evidence, list[Usage]]] = {}
-    for path, events in folder.attempts():
-        job, record = job_of(events[0]), read_attempt(path, int(path.stem))
+    for path, events in folder.attempts(notify):
+        job, record = job_of(events[0]), follow(new_attempt(int(path.stem)), events)
         if job.role is not Role.TRIAL or job.trial is None:
             continue
         point = plan.price_points.get(job.device)

@@ -6,7 +6,7 @@ import contextlib
 import importlib
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tracker.errors import StoreError
@@ -42,6 +42,8 @@ class FrontierFiles:
         """The folders of trials on the frontier that ended for good, by their labels."""
         self._resumable: dict[str, Path] = {}
         """Those of trials that may be resumed."""
+        self._tidied_for: Mapping[str, frozenset[int]] = {}
+        """The frontier's epochs when the folders of all trials that ended for good were last tidied."""
         self._cleaned: dict[str, frozenset[int]] = {}
         """Of each run's folder, the epochs on the frontier when its other files were last deleted."""
 
@@ -56,13 +58,20 @@ class FrontierFiles:
         self._resumable.pop(label, None)
         self._ended.pop(label, None)
         (self._ended if for_good else self._resumable)[label] = folder
-        for other, kept in list(self._ended.items()):
-            epochs = self._frontier.epochs.get(other)
-            if epochs is None:
-                shutil.rmtree(self._ended.pop(other), ignore_errors=True)
-            elif self._cleaned.get(other) != epochs:
-                self._delete_beaten(other, kept)
-                self._cleaned[other] = epochs
+        due = [label] if for_good else []
+        if self._frontier.epochs is not self._tidied_for:
+            self._tidied_for, due = self._frontier.epochs, list(self._ended)
+        for each in due:
+            self._tidy(each)
+
+    def _tidy(self, label: str) -> None:
+        """Delete what the frontier no longer needs of a trial that ended for good."""
+        epochs = self._frontier.epochs.get(label)
+        if epochs is None:
+            shutil.rmtree(self._ended.pop(label), ignore_errors=True)
+        elif self._cleaned.get(label) != epochs:
+            self._delete_beaten(label, self._ended[label])
+            self._cleaned[label] = epochs
 
     def keep(self) -> bool:
         """Move the frontier's files into MLflow; False where it did not accept all: the rest stays in place.

@@ -165,7 +165,7 @@ def _evidence(plan: StudyPlan, home: Home, names: Sequence[str], observer: Obser
         if imported_from(home.tracking_uri, name):
             found, prices = evidence_of_import(plan, table_of(home, name)), "the prices that it was imported with"
         else:
-            found, prices = evidence_from(plan, folder_of(home, name), name), "this study's prices"
+            found, prices = evidence_from(plan, folder_of(home, name), name, observer.notify), "this study's prices"
         observer.notify(f"the search learns from {len(found)} trials of the study '{name}', at {prices}")
         evidence += found
     return evidence
