@@ -26,7 +26,8 @@ from tracker.search.steps import Searcher, Step
 from tracker.study.document import short_name
 from tracker.training.request import AttemptRequest
 
-MEMORY_SECONDS = 5.0
+MEMORY_SECONDS, MEMORY_PAUSE_SECONDS, MEMORY_SHARE = 5.0, 1.0, 0.05
+"""How often what the search keeps is saved, how long after an attempt's end at most, and its share of the time."""
 TIDY_SECONDS, TIDY_SHARE = 2.0, 0.05
 """How often saved states are looked through, and the share of the time that it may take."""
 
@@ -66,8 +67,9 @@ class SearchWork(Work):
         )
         self._noted: set[str] = set()
         self._pace = Pace(session.books, worked_seconds)
-        self._remembered = self._tidied = time.monotonic()
-        self._next_tidy = self._tidied + TIDY_SECONDS
+        self._remembered = self._next_save = time.monotonic()
+        self._learned = False
+        self._next_tidy = self._remembered + TIDY_SECONDS
 
     @property
     def closed(self) -> str:
@@ -182,7 +184,7 @@ class SearchWork(Work):
         """Enter its spend, and report its end to the search."""
         record = attempt.record
         self._running.discard(job.label)
-        self._remembered = 0.0  # the search has learned something
+        self._learned = True
         self._searcher.closed = ""  # what it reserved and did not spend is free again: ask once more
         self._say_notes(record)
         reached = self._books.close(job.label, record)
@@ -232,9 +234,11 @@ class SearchWork(Work):
         """Save what the search keeps, drop states that can no longer matter, and show how far the study is."""
         now = time.monotonic()
         self._books.watch_delivery()
-        if now - self._remembered > MEMORY_SECONDS:
+        if now > (self._next_save if self._learned else self._remembered + MEMORY_SECONDS):
             save_memory(self._session.folder.path, self._searcher)
-            self._remembered = now
+            took = time.monotonic() - now
+            self._learned, self._remembered = False, now
+            self._next_save = now + min(MEMORY_PAUSE_SECONDS, took / MEMORY_SHARE)
         if now > self._next_tidy:
             self._tidy()
             took = time.monotonic() - now
