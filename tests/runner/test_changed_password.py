@@ -58,7 +58,10 @@ def test_records_wait_for_the_new_password(user, tmp_path, monkeypatch):
     assert "MLFLOW_TRACKING_PASSWORD" in problem
     assert any("tracker sync" in message for message in seen.said)
     shown = list(seen.said)
-    for command in (["sync", name], ["audit", name], ["runs", name], ["resume", name]):
+    read = tracker("runs", name, home=tmp_path)
+    assert (read.returncode, "is behind" in read.stderr, "#2" in read.stdout) == (0, True, True)
+    shown += [read.stdout, read.stderr]
+    for command in (["sync", name], ["audit", name], ["resume", name]):
         refused = tracker(*command, home=tmp_path)
         assert refused.returncode == 1
         assert "MLFLOW_TRACKING_PASSWORD" in refused.stderr

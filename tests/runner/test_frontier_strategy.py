@@ -151,6 +151,14 @@ def test_a_larger_budget_resumes_what_was_paused(home, study):
     assert (after.loc[before.index, "price_usd"] >= before["price_usd"] - 1e-12).all()
 
 
+def remembered(home):
+    """What the search of the study has saved."""
+    try:
+        return json.loads((home / "studies/dollars/search.json").read_text())
+    except FileNotFoundError:
+        return {}
+
+
 def test_a_killed_study_resumes_the_same_knowledge(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
@@ -159,7 +167,7 @@ def test_a_killed_study_resumes_the_same_knowledge(tmp_path):
     )
     coordinator = subprocess.Popen([sys.executable, script])
     deadline = time.monotonic() + 300
-    while time.monotonic() < deadline and len(events_of(tmp_path, "restored")) < 1:
+    while time.monotonic() < deadline and not (events_of(tmp_path, "restored") and "reference" in remembered(tmp_path)):
         time.sleep(0.05)
     coordinator.send_signal(signal.SIGKILL)
     coordinator.wait()
@@ -170,11 +178,11 @@ def test_a_killed_study_resumes_the_same_knowledge(tmp_path):
     used_usd = sum(usage["wall_seconds"] - usage["startup_seconds"] for usage in used) * 0.2016 / 4 / 3600
     budget_usd = max(BUDGET_USD, 1.3 * used_usd)
     known = {(log.parent.name, event["epoch"]) for log, event in events_of(tmp_path, "checkpoint")}
-    memory = json.loads((tmp_path / "studies/dollars/search.json").read_text())
+    memory = remembered(tmp_path)
     spent_usd = open_study("dollars", home=tmp_path).spend_usd
     looks = Looks()
     finished = resume_study("dollars", home=tmp_path, budget_usd=budget_usd, observer=looks)
-    assert json.loads((tmp_path / "studies/dollars/search.json").read_text())["reference"] == memory["reference"]
+    assert remembered(tmp_path)["reference"] == memory["reference"]
     assert finished.spend_usd >= spent_usd
     assert looks.late_stops(tmp_path, budget_usd) == [], "what was spent before counts"
     again = [(log.parent.name, event["epoch"]) for log, event in events_of(tmp_path, "checkpoint")]

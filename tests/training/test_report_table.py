@@ -241,7 +241,7 @@ def test_a_command_is_metered_while_it_prints(make_run, script):  # noqa: F811
     assert checkpoints(events) == [(1, {"accuracy": 0.1}), (2, {"accuracy": 0.2})]
     first, second = (fields["usage"].wall_seconds for event, fields in events if event == "checkpoint")
     assert second - first > 0.15  # a pipe would have kept both back until the end
-    assert "warning" in run.output.read_text()
+    assert "warning" in run.place.output.read_text()
 
 
 def test_a_command_that_was_declared_to_print_reports_by_nothing_else(make_run, script, tmp_path):  # noqa: F811

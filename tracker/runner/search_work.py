@@ -92,6 +92,7 @@ class SearchWork(Work):
 
     def started(self, job: Job, request: AttemptRequest) -> None:
         """Open its account."""
+        self._learned = True  # or decided, which it keeps as well
         self._waiting.popleft()
         self._running.add(job.label)
         self._books.open(job, request.price_point, request.price_book, request.asked_at, user=request.user)

@@ -16,6 +16,7 @@ import sqlite3
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -53,6 +54,8 @@ logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # errors are raised as w
 
 
 _OF_TAGS = ("run_uuid", "key", "value")
+_REQUESTS_AT_ONCE = 8
+"""Requests that a server gets at once: as many connections as MLflow's client keeps open are 10."""
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
@@ -77,6 +80,8 @@ class MlflowStore:
     def __init__(self, tracking_uri: str) -> None:
         self._uri, self._shown = tracking_uri, shown_url(tracking_uri)
         self._read: dict[str, Run] = {}
+        self._histories: dict[tuple[str, str], list[tuple[int, int, float]]] = {}
+        """What was read of the metrics of the runs in _read, by the run's id and the metric."""
         if problem := schema_problem(tracking_uri):
             raise StoreError(problem)
         try:
@@ -342,7 +347,7 @@ class MlflowStore:
             raise StudyNotFoundError(f"MLflow experiment '{study}' was not made by this tracker")
         own = [run for run in runs if run.info.run_id != parent.run_id]
         own.sort(key=lambda run: (run.info.start_time or 0, len(run.info.run_name or ""), run.info.run_name or ""))
-        self._read = {run.info.run_id: run for run in own}
+        self._read, self._histories = {run.info.run_id: run for run in own}, {}
         return RunIndex(
             parent,
             np.array([run.info.run_id for run in own], dtype=object),
@@ -367,24 +372,30 @@ class MlflowStore:
 
     @_reading
     def history(self, index: RunIndex, metric: str, chosen: Positions) -> History:
-        """As SqlReader.history: one request a run that has the metric."""
-        found = [
-            (at, each.step, each.timestamp, each.value)
-            for at in map(int, chosen)
-            if metric in self._read[index.run_ids[at]].data.metrics
-            for each in self._client.get_metric_history(index.run_ids[at], metric)
-            if not math.isnan(each.value)
-        ]
+        """As SqlReader.history: one request a run that has the metric, several at once; none for what was read before
+        of the same index.
+        """
+        keys = {at: (str(index.run_ids[at]), metric) for at in map(int, chosen)}
+        wanted = {at: key for at, key in keys.items() if metric in self._read[key[0]].data.metrics}
+        asked = [key for key in wanted.values() if key not in self._histories]
+        with ThreadPoolExecutor(_REQUESTS_AT_ONCE) as requests:
+            self._histories.update(zip(asked, requests.map(self._values, asked), strict=True))
+        found = [(at, *value) for at, key in wanted.items() for value in self._histories[key]]
         runs, steps, times, values = zip(*found, strict=True) if found else ((), (), (), ())
         at_steps = np.array(runs, np.int64), np.array(steps, np.int64), np.array(times, np.int64)
         return History(*at_steps, np.array(values, np.float64))
 
     @_reading
     def metrics_beside(self, index: RunIndex, metric: str, chosen: Positions) -> set[str]:
-        """As SqlReader.metrics_beside: one request for each metric of each run."""
+        """As SqlReader.metrics_beside."""
         steps = set(self.history(index, metric, chosen).places())
         names = {name for at in map(int, chosen) for name in self._read[index.run_ids[at]].data.metrics}
         return {name for name in names if not steps.isdisjoint(self.history(index, name, chosen).places())}
+
+    def _values(self, key: tuple[str, str]) -> list[tuple[int, int, float]]:
+        """The step, milliseconds since 1970 and value of each entry of a run's metric that is a number."""
+        entries = self._client.get_metric_history(*key)
+        return [(each.step, each.timestamp, each.value) for each in entries if not math.isnan(each.value)]
 
     def _all_runs(self, experiment_id: str) -> list[Run]:
         found: list[Run] = []

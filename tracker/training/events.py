@@ -45,7 +45,8 @@ from tracker.study.formats import EVENT_LOG
 from tracker.training.event_lines import Event as Event
 from tracker.training.event_lines import read_line
 
-_DURABLE = ("asked", "checkpoint", "data", "stop_asked", "ended", "dropped")
+_DURABLE = ("started", "checkpoint", "data", "stop_asked", "ended", "dropped")
+"""Events that are forced onto the disk, with all before them: the worker does it for its request, before it trains."""
 
 
 class EventLog:
