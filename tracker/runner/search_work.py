@@ -85,15 +85,20 @@ class SearchWork(Work):
         return TrialState.COMPLETED, self.closed or "nothing left to do"
 
     def next_job(self) -> Job | None:
-        """The first job that waits, or else a step of the search."""
-        if not self._waiting and (step := self._next_step()) is not None:
+        """The first job that waits for cores alone, or else a step of the search."""
+        if self._ready is None and (step := self._next_step()) is not None:
             self._waiting.append(self._job_of(step))
-        return self._waiting[0] if self._waiting else None
+        return self._ready
+
+    @property
+    def _ready(self) -> Job | None:
+        """The first waiting job that does not wait for the end of its trial's last attempt, which is still pausing."""
+        return next((job for job in self._waiting if job.label not in self._running), None)
 
     def started(self, job: Job, request: AttemptRequest) -> None:
         """Open its account."""
         self._learned = True  # or decided, which it keeps as well
-        self._waiting.popleft()
+        self._waiting.remove(job)
         self._running.add(job.label)
         self._books.open(job, request.price_point, request.price_book, request.asked_at, user=request.user)
 
@@ -154,7 +159,8 @@ class SearchWork(Work):
         price_usd = self._ledger.of(label)
         self._ledger.promise(label, 0.0)
         self._searcher.paused(number, price_usd)
-        step = None if self._waiting else self._next_step(live_trial=number)
+        ready = self._ready
+        step = None if ready else self._next_step(live_trial=number)
         if step is not None and step.trial == number:
             self._decisions.write(number, "continue", step.why, _numbers(step))
             return
@@ -162,8 +168,8 @@ class SearchWork(Work):
         if step is not None:
             self._waiting.append(self._job_of(step))
             why = f"the next dollars go to #{step.trial}: {step.why}"
-        elif self._waiting:
-            why = f"{self._waiting[0].label} needs the cores"
+        elif ready:
+            why = f"{ready.label} needs the cores"
         self._decisions.write(number, "pause", why, {"price_usd": price_usd, **(step.numbers if step else {})})
         self._pausing.add(number)
         attempt.pause_at_save()
