@@ -227,3 +227,23 @@ def test_of_points_that_are_the_same_one_ranks_before_what_they_beat_not_all():
     gains = np.array([[1.0, 1.0], [1.0, 1.0], [1.0, 1.0], [2.0, 0.5], [0.5, 0.5]])
     assert ranked(gains, 2) == [0, 3]
     assert ranked(gains, 5) == [0, 3, 1, 2, 4]
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_ranks_are_those_of_peeling_one_front_after_the_other(dimensions):
+    chance = np.random.default_rng(dimensions)
+    for _ in range(30):
+        gains = chance.integers(0, 6, size=(40, dimensions)).astype(float)  # many are the same
+        gains[chance.random(40) < 0.1] = -np.inf  # beyond a limit
+        expected, left = [], list(range(40))
+        while left:
+            front = [one for one in left if not any(beats(gains, other, one) for other in left)]
+            expected += front
+            left = [each for each in left if each not in front]
+        assert ranked(gains, 40) == expected
+
+
+def beats(gains, one, other):
+    """Whether a point is as good as another in all, and better in some or the first of two that are the same."""
+    as_good = (gains[one] >= gains[other]).all()
+    return as_good and ((gains[one] > gains[other]).any() or one < other)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -31,15 +32,37 @@ class Ranks:
 
 def ranked(gains: Array, first: int) -> list[int]:
     """The ``first`` best of n points [n, D], by index: by non-dominated rank; of the same, the first is best."""
+    fronts = _fronts_in_a_plane(gains) if gains.shape[1] == 2 else _fronts(gains)
+    order: list[int] = np.argsort(fronts, kind="stable")[:first].tolist()
+    return order
+
+
+def _fronts_in_a_plane(gains: Array) -> list[int]:
+    """The non-dominated front of each point [n, 2], from 0.
+
+    Sweeps once, O(n log n): from the best in one dimension on, the front of a point is the first whose best so far in
+    the other is worse (Jensen, IEEE Transactions on Evolutionary Computation 7, 2003).
+    """
+    one, other = gains.T
+    fronts, losses = [0] * len(gains), list[float]()  # the least loss in the other dimension, by front: it rises
+    for index in np.lexsort((-other, -one)).tolist():
+        loss = -float(other[index])
+        front = fronts[index] = bisect.bisect_right(losses, loss)
+        losses[front : front + 1] = [loss]
+    return fronts
+
+
+def _fronts(gains: Array) -> list[int]:
+    """The non-dominated front of each point [n, D], from 0; O(n²)."""
     as_good = np.ones((len(gains), len(gains)), dtype=np.bool_)
     for column in gains.T:
         as_good &= column[:, None] >= column[None, :]
     beats = as_good & ~np.tril(as_good & as_good.T)
-    beaten_by = beats.sum(axis=0)
-    order: list[int] = []
-    while len(order) < first:
-        front = np.flatnonzero(beaten_by == 0)
-        order += front.tolist()
-        beaten_by = beaten_by - beats[front].sum(axis=0)
-        beaten_by[front] = len(gains) + 1  # ranked
-    return order[:first]
+    beaten_by, fronts, front = beats.sum(axis=0), np.full(len(gains), -1), 0
+    while (left := fronts < 0).any():
+        best = np.flatnonzero(left & (beaten_by == 0))
+        fronts[best] = front
+        beaten_by = beaten_by - beats[best].sum(axis=0)
+        front += 1
+    found: list[int] = fronts.tolist()
+    return found
