@@ -51,6 +51,7 @@ class TrialFacts:
     [K] are the metrics there; in ``metrics`` [K] quality is the best so far. ``costs`` [3] are those of
     objectives.GROWING, over all attempts; ``further_costs`` [3] is how much each is expected to grow per unit of depth.
     ``seen`` has a Depth for each whole level that a checkpoint reached; ``at`` answers for the levels between, too.
+    ``level`` is the deepest of them; -1 without a checkpoint.
     """
 
     settings: Settings
@@ -65,6 +66,7 @@ class TrialFacts:
     latest: Array = field(default_factory=lambda: np.zeros(0))
     metrics: Array = field(default_factory=lambda: np.zeros(0))
     seen: dict[int, Depth] = field(default_factory=dict)
+    level: int = -1
     start_share: float = 0.0
     prediction_usd: float = math.nan
     memory_bytes: float = 0.0
@@ -113,6 +115,7 @@ class TrialFacts:
         new = int(level) not in self.seen
         if new:
             self.seen[int(level)] = Depth(level, epoch, now, costs)
+            self.level = max(self.level, int(level))
         return new
 
     def spend(self, values: Mapping[str, float]) -> None:
@@ -134,11 +137,6 @@ class TrialFacts:
     def depth(self) -> float:
         """How deep its latest checkpoint is."""
         return self.pace.depth(self.epoch)
-
-    @property
-    def level(self) -> int:
-        """The deepest whole level that it reached; -1 without a checkpoint."""
-        return max(self.seen, default=-1)
 
     def at(self, level: int) -> Depth:
         """Its first checkpoint at a whole level or, where it skipped that, after it."""

@@ -254,11 +254,12 @@ class FrontierSearch:
         self._freeze_reference()
         self._refit()
         random = np.random.default_rng([self._seed, self._observed, self._steps])
-        if deep := self._at_depth(left_usd):
+        waiting = self._waiting()
+        if deep := self._at_depth(left_usd, waiting):
             return self._step(*deep, None, left_usd)
-        if random.random() < RANK_SHARE and (found := self._by_rank(left_usd, random, new_trials=new_trials)):
+        if random.random() < RANK_SHARE and (found := self._by_rank(left_usd, waiting, random, new_trials=new_trials)):
             return self._step(*found, None, left_usd)
-        choices = self._paused_choices(left_usd, live_trial)
+        choices = self._paused_choices(left_usd, waiting, live_trial)
         if new_trials:
             choices += self._new_choices(left_usd)
         if not choices:
@@ -433,9 +434,8 @@ class FrontierSearch:
         added: Array = self._frontier.added(self._reaches(forecast, self._all_off(deviations)))[:, 0] * forecast.sound
         return added
 
-    def _paused_choices(self, left_usd: float, live_trial: int | None) -> list[_Choice]:
+    def _paused_choices(self, left_usd: float, waiting: list[int], live_trial: int | None) -> list[_Choice]:
         assert self._outlook is not None
-        waiting = self._waiting()
         if not waiting:
             return []
         facts = [self._known[trial] for trial in waiting]
@@ -526,13 +526,12 @@ class FrontierSearch:
             return max(new, key=lambda choice: choice.near), "no step is expected to grow the hypervolume: explore"
         return first, "highest acquisition: no other step is expected to grow the hypervolume as much per dollar"
 
-    def _at_depth(self, left_usd: float) -> tuple[_Choice, str] | None:
+    def _at_depth(self, left_usd: float, waiting: Sequence[int]) -> tuple[_Choice, str] | None:
         """Where a deep trial is due: train the paused trial nearest to uniformly drawn settings to its end.
 
         Learning curves cross: a slow, expensive start may be best in the end, and only deep trials show it.
         """
         assert self._outlook is not None
-        waiting = self._waiting()
         if not waiting:
             return None
         # Drawn once and kept until it is due: redrawing would favour cheap trials, which are due sooner.
@@ -557,14 +556,15 @@ class FrontierSearch:
         doublings = np.floor(np.log2(np.maximum(price_usd, self._cheapest_usd) / self._cheapest_usd)).astype(np.int64)
         return 1 + doublings
 
-    def _by_rank(self, left_usd: float, random: np.random.Generator, *, new_trials: bool) -> tuple[_Choice, str] | None:
+    def _by_rank(
+        self, left_usd: float, waiting: Sequence[int], random: np.random.Generator, *, new_trials: bool
+    ) -> tuple[_Choice, str] | None:
         """The step by observed values alone, without a forecast: a trial that ranks high among its peers, or a new one.
 
         Asynchronous successive halving (Li et al., MLSys 2020) by non-dominated rank (Schmucker et al., 2021): of the
         trials that came as deep, the first quarter is promoted until its training has cost four times as much.
         """
         assert self._frontier is not None and self._outlook is not None
-        waiting = self._waiting()
         deepest = max((facts.level for facts in self._known.values()), default=-1)
         for level in range(deepest - deepest % _RANKED, -1, -_RANKED):
             peers = [trial for trial, facts in self._known.items() if facts.level >= level]
