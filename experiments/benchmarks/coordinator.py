@@ -13,7 +13,6 @@ import functools
 import json
 import os
 import resource
-import shutil
 import signal
 import statistics
 import subprocess
@@ -91,8 +90,6 @@ def measure(trials: int, slots: int) -> Iterator[Figure]:
         value = found["gap_seconds"]
         yield Figure("longest time without a look at the workers", value, "s", "<= 1", value <= 1)
         yield Figure("memory of the coordinator", found["memory_mb"], "MB", "<= 1000", found["memory_mb"] <= 1000)
-        copy = home / "copy"
-        shutil.copytree(home / "results", copy / "results", symlinks=True)
         value, most = _in_process(home, "resume", trials + slots, slots)["resume_seconds"], 3 if trials <= 1000 else 20
         yield Figure(f"a resume of {trials:,} trials runs again after", value, "s", f"<= {most}", value <= most)
 
