@@ -50,9 +50,9 @@ def main(
     machine = Forkserver().call(describe_hardware).label
     try:
         measured = measure(**options)
+        report = measured if isinstance(measured, Report) else Report(list(measured))
     except TrackerError as error:
         parser.exit(error.exit_code, f"{error}\n")
-    report = measured if isinstance(measured, Report) else Report(list(measured))
     if as_json:
         figures = [asdict(each) for each in report.figures]
         document = {"benchmark": benchmark, "machine": machine, "figures": figures, **report.details}

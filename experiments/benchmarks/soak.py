@@ -20,6 +20,7 @@ import psutil
 
 from experiments.benchmarks.figures import Figure, main
 from tracker import run_study, workload
+from tracker.errors import RequestError
 from tracker.runner.progress import EndedAttempt, Progress
 
 EARLY = 200
@@ -77,7 +78,9 @@ class Watch:
 
 
 def measure(trials: int) -> Iterator[Figure]:
-    """All figures of one study, whose coordinator is a process of its own."""
+    """All figures of one study, whose coordinator is a process of its own. Raises RequestError for too few trials."""
+    if trials < 2 * EARLY:
+        raise RequestError(f"--trials {trials}: a study of fewer than {2 * EARLY} has nothing to be compared with")
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
         command = [sys.executable, "-m", "experiments.benchmarks.soak", "--inside", folder, "--trials", str(trials)]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
@@ -106,7 +109,7 @@ def _inside(home: Path, trials: int) -> None:
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--trials", type=int, default=2000, help=f"how many, more than {2 * EARLY}")
+    parser.add_argument("--trials", type=int, default=2000, help=f"how many, at least {2 * EARLY}")
 
 
 if __name__ == "__main__":
