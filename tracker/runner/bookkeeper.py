@@ -10,13 +10,7 @@ from pathlib import Path
 
 from tracker.frontier.so_far import FrontierSoFar
 from tracker.pricing.price_point import PricePoint
-from tracker.records import (
-    AttemptRecord,
-    Checkpoint,
-    DataCard,
-    Role,
-    TrialState,
-)
+from tracker.records import AttemptRecord, Checkpoint, DataCard, Role, TrialState
 from tracker.runner.account import Account, Reached, attempt_tags
 from tracker.runner.behind_mark import BehindMark
 from tracker.runner.delivery import Delivery

@@ -38,7 +38,7 @@ class Work(abc.ABC):
 
     @abc.abstractmethod
     def next_job(self) -> Job | None:
-        """The job to start next, the same until it is started; None where none is to start now."""
+        """The job to start next, of which no attempt is running; None where none is to start now."""
 
     @abc.abstractmethod
     def started(self, job: Job, request: AttemptRequest) -> None:
@@ -95,7 +95,7 @@ class Coordinator:
         until = time.monotonic() + LAUNCH_SECONDS
         while time.monotonic() < until:
             job = self._work.next_job() if self._engine.has_room and not self._work.closed else None
-            if job is None or job.label in self._jobs:  # its previous attempt is still pausing
+            if job is None:
                 return False
             reservation = self._engine.reserve(job.threads, job.accelerators)
             if reservation is None:
