@@ -13,6 +13,7 @@ TrackerError                   any failure with a message of one or two lines fo
 └── WorkFailedError            the request was right and the work failed; the command exits with 1
     ├── TrainingFailedError    a training run cannot continue; carries the reason in one word
     ├── CatalogueError         a live catalogue of prices cannot be reached or is malformed
+    ├── ClusterError           a cluster cannot be reached, or has ended
     └── StoreError             a database, a table or a log cannot be read or written
         ├── RefusedError       a store rejects what it was given
         └── NewerFormatError   a file of a format that only a newer tracker knows
@@ -98,6 +99,10 @@ class TrainingFailedError(WorkFailedError):
 
 class CatalogueError(WorkFailedError):
     """A live catalogue of prices that cannot be reached, or whose answer makes no sense."""
+
+
+class ClusterError(WorkFailedError):
+    """A cluster that cannot be reached, or that has ended."""
 
 
 class StoreError(WorkFailedError):
