@@ -20,8 +20,10 @@ from typing import Any, cast
 import numpy as np
 
 from tracker.engine.forkserver import Forkserver
-from tracker.engine.local import Attempt, LocalEngine
+from tracker.engine.local import LocalEngine
+from tracker.engine.local_attempt import LocalAttempt
 from tracker.engine.reservations import Reservation
+from tracker.engine.watcher import Watcher
 from tracker.records import DataCard, PhaseSeconds, Role, TrialState, Usage
 from tracker.training.request import AttemptRequest
 from tracker.training.state import FILE_NAME
@@ -58,6 +60,10 @@ class Slots:
         """Free a slot."""
         self._free += reservation.cores
 
+    def give_all_back(self) -> None:
+        """Free every slot."""
+        self._free = list(self.cores)
+
 
 class SimulatedProcess:
     """What an Attempt needs of a process."""
@@ -87,11 +93,11 @@ class SimulatedProcess:
         """It ends when its simulation does."""
 
 
-class SimulatedAttempt(Attempt):
+class SimulatedAttempt(LocalAttempt):
     """An attempt that a message asks to pause, in place of a signal."""
 
     def __init__(self, request: AttemptRequest, reservation: Reservation, key: int, messages: Connection) -> None:
-        super().__init__(request, reservation, cast(Any, SimulatedProcess()))
+        super().__init__(request, reservation, Forkserver(), cast(Any, SimulatedProcess()))
         self._key, self._messages = key, messages
 
     def stop(self, reason: str, *, pause: bool = False) -> None:
@@ -106,15 +112,33 @@ class SimulatedAttempt(Attempt):
         self._messages.send((self._key, "paused"))
 
 
+class TimedWatcher(Watcher):
+    """Notes the longest time in which no attempt was looked at."""
+
+    longest_gap_seconds = 0.0
+    _looked = 0.0
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._looked = time.monotonic()
+        super().start()
+
+    def look(self) -> None:
+        """Look at every attempt once."""
+        now = time.monotonic()
+        self.longest_gap_seconds = max(self.longest_gap_seconds, now - self._looked)
+        super().look()
+        self._looked = now
+
+
 class SimulatedEngine(LocalEngine):
-    """``slots`` workers at once; ``longest_gap_seconds`` is the longest time in which no attempt was looked at."""
+    """``slots`` workers at once."""
 
     def __init__(self, slots: int, epochs: int, epoch_seconds: float) -> None:
         super().__init__(Forkserver(), cast(Any, Slots(slots)), slots)
-        self.longest_gap_seconds = 0.0
+        self._watcher: TimedWatcher = TimedWatcher(self._told)
         self.most_running = 0
         self._epochs, self._epoch_seconds = epochs, epoch_seconds
-        self._looked = time.monotonic()
         self._keys: dict[int, SimulatedAttempt] = {}
         self._next = 0
         context = multiprocessing.get_context("spawn")
@@ -122,7 +146,7 @@ class SimulatedEngine(LocalEngine):
         context.Process(target=simulate, args=(theirs,), daemon=True).start()
         threading.Thread(target=self._listen, daemon=True).start()
 
-    def _launch(self, request: AttemptRequest, reservation: Reservation) -> Attempt:
+    def _launch(self, request: AttemptRequest, reservation: Reservation) -> LocalAttempt:
         self._next += 1
         attempt = SimulatedAttempt(request, reservation, self._next, self._messages)
         self._keys[self._next] = attempt
@@ -138,15 +162,10 @@ class SimulatedEngine(LocalEngine):
         self.most_running = max(self.most_running, len(self.running) + 1)
         return attempt
 
-    def _look(self) -> None:
-        now = time.monotonic()
-        self.longest_gap_seconds = max(self.longest_gap_seconds, now - self._looked)
-        super()._look()
-        self._looked = now
-
-    def _watch(self) -> None:
-        self._looked = time.monotonic()
-        super()._watch()
+    @property
+    def longest_gap_seconds(self) -> float:
+        """The longest time in which no attempt was looked at."""
+        return self._watcher.longest_gap_seconds
 
     def _listen(self) -> None:
         while True:

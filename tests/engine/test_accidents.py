@@ -119,8 +119,8 @@ def test_a_process_that_hangs_is_killed(engine, tmp_path, monkeypatch):
     attempt = start(engine, tmp_path, workload=WORKLOAD, epochs=1000, epoch_seconds=0.1)
     wait_for_checkpoint(engine, attempt)
     os.kill(attempt.process.pid, signal.SIGSTOP)
-    monkeypatch.setattr("tracker.engine.local.SILENCE_SECONDS", 0.5)
-    monkeypatch.setattr("tracker.engine.local.STOP_GRACE_SECONDS", 0.5)
+    monkeypatch.setattr("tracker.engine.local_attempt.SILENCE_SECONDS", 0.5)
+    monkeypatch.setattr("tracker.engine.local_attempt.STOP_GRACE_SECONDS", 0.5)
     record = finish(engine).record
     assert (record.state, record.reason) == (TrialState.KILLED, "no_heartbeat")
     assert "it hung" in record.message

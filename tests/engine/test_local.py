@@ -17,6 +17,7 @@ import pytest
 from tests.support.attempts import finish, start, wait_for_checkpoint
 from tests.support.command import ROOT
 from tests.support.studies import DIGITS
+from tracker.engine.fleet import Needs
 from tracker.engine.forkserver import Forkserver
 from tracker.engine.local import LocalEngine
 from tracker.engine.reservations import Reservations
@@ -46,7 +47,7 @@ def ignores(pid, number):
 
 def test_a_trial_runs_to_its_end_and_gives_its_core_back(engine, tmp_path):
     start(engine, tmp_path)
-    assert engine.reserve(1) is None
+    assert engine.reserve(Needs(1)) is None
     attempt = finish(engine)
     record = attempt.record
     assert record.state is TrialState.COMPLETED
@@ -54,7 +55,7 @@ def test_a_trial_runs_to_its_end_and_gives_its_core_back(engine, tmp_path):
     assert record.usage.wall_seconds >= record.checkpoints[-1].usage.wall_seconds > 0
     assert record.summary["test_accuracy"] > 0
     assert (attempt.request.artifacts / "model.txt").read_text() == "width 4"
-    assert engine.reserve(1) is not None
+    assert engine.reserve(Needs(1)) is not None
 
 
 def test_spend_rises_from_checkpoint_to_checkpoint(engine, tmp_path):
@@ -101,7 +102,7 @@ def test_a_killed_worker_is_billed_until_its_death(engine, tmp_path):
 
 
 def test_a_worker_that_is_asked_to_stop_before_it_trains_stops_as_any_other(engine, tmp_path, monkeypatch):
-    monkeypatch.setattr("tracker.engine.local.STOP_GRACE_SECONDS", 600.0)  # it is not killed
+    monkeypatch.setattr("tracker.engine.local_attempt.STOP_GRACE_SECONDS", 600.0)  # it is not killed
     start(engine, tmp_path, epochs=10_000, epoch_seconds=0.3)
     engine.pause_all("interrupted")
     record = finish(engine).record
@@ -110,7 +111,7 @@ def test_a_worker_that_is_asked_to_stop_before_it_trains_stops_as_any_other(engi
 
 
 def test_a_worker_that_is_asked_to_stop_ends_at_once_with_what_it_reached(engine, tmp_path, monkeypatch):
-    monkeypatch.setattr("tracker.engine.local.STOP_GRACE_SECONDS", 600.0)  # it is not killed
+    monkeypatch.setattr("tracker.engine.local_attempt.STOP_GRACE_SECONDS", 600.0)  # it is not killed
     attempt = start(engine, tmp_path, epochs=10_000, epoch_seconds=0.3)
     wait_for_checkpoint(engine, attempt)
     engine.pause_all("budget")
@@ -121,7 +122,7 @@ def test_a_worker_that_is_asked_to_stop_ends_at_once_with_what_it_reached(engine
 
 
 def test_a_worker_that_is_deaf_to_the_request_is_killed(engine, tmp_path, monkeypatch):
-    monkeypatch.setattr("tracker.engine.local.STOP_GRACE_SECONDS", 0.5)
+    monkeypatch.setattr("tracker.engine.local_attempt.STOP_GRACE_SECONDS", 0.5)
     attempt = start(engine, tmp_path, accident="deaf")
     wait_for_checkpoint(engine, attempt)
     while not ignores(attempt.process.pid, signal.SIGTERM):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from tests.support.studies import DIGITS
+from tracker.engine.fleet import Needs
 from tracker.pricing.price_book import load_price_book
 from tracker.records import DataCard, Direction, Market, QualityMetric, Role
 from tracker.training.request import AttemptRequest
@@ -12,7 +13,7 @@ from tracker.training.request import AttemptRequest
 
 def start(engine, folder, *, workload=DIGITS["workload"], number=1, **settings):
     """Start an attempt at a training; its files are in ``folder``."""
-    reservation = engine.reserve(1)
+    reservation = engine.reserve(Needs(1))
     known = {"epochs": 3, "width": 4, "learning_rate": 0.01, "epoch_seconds": 0.0, "accident": "none"}
     hardware = {"device": "cpu", "threads": 1, "precision": "fp32", "compile": False}
     request = AttemptRequest(

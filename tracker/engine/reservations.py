@@ -13,13 +13,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from tracker.engine.fleet import Node
+from tracker.pricing.price_point import PricePoint
+
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """Cores (CPU numbers) and GPUs (their indices) that belong to one attempt while it runs."""
+    """Cores (CPU numbers) and GPUs (their indices) that belong to one attempt while it runs.
+
+    They are those of ``node``, which is billed as ``price_point``; both are None for the machine of the coordinator,
+    which the study's plan has the rate of. ``token`` names the reservation to the node, "" where there is none.
+    """
 
     cores: tuple[int, ...]
     accelerators: tuple[int, ...] = ()
+    node: Node | None = None
+    price_point: PricePoint | None = None
+    token: str = ""
 
 
 class Reservations:
@@ -46,6 +56,10 @@ class Reservations:
         """Free a reservation."""
         gpus = [f"gpu-{number}" for number in reservation.accelerators]
         self._unlock([*(f"core-{number}" for number in reservation.cores), *gpus])
+
+    def give_all_back(self) -> None:
+        """Free every reservation."""
+        self._unlock(list(self._held))
 
     def _lock(self, names: Sequence[str], count: int) -> list[str]:
         """Lock up to ``count`` of these; the names of those that were free."""

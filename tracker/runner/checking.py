@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import cast
 
 from tracker.engine.forkserver import Forkserver
-from tracker.engine.local import STOP_GRACE_SECONDS
+from tracker.engine.local_attempt import STOP_GRACE_SECONDS
 from tracker.errors import StudyExistsError, StudyFileError, TrackerError
 from tracker.pricing.cost import SECONDS_PER_HOUR
 from tracker.pricing.price_point import PricePoint

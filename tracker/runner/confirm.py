@@ -58,7 +58,7 @@ def confirm_study(
         forkserver = Forkserver(document.workload or "")
         plan = make_plan(document, forkserver, home)
         engine = engine_for(plan, forkserver, workers)
-        session = reopen_session(plan, home, folder, engine, observer)
+        session = reopen_session(plan, home, folder, observer)
         frontier, done = session.books.frontier, replay_logs(session).last
         lacking = repeats_lacking(done, frontier, seeds)
         if not frontier.epochs:
@@ -70,7 +70,7 @@ def confirm_study(
         earlier = [job for job, _ in done.values() if job.role is Role.REPEAT]
         for job in earlier:  # its coordinator vanished
             shutil.rmtree(folder.trials / job.folder / "artifacts", ignore_errors=True)
-        work = RepeatWork(session, orders, earlier=[job.label for job in earlier], budget_usd=budget_usd)
+        work = RepeatWork(session, engine, orders, earlier=[job.label for job in earlier], budget_usd=budget_usd)
         work.announce()
         with session.books.delivery:
             interrupted = Coordinator(work, engine, session.grounds, interrupts).run()

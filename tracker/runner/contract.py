@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from tracker.engine.engine import Engine
 from tracker.engine.forkserver import Forkserver
 from tracker.engine.local import LocalEngine
 from tracker.engine.reservations import Reservations
@@ -80,7 +81,7 @@ def _single(document: StudyDocument) -> StudyDocument:
 class _Trials:
     """Trains with the study's settings, some of them changed."""
 
-    def __init__(self, plan: StudyPlan, engine: LocalEngine, folder: Path, cache: Path) -> None:
+    def __init__(self, plan: StudyPlan, engine: Engine, folder: Path, cache: Path) -> None:
         self.plan = plan
         self.metric = plan.spec.quality
         self.card = DataCard("", "", {})
@@ -137,7 +138,7 @@ class _Trials:
         return Job(Role.TRIAL, f"#{self._number}", str(self._number), settings, seed, self._number)
 
     def _request(self, job: Job) -> AttemptRequest:
-        while (reservation := self._engine.reserve(job.threads, job.accelerators)) is None:
+        while (reservation := self._engine.reserve(job.needs)) is None:
             time.sleep(0.5)  # a study has the cores
         self._reservation = reservation
         grounds = Grounds(self.plan, self._folder, self._cache, data_card=self.card)

@@ -7,7 +7,7 @@ import contextlib
 import time
 from collections.abc import Callable
 
-from tracker.engine.local import Attempt, LocalEngine
+from tracker.engine.engine import Attempt, Engine
 from tracker.errors import RequestError, StoreError
 from tracker.runner.interrupts import Interrupts
 from tracker.runner.job import Job
@@ -61,7 +61,7 @@ class Work(abc.ABC):
 class Coordinator:
     """Carries out ``work`` on an engine whose workers it leaves none of behind, until ``interrupts`` say to stop."""
 
-    def __init__(self, work: Work, engine: LocalEngine, grounds: Grounds, interrupts: Interrupts) -> None:
+    def __init__(self, work: Work, engine: Engine, grounds: Grounds, interrupts: Interrupts) -> None:
         self._work = work
         self._engine = engine
         self._grounds = grounds
@@ -97,7 +97,7 @@ class Coordinator:
             job = self._work.next_job() if self._engine.has_room and not self._work.closed else None
             if job is None:
                 return False
-            reservation = self._engine.reserve(job.threads, job.accelerators)
+            reservation = self._engine.reserve(job.needs, self._grounds.trials_folder / job.folder)
             if reservation is None:
                 return False
             request = attempt_request(job, reservation, self._grounds)

@@ -7,7 +7,7 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
-from tracker.engine.local import LocalEngine
+from tracker.engine.engine import Engine
 
 
 class Interrupts:
@@ -19,7 +19,7 @@ class Interrupts:
 
     def __init__(self) -> None:
         self.reason = ""
-        self.engine: LocalEngine | None = None
+        self.engine: Engine | None = None
         self._before: dict[int, Any] = {}
         self._received = 0
 

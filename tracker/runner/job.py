@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from tracker.engine.fleet import Needs
 from tracker.records import Role, Settings
 from tracker.training.events import Event
 
@@ -42,6 +43,11 @@ class Job:
     def accelerators(self) -> int:
         """The GPUs that it reserves: one per process."""
         return int(self.settings.get("processes", 1)) if self.device == "cuda" else 0
+
+    @property
+    def needs(self) -> Needs:
+        """What it needs of one machine."""
+        return Needs(self.threads, self.accelerators)
 
 
 def job_of(asked: Event) -> Job:

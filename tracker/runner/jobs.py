@@ -70,7 +70,7 @@ class Grounds:
 
 def attempt_request(job: Job, reservation: Reservation, grounds: Grounds) -> AttemptRequest:
     """The request for a worker to run ``job`` on its reservation, starting now."""
-    plan = grounds.plan
+    plan, node = grounds.plan, reservation.node
     return AttemptRequest(
         study=plan.spec.name,
         folder=grounds.trials_folder / job.folder,
@@ -85,8 +85,8 @@ def attempt_request(job: Job, reservation: Reservation, grounds: Grounds) -> Att
         seed=job.seed,
         cores=reservation.cores,
         accelerators=reservation.accelerators,
-        accelerator_model=plan.hardware.accelerator,
-        price_point=plan.price_points.get(job.device, plan.cpu_point),
+        accelerator_model=node.accelerator_model if node else plan.hardware.accelerator,
+        price_point=reservation.price_point or plan.price_points.get(job.device, plan.cpu_point),
         price_book=plan.price_book.version,
         cache=grounds.cache,
         asked_at=time.time(),
@@ -94,11 +94,12 @@ def attempt_request(job: Job, reservation: Reservation, grounds: Grounds) -> Att
         report_table=plan.spec.report,
         tracking_uri=grounds.tracking_uri,
         command_store=grounds.command_store,
-        memory_limit_bytes=int(MEMORY_SHARE * plan.hardware.memory_bytes),
+        memory_limit_bytes=int(MEMORY_SHARE * (node.memory_bytes if node else plan.hardware.memory_bytes)),
         time_limit_seconds=None if job.role is Role.PREPARATION else plan.spec.budget.trial_seconds,
         last_epoch=job.last_epoch,
         own_last_epoch=job.own_last_epoch,
         user=current_user(),
+        node=node.node_id if node else "",
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tracker.engine.local import Attempt, LocalEngine
+from tracker.engine.engine import Attempt, Engine
 from tracker.errors import DataError, RequestError, WorkFailedError, WorkloadError
 from tracker.pricing.cost import price_of
 from tracker.records import TrialState, Usage
@@ -44,7 +44,7 @@ class Preparation(Work):
             self._observer.notify(event["message"])
 
 
-def prepare(plan: StudyPlan, engine: LocalEngine, grounds: Grounds, interrupts: Interrupts, observer: Observer) -> None:
+def prepare(plan: StudyPlan, engine: Engine, grounds: Grounds, interrupts: Interrupts, observer: Observer) -> None:
     """Prepare the data in a worker.
 
     Raises what it failed by: DataError, WorkloadError, WorkFailedError; KeyboardInterrupt where it was interrupted;

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tracker.engine.local import Attempt
+from tracker.engine.engine import Attempt, Engine
 from tracker.pricing.money_unit import money_unit
 from tracker.records import AttemptRecord, TrialState
 from tracker.runner.coordinator import POLL_SECONDS, Work
@@ -35,9 +35,16 @@ class RepeatWork(Work):
     """
 
     def __init__(
-        self, session: Session, orders: Sequence[Order], *, earlier: Sequence[str], budget_usd: float | None
+        self,
+        session: Session,
+        engine: Engine,
+        orders: Sequence[Order],
+        *,
+        earlier: Sequence[str],
+        budget_usd: float | None,
     ) -> None:
         self._session = session
+        self._engine = engine
         self._books = session.books
         self._observer = session.observer
         self._unit = money_unit([order.expected_usd for order in orders])
@@ -129,7 +136,7 @@ class RepeatWork(Work):
         if self._budget_usd is None:
             return False
         ledger = self._books.ledger
-        usd_per_second = sum(ledger.of(each.request.label) / each.wall_seconds for each in self._session.engine.running)
+        usd_per_second = sum(ledger.of(each.request.label) / each.wall_seconds for each in self._engine.running)
         return self._spend_usd + usd_per_second * POLL_SECONDS >= self._budget_usd
 
     def ended(self, job: Job, attempt: Attempt) -> None:
@@ -163,7 +170,7 @@ class RepeatWork(Work):
             budget_usd=self._budget_usd,
             trials=self._states + Counter({TrialState.RUNNING: len(self._running)}),
             trials_budget=self._asked,
-            running=running_attempts(self._session),
+            running=running_attempts(self._session, self._engine.running),
             counted="repeats",
             unit=self._unit,
             behind=self._books.delivery.behind,

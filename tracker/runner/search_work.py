@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 
-from tracker.engine.local import Attempt
+from tracker.engine.engine import Attempt, Engine
 from tracker.errors import RequestError
 from tracker.records import AttemptRecord, TrialState
 from tracker.runner.account import Reached
@@ -42,6 +42,7 @@ class SearchWork(Work):
     def __init__(
         self,
         session: Session,
+        engine: Engine,
         searcher: Searcher,
         *,
         waiting: Sequence[Job],
@@ -49,6 +50,7 @@ class SearchWork(Work):
         worked_seconds: float,
     ) -> None:
         self._session = session
+        self._engine = engine
         self._books = session.books
         self._ledger = session.books.ledger
         self._observer = session.observer
@@ -254,7 +256,7 @@ class SearchWork(Work):
 
     def show(self) -> None:
         """Show how far the study is."""
-        self._observer.show(study_progress(self._session, self._pace))
+        self._observer.show(study_progress(self._session, self._pace, self._engine.running))
 
     def _tidy(self) -> None:
         """Delete states of trials that can no longer matter, and the least promising ones beyond the disk limit."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tracker.engine.engine import Engine
 from tracker.engine.forkserver import Forkserver
 from tracker.engine.local import LocalEngine
 from tracker.engine.reservations import Reservations
@@ -46,13 +47,12 @@ class Places:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A study whose lock is held: its plan, its folder, its log and accounts, and the workers of this machine."""
+    """A study whose lock is held: its plan, its folder, its log and accounts."""
 
     plan: StudyPlan
     folder: StudyFolder
     log: StudyLog
     books: Bookkeeper
-    engine: LocalEngine
     grounds: Grounds
     observer: Observer
 
@@ -78,9 +78,7 @@ class Session:
         self.observer.notify(f"not everything is in MLflow yet: `tracker sync {name}` logs the rest")
 
 
-def open_session(
-    plan: StudyPlan, home: Home, folder: StudyFolder, log: StudyLog, engine: LocalEngine, observer: Observer
-) -> Session:
+def open_session(plan: StudyPlan, home: Home, folder: StudyFolder, log: StudyLog, observer: Observer) -> Session:
     """A session with empty accounts, of a study whose data are prepared. Raises StoreError."""
     card = folder.data_card()
     tags, notes = study_tags(plan, card), StudyNotes(folder.path)
@@ -96,7 +94,7 @@ def open_session(
         warn=observer.notify,
     )
     grounds = Grounds(plan, folder.trials, home.cache, home.tracking_uri, card, _command_store(plan, home))
-    return Session(plan, folder, log, books, engine, grounds, observer)
+    return Session(plan, folder, log, books, grounds, observer)
 
 
 def make_log(plan: StudyPlan, home: Home, store: MlflowStore, started_at: float, card: DataCard) -> StudyLog:
@@ -107,9 +105,7 @@ def make_log(plan: StudyPlan, home: Home, store: MlflowStore, started_at: float,
     return log
 
 
-def reopen_session(
-    plan: StudyPlan, home: Home, folder: StudyFolder, engine: LocalEngine, observer: Observer
-) -> Session:
+def reopen_session(plan: StudyPlan, home: Home, folder: StudyFolder, observer: Observer) -> Session:
     """A session with empty accounts, of a study that was started before; this does not mark it as running.
 
     What was deleted or renamed in MLflow is restored. Raises RequestError, StoreError.
@@ -120,7 +116,7 @@ def reopen_session(
         tags["mlflow.user"] = current_user()  # of a parent run that is created again
         log = store.reopen_study(name, tags, folder.started_at, home.artifacts(name), observer.notify)
         _make_commands_experiment(plan, home, store)
-    return open_session(plan, home, folder, log, engine, observer)
+    return open_session(plan, home, folder, log, observer)
 
 
 def _make_commands_experiment(plan: StudyPlan, home: Home, store: MlflowStore) -> None:
@@ -142,7 +138,7 @@ def _command_store(plan: StudyPlan, home: Home) -> Path | None:
         return empty_database(home.cache)
 
 
-def engine_for(plan: StudyPlan, forkserver: Forkserver, workers: int | None) -> LocalEngine:
+def engine_for(plan: StudyPlan, forkserver: Forkserver, workers: int | None) -> Engine:
     """The workers of this machine, at most ``workers`` at once; None for as many as it has cores.
 
     Raises RequestError for an invalid number, and for several where nobody could know whose log is whose.

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from tracker.engine.engine import Engine
 from tracker.engine.forkserver import Forkserver
 from tracker.errors import RequestError
 from tracker.records import TrialState
@@ -90,10 +91,10 @@ def run_study(
             undo.callback(Trials.remove, places.optuna_storage, name)
             log = make_log(plan, home, store, folder.started_at, card)
             undo.pop_all()
-        session = open_session(plan, home, folder, log, engine, observer)
+        session = open_session(plan, home, folder, log, observer)
         replayed = replay_logs(session)
         searcher = make_searcher(plan, trials, {}, evidence, notify=observer.notify)
-        return _search(session, trials, searcher, replayed, interrupts)
+        return _search(session, engine, trials, searcher, replayed, interrupts)
 
 
 def resume_study(
@@ -124,7 +125,8 @@ def resume_study(
     announce(plan, observer)
     Trials.check(plan.spec.search.objectives, plan.space, sampling_of(plan))
     with Interrupts() as interrupts, folder.locked():
-        session = reopen_session(plan, home, folder, engine_for(plan, forkserver, workers), observer)
+        engine = engine_for(plan, forkserver, workers)
+        session = reopen_session(plan, home, folder, observer)
         untagged = stored.content.get("tags", {}).keys() - plan.spec.tags.keys()
         folder.forget_end()
         session.tag_study({**dict.fromkeys(untagged, ""), **study_tags(plan, folder.data_card())})
@@ -146,7 +148,7 @@ def resume_study(
         searcher = make_searcher(
             plan, found, read_memory(folder.path), evidence, replayed.trials.values(), notify=observer.notify
         )
-        return _search(session, found, searcher, replayed, interrupts)
+        return _search(session, engine, found, searcher, replayed, interrupts)
 
 
 def _make_trials(plan: StudyPlan, places: Places) -> Trials:
@@ -172,12 +174,18 @@ def _evidence(plan: StudyPlan, home: Home, names: Sequence[str], observer: Obser
 
 
 def _search(
-    session: Session, trials: Trials, searcher: Searcher, replayed: ReplayedLogs, interrupts: Interrupts
+    session: Session,
+    engine: Engine,
+    trials: Trials,
+    searcher: Searcher,
+    replayed: ReplayedLogs,
+    interrupts: Interrupts,
 ) -> TrialState:
     """Carry out the search until the study completes, fails, or someone stops it."""
     plan, observer = session.plan, session.observer
     work = SearchWork(
         session,
+        engine,
         searcher,
         waiting=[job for job in baselines(plan.spec, plan.hardware) if job.label not in replayed.last],
         attempts={trial: each.record.number if each.record else 0 for trial, each in replayed.trials.items()},
@@ -185,7 +193,7 @@ def _search(
     )
     assert trials.record is not None, "a study's trials are in a database"
     with session.books.delivery, Delivery(trials.record) as recording:
-        interrupted = Coordinator(work, session.engine, session.grounds, interrupts).run()
+        interrupted = Coordinator(work, engine, session.grounds, interrupts).run()
         state, why = (TrialState.STOPPED, interrupted) if interrupted else work.verdict
         written = work.finish(state)
         observer.notify(f"{state}: {why}")

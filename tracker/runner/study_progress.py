@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
-from tracker.engine.local import Attempt
+from tracker.engine.engine import Attempt
 from tracker.pricing.money_unit import money_unit
 from tracker.records import TrialState
 from tracker.runner.bookkeeper import Bookkeeper
@@ -42,8 +43,8 @@ class Pace:
         return min(estimates, default=None)
 
 
-def study_progress(session: Session, pace: Pace) -> Progress:
-    """A study's progress at this moment."""
+def study_progress(session: Session, pace: Pace, running: Sequence[Attempt]) -> Progress:
+    """A study's progress at this moment, ``running`` the attempts that run."""
     books = session.books
     best_label, best = books.frontier.best or ("", None)
     return Progress(
@@ -56,16 +57,16 @@ def study_progress(session: Session, pace: Pace) -> Progress:
         best_quality=best[0] if best else None,
         best_price_usd=best[1] if best else None,
         best_label=best_label,
-        running=running_attempts(session),
+        running=running_attempts(session, running),
         seconds_left=pace.seconds_left,
         unit=money_unit(books.frontier.cheapest_usd),
         behind=books.delivery.behind,
     )
 
 
-def running_attempts(session: Session) -> tuple[RunningAttempt, ...]:
+def running_attempts(session: Session, running: Sequence[Attempt]) -> tuple[RunningAttempt, ...]:
     """The attempts that run, each with its last checkpoint and its cost so far."""
-    return tuple(_running(session, attempt) for attempt in session.engine.running)
+    return tuple(_running(session, attempt) for attempt in running)
 
 
 def _running(session: Session, attempt: Attempt) -> RunningAttempt:

@@ -8,7 +8,7 @@ from tracker.records import TrialState
 from tracker.runner.event_replay import replay_logs
 from tracker.runner.plan import make_plan
 from tracker.runner.progress import Observer, Silent
-from tracker.runner.session import Places, engine_for, reopen_session
+from tracker.runner.session import Places, reopen_session
 from tracker.runner.study_lookup import folder_of
 
 
@@ -23,9 +23,8 @@ def sync_study(name: str, places: Places, observer: Observer | None = None) -> i
     folder = folder_of(home, name)
     with folder.locked():
         document = folder.document()
-        forkserver = Forkserver(document.workload or "")
-        plan = make_plan(document, forkserver, home)
-        session = reopen_session(plan, home, folder, engine_for(plan, forkserver, None), observer)
+        plan = make_plan(document, Forkserver(document.workload or ""), home)
+        session = reopen_session(plan, home, folder, observer)
         replayed = replay_logs(session)
         state, ended_at = folder.end() or (TrialState.STOPPED, replayed.ended_at)
         if session.books.delivery.problem or not session.books.finish(state, ended_at):

@@ -176,6 +176,7 @@ _KINDS: Mapping[str, Mapping[str, Check]] = {
         "price_book": _or_absent(_text),
         "sku": _or_absent(_text),
         "user": _or_absent(_text),
+        "node": _or_absent(_text),
     },
     "progress": {"message": _text},
     "ready": {"startup_seconds": _seconds},

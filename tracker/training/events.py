@@ -10,7 +10,8 @@ that is never set and stands still while the machine is suspended; differences w
 |------------|-------------|----------------------------------------------------------------------|
 | asked      | coordinator | role, label, attempt, settings, seed, last_epoch,                    |
 |            |             | cores, accelerators, price_point, price_book,                        |
-|            |             | format and tracker (see study.formats)                               |
+|            |             | format and tracker (see study.formats), node where it is another     |
+|            |             | machine than the coordinator's                                       |
 | started    | worker      | pid                                                                  |
 | progress   | worker      | message                                                              |
 | ready      | worker      | startup_seconds                                                      |
@@ -206,7 +207,9 @@ def seconds_seen(events: Sequence[Event]) -> float:
     """Seconds from an attempt's request to the last sign of life in its log, whatever the clock was set to."""
     used = max((event["usage"]["wall_seconds"] for event in events if "usage" in event), default=0.0)
     if all("steady" in event for event in events):
-        return float(max(used, max(event["steady"] for event in events) - events[0]["steady"]))
+        on_node = events[1:] if events[0].get("node") else events  # the coordinator's clock is not the node's
+        readings = [event["steady"] for event in on_node]
+        return float(max(used, max(readings, default=0.0) - min(readings, default=0.0)))
     # Older logs have the machine's clock alone.
     return float(used or max(0.0, events[-1]["time"] - events[0]["time"]))
 

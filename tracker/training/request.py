@@ -26,7 +26,8 @@ class AttemptRequest:
     that the study cannot do without beside quality.
     ``tracking_uri`` is the study's MLflow store, for training code that logs to it by itself; ``command_store`` an
     empty database that a command's own store is a copy of, None where there is none, and ``report_table`` how a command
-    reports by the study's [report] table. ``user`` is who runs the study.
+    reports by the study's [report] table. ``user`` is who runs the study,
+    ``node`` the machine that it runs on, "" for the coordinator's own.
     ``memory_limit_bytes`` is what training on the CPU may take; ``pause_after_epoch`` pauses it there, and after
     ``last_epoch`` it is done, whatever the settings say: they decide how the epochs until then are trained.
     After ``own_last_epoch`` the training ends by itself, as far as is known: it is not paused there.
@@ -60,6 +61,7 @@ class AttemptRequest:
     last_epoch: int | None = None
     own_last_epoch: float = math.inf
     user: str = ""
+    node: str = ""
     asked_steady: float = field(default_factory=time.monotonic)
 
     @property

@@ -18,7 +18,7 @@ from tracker.runner.leftovers import attempts_without_workers, remove_stagings
 from tracker.runner.plan import StudyPlan, make_plan
 from tracker.runner.progress import Observer, Silent
 from tracker.runner.searchers import load_trials
-from tracker.runner.session import Places, engine_for, reopen_session
+from tracker.runner.session import Places, reopen_session
 from tracker.runner.study_lookup import folder_of
 from tracker.search.optuna_trials import OptunaTrial, read_optuna_study
 from tracker.search.sampler import Trials
@@ -40,11 +40,10 @@ def repair_study(name: str, places: Places, observer: Observer | None = None) ->
         attempts_without_workers(folder)
         found = audit_books(name, home, places.storage, folder, None).findings
         document = folder.document()
-        forkserver = Forkserver(document.workload or "")
-        plan = make_plan(document, forkserver, home)
+        plan = make_plan(document, Forkserver(document.workload or ""), home)
         _delete_in_mlflow(home.tracking_uri, found)
         remove_stagings(folder)
-        session = reopen_session(plan, home, folder, engine_for(plan, forkserver, None), observer)
+        session = reopen_session(plan, home, folder, observer)
         replayed = replay_logs(session, rewrite=True)
         study = expected_study(folder)
         with home.databases_being_made():

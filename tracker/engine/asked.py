@@ -1,0 +1,36 @@
+"""The first event of an attempt: what is asked of a worker. Its coordinator writes it, before anything runs."""
+
+from __future__ import annotations
+
+from tracker.errors import StoreError
+from tracker.training.events import EventLog, set_aside
+from tracker.training.request import AttemptRequest
+
+
+def write_request(request: AttemptRequest) -> None:
+    """Write the first event of an attempt into its log. Raises StoreError."""
+    asked = {
+        "role": request.role,
+        "label": request.label,
+        "attempt": request.attempt,
+        "settings": request.settings,
+        "seed": request.seed,
+        "cores": request.cores,
+        "accelerators": request.accelerators,
+        "price_point": request.price_point.row,
+        "price_book": request.price_book,
+        "last_epoch": request.last_epoch,
+        "user": request.user,
+        "time": request.asked_at,
+        "steady": request.asked_steady,
+        **({"node": request.node} if request.node else {}),
+    }
+    log = EventLog(request.log_path)
+    try:
+        request.folder.mkdir(parents=True, exist_ok=True)
+        set_aside(request.log_path)
+        problem = "" if log.write("asked", asked) else log.problem
+    except OSError as error:
+        problem = error.strerror or str(error)
+    if problem:
+        raise StoreError(f"event log '{request.log_path}' cannot be written: {problem}; {request.label} did not start")
