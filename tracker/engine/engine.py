@@ -48,6 +48,11 @@ class Attempt(abc.ABC):
     def pause_at_save(self) -> None:
         """Ask the worker to pause when it next saves its state; one that saves none continues."""
 
+    @property
+    def read_bytes(self) -> int:
+        """How much of its event log was read."""
+        return self._reader.read_bytes
+
     def read(self) -> list[Event]:
         """Update ``record``, and return the events that are new. Raises StoreError where the log cannot be read."""
         events = self._reader.new_events()

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from tracker.records import BOOKED_METRICS, AttemptRecord, TrialState
-from tracker.training.ending import CODE_CHANGED, CRASHED, DISK_FAILED
+from tracker.training.ending import CODE_CHANGED, CRASHED, DISK_FAILED, NODE_LOST, NODE_REFUSED
 
 MOST_KILLS = 3
 """A trial whose process was killed so often is not resumed again."""
@@ -19,6 +19,8 @@ MOST_OF_SETTINGS = 20
 """It ends after so many trials that fail alike by what the search learns to avoid, where no other one ended well."""
 _OF_THEIR_SETTINGS = ("out_of_memory", "not_finite", "time_limit")
 """Failures that the search learns to avoid: they are about settings, not about the study."""
+_UNASKED = ("killed", CRASHED, "forkserver_died", NODE_LOST, NODE_REFUSED)
+"""Why a process was killed that nobody asked to end."""
 _REMEDIES = {
     CODE_CHANGED: "The states are kept: restore the code and resume, or start another study",
     DISK_FAILED: "Make room, then resume: saved states are kept",
@@ -54,7 +56,7 @@ class Failures:
 
     def ended(self, record: AttemptRecord, trial: int) -> None:
         """Record the end of an attempt at a trial."""
-        self._kills[trial] += record.state is TrialState.KILLED
+        self._kills[trial] += record.state is TrialState.KILLED and record.reason != NODE_LOST  # not the trial's doing
         if remedy := _REMEDIES.get(record.reason):
             self.verdict = f"{record.message}. {remedy}"
             return
@@ -86,7 +88,7 @@ class Failures:
 
     def retries(self, trial: int, record: AttemptRecord) -> bool:
         """Whether a trial is resumed after this end, where it has a saved state: nobody asked for it."""
-        unasked = record.state is TrialState.KILLED and record.reason in ("killed", CRASHED, "forkserver_died")
+        unasked = record.state is TrialState.KILLED and record.reason in _UNASKED
         return unasked and self._kills[trial] < MOST_KILLS
 
     @property

@@ -140,7 +140,8 @@ class EventReader:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._offset = 0
+        self.read_bytes = 0
+        """How much of the log was read: whole lines."""
         self._lines = 0
         self._last = b""
         self.unreadable: list[str] = []
@@ -152,14 +153,14 @@ class EventReader:
         """
         try:
             with self._path.open("rb") as file:
-                file.seek(self._offset)
+                file.seek(self.read_bytes)
                 text = file.read()
         except FileNotFoundError:
             return []
         except OSError as error:
             raise StoreError(f"event log '{self._path}' cannot be read: {error.strerror}") from None
         whole = text[: text.rfind(b"\n") + 1]
-        self._offset += len(whole)
+        self.read_bytes += len(whole)
         return [event for line in whole.split(b"\n")[:-1] if (event := self._event(line)) is not None]
 
     def _event(self, line: bytes) -> Event | None:

@@ -1,0 +1,227 @@
+"""Workers on the machines of a fleet: places are asked of their hosts, and the pump keeps them together."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+
+from tracker.engine.asked import write_request
+from tracker.engine.cluster_attempt import ClusterAttempt
+from tracker.engine.contact import Contact
+from tracker.engine.fleet import Fleet, HostLostError, Needs, Node
+from tracker.engine.messages import Key
+from tracker.engine.placement import places
+from tracker.engine.pump import Pump
+from tracker.engine.reservations import Reservation
+from tracker.errors import StoreError, WorkFailedError
+from tracker.pricing.price_point import PricePoint
+from tracker.training.events import Event
+from tracker.training.request import AttemptRequest
+
+TURN_SECONDS = 0.1
+"""How long the pump waits at most for what it has asked, before it also waits for what was asked since."""
+RESERVE_SECONDS = 2.0
+"""How long a host has to say whether it has a place."""
+FULL_SECONDS = 1.0
+"""How long nothing is asked of a machine that had no place: another study has it."""
+HOLD_SECONDS = 60.0
+"""How long a host keeps a place for an attempt that is to start."""
+Rate = Callable[[Node, Needs], PricePoint | None]
+"""What a machine is billed as, for an attempt of these needs; None where it may have none."""
+
+
+class ClusterEngine:
+    """Runs attempts on the machines of ``fleet``, at most ``workers`` at once where that is given. An Engine.
+
+    ``study`` names the study to hosts: no other study of anyone has that name. ``rate`` says what a machine is billed
+    as.
+    """
+
+    def __init__(self, fleet: Fleet, study: str, rate: Rate, workers: int | None = None) -> None:
+        self.running: list[ClusterAttempt] = []
+        self._fleet = fleet
+        self._study = study
+        self._rate = rate
+        self._workers = workers
+        self._changed = threading.Condition()
+        self._ended: list[ClusterAttempt] = []
+        self._wanted: list[Needs] = []
+        self.pump = Pump(fleet, study, self._changed, self._has_ended)
+        self._thread: threading.Thread | None = None
+        self._done = threading.Event()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more worker may run, if there is a machine for it."""
+        return self._workers is None or len(self.running) < self._workers
+
+    def reserve(self, needs: Needs, folder: Path | None = None) -> Reservation | None:
+        """Reserve a place for an attempt; None where there is none now: the fleet hears what is wanted.
+
+        ``folder`` is that of its trial: a machine that has the state to resume from is preferred.
+        """
+        if not self.has_room:
+            return None
+        with self._changed:
+            candidates = places(self.pump.contacts.values(), needs, folder.name if folder else "", self._fleet.now())
+        for contact in candidates:
+            point = self._rate(contact.node, needs)
+            if point is not None and (reservation := self._ask_for_place(contact, needs)) is not None:
+                self._want([])
+                return replace(reservation, node=contact.node, price_point=point)
+        self._want([needs])
+        return None
+
+    def start(
+        self, request: AttemptRequest, reservation: Reservation, on_event: Callable[[Event], None] | None = None
+    ) -> ClusterAttempt:
+        """Start a worker for a request on ``reservation``; its event log starts with the request.
+
+        ``poll`` passes each of its events to ``on_event``. Raises StoreError where the log cannot be written: nothing
+        has started then, and the reservation is free again.
+        """
+        try:
+            write_request(request)
+        except StoreError:
+            node = reservation.node
+            with self._changed:
+                if node is not None and (contact := self.pump.contacts.get(node.node_id)) is not None:
+                    self.pump.give_back(contact, reservation.token)
+            raise
+        with self._changed:
+            self.pump.trials = request.folder.parent
+            attempt = self._attempt(request, reservation)
+            attempt.on_event = on_event
+            self.running.append(attempt)
+            attempt.read()
+            self.pump.start(attempt, request.log_path.read_bytes())
+        return attempt
+
+    def adopt(self, trials: Path) -> Sequence[ClusterAttempt]:
+        """Continue what still runs of a study whose coordinator is gone, and return it; not while this is entered.
+
+        ``trials`` has the attempts' folders. Those that have ended meanwhile, and are known to have, only send their
+        files; what is in no folder there is killed.
+        """
+        self.pump.trials = trials
+        with self._changed:
+            self.pump.look_at_nodes()
+            asked = {self._fleet.ask(node_id, "found", self._study): node_id for node_id in self.pump.contacts}
+        waiting, until = set(asked), self._fleet.now() + RESERVE_SECONDS
+        while waiting and (left := until - self._fleet.now()) > 0:
+            for answer in self._fleet.wait(waiting, left):
+                waiting.discard(answer)
+                with contextlib.suppress(HostLostError):
+                    for found in self._fleet.take(answer):
+                        self._adopt(self.pump.contacts[asked[answer]], found.key, found.request, trials)
+        return list(self.running)
+
+    def poll(self, timeout_seconds: float) -> list[ClusterAttempt]:
+        """Wait until an attempt has ended, or a little, and return the attempts that ended.
+
+        An ended attempt's record is final, and its files are here. Raises StoreError where a log cannot be read or
+        written: the next call goes on.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._ended or self.pump.problem, timeout_seconds)
+            problem, self.pump.problem = self.pump.problem, None
+            if problem is not None:
+                raise problem
+            ended, self._ended = self._ended, []
+            for attempt in ended:
+                self.running.remove(attempt)
+        for attempt in (*self.running, *ended):
+            attempt.pass_on()
+        return ended
+
+    def pause_all(self, reason: str) -> None:
+        """Ask every worker to pause, or to stop where it cannot; ``reason`` is one word. ``poll`` returns them."""
+        with self._changed:
+            for attempt in self.running:
+                attempt.stop(reason, pause=True)
+
+    def kill_all(self) -> None:
+        """Kill every worker at once; also from a signal handler. ``poll`` returns them."""
+        with self._changed:
+            for attempt in tuple(self.running):
+                attempt.kill()
+
+    def __enter__(self) -> ClusterEngine:
+        self._done.clear()
+        self._thread = threading.Thread(target=self._run, name="pump of the cluster", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Kill the workers that are still running, whatever ended the context, and wait for them."""
+        self.kill_all()
+        try:
+            while self.running:
+                with contextlib.suppress(StoreError):  # what cannot be read of a worker that is killed is lost
+                    self.poll(1.0)
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Let go of everything as it is, as a coordinator does that is killed: another may adopt it."""
+        self._done.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._done.is_set():
+            self.pump.turn(TURN_SECONDS)
+            if self.pump.problem is not None:
+                self._done.wait(TURN_SECONDS)
+
+    def _attempt(self, request: AttemptRequest, reservation: Reservation) -> ClusterAttempt:
+        key = Key(self._study, request.folder.name, request.attempt)
+        return ClusterAttempt(key, request, reservation, self.pump.wish, self._fleet.now)
+
+    def _adopt(self, contact: Contact, key: Key, request: AttemptRequest, trials: Path) -> None:
+        request = replace(request, folder=trials / key.folder)
+        if not request.log_path.exists():
+            return
+        reservation = Reservation(
+            request.cores, request.accelerators, contact.node, request.price_point, uuid.uuid4().hex
+        )
+        with self._changed:
+            attempt = self._attempt(request, reservation)
+            attempt.read()
+            if attempt.record.ended_at is None:
+                self.running.append(attempt)
+                self.pump.adopt(contact, attempt)
+
+    def _ask_for_place(self, contact: Contact, needs: Needs) -> Reservation | None:
+        token = uuid.uuid4().hex
+        node_id = contact.node.node_id
+        answer = self._fleet.ask(node_id, "take", token, needs.cores, needs.accelerators, HOLD_SECONDS)
+        reservation: Reservation | None = None
+        answered = self._fleet.wait([answer], RESERVE_SECONDS)
+        if answered:
+            with contextlib.suppress(HostLostError, WorkFailedError):
+                reservation = self._fleet.take(answer)
+        with self._changed:
+            if reservation is not None:
+                contact.held[token] = needs
+                return replace(reservation, token=token)
+            contact.full_until = self._fleet.now() + FULL_SECONDS
+            if not answered:
+                self.pump.give_back(contact, token)
+        return None
+
+    def _want(self, needs: list[Needs]) -> None:
+        if needs != self._wanted:
+            self._wanted = needs
+            self._fleet.want(needs)
+
+    def _has_ended(self, attempt: ClusterAttempt) -> None:
+        self._ended.append(attempt)
+        self._changed.notify_all()

@@ -1,0 +1,147 @@
+"""An attempt on a machine of a fleet: its event log here grows by what its host says of the one there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from tracker.engine.engine import Attempt
+from tracker.engine.messages import Key, Lines, Wish
+from tracker.engine.reservations import Reservation
+from tracker.records import AttemptRecord, TrialState
+from tracker.training.ending import Ending, ending_of, write_ending
+from tracker.training.request import AttemptRequest
+from tracker.training.state import discard_state
+
+_HEARTBEAT = b'"event": "heartbeat"'
+
+
+class Copy:
+    """A copy of a log that grows on another machine: ``offset`` is how much of that one is here, in bytes.
+
+    The copy, at ``path``, begins at its byte ``begins``; None where nobody wants one.
+    """
+
+    def __init__(self, path: Path | None, begins: int, offset: int) -> None:
+        self._path = path
+        self._begins = begins
+        self.offset = offset
+
+    def append(self, lines: Lines) -> bool:
+        """Append what is new of some lines, exactly where it belongs, whoever wrote a part of it before.
+
+        Returns whether there was any. Raises OSError; the same lines may come again then.
+        """
+        if not self.offset - len(lines.text) < lines.offset <= self.offset:
+            return False
+        new = lines.text[self.offset - lines.offset :]
+        if self._path is not None:
+            self._write(self._path, new)
+        self.offset += len(new)
+        return True
+
+    def _write(self, path: Path, new: bytes) -> None:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o644)
+        try:
+            place, left = self.offset - self._begins, new
+            while left:
+                written = os.pwrite(descriptor, left, place)
+                place, left = place + written, left[written:]
+            if any(_HEARTBEAT not in line for line in new.splitlines()):
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+class ClusterAttempt(Attempt):
+    """``wish`` asks something of its worker; ``now`` is the fleet's clock, in seconds."""
+
+    def __init__(
+        self,
+        key: Key,
+        request: AttemptRequest,
+        reservation: Reservation,
+        wish: Callable[[ClusterAttempt, Wish, str], None],
+        now: Callable[[], float],
+    ) -> None:
+        super().__init__(request, reservation)
+        self.key = key
+        self.closed = False
+        """Whether it has ended; its files may still be on their way."""
+        size = request.log_path.stat().st_size
+        self.copy = Copy(request.log_path, 0, size)
+        self.copy_again_at = 0.0
+        """Before then, by the fleet's clock, its state is not copied again while it runs."""
+        self._wish, self._now = wish, now
+        self._stopping = False
+        self._told_seconds, self._told_at = 0.0, now()
+
+    @property
+    def wall_seconds(self) -> float:
+        """Seconds since its machine took it, by that machine's clock."""
+        since_told = 0.0 if self.closed else self._now() - self._told_at
+        return max(self.record.usage.wall_seconds, self._told_seconds + since_told)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it was asked to stop or to pause at once."""
+        return self._stopping
+
+    @property
+    def known(self) -> int | None:
+        """How much of its log is here, in bytes; None once it has ended."""
+        return None if self.closed else self.copy.offset
+
+    def stop(self, reason: str, *, pause: bool = False) -> None:
+        """Ask the worker to stop, or to pause if it can; its host kills it where it does not."""
+        if not self._stopping and not self.closed:
+            self._stopping = True
+            self._wish(self, "pause" if pause else "stop", reason)
+
+    def pause_at_save(self) -> None:
+        """Ask the worker to pause when it next saves its state; one that saves none continues."""
+        self._wish(self, "pause_at_save", "")
+
+    def kill(self) -> None:
+        """End the worker at once."""
+        self._wish(self, "kill", "")
+
+    def take(self, lines: Lines) -> None:
+        """Take what its host says of its log. Raises OSError, StoreError."""
+        if self.copy.append(lines):
+            self.read()
+
+    def told(self, wall_seconds: float) -> None:
+        """Its host says how long it has run."""
+        self._told_seconds, self._told_at = wall_seconds, self._now()
+
+    def close(self, record: AttemptRecord) -> None:
+        """It has ended as ``record`` says, which its log there, on a disk that took no event, may lack."""
+        self.closed = True
+        if self.record.ended_at is None:
+            self._write_end(ending_of(record), record.usage.wall_seconds)
+        if ending_of(self.record).for_good:
+            discard_state(self.request.folder)
+
+    def give_up(self, reason: str, message: str) -> None:
+        """Nothing more is known of it: it was killed, and is billed until the last that was known."""
+        self.closed = True
+        self._write_end(Ending(TrialState.KILLED, reason, message), self.wall_seconds)
+
+    def note(self, sentence: str) -> None:
+        """Add a sentence for the person who runs the study."""
+        self.record = replace(self.record, notes=(*self.record.notes, sentence))
+
+    def _write_end(self, ending: Ending, wall_seconds: float) -> None:
+        ended = write_ending(self.request.log_path, self.record, ending, wall_seconds)
+        self.read()
+        if self.record.ended_at is None:
+            self.record = ended
+
+
+def late_copy(attempt: ClusterAttempt) -> Copy:
+    """Where what is still heard of an attempt goes that was given up: its search never sees it."""
+    request, offset = attempt.request, attempt.copy.offset
+    return Copy(request.folder / f"{request.attempt}.late.jsonl", offset, offset)

@@ -1,0 +1,52 @@
+"""What a coordinator and the host of a machine say to each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from tracker.records import AttemptRecord
+from tracker.training.request import AttemptRequest
+
+Wish = Literal["stop", "pause", "pause_at_save", "kill"]
+"""What may be done to an attempt: ask it to stop, to pause at once or at its next save; or kill it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An attempt, to hosts: ``study`` is unlike that of any other coordinator, ``folder`` the name of its trial's."""
+
+    study: str
+    folder: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Whole lines of an attempt's event log, from the byte ``offset`` on."""
+
+    offset: int
+    text: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What a host has to say: new lines, how long each attempt has run, and how those ended that have.
+
+    ``clock`` is a reading of the machine's own clock, in seconds; it is never set. ``wall_seconds`` are since the
+    attempt came to the machine. An attempt has ended here once all its lines were given.
+    """
+
+    clock: float
+    lines: dict[Key, Lines] = field(default_factory=dict)
+    wall_seconds: dict[Key, float] = field(default_factory=dict)
+    ended: dict[Key, AttemptRecord] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An attempt that a host has, whoever asked for it: ``request`` is as it was sent."""
+
+    key: Key
+    request: AttemptRequest
+    ended: bool

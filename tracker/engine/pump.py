@@ -1,0 +1,247 @@
+"""What keeps a coordinator and the hosts of a fleet together: news, leases, lost machines, files on their way.
+
+A host's news renew the coordinator's lease of what runs there, and say that the machine lives. A machine is lost once
+its host has said nothing for a lease and a while, where this process itself was not late, or at once where the fleet
+says that it is dead. What ran there is given up then: killed, should the machine come back, and never heard again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tracker.engine import shipping
+from tracker.engine.cluster_attempt import ClusterAttempt, Copy, late_copy
+from tracker.engine.contact import Contact
+from tracker.engine.errands import Errand, Errands
+from tracker.engine.fleet import Fleet, HostLostError, Needs, Node
+from tracker.engine.messages import Key, Lines, News, Wish
+from tracker.engine.placement import market_of
+from tracker.errors import ClusterError, StoreError, WorkFailedError
+from tracker.records import Market
+from tracker.training.ending import NODE_DRAINS, NODE_LOST, NODE_REFUSED, ending_of
+
+LEASE_SECONDS = 30.0
+PATIENCE_SECONDS = 5.0
+"""How long after its lease a silent machine is lost."""
+POLL_SECONDS = 2.0
+"""How long a host waits for news; heartbeats are said so often."""
+NODES_SECONDS = 1.0
+"""How often the fleet is asked which machines there are."""
+LATE_SECONDS = 1.0
+"""A turn that took longer says nothing of the machines: this process was late."""
+REFUSED_SECONDS = 60.0
+"""How long nothing is asked of a machine that could not take an attempt."""
+COPY_SHARE = 0.1
+"""The share of the time in which the state of an attempt on a spot machine may be on its way."""
+
+
+class Pump:
+    """``ended`` receives each attempt that has ended, its files here. ``changed`` guards everything.
+
+    ``trials`` is where the logs of attempts go that nobody here asked for.
+    """
+
+    def __init__(
+        self, fleet: Fleet, study: str, changed: threading.Condition, ended: Callable[[ClusterAttempt], None]
+    ) -> None:
+        self.contacts: dict[str, Contact] = {}
+        self.problem: Exception | None = None
+        self.trials: Path | None = None
+        self._fleet = fleet
+        self._study = study
+        self._changed = changed
+        self._ended = ended
+        self._errands = Errands(fleet, self._lose, self._failed)
+        self._turned_at = fleet.now()
+        self._next_nodes = 0.0
+
+    def turn(self, timeout_seconds: float) -> None:
+        """Wait for answers, at most so long, and do what follows from them and from the time."""
+        answers = self._errands.answers
+        ready = self._fleet.wait(answers, timeout_seconds)
+        with self._changed:
+            now = self._fleet.now()
+            if (late := now - self._turned_at - timeout_seconds) > LATE_SECONDS:
+                for contact in self.contacts.values():
+                    contact.heard_at += late
+            self._turned_at = now
+            for answer in ready:
+                self._errands.answered(answer)
+            self._errands.ask_again()
+            if now >= self._next_nodes:
+                self._next_nodes = now + NODES_SECONDS
+                self.look_at_nodes()
+            for contact in list(self.contacts.values()):
+                if not contact.lost and now - contact.heard_at > LEASE_SECONDS + PATIENCE_SECONDS:
+                    self._lose(contact.node.node_id)
+
+    def look_at_nodes(self) -> None:
+        """Meet machines that are new, and take leave of those that are gone or go."""
+        try:
+            nodes = {node.node_id: node for node in self._fleet.nodes()}
+        except ClusterError:  # whoever knows them is away: hosts speak for themselves
+            return
+        for node_id in self.contacts.keys() - nodes.keys():
+            self._lose(node_id)
+            del self.contacts[node_id]
+        for node in nodes.values():
+            self._meet(node)
+
+    def start(self, attempt: ClusterAttempt, head: bytes) -> None:
+        """Start an attempt on the machine of its reservation."""
+        contact = self._contact_of(attempt)
+        if contact is None:
+            attempt.give_up(NODE_LOST, "its machine was gone before it started")
+            self._ended(attempt)
+            return
+        contact.attempts[attempt.key] = attempt
+        self._errands.send(contact.node.node_id, self._begin(contact, attempt, head))
+
+    def adopt(self, contact: Contact, attempt: ClusterAttempt) -> None:
+        """Follow an attempt that runs on a machine already."""
+        contact.attempts[attempt.key] = attempt
+        contact.held[attempt.reservation.token] = Needs(len(attempt.request.cores), len(attempt.request.accelerators))
+
+    def wish(self, attempt: ClusterAttempt, wish: Wish, reason: str) -> None:
+        """Ask something of an attempt's worker."""
+        if (contact := self._contact_of(attempt)) is not None:
+            self._errands.send(contact.node.node_id, _one("signal", attempt.key, wish, reason))
+
+    def give_back(self, contact: Contact, token: str) -> None:
+        """Give back what was reserved, and will not be used."""
+        contact.held.pop(token, None)
+        self._errands.send(contact.node.node_id, _one("give_back", token))
+
+    def fence(self, contact: Contact, key: Key, copy: Copy | None) -> None:
+        """Have an attempt end that nobody follows; what is still heard of it goes to ``copy``, if there is one."""
+        contact.late[key] = copy
+        self._errands.send(contact.node.node_id, _one("fence", key))
+
+    def _meet(self, node: Node) -> None:
+        contact = self.contacts.get(node.node_id)
+        if contact is None:
+            contact = self.contacts[node.node_id] = Contact(node, self._fleet.now())
+        contact.node = node
+        if not contact.following:
+            contact.following = True
+            self._errands.send(node.node_id, self._follow(contact))
+        if node.draining_seconds is not None and not contact.drains:
+            contact.drains = True
+            for attempt in contact.attempts.values():
+                attempt.stop(NODE_DRAINS, pause=True)
+
+    def _failed(self, error: Exception) -> None:
+        self.problem = error
+        self._changed.notify_all()
+
+    def _contact_of(self, attempt: ClusterAttempt) -> Contact | None:
+        node = attempt.reservation.node
+        return self.contacts.get(node.node_id) if node else None
+
+    def _follow(self, contact: Contact) -> Errand:
+        while True:
+            question = ("news", self._study, contact.known, LEASE_SECONDS, POLL_SECONDS)
+            news: News = yield question
+            try:
+                self._take(contact, news)
+            except (OSError, StoreError) as error:  # the same lines come again
+                self._failed(error if isinstance(error, StoreError) else StoreError(f"an event log: {error}"))
+
+    def _take(self, contact: Contact, news: News) -> None:
+        contact.heard_at, contact.clock = self._fleet.now(), news.clock
+        if contact.lost:
+            contact.lost = False
+            for key, copy in contact.late.items():
+                self.fence(contact, key, copy)
+        for key in contact.late.keys() - news.wall_seconds.keys():  # it never came there, or its host is a new one
+            del contact.late[key]
+        for key in news.wall_seconds.keys() - contact.known.keys():
+            self.fence(contact, key, self._copy_of_stranger(key))
+        for key, lines in news.lines.items():
+            if (attempt := contact.attempts.get(key)) is not None:
+                self._hear(contact, attempt, lines)
+            elif (copy := contact.late.get(key)) is not None:
+                copy.append(lines)
+        for key, seconds in news.wall_seconds.items():
+            if (attempt := contact.attempts.get(key)) is not None and not attempt.closed:
+                attempt.told(seconds)
+        for key, record in news.ended.items():
+            if (attempt := contact.attempts.get(key)) is not None and not attempt.closed:
+                attempt.close(record)
+                self._errands.send(contact.node.node_id, self._end(contact, attempt))
+            elif key in contact.late:
+                del contact.late[key]
+                self._errands.send(contact.node.node_id, _one("release", key, False))
+
+    def _hear(self, contact: Contact, attempt: ClusterAttempt, lines: Lines) -> None:
+        saved, now = attempt.record.saved_epoch, self._fleet.now()
+        attempt.take(lines)
+        is_news = attempt.record.saved_epoch not in (None, saved)
+        if is_news and market_of(contact.node) == Market.SPOT and now >= attempt.copy_again_at:
+            attempt.copy_again_at = math.inf
+            self._errands.send(contact.node.node_id, self._copy_state(contact, attempt))
+
+    def _begin(self, contact: Contact, attempt: ClusterAttempt, head: bytes) -> Errand:
+        try:
+            yield from shipping.begin(attempt, head)
+        except (WorkFailedError, OSError) as error:
+            contact.full_until = self._fleet.now() + REFUSED_SECONDS
+            attempt.give_up(NODE_REFUSED, str(error))
+            contact.late[attempt.key] = late_copy(attempt)
+            yield "fence", attempt.key
+            self._done(contact, attempt)
+
+    def _end(self, contact: Contact, attempt: ClusterAttempt) -> Errand:
+        folder, for_good = attempt.request.folder, ending_of(attempt.record).for_good
+        try:
+            yield from shipping.bring(attempt, folder, f"{attempt.key.attempt}-end", False)
+            yield "release", attempt.key, not for_good
+        except (HostLostError, WorkFailedError, OSError) as error:
+            attempt.note(
+                f"{attempt.request.label}: its files could not be brought from {contact.node.address}: {error}"
+            )
+        else:
+            if not for_good:
+                contact.states.add(attempt.key.folder)
+        self._done(contact, attempt)
+
+    def _copy_state(self, contact: Contact, attempt: ClusterAttempt) -> Errand:
+        began, name = self._fleet.now(), f"{attempt.key.attempt}-{attempt.record.saved_epoch}"
+        with contextlib.suppress(
+            WorkFailedError, OSError
+        ):  # the older copy is as good as it was; the next save is near
+            yield from shipping.bring(attempt, attempt.request.folder, name, True, lambda: not attempt.closed)
+        attempt.copy_again_at = self._fleet.now() + (self._fleet.now() - began) * (1 / COPY_SHARE - 1)
+
+    def _done(self, contact: Contact, attempt: ClusterAttempt) -> None:
+        contact.attempts.pop(attempt.key, None)
+        contact.held.pop(attempt.reservation.token, None)
+        self._ended(attempt)
+
+    def _lose(self, node_id: str) -> None:
+        """Give up what runs on a machine; it may come back."""
+        contact = self.contacts[node_id]
+        contact.lost, contact.following = True, False
+        self._errands.lose(node_id)
+        for attempt in list(contact.attempts.values()):
+            silent = self._fleet.now() - contact.heard_at
+            attempt.give_up(
+                NODE_LOST, f"its machine {contact.node.address} is lost: it said nothing for {silent:.0f} s"
+            )
+            contact.late[attempt.key] = late_copy(attempt)
+            self._done(contact, attempt)
+        contact.held.clear()
+
+    def _copy_of_stranger(self, key: Key) -> Copy:
+        """Where the log of an attempt goes that nobody here knows: beside those of its trial, if it has any."""
+        folder = self.trials / key.folder if self.trials else None
+        return Copy(folder / f"{key.attempt}.late.jsonl" if folder and folder.is_dir() else None, 0, 0)
+
+
+def _one(*question: Any) -> Errand:
+    yield question
