@@ -14,12 +14,13 @@ from tracker.engine.asked import write_request
 from tracker.engine.cluster_attempt import ClusterAttempt
 from tracker.engine.contact import Contact
 from tracker.engine.fleet import Fleet, HostLostError, Needs, Node
-from tracker.engine.messages import Key
+from tracker.engine.messages import Found, Key
 from tracker.engine.placement import places
 from tracker.engine.pump import Pump
 from tracker.engine.reservations import Reservation
 from tracker.errors import StoreError, WorkFailedError
 from tracker.pricing.price_point import PricePoint
+from tracker.training.ending import NODE_LOST
 from tracker.training.events import Event
 from tracker.training.request import AttemptRequest
 
@@ -29,6 +30,8 @@ RESERVE_SECONDS = 2.0
 """How long a host has to say whether it has a place."""
 FULL_SECONDS = 1.0
 """How long nothing is asked of a machine that had no place: another study has it."""
+ADOPT_SECONDS = 10.0
+"""How long a host has to say what it has of a study whose coordinator is gone."""
 HOLD_SECONDS = 60.0
 """How long a host keeps a place for an attempt that is to start."""
 Rate = Callable[[Node, Needs], PricePoint | None]
@@ -106,19 +109,21 @@ class ClusterEngine:
         """Continue what still runs of a study whose coordinator is gone, and return it; not while this is entered.
 
         ``trials`` has the attempts' folders. Those that have ended meanwhile, and are known to have, only send their
-        files; what is in no folder there is killed.
+        files; what is in no folder there, or was given up, is killed once its machine says that it has it.
         """
         self.pump.trials = trials
         with self._changed:
             self.pump.look_at_nodes()
             asked = {self._fleet.ask(node_id, "found", self._study): node_id for node_id in self.pump.contacts}
-        waiting, until = set(asked), self._fleet.now() + RESERVE_SECONDS
+        waiting, until = set(asked), self._fleet.now() + ADOPT_SECONDS
         while waiting and (left := until - self._fleet.now()) > 0:
             for answer in self._fleet.wait(waiting, left):
                 waiting.discard(answer)
                 with contextlib.suppress(HostLostError):
                     for found in self._fleet.take(answer):
-                        self._adopt(self.pump.contacts[asked[answer]], found.key, found.request, trials)
+                        self._adopt(self.pump.contacts[asked[answer]], found, trials)
+        while any(each.closed for contact in self.pump.contacts.values() for each in contact.attempts.values()):
+            self.pump.turn(TURN_SECONDS)
         return list(self.running)
 
     def poll(self, timeout_seconds: float) -> list[ClusterAttempt]:
@@ -185,8 +190,8 @@ class ClusterEngine:
         key = Key(self._study, request.folder.name, request.attempt)
         return ClusterAttempt(key, request, reservation, self.pump.wish, self._fleet.now)
 
-    def _adopt(self, contact: Contact, key: Key, request: AttemptRequest, trials: Path) -> None:
-        request = replace(request, folder=trials / key.folder)
+    def _adopt(self, contact: Contact, found: Found, trials: Path) -> None:
+        request = replace(found.request, folder=trials / found.key.folder)
         if not request.log_path.exists():
             return
         reservation = Reservation(
@@ -198,6 +203,8 @@ class ClusterEngine:
             if attempt.record.ended_at is None:
                 self.running.append(attempt)
                 self.pump.adopt(contact, attempt)
+            elif found.ended and attempt.record.reason != NODE_LOST:
+                self.pump.collect(contact, attempt)
 
     def _ask_for_place(self, contact: Contact, needs: Needs) -> Reservation | None:
         token = uuid.uuid4().hex
@@ -223,5 +230,6 @@ class ClusterEngine:
             self._fleet.want(needs)
 
     def _has_ended(self, attempt: ClusterAttempt) -> None:
-        self._ended.append(attempt)
-        self._changed.notify_all()
+        if attempt in self.running:
+            self._ended.append(attempt)
+            self._changed.notify_all()

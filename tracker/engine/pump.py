@@ -107,6 +107,12 @@ class Pump:
         contact.attempts[attempt.key] = attempt
         contact.held[attempt.reservation.token] = Needs(len(attempt.request.cores), len(attempt.request.accelerators))
 
+    def collect(self, contact: Contact, attempt: ClusterAttempt) -> None:
+        """Bring the files of an attempt whose end is known already."""
+        attempt.closed = True
+        contact.attempts[attempt.key] = attempt
+        self._errands.send(contact.node.node_id, self._end(contact, attempt))
+
     def wish(self, attempt: ClusterAttempt, wish: Wish, reason: str) -> None:
         """Ask something of an attempt's worker."""
         if (contact := self._contact_of(attempt)) is not None:
@@ -117,8 +123,8 @@ class Pump:
         contact.held.pop(token, None)
         self._errands.send(contact.node.node_id, _one("give_back", token))
 
-    def fence(self, contact: Contact, key: Key, copy: Copy | None) -> None:
-        """Have an attempt end that nobody follows; what is still heard of it goes to ``copy``, if there is one."""
+    def fence(self, contact: Contact, key: Key, copy: Copy) -> None:
+        """Have an attempt end that nobody follows; what is still heard of it goes to ``copy``."""
         contact.late[key] = copy
         self._errands.send(contact.node.node_id, _one("fence", key))
 
@@ -184,7 +190,7 @@ class Pump:
         is_news = attempt.record.saved_epoch not in (None, saved)
         if is_news and market_of(contact.node) == Market.SPOT and now >= attempt.copy_again_at:
             attempt.copy_again_at = math.inf
-            self._errands.send(contact.node.node_id, self._copy_state(contact, attempt))
+            self._errands.send(contact.node.node_id, self._copy_state(attempt))
 
     def _begin(self, contact: Contact, attempt: ClusterAttempt, head: bytes) -> Errand:
         try:
@@ -193,7 +199,8 @@ class Pump:
             contact.full_until = self._fleet.now() + REFUSED_SECONDS
             attempt.give_up(NODE_REFUSED, str(error))
             contact.late[attempt.key] = late_copy(attempt)
-            yield "fence", attempt.key
+            with contextlib.suppress(HostLostError):
+                yield "fence", attempt.key
             self._done(contact, attempt)
 
     def _end(self, contact: Contact, attempt: ClusterAttempt) -> Errand:
@@ -202,19 +209,16 @@ class Pump:
             yield from shipping.bring(attempt, folder, f"{attempt.key.attempt}-end", False)
             yield "release", attempt.key, not for_good
         except (HostLostError, WorkFailedError, OSError) as error:
-            attempt.note(
-                f"{attempt.request.label}: its files could not be brought from {contact.node.address}: {error}"
-            )
+            said = f"the files of {attempt.request.label} could not be brought from {contact.node.address}"
+            attempt.note(f"{said}: {error or 'it is lost'}")
         else:
             if not for_good:
                 contact.states.add(attempt.key.folder)
         self._done(contact, attempt)
 
-    def _copy_state(self, contact: Contact, attempt: ClusterAttempt) -> Errand:
+    def _copy_state(self, attempt: ClusterAttempt) -> Errand:
         began, name = self._fleet.now(), f"{attempt.key.attempt}-{attempt.record.saved_epoch}"
-        with contextlib.suppress(
-            WorkFailedError, OSError
-        ):  # the older copy is as good as it was; the next save is near
+        with contextlib.suppress(WorkFailedError, OSError):  # the older copy is kept
             yield from shipping.bring(attempt, attempt.request.folder, name, True, lambda: not attempt.closed)
         attempt.copy_again_at = self._fleet.now() + (self._fleet.now() - began) * (1 / COPY_SHARE - 1)
 
@@ -228,11 +232,10 @@ class Pump:
         contact = self.contacts[node_id]
         contact.lost, contact.following = True, False
         self._errands.lose(node_id)
+        silent_seconds = self._fleet.now() - contact.heard_at
+        message = f"its machine {contact.node.address} is lost: it said nothing for {silent_seconds:.0f} s"
         for attempt in list(contact.attempts.values()):
-            silent = self._fleet.now() - contact.heard_at
-            attempt.give_up(
-                NODE_LOST, f"its machine {contact.node.address} is lost: it said nothing for {silent:.0f} s"
-            )
+            attempt.give_up(NODE_LOST, message)
             contact.late[attempt.key] = late_copy(attempt)
             self._done(contact, attempt)
         contact.held.clear()
