@@ -13,7 +13,8 @@ from tracker.training.request import AttemptRequest
 
 def start(engine, folder, *, workload=DIGITS["workload"], number=1, **settings):
     """Start an attempt at a training; its files are in ``folder``."""
-    reservation = engine.reserve(Needs(1))
+    while (reservation := engine.reserve(Needs(1), folder)) is None:
+        engine.poll(0.05)
     known = {"epochs": 3, "width": 4, "learning_rate": 0.01, "epoch_seconds": 0.0, "accident": "none"}
     hardware = {"device": "cpu", "threads": 1, "precision": "fp32", "compile": False}
     request = AttemptRequest(
@@ -35,6 +36,7 @@ def start(engine, folder, *, workload=DIGITS["workload"], number=1, **settings):
         price_book="",
         cache=folder,
         asked_at=time.time(),
+        node=reservation.node.node_id if reservation.node else "",
     )
     return engine.start(request, reservation)
 

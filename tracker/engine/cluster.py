@@ -18,7 +18,7 @@ from tracker.engine.messages import Found, Key
 from tracker.engine.placement import places
 from tracker.engine.pump import Pump
 from tracker.engine.reservations import Reservation
-from tracker.errors import StoreError, WorkFailedError
+from tracker.errors import ClusterError, StoreError, WorkFailedError
 from tracker.pricing.price_point import PricePoint
 from tracker.training.ending import NODE_LOST
 from tracker.training.events import Event
@@ -30,6 +30,8 @@ RESERVE_SECONDS = 2.0
 """How long a host has to say whether it has a place."""
 FULL_SECONDS = 1.0
 """How long nothing is asked of a machine that had no place: another study has it."""
+PROBLEM_SECONDS = 0.5
+"""How long the pump rests after a problem: a full disk, or a cluster that is away, changes by nothing that it does."""
 ADOPT_SECONDS = 10.0
 """How long a host has to say what it has of a study whose coordinator is gone."""
 HOLD_SECONDS = 60.0
@@ -42,7 +44,7 @@ class ClusterEngine:
     """Runs attempts on the machines of ``fleet``, at most ``workers`` at once where that is given. An Engine.
 
     ``study`` names the study to hosts: no other study of anyone has that name. ``rate`` says what a machine is billed
-    as.
+    as. ``poll`` raises ClusterError where the cluster cannot be reached any more.
     """
 
     def __init__(self, fleet: Fleet, study: str, rate: Rate, workers: int | None = None) -> None:
@@ -119,7 +121,7 @@ class ClusterEngine:
         while waiting and (left := until - self._fleet.now()) > 0:
             for answer in self._fleet.wait(waiting, left):
                 waiting.discard(answer)
-                with contextlib.suppress(HostLostError):
+                with contextlib.suppress(HostLostError, ConnectionError):
                     for found in self._fleet.take(answer):
                         self._adopt(self.pump.contacts[asked[answer]], found, trials)
         while any(each.closed for contact in self.pump.contacts.values() for each in contact.attempts.values()):
@@ -165,12 +167,16 @@ class ClusterEngine:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Kill the workers that are still running, whatever ended the context, and wait for them."""
-        self.kill_all()
+        """Kill the workers that are still running, whatever ended the context, and wait for them.
+
+        Where the cluster cannot be reached any more, they pause by themselves.
+        """
         try:
-            while self.running:
-                with contextlib.suppress(StoreError):  # what cannot be read of a worker that is killed is lost
-                    self.poll(1.0)
+            with contextlib.suppress(ClusterError):
+                self.kill_all()
+                while self.running:
+                    with contextlib.suppress(StoreError):  # what cannot be read of a worker that is killed is lost
+                        self.poll(1.0)
         finally:
             self.abandon()
 
@@ -182,9 +188,12 @@ class ClusterEngine:
 
     def _run(self) -> None:
         while not self._done.is_set():
-            self.pump.turn(TURN_SECONDS)
+            try:
+                self.pump.turn(TURN_SECONDS)
+            except Exception as error:  # noqa: BLE001 - raised by poll
+                self.pump.failed(error)
             if self.pump.problem is not None:
-                self._done.wait(TURN_SECONDS)
+                self._done.wait(PROBLEM_SECONDS)
 
     def _attempt(self, request: AttemptRequest, reservation: Reservation) -> ClusterAttempt:
         key = Key(self._study, request.folder.name, request.attempt)
@@ -211,16 +220,15 @@ class ClusterEngine:
         node_id = contact.node.node_id
         answer = self._fleet.ask(node_id, "take", token, needs.cores, needs.accelerators, HOLD_SECONDS)
         reservation: Reservation | None = None
-        answered = self._fleet.wait([answer], RESERVE_SECONDS)
-        if answered:
-            with contextlib.suppress(HostLostError, WorkFailedError):
+        if self._fleet.wait([answer], RESERVE_SECONDS):
+            with contextlib.suppress(HostLostError, ConnectionError, WorkFailedError):
                 reservation = self._fleet.take(answer)
         with self._changed:
             if reservation is not None:
                 contact.held[token] = needs
                 return replace(reservation, token=token)
             contact.full_until = self._fleet.now() + FULL_SECONDS
-            if not answered:
+            if contact.node.node_id in self.pump.contacts:  # it may have heard the question, and its answer was lost
                 self.pump.give_back(contact, token)
         return None
 

@@ -36,6 +36,7 @@ class Errands:
         self._lost = lost
         self._failed = failed
         self._asked: dict[Answer, _Asked] = {}
+        self._unheard: list[_Asked] = []
 
     @property
     def answers(self) -> Collection[Answer]:
@@ -56,14 +57,19 @@ class Errands:
         except HostLostError as error:
             self._proceed(asked.node_id, asked.errand, partial(asked.errand.throw, error))
             self._lost(asked.node_id)
+        except ConnectionError:  # the host may have heard it, or not
+            self._unheard.append(asked)
         except Exception as error:  # noqa: BLE001 - the errand knows what its question may raise
             self._proceed(asked.node_id, asked.errand, partial(asked.errand.throw, error))
         else:
             self._proceed(asked.node_id, asked.errand, partial(asked.errand.send, value))
 
     def ask_again(self) -> None:
-        """Ask again what has waited too long for its answer."""
+        """Ask again what may not have been heard, and what has waited too long for its answer."""
         now = self._fleet.now()
+        unheard, self._unheard = self._unheard, []
+        for asked in unheard:
+            self._ask(asked.node_id, asked.errand, asked.question)
         for answer, asked in list(self._asked.items()):
             if now - asked.at > ANSWER_SECONDS:
                 del self._asked[answer]
@@ -71,6 +77,9 @@ class Errands:
 
     def lose(self, node_id: str) -> None:
         """Raise HostLostError in every errand to a machine."""
+        for asked in [each for each in self._unheard if each.node_id == node_id]:
+            self._unheard.remove(asked)
+            self._proceed(node_id, asked.errand, partial(asked.errand.throw, HostLostError()))
         for answer, asked in list(self._asked.items()):
             if asked.node_id == node_id and self._asked.pop(answer, None) is not None:
                 self._proceed(node_id, asked.errand, partial(asked.errand.throw, HostLostError()))

@@ -56,7 +56,7 @@ class Pump:
         self._study = study
         self._changed = changed
         self._ended = ended
-        self._errands = Errands(fleet, self._lose, self._failed)
+        self._errands = Errands(fleet, self._lose, self.failed)
         self._turned_at = fleet.now()
         self._next_nodes = 0.0
 
@@ -141,9 +141,11 @@ class Pump:
             for attempt in contact.attempts.values():
                 attempt.stop(NODE_DRAINS, pause=True)
 
-    def _failed(self, error: Exception) -> None:
-        self.problem = error
-        self._changed.notify_all()
+    def failed(self, error: Exception) -> None:
+        """Something went wrong that whoever uses the engine is to know."""
+        with self._changed:
+            self.problem = error
+            self._changed.notify_all()
 
     def _contact_of(self, attempt: ClusterAttempt) -> Contact | None:
         node = attempt.reservation.node
@@ -156,7 +158,7 @@ class Pump:
             try:
                 self._take(contact, news)
             except (OSError, StoreError) as error:  # the same lines come again
-                self._failed(error if isinstance(error, StoreError) else StoreError(f"an event log: {error}"))
+                self.failed(error if isinstance(error, StoreError) else StoreError(f"an event log: {error}"))
 
     def _take(self, contact: Contact, news: News) -> None:
         contact.heard_at, contact.clock = self._fleet.now(), news.clock
@@ -171,8 +173,8 @@ class Pump:
         for key, lines in news.lines.items():
             if (attempt := contact.attempts.get(key)) is not None:
                 self._hear(contact, attempt, lines)
-            elif (copy := contact.late.get(key)) is not None:
-                copy.append(lines)
+            elif key in contact.late:
+                contact.late[key].append(lines)
         for key, seconds in news.wall_seconds.items():
             if (attempt := contact.attempts.get(key)) is not None and not attempt.closed:
                 attempt.told(seconds)

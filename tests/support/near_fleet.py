@@ -1,0 +1,78 @@
+"""A fleet in this process: real hosts, each with a folder of its own, asked by threads. Machines die or are cut off."""
+
+from __future__ import annotations
+
+import copy
+import time
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
+from dataclasses import replace
+
+from tracker.engine.fleet import HostLostError, Node
+from tracker.engine.host import Host
+from tracker.pricing.price_book import load_price_book
+from tracker.records import Market
+
+RATE = load_price_book().point("aws/m7i.large", Market.ON_DEMAND)
+
+
+class NearFleet:
+    """``cores`` are the CPU numbers of each machine; their names are node-0, node-1, ..."""
+
+    def __init__(self, folder, cores, labels=None, orphan_seconds=600.0):
+        self.hosts = {
+            f"node-{number}": Host(folder / f"node-{number}", mine, orphan_seconds=orphan_seconds)
+            for number, mine in enumerate(cores)
+        }
+        self.known = {
+            name: Node(name, name, len(mine), 0, "", 2**33, labels or {})
+            for name, mine in zip(self.hosts, cores, strict=True)
+        }
+        self.wanted = []
+        self.cut = set()
+        self._threads = ThreadPoolExecutor(32)
+
+    def now(self):
+        return time.monotonic()
+
+    def nodes(self):
+        return list(self.known.values())
+
+    def ask(self, node_id, method, *arguments):
+        if node_id in self.cut:
+            return Future()
+        if node_id not in self.hosts:
+            answer = Future()
+            answer.set_exception(HostLostError(node_id))
+            return answer
+        return self._threads.submit(getattr(self.hosts[node_id], method), *copy.deepcopy(arguments))
+
+    def wait(self, answers, timeout_seconds):
+        if not answers:
+            time.sleep(timeout_seconds)
+        return wait_for(answers, timeout_seconds, FIRST_COMPLETED).done if answers else set()
+
+    def take(self, answer):
+        return answer.result()
+
+    def want(self, needs):
+        self.wanted.append(list(needs))
+
+    def close(self):
+        for host in self.hosts.values():
+            host.close()
+        self._threads.shutdown(wait=False)
+
+    def kill(self, node_id):
+        """The machine is gone, and the fleet knows it."""
+        del self.known[node_id]
+        self.hosts.pop(node_id).close()
+
+    def drain(self, node_id, seconds):
+        """The machine will be gone."""
+        self.known[node_id] = replace(self.known[node_id], draining_seconds=seconds)
+
+
+def rate(node, needs):
+    """Every machine is billed alike."""
+    return RATE
