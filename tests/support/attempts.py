@@ -15,9 +15,14 @@ def start(engine, folder, *, workload=DIGITS["workload"], number=1, **settings):
     """Start an attempt at a training; its files are in ``folder``."""
     while (reservation := engine.reserve(Needs(1), folder)) is None:
         engine.poll(0.05)
+    return engine.start(request_for(reservation, folder, workload=workload, number=number, **settings), reservation)
+
+
+def request_for(reservation, folder, *, workload=DIGITS["workload"], number=1, **settings):
+    """The request for an attempt at a training."""
     known = {"epochs": 3, "width": 4, "learning_rate": 0.01, "epoch_seconds": 0.0, "accident": "none"}
     hardware = {"device": "cpu", "threads": 1, "precision": "fp32", "compile": False}
-    request = AttemptRequest(
+    return AttemptRequest(
         study="study",
         quality=QualityMetric("accuracy", Direction.MAXIMIZE),
         folder=folder,
@@ -38,7 +43,6 @@ def start(engine, folder, *, workload=DIGITS["workload"], number=1, **settings):
         asked_at=time.time(),
         node=reservation.node.node_id if reservation.node else "",
     )
-    return engine.start(request, reservation)
 
 
 def finish(engine, within_seconds=300.0):

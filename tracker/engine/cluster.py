@@ -20,7 +20,6 @@ from tracker.engine.pump import Pump
 from tracker.engine.reservations import Reservation
 from tracker.errors import ClusterError, StoreError, WorkFailedError
 from tracker.pricing.price_point import PricePoint
-from tracker.training.ending import NODE_LOST
 from tracker.training.events import Event
 from tracker.training.request import AttemptRequest
 
@@ -212,7 +211,7 @@ class ClusterEngine:
             if attempt.record.ended_at is None:
                 self.running.append(attempt)
                 self.pump.adopt(contact, attempt)
-            elif found.ended and attempt.record.reason != NODE_LOST:
+            elif found.log_bytes == attempt.copy.offset:  # else it is not its host that has ended it
                 self.pump.collect(contact, attempt)
 
     def _ask_for_place(self, contact: Contact, needs: Needs) -> Reservation | None:

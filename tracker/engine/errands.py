@@ -11,6 +11,8 @@ from tracker.engine.fleet import Answer, Fleet, HostLostError
 
 ANSWER_SECONDS = 30.0
 """After so long a question is asked again: it, or its answer, may be lost. Hosts answer the same again."""
+NEWS_SECONDS = 10.0
+"""The same for news, of which several may be lost within a lease."""
 Question = tuple[Any, ...]
 """A host's method and its arguments."""
 Errand = Generator[Question, Any, None]
@@ -71,7 +73,7 @@ class Errands:
         for asked in unheard:
             self._ask(asked.node_id, asked.errand, asked.question)
         for answer, asked in list(self._asked.items()):
-            if now - asked.at > ANSWER_SECONDS:
+            if now - asked.at > (NEWS_SECONDS if asked.question[0] == "news" else ANSWER_SECONDS):
                 del self._asked[answer]
                 self._ask(asked.node_id, asked.errand, asked.question)
 

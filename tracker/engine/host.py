@@ -160,7 +160,9 @@ class Host:
     def found(self, study: str) -> tuple[Found, ...]:
         """The attempts of a study that are here, for a coordinator that is new."""
         with self._changed:
-            return tuple(Found(each.key, each.request, each.ended) for each in self._of(study))
+            return tuple(
+                Found(each.key, each.request, each.local.read_bytes if each.ended else None) for each in self._of(study)
+            )
 
     def prepare(self, key: Key) -> tuple[File, ...]:
         """End what is left of earlier attempts at a trial, and list what this one can be resumed from here."""

@@ -45,8 +45,11 @@ class News:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An attempt that a host has, whoever asked for it: ``request`` is as it was sent."""
+    """An attempt that a host has, whoever asked for it: ``request`` is as it was sent.
+
+    ``log_bytes`` is the length of its log; None while that may grow.
+    """
 
     key: Key
     request: AttemptRequest
-    ended: bool
+    log_bytes: int | None

@@ -171,10 +171,10 @@ class Pump:
         for key in news.wall_seconds.keys() - contact.known.keys():
             self.fence(contact, key, self._copy_of_stranger(key))
         for key, lines in news.lines.items():
-            if (attempt := contact.attempts.get(key)) is not None:
-                self._hear(contact, attempt, lines)
-            elif key in contact.late:
+            if key in contact.late:
                 contact.late[key].append(lines)
+            elif (attempt := contact.attempts.get(key)) is not None and not attempt.closed:
+                self._hear(contact, attempt, lines)
         for key, seconds in news.wall_seconds.items():
             if (attempt := contact.attempts.get(key)) is not None and not attempt.closed:
                 attempt.told(seconds)

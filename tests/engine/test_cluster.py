@@ -1,0 +1,251 @@
+"""Whatever happens to machines and to what is said to them: each event counts once, each attempt ends and is paid."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.attempts import request_for
+from tests.support.fake_fleet import FAULTS, FakeFleet
+from tests.support.simulated_host import state
+from tests.support.virtual_study import VirtualStudy, node_of, training_of
+from tracker.engine.fleet import Needs
+from tracker.engine.pump import LEASE_SECONDS, PATIENCE_SECONDS
+from tracker.errors import StoreError
+from tracker.records import TrialState
+from tracker.training.events import read_attempt
+
+
+@pytest.fixture
+def fleet():
+    return FakeFleet()
+
+
+@pytest.fixture
+def study(fleet, tmp_path):
+    fleet.add()
+    fleet.add()
+    study = VirtualStudy(fleet, tmp_path)
+    study.run(0.2)
+    return study
+
+
+def log_of(attempt):
+    return attempt.request.log_path.read_bytes()
+
+
+def test_an_attempt_s_log_here_is_the_one_there_byte_for_byte(study, fleet):
+    attempt = study.start(0)
+    study.run_until(lambda: study.ended)
+    assert study.ended == [attempt]
+    assert attempt.record.state is TrialState.COMPLETED
+    assert len(attempt.record.checkpoints) == 10
+    assert log_of(attempt) == training_of(fleet, attempt).log
+    assert attempt.record.usage.wall_seconds == pytest.approx(50.0)
+    assert not fleet.hosts[node_of(attempt)].trainings, "its host keeps nothing of it"
+
+
+def test_places_are_those_that_machines_have_and_what_lacks_one_is_wanted(study, fleet):
+    assert all(study.start(trial) for trial in range(4))
+    assert study.start(4) is None
+    assert fleet.wanted[-1] == [Needs(1)]
+    study.run_until(lambda: len(study.ended) == 4)
+    study.run(2.0)
+    assert study.start(4) is not None
+    assert fleet.wanted[-1] == []
+
+
+def test_a_place_that_another_study_has_is_not_given_twice(study, fleet, tmp_path):
+    other = VirtualStudy(fleet, tmp_path / "other", "other")
+    other.run(0.2)
+    assert all(other.start(trial) for trial in range(4))
+    assert study.start(0) is None
+    other.run_until(lambda: len(other.ended) == 4)
+    assert study.start(0) is not None
+
+
+def test_a_machine_that_dies_is_known_at_once_and_its_attempts_are_killed(study, fleet):
+    attempt = study.start(0)
+    study.run(23.0)
+    fleet.kill(node_of(attempt))
+    dead_at = fleet.now()
+    study.run_until(lambda: study.ended)
+    assert fleet.now() - dead_at <= 3.0
+    record = attempt.record
+    assert (record.state, record.reason) == (TrialState.KILLED, "node_lost")
+    assert [each.epoch for each in record.checkpoints] == [1, 2, 3, 4]
+    truth = training_of(fleet, attempt)
+    assert 20.0 <= record.usage.wall_seconds <= truth.ended_at - truth.began
+    assert read_attempt(attempt.request.log_path, 1) == record
+
+
+@pytest.mark.parametrize("cut_off", [True, False])
+def test_a_machine_that_says_nothing_is_lost_after_its_lease(study, fleet, cut_off):
+    attempt = study.start(0)
+    study.run(12.0)
+    silent_at = fleet.now()
+    fleet.silence(node_of(attempt)) if cut_off else fleet.kill(node_of(attempt), noticed=False)
+    study.run_until(lambda: study.ended)
+    silent_seconds = fleet.now() - silent_at
+    assert LEASE_SECONDS <= silent_seconds <= LEASE_SECONDS + PATIENCE_SECONDS + 5.0
+    assert attempt.record.reason == "node_lost"
+
+
+def test_what_a_lost_machine_did_unseen_is_kept_beside_and_never_counted(study, fleet):
+    attempt = study.start(0)
+    study.run(12.0)
+    node = node_of(attempt)
+    fleet.silence(node)
+    study.run_until(lambda: study.ended)
+    record, log = attempt.record, log_of(attempt)
+    fleet.heal(node)
+    study.run(120.0)
+    truth = training_of(fleet, attempt)
+    assert truth.ended_at is not None, "it is killed once its machine is there again"
+    assert (attempt.record, log_of(attempt)) == (record, log)
+    late = attempt.request.log_path.with_name("1.late.jsonl").read_bytes()
+    assert truth.log.endswith(late) and b"checkpoint" in late
+    assert log.startswith(truth.log[: -len(late)])
+    assert not fleet.hosts[node].trainings
+    assert study.start(1) is not None
+
+
+def test_a_coordinator_that_stalls_loses_no_machine(study, fleet):
+    attempts = [study.start(trial) for trial in range(4)]
+    study.run(7.0)
+    fleet.pass_time(60.0)
+    study.run_until(lambda: len(study.ended) == 4)
+    assert {attempt.record.state for attempt in attempts} == {TrialState.COMPLETED}
+
+
+def test_a_paused_trial_is_resumed_on_the_machine_that_has_its_state(study, fleet):
+    attempt = study.start(0)
+    study.run(12.0)
+    attempt.pause_at_save()
+    study.run_until(lambda: study.ended)
+    assert attempt.record.state is TrialState.PAUSED
+    assert (study.folder / "0" / "state.pt").read_bytes() == state(3)
+    resumed = study.start(0)
+    assert node_of(resumed) == node_of(attempt)
+    study.run_until(lambda: len(study.ended) == 2)
+    assert [each.epoch for each in resumed.record.checkpoints] == [4, 5, 6, 7, 8, 9, 10]
+    assert not (study.folder / "0" / "state.pt").exists()
+
+
+def test_a_state_travels_to_another_machine_where_its_own_is_gone(study, fleet):
+    attempt = study.start(0)
+    study.run(12.0)
+    attempt.pause_at_save()
+    study.run_until(lambda: study.ended)
+    fleet.kill(node_of(attempt))
+    study.run(2.0)
+    resumed = study.start(0)
+    assert node_of(resumed) != node_of(attempt)
+    study.run_until(lambda: len(study.ended) == 2)
+    assert [each.epoch for each in resumed.record.checkpoints] == [4, 5, 6, 7, 8, 9, 10]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_is_lost_repeated_late_or_torn_on_the_way_changes_nothing(study, fleet, fault):
+    for number in range(6):
+        fleet.fault("node-0", fault)
+        fleet.fault("node-1", fault)
+        while study.start(number) is None:
+            study.run(1.0)
+        study.run(7.0)
+    study.run_until(lambda: len(study.ended) == 6)
+    for attempt in study.ended:
+        assert attempt.record.state is TrialState.COMPLETED
+        assert log_of(attempt) == training_of(fleet, attempt).log
+        assert attempt.record.usage.wall_seconds == pytest.approx(50.0)
+    assert fleet.met[fault] >= 6
+
+
+def test_a_state_that_arrives_torn_is_not_used_and_the_older_one_stays(study, fleet):
+    attempt = study.start(0)
+    study.run(12.0)
+    attempt.pause_at_save()
+    study.run_until(lambda: study.ended)
+    kept = (study.folder / "0" / "state.pt").read_bytes()
+    resumed = study.start(0)
+    study.run(12.0)
+    resumed.pause_at_save()
+    for _ in range(50):
+        fleet.fault(node_of(resumed), "tear")
+    study.run_until(lambda: len(study.ended) == 2)
+    assert resumed.record.state is TrialState.PAUSED
+    assert (study.folder / "0" / "state.pt").read_bytes() == kept
+    assert any("could not be brought" in note for note in resumed.record.notes)
+
+
+def test_a_notice_has_trials_paused_and_their_states_here_before_the_deadline(study, fleet):
+    attempts = [study.start(trial) for trial in range(4)]
+    study.run(12.0)
+    fleet.drain("node-0", 30.0)
+    study.run_until(lambda: len(study.ended) == 2)
+    assert "node-0" in fleet.hosts, "it is still there"
+    for attempt in study.ended:
+        assert (attempt.record.state, attempt.record.reason) == (TrialState.PAUSED, "node_drains")
+        assert (attempt.request.folder / "state.pt").read_bytes() == state(2)
+    study.run_until(lambda: len(study.ended) == 4)
+    assert all(node_of(study.start(trial)) == "node-1" for trial in range(2))
+    assert len(attempts) == 4
+
+
+def test_on_a_spot_machine_states_travel_while_it_trains(fleet, tmp_path):
+    fleet.add(**{"ray.io/market-type": "spot"})
+    study = VirtualStudy(fleet, tmp_path)
+    study.run(0.2)
+    attempt = study.start(0)
+    study.run(23.0)
+    fleet.kill(node_of(attempt))
+    study.run_until(lambda: study.ended)
+    assert (tmp_path / "0" / "state.pt").read_bytes() == state(4), "at most one save is lost"
+
+
+def test_a_new_coordinator_continues_what_runs(study, fleet):
+    running = [study.start(trial) for trial in range(3)]
+    study.run(12.0)
+    adopted = study.restart()
+    assert {each.key for each in adopted} == {each.key for each in running}
+    assert all(len(each.record.checkpoints) == 2 for each in adopted)
+    study.run_until(lambda: len(study.ended) == 3)
+    for attempt in study.ended:
+        assert attempt.record.state is TrialState.COMPLETED
+        assert log_of(attempt) == training_of(fleet, attempt).log
+    assert study.start(9) is not None
+
+
+def test_a_new_coordinator_brings_the_files_of_what_had_ended(study, fleet):
+    attempt = study.start(0)
+    study.run(12.0)
+    attempt.stop("budget", pause=True)
+    for _ in range(2):  # for its files, and for news
+        fleet.fault(node_of(attempt), "lose_question")
+    study.run_until(lambda: attempt.closed)
+    assert not (study.folder / "0" / "state.pt").exists()
+    assert study.restart() == []
+    assert (study.folder / "0" / "state.pt").read_bytes() == state(2)
+    study.run(5.0)
+    assert not fleet.hosts[node_of(attempt)].trainings
+
+
+def test_a_full_disk_here_loses_nothing(study, fleet, monkeypatch):
+    attempt = study.start(0)
+    study.run(12.0)
+    with monkeypatch.context() as patch:
+        patch.setattr("os.pwrite", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        with pytest.raises(StoreError, match="No space left on device"):
+            study.run(30.0)
+    study.run_until(lambda: study.ended)
+    assert attempt.record.state is TrialState.COMPLETED
+    assert log_of(attempt) == training_of(fleet, attempt).log
+
+
+def test_a_machine_that_cannot_take_an_attempt_costs_that_attempt_alone(study, fleet):
+    reservation = study.engine.reserve(Needs(1), study.folder / "0")
+    fleet.pass_time(100.0)  # its place is another's by now
+    attempt = study.engine.start(request_for(reservation, study.folder / "0"), reservation)
+    study.run_until(lambda: study.ended)
+    assert (attempt.record.state, attempt.record.reason) == (TrialState.KILLED, "node_refused")
+    assert "given to another" in attempt.record.message
+    assert attempt.record.usage.wall_seconds < 1.0
