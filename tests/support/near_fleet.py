@@ -41,11 +41,14 @@ class NearFleet:
     def ask(self, node_id, method, *arguments):
         if node_id in self.cut:
             return Future()
+        return self._threads.submit(self._call, node_id, method, copy.deepcopy(arguments))
+
+    def _call(self, node_id, method, arguments):
+        host = self.hosts.get(node_id)
+        value = getattr(host, method)(*arguments) if host else None
         if node_id not in self.hosts:
-            answer = Future()
-            answer.set_exception(HostLostError(node_id))
-            return answer
-        return self._threads.submit(getattr(self.hosts[node_id], method), *copy.deepcopy(arguments))
+            raise HostLostError(node_id)
+        return value
 
     def wait(self, answers, timeout_seconds):
         if not answers:
@@ -62,6 +65,11 @@ class NearFleet:
         for host in self.hosts.values():
             host.close()
         self._threads.shutdown(wait=False)
+
+    def quiet(self):
+        """Wait until everything is answered that was asked."""
+        self._threads.shutdown()
+        self._threads = ThreadPoolExecutor(32)
 
     def kill(self, node_id):
         """The machine is gone, and the fleet knows it."""
