@@ -10,7 +10,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PIP_FLAGS ?=
 TESTERS ?= 3
 FUZZ_INPUTS ?= 800
-STORES ?= sqlite postgres server read-only
+STORES ?= sqlite postgres server read-only clock
 SEED ?= $(shell date +%s)
 export KILLS
 BIN := .venv/bin

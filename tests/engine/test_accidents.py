@@ -14,7 +14,8 @@ import pytest
 from tests.support.accidents import daemons_of
 from tests.support.attempts import finish, start, wait_for_checkpoint
 from tests.support.command import ROOT
-from tests.support.fragile_disk import NoDiskError, fragile_disk
+from tests.support.fragile_disk import fragile_disk
+from tests.support.unavailable import UnavailableError
 from tracker.engine.forkserver import Forkserver
 from tracker.engine.local import LocalEngine
 from tracker.engine.reservations import Reservations
@@ -55,7 +56,7 @@ def disk(tmp_path):
     try:
         with fragile_disk(tmp_path / "disk") as disk:
             yield disk
-    except NoDiskError as error:
+    except UnavailableError as error:
         pytest.skip(str(error))
 
 

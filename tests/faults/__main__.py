@@ -1,6 +1,6 @@
 """Strike real studies at random moments, resume and audit them.
 
-    python -m tests.faults [--kills 200] [--seed N] [--store sqlite|postgres|server|read-only] [--study N] [--out FILE]
+    python -m tests.faults [--kills 200] [--seed N] [--store sqlite] [--study N] [--out FILE]
 
 Prints every strike, a line for each study, and a table; exits with 1 where a book differed. The same seed draws the
 same studies, moments and victims; what a moment meets depends on the machine. The places of studies with a problem are
@@ -20,7 +20,7 @@ from pathlib import Path
 from tests.faults.campaign import Campaign, as_document
 from tests.faults.results import StudyResult
 from tests.faults.stores import STORES
-from tests.support.fragile_disk import NoDiskError
+from tests.support.unavailable import UnavailableError
 
 
 def main() -> int:
@@ -40,7 +40,7 @@ def main() -> int:
         for result in campaign.run() if given.study is None else [campaign.study(given.study, given.kills)]:
             results.append(result)
             print(_line(result), flush=True)
-    except NoDiskError as error:
+    except UnavailableError as error:
         print(f"skipped: {error}", flush=True)
     if given.out is not None:
         given.out.parent.mkdir(parents=True, exist_ok=True)

@@ -50,7 +50,7 @@ class Campaign:
     def study(self, number: int, most: int) -> StudyResult:
         """One study with at most so many strikes; its draws depend on the seed and its number alone.
 
-        Raises NoDiskError as ``opened`` does.
+        Raises UnavailableError as ``opened`` does.
         """
         random = Random(f"{self.seed} {number}")
         strategy = random.choice(("frontier", "frontier", "optuna", "grid"))

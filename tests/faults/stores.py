@@ -3,7 +3,7 @@
 That server asks for a password, and Optuna's database beside it is PostgreSQL's.
 
 The home of a store ``read-only`` has a disk of its own, which nobody can write any more once it is struck. It loses
-what was not forced onto it, as a power cut does.
+what was not forced onto it, as a power cut does. The clock of the commands on a store ``clock`` is set now and then.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ from urllib.parse import quote
 from tests.support.fragile_disk import FragileDisk, fragile_disk
 from tests.support.mlflow_database import put_mlflow_database
 from tests.support.mlflow_server import MlflowServer
+from tests.support.moved_clock import MovedClock
 from tests.support.postgres import PASSWORD, postgres
 
-STORES = ("sqlite", "postgres", "server", "read-only")
+STORES = ("sqlite", "postgres", "server", "read-only", "clock")
 Result = TypeVar("Result")
 
 
@@ -33,13 +34,14 @@ Result = TypeVar("Result")
 class Store:
     """``environment`` of every command, and ``secrets`` that none of them may write or print.
 
-    ``disk`` is the home's own, None where it has none. ``stay`` has a server that goes away now and then be there from
-    now on; None where none goes away.
+    ``disk`` is the home's own and ``clock`` the commands', None where they have none. ``stay`` has a server that goes
+    away now and then be there from now on; None where none goes away.
     """
 
     environment: Mapping[str, str] = field(default_factory=dict)
     secrets: tuple[str, ...] = ()
     disk: FragileDisk | None = None
+    clock: MovedClock | None = None
     stay: Callable[[], None] | None = None
 
     def carry_out(self, function: Callable[..., Result], *arguments: Any) -> Result:
@@ -56,7 +58,7 @@ def opened(kind: str, place: Path, random: Random) -> Iterator[Store]:
 
     One in five homes of SQLite files makes its databases while it is struck.
 
-    Raises NoDiskError where a store needs a disk of its own and this machine lets nobody have one.
+    Raises UnavailableError where a store needs a disk of its own, or a clock, and this machine lets nobody have one.
     """
     home = place / "home"
     if kind == "read-only":
@@ -65,7 +67,11 @@ def opened(kind: str, place: Path, random: Random) -> Iterator[Store]:
             yield Store(disk=disk)
         return
     home.mkdir()
-    if kind == "sqlite":
+    if kind == "clock":
+        put_mlflow_database(home)
+        clock = MovedClock(place / "clock")
+        yield Store(clock.environment, clock=clock)
+    elif kind == "sqlite":
         if random.random() > 0.2:
             put_mlflow_database(home)
         yield Store()

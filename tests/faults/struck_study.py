@@ -24,7 +24,7 @@ from tracker.store.home import Home
 from tracker.study.toml_text import to_toml
 
 ROOT = Path(__file__).parents[2]
-TRIALS = 8
+TRIALS, WORKERS = 8, 2
 NAME = "struck"
 _PATIENCE_SECONDS = 300.0
 _ORPHAN_SECONDS = 20.0
@@ -51,6 +51,7 @@ class StruckStudy:
         self._mark = f"{os.getpid()}-{result.study}-{time.monotonic_ns()}"
         self._file = place / "study.toml"
         self._output = place / "output.log"
+        self._started = time.monotonic()
         self._file.write_text(to_toml(_study(result.strategy, random)), encoding="utf-8")
 
     def run(self, strikes: int) -> None:
@@ -93,7 +94,16 @@ class StruckStudy:
     def _start(self) -> subprocess.Popen[bytes]:
         """Resume the study, or run it where the last strike came before it was there: its name is free then."""
         what = ["resume", NAME] if self._exists else ["run", str(self._file)]
-        command = [sys.executable, "-m", "tracker.cli.main", *what, "--home", str(self._home), "--workers", "2"]
+        command = [
+            sys.executable,
+            "-m",
+            "tracker.cli.main",
+            *what,
+            "--home",
+            str(self._home),
+            "--workers",
+            str(WORKERS),
+        ]
         self._result.commands += 1
         with self._output.open("ab") as output:
             output.write(f"$ tracker {' '.join(what)}\n".encode())
@@ -120,10 +130,11 @@ class StruckStudy:
             return process.poll() is not None
 
         while struck < most:
-            moment, strike = Moment.drawn(self._random), Strike.drawn(self._random, self._store.disk)
+            moment = Moment.drawn(self._random)
+            strike = Strike.drawn(self._random, self._store.disk, self._store.clock)
             if not moment.wait(self._home, over):
                 return struck
-            if not strike.carry_out(process, self._mark, self._random, self._store.disk):
+            if not strike.carry_out(process, self._mark, self._random, self._store.disk, self._store.clock):
                 continue
             struck += 1
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -171,7 +182,10 @@ class StruckStudy:
         self._result.attempts, self._result.price_usd = found.attempts, found.price_usd
         for finding in found.findings:
             self._problem(finding.words)
-        state, trials = self._store.carry_out(_read, self._home)
+        state, trials, wall_seconds = self._store.carry_out(_read, self._home)
+        elapsed_seconds = time.monotonic() - self._started
+        if not 0 < wall_seconds < WORKERS * elapsed_seconds:
+            self._problem(f"{wall_seconds:.3f} s are billed of {WORKERS} workers in {elapsed_seconds:.3f} s")
         if state != "completed":
             self._problem(f"the study is {state}")
         if len(trials) != len(set(trials)) or len(trials) > TRIALS:
@@ -208,10 +222,10 @@ def _audit(home: Path, repair: bool) -> Audit:
     return audit_study(NAME, home=home, repair=repair)
 
 
-def _read(home: Path) -> tuple[str, list[int]]:
-    """A study's state, and the numbers of its trials."""
+def _read(home: Path) -> tuple[str, list[int], float]:
+    """A study's state, the numbers of its trials, and the seconds that all of its runs are billed for."""
     table = open_study(NAME, home=home).table()
-    return table.state, table.runs.query("role == 'trial'")["trial"].tolist()
+    return table.state, table.runs.query("role == 'trial'")["trial"].tolist(), float(table.runs["wall_seconds"].sum())
 
 
 def _study(strategy: str, random: Random) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What is struck: a worker, the forkserver, the coordinator, the whole process group at once, or the disk."""
+"""What is struck: a worker, the forkserver, the coordinator, the whole process group, the disk, or the clock."""
 
 from __future__ import annotations
 
@@ -15,23 +15,31 @@ from random import Random
 import psutil
 
 from tests.support.fragile_disk import FragileDisk
+from tests.support.moved_clock import MovedClock
 
 MARK = "TRACKER_FAULTS"
 """The environment variable that all processes of a campaign have: who still has it at the end is an orphan."""
 _FULL_SECONDS = (0.1, 0.5, 2.0)
+_CLOCK_SECONDS = (-86_400.0, -7200.0, -60.0, 0.0, 60.0, 7200.0, 86_400.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Strike:
-    """A victim, and the signal that it gets; for the disk, how long it is full, 0 where it becomes read-only."""
+    """A victim, and the signal that it gets.
+
+    Of the disk, how long it is full, 0 where it becomes read-only; of the clock, how far from the true time it is set.
+    """
 
     victim: str
     signal: signal.Signals | None = None
     full_seconds: float = 0.0
+    clock_seconds: float = 0.0
 
     @classmethod
-    def drawn(cls, random: Random, disk: FragileDisk | None = None) -> Strike:
-        """One of all, a power cut most often; two in three at the ``disk`` where there is one that may be broken."""
+    def drawn(cls, random: Random, disk: FragileDisk | None = None, clock: MovedClock | None = None) -> Strike:
+        """One of all, a power cut most often; two in three at the ``disk`` or the ``clock`` where there is one."""
+        if clock is not None and random.random() < 2 / 3:
+            return cls("clock", clock_seconds=random.choice(_CLOCK_SECONDS))
         if disk is not None and random.random() < 2 / 3:
             return cls("disk")
         victims = ("group", "coordinator", "worker", "forkserver", "disk")
@@ -44,6 +52,8 @@ class Strike:
     @property
     def words(self) -> str:
         """The strike in words."""
+        if self.victim == "clock":
+            return f"clock set {self.clock_seconds:+g} s from the true time"
         if self.victim == "disk":
             return f"disk full for {self.full_seconds:g} s" if self.full_seconds else "disk read-only"
         return f"{self.signal.name if self.signal else ''} to the {self.victim}"
@@ -51,12 +61,20 @@ class Strike:
     @property
     def leaves_the_coordinator(self) -> bool:
         """Whether the coordinator is to continue."""
-        return self.victim == "worker" or self.full_seconds > 0
+        return self.victim in ("worker", "clock") or self.full_seconds > 0
 
     def carry_out(
-        self, study: subprocess.Popen[bytes], mark: str, random: Random, disk: FragileDisk | None = None
+        self,
+        study: subprocess.Popen[bytes],
+        mark: str,
+        random: Random,
+        disk: FragileDisk | None = None,
+        clock: MovedClock | None = None,
     ) -> bool:
         """Strike; False where there is no such process at this moment."""
+        if clock is not None and self.victim == "clock":
+            clock.set(self.clock_seconds)
+            return True
         if self.victim == "disk" and disk is not None and not self.full_seconds:
             disk.make_read_only()
             return True

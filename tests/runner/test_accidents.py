@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes.util
 import json
 import os
 import signal
@@ -15,6 +14,8 @@ import optuna
 import pytest
 
 from tests.support.interrupts import once
+from tests.support.moved_clock import MovedClock
+from tests.support.unavailable import UnavailableError
 from tracker import open_study, run_study
 from tracker.engine.forkserver import Forkserver
 from tracker.runner.study_folder import StudyFolder
@@ -125,24 +126,12 @@ run_study({**ACCIDENTAL, "space": {"width": [4]}, "settings": {**ACCIDENTAL["set
 """
 
 
-def faketime_library():
-    folders = (Path("/usr/lib/x86_64-linux-gnu/faketime"), Path("/usr/lib/aarch64-linux-gnu/faketime"))
-    found = [folder / "libfaketimeMT.so.1" for folder in (*folders, Path("/usr/lib/faketime"))]
-    return next((str(path) for path in found if path.exists()), ctypes.util.find_library("faketimeMT"))
-
-
-@pytest.mark.skipif(faketime_library() is None, reason="libfaketime is not installed")
 def test_a_clock_that_is_set_two_hours_forth_and_three_back_bills_what_was_used(tmp_path):
-    clock = tmp_path / "clock"
-    clock.write_text("+0")
-    environment = {
-        **os.environ,
-        "LD_PRELOAD": faketime_library(),
-        "FAKETIME_TIMESTAMP_FILE": str(clock),
-        "FAKETIME_NO_CACHE": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        "TZ": "Pacific/Auckland",
-    }
+    try:
+        clock = MovedClock(tmp_path / "clock")
+    except UnavailableError as error:
+        pytest.skip(str(error))
+    environment = {**os.environ, **clock.environment, "TZ": "Pacific/Auckland"}
     home, begin = tmp_path / "home", time.monotonic()
     study = subprocess.Popen([sys.executable, "-c", MOVED, str(home)], env=environment)
     log = home / "studies/accidental/trials/0/1.jsonl"
@@ -151,9 +140,9 @@ def test_a_clock_that_is_set_two_hours_forth_and_three_back_bills_what_was_used(
         return log.read_text().count('"checkpoint"') if log.exists() else 0
 
     wait_until(lambda: checkpoints() >= 2 or study.poll() is not None)
-    clock.write_text("+7200")
+    clock.set(7200)
     wait_until(lambda: checkpoints() >= 5 or study.poll() is not None)
-    clock.write_text("-3600")
+    clock.set(-3600)
     assert study.wait(timeout=300) == 0
     took = time.monotonic() - begin
     (events,) = events_of(home, 0)

@@ -157,7 +157,7 @@ def test_candidates_are_looked_for_near_every_part_of_the_frontier():
     cheap, best = [cube.draw(random) for _ in range(50)], cube.draw(random)
     along = np.tile([1.0, 0.9, 0.8, 0.2], (50, 1))
     candidates.learn([*cheap, best], np.vstack([along, [0.1, 0.1, 0.1, 1.0]]), 0)
-    shared = [sum(each[name] == best[name] for name in "abcdef") for each in candidates.look(random)]
+    shared = [sum(each[name] == best[name] for name in "abcdef") for each in candidates.look(random).values()]
     assert max(shared) >= 4
 
 

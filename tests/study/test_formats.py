@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.fragile_disk import NoDiskError, fragile_disk
+from tests.support.fragile_disk import fragile_disk
+from tests.support.unavailable import UnavailableError
 from tracker.study.formats import DESCRIPTION
 
 
@@ -20,5 +21,5 @@ def test_what_was_written_outlives_a_power_cut(tmp_path):
             disk.mend()
             for name, content in written.items():
                 assert DESCRIPTION.read(disk.folder / name) == {**DESCRIPTION.stamp, **content}
-    except NoDiskError as error:
+    except UnavailableError as error:
         pytest.skip(str(error))

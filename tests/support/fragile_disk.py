@@ -8,9 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-
-class NoDiskError(Exception):
-    """This machine lets nobody have a disk of his own: why."""
+from tests.support.unavailable import UnavailableError
 
 
 class FragileDisk:
@@ -21,7 +19,7 @@ class FragileDisk:
         self.is_read_only = False
         self._image = folder.with_name(f"{folder.name}.img")
         if sys.platform != "linux":
-            raise NoDiskError("a disk of its own needs Linux")
+            raise UnavailableError("a disk of its own needs Linux")
         with self._image.open("wb") as image:
             image.truncate(mebibytes << 20)
         folder.mkdir(parents=True)
@@ -29,7 +27,7 @@ class FragileDisk:
             _do("mkfs.ext4", "-q", "-F", "-O", "^has_journal", str(self._image))
             self._mount()
         except (OSError, subprocess.CalledProcessError) as error:
-            raise NoDiskError(f"a disk of its own cannot be mounted here: {error}") from None
+            raise UnavailableError(f"a disk of its own cannot be mounted here: {error}") from None
 
     def _mount(self) -> None:
         _do("mount", "-o", "loop,errors=remount-ro", str(self._image), str(self.folder))
@@ -63,7 +61,7 @@ class FragileDisk:
 
 @contextlib.contextmanager
 def fragile_disk(folder: Path, mebibytes: int = 64) -> Iterator[FragileDisk]:
-    """Such a disk at a new ``folder``, while the context is open. Raises NoDiskError where there cannot be one."""
+    """Such a disk at a new ``folder``, while the context is open. Raises UnavailableError where there cannot be one."""
     disk = FragileDisk(folder, mebibytes)
     try:
         yield disk

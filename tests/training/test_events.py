@@ -59,6 +59,16 @@ def test_a_training_that_completes_while_it_is_asked_to_stop_has_no_reason_for_i
     assert read_attempt(path, 1).reason == reason, "as a worker writes it, that does not know why it was asked"
 
 
+def test_a_request_to_stop_that_comes_after_the_end_is_not_its_reason(tmp_path):
+    path = tmp_path / "1.jsonl"
+    log = EventLog(path)
+    log.write("asked", ASKED)
+    failed = {"state": "failed", "reason": "error", "message": "no", "summary": {}}
+    log.write("ended", {**failed, "usage": USAGE, "phases": PhaseSeconds()})
+    log.write("stop_asked", {"reason": "study_failed"})
+    assert read_attempt(path, 1).reason == "error"
+
+
 def test_a_line_that_is_still_being_written_is_left_for_the_next_look(tmp_path):
     path = tmp_path / "1.jsonl"
     reader = EventReader(path)

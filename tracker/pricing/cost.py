@@ -7,6 +7,7 @@ formula prices a single run and a hundred thousand.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import TypeAlias
@@ -49,7 +50,10 @@ class UsageColumns:
     @classmethod
     def of(cls, usage: Usage) -> UsageColumns:
         """Those of one usage."""
-        return cls(*(float(getattr(usage, each.name)) for each in fields(cls)))
+        return cls(*map(float, _OF_USAGE(usage)))
+
+
+_OF_USAGE = operator.attrgetter(*(each.name for each in fields(UsageColumns)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +183,8 @@ def billed_seconds(usage: UsageColumns, spot: bool | NDArray[np.bool_], terms: C
     then at least the minimum, in whole increments.
     """
     seconds = usage.wall_seconds if terms.startup_billed else np.maximum(usage.wall_seconds - usage.startup_seconds, 0)
-    seconds = np.where(spot, with_interruptions(seconds, terms), seconds)
+    if spot is not False:
+        seconds = np.where(spot, with_interruptions(seconds, terms), seconds)
     seconds = np.maximum(seconds, terms.minimum_seconds)
     if terms.increment_seconds >= SHORTEST_INCREMENT_SECONDS:
         # A hair is taken off first, so that what divides exactly is not rounded up by a rounding error.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -57,16 +57,15 @@ class Candidates:
         """Whether suggestions were taken and need replacing."""
         return len(self._suggestions) < _SUGGESTED
 
-    def look(self, random: np.random.Generator) -> Sequence[Settings]:
-        """Distinct untried settings: all that are left where those are few, else a sample; empty where none is left."""
+    def look(self, random: np.random.Generator) -> Mapping[str, Settings]:
+        """Untried settings by their keys: all that are left where those are few, else a sample; empty where none is."""
         if few := self._few():
-            return few
+            return self._fresh(few)
         while self.short:
             self._suggestions.append(self._sampler.suggest())
         drawn = [self._cube.draw(random) for _ in range(_DRAWN)]
         near = [self._cube.neighbour(settings, random) for settings in self._closest]
-        fresh = {self._space.key(each): each for each in [*self._suggestions, *drawn, *near]}
-        return [each for each in fresh.values() if each not in self._tried] or self._left(random)
+        return self._fresh([*self._suggestions, *drawn, *near]) or self._fresh(self._left(random))
 
     def unseen(self, random: np.random.Generator) -> list[tuple[Settings, str]]:
         """Untried settings to choose from without a forecast, each with its source."""
@@ -76,9 +75,14 @@ class Candidates:
         fresh = [(each, source) for settings, source in sources for each in settings if each not in self._tried]
         return fresh or [(each, "drawn evenly from what is left of the space") for each in self._left(random)]
 
-    def taken(self, settings: Settings) -> bool:
-        """Whether settings were tried."""
-        return settings in self._tried
+    def taken(self, key: str) -> bool:
+        """Whether the settings of this key were tried."""
+        return self._tried.has(key)
+
+    def _fresh(self, settings: Sequence[Settings]) -> dict[str, Settings]:
+        """The untried ones of these, by their keys."""
+        by_key = {self._space.key(each): each for each in settings}
+        return {key: each for key, each in by_key.items() if not self.taken(key)}
 
     def _few(self) -> Sequence[Settings]:
         """All settings that are left, where those fit in one batch of candidates."""

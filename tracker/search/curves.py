@@ -10,6 +10,7 @@ section 20.9). New trials share the residuals of their nearest neighbours.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +19,7 @@ from scipy.special import ndtri
 
 from tracker.search.features import Array, Features
 from tracker.search.neighbours import Neighbours
-from tracker.search.regression import Regression
+from tracker.search.regression import Regression, blocks
 
 FUTURES = 8
 """How many outcomes are considered for each choice: even quantiles of the forecast errors."""
@@ -85,9 +86,9 @@ class CurveModel:
         self.features = features.refined(points, shapes(level[last]), targets[last])
         inputs = self.features(points)
         rows = _rows(inputs[observations.trial], level)
-        self._regression = Regression(rows / _FIRST_NOISE, targets / _FIRST_NOISE)
+        self._regression = Regression([(rows, targets)], _FIRST_NOISE)
         self._learn_residuals(observations, self._regression.left_out(rows, targets, _FIRST_NOISE**2))
-        self._regression = Regression(*self._whitened(observations, rows, targets))
+        self._regression = Regression(self._whitened(observations, rows, targets))
         left_out = self._regression.left_out(rows, targets, self._variance[depth])
         self._learn_residuals(observations, left_out)
         self.futures = self._learn_futures(observations, targets, left_out)
@@ -95,24 +96,26 @@ class CurveModel:
         residuals = targets - rows @ self._regression.weights
         self._neighbours = self._neighbours_at(self.features.places(points), observations, residuals, left_out)
 
-    def _whitened(self, observations: Observations, rows: Array, targets: Array) -> tuple[Array, Array]:
-        """Rows and targets of observations that are independent and have noise of 1."""
-        together, _ = self._innovations(observations, np.column_stack([rows, targets]))
-        return together[:, :-1], together[:, -1]
+    def _whitened(self, observations: Observations, rows: Array, targets: Array) -> Iterator[tuple[Array, Array]]:
+        """Rows and targets of observations that are independent and have noise of 1, block after block."""
+        own, earlier = self._innovations(observations)
+        for block in blocks(len(rows)):
+            at = np.arange(block.start, block.stop)
+            yield (
+                own[block, None] * rows[block] - earlier[block, None] * rows[at - 1],
+                own[block] * targets[block] - earlier[block] * targets[at - 1],
+            )
 
-    def _innovations(self, observations: Observations, values: Array) -> tuple[Array, Array]:
-        """The innovation of each of m observations over its trial's previous one, of ``values`` [m, C], and its
-        deviation [m].
+    def _innovations(self, observations: Observations) -> tuple[Array, Array]:
+        """What each of m observations, and the one before it, count in its innovation over its trial's previous one.
 
-        In units of that deviation.
+        [m] and [m]; the innovation has a deviation of 1. The first of a trial has none before it, which counts 0.
         """
         spread = np.sqrt(self._variance[observations.depth])
         level, lasting = observations.level, np.zeros(len(spread))
         lasting[1:] = np.where(observations.follows[1:], self._lasting(level[:-1], level[1:]), 0.0)
-        scaled = values / spread[:, None]
-        before = np.concatenate([np.zeros((1, scaled.shape[1])), scaled[:-1]])
         new = np.sqrt(1 - lasting**2)
-        return (scaled - lasting[:, None] * before) / new[:, None], spread * new
+        return 1 / (spread * new), lasting / (np.roll(spread, 1) * new)
 
     def _learn_futures(self, observations: Observations, targets: Array, residuals: Array) -> Array:
         """Even quantiles [FUTURES] of the errors of forecasts that were good ones for their depth.
@@ -120,15 +123,16 @@ class CurveModel:
         In standard deviations, mixed with those of a normal distribution. The search acts on good forecasts only; these
         tend to be too optimistic and vary less than the rest.
         """
-        off, deviation = self._innovations(observations, residuals[:, None])
-        forecast, depth = targets - off[:, 0] * deviation, observations.depth
+        own, earlier = self._innovations(observations)
+        off = own * residuals - earlier * np.roll(residuals, 1)
+        forecast, depth = targets - off / own, observations.depth
         good = np.zeros(len(depth), dtype=bool)
         for each in range(len(self._variance)):
             here = depth == each
             if here.any():
                 good |= here & (forecast >= np.quantile(forecast[here], 1 - _GOOD))
         normal = ndtri((np.arange(_PRIOR_NORMAL) + 0.5) / _PRIOR_NORMAL)
-        quantiles: Array = np.quantile(np.append(off[good, 0], normal), (np.arange(FUTURES) + 0.5) / FUTURES)
+        quantiles: Array = np.quantile(np.append(off[good], normal), (np.arange(FUTURES) + 0.5) / FUTURES)
         return quantiles
 
     def _learn_residuals(self, observations: Observations, residuals: Array) -> None:

@@ -28,6 +28,7 @@ from tracker.search.encoding import UnitCube
 from tracker.search.ends import Ends
 from tracker.search.facts import Standing, TrialFacts
 from tracker.search.features import Array
+from tracker.search.known_trials import KnownTrials
 from tracker.search.objectives import GROWING, LEAST_COST, PREDICTION_PRICE, Frontier, Objective
 from tracker.search.outlook import DOUBLINGS, Forecast, Outlook
 from tracker.search.ranks import Ranks
@@ -116,7 +117,7 @@ class FrontierSearch:
         self._metrics = list(self._directions)
         # A limited metric that is not reported counts as outside of its limit.
         self._outside = {limit.metric: limit.outside for limit in self._limits}
-        self._known: dict[int, TrialFacts] = {}
+        self._known = KnownTrials()
         self._candidates = Candidates(space, self._cube, trials.tried, sampling, seed)
         self._elsewhere: list[TrialFacts] = []
         self._frontier: Frontier | None = None
@@ -126,7 +127,7 @@ class FrontierSearch:
         self._fitted_with = 0
         self._taught_with = 0
         self._outlook: Outlook | None = None
-        self._new: tuple[Sequence[Settings], Forecast] | None = None
+        self._new: tuple[Mapping[str, Settings], Forecast] | None = None  # by their keys
         self._steps = 0
         self._trust = Trust()
         self._deep: set[int] = set()
@@ -155,7 +156,7 @@ class FrontierSearch:
 
     def register(self, trial: int, settings: Settings) -> None:
         """Register a trial that was started before; its checkpoints, pauses and end are reported after this."""
-        self._known[trial] = TrialFacts.of(settings, self._cube, self._ends)
+        self._known.add(trial, TrialFacts.of(settings, self._cube, self._ends))
         self._candidates.take(settings)
 
     def warm_start(
@@ -181,6 +182,7 @@ class FrontierSearch:
     def reached(self, trial: int, epoch: int, values: Mapping[str, float]) -> None:
         """Record a trial's checkpoint. Without a finite value of each objective it is no point of the frontier."""
         known = self._observe(self._known[trial], epoch, values)
+        self._known.priced(trial)
         if known is None:
             return
         keeps = all(limit.excess(known.get(limit.metric, math.nan)) <= 0 for limit in self._limits)
@@ -217,11 +219,12 @@ class FrontierSearch:
 
     def _stands(self, trial: int, standing: Standing, price_usd: float) -> None:
         facts = self._known[trial]
-        facts.standing = standing
+        self._known.stands(trial, standing)
         self._trust.settle(trial)
         if facts.reported:
             # What a trial cost is known at its end; until then it was an estimate, by the time of the last look.
             facts.costs[0] = price_usd if standing is Standing.ENDED else max(facts.costs[0], price_usd)
+            self._known.priced(trial)
 
     def _values(self, facts: TrialFacts, metrics: Array, costs: Array) -> list[float]:
         by_name = {
@@ -290,11 +293,8 @@ class FrontierSearch:
         return [trial for trial in self._paused() if self._known[trial].memory_bytes > self._memory_limit_bytes]
 
     def _paused(self) -> list[int]:
-        return [
-            trial
-            for trial, facts in self._known.items()
-            if facts.standing is Standing.PAUSED and facts.reported and facts.epoch < facts.last_epoch
-        ]
+        known = ((trial, self._known[trial]) for trial in self._known.paused)
+        return [trial for trial, facts in known if facts.reported and facts.epoch < facts.last_epoch]
 
     def _start_first(self, left_usd: float) -> Step | None:
         prices = [facts.first_usd for facts in self._everyone() if facts.reported]
@@ -386,7 +386,7 @@ class FrontierSearch:
         """Candidates for new trials, with their forecast."""
         assert self._outlook is not None
         settings = self._candidates.look(np.random.default_rng([self._seed, self._observed, len(self._known)]))
-        self._new = (settings, self._outlook.of_settings(settings)) if settings else None
+        self._new = (settings, self._outlook.of_settings([*settings.values()])) if settings else None
 
     def _closeness(self, trials: Sequence[TrialFacts]) -> Array:
         """How near n trials are to the frontier, or are expected to come, along M rays: [n, M]; 1 is on it."""
@@ -463,9 +463,10 @@ class FrontierSearch:
             self._look_for_new()
         if self._new is None:
             return []
-        settings, forecast = self._new
+        fresh, forecast = self._new
+        settings = [*fresh.values()]
         optimistic = (self._added(forecast, _OPTIMISM) / forecast.cost_usd).max(axis=1)
-        optimistic[[self._candidates.taken(each) for each in settings]] = -1.0
+        optimistic[[self._candidates.taken(key) for key in fresh]] = -1.0
         kept = np.argsort(-optimistic, kind="stable")[:_NEW_LOOKED_AT]
         kept = kept[optimistic[kept] >= 0]
         return self._choices(forecast.of(kept), left_usd, [settings[index] for index in kept]) if len(kept) else []
@@ -542,8 +543,7 @@ class FrontierSearch:
         last_depth = min(facts.last_depth, facts.depth * 2.0**DOUBLINGS)
         forecast = self._outlook.of_trials([facts])
         more_usd = (last_depth - facts.depth) * float(forecast.further_usd[0]) + facts.start_usd
-        spent_usd = sum(facts.price_usd for facts in self._known.values())
-        deep_usd = sum(self._known[each].price_usd for each in self._deep if each in self._known)
+        spent_usd, deep_usd = self._known.spent_usd(), self._known.spent_usd(self._deep)
         if more_usd > left_usd or deep_usd + facts.price_usd + more_usd > DEEP_SHARE * (spent_usd + more_usd):
             return None
         (found,) = self._choices(forecast, left_usd, [facts.settings], [trial])
@@ -624,7 +624,7 @@ class FrontierSearch:
         facts = self._known[trial]
         until_usd: float | None = 0.0
         if choice.trial is not None:
-            facts.standing = Standing.RUNNING
+            self._known.stands(trial, Standing.RUNNING)
             # A little less, so that the checkpoint that completes the step does not just miss it.
             until_usd = facts.price_usd + choice.step_usd - 0.3 * choice.further_usd
             if choice.until_depth >= facts.last_depth:
@@ -642,10 +642,12 @@ class FrontierSearch:
 
     def _to_the_end(self, left_usd: float, *, new_trials: bool) -> Step | None:
         """Where nothing else is left: finish a trial that is paused at its presumed last step."""
-        for trial, facts in self._known.items():
-            at_end = facts.standing is Standing.PAUSED and facts.reported and facts.epoch == facts.last_epoch
+        for trial in self._known.paused:
+            facts = self._known[trial]
+            at_end = facts.reported and facts.epoch == facts.last_epoch
             if at_end and facts.start_usd <= left_usd and facts.memory_bytes <= self._memory_limit_bytes:
-                facts.standing, self.closed = Standing.RUNNING, ""
+                self._known.stands(trial, Standing.RUNNING)
+                self.closed = ""
                 why = f"nothing else is left to do, and it is paused after epoch {facts.epoch}, where others ended"
                 return Step(trial, facts.settings, None, facts.start_usd, why, {"left_usd": left_usd})
         return self._nothing(self._why_none(left_usd, new_trials))

@@ -75,7 +75,10 @@ class Frontier:
         inside = inside[[not (self._points >= point).all(axis=1).any() for point in inside]]
         if not len(inside):
             return
-        self._points = _non_dominated(np.concatenate([self._points, inside]))
+        for point in inside:
+            if not (self._points >= point).all(axis=1).any():
+                left = self._points[(self._points > point).any(axis=1)]
+                self._points = np.concatenate([left, point[None]])
         scale = self._points.max(axis=0)
         if (scale > self._scale * 1.05).any() or (scale < self._scale / 1.05).any():
             self._scale = scale
@@ -150,13 +153,3 @@ def _halton(count: int, base: int) -> Array:
             values[index] += fraction * (number % base)
             number //= base
     return values
-
-
-def _non_dominated(points: Array) -> Array:
-    """The non-dominated ones of n points [n, D]; the first of equal ones."""
-    order = np.argsort(-points.sum(axis=1), kind="stable")
-    left, kept = points[order], []
-    while len(left):  # the first left has the largest sum: nothing after it dominates it
-        kept.append(left[0])
-        left = left[1:][(left[1:] > left[0]).any(axis=1)]
-    return np.array(kept).reshape(-1, points.shape[1])

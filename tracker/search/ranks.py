@@ -6,6 +6,7 @@ import bisect
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tracker.search.features import Array
 
@@ -15,19 +16,28 @@ class Ranks:
 
     def __init__(self, share: float) -> None:
         self._share = share
-        self._gains: dict[int, dict[int, Array]] = {}  # level -> trial -> [D]
+        self._gains: dict[int, Array] = {}  # level -> [trial, D], NaN for trials that did not come there
         self._first: dict[int, tuple[int, frozenset[int]]] = {}  # level -> of how many, which
 
     def first(self, level: int, peers: Sequence[int], gains_of: Callable[[int], Array]) -> frozenset[int]:
         """Which of the trials ``peers`` rank first; larger ``gains_of`` a trial [D] are better."""
         if self._first.get(level, (0, None))[0] != len(peers):
-            here = self._gains.setdefault(level, {})
-            for trial in peers:
-                if trial not in here:
-                    here[trial] = gains_of(trial)
-            first = ranked(np.stack([here[trial] for trial in peers]), int(len(peers) * self._share))
+            trials = np.array(peers)
+            gains = self._gains_at(level, trials, gains_of)[trials]
+            first = ranked(gains, int(len(peers) * self._share))
             self._first[level] = len(peers), frozenset(peers[index] for index in first)
         return self._first[level][1]
+
+    def _gains_at(self, level: int, trials: NDArray[np.int64], gains_of: Callable[[int], Array]) -> Array:
+        here = self._gains.get(level)
+        if here is None:
+            here = np.full((1, len(gains_of(int(trials[0])))), np.nan)
+        if (lacking := trials.max() + 1 - len(here)) > 0:
+            here = np.pad(here, ((0, max(lacking, len(here))), (0, 0)), constant_values=np.nan)
+        for trial in trials[np.isnan(here[trials, 0])]:
+            here[trial] = gains_of(int(trial))
+        self._gains[level] = here
+        return here
 
 
 def ranked(gains: Array, first: int) -> list[int]:

@@ -28,7 +28,11 @@ class Tried:
             self._left.pop(key, None)
 
     def __contains__(self, settings: Settings) -> bool:
-        return self._space.key(settings) in self._taken
+        return self.has(self._space.key(settings))
+
+    def has(self, key: str) -> bool:
+        """Whether the settings of this key of their space were tried."""
+        return key in self._taken
 
     @cached_property
     def listed(self) -> bool:

@@ -229,7 +229,7 @@ def _after(record: AttemptRecord, event: Event) -> AttemptRecord:
             return replace(record, phases=PhaseSeconds(startup_seconds=event["startup_seconds"]))
         case "heartbeat":
             return replace(record, usage=_later(record.usage, _usage(event["usage"])))
-        case "stop_asked":
+        case "stop_asked" if record.ended_at is None:  # else it came too late
             return replace(record, reason=event["reason"])
         case "saved" | "restored":
             return replace(record, saved_epoch=event["epoch"])
