@@ -45,8 +45,8 @@ def resume(
     """Resume study NAME. Earlier spend stays counted against the budget.
 
     What MLflow or Optuna lack of it is restored from its event logs. With --update, edits of the study's file to
-    [budget], [pricing], [tags], and of [search] sampler, options and disk_limit_gb are applied; other edits are
-    refused.
+    [budget], [pricing], [tags], [engine], and of [search] sampler, options and disk_limit_gb are applied; other edits
+    are refused.
     """
     if detach:
         print_started(

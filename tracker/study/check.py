@@ -17,9 +17,11 @@ from tracker.study.report_table import ReportTable, report_problems, report_tabl
 from tracker.study.spec import (
     ANY_DATA_KEY,
     COSTS,
+    ENGINES,
     MOST_OBJECTIVES,
     STRATEGIES,
     Budget,
+    EngineSpec,
     Limit,
     PricingSpec,
     SearchSpec,
@@ -71,6 +73,7 @@ class _Checker:
         report = self._report(tables["report"], quality, [*search.objectives, *(each.metric for each in limits)])
         pricing = self._pricing(tables["pricing"])
         costs = self._costs(tables["costs"])
+        engine = self._engine(tables["engine"])
         settings, space = self._settings(tables["settings"], tables["space"])
         last_step = self._last_step(tables["quality"].get("last_step"), settings, space)
         self._data(tables["data"])
@@ -99,6 +102,7 @@ class _Checker:
             last_step,
             tables["tags"],
             report,
+            engine,
         )
 
     def _problem(self, path: str, message: str) -> None:
@@ -283,6 +287,20 @@ class _Checker:
         for key, problem in problems:
             self._problem(f"report.{key}".rstrip("."), problem)
         return None if problems else report_table(table)
+
+    def _engine(self, table: Mapping[str, Any]) -> EngineSpec:
+        self._only("engine", table, names("engine"))
+        default = EngineSpec()
+        knobs = {
+            "name": Knob("str", default.name, "", choices=ENGINES),
+            "address": Knob("str", default.address, ""),
+            "allow_open": Knob("bool", default.allow_open, ""),
+        }
+        values = {key: self._value(f"engine.{key}", table.get(key, knob.default), knob) for key, knob in knobs.items()}
+        if values["name"] == default.name and (given := table.keys() - {"name"}):
+            key = min(given)
+            self._problem(f"engine.{key}", 'only of a cluster; name = "ray" uses one')
+        return EngineSpec(**values)
 
     def _smoke(self, table: Mapping[str, Any]) -> None:
         if self._description is None:

@@ -149,8 +149,9 @@ class StudyDocument:
         trials: int | None = None,
         wall_seconds: float | None = None,
         tags: Mapping[str, str] | None = None,
+        engine: Mapping[str, object] | None = None,
     ) -> StudyDocument:
-        """The same document with knobs fixed, tags set and values replaced; None leaves the file's value."""
+        """The same document with knobs fixed, tags and [engine] set and values replaced; None leaves the file's value."""
         content = {key: dict(value) if isinstance(value, Mapping) else value for key, value in self.content.items()}
         for table, key, value in (
             ("", "name", name),
@@ -160,6 +161,7 @@ class StudyDocument:
             ("budget", "wall_seconds", wall_seconds),
             *(("settings", knob, value) for knob, value in (settings or {}).items()),
             *(("tags", key, value) for key, value in (tags or {}).items()),
+            *(("engine", key, value) for key, value in (engine or {}).items()),
         ):
             place = content.setdefault(table, {}) if table else content
             if value is not None and isinstance(place, dict):

@@ -94,6 +94,17 @@ TABLE_KEYS: Mapping[str, Mapping[str, StudyKey]] = {
             "an ISO 3166 code of three letters", "the region's country", "where the electricity is from, for CO2"
         ),
     },
+    "engine": {
+        "name": StudyKey(
+            '"local" or "ray"', '"local"', "where trials run: on this machine, or on those of a Ray cluster"
+        ),
+        "address": StudyKey(
+            '"auto", "HOST:PORT" or "ray://HOST:PORT"', '"auto"', "of the cluster; `auto` is the one of this machine"
+        ),
+        "allow_open": StudyKey(
+            "true or false", "false", "use a cluster without a token too: whoever reaches its ports runs code there"
+        ),
+    },
     "costs": {
         name: StudyKey(each.knob.allowed, str(each.knob.default).lower(), f"{each.knob.help} ({each.source})")
         for name, each in ASSUMPTIONS.items()

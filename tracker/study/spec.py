@@ -119,6 +119,19 @@ class PricingSpec:
     country: str = ""
 
 
+ENGINES = ("local", "ray")
+"""Where attempts run: on this machine, or on those of a Ray cluster."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSpec:
+    """Where attempts run: one of ENGINES, and of a cluster its address, and whether it may have no token."""
+
+    name: str = ENGINES[0]
+    address: str = "auto"
+    allow_open: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class StudySpec:
     """A whole study, as its file describes it."""
@@ -143,6 +156,7 @@ class StudySpec:
     """Tags of a person's own, such as a team or a cost centre; see study.tags."""
     report: ReportTable | None = None
     """How a command reports that says it neither by JSON lines nor by MLflow."""
+    engine: EngineSpec = field(default_factory=EngineSpec)
 
     @property
     def needed_metrics(self) -> frozenset[str]:
