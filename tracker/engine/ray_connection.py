@@ -17,6 +17,7 @@ from typing import Any
 import ray
 from ray import exceptions
 from ray._common.usage import usage_lib
+from ray._private import worker
 from ray._private.authentication.http_token_authentication import get_auth_headers_if_auth_enabled
 from ray._private.services import canonicalize_bootstrap_address
 from ray._private.utils import compute_version_info
@@ -52,6 +53,7 @@ def connect(address: str, namespace: str, allow_open: bool) -> bool:
         )
     if not is_open:
         with _settings(AUTH_MODE="token"):
+            AuthenticationTokenLoader.instance().reset_cache()
             if not AuthenticationTokenLoader.instance().has_token():
                 raise ClusterError(f"the Ray cluster at '{address}' asks for {_TOKEN}, and there is none")
             if not accepts(place):
@@ -59,14 +61,19 @@ def connect(address: str, namespace: str, allow_open: bool) -> bool:
         os.environ["RAY_AUTH_MODE"] = "token"
         Config.initialize("")
     ended_by = signal.getsignal(signal.SIGTERM)
+    worker.print_to_stdstream = _print_nothing
     try:
         ray.init(address, namespace=namespace, log_to_driver=False, logging_level=logging.CRITICAL)
     except Exception as error:
         raise ClusterError(f"the Ray cluster at '{address}' cannot be used: {in_a_line(error)}") from error
     finally:
-        if threading.current_thread() is threading.main_thread():
+        if threading.current_thread() is threading.main_thread() and ended_by is not None:
             signal.signal(signal.SIGTERM, ended_by)
     return from_outside
+
+
+def _print_nothing(*_: Any, **__: Any) -> None:
+    """Ray prints every worker and node that it loses on standard output, whatever ``log_to_driver`` is."""
 
 
 def _head_of(address: str) -> str:
@@ -82,7 +89,7 @@ def _head_of(address: str) -> str:
 
 
 def _head_accepts(place: str) -> bool:
-    """Whether a head answers, with the token that is set. Raises ClusterError where it is none, or of other versions."""
+    """Whether a head answers, with the token that is set. Raises ClusterError for none, or another version."""
     try:
         there = usage_lib.get_cluster_metadata(GcsClient(address=place)) or {}
     except exceptions.AuthenticationError:
@@ -111,9 +118,7 @@ def _client_accepts(place: str) -> bool:
     with grpc.insecure_channel(place) as channel:
         try:
             server = ray_client_pb2_grpc.RayletDriverStub(channel)
-            server.ClusterInfo(
-                question, timeout=_ANSWER_SECONDS, metadata=list(get_auth_headers_if_auth_enabled({}).items())
-            )
+            server.ClusterInfo(question, timeout=_ANSWER_SECONDS, metadata=token)
         except grpc.RpcError as error:
             if error.code() is grpc.StatusCode.UNAUTHENTICATED:
                 return False
