@@ -128,7 +128,8 @@ class RayCluster:
 
     def _environment(self) -> dict[str, str]:
         own = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-        return {**own, **self.environment, "PYTHONPATH": str(ROOT), "RAY_memory_monitor_refresh_ms": "0"}
+        steady = {"RAY_memory_monitor_refresh_ms": "0", "GRPC_ENABLE_FORK_SUPPORT": "0"}
+        return {**own, **self.environment, **steady, "PYTHONPATH": str(ROOT)}
 
 
 @contextlib.contextmanager

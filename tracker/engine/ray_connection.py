@@ -30,6 +30,7 @@ _REACH_SECONDS = 3
 _ANSWER_SECONDS = 5
 _CLIENT = "ray://"
 _CLIENT_PORT = 10001
+_CLIENT_TRIES = 3  # the head's server for clients sometimes dies while it starts: ray-project/ray#63202
 _TOKEN = "a token in ~/.ray/auth_token, or in the file that RAY_AUTH_TOKEN_PATH names"
 
 
@@ -60,16 +61,24 @@ def connect(address: str, namespace: str, allow_open: bool) -> bool:
                 raise ClusterError(f"the Ray cluster at '{address}' asks for another token; it needs {_TOKEN}")
         os.environ["RAY_AUTH_MODE"] = "token"
         Config.initialize("")
+    for tries_left in reversed(range(_CLIENT_TRIES if from_outside else 1)):
+        try:
+            _initialise(address, namespace)
+            break
+        except Exception as error:
+            if not tries_left:
+                raise ClusterError(f"the Ray cluster at '{address}' cannot be used: {in_a_line(error)}") from error
+    return from_outside
+
+
+def _initialise(address: str, namespace: str) -> None:
     ended_by = signal.getsignal(signal.SIGTERM)
     worker.print_to_stdstream = _print_nothing
     try:
         ray.init(address, namespace=namespace, log_to_driver=False, logging_level=logging.CRITICAL)
-    except Exception as error:
-        raise ClusterError(f"the Ray cluster at '{address}' cannot be used: {in_a_line(error)}") from error
     finally:
         if threading.current_thread() is threading.main_thread() and ended_by is not None:
-            signal.signal(signal.SIGTERM, ended_by)
-    return from_outside
+            signal.signal(signal.SIGTERM, ended_by)  # Ray's own ends the process, whatever it is doing
 
 
 def _print_nothing(*_: Any, **__: Any) -> None:
