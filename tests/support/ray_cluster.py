@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,20 +87,21 @@ class RayCluster:
         return added
 
     def drain(self, node_id: str, seconds: int) -> None:
-        """Announce that a node goes after so long, as a spot market does."""
-        self._ray(
-            *("drain-node", f"--address={self.address}", f"--node-id={node_id}"),
-            *(
-                "--reason=DRAIN_NODE_REASON_PREEMPTION",
-                "--reason-message=spot",
-                f"--deadline-remaining-seconds={seconds}",
-            ),
+        """Announce that a node goes after so long, as a spot market does; this process is connected to the cluster."""
+        from ray._raylet import GcsClient
+        from ray.core.generated.autoscaler_pb2 import DRAIN_NODE_REASON_PREEMPTION
+
+        deadline_ms = int((time.time() + seconds) * 1000)
+        accepted, why_not = GcsClient(address=self.address).drain_node(
+            node_id, DRAIN_NODE_REASON_PREEMPTION, "spot", deadline_ms
         )
+        assert accepted, why_not
 
     def stop(self) -> None:
-        """End every node, the head last."""
+        """End every node, the head last, and remove what they left."""
         for node in reversed(self.nodes):
             node.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _start(self, *arguments: str) -> RayNode:
         own = self.folder / str(len(self.nodes))  # nodes that start at once in one folder take the same sockets
@@ -123,9 +126,6 @@ class RayCluster:
                 raise RuntimeError(f"`ray start` did not start:\n{node.log.read_text()[-3000:]}")
             time.sleep(0.1)
 
-    def _ray(self, *arguments: str) -> None:
-        subprocess.run([*_RAY, *arguments], env=self._environment(), check=True, capture_output=True, timeout=120)
-
     def _environment(self) -> dict[str, str]:
         own = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
         steady = {"RAY_memory_monitor_refresh_ms": "0", "GRPC_ENABLE_FORK_SUPPORT": "0"}
@@ -133,14 +133,14 @@ class RayCluster:
 
 
 @contextlib.contextmanager
-def ray_cluster(*, token: bool = True) -> Iterator[RayCluster]:
-    """A cluster while the context is open. Skips the test where Ray is not installed."""
+def ray_clusters() -> Iterator[tuple[RayCluster, RayCluster]]:
+    """A cluster with a token, and one that is open, while the context is. Skips the test where Ray is not installed."""
     pytest.importorskip("ray", reason="Ray is not installed: there is no cluster to test with")
-    cluster = RayCluster(token=token)
-    try:
-        yield cluster
-    finally:
-        cluster.stop()
+    with ThreadPoolExecutor() as side_by_side, contextlib.ExitStack() as stack:
+        starting = [side_by_side.submit(RayCluster, token=token) for token in (True, False)]
+        for each in starting:
+            each.add_done_callback(lambda done: done.exception() or stack.callback(done.result().stop))
+        yield starting[0].result(), starting[1].result()
 
 
 def free_port() -> int:

@@ -28,6 +28,7 @@ from tracker.errors import ClusterError, RequestError
 
 _REACH_SECONDS = 3
 _ANSWER_SECONDS = 5
+_ENDED_BY_RAY_SECONDS = "604800"  # Ray ends a process that has not reached the head for so long, by default 60 s
 _CLIENT = "ray://"
 _CLIENT_PORT = 10001
 _CLIENT_TRIES = 3  # the head's server for clients sometimes dies while it starts: ray-project/ray#63202
@@ -60,7 +61,8 @@ def connect(address: str, namespace: str, allow_open: bool) -> bool:
             if not accepts(place):
                 raise ClusterError(f"the Ray cluster at '{address}' asks for another token; it needs {_TOKEN}")
         os.environ["RAY_AUTH_MODE"] = "token"
-        Config.initialize("")
+    os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", _ENDED_BY_RAY_SECONDS)
+    Config.initialize("")
     for tries_left in reversed(range(_CLIENT_TRIES if from_outside else 1)):
         try:
             _initialise(address, namespace)
