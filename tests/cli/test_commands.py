@@ -236,5 +236,5 @@ def test_help_lists_every_command_and_is_quick_to_import(tmp_path):
     done = tracker("--help", home=tmp_path)
     for command in (*COMMANDS, "dashboard"):
         assert re.search(rf"^  {command} +\S", done.stdout, re.MULTILINE), command
-    code = "import sys, tracker.cli.main; print({'mlflow', 'optuna', 'torch', 'pandas'} & set(sys.modules))"
+    code = "import sys, tracker.cli.main; print({'mlflow', 'optuna', 'torch', 'pandas', 'ray'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT).stdout == "set()\n"
