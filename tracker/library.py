@@ -125,14 +125,15 @@ def run_study(
     smoke: bool = False,
     settings: Mapping[str, object] | None = None,
     tags: Mapping[str, str] | None = None,
+    engine: Mapping[str, object] | None = None,
     workers: int | None = None,
     warm_start: Sequence[str] = (),
     observer: Observer | None = None,
 ) -> Study:
     """Run a study from a TOML file, or from a mapping of the same shape, and return it when it has ended.
 
-    ``smoke`` takes the study's [smoke] table for it; ``settings`` fixes knobs; ``tags`` are of your own;
-    ``warm_start`` names earlier studies to learn from;
+    ``smoke`` takes the study's [smoke] table for it; ``settings`` fixes knobs; ``tags`` are of your own; ``engine``
+    replaces keys of [engine]; ``warm_start`` names earlier studies to learn from;
     the other arguments are the options of ``tracker run``. Raises TrackerError.
     """
     document = StudyDocument("study", study) if isinstance(study, Mapping) else StudyDocument.read(Path(study))
@@ -145,6 +146,7 @@ def run_study(
         trials=trials,
         wall_seconds=wall_seconds,
         tags=tags,
+        engine=engine,
     )
     Forkserver(document.workload or "").warm_up()
     from tracker.runner import session, studies  # MLflow and Optuna, while the forkserver imports torch
@@ -163,12 +165,14 @@ def resume_study(
     trials: int | None = None,
     wall_seconds: float | None = None,
     update: bool = False,
+    engine: Mapping[str, object] | None = None,
     workers: int | None = None,
     observer: Observer | None = None,
 ) -> Study:
     """Resume a study until its budget, or a new one, is spent. What MLflow or Optuna lack is made again.
 
-    ``update`` takes what was edited in the study's file since it was started; see study.edits. Raises TrackerError.
+    ``update`` takes what was edited in the study's file since it was started; see study.edits. ``engine`` replaces keys
+    of [engine]: a study may continue on other machines. Raises TrackerError.
     """
     Forkserver(folder_of(Home.find(home), name).document().workload or "").warm_up()
     from tracker.runner import session, studies  # MLflow and Optuna, while the forkserver imports torch
@@ -181,6 +185,7 @@ def resume_study(
         trials=trials,
         wall_seconds=wall_seconds,
         update=update,
+        engine=engine,
         workers=workers,
         observer=observer,
     )

@@ -16,6 +16,7 @@ from tracker.pricing.scenario import Scenario, compose
 from tracker.pricing.scenario_file import read_scenario
 from tracker.records import Market
 from tracker.store.home import Home
+from tracker.study.spec import ENGINES
 from tracker.study.study_name import composed
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -48,6 +49,34 @@ trials_option = click.option("--trials", type=int, help="Start at most this many
 detach_option = click.option(
     "--detach", is_flag=True, help="Run in a separate process and return once it runs: you can close the terminal."
 )
+allow_open_option = click.option(
+    "--allow-open-cluster",
+    is_flag=True,
+    help="Use a Ray cluster without a token too: whoever reaches its ports runs code there.",
+)
+address_option = click.option(
+    "--address",
+    metavar="ADDRESS",
+    help="The Ray cluster: auto, HOST:PORT or ray://HOST:PORT.  [default: auto, that of this machine]",
+)
+
+
+def engine_options(command: Command) -> Command:
+    """The options that say where attempts run; the command takes ``engine``, a [engine] table."""
+
+    @functools.wraps(command)
+    def with_engine(
+        *arguments: Any, engine_name: str | None, address: str | None, allow_open_cluster: bool, **options: Any
+    ) -> Any:
+        given = {"name": engine_name, "address": address, "allow_open": allow_open_cluster or None}
+        return command(*arguments, engine={key: each for key, each in given.items() if each is not None}, **options)
+
+    named = click.option(
+        "--engine", "engine_name", type=click.Choice(ENGINES), help="Where trials run: on this machine or on Ray's."
+    )
+    return cast(Command, named(address_option(allow_open_option(with_engine))))
+
+
 wall_option = click.option("--wall-seconds", type=float, help="Stop after this many seconds of work.")
 
 

@@ -9,6 +9,7 @@ from tracker.cli.options import (
     STUDY_NAME,
     budget_option,
     detach_option,
+    engine_options,
     home_option,
     storage_option,
     trials_option,
@@ -27,6 +28,7 @@ from tracker.store.home import Home
 @trials_option
 @wall_option
 @workers_option
+@engine_options
 @click.option("--update", is_flag=True, help="Apply edits of the study's file since the start.")
 @detach_option
 @home_option
@@ -38,6 +40,7 @@ def resume(
     wall_seconds: float | None,
     workers: int | None,
     update: bool,
+    engine: dict[str, object],
     detach: bool,
     home: Home,
     storage: str | None,
@@ -58,6 +61,7 @@ def resume(
                 trials=trials,
                 wall_seconds=wall_seconds,
                 update=update,
+                engine=engine,
                 workers=workers,
             )
         )
@@ -74,6 +78,7 @@ def resume(
             trials=trials,
             wall_seconds=wall_seconds,
             update=update,
+            engine=engine,
             workers=workers,
             observer=shown,
         )

@@ -11,6 +11,7 @@ from tracker.cli.display import end_study, observer, print_started
 from tracker.cli.options import (
     budget_option,
     detach_option,
+    engine_options,
     home_option,
     storage_option,
     trials_option,
@@ -30,6 +31,7 @@ from tracker.study.tags import parse_tags
 @trials_option
 @wall_option
 @workers_option
+@engine_options
 @click.option(
     "--from",
     "warm_start",
@@ -58,6 +60,7 @@ def run(
     smoke: bool,
     settings: tuple[str, ...],
     tags: tuple[str, ...],
+    engine: dict[str, object],
     detach: bool,
     yes: bool,
     home: Home,
@@ -81,6 +84,7 @@ def run(
                 smoke=smoke,
                 settings=parse_assignments(settings),
                 tags=parse_tags(tags),
+                engine=engine,
                 workers=workers,
                 warm_start=warm_start,
             )
@@ -94,6 +98,7 @@ def run(
         trials=trials,
         wall_seconds=wall_seconds,
         tags=parse_tags(tags),
+        engine=engine,
     )
     Forkserver(document.workload or "").warm_up()
     from tracker.runner.session import Places

@@ -11,7 +11,6 @@ import math
 import shutil
 from collections.abc import Mapping
 
-from tracker.engine.forkserver import Forkserver
 from tracker.errors import HardwareError, RequestError
 from tracker.frontier.so_far import FrontierSoFar
 from tracker.records import AttemptRecord, Hardware, Role, TrialState
@@ -20,10 +19,10 @@ from tracker.runner.event_replay import replay_logs
 from tracker.runner.interrupts import Interrupts
 from tracker.runner.job import Job
 from tracker.runner.jobs import repeat
-from tracker.runner.plan import make_plan
+from tracker.runner.machines import machines_of
 from tracker.runner.progress import Observer, Silent
 from tracker.runner.repeat_work import Order, RepeatWork
-from tracker.runner.session import Places, announce, engine_for, reopen_session
+from tracker.runner.session import Places, reopen_session
 from tracker.runner.study_lookup import folder_of
 from tracker.study.edits import to_resume
 
@@ -54,10 +53,8 @@ def confirm_study(
     observer, home = observer or Silent(), places.home
     folder = folder_of(home, name)
     document = to_resume(folder.document(), observer.notify)
-    with Interrupts() as interrupts, folder.locked():
-        forkserver = Forkserver(document.workload or "")
-        plan = make_plan(document, forkserver, home)
-        engine = engine_for(plan, forkserver, workers)
+    with machines_of(document, home, workers) as machines, Interrupts() as interrupts, folder.locked():
+        plan, engine = machines.plan, machines.engine(folder, observer)
         session = reopen_session(plan, home, folder, observer)
         frontier, done = session.books.frontier, replay_logs(session).last
         lacking = repeats_lacking(done, frontier, seeds)
@@ -66,7 +63,7 @@ def confirm_study(
         orders = [order for order in lacking if _is_possible(order.job, plan.hardware, observer)]
         if lacking and not orders:
             raise HardwareError(f"this machine can train none of the trials of study '{name}' that lack repeats")
-        announce(plan, observer)
+        machines.announce(observer)
         earlier = [job for job, _ in done.values() if job.role is Role.REPEAT]
         for job in earlier:  # its coordinator vanished
             shutil.rmtree(folder.trials / job.folder / "artifacts", ignore_errors=True)

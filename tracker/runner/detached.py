@@ -56,6 +56,7 @@ def start_study(
     smoke: bool = False,
     settings: Mapping[str, object] | None = None,
     tags: Mapping[str, str] | None = None,
+    engine: Mapping[str, object] | None = None,
     workers: int | None = None,
     warm_start: Sequence[str] = (),
 ) -> Started:
@@ -81,6 +82,7 @@ def start_study(
             "wall-seconds": wall_seconds,
             "workers": workers,
             "smoke": smoke,
+            **_engine_options(engine),
         }
     )
     options += [f"--set={knob}" for knob in knobs] + [f"--from={earlier}" for earlier in warm_start]
@@ -97,6 +99,7 @@ def start_resume(
     trials: int | None = None,
     wall_seconds: float | None = None,
     update: bool = False,
+    engine: Mapping[str, object] | None = None,
     workers: int | None = None,
     stop_first: bool = False,
 ) -> Started:
@@ -118,6 +121,7 @@ def start_resume(
             "wall-seconds": wall_seconds,
             "workers": workers,
             "update": update,
+            **_engine_options(engine),
         }
     )
     return _start(["resume", *options, f"--home={places.path}", "--", name], name, places, storage)
@@ -140,6 +144,12 @@ def _document(study: str | Path | Mapping[str, Any] | StudyDocument) -> StudyDoc
     if isinstance(study, StudyDocument):
         return study
     return StudyDocument("study", study) if isinstance(study, Mapping) else StudyDocument.read(Path(study))
+
+
+def _engine_options(engine: Mapping[str, object] | None) -> dict[str, object]:
+    """An [engine] table as options of the command."""
+    names = {"name": "engine", "address": "address", "allow_open": "allow-open-cluster"}
+    return {names[key]: value for key, value in (engine or {}).items()}
 
 
 def _options(given: Mapping[str, object]) -> list[str]:

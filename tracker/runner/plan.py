@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from tracker.engine.forkserver import Forkserver
@@ -41,7 +41,11 @@ def make_plan(document: StudyDocument, forkserver: Forkserver, home: Home) -> St
 
     Raises StudyFileError (every problem of the file), HardwareError, PriceBookError; changes nothing.
     """
-    surroundings = _look_around(document, forkserver)
+    return plan_on(document, look_around(document, forkserver), home)
+
+
+def plan_on(document: StudyDocument, surroundings: Surroundings, home: Home) -> StudyPlan:
+    """Check a study against its surroundings and the price book. Raises as ``make_plan`` does."""
     spec = check_study(document, surroundings.workload)
     space = search_space(spec, surroundings.hardware, surroundings.compile_problem)
     book = home.price_book(spec.pricing.prices)
@@ -49,6 +53,12 @@ def make_plan(document: StudyDocument, forkserver: Forkserver, home: Home) -> St
     points = {device: _point(book, spec, surroundings.hardware, device) for device in space.devices}
     cpu_point = points.get("cpu") or _point(book, spec, surroundings.hardware, "cpu")
     return StudyPlan(document, spec, surroundings.hardware, space, book, points, cpu_point)
+
+
+def on_machine(plan: StudyPlan, hardware: Hardware) -> StudyPlan:
+    """The plan for work on the CPU of another machine. Raises PriceBookError where that has no rate."""
+    point = _point(plan.price_book, plan.spec, hardware, "cpu")
+    return replace(plan, hardware=hardware, price_points={}, cpu_point=point)
 
 
 def _check_pricing(document: StudyDocument, spec: StudySpec, book: PriceBook) -> None:
@@ -70,7 +80,8 @@ def _check_pricing(document: StudyDocument, spec: StudySpec, book: PriceBook) ->
         raise StudyFileError(document.source, problems.found)
 
 
-def _look_around(document: StudyDocument, forkserver: Forkserver) -> Surroundings:
+def look_around(document: StudyDocument, forkserver: Forkserver) -> Surroundings:
+    """This machine and the study's workload, found by a child. Raises StudyFileError where the file names none."""
     workload = document.workload
     if workload is None:
         raise StudyFileError(document.source, [": ".join(document.workload_problem or ())])

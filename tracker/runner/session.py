@@ -158,10 +158,11 @@ def engine_for(plan: StudyPlan, forkserver: Forkserver, workers: int | None) -> 
     return LocalEngine(forkserver, reservations, workers)
 
 
-def announce(plan: StudyPlan, observer: Observer) -> None:
-    """Show the machine, what it is billed as, changed cost terms, and what is left out of the space."""
-    observer.notify(f"machine: {plan.hardware.label}")
-    for device, point in plan.price_points.items():
+def announce(plan: StudyPlan, observer: Observer, *, machines: bool = True) -> None:
+    """Show changed cost terms, and what is left out of the space; before, the machine and what it is billed as."""
+    if machines:
+        observer.notify(f"machine: {plan.hardware.label}")
+    for device, point in plan.price_points.items() if machines else ():
         rate = f"${point.usd_per_hour:g} an hour for the whole machine on {point.effective_from}"
         observer.notify(f"{device} is billed as {point.sku} ({point.market}), {rate}")
     if changed := plan.spec.costs.changed:

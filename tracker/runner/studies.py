@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tracker.engine.engine import Engine
-from tracker.engine.forkserver import Forkserver
 from tracker.errors import RequestError
 from tracker.records import TrialState
 from tracker.runner.coordinator import Coordinator
@@ -17,7 +16,8 @@ from tracker.runner.evidence import evidence_from, evidence_of_import
 from tracker.runner.interrupts import Interrupts
 from tracker.runner.jobs import Grounds, baselines
 from tracker.runner.leftovers import remove_stagings
-from tracker.runner.plan import StudyPlan, make_plan
+from tracker.runner.machines import machines_of
+from tracker.runner.plan import StudyPlan
 from tracker.runner.preparation import prepare
 from tracker.runner.progress import Observer, Silent
 from tracker.runner.search_work import SearchWork
@@ -31,7 +31,7 @@ from tracker.runner.searchers import (
     read_memory,
     sampling_of,
 )
-from tracker.runner.session import Places, Session, announce, engine_for, make_log, open_session, reopen_session
+from tracker.runner.session import Places, Session, make_log, open_session, reopen_session
 from tracker.runner.study_folder import StudyFolder
 from tracker.runner.study_lookup import check_name_is_free, folder_of, table_of
 from tracker.runner.study_tags import study_tags
@@ -64,37 +64,39 @@ def run_study(
     trials beats the reference point.
     """
     observer, document = observer or Silent(), document.anchored(Path.cwd())
-    home, forkserver = places.home, Forkserver(document.workload or "")
-    plan = make_plan(document, forkserver, home)
-    announce(plan, observer)
-    Trials.check(plan.spec.search.objectives, plan.space, sampling_of(plan))
-    evidence = _evidence(plan, home, warm_start, observer)
-    home.make()
-    name = plan.spec.name
-    with home.databases_being_made():
-        store, started = MlflowStore(home.tracking_uri), Trials.started(places.optuna_storage, name)
-    check_name_is_free(home, name, places.optuna_storage, started)
-    remove_stagings(StudyFolder(home.study(name)))
-    engine = engine_for(plan, forkserver, workers)
-    with Interrupts() as interrupts, StudyFolder.staged(home.study(name)) as staged, staged.locked():
-        prepare(plan, engine, Grounds(plan, staged.trials, home.cache, home.tracking_uri), interrupts, observer)
-        staged.save(document)
-        staged.save_evidence(as_rows(evidence))
-        # The folder claims the name: if the process is killed from here on, resume creates what is missing.
-        folder = staged.commit(home.study(name))
-        with contextlib.ExitStack() as undo:
-            undo.callback(folder.remove)
-            card = folder.data_card()
-            if card.words:
-                observer.notify(f"data: {card.words}")
-            trials = _make_trials(plan, places)
-            undo.callback(Trials.remove, places.optuna_storage, name)
-            log = make_log(plan, home, store, folder.started_at, card)
-            undo.pop_all()
-        session = open_session(plan, home, folder, log, observer)
-        replayed = replay_logs(session)
-        searcher = make_searcher(plan, trials, {}, evidence, notify=observer.notify)
-        return _search(session, engine, trials, searcher, replayed, interrupts)
+    home = places.home
+    with machines_of(document, home, workers) as machines:
+        plan = machines.plan
+        machines.announce(observer)
+        Trials.check(plan.spec.search.objectives, plan.space, sampling_of(plan))
+        evidence = _evidence(plan, home, warm_start, observer)
+        home.make()
+        name = plan.spec.name
+        with home.databases_being_made():
+            store, started = MlflowStore(home.tracking_uri), Trials.started(places.optuna_storage, name)
+        check_name_is_free(home, name, places.optuna_storage, started)
+        remove_stagings(StudyFolder(home.study(name)))
+        with Interrupts() as interrupts, StudyFolder.staged(home.study(name)) as staged, staged.locked():
+            grounds = Grounds(machines.here, staged.trials, home.cache, home.tracking_uri)
+            prepare(machines.here, machines.local_engine(), grounds, interrupts, observer)
+            staged.save(document)
+            staged.save_evidence(as_rows(evidence))
+            # The folder claims the name: if the process is killed from here on, resume creates what is missing.
+            folder = staged.commit(home.study(name))
+            with contextlib.ExitStack() as undo:
+                undo.callback(folder.remove)
+                card = folder.data_card()
+                if card.words:
+                    observer.notify(f"data: {card.words}")
+                trials = _make_trials(plan, places)
+                undo.callback(Trials.remove, places.optuna_storage, name)
+                log = make_log(plan, home, store, folder.started_at, card)
+                engine = machines.engine(folder, observer)
+                undo.pop_all()
+            session = open_session(plan, home, folder, log, observer)
+            replayed = replay_logs(session)
+            searcher = make_searcher(plan, trials, {}, evidence, notify=observer.notify)
+            return _search(session, engine, trials, searcher, replayed, interrupts)
 
 
 def resume_study(
@@ -105,13 +107,14 @@ def resume_study(
     trials: int | None = None,
     wall_seconds: float | None = None,
     update: bool = False,
+    engine: Mapping[str, object] | None = None,
     workers: int | None = None,
     observer: Observer | None = None,
 ) -> TrialState:
     """Resume a study until its budget, or a new one, is spent. Earlier spend stays counted.
 
     Attempts whose coordinator vanished are closed as killed; what MLflow or Optuna lack is restored from the event
-    logs. ``update`` applies edits of the study's file (study.edits). Raises StudyNotFoundError, RequestError where it
+    logs. ``update`` applies edits of the study's file (study.edits), ``engine`` replaces keys of [engine]. Raises StudyNotFoundError, RequestError where it
     is running already or has edits that cannot be applied, and what ``run_study`` raises.
     """
     observer = observer or Silent()
@@ -119,13 +122,12 @@ def resume_study(
     folder = folder_of(home, name)
     stored = folder.document()
     document = to_resume(stored, observer.notify, update=update)
-    document = document.override(budget_usd=budget_usd, trials=trials, wall_seconds=wall_seconds)
-    forkserver = Forkserver(document.workload or "")
-    plan = make_plan(document, forkserver, home)
-    announce(plan, observer)
-    Trials.check(plan.spec.search.objectives, plan.space, sampling_of(plan))
-    with Interrupts() as interrupts, folder.locked():
-        engine = engine_for(plan, forkserver, workers)
+    document = document.override(budget_usd=budget_usd, trials=trials, wall_seconds=wall_seconds, engine=engine)
+    with machines_of(document, home, workers) as machines, Interrupts() as interrupts, folder.locked():
+        plan = machines.plan
+        machines.announce(observer)
+        Trials.check(plan.spec.search.objectives, plan.space, sampling_of(plan))
+        engine = machines.engine(folder, observer)
         session = reopen_session(plan, home, folder, observer)
         untagged = stored.content.get("tags", {}).keys() - plan.spec.tags.keys()
         folder.forget_end()

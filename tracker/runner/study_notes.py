@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from tracker.study import formats
 
 TAGS = "tags.json"
 BEHIND = "behind.json"
+CLUSTER = "cluster.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,21 @@ class StudyNotes:
         with contextlib.suppress(StoreError, OSError, KeyError, TypeError, AttributeError):
             return {str(name): str(text) for name, text in formats.TAGS.read(self.path / TAGS)["tags"].items()}
         return {}
+
+    def cluster_name(self) -> str:
+        """The name that the study has on machines of clusters, which no other study has; made when it is first asked.
+
+        Raises StoreError where it cannot be kept.
+        """
+        path = self.path / CLUSTER
+        with contextlib.suppress(FileNotFoundError, KeyError):
+            return str(formats.CLUSTER.read(path)["study"])
+        name = f"{self.path.name}-{uuid.uuid4().hex}"
+        try:
+            formats.CLUSTER.write(path, {"study": name})
+        except OSError as error:
+            raise StoreError(f"'{path}' cannot be written: {error.strerror or error}") from None
+        return name
 
     def save_behind(self, entries: int) -> None:
         """Mark that MLflow lacks so many values of the study; with 0, that it lacks none."""

@@ -151,7 +151,7 @@ class StudyDocument:
         tags: Mapping[str, str] | None = None,
         engine: Mapping[str, object] | None = None,
     ) -> StudyDocument:
-        """The same document with knobs fixed, tags and [engine] set and values replaced; None leaves the file's value."""
+        """The same document with knobs fixed, tags and [engine] set, values replaced; None leaves the file's value."""
         content = {key: dict(value) if isinstance(value, Mapping) else value for key, value in self.content.items()}
         for table, key, value in (
             ("", "name", name),

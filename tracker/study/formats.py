@@ -98,3 +98,4 @@ EVIDENCE = Format("evidence of earlier studies", 2)  # 1 is a bare list of rows
 END = Format("end of a study", 1)
 TAGS = Format("tags of a study", 1)
 BEHIND = Format("mark of what waits for MLflow", 1)
+CLUSTER = Format("name of a study on clusters", 1)

@@ -7,7 +7,9 @@ Optuna, and a missing coordinator, a full disk or a stop request never leaves it
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+import platform
 import random
 import resource
 import signal
@@ -27,7 +29,7 @@ import torch
 from tracker.errors import TrackerError, TrainingFailedError
 from tracker.records import DataCard, Role, TrialState
 from tracker.training.assignment import Place, Reporting, Saving, Seat, Task
-from tracker.training.ending import DISK_FAILED, NO_EVENTS, Ending, ends_well, failure
+from tracker.training.ending import DATA_DIFFER, DISK_FAILED, NO_EVENTS, Ending, ends_well, failure
 from tracker.training.events import EventLog
 from tracker.training.hardware import cpu_model
 from tracker.training.loading import arguments_of, load_workload
@@ -148,6 +150,9 @@ def _carry_out(request: AttemptRequest, log: EventLog, meter: Meter, stop: StopS
         log.write("data", {"card": card})
         return {}
 
+    if request.node and request.data_card is not None:
+        _prepare_here(request, request.data_card, workload)
+
     def write(event: str, *fields: Mapping[str, Any]) -> None:
         last = request.last_epoch if event == "checkpoint" else None
         ends = [index for index, each in enumerate(fields, 1) if last is not None and each["epoch"] >= last][:1]
@@ -166,6 +171,23 @@ def _carry_out(request: AttemptRequest, log: EventLog, meter: Meter, stop: StopS
     if not run.reported:
         raise TrainingFailedError("no_report", "the training ended without a report; run.report(epoch, …) makes one")
     return run.summary
+
+
+def _prepare_here(request: AttemptRequest, card: DataCard, workload: Workload) -> None:
+    """Prepare the data on a machine that is not the coordinator's, unless they are there.
+
+    Raises TrainingFailedError where they are not the study's.
+    """
+    request.cache.mkdir(parents=True, exist_ok=True)
+    with (request.cache / ".being-prepared").open("a") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)  # one attempt prepares them, the others on the machine wait
+        found = workload.prepare(request.data, request.prepared_with, request.cache, print)
+    if found.fingerprint != card.fingerprint:
+        raise TrainingFailedError(
+            DATA_DIFFER,
+            f"the data of machine {platform.node()} ({found.name}, fingerprint {found.fingerprint}) are not the study's "
+            f"({card.name}, fingerprint {card.fingerprint})",
+        )
 
 
 def _trained(train: Callable[[Run], None], run: Run) -> None:

@@ -1,0 +1,76 @@
+"""The machines of a cluster, as their hosts describe them."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tracker.engine.fleet import Fleet, HostLostError, Node
+from tracker.engine.messages import Key
+from tracker.engine.node_host import Hello
+from tracker.errors import ClusterError
+from tracker.records import Hardware
+
+HOST = "tracker.engine.node_host:NodeHost"
+HELLO_SECONDS = 120.0
+"""How long a machine may take until its host answers for the first time: it imports torch."""
+
+
+@dataclass(frozen=True, slots=True)
+class FleetMachine:
+    """A machine of a fleet: what the fleet and its host say of it.
+
+    ``clock_seconds`` is how far its clock is ahead of this machine's; ``running`` the attempts there, whosever they
+    are, each with its cores and GPUs.
+    """
+
+    node: Node
+    hardware: Hardware
+    clock_seconds: float
+    running: tuple[tuple[Key, int, int], ...]
+
+    @property
+    def words(self) -> str:
+        """The machine in words."""
+        node = self.node
+        gpus = f" + {node.accelerators} × {self.hardware.accelerator}" if node.accelerators else ""
+        return f"{node.address} ({node.node_id[:8]}), {node.cores} cores{gpus}"
+
+
+@contextlib.contextmanager
+def connected(address: str, *, allow_open: bool = False) -> Iterator[Fleet]:
+    """A Ray cluster, while the context is open.
+
+    Raises RequestError where Ray is not installed, for a malformed address and an open cluster; ClusterError where
+    there is no cluster that can be used.
+    """
+    from tracker.engine.ray_fleet import RayFleet  # an extra
+
+    fleet = RayFleet(address, HOST, allow_open=allow_open)
+    try:
+        yield fleet
+    finally:
+        fleet.close()
+
+
+def greet(fleet: Fleet) -> list[FleetMachine]:
+    """The machines of a fleet that can train, by their addresses. Raises ClusterError where there is none."""
+    asked = {fleet.ask(node.node_id, "hello"): node for node in fleet.nodes() if node.cores}
+    found, problems = [], []
+    waiting, until = set(asked), time.monotonic() + HELLO_SECONDS
+    while waiting and (left := until - time.monotonic()) > 0:
+        for answer in fleet.wait(waiting, left):
+            waiting.discard(answer)
+            try:
+                hello: Hello = fleet.take(answer)
+            except (HostLostError, ConnectionError) as error:
+                problems.append(f"{asked[answer].address}: {error}")
+            else:
+                ahead = hello.time - time.time()
+                found.append(FleetMachine(asked[answer], hello.hardware, ahead, hello.running))
+    problems += [f"{asked[answer].address} does not answer" for answer in waiting]
+    if not found:
+        raise ClusterError(f"no machine of the cluster can train: {'; '.join(problems) or 'none has cores'}")
+    return sorted(found, key=lambda machine: (machine.node.address, machine.node.node_id))

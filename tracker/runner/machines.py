@@ -1,0 +1,108 @@
+"""The machines that a study runs on: this one, or those of a cluster; what they can do and cost, and their engine."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from tracker.engine.cluster import ClusterEngine
+from tracker.engine.engine import Engine
+from tracker.engine.fleet import Fleet
+from tracker.engine.forkserver import Forkserver
+from tracker.records import Hardware
+from tracker.runner.fleet_machines import FleetMachine, connected, greet
+from tracker.runner.fleet_rates import FleetRates
+from tracker.runner.plan import StudyPlan, look_around, on_machine, plan_on
+from tracker.runner.progress import Observer
+from tracker.runner.session import announce, engine_for
+from tracker.runner.study_folder import StudyFolder
+from tracker.runner.study_notes import StudyNotes
+from tracker.store.home import Home
+from tracker.study.check import check_study
+from tracker.study.document import StudyDocument
+
+CLOCK_SECONDS = 60.0
+"""A clock that is further from this machine's is reported."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machines:
+    """Where a study runs. ``plan`` is for its trials; ``here`` for its data, which the coordinator's machine prepares.
+
+    ``fleet`` is None where trials run on this machine too, else ``nodes`` are its machines at the start.
+    """
+
+    plan: StudyPlan
+    here: StudyPlan
+    forkserver: Forkserver
+    workers: int | None
+    fleet: Fleet | None = None
+    nodes: Sequence[FleetMachine] = ()
+
+    def announce(self, observer: Observer) -> None:
+        """Show the machines, what they are billed as, changed cost terms, and what is left out of the space."""
+        announce(self.plan, observer, machines=self.fleet is None)
+        rates = self._rates(observer)
+        for machine in self.nodes:
+            for device in self.plan.space.devices:
+                if (device == "cpu" or machine.node.accelerators) and (point := rates.on(machine.node, device)):
+                    rate = f"${point.usd_per_hour:g} an hour for the whole machine on {point.effective_from}"
+                    observer.notify(f"{machine.words}: {device} is billed as {point.sku} ({point.market}), {rate}")
+            if abs(off := machine.clock_seconds) > CLOCK_SECONDS:
+                observer.notify(
+                    f"the clock of {machine.node.address} is {off:+.0f} s from this one's; so are its dates"
+                )
+
+    def local_engine(self) -> Engine:
+        """The workers of this machine. Raises RequestError as engine_for does."""
+        return engine_for(self.here, self.forkserver, self.workers)
+
+    def engine(self, folder: StudyFolder, observer: Observer) -> Engine:
+        """The engine of the trials of the study in ``folder``. Raises RequestError as engine_for does, StoreError."""
+        if self.fleet is None:
+            return self.local_engine()
+        return ClusterEngine(self.fleet, StudyNotes(folder.path).cluster_name(), self._rates(observer), self.workers)
+
+    def _rates(self, observer: Observer) -> FleetRates:
+        hardware = {machine.node.node_id: machine.hardware for machine in self.nodes}
+        return FleetRates(self.plan.price_book, self.plan.spec.pricing, hardware, observer.notify)
+
+
+@contextlib.contextmanager
+def machines_of(document: StudyDocument, home: Home, workers: int | None) -> Iterator[Machines]:
+    """The machines that a study names, while the context is open.
+
+    Raises what make_plan raises, and ClusterError and RequestError where there is no such cluster.
+    """
+    forkserver = Forkserver(document.workload or "")
+    surroundings = look_around(document, forkserver)
+    engine = check_study(document, surroundings.workload).engine
+    if engine.name == "local":
+        plan = plan_on(document, surroundings, home)
+        yield Machines(plan, plan, forkserver, workers)
+        return
+    with connected(engine.address, allow_open=engine.allow_open) as fleet:
+        nodes = greet(fleet)
+        able = combined([machine.hardware for machine in nodes])
+        plan = plan_on(document, replace(surroundings, hardware=able), home)
+        yield Machines(plan, on_machine(plan, surroundings.hardware), forkserver, workers, fleet, nodes)
+
+
+def combined(machines: Sequence[Hardware]) -> Hardware:
+    """What a fleet can do: the most that any of its machines has, in the precisions that all with a device can use."""
+    largest = max(machines, key=lambda each: (each.cores, each.memory_bytes))
+    with_most = max(machines, key=lambda each: each.accelerator_count)
+    memories = [each.accelerator_memory_bytes for each in machines if each.accelerator_count]
+    precisions = {}
+    for device in with_most.devices:
+        able = [each.precisions.get(device, ()) for each in machines if device in each.devices]
+        precisions[device] = tuple(name for name in able[0] if all(name in each for each in able))
+    return replace(
+        largest,
+        cpu_model=f"{len(machines)} machines",
+        accelerator=with_most.accelerator,
+        accelerator_count=with_most.accelerator_count,
+        accelerator_memory_bytes=min(memories, default=0),
+        precisions=precisions,
+    )
