@@ -114,8 +114,9 @@ def resume_study(
     """Resume a study until its budget, or a new one, is spent. Earlier spend stays counted.
 
     Attempts whose coordinator vanished are closed as killed; what MLflow or Optuna lack is restored from the event
-    logs. ``update`` applies edits of the study's file (study.edits), ``engine`` replaces keys of [engine]. Raises StudyNotFoundError, RequestError where it
-    is running already or has edits that cannot be applied, and what ``run_study`` raises.
+    logs. ``update`` applies edits of the study's file (study.edits), ``engine`` replaces keys of [engine]. Raises
+    StudyNotFoundError, RequestError where it is running already or has edits that cannot be applied, and what
+    ``run_study`` raises.
     """
     observer = observer or Silent()
     home = places.home
@@ -127,7 +128,7 @@ def resume_study(
         plan = machines.plan
         machines.announce(observer)
         Trials.check(plan.spec.search.objectives, plan.space, sampling_of(plan))
-        engine = machines.engine(folder, observer)
+        runs_on = machines.engine(folder, observer)
         session = reopen_session(plan, home, folder, observer)
         untagged = stored.content.get("tags", {}).keys() - plan.spec.tags.keys()
         folder.forget_end()
@@ -150,7 +151,7 @@ def resume_study(
         searcher = make_searcher(
             plan, found, read_memory(folder.path), evidence, replayed.trials.values(), notify=observer.notify
         )
-        return _search(session, engine, found, searcher, replayed, interrupts)
+        return _search(session, runs_on, found, searcher, replayed, interrupts)
 
 
 def _make_trials(plan: StudyPlan, places: Places) -> Trials:

@@ -185,8 +185,8 @@ def _prepare_here(request: AttemptRequest, card: DataCard, workload: Workload) -
     if found.fingerprint != card.fingerprint:
         raise TrainingFailedError(
             DATA_DIFFER,
-            f"the data of machine {platform.node()} ({found.name}, fingerprint {found.fingerprint}) are not the study's "
-            f"({card.name}, fingerprint {card.fingerprint})",
+            f"the data of machine {platform.node()} ({found.name}, fingerprint {found.fingerprint}) are not those of"
+            f" the study ({card.name}, fingerprint {card.fingerprint})",
         )
 
 
