@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.attempts import request_for
 from tests.support.fake_fleet import FAULTS, FakeFleet
+from tests.support.near_fleet import RATE
 from tests.support.simulated_host import state
 from tests.support.virtual_study import VirtualStudy, node_of, training_of
 from tracker.engine.fleet import Needs
@@ -249,3 +250,39 @@ def test_a_machine_that_cannot_take_an_attempt_costs_that_attempt_alone(study, f
     assert (attempt.record.state, attempt.record.reason) == (TrialState.KILLED, "node_refused")
     assert "given to another" in attempt.record.message
     assert attempt.record.usage.wall_seconds < 1.0
+
+
+def test_the_lines_of_every_machine_add_up_to_what_it_costs(study, fleet):
+    first = study.start(0)
+    others = [study.start(trial) for trial in (1, 2)]
+    study.run(12.0)
+    node = node_of(first)
+    fleet.silence(node)
+    study.run_until(lambda: first in study.ended)
+    fleet.heal(node)
+    study.run_until(lambda: len(study.ended) == 3)
+    study.run(30.0)
+    truths = [training_of(fleet, attempt) for attempt in (first, *others)]
+    times = study.engine.node_times
+    for machine, time in times:
+        assert time.total_seconds == pytest.approx(fleet.clock - 1000.0, abs=3.0), "until its last word"
+        lines = time.lines_usd(RATE)
+        assert sum(lines.values()) == pytest.approx(time.total_seconds * RATE.usd_per_hour / 3600)
+        mine = [
+            truth
+            for truth, attempt in zip(truths, (first, *others), strict=True)
+            if node_of(attempt) == machine.node_id
+        ]
+        taken = sum(truth.ended_at - truth.began for truth in mine) / machine.cores
+        assert time.trained_seconds + time.lost_seconds == pytest.approx(taken, abs=0.1)
+    lost = next(time for machine, time in times if machine.node_id == node)
+    assert lost.lost_seconds > 5.0, "unseen, and to be trained again"
+
+
+def test_adopted_attempts_are_counted_from_then_on(study, fleet):
+    study.start(0)
+    study.run(22.0)
+    study.restart()
+    study.run_until(lambda: study.ended)
+    trained = sum(time.trained_seconds for _, time in study.engine.node_times)
+    assert trained == pytest.approx((50.0 - 22.0) / 2, abs=1.5)

@@ -15,6 +15,7 @@ from tracker.engine.cluster_attempt import ClusterAttempt
 from tracker.engine.contact import Contact
 from tracker.engine.fleet import Fleet, HostLostError, Needs, Node
 from tracker.engine.messages import Found, Key
+from tracker.engine.node_time import NodeTime
 from tracker.engine.placement import places
 from tracker.engine.pump import Pump
 from tracker.engine.reservations import Reservation
@@ -145,6 +146,12 @@ class ClusterEngine:
             attempt.pass_on()
         return ended
 
+    @property
+    def node_times(self) -> list[tuple[Node, NodeTime]]:
+        """How the time of every machine divides that this has met, those that are gone among them."""
+        with self._changed:
+            return [(contact.node, contact.time) for contact in (*self.pump.contacts.values(), *self.pump.gone)]
+
     def pause_all(self, reason: str) -> None:
         """Ask every worker to pause, or to stop where it cannot; ``reason`` is one word. ``poll`` returns them."""
         with self._changed:
@@ -208,6 +215,7 @@ class ClusterEngine:
         with self._changed:
             attempt = self._attempt(request, reservation)
             attempt.read()
+            attempt.before_seconds = attempt.record.usage.wall_seconds
             if attempt.record.ended_at is None:
                 self.running.append(attempt)
                 self.pump.adopt(contact, attempt)

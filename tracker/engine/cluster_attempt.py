@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tracker.engine.engine import Attempt
 from tracker.engine.messages import Key, Lines, Wish
+from tracker.engine.node_time import share_of
 from tracker.engine.reservations import Reservation
 from tracker.records import AttemptRecord, TrialState
 from tracker.training.ending import Ending, ending_of, write_ending
@@ -68,6 +69,10 @@ class ClusterAttempt(Attempt):
     ) -> None:
         super().__init__(request, reservation)
         self.key = key
+        self.share = share_of(reservation.node, len(request.cores), len(request.accelerators))
+        """Of its machine."""
+        self.before_seconds = 0.0
+        """How long it had run when this coordinator adopted it."""
         self.closed = False
         """Whether it has ended; its files may still be on their way."""
         size = request.log_path.stat().st_size
@@ -139,9 +144,3 @@ class ClusterAttempt(Attempt):
         self.read()
         if self.record.ended_at is None:
             self.record = ended
-
-
-def late_copy(attempt: ClusterAttempt) -> Copy:
-    """Where what is still heard of an attempt goes that was given up: its search never sees it."""
-    request, offset = attempt.request, attempt.copy.offset
-    return Copy(request.folder / f"{request.attempt}.late.jsonl", offset, offset)

@@ -7,30 +7,56 @@ from dataclasses import dataclass, field
 from tracker.engine.cluster_attempt import ClusterAttempt, Copy
 from tracker.engine.fleet import Needs, Node
 from tracker.engine.messages import Key
+from tracker.engine.node_time import NodeTime
+
+
+@dataclass(slots=True)
+class Late:
+    """An attempt that was given up: what is still heard of it, and for how many seconds it is known to have run."""
+
+    copy: Copy
+    share: float = 0.0
+    seconds: float = 0.0
+
+    @classmethod
+    def of(cls, attempt: ClusterAttempt) -> Late:
+        """Of one that was just given up: the rest of its log goes beside the one that its search has."""
+        request, offset = attempt.request, attempt.copy.offset
+        copy = Copy(request.folder / f"{request.attempt}.late.jsonl", offset, offset)
+        return cls(copy, attempt.share, attempt.record.usage.wall_seconds)
 
 
 @dataclass(slots=True, eq=False)
 class Contact:
-    """``heard_at`` is when it last said something, in seconds of the fleet's clock; ``clock`` what its own was then.
+    """``met_at`` is when it was first seen, ``heard_at`` when it last said something, in seconds of the fleet's clock.
 
-    ``following`` is whether it is being asked for news, ``lost`` whether what ran there was given up since it last said
-    any.
-
-    ``held`` is what was reserved there, by its token. ``late`` are the attempts that were given up, until their last
-    word is here; ``states`` the trials whose state it has. It takes nothing more before ``full_until``.
+    ``clock`` is what its own clock was then. ``following`` is whether it is being asked for news, ``lost`` whether what
+    ran there was given up since it last said any. ``held`` is what was reserved there, by its token. ``late`` are the
+    attempts that were given up, until their last word is here; ``states`` the trials whose state it has. It takes
+    nothing more before ``full_until``.
     """
 
     node: Node
+    met_at: float
     heard_at: float
-    clock: float = 0.0
+    clock: float | None = None
     lost: bool = False
     following: bool = False
     drains: bool = False
     attempts: dict[Key, ClusterAttempt] = field(default_factory=dict)
-    late: dict[Key, Copy] = field(default_factory=dict)
+    late: dict[Key, Late] = field(default_factory=dict)
     held: dict[str, Needs] = field(default_factory=dict)
     states: set[str] = field(default_factory=set)
     full_until: float = 0.0
+    time: NodeTime = field(default_factory=NodeTime)
+
+    def heard(self, now: float, clock: float) -> None:
+        """It says something at ``now``, when its own clock reads ``clock``."""
+        if self.clock is None:
+            self.time.provisioning_seconds = self.time.total_seconds = now - self.met_at
+        else:
+            self.time.total_seconds += max(0.0, clock - self.clock)
+        self.heard_at, self.clock = now, clock
 
     @property
     def free_cores(self) -> int:
@@ -50,5 +76,5 @@ class Contact:
     @property
     def known(self) -> dict[Key, int | None]:
         """How much of each log is here, in bytes, None of one that has ended."""
-        late = {key: copy.offset for key, copy in self.late.items()}
+        late = {key: late.copy.offset for key, late in self.late.items()}
         return {key: attempt.known for key, attempt in self.attempts.items()} | late

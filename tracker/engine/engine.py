@@ -108,6 +108,13 @@ class Engine(Protocol):
         """
         ...
 
+    def adopt(self, trials: Path) -> Sequence[Attempt]:
+        """Continue what still runs of a study whose coordinator is gone, and return it; before the context begins.
+
+        ``trials`` has the folders of its attempts.
+        """
+        ...
+
     def pause_all(self, reason: str) -> None:
         """Ask every worker to pause, or to stop where it cannot; ``reason`` is one word. ``poll`` returns them."""
         ...

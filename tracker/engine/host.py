@@ -152,9 +152,10 @@ class Host:
             lines = each.lines(offset)
             if lines.text:
                 news.lines[each.key] = lines
-            news.wall_seconds[each.key] = each.local.wall_seconds
+            record = each.local.record
+            news.wall_seconds[each.key] = record.usage.wall_seconds if ended else each.local.wall_seconds
             if ended and offset + len(lines.text) >= each.local.read_bytes:
-                news.ended[each.key] = each.local.record
+                news.ended[each.key] = record
         return news
 
     def found(self, study: str) -> tuple[Found, ...]:

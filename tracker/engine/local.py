@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -82,6 +82,11 @@ class LocalEngine:
         for attempt in (*self.running, *ended):
             attempt.pass_on()
         return ended
+
+    def adopt(self, trials: Path) -> Sequence[LocalAttempt]:
+        """Nothing: a worker of this machine ends with its coordinator."""
+        del trials
+        return ()
 
     def pause_all(self, reason: str) -> None:
         """Ask every worker to pause, or to stop where it cannot; ``reason`` is one word. ``poll`` returns them."""

@@ -7,23 +7,22 @@ says that it is dead. What ran there is given up then: killed, should the machin
 
 from __future__ import annotations
 
-import contextlib
 import math
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tracker.engine import shipping
-from tracker.engine.cluster_attempt import ClusterAttempt, Copy, late_copy
-from tracker.engine.contact import Contact
+from tracker.engine.cluster_attempt import ClusterAttempt, Copy
+from tracker.engine.contact import Contact, Late
 from tracker.engine.errands import Errand, Errands
-from tracker.engine.fleet import Fleet, HostLostError, Needs, Node
+from tracker.engine.fleet import Fleet, Needs, Node
 from tracker.engine.messages import Key, Lines, News, Wish
 from tracker.engine.placement import market_of
-from tracker.errors import ClusterError, StoreError, WorkFailedError
+from tracker.engine.shipping import Shipping
+from tracker.errors import ClusterError, StoreError
 from tracker.records import Market
-from tracker.training.ending import NODE_DRAINS, NODE_LOST, NODE_REFUSED, ending_of
+from tracker.training.ending import NODE_DRAINS, NODE_LOST
 
 LEASE_SECONDS = 30.0
 PATIENCE_SECONDS = 5.0
@@ -34,10 +33,6 @@ NODES_SECONDS = 1.0
 """How often the fleet is asked which machines there are."""
 LATE_SECONDS = 1.0
 """A turn that took longer says nothing of the machines: this process was late."""
-REFUSED_SECONDS = 60.0
-"""How long nothing is asked of a machine that could not take an attempt."""
-COPY_SHARE = 0.1
-"""The share of the time in which the state of an attempt on a spot machine may be on its way."""
 
 
 class Pump:
@@ -50,12 +45,14 @@ class Pump:
         self, fleet: Fleet, study: str, changed: threading.Condition, ended: Callable[[ClusterAttempt], None]
     ) -> None:
         self.contacts: dict[str, Contact] = {}
+        self.gone: list[Contact] = []
         self.problem: Exception | None = None
         self.trials: Path | None = None
         self._fleet = fleet
         self._study = study
         self._changed = changed
         self._ended = ended
+        self._shipping = Shipping(fleet.now, self._done)
         self._errands = Errands(fleet, self._lose, self.failed)
         self._turned_at = fleet.now()
         self._next_nodes = 0.0
@@ -88,7 +85,7 @@ class Pump:
             return
         for node_id in self.contacts.keys() - nodes.keys():
             self._lose(node_id)
-            del self.contacts[node_id]
+            self.gone.append(self.contacts.pop(node_id))
         for node in nodes.values():
             self._meet(node)
 
@@ -100,7 +97,7 @@ class Pump:
             self._ended(attempt)
             return
         contact.attempts[attempt.key] = attempt
-        self._errands.send(contact.node.node_id, self._begin(contact, attempt, head))
+        self._errands.send(contact.node.node_id, self._shipping.begin(contact, attempt, head))
 
     def adopt(self, contact: Contact, attempt: ClusterAttempt) -> None:
         """Follow an attempt that runs on a machine already."""
@@ -111,7 +108,7 @@ class Pump:
         """Bring the files of an attempt whose end is known already."""
         attempt.closed = True
         contact.attempts[attempt.key] = attempt
-        self._errands.send(contact.node.node_id, self._end(contact, attempt))
+        self._errands.send(contact.node.node_id, self._shipping.end(contact, attempt))
 
     def wish(self, attempt: ClusterAttempt, wish: Wish, reason: str) -> None:
         """Ask something of an attempt's worker."""
@@ -123,15 +120,15 @@ class Pump:
         contact.held.pop(token, None)
         self._errands.send(contact.node.node_id, _one("give_back", token))
 
-    def fence(self, contact: Contact, key: Key, copy: Copy) -> None:
-        """Have an attempt end that nobody follows; what is still heard of it goes to ``copy``."""
-        contact.late[key] = copy
+    def fence(self, contact: Contact, key: Key, late: Late) -> None:
+        """Have an attempt end that nobody follows."""
+        contact.late[key] = late
         self._errands.send(contact.node.node_id, _one("fence", key))
 
     def _meet(self, node: Node) -> None:
         contact = self.contacts.get(node.node_id)
         if contact is None:
-            contact = self.contacts[node.node_id] = Contact(node, self._fleet.now())
+            contact = self.contacts[node.node_id] = Contact(node, self._fleet.now(), self._fleet.now())
         contact.node = node
         if not contact.following:
             contact.following = True
@@ -161,27 +158,31 @@ class Pump:
                 self.failed(error if isinstance(error, StoreError) else StoreError(f"an event log: {error}"))
 
     def _take(self, contact: Contact, news: News) -> None:
-        contact.heard_at, contact.clock = self._fleet.now(), news.clock
+        contact.heard(self._fleet.now(), news.clock)
         if contact.lost:
             contact.lost = False
-            for key, copy in contact.late.items():
-                self.fence(contact, key, copy)
+            for key, late in contact.late.items():
+                self.fence(contact, key, late)
         for key in contact.late.keys() - news.wall_seconds.keys():  # it never came there, or its host is a new one
             del contact.late[key]
         for key in news.wall_seconds.keys() - contact.known.keys():
-            self.fence(contact, key, self._copy_of_stranger(key))
+            self.fence(contact, key, self._stranger(key))
         for key, lines in news.lines.items():
             if key in contact.late:
-                contact.late[key].append(lines)
+                contact.late[key].copy.append(lines)
             elif (attempt := contact.attempts.get(key)) is not None and not attempt.closed:
                 self._hear(contact, attempt, lines)
         for key, seconds in news.wall_seconds.items():
-            if (attempt := contact.attempts.get(key)) is not None and not attempt.closed:
+            if key in contact.late:
+                late = contact.late[key]
+                contact.time.lost_seconds += late.share * max(0.0, seconds - late.seconds)
+                late.seconds = max(late.seconds, seconds)
+            elif (attempt := contact.attempts.get(key)) is not None and not attempt.closed:
                 attempt.told(seconds)
         for key, record in news.ended.items():
             if (attempt := contact.attempts.get(key)) is not None and not attempt.closed:
                 attempt.close(record)
-                self._errands.send(contact.node.node_id, self._end(contact, attempt))
+                self._errands.send(contact.node.node_id, self._shipping.end(contact, attempt))
             elif key in contact.late:
                 del contact.late[key]
                 self._errands.send(contact.node.node_id, _one("release", key, False))
@@ -192,41 +193,12 @@ class Pump:
         is_news = attempt.record.saved_epoch not in (None, saved)
         if is_news and market_of(contact.node) == Market.SPOT and now >= attempt.copy_again_at:
             attempt.copy_again_at = math.inf
-            self._errands.send(contact.node.node_id, self._copy_state(attempt))
-
-    def _begin(self, contact: Contact, attempt: ClusterAttempt, head: bytes) -> Errand:
-        try:
-            yield from shipping.begin(attempt, head)
-        except (WorkFailedError, OSError) as error:
-            contact.full_until = self._fleet.now() + REFUSED_SECONDS
-            attempt.give_up(NODE_REFUSED, str(error))
-            contact.late[attempt.key] = late_copy(attempt)
-            with contextlib.suppress(HostLostError):
-                yield "fence", attempt.key
-            self._done(contact, attempt)
-
-    def _end(self, contact: Contact, attempt: ClusterAttempt) -> Errand:
-        folder, for_good = attempt.request.folder, ending_of(attempt.record).for_good
-        try:
-            yield from shipping.bring(attempt, folder, f"{attempt.key.attempt}-end", False)
-            yield "release", attempt.key, not for_good
-        except (HostLostError, WorkFailedError, OSError) as error:
-            said = f"the files of {attempt.request.label} could not be brought from {contact.node.address}"
-            attempt.note(f"{said}: {error or 'it is lost'}")
-        else:
-            if not for_good:
-                contact.states.add(attempt.key.folder)
-        self._done(contact, attempt)
-
-    def _copy_state(self, attempt: ClusterAttempt) -> Errand:
-        began, name = self._fleet.now(), f"{attempt.key.attempt}-{attempt.record.saved_epoch}"
-        with contextlib.suppress(WorkFailedError, OSError):  # the older copy is kept
-            yield from shipping.bring(attempt, attempt.request.folder, name, True, lambda: not attempt.closed)
-        attempt.copy_again_at = self._fleet.now() + (self._fleet.now() - began) * (1 / COPY_SHARE - 1)
+            self._errands.send(contact.node.node_id, self._shipping.copy_state(attempt))
 
     def _done(self, contact: Contact, attempt: ClusterAttempt) -> None:
         contact.attempts.pop(attempt.key, None)
         contact.held.pop(attempt.reservation.token, None)
+        contact.time.enter(attempt.record, attempt.share, attempt.before_seconds)
         self._ended(attempt)
 
     def _lose(self, node_id: str) -> None:
@@ -238,14 +210,14 @@ class Pump:
         message = f"its machine {contact.node.address} is lost: it said nothing for {silent_seconds:.0f} s"
         for attempt in list(contact.attempts.values()):
             attempt.give_up(NODE_LOST, message)
-            contact.late[attempt.key] = late_copy(attempt)
+            contact.late[attempt.key] = Late.of(attempt)
             self._done(contact, attempt)
         contact.held.clear()
 
-    def _copy_of_stranger(self, key: Key) -> Copy:
-        """Where the log of an attempt goes that nobody here knows: beside those of its trial, if it has any."""
+    def _stranger(self, key: Key) -> Late:
+        """An attempt that nobody here knows: its log goes beside those of its trial, if that has any."""
         folder = self.trials / key.folder if self.trials else None
-        return Copy(folder / f"{key.attempt}.late.jsonl" if folder and folder.is_dir() else None, 0, 0)
+        return Late(Copy(folder / f"{key.attempt}.late.jsonl" if folder and folder.is_dir() else None, 0, 0))
 
 
 def _one(*question: Any) -> Errand:

@@ -1,22 +1,77 @@
-"""Errands that carry files: a state to the machine that resumes a trial, and an attempt's files back."""
+"""The errands of an attempt's life: a state to the machine that resumes its trial, and the attempt's files back."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Generator
-from pathlib import Path
 from typing import Any
 
 from tracker.engine.cluster_attempt import ClusterAttempt
+from tracker.engine.contact import Contact, Late
 from tracker.engine.errands import Errand, Question
+from tracker.engine.fleet import HostLostError
 from tracker.engine.host import STATE_NAMES
 from tracker.engine.parcels import Arriving, listed, piece
+from tracker.errors import WorkFailedError
+from tracker.training.ending import NODE_REFUSED, ending_of
 
 MERGED = ("artifacts",)
 """The folder of what trainings keep, to which each attempt at a trial adds."""
+REFUSED_SECONDS = 60.0
+"""How long nothing is asked of a machine that could not take an attempt."""
+COPY_SHARE = 0.1
+"""The share of the time in which the state of an attempt that trains may be on its way."""
 
 
-def begin(attempt: ClusterAttempt, head: bytes) -> Errand:
-    """Start an attempt where its trial's state is: it is sent where the machine has not the same."""
+class Shipping:
+    """``now`` is the fleet's clock, in seconds; ``done`` is called with an attempt of which nothing more comes."""
+
+    def __init__(self, now: Callable[[], float], done: Callable[[Contact, ClusterAttempt], None]) -> None:
+        self._now = now
+        self._done = done
+
+    def begin(self, contact: Contact, attempt: ClusterAttempt, head: bytes) -> Errand:
+        """Start an attempt where its trial's state is: it is sent where the machine has not the same."""
+        began = self._now()
+        try:
+            resumes = yield from _send_state(attempt)
+            yield "start", attempt.key, attempt.request, head, attempt.reservation.token, resumes
+        except (WorkFailedError, OSError) as error:
+            contact.full_until = self._now() + REFUSED_SECONDS
+            attempt.give_up(NODE_REFUSED, str(error))
+            contact.late[attempt.key] = Late.of(attempt)
+            with contextlib.suppress(HostLostError):
+                yield "fence", attempt.key
+            self._done(contact, attempt)
+        else:
+            if resumes:
+                contact.time.copying_seconds += attempt.share * (self._now() - began)
+
+    def end(self, contact: Contact, attempt: ClusterAttempt) -> Errand:
+        """Bring everything that an attempt left."""
+        began, for_good = self._now(), ending_of(attempt.record).for_good
+        try:
+            yield from _bring(attempt, f"{attempt.key.attempt}-end", False, lambda: True)
+            contact.time.copying_seconds += attempt.share * (self._now() - began)
+            yield "release", attempt.key, not for_good
+        except (HostLostError, WorkFailedError, OSError) as error:
+            said = f"the files of {attempt.request.label} could not be brought from {contact.node.address}"
+            attempt.note(f"{said}: {error or 'it is lost'}")
+        else:
+            if not for_good:
+                contact.states.add(attempt.key.folder)
+        self._done(contact, attempt)
+
+    def copy_state(self, attempt: ClusterAttempt) -> Errand:
+        """Bring the state of an attempt that trains on."""
+        began, name = self._now(), f"{attempt.key.attempt}-{attempt.record.saved_epoch}"
+        with contextlib.suppress(WorkFailedError, OSError):  # the older copy is kept
+            yield from _bring(attempt, name, True, lambda: not attempt.closed)
+        attempt.copy_again_at = self._now() + (self._now() - began) * (1 / COPY_SHARE - 1)
+
+
+def _send_state(attempt: ClusterAttempt) -> Generator[Question, Any, bool]:
+    """Send what an attempt resumes from; whether there is any. Raises TornError, OSError."""
     key, folder = attempt.key, attempt.request.folder
     state = listed(folder, STATE_NAMES)
     if state and (yield "prepare", key) != state:
@@ -24,18 +79,18 @@ def begin(attempt: ClusterAttempt, head: bytes) -> Errand:
             for offset in file.offsets:
                 yield "arrive", key, file.path, offset, piece(folder, file.path, offset)
         yield "arrived", key, state
-    yield "start", key, attempt.request, head, attempt.reservation.token, bool(state)
+    return bool(state)
 
 
-def bring(
-    attempt: ClusterAttempt, folder: Path, name: str, state_only: bool, wanted: Callable[[], bool] = lambda: True
+def _bring(
+    attempt: ClusterAttempt, name: str, state_only: bool, wanted: Callable[[], bool]
 ) -> Generator[Question, Any, None]:
-    """Bring an attempt's files to ``folder``, unless they are not ``wanted`` any more once they are here.
+    """Bring an attempt's files, unless they are not ``wanted`` any more once they are here.
 
     Raises TornError where they did not arrive as they left, OSError where the disk does not take them.
     """
     files = yield "leave", attempt.key, name, state_only
-    arriving = Arriving(folder, name)
+    arriving = Arriving(attempt.request.folder, name)
     try:
         for file in files:
             for offset in file.offsets:

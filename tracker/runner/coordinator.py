@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from tracker.engine.engine import Attempt, Engine
 from tracker.errors import RequestError, StoreError
@@ -59,15 +59,20 @@ class Work(abc.ABC):
 
 
 class Coordinator:
-    """Carries out ``work`` on an engine whose workers it leaves none of behind, until ``interrupts`` say to stop."""
+    """Carries out ``work`` on an engine whose workers it leaves none of behind, until ``interrupts`` say to stop.
 
-    def __init__(self, work: Work, engine: Engine, grounds: Grounds, interrupts: Interrupts) -> None:
+    ``running`` are the jobs whose attempts the engine has adopted.
+    """
+
+    def __init__(
+        self, work: Work, engine: Engine, grounds: Grounds, interrupts: Interrupts, running: Sequence[Job] = ()
+    ) -> None:
         self._work = work
         self._engine = engine
         self._grounds = grounds
         self._interrupts = interrupts
         interrupts.engine = engine
-        self._jobs: dict[str, Job] = {}
+        self._jobs = {job.label: job for job in running}
         self._ended: list[Attempt] = []
 
     def run(self) -> str:

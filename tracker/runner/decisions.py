@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from tracker.errors import StoreError
+from tracker.runner.job import Job
+from tracker.search.steps import Step
 
 FILE_NAME = "decisions.jsonl"
 
@@ -53,6 +56,17 @@ class Decisions:
                 decisions.append(decision)
         return decisions
 
+    def latest_steps(self) -> dict[int, dict[str, Any]]:
+        """The numbers of each trial's latest step, by its number; none where the file cannot be read."""
+        found = {}
+        with contextlib.suppress(OSError):
+            for line in self._path.read_text(encoding="utf-8").splitlines():
+                with contextlib.suppress(ValueError, KeyError, TypeError):  # torn by a power cut
+                    decision = json.loads(line)
+                    if decision["action"] in ("begin", "resume", "continue"):
+                        found[int(decision["trial"])] = dict(decision["numbers"])
+        return found
+
 
 class DecisionColumns:
     """All decisions of a study as columns; each call reads only what was appended since the last."""
@@ -80,6 +94,18 @@ class DecisionColumns:
         self._read_bytes += len(whole)
         self._rows += filter(None, map(_row, whole.splitlines()))
         return pd.DataFrame(self._rows, columns=["time", "trial", "action", "price_usd"])
+
+
+def steps_of(running: Sequence[Job], decisions: Decisions) -> dict[int, Step]:
+    """The steps of trials that run although their coordinator is gone, by their numbers."""
+    numbers = decisions.latest_steps() if running else {}
+    steps = {}
+    for job in running:
+        if job.trial is not None:
+            decided = numbers.get(job.trial, {})
+            expected_usd = decided.get("expected_usd") or 0.0
+            steps[job.trial] = Step(job.trial, job.settings, decided.get("until_usd"), expected_usd)
+    return steps
 
 
 def _row(line: bytes) -> tuple[float, int, str, float] | None:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from tracker.engine.engine import Attempt
 from tracker.records import AttemptRecord, TrialState
 from tracker.runner.job import Job, job_of
 from tracker.runner.jobs import rate_of
@@ -32,24 +33,29 @@ class ReplayedLogs:
     written: int
 
 
-def replay_logs(session: Session, *, rewrite: bool = False) -> ReplayedLogs:
+def replay_logs(session: Session, *, rewrite: bool = False, adopted: Sequence[Attempt] = ()) -> ReplayedLogs:
     """Enter every attempt in the folder's event logs into accounts that are empty.
 
-    Attempts without an end lost their coordinator: they are killed. Runs that MLflow has up to their last entry
-    are not written again, unless to ``rewrite`` them. Raises StoreError.
+    Attempts without an end lost their coordinator: they are killed, unless they are ``adopted``. Runs that MLflow has
+    up to their last entry are not written again, unless to ``rewrite`` them. Raises StoreError.
     """
     plan, folder, books, logged = session.plan, session.folder, session.books, session.log.logged_runs()
     last: dict[str, tuple[Job, AttemptRecord]] = {}
     trials: dict[int, History] = {}
     spans = [(folder.started_at, folder.started_at)]
+    running = {attempt.request.log_path: attempt for attempt in adopted}
     for path, events in attempts_without_workers(folder, session.observer.notify):
         job, record = job_of(events[0]), follow(new_attempt(int(path.stem)), events)
-        if record.ended_at is None:
+        attempt = running.get(path)
+        if record.ended_at is None and attempt is None:
             record = end_lost(path, record, events)
         user = str(events[0].get("user", ""))  # older logs have none
         run_id = logged[job.label].run_id if job.label in logged else ""
         books.open(job, *rate_of(events[0], plan), record.started_at, user=user, run_id=run_id)
-        reached = books.close(job.label, record)
+        if attempt is None:
+            reached = books.close(job.label, record)
+        else:
+            reached = books.follow(job.label, record, attempt.wall_seconds)
         last[job.label] = job, record
         spans.append((record.started_at, record.started_at + record.usage.wall_seconds))
         if job.trial is not None:

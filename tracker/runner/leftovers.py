@@ -96,8 +96,11 @@ def _by_output(folder: StudyFolder) -> Iterator[Worker]:
 
 
 def _by_log(events: Sequence[Event]) -> int | None:
-    """The process of an attempt without an end that still lives; another process may have its number by now."""
-    if any(event["event"] == "ended" for event in events):
+    """The process of an attempt without an end that still lives; another process may have its number by now.
+
+    What runs on another machine is its engine's to find.
+    """
+    if events[0].get("node") or any(event["event"] == "ended" for event in events):
         return None
     started = [event for event in events if event["event"] == "started"]
     with contextlib.suppress(psutil.Error, KeyError):

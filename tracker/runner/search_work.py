@@ -13,7 +13,7 @@ from tracker.records import AttemptRecord, TrialState
 from tracker.runner.account import Reached
 from tracker.runner.coordinator import Work
 from tracker.runner.decisions import FILE_NAME as DECISIONS_FILE
-from tracker.runner.decisions import Decisions
+from tracker.runner.decisions import Decisions, steps_of
 from tracker.runner.failures import Failures
 from tracker.runner.job import Job
 from tracker.runner.jobs import trial
@@ -35,8 +35,8 @@ TIDY_SECONDS, TIDY_SHARE = 2.0, 0.05
 class SearchWork(Work):
     """The work of a study whose accounts are open.
 
-    ``waiting`` are the jobs to run before the search is asked for trials; ``attempts`` is the number of earlier
-    attempts by trial; ``worked_seconds`` is how long the study worked before.
+    ``waiting`` are the jobs to run before the search is asked for trials, ``running`` those that run already;
+    ``attempts`` is the number of earlier attempts by trial; ``worked_seconds`` is how long the study worked before.
     """
 
     def __init__(
@@ -46,6 +46,7 @@ class SearchWork(Work):
         searcher: Searcher,
         *,
         waiting: Sequence[Job],
+        running: Sequence[Job] = (),
         attempts: Mapping[int, int],
         worked_seconds: float,
     ) -> None:
@@ -59,8 +60,8 @@ class SearchWork(Work):
         self._waiting = deque(waiting)
         self._attempts = dict(attempts)
         self._states = SavedStates(session.folder.trials, session.plan.spec.search.state_bytes)
-        self._steps: dict[int, Step] = {}
-        self._running: set[str] = set()
+        self._steps = steps_of(running, self._decisions)
+        self._running = {job.label for job in running}
         self._pausing: set[int] = set()
         self._cannot_pause = False
         self._failures = Failures(

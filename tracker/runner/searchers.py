@@ -134,6 +134,8 @@ def _replay(searcher: FullRuns | FrontierSearch, history: History) -> None:
     searcher.register(number, history.job.settings)
     for epoch, values in history.checkpoints:
         searcher.reached(number, epoch, values)
+    if record is not None and record.state is TrialState.RUNNING:
+        return  # as every registered trial that neither paused nor ended
     if history.can_go_on:
         searcher.paused(number, history.price_usd)
     else:

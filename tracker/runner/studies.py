@@ -133,7 +133,7 @@ def resume_study(
         untagged = stored.content.get("tags", {}).keys() - plan.spec.tags.keys()
         folder.forget_end()
         session.tag_study({**dict.fromkeys(untagged, ""), **study_tags(plan, folder.data_card())})
-        replayed = replay_logs(session)
+        replayed = replay_logs(session, adopted=engine.adopt(folder.trials))
         known = {number: history.job.settings for number, history in replayed.trials.items()}
         with home.databases_being_made():
             found = load_trials(plan, places.optuna_storage, known, observer.notify)
@@ -186,17 +186,19 @@ def _search(
 ) -> TrialState:
     """Carry out the search until the study completes, fails, or someone stops it."""
     plan, observer = session.plan, session.observer
+    running = [replayed.last[attempt.request.label][0] for attempt in engine.running]
     work = SearchWork(
         session,
         engine,
         searcher,
         waiting=[job for job in baselines(plan.spec, plan.hardware) if job.label not in replayed.last],
+        running=running,
         attempts={trial: each.record.number if each.record else 0 for trial, each in replayed.trials.items()},
         worked_seconds=replayed.worked_seconds,
     )
     assert trials.record is not None, "a study's trials are in a database"
     with session.books.delivery, Delivery(trials.record) as recording:
-        interrupted = Coordinator(work, engine, session.grounds, interrupts).run()
+        interrupted = Coordinator(work, engine, session.grounds, interrupts, running).run()
         state, why = (TrialState.STOPPED, interrupted) if interrupted else work.verdict
         written = work.finish(state)
         observer.notify(f"{state}: {why}")

@@ -1,0 +1,89 @@
+"""A whole study on the machines of a fleet: the same trials, each attempt billed as its machine, nothing run twice."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from tests.support.near_fleet import NearFleet
+from tests.support.pausable import study
+from tests.support.studies import digits
+from tracker import open_study, resume_study, run_study
+from tracker.engine.cluster import ClusterEngine
+from tracker.runner.audit.audit import audit_study
+from tracker.runner.node_rates import NodeRates
+from tracker.runner.progress import Silent
+from tracker.store.home import Home
+
+CORES = sorted(os.sched_getaffinity(0))
+
+
+class Vanishing(ClusterEngine):
+    """Its coordinator is killed where its context ends."""
+
+    def __exit__(self, *_):
+        self.abandon()
+
+
+class Kills(Silent):
+    """Kills the coordinator once a trial has reported."""
+
+    def show(self, progress):
+        if any(attempt.epoch >= 2 for attempt in progress.running):
+            raise KeyboardInterrupt
+
+
+@pytest.fixture
+def fleet(tmp_path):
+    fleet = NearFleet(tmp_path / "fleet", [CORES], {"tracker/sku": "aws/m7i.2xlarge"})
+    yield fleet
+    fleet.close()
+
+
+@pytest.fixture
+def on_fleet(fleet, monkeypatch):
+    """Studies run there from now on, on an engine of this class."""
+
+    def on(engine_class):
+        def engine_for(plan, forkserver, workers):
+            return engine_class(fleet, plan.spec.name, NodeRates(plan, lambda said: None), workers)
+
+        monkeypatch.setattr("tracker.runner.studies.engine_for", engine_for)
+
+    return on
+
+
+def found(runs):
+    trials = runs.query("role == 'trial'").sort_values("trial")
+    return list(zip(trials["trial"], trials["state"], trials["quality"].round(9), strict=True))
+
+
+def test_a_study_finds_on_a_fleet_what_it_finds_here(on_fleet, new_home):
+    local, home = new_home(), new_home()
+    here = run_study(digits(), home=local, workers=1)
+    on_fleet(ClusterEngine)
+    there = run_study(digits(), home=home, workers=1)
+    assert found(there.runs()) == found(here.runs())
+    assert set(there.runs()["sku"]) == {"aws/m7i.2xlarge"}
+    assert audit_study("digits", Home(home)).findings == ()
+    asked = [json.loads(log.read_text().splitlines()[0]) for log in home.glob("studies/digits/trials/*/1.jsonl")]
+    assert {event["node"] for event in asked} == {"node-0"}
+    kept, kept_here = (sorted(path.read_text() for path in place.rglob("model.txt")) for place in (home, local))
+    assert kept == kept_here != [], "what trainings keep is brought from where they ran"
+
+
+def test_a_study_whose_coordinator_is_killed_continues_its_attempts(on_fleet, new_home):
+    home = new_home()
+    on_fleet(Vanishing)
+    with pytest.raises(KeyboardInterrupt):
+        run_study(study(epochs=20, epoch_seconds=0.1), home=home, observer=Kills())
+    on_fleet(ClusterEngine)
+    resume_study("pausable", home=home)
+    trial = open_study("pausable", home=home).runs().query("role == 'trial'").iloc[0]
+    assert (trial["state"], trial["attempts"]) == ("completed", 1)
+    log = next(home.glob("studies/pausable/trials/0/1.jsonl"))
+    events = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [event["epoch"] for event in events if event["event"] == "checkpoint"] == list(range(1, 21))
+    assert audit_study("pausable", Home(home)).findings == ()

@@ -1,0 +1,68 @@
+"""An attempt is billed as the machine that it runs on; one that nobody knows the price of takes none."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from tracker.engine.fleet import Needs, Node
+from tracker.pricing.price_book import load_price_book
+from tracker.records import Market
+from tracker.runner.node_rates import NodeRates
+
+BOOK = load_price_book()
+STUDY = BOOK.point("gcp/e2-standard-2", Market.ON_DEMAND)
+
+
+@pytest.fixture
+def said():
+    return []
+
+
+@pytest.fixture
+def rates(said):
+    pricing = SimpleNamespace(market=Market.ON_DEMAND, region="")
+    plan = SimpleNamespace(
+        spec=SimpleNamespace(pricing=pricing), price_points={"cpu": STUDY}, cpu_point=STUDY, price_book=BOOK
+    )
+    return NodeRates(plan, said.append)
+
+
+def node(**labels):
+    names = {"sku": "tracker/sku", "market": "ray.io/market-type", "region": "tracker/region"}
+    return Node(
+        f"node {sorted(labels.items())}", "10.0.0.7", 2, 0, "", 2**33, {names[key]: labels[key] for key in labels}
+    )
+
+
+def test_without_labels_the_study_says_what_a_machine_is_billed_as(rates, said):
+    assert rates(node(), Needs(1)) == STUDY
+    assert not said
+
+
+def test_its_labels_say_sku_market_and_region(rates):
+    point = rates(node(sku="gcp/e2-standard-16", market="spot"), Needs(1))
+    assert (point.sku, point.market) == ("gcp/e2-standard-16", Market.SPOT)
+    region = rates(node(sku="gcp/e2-standard-16", market="spot", region="europe-west4"), Needs(1)).region
+    assert region == "europe-west4"
+
+
+def test_a_market_alone_is_that_of_the_study_s_sku(rates):
+    point = rates(node(market="spot"), Needs(1))
+    assert (point.sku, point.market) == (STUDY.sku, Market.SPOT)
+
+
+@pytest.mark.parametrize(
+    ("labels", "reason"),
+    [
+        ({"sku": "aws/m7i.larg"}, "unknown SKU 'aws/m7i.larg'; did you mean 'aws/m7i.large'"),
+        ({"market": "auction"}, "its label says market 'auction'; allowed"),
+        ({"sku": "aws/m7i.large", "region": "nowhere"}, "no rate has the region 'nowhere'"),
+    ],
+)
+def test_a_machine_whose_labels_name_no_rate_takes_nothing_and_is_named_once(rates, said, labels, reason):
+    assert rates(node(**labels), Needs(1)) is None
+    assert rates(node(**labels), Needs(1)) is None
+    (sentence,) = said
+    assert sentence.startswith("machine 10.0.0.7 is left out") and reason in sentence
