@@ -13,8 +13,10 @@ from tests.support.studies import digits
 from tracker import open_study, resume_study, run_study
 from tracker.engine.cluster import ClusterEngine
 from tracker.runner.audit.audit import audit_study
+from tracker.runner.machines import Machines
 from tracker.runner.node_rates import NodeRates
 from tracker.runner.progress import Silent
+from tracker.runner.study_notes import StudyNotes
 from tracker.store.home import Home
 
 CORES = sorted(os.sched_getaffinity(0))
@@ -47,10 +49,11 @@ def on_fleet(fleet, monkeypatch):
     """Studies run there from now on, on an engine of this class."""
 
     def on(engine_class):
-        def engine_for(plan, forkserver, workers):
-            return engine_class(fleet, plan.spec.name, NodeRates(plan, lambda said: None), workers)
+        def engine(self, folder, observer):
+            name = StudyNotes(folder.path).cluster_name()
+            return engine_class(fleet, name, NodeRates(self.plan, observer.notify), self.workers)
 
-        monkeypatch.setattr("tracker.runner.studies.engine_for", engine_for)
+        monkeypatch.setattr(Machines, "engine", engine)
 
     return on
 
@@ -66,7 +69,7 @@ def test_a_study_finds_on_a_fleet_what_it_finds_here(on_fleet, new_home):
     on_fleet(ClusterEngine)
     there = run_study(digits(), home=home, workers=1)
     assert found(there.runs()) == found(here.runs())
-    assert set(there.runs()["sku"]) == {"aws/m7i.2xlarge"}
+    assert set(there.runs().query("role == 'trial'")["sku"]) == {"aws/m7i.2xlarge"}
     assert audit_study("digits", Home(home)).findings == ()
     asked = [json.loads(log.read_text().splitlines()[0]) for log in home.glob("studies/digits/trials/*/1.jsonl")]
     assert {event["node"] for event in asked} == {"node-0"}

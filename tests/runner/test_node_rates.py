@@ -8,7 +8,7 @@ import pytest
 
 from tracker.engine.fleet import Needs, Node
 from tracker.pricing.price_book import load_price_book
-from tracker.records import Market
+from tracker.records import Hardware, Market
 from tracker.runner.node_rates import NodeRates
 
 BOOK = load_price_book()
@@ -22,7 +22,7 @@ def said():
 
 @pytest.fixture
 def rates(said):
-    pricing = SimpleNamespace(market=Market.ON_DEMAND, region="")
+    pricing = SimpleNamespace(market=Market.ON_DEMAND, region="", sku={"cpu": STUDY.sku})
     plan = SimpleNamespace(
         spec=SimpleNamespace(pricing=pricing), price_points={"cpu": STUDY}, cpu_point=STUDY, price_book=BOOK
     )
@@ -46,6 +46,18 @@ def test_its_labels_say_sku_market_and_region(rates):
     assert (point.sku, point.market) == ("gcp/e2-standard-16", Market.SPOT)
     region = rates(node(sku="gcp/e2-standard-16", market="spot", region="europe-west4"), Needs(1)).region
     assert region == "europe-west4"
+
+
+def test_a_label_that_may_have_no_slash_names_its_sku(rates):
+    assert rates(node(sku="gcp_e2-standard-16"), Needs(1)).sku == "gcp/e2-standard-16"
+
+
+def test_where_the_study_names_no_sku_each_machine_is_billed_as_one_like_it(rates, said):
+    rates._plan.spec.pricing.sku["cpu"] = "auto"
+    hardware = {size: Hardware("Linux", "", "x86_64", cores, 2**34) for size, cores in (("small", 2), ("large", 16))}
+    rates = NodeRates(rates._plan, said.append, hardware)
+    small, large = (rates(Node(name, "10.0.0.7", 2, 0, "", 2**33), Needs(1)) for name in hardware)
+    assert (small.vcpu, large.vcpu) == (2, 16)
 
 
 def test_a_market_alone_is_that_of_the_study_s_sku(rates):

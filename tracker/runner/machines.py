@@ -12,7 +12,7 @@ from tracker.engine.fleet import Fleet
 from tracker.engine.forkserver import Forkserver
 from tracker.records import Hardware
 from tracker.runner.fleet_machines import FleetMachine, connected, greet
-from tracker.runner.fleet_rates import FleetRates
+from tracker.runner.node_rates import NodeRates
 from tracker.runner.plan import StudyPlan, look_around, on_machine, plan_on
 from tracker.runner.progress import Observer
 from tracker.runner.session import announce, engine_for
@@ -64,9 +64,9 @@ class Machines:
             return self.local_engine()
         return ClusterEngine(self.fleet, StudyNotes(folder.path).cluster_name(), self._rates(observer), self.workers)
 
-    def _rates(self, observer: Observer) -> FleetRates:
+    def _rates(self, observer: Observer) -> NodeRates:
         hardware = {machine.node.node_id: machine.hardware for machine in self.nodes}
-        return FleetRates(self.plan.price_book, self.plan.spec.pricing, hardware, observer.notify)
+        return NodeRates(self.plan, observer.notify, hardware)
 
 
 @contextlib.contextmanager

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 
 from tracker.engine.fleet import Needs, Node
 from tracker.engine.placement import label, market_of
 from tracker.errors import PriceBookError, did_you_mean
 from tracker.pricing.cost import check_billable
+from tracker.pricing.price_book import PriceBook
 from tracker.pricing.price_point import PricePoint
-from tracker.records import Market
+from tracker.records import Hardware, Market
 from tracker.runner.plan import StudyPlan
 
 SKU_LABELS = ("tracker/sku",)
@@ -17,33 +19,58 @@ REGION_LABELS = ("tracker/region", "ray.io/availability-region")
 
 
 class NodeRates:
-    """The rate of each machine, for a study. ``notify`` gets a sentence for each machine that can have none."""
+    """The rate of each machine, for a study. ``notify`` gets a sentence for each machine that can have none.
 
-    def __init__(self, plan: StudyPlan, notify: Callable[[str], None]) -> None:
+    ``hardware`` is what is known of machines, by their ids: where the study names no SKU, one like the machine is its.
+    """
+
+    def __init__(
+        self, plan: StudyPlan, notify: Callable[[str], None], hardware: Mapping[str, Hardware] | None = None
+    ) -> None:
         self._plan = plan
         self._notify = notify
-        self._known: dict[tuple[str, bool], PricePoint | None] = {}
+        self._hardware = hardware or {}
+        self._known: dict[tuple[str, str], PricePoint | None] = {}
 
     def __call__(self, node: Node, needs: Needs) -> PricePoint | None:
         """What a machine is billed as for an attempt on its GPUs, or on its CPU alone; None where it takes none."""
-        key = node.node_id, needs.accelerators > 0
-        if key not in self._known:
-            try:
-                self._known[key] = self._point(node, needs)
-            except PriceBookError as error:
-                self._known[key] = None
-                self._notify(f"machine {node.address} is left out, nobody knows what it costs: {error}")
-        return self._known[key]
+        return self.on(node, "cuda" if needs.accelerators else "cpu")
 
-    def _point(self, node: Node, needs: Needs) -> PricePoint:
+    def on(self, node: Node, device: str) -> PricePoint | None:
+        """What a machine is billed as for attempts on a device; None where it takes none."""
+        if (node.node_id, device) not in self._known:
+            try:
+                self._known[node.node_id, device] = self._point(node, device)
+            except PriceBookError as error:
+                self._known[node.node_id, device] = None
+                self._notify(f"machine {node.address} is left out, nobody knows what it costs: {error}")
+        return self._known[node.node_id, device]
+
+    def _point(self, node: Node, device: str) -> PricePoint:
         plan, pricing = self._plan, self._plan.spec.pricing
-        study = plan.price_points.get("cuda" if needs.accelerators else "cpu", plan.cpu_point)
+        study, hardware = plan.price_points.get(device, plan.cpu_point), self._hardware.get(node.node_id)
         sku, market, region = label(node, SKU_LABELS), market_of(node), label(node, REGION_LABELS)
-        if not (sku or market or region):
-            return study
         if market and market not in list(Market):
             raise PriceBookError(f"its label says market '{market}'; {did_you_mean(market, list(Market))}")
-        bought = Market(market) if market else pricing.market
-        point = plan.price_book.point(sku or study.sku, bought, region=region or pricing.region)
-        check_billable(point, accelerators=needs.accelerators)
+        bought, place = Market(market) if market else pricing.market, region or pricing.region
+        if not sku and hardware is not None and pricing.sku[device] == "auto":
+            return plan.price_book.cheapest_for(hardware, device, bought, place)
+        if not (sku or market or region):
+            return study
+        point = plan.price_book.point(_sku_of(sku, plan.price_book) if sku else study.sku, bought, region=place)
+        check_billable(point, accelerators=int(device == "cuda"))
         return point
+
+
+def as_label(sku: str) -> str:
+    """A SKU as the label of a Ray node can have it.
+
+    >>> as_label("aws/g5.xlarge")
+    'aws_g5.xlarge'
+    """
+    return re.sub(r"[^A-Za-z0-9._-]", "_", sku)
+
+
+def _sku_of(text: str, book: PriceBook) -> str:
+    """The SKU that a label names, as it is or ``as_label``; ``text`` where it names none."""
+    return {as_label(sku): sku for sku in book.skus}.get(text, text)
