@@ -136,7 +136,7 @@ class SimulatedEngine(LocalEngine):
 
     def __init__(self, slots: int, epochs: int, epoch_seconds: float) -> None:
         super().__init__(Forkserver(), cast(Any, Slots(slots)), slots)
-        self._watcher: TimedWatcher = TimedWatcher(self._told)
+        self._watcher: TimedWatcher = TimedWatcher(self._seen)
         self.most_running = 0
         self._epochs, self._epoch_seconds = epochs, epoch_seconds
         self._keys: dict[int, SimulatedAttempt] = {}

@@ -122,6 +122,9 @@ class Cluster(RuleBasedStateMachine):
         self.every_event_is_here_once()
         for attempt in self.study.attempts:
             self.check(attempt, training_of(self.fleet, attempt))
+        for _, time in self.study.engine.node_times:
+            taken = time.trained_seconds + time.lost_seconds + time.copying_seconds
+            assert taken <= time.total_seconds - time.provisioning_seconds + 0.1
         for host in self.fleet.hosts.values():
             assert not host.trainings, "hosts keep nothing"
             assert host.free_cores == CORES

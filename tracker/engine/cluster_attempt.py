@@ -81,13 +81,13 @@ class ClusterAttempt(Attempt):
         """Before then, by the fleet's clock, its state is not copied again while it runs."""
         self._wish, self._now = wish, now
         self._stopping = False
-        self._told_seconds, self._told_at = 0.0, now()
+        self._known_seconds, self._known_at = 0.0, now()
 
     @property
     def wall_seconds(self) -> float:
         """Seconds since its machine took it, by that machine's clock."""
-        since_told = 0.0 if self.closed else self._now() - self._told_at
-        return max(self.record.usage.wall_seconds, self._told_seconds + since_told)
+        since_known = 0.0 if self.closed else self._now() - self._known_at
+        return max(self.record.usage.wall_seconds, self._known_seconds + since_known)
 
     @property
     def stopping(self) -> bool:
@@ -118,9 +118,9 @@ class ClusterAttempt(Attempt):
         if self.copy.append(lines):
             self.read()
 
-    def told(self, wall_seconds: float) -> None:
+    def heard(self, wall_seconds: float) -> None:
         """Its host says how long it has run."""
-        self._told_seconds, self._told_at = wall_seconds, self._now()
+        self._known_seconds, self._known_at = wall_seconds, self._now()
 
     def close(self, record: AttemptRecord) -> None:
         """It has ended as ``record`` says, which its log there, on a disk that took no event, may lack."""

@@ -57,7 +57,7 @@ class Host:
         self._leases: dict[str, float] = {}
         self._orphan_seconds = orphan_seconds
         self._changed = threading.Condition()
-        self._watcher = Watcher(self._told)
+        self._watcher = Watcher(self._seen)
         self._watcher.start()
         self._closed = threading.Event()
         threading.Thread(target=self._keep_house, name="host", daemon=True).start()
@@ -144,11 +144,11 @@ class Host:
             self._leases[study] = time.monotonic() + lease_seconds
             self._changed.wait_for(lambda: self._has_news(study, known), timeout_seconds)
             self._leases[study] = time.monotonic() + lease_seconds
-            told = [
+            due = [
                 (each, each.ended, offset) for each in self._of(study) if (offset := known.get(each.key, 0)) is not None
             ]
         news = News(time.monotonic())
-        for each, ended, offset in told:
+        for each, ended, offset in due:
             lines = each.lines(offset)
             if lines.text:
                 news.lines[each.key] = lines
@@ -212,7 +212,7 @@ class Host:
         self._watcher.stop()
         self._seats.close()
 
-    def _told(self, local: LocalAttempt, ended: bool, problem: Exception | None) -> None:
+    def _seen(self, local: LocalAttempt, ended: bool, problem: Exception | None) -> None:
         """News of an attempt; a log that cannot be read is known by its silence, and by its end."""
         del problem
         with self._changed:

@@ -14,7 +14,7 @@ MOST_BYTES = 2**20
 
 
 class HostedAttempt:
-    """``local`` as its coordinator, who sent ``request``, is told of it."""
+    """``local`` as its coordinator, who sent ``request``, knows it."""
 
     def __init__(self, key: Key, request: AttemptRequest, local: LocalAttempt) -> None:
         self.key = key

@@ -27,7 +27,7 @@ class LocalEngine:
         self._reservations = reservations
         self._workers = workers or len(reservations.cores)
         self.running: list[LocalAttempt] = []
-        self._watcher = Watcher(self._told)
+        self._watcher = Watcher(self._seen)
         self._ended: list[LocalAttempt] = []
         self._problem: Exception | None = None
         self._news = threading.Condition()
@@ -115,7 +115,7 @@ class LocalEngine:
             self._watcher.stop()
             self._reservations.give_all_back()
 
-    def _told(self, attempt: LocalAttempt, ended: bool, problem: Exception | None) -> None:
+    def _seen(self, attempt: LocalAttempt, ended: bool, problem: Exception | None) -> None:
         """Keep what the watcher found, for ``poll``."""
         if ended or problem:
             with self._news:

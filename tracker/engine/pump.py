@@ -178,7 +178,7 @@ class Pump:
                 contact.time.lost_seconds += late.share * max(0.0, seconds - late.seconds)
                 late.seconds = max(late.seconds, seconds)
             elif (attempt := contact.attempts.get(key)) is not None and not attempt.closed:
-                attempt.told(seconds)
+                attempt.heard(seconds)
         for key, record in news.ended.items():
             if (attempt := contact.attempts.get(key)) is not None and not attempt.closed:
                 attempt.close(record)

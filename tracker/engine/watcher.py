@@ -11,18 +11,18 @@ from tracker.engine.local_attempt import LocalAttempt
 
 LOOK_SECONDS = 0.2
 """How long at most no attempt is looked at."""
-Tell = Callable[[LocalAttempt, bool, Exception | None], None]
+Report = Callable[[LocalAttempt, bool, Exception | None], None]
 """Receives an attempt that has news, whether it has ended, and what went wrong where it was looked at."""
 
 
 class Watcher:
     """Reads the events of attempts, ends those that are overdue and closes those that ended.
 
-    ``tell`` is called by the thread; a problem with one attempt costs no other one.
+    ``report`` is called by the thread; a problem with one attempt costs no other one.
     """
 
-    def __init__(self, tell: Tell) -> None:
-        self._tell = tell
+    def __init__(self, report: Report) -> None:
+        self._report = report
         self._watched: list[LocalAttempt] = []
         self._thread: threading.Thread | None = None
         self._awaken, self._wake = Pipe()
@@ -69,4 +69,4 @@ class Watcher:
         if ended:
             self._watched.remove(attempt)
         if heard or ended or problem:
-            self._tell(attempt, ended, problem)
+            self._report(attempt, ended, problem)
