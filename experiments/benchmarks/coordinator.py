@@ -109,11 +109,11 @@ def _inside(what: str, home: Path, trials: int, slots: int) -> None:
     """Run or resume a study in this process, as the commands do, and print what was seen."""
     engine = SimulatedEngine(slots, EPOCHS, EPOCH_SECONDS)
     Forkserver(str(STUDY["workload"])).warm_up()
-    from tracker.runner import studies
+    from tracker.runner import machines, studies
     from tracker.runner.session import Places
     from tracker.search.frontier_search import FrontierSearch
 
-    studies.engine_for = lambda *_: engine  # type: ignore[assignment]
+    machines.engine_for = lambda *_: engine  # type: ignore[assignment]
     decided: list[float] = []
     FrontierSearch.next_step = _timed(FrontierSearch.next_step, decided)  # type: ignore[method-assign]
     watch, places = Watch(trials), Places(Home(home / "results"))

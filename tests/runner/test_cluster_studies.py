@@ -14,7 +14,6 @@ from tracker import open_study, resume_study, run_study
 from tracker.engine.cluster import ClusterEngine
 from tracker.runner.audit.audit import audit_study
 from tracker.runner.machines import Machines
-from tracker.runner.node_rates import NodeRates
 from tracker.runner.progress import Silent
 from tracker.runner.study_notes import StudyNotes
 from tracker.store.home import Home
@@ -51,7 +50,7 @@ def on_fleet(fleet, monkeypatch):
     def on(engine_class):
         def engine(self, folder, observer):
             name = StudyNotes(folder.path).cluster_name()
-            return engine_class(fleet, name, NodeRates(self.plan, observer.notify), self.workers)
+            return engine_class(fleet, name, self._rates(observer), self.workers)
 
         monkeypatch.setattr(Machines, "engine", engine)
 

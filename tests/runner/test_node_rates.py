@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 
 from tracker.engine.fleet import Needs, Node
 from tracker.pricing.price_book import load_price_book
 from tracker.records import Hardware, Market
 from tracker.runner.node_rates import NodeRates
+from tracker.study.spec import PricingSpec
 
 BOOK = load_price_book()
 STUDY = BOOK.point("gcp/e2-standard-2", Market.ON_DEMAND)
@@ -22,11 +21,7 @@ def said():
 
 @pytest.fixture
 def rates(said):
-    pricing = SimpleNamespace(market=Market.ON_DEMAND, region="", sku={"cpu": STUDY.sku})
-    plan = SimpleNamespace(
-        spec=SimpleNamespace(pricing=pricing), price_points={"cpu": STUDY}, cpu_point=STUDY, price_book=BOOK
-    )
-    return NodeRates(plan, said.append)
+    return NodeRates(BOOK, PricingSpec(sku={"cpu": STUDY.sku}), said.append, {"cpu": STUDY})
 
 
 def node(**labels):
@@ -52,10 +47,9 @@ def test_a_label_that_may_have_no_slash_names_its_sku(rates):
     assert rates(node(sku="gcp_e2-standard-16"), Needs(1)).sku == "gcp/e2-standard-16"
 
 
-def test_where_the_study_names_no_sku_each_machine_is_billed_as_one_like_it(rates, said):
-    rates._plan.spec.pricing.sku["cpu"] = "auto"
+def test_where_the_study_names_no_sku_each_machine_is_billed_as_one_like_it(said):
     hardware = {size: Hardware("Linux", "", "x86_64", cores, 2**34) for size, cores in (("small", 2), ("large", 16))}
-    rates = NodeRates(rates._plan, said.append, hardware)
+    rates = NodeRates(BOOK, PricingSpec(), said.append, hardware=hardware)
     small, large = (rates(Node(name, "10.0.0.7", 2, 0, "", 2**33), Needs(1)) for name in hardware)
     assert (small.vcpu, large.vcpu) == (2, 16)
 

@@ -34,6 +34,7 @@ COMMANDS = {
     "compare": "Studies at equal dollars and at equal quality, with intervals.",
     "build-or-buy": "Your own model's price beside that of a hosted language model.",
     "serve-cost": "What the frontier's models cost to serve on this machine.",
+    "nodes": "The machines of a Ray cluster: what each costs, runs and has idle.",
     "prices": "The price book: rates with their sources, dates and history.",
     "check-workload": "Check training code against what the tracker relies on.",
     "new": "A study and its training code from a template that runs as it is.",

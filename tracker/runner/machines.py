@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -10,15 +11,18 @@ from tracker.engine.cluster import ClusterEngine
 from tracker.engine.engine import Engine
 from tracker.engine.fleet import Fleet
 from tracker.engine.forkserver import Forkserver
+from tracker.engine.local import LocalEngine
+from tracker.engine.reservations import Reservations
+from tracker.errors import RequestError
 from tracker.records import Hardware
 from tracker.runner.fleet_machines import FleetMachine, connected, greet
 from tracker.runner.node_rates import NodeRates
 from tracker.runner.plan import StudyPlan, look_around, on_machine, plan_on
 from tracker.runner.progress import Observer
-from tracker.runner.session import announce, engine_for
 from tracker.runner.study_folder import StudyFolder
 from tracker.runner.study_notes import StudyNotes
 from tracker.store.home import Home
+from tracker.store.names import logged_name
 from tracker.study.check import check_study
 from tracker.study.document import StudyDocument
 
@@ -42,7 +46,7 @@ class Machines:
 
     def announce(self, observer: Observer) -> None:
         """Show the machines, what they are billed as, changed cost terms, and what is left out of the space."""
-        announce(self.plan, observer, machines=self.fleet is None)
+        _announce(self.plan, observer, machines=self.fleet is None)
         rates = self._rates(observer)
         for machine in self.nodes:
             for device in self.plan.space.devices:
@@ -66,7 +70,8 @@ class Machines:
 
     def _rates(self, observer: Observer) -> NodeRates:
         hardware = {machine.node.node_id: machine.hardware for machine in self.nodes}
-        return NodeRates(self.plan, observer.notify, hardware)
+        points = {"cpu": self.plan.cpu_point, **self.plan.price_points}
+        return NodeRates(self.plan.price_book, self.plan.spec.pricing, observer.notify, points, hardware)
 
 
 @contextlib.contextmanager
@@ -87,6 +92,44 @@ def machines_of(document: StudyDocument, home: Home, workers: int | None) -> Ite
         able = combined([machine.hardware for machine in nodes])
         plan = plan_on(document, replace(surroundings, hardware=able), home)
         yield Machines(plan, on_machine(plan, surroundings.hardware), forkserver, workers, fleet, nodes)
+
+
+def engine_for(plan: StudyPlan, forkserver: Forkserver, workers: int | None) -> Engine:
+    """The workers of this machine, at most ``workers`` at once; None for as many as it has cores.
+
+    Raises RequestError for an invalid number, and for several where nobody could know whose log is whose.
+    """
+    hardware, report = plan.hardware, plan.spec.report
+    if report is not None and report.one_at_a_time:
+        if workers is not None and workers > 1:
+            raise RequestError(
+                f"--workers {workers}: trials at once would all write csv logs to '{report.place}', and which is whose "
+                "could not be known; let each write below $TRACKER_ARTIFACTS, or use --workers 1"
+            )
+        workers = 1 if workers is None else workers
+    if workers is not None and workers < 1:
+        raise RequestError(f"--workers {workers} is not a whole number of at least 1")
+    usable = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(hardware.cores)
+    reservations = Reservations(usable[: hardware.cores], range(hardware.accelerator_count))
+    return LocalEngine(forkserver, reservations, workers)
+
+
+def _announce(plan: StudyPlan, observer: Observer, *, machines: bool = True) -> None:
+    """Show changed cost terms, and what is left out of the space; before, the machine and what it is billed as."""
+    if machines:
+        observer.notify(f"machine: {plan.hardware.label}")
+    for device, point in plan.price_points.items() if machines else ():
+        rate = f"${point.usd_per_hour:g} an hour for the whole machine on {point.effective_from}"
+        observer.notify(f"{device} is billed as {point.sku} ({point.market}), {rate}")
+    if changed := plan.spec.costs.changed:
+        observer.notify(
+            f"costs assumed: {', '.join(f'{name} = {str(value).lower()}' for name, value in changed.items())}"
+        )
+    for sentence in plan.space.left_out:
+        observer.notify(f"left out: {sentence}")
+    for name in sorted({*plan.spec.needed_metrics, *plan.spec.default_settings, *plan.spec.space}):
+        if (logged := logged_name(name)) != name:
+            observer.notify(f"'{name}' is '{logged}' in MLflow, which does not allow every name; here it keeps its own")
 
 
 def combined(machines: Sequence[Hardware]) -> Hardware:

@@ -12,23 +12,31 @@ from tracker.pricing.cost import check_billable
 from tracker.pricing.price_book import PriceBook
 from tracker.pricing.price_point import PricePoint
 from tracker.records import Hardware, Market
-from tracker.runner.plan import StudyPlan
+from tracker.study.spec import PricingSpec
 
 SKU_LABELS = ("tracker/sku",)
 REGION_LABELS = ("tracker/region", "ray.io/availability-region")
 
 
 class NodeRates:
-    """The rate of each machine, for a study. ``notify`` gets a sentence for each machine that can have none.
+    """The rate of each machine, by ``book``. ``notify`` gets a sentence for each machine that can have none.
 
+    ``pricing`` is the study's, and ``points`` its rates by device: what a machine is billed as that has no labels.
     ``hardware`` is what is known of machines, by their ids: where the study names no SKU, one like the machine is its.
     """
 
     def __init__(
-        self, plan: StudyPlan, notify: Callable[[str], None], hardware: Mapping[str, Hardware] | None = None
+        self,
+        book: PriceBook,
+        pricing: PricingSpec,
+        notify: Callable[[str], None],
+        points: Mapping[str, PricePoint] | None = None,
+        hardware: Mapping[str, Hardware] | None = None,
     ) -> None:
-        self._plan = plan
+        self._book = book
+        self._pricing = pricing
         self._notify = notify
+        self._points = points or {}
         self._hardware = hardware or {}
         self._known: dict[tuple[str, str], PricePoint | None] = {}
 
@@ -47,17 +55,19 @@ class NodeRates:
         return self._known[node.node_id, device]
 
     def _point(self, node: Node, device: str) -> PricePoint:
-        plan, pricing = self._plan, self._plan.spec.pricing
-        study, hardware = plan.price_points.get(device, plan.cpu_point), self._hardware.get(node.node_id)
+        pricing, hardware = self._pricing, self._hardware.get(node.node_id)
         sku, market, region = label(node, SKU_LABELS), market_of(node), label(node, REGION_LABELS)
         if market and market not in list(Market):
             raise PriceBookError(f"its label says market '{market}'; {did_you_mean(market, list(Market))}")
         bought, place = Market(market) if market else pricing.market, region or pricing.region
         if not sku and hardware is not None and pricing.sku[device] == "auto":
-            return plan.price_book.cheapest_for(hardware, device, bought, place)
+            return self._book.cheapest_for(hardware, device, bought, place)
+        if not sku and device not in self._points:
+            raise PriceBookError(f"no label {SKU_LABELS[0]} says it")
         if not (sku or market or region):
-            return study
-        point = plan.price_book.point(_sku_of(sku, plan.price_book) if sku else study.sku, bought, region=place)
+            return self._points[device]
+        named = _sku_of(sku, self._book) if sku else self._points[device].sku
+        point = self._book.point(named, bought, region=place)
         check_billable(point, accelerators=int(device == "cuda"))
         return point
 

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tracker.engine.engine import Engine
-from tracker.engine.forkserver import Forkserver
-from tracker.engine.local import LocalEngine
-from tracker.engine.reservations import Reservations
-from tracker.errors import RequestError
 from tracker.records import DataCard
 from tracker.runner.bookkeeper import Bookkeeper
 from tracker.runner.jobs import Grounds
@@ -25,7 +19,6 @@ from tracker.runner.user import current_user
 from tracker.store.home import Home
 from tracker.store.mlflow_logs import StudyLog
 from tracker.store.mlflow_store import MlflowStore, empty_database
-from tracker.store.names import logged_name
 from tracker.store.tags import shared_tags
 from tracker.study.document import COMMAND_MARK, command_experiment
 from tracker.training.ending import write_dropped
@@ -136,41 +129,3 @@ def _command_store(plan: StudyPlan, home: Home) -> Path | None:
         return None
     with home.databases_being_made():
         return empty_database(home.cache)
-
-
-def engine_for(plan: StudyPlan, forkserver: Forkserver, workers: int | None) -> Engine:
-    """The workers of this machine, at most ``workers`` at once; None for as many as it has cores.
-
-    Raises RequestError for an invalid number, and for several where nobody could know whose log is whose.
-    """
-    hardware, report = plan.hardware, plan.spec.report
-    if report is not None and report.one_at_a_time:
-        if workers is not None and workers > 1:
-            raise RequestError(
-                f"--workers {workers}: trials at once would all write csv logs to '{report.place}', and which is whose "
-                "could not be known; let each write below $TRACKER_ARTIFACTS, or use --workers 1"
-            )
-        workers = 1 if workers is None else workers
-    if workers is not None and workers < 1:
-        raise RequestError(f"--workers {workers} is not a whole number of at least 1")
-    usable = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(hardware.cores)
-    reservations = Reservations(usable[: hardware.cores], range(hardware.accelerator_count))
-    return LocalEngine(forkserver, reservations, workers)
-
-
-def announce(plan: StudyPlan, observer: Observer, *, machines: bool = True) -> None:
-    """Show changed cost terms, and what is left out of the space; before, the machine and what it is billed as."""
-    if machines:
-        observer.notify(f"machine: {plan.hardware.label}")
-    for device, point in plan.price_points.items() if machines else ():
-        rate = f"${point.usd_per_hour:g} an hour for the whole machine on {point.effective_from}"
-        observer.notify(f"{device} is billed as {point.sku} ({point.market}), {rate}")
-    if changed := plan.spec.costs.changed:
-        observer.notify(
-            f"costs assumed: {', '.join(f'{name} = {str(value).lower()}' for name, value in changed.items())}"
-        )
-    for sentence in plan.space.left_out:
-        observer.notify(f"left out: {sentence}")
-    for name in sorted({*plan.spec.needed_metrics, *plan.spec.default_settings, *plan.spec.space}):
-        if (logged := logged_name(name)) != name:
-            observer.notify(f"'{name}' is '{logged}' in MLflow, which does not allow every name; here it keeps its own")

@@ -64,3 +64,8 @@ class StudyNotes:
         with contextlib.suppress(StoreError, OSError, KeyError, TypeError, ValueError):
             return max(0, int(formats.BEHIND.read(self.path / BEHIND)["entries"]))
         return 0
+
+
+def study_of(cluster_name: str) -> str:
+    """The study that ``cluster_name`` is of."""
+    return cluster_name.rpartition("-")[0] or cluster_name
