@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -55,6 +56,8 @@ class Moment:
 def _count(home: Path, event: str) -> int:
     """How many such events the logs of all studies in a home have, those that are being prepared included."""
     mark = f'"event": "{event}"'.encode()
-    return sum(log.read_bytes().count(mark) for log in (home / "studies").glob("*/trials/*/*.jsonl")) + sum(
-        log.read_bytes().count(mark) for log in (home / "studies").glob(".*/trials/*/*.jsonl")
-    )
+    with contextlib.suppress(FileNotFoundError):  # a folder was renamed or removed meanwhile
+        studies = home / "studies"
+        logs = [*studies.glob("*/trials/*/*.jsonl"), *studies.glob(".*/trials/*/*.jsonl")]
+        return sum(log.read_bytes().count(mark) for log in logs)
+    return 0

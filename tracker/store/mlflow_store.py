@@ -15,7 +15,7 @@ import secrets
 import sqlite3
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from importlib.metadata import version
@@ -85,6 +85,9 @@ class MlflowStore:
         if problem := schema_problem(tracking_uri):
             raise StoreError(problem)
         try:
+            if (file := sqlite_file(tracking_uri)) is not None and not file.exists():
+                with _made_whole(file) as partial:
+                    MlflowClient(sqlite_url(partial))
             with making_tables(tracking_uri):
                 self._client = MlflowClient(tracking_uri)
             if self._engine is not None:
@@ -92,7 +95,7 @@ class MlflowStore:
             self._client.search_experiments(max_results=1)
         except Exception as error:
             raise StoreError(f"MLflow store '{self._shown}' cannot be used: {reason(error, tracking_uri)}") from error
-        if (file := sqlite_file(tracking_uri)) is not None:
+        if file is not None:
             _write_ahead(file)
 
     @_reading
@@ -423,17 +426,27 @@ def empty_database(folder: Path) -> Path:
     if path.exists():
         return path
     try:
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=folder) as made:
-            partial = Path(made) / path.name
+        with _made_whole(path) as partial:
             MlflowClient(sqlite_url(partial)).create_experiment("to be named", artifact_location="file:///nowhere")
             with contextlib.closing(sqlite3.connect(partial)) as database:
                 database.execute("PRAGMA page_size=1024")  # most of its hundred tables and indices stay empty
                 database.execute("VACUUM")
-            _write_ahead(partial)
-            partial.replace(path)
     except Exception as error:
         raise StoreError(f"an MLflow database cannot be made in '{folder}': {first_line(error)}") from error
     return path
+
+
+@contextlib.contextmanager
+def _made_whole(path: Path) -> Iterator[Path]:
+    """Where to make a database that is to be at ``path``: it is moved there once it is whole.
+
+    MLflow cannot complete every one that it was making when it was killed.
+    """
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as made:
+        partial = Path(made) / path.name
+        yield partial
+        _write_ahead(partial)
+        partial.replace(path)
 
 
 def _parent(study: str, run: Run) -> ParentRun:
