@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -182,8 +181,9 @@ def test_an_address_without_a_cluster_and_one_that_is_none_are_refused(cluster, 
     assert f"no Ray cluster at '{nowhere}'" in refused[0][1]
 
 
-def test_another_token_is_refused(cluster, fleet, tmp_path):
-    (tmp_path / "token").write_text("0" * 32)
+@pytest.mark.parametrize("token", ["0" * 32, ""])
+def test_another_token_and_none_are_refused(cluster, fleet, tmp_path, token):
+    (tmp_path / "token").write_text(token)
     other = {"RAY_AUTH_TOKEN_PATH": str(tmp_path / "token")}
     for kind, message in driven(cluster, cluster.address, cluster.client_address, **other):
         assert kind == "ClusterError" and "token" in message and "\n" not in message
@@ -210,11 +210,8 @@ def test_a_node_that_was_killed_is_lost_and_not_among_the_nodes(cluster, fleet):
     cluster.boxes[1].kill()
     while not fleet.wait([pending], LONG):
         pass
-    with pytest.raises((HostLostError, ConnectionError)):
+    with pytest.raises(HostLostError, match=owned.node_id):
         fleet.take(pending)
-    until = time.monotonic() + LONG
-    while node_with(fleet, OWNED) and time.monotonic() < until:
-        time.sleep(0.1)
     assert node_with(fleet, OWNED) is None
     later = fleet.ask(owned.node_id, "count")
     assert fleet.wait([later], LONG) == {later}

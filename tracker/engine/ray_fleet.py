@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from tracker.engine import ray_host
 from tracker.engine.fleet import Answer, HostLostError, Needs, Node
-from tracker.engine.ray_guards import in_a_line, silent_standard_error
+from tracker.engine.ray_guards import in_a_line, refuses, silent_standard_error
 from tracker.engine.ray_words import node_of, request_for
 from tracker.errors import ClusterError, RequestError
 
@@ -80,6 +80,7 @@ class RayFleet:
         self._make_host = make_host
         self._namespace = namespace
         self._actors: dict[str, Any] = {}
+        self._gone: set[str] = set()
         self._requested: Any = ([], [])
         with silent_standard_error():
             from_outside = connect(address, namespace, allow_open)
@@ -92,7 +93,7 @@ class RayFleet:
     def nodes(self) -> Sequence[Node]:
         """The machines that are alive as far as Ray knows. Raises ClusterError where its head does not answer."""
         with _while_connected():
-            return [node_of(*each) for each in self._cluster.look()]
+            return [node for each in self._cluster.look() if (node := node_of(*each)).node_id not in self._gone]
 
     def ask(self, node_id: str, method: str, *arguments: Any) -> Answer:
         """Call a method of a node's host, which is made with the first question; this does not wait.
@@ -138,8 +139,11 @@ class RayFleet:
                 f"{self._named(asked)} has no room for its answers: its disk or object store is full"
             ) from full
         except exceptions.ActorUnavailableError as away:
-            if asked.node_id in {node.node_id for node in self.nodes()}:
+            with _while_connected():
+                is_gone = self._cluster.is_gone(asked.node_id)
+            if not is_gone:
                 raise ConnectionError(f"{self._named(asked)} cannot be reached now") from away
+            self._gone.add(asked.node_id)
             raise self._lost(asked) from away
         except _GONE as gone:
             raise self._lost(asked) from gone
@@ -149,7 +153,7 @@ class RayFleet:
 
         A cluster has one such request: it stays until the next, also after this process has ended.
         """
-        request = request_for(self.nodes(), needs)
+        request = request_for(self.nodes() if needs else [], needs)
         if request != self._requested:
             with _while_connected():
                 self._cluster.request(*request)
@@ -206,6 +210,14 @@ class _Inside:
             for node_id, node in nodes.items()
         ]
 
+    def is_gone(self, node_id: str) -> bool:
+        """Whether a node has ended for sure: its port refuses connections, long before the head notices."""
+        nodes = self._head.get_all_node_info(timeout=_HEAD_SECONDS, state_filter=GcsNodeInfo.GcsNodeState.ALIVE)
+        for each, node in nodes.items():
+            if each.hex() == node_id:
+                return refuses(str(node.node_manager_address), int(node.node_manager_port))
+        return True
+
     def request(self, bundles: list[dict[str, float]], selectors: list[dict[str, str]]) -> None:
         """Ask the autoscaler for so much in all."""
         request_resources(bundles=bundles, bundle_label_selectors=selectors)
@@ -221,6 +233,10 @@ class _FromOutside:
     def look(self) -> list[_Seen]:
         """What ``_Inside`` sees."""
         return cast(list[_Seen], ray.get(self._inside.look.remote(), timeout=_LOOK_SECONDS))
+
+    def is_gone(self, node_id: str) -> bool:
+        """What ``_Inside`` finds."""
+        return bool(ray.get(self._inside.is_gone.remote(node_id), timeout=_LOOK_SECONDS))
 
     def request(self, bundles: list[dict[str, float]], selectors: list[dict[str, str]]) -> None:
         """Have it asked for there."""
