@@ -15,6 +15,7 @@ from tests.support.command import ROOT
 from tests.support.ray_cluster import free_port, ray_clusters
 from tracker.engine.fleet import HostLostError, Needs
 from tracker.engine.ray_fleet import RayFleet
+from tracker.errors import ClusterError
 
 HOST = "tests.support.ray_host:CountingHost"
 LONG = 120.0
@@ -170,7 +171,7 @@ def test_more_can_be_wanted_than_there_is_without_harm(fleet):
 def test_what_cannot_be_made_on_a_node_is_said(cluster, fleet):
     elsewhere = RayFleet.__new__(RayFleet)
     elsewhere.__dict__.update({**fleet.__dict__, "_make_host": "not_there:Host", "_actors": {}})
-    with pytest.raises(Exception, match=r"lacks .*not_there"):
+    with pytest.raises(ClusterError, match=r"cannot be made: .*not_there"):
         answered(elsewhere, node_with(fleet, OWNED), "count")
 
 

@@ -75,6 +75,7 @@ def connect(address: str, namespace: str, allow_open: bool) -> bool:
 def _initialise(address: str, namespace: str) -> None:
     ended_by = signal.getsignal(signal.SIGTERM)
     worker.print_to_stdstream = _print_nothing
+    logging.getLogger("ray.util.client.logsclient").disabled = True  # it has a level of its own
     try:
         ray.init(address, namespace=namespace, log_to_driver=False, logging_level=logging.CRITICAL)
     finally:

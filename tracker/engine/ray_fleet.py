@@ -40,6 +40,7 @@ _GONE = (
     exceptions.NodeDiedError,
     exceptions.WorkerCrashedError,
     exceptions.ObjectLostError,
+    exceptions.OutOfMemoryError,
 )
 _FULL = (exceptions.ObjectStoreFullError, exceptions.OutOfDiskError)
 _ENDED = (
@@ -130,23 +131,8 @@ class RayFleet:
         try:
             with _while_connected():
                 return ray.get(asked.reference)
-        except exceptions.RayTaskError as failed:
-            if isinstance(failed.cause, ImportError):
-                raise ClusterError(f"{self._named(asked)} lacks what the head has: {failed.cause}") from failed
-            raise failed.cause from failed
-        except _FULL as full:
-            raise ClusterError(
-                f"{self._named(asked)} has no room for its answers: its disk or object store is full"
-            ) from full
-        except exceptions.ActorUnavailableError as away:
-            with _while_connected():
-                is_gone = self._cluster.is_gone(asked.node_id)
-            if not is_gone:
-                raise ConnectionError(f"{self._named(asked)} cannot be reached now") from away
-            self._gone.add(asked.node_id)
-            raise self._lost(asked) from away
-        except _GONE as gone:
-            raise self._lost(asked) from gone
+        except exceptions.RayError as error:
+            raise self._failure(asked, error) from error
 
     def want(self, needs: Sequence[Needs]) -> None:
         """Say what would be started if there were room: Ray's autoscaler adds nodes for it. It keeps what is there.
@@ -179,13 +165,25 @@ class RayFleet:
         self._actors[node_id] = actor.remote(self._make_host)
         return self._actors[node_id]
 
-    def _lost(self, asked: _Asked) -> HostLostError:
+    def _failure(self, asked: _Asked, error: Exception) -> Exception:
+        """What ``take`` raises for what Ray raises."""
+        host = f"the host on node '{asked.node_id}'"
+        if isinstance(error, exceptions.RayTaskError):
+            error = error.cause or error
+        if isinstance(error, ImportError) and error.name == self._make_host:
+            return ClusterError(f"{host} cannot be made: {error}; install the same there as here")
+        if isinstance(error, _FULL):
+            return ClusterError(f"{host} has no room for its answers: its disk or its object store is full")
+        if isinstance(error, exceptions.ActorUnavailableError):
+            with _while_connected():
+                if not self._cluster.is_gone(asked.node_id):
+                    return ConnectionError(f"{host} cannot be reached now")
+            self._gone.add(asked.node_id)
+        elif not isinstance(error, _GONE):
+            return error
         if self._actors.get(asked.node_id) is asked.actor:  # not one that was made since
             del self._actors[asked.node_id]
-        return HostLostError(f"{self._named(asked)} is gone")
-
-    def _named(self, asked: _Asked) -> str:
-        return f"the host on node '{asked.node_id}'"
+        return HostLostError(f"{host} is gone")
 
 
 class _Inside:
@@ -250,5 +248,7 @@ def _while_connected() -> Iterator[None]:
         yield
     except exceptions.RayTaskError:
         raise
-    except _ENDED as error:
-        raise ClusterError(f"the Ray cluster does not answer any more: {in_a_line(error)}") from error
+    except Exception as error:
+        if isinstance(error, _ENDED) or type(error) is Exception:  # the latter is what Ray's client raises
+            raise ClusterError(f"the Ray cluster does not answer any more: {in_a_line(error)}") from error
+        raise

@@ -27,9 +27,15 @@ class HostActor:
         """What the host's method returns; raises what it raises, and ImportError where the host cannot be made here."""
         with self._making:
             if self._host is None:
-                module, _, name = self._make_host.partition(":")
-                self._host = getattr(importlib.import_module(module), name)()
+                self._host = self._made()
         return getattr(self._host, method)(*arguments)
+
+    def _made(self) -> Any:
+        module, _, name = self._make_host.partition(":")
+        try:
+            return getattr(importlib.import_module(module), name)()
+        except (ImportError, AttributeError) as error:
+            raise ImportError(str(error), name=self._make_host) from error
 
 
 def _restore_environment() -> None:
