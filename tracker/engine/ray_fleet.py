@@ -12,9 +12,9 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from tracker.engine import ray_host
 from tracker.engine.fleet import Answer, HostLostError, Needs, Node
 from tracker.engine.ray_guards import in_a_line, refuses, silent_standard_error
+from tracker.engine.ray_host import host_actor
 from tracker.engine.ray_words import node_of, request_for
 from tracker.errors import ClusterError, RequestError
 
@@ -53,8 +53,6 @@ _ENDED = (
 
 _Seen = tuple[str, str, dict[str, float], dict[str, str], int | None]
 """Of a node: its id, address, resources and labels, and when it goes, in ms since 1970, if that was said."""
-
-ray.cloudpickle.register_pickle_by_value(ray_host)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -153,7 +151,7 @@ class RayFleet:
 
     def _find_or_make(self, node_id: str) -> Any:
         pinned = NodeAffinitySchedulingStrategy(node_id, soft=False)
-        actor = ray.remote(ray_host.HostActor).options(
+        actor = ray.remote(host_actor()).options(
             name=f"{self._make_host}@{node_id}",
             namespace=self._namespace,
             get_if_exists=True,
