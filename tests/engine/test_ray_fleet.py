@@ -204,6 +204,18 @@ def test_a_notice_comes_with_its_deadline(cluster, fleet):
     assert node_with(fleet, OWNED).draining_seconds is None
 
 
+def test_a_node_that_hangs_is_waited_for_and_keeps_no_other_waiting(cluster, fleet):
+    spot, owned = node_with(fleet, SPOT), node_with(fleet, OWNED)
+    assert answered(fleet, spot, "count")
+    cluster.boxes[0].hang()
+    asked = fleet.ask(spot.node_id, "count")
+    assert answered(fleet, owned, "count")
+    assert fleet.wait([asked], 0.5) == set()
+    cluster.boxes[0].resume()
+    assert fleet.wait([asked], LONG) == {asked}
+    assert fleet.take(asked)
+
+
 def test_a_node_that_was_killed_is_lost_and_not_among_the_nodes(cluster, fleet):
     owned = node_with(fleet, OWNED)
     pending = fleet.ask(owned.node_id, "hold", LONG)

@@ -65,7 +65,7 @@ class _Asked:
 
 
 class RayFleet:
-    """The nodes of a running Ray cluster; a process is connected to one cluster at a time.
+    """The nodes of a running Ray cluster; a process has one at a time.
 
     ``address``: ``auto``, ``host:port`` of the head where this machine is a node of it, or ``ray://host[:port]`` from
     outside. ``make_host``: what each node's host is made with, as ``module:name``, called there without arguments.
@@ -121,9 +121,9 @@ class RayFleet:
     def take(self, answer: Answer) -> Any:
         """What was answered, which ``wait`` returned.
 
-        Raises HostLostError where the host is gone; ConnectionError where the question or the answer was lost on the
-        way to a host that may live, and may have heard it; ClusterError where a node has no room for answers, and where
-        it cannot make a host; and what the method raised.
+        Raises HostLostError where the host is gone; ConnectionError where question or answer was lost on the way, and
+        the host may live and have heard it; ClusterError where a node has no room for answers or cannot make a host,
+        and where the connection has ended; and what the method raised.
         """
         asked = cast(_Asked, answer)
         try:
@@ -133,7 +133,7 @@ class RayFleet:
             raise self._failure(asked, error) from error
 
     def want(self, needs: Sequence[Needs]) -> None:
-        """Say what would be started if there were room: Ray's autoscaler adds nodes for it. It keeps what is there.
+        """Say what would be started if there were room, all of it: Ray's autoscaler adds nodes for it.
 
         A cluster has one such request: it stays until the next, also after this process has ended.
         """
@@ -235,7 +235,7 @@ class _FromOutside:
         return bool(ray.get(self._inside.is_gone.remote(node_id), timeout=_LOOK_SECONDS))
 
     def request(self, bundles: list[dict[str, float]], selectors: list[dict[str, str]]) -> None:
-        """Have it asked for there."""
+        """What ``_Inside`` asks for."""
         ray.get(self._inside.request.remote(bundles, selectors), timeout=_LOOK_SECONDS)
 
 
