@@ -17,7 +17,7 @@ FLAGS = [
     *("--disable-component-update", "--disable-sync", "--no-first-run"),
 ]
 LONGEST = (
-    "runner/test_team_servers.py",
+    *("engine/test_ray_fleet.py", "runner/test_team_servers.py"),
     *("runner/test_audit.py", "faults/test_faults.py"),
     *("docs/test_shown.py", "runner/test_detached.py", "dashboard/test_every_page.py", "contracts/test_workloads.py"),
     *("cli/test_commands.py", "runner/test_frontier_strategy.py", "runner/test_studies.py"),

@@ -42,6 +42,10 @@ class RayNode:
         """Stop all of it: it is there, and does nothing."""
         self._signal(signal.SIGSTOP)
 
+    def resume(self) -> None:
+        """Let it run again after it hung."""
+        self._signal(signal.SIGCONT)
+
     def _signal(self, number: int) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
             everyone = [psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children(recursive=True)]

@@ -55,8 +55,7 @@ def connect(address: str, namespace: str, allow_open: bool) -> bool:
         )
     if not is_open:
         with _settings(AUTH_MODE="token"):
-            AuthenticationTokenLoader.instance().reset_cache()
-            if not AuthenticationTokenLoader.instance().has_token():
+            if not _has_token():
                 raise ClusterError(f"the Ray cluster at '{address}' asks for {_TOKEN}, and there is none")
             if not accepts(place):
                 raise ClusterError(f"the Ray cluster at '{address}' asks for another token; it needs {_TOKEN}")
@@ -76,6 +75,7 @@ def connect(address: str, namespace: str, allow_open: bool) -> bool:
 def _initialise(address: str, namespace: str) -> None:
     ended_by = signal.getsignal(signal.SIGTERM)
     worker.print_to_stdstream = _print_nothing
+    logging.getLogger("ray.util.client.logsclient").disabled = True  # it has a level of its own
     try:
         ray.init(address, namespace=namespace, log_to_driver=False, logging_level=logging.CRITICAL)
     finally:
@@ -85,6 +85,15 @@ def _initialise(address: str, namespace: str) -> None:
 
 def _print_nothing(*_: Any, **__: Any) -> None:
     """Ray prints every worker and node that it loses on standard output, whatever ``log_to_driver`` is."""
+
+
+def _has_token() -> bool:
+    tokens = AuthenticationTokenLoader.instance()
+    tokens.reset_cache()
+    try:
+        return bool(tokens.has_token())
+    except exceptions.AuthenticationError:  # a file that cannot be read, or is empty
+        return False
 
 
 def _head_of(address: str) -> str:

@@ -12,9 +12,9 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from tracker.engine import ray_host
 from tracker.engine.fleet import Answer, HostLostError, Needs, Node
-from tracker.engine.ray_guards import in_a_line, silent_standard_error
+from tracker.engine.ray_guards import in_a_line, refuses, silent_standard_error
+from tracker.engine.ray_host import host_actor
 from tracker.engine.ray_words import node_of, request_for
 from tracker.errors import ClusterError, RequestError
 
@@ -40,6 +40,7 @@ _GONE = (
     exceptions.NodeDiedError,
     exceptions.WorkerCrashedError,
     exceptions.ObjectLostError,
+    exceptions.OutOfMemoryError,
 )
 _FULL = (exceptions.ObjectStoreFullError, exceptions.OutOfDiskError)
 _ENDED = (
@@ -53,8 +54,6 @@ _ENDED = (
 _Seen = tuple[str, str, dict[str, float], dict[str, str], int | None]
 """Of a node: its id, address, resources and labels, and when it goes, in ms since 1970, if that was said."""
 
-ray.cloudpickle.register_pickle_by_value(ray_host)
-
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Asked:
@@ -66,7 +65,7 @@ class _Asked:
 
 
 class RayFleet:
-    """The nodes of a running Ray cluster; a process is connected to one cluster at a time.
+    """The nodes of a running Ray cluster; a process has one at a time.
 
     ``address``: ``auto``, ``host:port`` of the head where this machine is a node of it, or ``ray://host[:port]`` from
     outside. ``make_host``: what each node's host is made with, as ``module:name``, called there without arguments.
@@ -80,6 +79,7 @@ class RayFleet:
         self._make_host = make_host
         self._namespace = namespace
         self._actors: dict[str, Any] = {}
+        self._gone: set[str] = set()
         self._requested: Any = ([], [])
         with silent_standard_error():
             from_outside = connect(address, namespace, allow_open)
@@ -92,7 +92,7 @@ class RayFleet:
     def nodes(self) -> Sequence[Node]:
         """The machines that are alive as far as Ray knows. Raises ClusterError where its head does not answer."""
         with _while_connected():
-            return [node_of(*each) for each in self._cluster.look()]
+            return [node for each in self._cluster.look() if (node := node_of(*each)).node_id not in self._gone]
 
     def ask(self, node_id: str, method: str, *arguments: Any) -> Answer:
         """Call a method of a node's host, which is made with the first question; this does not wait.
@@ -121,35 +121,23 @@ class RayFleet:
     def take(self, answer: Answer) -> Any:
         """What was answered, which ``wait`` returned.
 
-        Raises HostLostError where the host is gone; ConnectionError where the question or the answer was lost on the
-        way to a host that may live, and may have heard it; ClusterError where a node has no room for answers, and where
-        it cannot make a host; and what the method raised.
+        Raises HostLostError where the host is gone; ConnectionError where question or answer was lost on the way, and
+        the host may live and have heard it; ClusterError where a node has no room for answers or cannot make a host,
+        and where the connection has ended; and what the method raised.
         """
         asked = cast(_Asked, answer)
         try:
             with _while_connected():
                 return ray.get(asked.reference)
-        except exceptions.RayTaskError as failed:
-            if isinstance(failed.cause, ImportError):
-                raise ClusterError(f"{self._named(asked)} lacks what the head has: {failed.cause}") from failed
-            raise failed.cause from failed
-        except _FULL as full:
-            raise ClusterError(
-                f"{self._named(asked)} has no room for its answers: its disk or object store is full"
-            ) from full
-        except exceptions.ActorUnavailableError as away:
-            if asked.node_id in {node.node_id for node in self.nodes()}:
-                raise ConnectionError(f"{self._named(asked)} cannot be reached now") from away
-            raise self._lost(asked) from away
-        except _GONE as gone:
-            raise self._lost(asked) from gone
+        except exceptions.RayError as error:
+            raise self._failure(asked, error) from error
 
     def want(self, needs: Sequence[Needs]) -> None:
-        """Say what would be started if there were room: Ray's autoscaler adds nodes for it. It keeps what is there.
+        """Say what would be started if there were room, all of it: Ray's autoscaler adds nodes for it.
 
         A cluster has one such request: it stays until the next, also after this process has ended.
         """
-        request = request_for(self.nodes(), needs)
+        request = request_for(self.nodes() if needs else [], needs)
         if request != self._requested:
             with _while_connected():
                 self._cluster.request(*request)
@@ -163,7 +151,7 @@ class RayFleet:
 
     def _find_or_make(self, node_id: str) -> Any:
         pinned = NodeAffinitySchedulingStrategy(node_id, soft=False)
-        actor = ray.remote(ray_host.HostActor).options(
+        actor = ray.remote(host_actor()).options(
             name=f"{self._make_host}@{node_id}",
             namespace=self._namespace,
             get_if_exists=True,
@@ -175,13 +163,25 @@ class RayFleet:
         self._actors[node_id] = actor.remote(self._make_host)
         return self._actors[node_id]
 
-    def _lost(self, asked: _Asked) -> HostLostError:
+    def _failure(self, asked: _Asked, error: Exception) -> Exception:
+        """What ``take`` raises for what Ray raises."""
+        host = f"the host on node '{asked.node_id}'"
+        if isinstance(error, exceptions.RayTaskError):
+            error = error.cause or error
+        if isinstance(error, ImportError) and error.name == self._make_host:
+            return ClusterError(f"{host} cannot be made: {error}; install the same there as here")
+        if isinstance(error, _FULL):
+            return ClusterError(f"{host} has no room for its answers: its disk or its object store is full")
+        if isinstance(error, exceptions.ActorUnavailableError):
+            with _while_connected():
+                if not self._cluster.is_gone(asked.node_id):
+                    return ConnectionError(f"{host} cannot be reached now")
+            self._gone.add(asked.node_id)
+        elif not isinstance(error, _GONE):
+            return error
         if self._actors.get(asked.node_id) is asked.actor:  # not one that was made since
             del self._actors[asked.node_id]
-        return HostLostError(f"{self._named(asked)} is gone")
-
-    def _named(self, asked: _Asked) -> str:
-        return f"the host on node '{asked.node_id}'"
+        return HostLostError(f"{host} is gone")
 
 
 class _Inside:
@@ -206,6 +206,14 @@ class _Inside:
             for node_id, node in nodes.items()
         ]
 
+    def is_gone(self, node_id: str) -> bool:
+        """Whether a node has ended for sure: its port refuses connections, long before the head notices."""
+        nodes = self._head.get_all_node_info(timeout=_HEAD_SECONDS, state_filter=GcsNodeInfo.GcsNodeState.ALIVE)
+        for each, node in nodes.items():
+            if each.hex() == node_id:
+                return refuses(str(node.node_manager_address), int(node.node_manager_port))
+        return True
+
     def request(self, bundles: list[dict[str, float]], selectors: list[dict[str, str]]) -> None:
         """Ask the autoscaler for so much in all."""
         request_resources(bundles=bundles, bundle_label_selectors=selectors)
@@ -222,8 +230,12 @@ class _FromOutside:
         """What ``_Inside`` sees."""
         return cast(list[_Seen], ray.get(self._inside.look.remote(), timeout=_LOOK_SECONDS))
 
+    def is_gone(self, node_id: str) -> bool:
+        """What ``_Inside`` finds."""
+        return bool(ray.get(self._inside.is_gone.remote(node_id), timeout=_LOOK_SECONDS))
+
     def request(self, bundles: list[dict[str, float]], selectors: list[dict[str, str]]) -> None:
-        """Have it asked for there."""
+        """What ``_Inside`` asks for."""
         ray.get(self._inside.request.remote(bundles, selectors), timeout=_LOOK_SECONDS)
 
 
@@ -234,5 +246,7 @@ def _while_connected() -> Iterator[None]:
         yield
     except exceptions.RayTaskError:
         raise
-    except _ENDED as error:
-        raise ClusterError(f"the Ray cluster does not answer any more: {in_a_line(error)}") from error
+    except Exception as error:
+        if isinstance(error, _ENDED) or type(error) is Exception:  # the latter is what Ray's client raises
+            raise ClusterError(f"the Ray cluster does not answer any more: {in_a_line(error)}") from error
+        raise

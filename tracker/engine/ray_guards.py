@@ -33,6 +33,17 @@ def reach(place: str, default_port: int | None, address: str) -> str:
     return f"{host}:{port}"
 
 
+def refuses(host: str, port: int) -> bool:
+    """Whether a machine is there and nothing listens at this port of it; a machine that is silent may live."""
+    try:
+        socket.create_connection((host, port), timeout=_REACH_SECONDS).close()
+    except ConnectionRefusedError:
+        return True
+    except OSError:
+        pass
+    return False
+
+
 def in_a_line(error: BaseException) -> str:
     """What an error says, in one line that is not endless."""
     text = " ".join(str(error).split()) or type(error).__name__
