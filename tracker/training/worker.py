@@ -33,6 +33,7 @@ from tracker.training.hardware import cpu_model
 from tracker.training.loading import arguments_of, load_workload
 from tracker.training.meter import Meter
 from tracker.training.precision import PRECISIONS
+from tracker.training.prepared import mark_prepared, prepare_here
 from tracker.training.process_tree import end_all_below, mark_worker, take_orphans
 from tracker.training.processes import Companions
 from tracker.training.request import AttemptRequest
@@ -136,17 +137,19 @@ def _write_end(log: EventLog, meter: Meter, ending: Ending, summary: Mapping[str
 
 def _carry_out(request: AttemptRequest, log: EventLog, meter: Meter, stop: StopSignal) -> dict[str, float]:
     workload = load_workload(request.workload)
+
+    def progress(message: str) -> None:
+        log.write("progress", {"message": message})
+
     if request.role is Role.PREPARATION:
-
-        def progress(message: str) -> None:
-            log.write("progress", {"message": message})
-
         torch.set_num_threads(len(request.cores))
         meter.ready()
         card = workload.prepare(request.data, request.settings, request.cache, progress)
         meter.acquired(card)
+        mark_prepared(request)
         log.write("data", {"card": card})
         return {}
+    prepare_here(request, workload, progress)
 
     def write(event: str, *fields: Mapping[str, Any]) -> None:
         last = request.last_epoch if event == "checkpoint" else None
