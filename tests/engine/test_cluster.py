@@ -11,7 +11,7 @@ from tests.support.simulated_host import state
 from tests.support.virtual_study import VirtualStudy, node_of, training_of
 from tracker.engine.fleet import Needs
 from tracker.engine.pump import LEASE_SECONDS, PATIENCE_SECONDS
-from tracker.errors import StoreError
+from tracker.errors import ClusterError, StoreError
 from tracker.records import TrialState
 from tracker.training.events import read_attempt
 
@@ -286,3 +286,29 @@ def test_adopted_attempts_are_counted_from_then_on(study, fleet):
     study.run_until(lambda: study.ended)
     trained = sum(time.trained_seconds for _, time in study.engine.node_times)
     assert trained == pytest.approx((50.0 - 22.0) / 2, abs=1.5)
+
+
+def test_a_machine_that_cannot_make_its_host_is_left_out_and_named(fleet, tmp_path, monkeypatch):
+    fleet.add()
+    fleet.add()
+
+    def lacks(*_):
+        raise ClusterError("the host on node 'node-0' lacks what the head has: No module named 'tracker'")
+
+    monkeypatch.setattr(fleet.hosts["node-0"], "has_news", lambda *_: True)
+    monkeypatch.setattr(fleet.hosts["node-0"], "news", lacks)
+    said = []
+    study = VirtualStudy(fleet, tmp_path, notify=said.append)
+    study.run(5.0)
+    assert all(node_of(study.start(trial)) == "node-1" for trial in range(2))
+    assert study.start(2) is None
+    (sentence,) = said
+    assert sentence.startswith("machine node-0 is left out") and "No module named" in sentence
+
+
+def test_a_silent_machine_does_not_hold_up_the_others(study, fleet):
+    fleet.silence("node-0")
+    began = fleet.now()
+    while study.start(0) is None:
+        pass
+    assert fleet.now() - began < 5.0

@@ -150,10 +150,7 @@ class FakeFleet:
         if method == "news":
             self._wait_for_news(asked, fault, host, *arguments)
             return
-        try:
-            value, error = getattr(host, method)(*arguments), None
-        except Exception as raised:  # noqa: BLE001 - as a host raises it
-            value, error = None, raised
+        value, error = _outcome(getattr(host, method), *arguments)
         if fault == "tear" and method == "piece" and value:
             value = value[:-1] + b"?"
         self._reply(asked, fault, value, error)
@@ -162,7 +159,7 @@ class FakeFleet:
         if not host.alive:
             return
         if host.has_news(study, known) or waited_seconds >= timeout_seconds:
-            self._reply(asked, fault, host.news(study, known), None)
+            self._reply(asked, fault, *_outcome(host.news, study, known))
             return
         again = (asked, fault, host, study, known, lease_seconds, timeout_seconds, waited_seconds + 0.1)
         self.later(0.1, lambda: self._wait_for_news(*again))
@@ -175,3 +172,10 @@ class FakeFleet:
         if asked.node_id not in self.silent and not asked.done:
             asked.done, asked.value, asked.error = True, value, error
             self._open.get(asked.node_id, []).remove(asked)
+
+
+def _outcome(method, *arguments):
+    try:
+        return method(*arguments), None
+    except Exception as raised:  # noqa: BLE001 - as a host raises it
+        return None, raised

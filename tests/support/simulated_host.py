@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 
-from tracker.engine.messages import Found, Key, Lines, News
+from tracker.engine.messages import Found, Key, Lines, News, Running
 from tracker.engine.parcels import File, TornError
 from tracker.engine.reservations import Reservation
 from tracker.errors import WorkFailedError
@@ -135,6 +135,10 @@ class SimulatedHost:
         mine = [each for each in self.trainings.values() if each.key.study == study]
         return tuple(Found(each.key, each.request, None if each.ended_at is None else len(each.log)) for each in mine)
 
+    def running(self):
+        alive = [each for each in self.trainings.values() if each.ended_at is None]
+        return tuple(Running(each.key, len(each.reservation.cores), 0, self.seconds(each)) for each in alive)
+
     def prepare(self, key):
         for each in list(self.trainings.values()):
             if each.key.folder == key.folder and each.key != key:
@@ -145,6 +149,8 @@ class SimulatedHost:
         self._arriving[key, path] = self._arriving.get((key, path), b"")[:offset] + data
 
     def arrived(self, key, files):
+        if self.prepare(key) == tuple(files):
+            return
         content = {file.path: self._arriving.pop((key, file.path), b"") for file in files}
         if any(file_of(file.path, content[file.path]) != file for file in files):
             raise TornError("it did not arrive as it left")

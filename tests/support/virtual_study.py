@@ -15,12 +15,12 @@ TURN_SECONDS = 0.1
 class VirtualStudy:
     """``ended`` are the attempts that have ended, in that order."""
 
-    def __init__(self, fleet, folder, name="study"):
+    def __init__(self, fleet, folder, name="study", **options):
         self.fleet, self.folder, self.name = fleet, folder, name
         self.attempts = []
         self.ended = []
         self._numbers = {}
-        self.engine = ClusterEngine(fleet, name, rate)
+        self.engine = ClusterEngine(fleet, name, rate, **options)
 
     def start(self, trial):
         """Start the next attempt at a trial; None where there is no place."""

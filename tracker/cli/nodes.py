@@ -27,7 +27,7 @@ def nodes(address: str | None, allow_open_cluster: bool, as_json: bool, home: Ho
     """
     problems: list[str] = []
     with connected(address or EngineSpec().address, allow_open=allow_open_cluster) as fleet:
-        rows = fleet_table(greet(fleet), home.price_book(), problems.append)
+        rows = fleet_table(fleet, greet(fleet), home.price_book(), problems.append)
     for sentence in problems:
         say(sentence, err=True)
     if as_json:
@@ -35,14 +35,15 @@ def nodes(address: str | None, allow_open_cluster: bool, as_json: bool, home: Ho
         return
     for row in rows:
         say(_line(row))
-    idle = sum(row["idle_cores"] for row in rows)
-    known = sum(row["usd_per_hour"] or 0.0 for row in rows)
-    say(f"{len(rows)} machines, ${known:g} an hour; {idle} of {sum(row['cores'] for row in rows)} cores are idle")
+    whole, idle = (sum(row[name] or 0.0 for row in rows) for name in ("usd_per_hour", "idle_usd_per_hour"))
+    say(f"{len(rows)} machines, ${whole:g} an hour, of which ${idle:g} are idle")
 
 
 def _line(row: dict[str, Any]) -> str:
     gpus = f" + {row['accelerators']} × {row['accelerator_model']}" if row["accelerators"] else ""
     rate = "no rate" if row["sku"] is None else f"{row['sku']} ({row['market']}), ${row['usd_per_hour']:g} an hour"
     going = "" if row["draining_seconds"] is None else f", goes in {row['draining_seconds']:.0f} s"
-    running = ", ".join(f"{count} of {study}" for study, count in row["running"].items()) or "nothing"
-    return f"{row['address']} ({row['node_id'][:8]}), {row['cores']} cores{gpus}{going}: {rate}; runs {running}"
+    busy = "does not answer"
+    if row["running"] is not None:
+        busy = "runs " + (", ".join(f"{count} of {study}" for study, count in row["running"].items()) or "nothing")
+    return f"{row['address']} ({row['node_id'][:8]}), {row['cores']} cores{gpus}{going}: {rate}; {busy}"

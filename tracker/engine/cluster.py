@@ -13,6 +13,7 @@ from types import TracebackType
 from tracker.engine.asked import write_request
 from tracker.engine.cluster_attempt import ClusterAttempt
 from tracker.engine.contact import Contact
+from tracker.engine.finding import find
 from tracker.engine.fleet import Fleet, HostLostError, Needs, Node
 from tracker.engine.messages import Found, Key
 from tracker.engine.node_time import NodeTime
@@ -29,11 +30,11 @@ TURN_SECONDS = 0.1
 RESERVE_SECONDS = 2.0
 """How long a host has to say whether it has a place."""
 FULL_SECONDS = 1.0
-"""How long nothing is asked of a machine that had no place: another study has it."""
+"""How long no place is asked of a machine that had none: another study has it."""
+SILENT_SECONDS = 10.0
+"""How long none is asked of one that did not answer: it may be lost."""
 PROBLEM_SECONDS = 0.5
 """How long the pump rests after a problem: a full disk, or a cluster that is away, changes by nothing that it does."""
-ADOPT_SECONDS = 10.0
-"""How long a host has to say what it has of a study whose coordinator is gone."""
 HOLD_SECONDS = 60.0
 """How long a host keeps a place for an attempt that is to start."""
 Rate = Callable[[Node, Needs], PricePoint | None]
@@ -43,11 +44,19 @@ Rate = Callable[[Node, Needs], PricePoint | None]
 class ClusterEngine:
     """Runs attempts on the machines of ``fleet``, at most ``workers`` at once where that is given. An Engine.
 
-    ``study`` names the study to hosts: no other study of anyone has that name. ``rate`` says what a machine is billed
-    as. ``poll`` raises ClusterError where the cluster cannot be reached any more.
+    ``study`` names the study to hosts, and its folder there: no other study of anyone has that name. ``rate`` says what
+    a machine is billed as, ``notify`` gets sentences for people. ``poll`` raises ClusterError where the cluster cannot
+    be reached any more.
     """
 
-    def __init__(self, fleet: Fleet, study: str, rate: Rate, workers: int | None = None) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        study: str,
+        rate: Rate,
+        workers: int | None = None,
+        notify: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self.running: list[ClusterAttempt] = []
         self._fleet = fleet
         self._study = study
@@ -56,7 +65,7 @@ class ClusterEngine:
         self._changed = threading.Condition()
         self._ended: list[ClusterAttempt] = []
         self._wanted: list[Needs] = []
-        self.pump = Pump(fleet, study, self._changed, self._has_ended)
+        self.pump = Pump(fleet, study, self._changed, self._has_ended, notify)
         self._thread: threading.Thread | None = None
         self._done = threading.Event()
 
@@ -116,14 +125,8 @@ class ClusterEngine:
         self.pump.trials = trials
         with self._changed:
             self.pump.look_at_nodes()
-            asked = {self._fleet.ask(node_id, "found", self._study): node_id for node_id in self.pump.contacts}
-        waiting, until = set(asked), self._fleet.now() + ADOPT_SECONDS
-        while waiting and (left := until - self._fleet.now()) > 0:
-            for answer in self._fleet.wait(waiting, left):
-                waiting.discard(answer)
-                with contextlib.suppress(HostLostError, ConnectionError):
-                    for found in self._fleet.take(answer):
-                        self._adopt(self.pump.contacts[asked[answer]], found, trials)
+        for contact, found in find(self._fleet, dict(self.pump.contacts), self._study):
+            self._adopt(contact, found, trials)
         while any(each.closed for contact in self.pump.contacts.values() for each in contact.attempts.values()):
             self.pump.turn(TURN_SECONDS)
         return list(self.running)
@@ -227,14 +230,16 @@ class ClusterEngine:
         node_id = contact.node.node_id
         answer = self._fleet.ask(node_id, "take", token, needs.cores, needs.accelerators, HOLD_SECONDS)
         reservation: Reservation | None = None
+        pause_seconds = SILENT_SECONDS
         if self._fleet.wait([answer], RESERVE_SECONDS):
+            pause_seconds = FULL_SECONDS
             with contextlib.suppress(HostLostError, ConnectionError, WorkFailedError):
                 reservation = self._fleet.take(answer)
         with self._changed:
             if reservation is not None:
                 contact.held[token] = needs
                 return replace(reservation, token=token)
-            contact.full_until = self._fleet.now() + FULL_SECONDS
+            contact.full_until = self._fleet.now() + pause_seconds
             if contact.node.node_id in self.pump.contacts:  # it may have heard the question, and its answer was lost
                 self.pump.give_back(contact, token)
         return None

@@ -14,42 +14,42 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from tracker.engine.accelerators import visible_accelerators
 from tracker.engine.forkserver import Forkserver
+from tracker.engine.host_files import HostFiles
 from tracker.engine.hosted import HostedAttempt
 from tracker.engine.local_attempt import LocalAttempt, launch
-from tracker.engine.messages import Found, Key, News, Wish
-from tracker.engine.parcels import Arriving, File, listed, piece
+from tracker.engine.messages import Found, Key, News, Running, Wish
+from tracker.engine.parcels import File
 from tracker.engine.reservations import Reservation, Reservations
 from tracker.engine.seats import Seats
 from tracker.engine.watcher import Watcher
 from tracker.errors import WorkFailedError
 from tracker.training.request import AttemptRequest
-from tracker.training.state import COMMAND_STATE_NAME, FILE_NAME, discard_state
+from tracker.training.state import discard_state
 
 ORPHAN_SECONDS = 600.0
 """How long attempts train on after their coordinator's lease has run out, before they pause at their next save."""
 _HOUSE_SECONDS = 1.0
-STATE_NAMES = (FILE_NAME, COMMAND_STATE_NAME)
-"""The files and folders that a trial is resumed from."""
 
 
-class Host:
+class Host(HostFiles):
     """The attempts of one machine, below ``folder``; ``cores`` and ``accelerators`` are what they may have.
 
-    None for a temporary folder, the cores that this process may use, and no GPU.
+    None for a temporary folder, and the cores and GPUs that this process may use.
     """
 
     def __init__(
         self,
         folder: Path | None = None,
         cores: Sequence[int] | None = None,
-        accelerators: Sequence[int] = (),
+        accelerators: Sequence[int] | None = None,
         orphan_seconds: float = ORPHAN_SECONDS,
     ) -> None:
-        self._folder = folder or Path(tempfile.mkdtemp(prefix="tracker-host-"))
+        super().__init__(folder or Path(tempfile.mkdtemp(prefix="tracker-host-")))
         usable = sorted(os.sched_getaffinity(0)) if cores is None else cores
-        self._seats = Seats(Reservations(usable, accelerators))
-        self._attempts: dict[Key, HostedAttempt] = {}
+        gpus = range(visible_accelerators()) if accelerators is None else accelerators
+        self._seats = Seats(Reservations(usable, gpus))
         self._hosted: dict[LocalAttempt, HostedAttempt] = {}
         self._starting = threading.Lock()
         self._last: dict[tuple[str, str], int] = {}
@@ -165,6 +165,14 @@ class Host:
                 Found(each.key, each.request, each.local.read_bytes if each.ended else None) for each in self._of(study)
             )
 
+    def running(self) -> tuple[Running, ...]:
+        """What runs here, of any study."""
+        return tuple(
+            Running(each.key, len(seat.cores), len(seat.accelerators), each.local.wall_seconds)
+            for each in list(self._attempts.values())
+            if not each.ended and (seat := each.local.reservation)
+        )
+
     def prepare(self, key: Key) -> tuple[File, ...]:
         """End what is left of earlier attempts at a trial, and list what this one can be resumed from here."""
         earlier = [each for each in self._of(key.study) if each.key.folder == key.folder and each.key != key]
@@ -172,24 +180,7 @@ class Host:
             self.signal(each.key, "kill", "")
         with self._changed:
             self._changed.wait_for(lambda: all(each.ended for each in earlier))
-        return listed(self._place(key), STATE_NAMES)
-
-    def arrive(self, key: Key, path: str, offset: int, data: bytes) -> None:
-        """Take a piece of what an attempt is to be resumed from."""
-        Arriving(self._place(key), str(key.attempt)).write(path, offset, data)
-
-    def arrived(self, key: Key, files: Sequence[File]) -> None:
-        """All pieces are here: the state takes the place of an older one. Raises TornError."""
-        Arriving(self._place(key), str(key.attempt)).finish(files)
-
-    def leave(self, key: Key, name: str, state_only: bool) -> tuple[File, ...]:
-        """Link aside, under a name, what the coordinator is to get of an attempt: its state, or all that it kept."""
-        hosted = self._attempts[key]
-        return hosted.leave(name).take([FILE_NAME] if state_only else hosted.files)
-
-    def piece(self, key: Key, name: str, path: str, offset: int) -> bytes:
-        """A piece of a file that was linked aside."""
-        return piece(self._attempts[key].leave(name).folder, path, offset)
+        return self._state(key)
 
     def release(self, key: Key, keep_state: bool) -> None:
         """The coordinator has all that it needs of an attempt that has ended."""
@@ -246,6 +237,3 @@ class Host:
 
     def _has_news(self, study: str, known: Mapping[Key, int | None]) -> bool:
         return any(hosted.has_news(known.get(hosted.key, 0)) for hosted in self._of(study))
-
-    def _place(self, key: Key) -> Path:
-        return self._folder / key.study / key.folder

@@ -35,11 +35,13 @@ class HostedAttempt:
         return offset is not None and (self.ended or self._loud_bytes > offset)
 
     def lines(self, offset: int) -> Lines:
-        """The whole lines from ``offset`` on, as far as they fit; none where the disk gives none."""
+        """The whole lines from ``offset`` on, as far as they fit, or one; none where the disk gives none."""
         try:
             with self.local.request.log_path.open("rb") as file:
                 file.seek(offset)
                 text = file.read(MOST_BYTES)
+                if b"\n" not in text:
+                    text += file.readline()
         except OSError:
             text = b""
         return Lines(offset, text[: text.rfind(b"\n") + 1])

@@ -44,6 +44,16 @@ class News:
 
 
 @dataclass(frozen=True, slots=True)
+class Running:
+    """An attempt that runs on a machine, on so many of its cores and GPUs, since ``wall_seconds``."""
+
+    key: Key
+    cores: int
+    accelerators: int
+    wall_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     """An attempt that a host has, whoever asked for it: ``request`` is as it was sent.
 

@@ -1,40 +1,38 @@
-"""The host of a whole machine: it takes all its cores and GPUs, and says what the machine is."""
+"""The host of a machine of a cluster, which also says what the machine is."""
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import dataclass
 
 from tracker.engine.forkserver import Forkserver
 from tracker.engine.host import Host
-from tracker.engine.messages import Key
 from tracker.records import Hardware
 
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """What a machine is; its clock, in seconds since 1970; the cores and GPUs of each attempt that runs there."""
+    """What a machine is, and its clock, in seconds since 1970."""
 
     hardware: Hardware
     time: float
-    running: tuple[tuple[Key, int, int], ...]
 
 
 class NodeHost(Host):
     """A host with everything that its machine has."""
 
     def __init__(self) -> None:
-        self._hardware = Forkserver().call(_hardware)
-        super().__init__(accelerators=range(self._hardware.accelerator_count))
+        super().__init__()
+        self._hardware: Hardware | None = None
+        self._looking = threading.Lock()
 
     def hello(self) -> Hello:
-        """What the machine is, and what runs there."""
-        running = [
-            (each.key, len(each.request.cores), len(each.request.accelerators))
-            for each in list(self._attempts.values())
-            if not each.ended
-        ]
-        return Hello(self._hardware, time.time(), tuple(running))
+        """What the machine is; the first time this takes as long as importing torch."""
+        with self._looking:
+            if self._hardware is None:
+                self._hardware = Forkserver().call(_hardware)
+        return Hello(self._hardware, time.time())
 
 
 def _hardware() -> Hardware:

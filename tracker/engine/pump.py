@@ -20,7 +20,7 @@ from tracker.engine.fleet import Fleet, Needs, Node
 from tracker.engine.messages import Key, Lines, News, Wish
 from tracker.engine.placement import market_of
 from tracker.engine.shipping import Shipping
-from tracker.errors import ClusterError, StoreError
+from tracker.errors import ClusterError, StoreError, WorkFailedError
 from tracker.records import Market
 from tracker.training.ending import NODE_DRAINS, NODE_LOST
 
@@ -36,13 +36,18 @@ LATE_SECONDS = 1.0
 
 
 class Pump:
-    """``ended`` receives each attempt that has ended, its files here. ``changed`` guards everything.
+    """``ended`` receives each attempt that has ended, its files here, and ``notify`` sentences for people.
 
-    ``trials`` is where the logs of attempts go that nobody here asked for.
+    ``changed`` guards everything; ``trials`` is where the logs of attempts go that nobody here asked for.
     """
 
     def __init__(
-        self, fleet: Fleet, study: str, changed: threading.Condition, ended: Callable[[ClusterAttempt], None]
+        self,
+        fleet: Fleet,
+        study: str,
+        changed: threading.Condition,
+        ended: Callable[[ClusterAttempt], None],
+        notify: Callable[[str], None],
     ) -> None:
         self.contacts: dict[str, Contact] = {}
         self.gone: list[Contact] = []
@@ -52,6 +57,7 @@ class Pump:
         self._study = study
         self._changed = changed
         self._ended = ended
+        self._notify = notify
         self._shipping = Shipping(fleet.now, self._done)
         self._errands = Errands(fleet, self._lose, self.failed)
         self._turned_at = fleet.now()
@@ -151,7 +157,11 @@ class Pump:
     def _follow(self, contact: Contact) -> Errand:
         while True:
             question = ("news", self._study, contact.known, LEASE_SECONDS, POLL_SECONDS)
-            news: News = yield question
+            try:
+                news: News = yield question
+            except WorkFailedError as error:
+                self._leave_out(contact, error)
+                return
             try:
                 self._take(contact, news)
             except (OSError, StoreError) as error:  # the same lines come again
@@ -200,6 +210,12 @@ class Pump:
         contact.held.pop(attempt.reservation.token, None)
         contact.time.enter(attempt.record, attempt.share, attempt.before_seconds)
         self._ended(attempt)
+
+    def _leave_out(self, contact: Contact, error: WorkFailedError) -> None:
+        """A machine cannot be used: nothing more is asked of it."""
+        self._lose(contact.node.node_id)
+        contact.following = True
+        self._notify(f"machine {contact.node.address} is left out: {error}")
 
     def _lose(self, node_id: str) -> None:
         """Give up what runs on a machine; it may come back."""

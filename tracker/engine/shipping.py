@@ -10,7 +10,7 @@ from tracker.engine.cluster_attempt import ClusterAttempt
 from tracker.engine.contact import Contact, Late
 from tracker.engine.errands import Errand, Question
 from tracker.engine.fleet import HostLostError
-from tracker.engine.host import STATE_NAMES
+from tracker.engine.host_files import STATE_NAMES
 from tracker.engine.parcels import Arriving, listed, piece
 from tracker.errors import WorkFailedError
 from tracker.training.ending import NODE_REFUSED, ending_of

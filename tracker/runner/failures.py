@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from tracker.records import BOOKED_METRICS, AttemptRecord, TrialState
-from tracker.training.ending import CODE_CHANGED, CRASHED, DATA_DIFFER, DISK_FAILED, NODE_LOST, NODE_REFUSED
+from tracker.training.ending import CODE_CHANGED, CRASHED, DISK_FAILED, NODE_LOST, NODE_REFUSED
 
 MOST_KILLS = 3
 """A trial whose process was killed so often is not resumed again."""
@@ -23,7 +23,6 @@ _UNASKED = ("killed", CRASHED, "forkserver_died", NODE_LOST, NODE_REFUSED)
 """Why a process was killed that nobody asked to end."""
 _REMEDIES = {
     CODE_CHANGED: "The states are kept: restore the code and resume, or start another study",
-    DATA_DIFFER: "Give it the same files, then resume",
     DISK_FAILED: "Make room, then resume: saved states are kept",
 }
 """What to do about what ends a study at once, by its reason."""

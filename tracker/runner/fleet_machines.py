@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tracker.engine.fleet import Fleet, HostLostError, Node
-from tracker.engine.messages import Key
 from tracker.engine.node_host import Hello
 from tracker.errors import ClusterError
 from tracker.records import Hardware
@@ -22,14 +21,12 @@ HELLO_SECONDS = 120.0
 class FleetMachine:
     """A machine of a fleet: what the fleet and its host say of it.
 
-    ``clock_seconds`` is how far its clock is ahead of this machine's; ``running`` the attempts there, whosever they
-    are, each with its cores and GPUs.
+    ``clock_seconds`` is how far its clock is ahead of this machine's.
     """
 
     node: Node
     hardware: Hardware
     clock_seconds: float
-    running: tuple[tuple[Key, int, int], ...]
 
     @property
     def words(self) -> str:
@@ -69,7 +66,7 @@ def greet(fleet: Fleet) -> list[FleetMachine]:
                 problems.append(f"{asked[answer].address}: {error}")
             else:
                 ahead = hello.time - time.time()
-                found.append(FleetMachine(asked[answer], hello.hardware, ahead, hello.running))
+                found.append(FleetMachine(asked[answer], hello.hardware, ahead))
     problems += [f"{asked[answer].address} does not answer" for answer in waiting]
     if not found:
         raise ClusterError(f"no machine of the cluster can train: {'; '.join(problems) or 'none has cores'}")

@@ -100,7 +100,7 @@ def attempt_request(job: Job, reservation: Reservation, grounds: Grounds) -> Att
         own_last_epoch=job.own_last_epoch,
         user=current_user(),
         node=node.node_id if node else "",
-        prepared_with=preparation(plan.spec, plan.hardware).settings if node else {},
+        prepared_with=_everyday_settings(plan.spec, plan.hardware) if node else None,
     )
 
 

@@ -27,8 +27,8 @@ class AttemptRequest:
     ``tracking_uri`` is the study's MLflow store, for training code that logs to it by itself; ``command_store`` an
     empty database that a command's own store is a copy of, None where there is none, and ``report_table`` how a command
     reports by the study's [report] table. ``user`` is who runs the study,
-    ``node`` the machine that it runs on, "" for the coordinator's own: elsewhere the data are prepared first, with the
-    settings ``prepared_with``, and must be the same.
+    ``node`` the machine that it runs on, "" for the coordinator's own. ``prepared_with`` are the settings that the
+    study's data are prepared with, where that machine may lack them; None where it has them.
     ``memory_limit_bytes`` is what training on the CPU may take; ``pause_after_epoch`` pauses it there, and after
     ``last_epoch`` it is done, whatever the settings say: they decide how the epochs until then are trained.
     After ``own_last_epoch`` the training ends by itself, as far as is known: it is not paused there.
@@ -63,7 +63,7 @@ class AttemptRequest:
     own_last_epoch: float = math.inf
     user: str = ""
     node: str = ""
-    prepared_with: Settings = field(default_factory=dict)
+    prepared_with: Settings | None = None
     asked_steady: float = field(default_factory=time.monotonic)
 
     @property

@@ -7,9 +7,7 @@ Optuna, and a missing coordinator, a full disk or a stop request never leaves it
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
-import platform
 import random
 import resource
 import signal
@@ -29,12 +27,13 @@ import torch
 from tracker.errors import TrackerError, TrainingFailedError
 from tracker.records import DataCard, Role, TrialState
 from tracker.training.assignment import Place, Reporting, Saving, Seat, Task
-from tracker.training.ending import DATA_DIFFER, DISK_FAILED, NO_EVENTS, Ending, ends_well, failure
+from tracker.training.ending import DISK_FAILED, NO_EVENTS, Ending, ends_well, failure
 from tracker.training.events import EventLog
 from tracker.training.hardware import cpu_model
 from tracker.training.loading import arguments_of, load_workload
 from tracker.training.meter import Meter
 from tracker.training.precision import PRECISIONS
+from tracker.training.prepared import mark_prepared, prepare_here
 from tracker.training.process_tree import end_all_below, mark_worker, take_orphans
 from tracker.training.processes import Companions
 from tracker.training.request import AttemptRequest
@@ -138,20 +137,19 @@ def _write_end(log: EventLog, meter: Meter, ending: Ending, summary: Mapping[str
 
 def _carry_out(request: AttemptRequest, log: EventLog, meter: Meter, stop: StopSignal) -> dict[str, float]:
     workload = load_workload(request.workload)
+
+    def progress(message: str) -> None:
+        log.write("progress", {"message": message})
+
     if request.role is Role.PREPARATION:
-
-        def progress(message: str) -> None:
-            log.write("progress", {"message": message})
-
         torch.set_num_threads(len(request.cores))
         meter.ready()
         card = workload.prepare(request.data, request.settings, request.cache, progress)
         meter.acquired(card)
+        mark_prepared(request)
         log.write("data", {"card": card})
         return {}
-
-    if request.node and request.data_card is not None:
-        _prepare_here(request, request.data_card, workload)
+    prepare_here(request, workload, progress)
 
     def write(event: str, *fields: Mapping[str, Any]) -> None:
         last = request.last_epoch if event == "checkpoint" else None
@@ -171,23 +169,6 @@ def _carry_out(request: AttemptRequest, log: EventLog, meter: Meter, stop: StopS
     if not run.reported:
         raise TrainingFailedError("no_report", "the training ended without a report; run.report(epoch, …) makes one")
     return run.summary
-
-
-def _prepare_here(request: AttemptRequest, card: DataCard, workload: Workload) -> None:
-    """Prepare the data on a machine that is not the coordinator's, unless they are there.
-
-    Raises TrainingFailedError where they are not the study's.
-    """
-    request.cache.mkdir(parents=True, exist_ok=True)
-    with (request.cache / ".being-prepared").open("a") as turn:
-        fcntl.flock(turn, fcntl.LOCK_EX)  # one attempt prepares them, the others on the machine wait
-        found = workload.prepare(request.data, request.prepared_with, request.cache, print)
-    if found.fingerprint != card.fingerprint:
-        raise TrainingFailedError(
-            DATA_DIFFER,
-            f"the data of machine {platform.node()} ({found.name}, fingerprint {found.fingerprint}) are not those of"
-            f" the study ({card.name}, fingerprint {card.fingerprint})",
-        )
 
 
 def _trained(train: Callable[[Run], None], run: Run) -> None:

@@ -1,0 +1,56 @@
+"""The files of a host: what trials are resumed from arrives there, and what attempts leave is fetched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tracker.engine.hosted import HostedAttempt
+from tracker.engine.messages import Key
+from tracker.engine.parcels import Arriving, File, listed, piece
+from tracker.errors import WorkFailedError
+from tracker.training.state import COMMAND_STATE_NAME, FILE_NAME
+
+STATE_NAMES = (FILE_NAME, COMMAND_STATE_NAME)
+"""The files and folders that a trial is resumed from."""
+
+
+class HostFiles:
+    """The files below ``folder``: one folder a trial, of each study."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._attempts: dict[Key, HostedAttempt] = {}
+
+    def arrive(self, key: Key, path: str, offset: int, data: bytes) -> None:
+        """Take a piece of what an attempt is to be resumed from."""
+        Arriving(self._place(key), str(key.attempt)).write(path, offset, data)
+
+    def arrived(self, key: Key, files: Sequence[File]) -> None:
+        """All pieces are here: the state takes the place of an older one. Raises TornError."""
+        if self._state(key) != tuple(files):
+            Arriving(self._place(key), str(key.attempt)).finish(files)
+
+    def leave(self, key: Key, name: str, state_only: bool) -> tuple[File, ...]:
+        """Link aside, under a name, what the coordinator is to get of an attempt: its state, or all that it kept.
+
+        Raises WorkFailedError where the attempt is not here.
+        """
+        hosted = self._known(key)
+        return hosted.leave(name).take([FILE_NAME] if state_only else hosted.files)
+
+    def piece(self, key: Key, name: str, path: str, offset: int) -> bytes:
+        """A piece of a file that was linked aside. Raises WorkFailedError, OSError where it is not here."""
+        return piece(self._known(key).leave(name).folder, path, offset)
+
+    def _known(self, key: Key) -> HostedAttempt:
+        hosted = self._attempts.get(key)
+        if hosted is None:
+            raise WorkFailedError(f"attempt {key.attempt} at trial '{key.folder}' is not on its machine any more")
+        return hosted
+
+    def _state(self, key: Key) -> tuple[File, ...]:
+        return listed(self._place(key), STATE_NAMES)
+
+    def _place(self, key: Key) -> Path:
+        return self._folder / key.study / key.folder
