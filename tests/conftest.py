@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 
 import pytest
+from alembic.script import ScriptDirectory
 
 from tests.support.mlflow_database import put_mlflow_database
 from tracker.engine import forkserver
@@ -27,6 +29,10 @@ LONGEST = (
     *("cli/test_confirm.py", "training/test_hardware.py", "test_privacy.py"),
 )
 """Files that take longest, the longest first."""
+
+
+# Threads of OpenMP that wait for each other keep their cores busy, which other processes of tests have a use for.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def pytest_collection_modifyitems(items):
@@ -54,6 +60,29 @@ def quick_processes():
         patch.setattr(forkserver, "_PRELOAD", (*forkserver._PRELOAD, "tests.support.preloaded"))
         patch.setenv("PYTHONPATH", str(ROOT))
         patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def migrations_read_once():
+    """Optuna and MLflow ask for their newest schema whenever they open a database: a third of a small study's work.
+
+    What Alembic answers is the same as long as their migration scripts are.
+    """
+
+    def once(asked):
+        answers = {}
+
+        def answer(scripts):
+            if scripts.dir not in answers:
+                answers[scripts.dir] = asked(scripts)
+            return answers[scripts.dir]
+
+        return answer
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("get_heads", "get_current_head"):
+            patch.setattr(ScriptDirectory, name, once(getattr(ScriptDirectory, name)))
         yield
 
 
