@@ -14,7 +14,11 @@ STUDIES = Path(__file__).parents[2] / "experiments" / "studies"
 GALLERY = {StudyDocument.read(path).workload: path for path in sorted(STUDIES.glob("*.toml"), reverse=True)}
 
 
-FEWER = {"translator": {"epochs": 2}, "language_model": {"train_share": 0.003}}
+FEWER = {
+    "audio_classifier": {"epochs": 3, "batch_size": 8, "learning_rate": 1e-2},
+    "translator": {"epochs": 2},
+    "language_model": {"train_share": 0.001, "validation_bytes": 5000, "test_bytes": 5000},
+}
 """A few steps of training show what the contract asks for; these studies' smoke trainings take many."""
 
 
