@@ -14,6 +14,7 @@ import mlflow
 import optuna
 import pytest
 
+from tests.support.coordinators import Coordinator
 from tests.support.looks import Looks
 from tests.support.studies import digits
 from tracker import RateChange, Scenario, open_study, resume_study, run_study
@@ -274,7 +275,7 @@ run_study(digits(settings={"epochs": 10_000, "epoch_seconds": 0.2}, budget={"tri
 
 
 def start_coordinator(home):
-    process = subprocess.Popen([sys.executable, "-c", COORDINATOR, str(home)], stderr=subprocess.PIPE, text=True)
+    process = Coordinator(COORDINATOR, home)
     trial = home / "studies/digits/trials/0/1.jsonl"
     deadline = time.monotonic() + 300
     while time.monotonic() < deadline and not (trial.exists() and '"checkpoint"' in trial.read_text()):
