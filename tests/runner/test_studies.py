@@ -328,7 +328,10 @@ def test_a_script_without_a_main_guard_runs_its_study_once(tmp_path):
     assert (done.returncode, done.stdout) == (0, "1 False\n"), done.stderr  # a coordinator has no use for torch
 
 
-def test_the_workers_import_neither_mlflow_nor_optuna():
-    code = "import sys, tracker.training.worker; print({'mlflow', 'optuna', 'pandas'} & set(sys.modules))"
+def test_the_workers_import_neither_mlflow_nor_optuna_and_look_up_their_cpu_once_for_all():
+    code = (
+        "import sys, tracker.training.worker; print({'mlflow', 'optuna', 'pandas'} & set(sys.modules))\n"
+        "from tracker.pricing.energy import cpu_chip; print(cpu_chip.cache_info().currsize)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
-    assert done.stdout == "set()\n", done.stderr
+    assert done.stdout == "set()\n1\n", done.stderr
