@@ -19,9 +19,8 @@ FLAGS = [
     *("--disable-component-update", "--disable-sync", "--no-first-run"),
 ]
 LONGEST = (
-    "runner/test_team_servers.py",
-    *("runner/test_audit.py", "faults/test_faults.py"),
-    *("docs/test_shown.py", "runner/test_detached.py", "dashboard/test_every_page.py", "contracts/test_workloads.py"),
+    *("docs/test_shown.py", "dashboard/test_every_page.py", "runner/test_team_servers.py"),
+    *("contracts/test_workloads.py", "runner/test_audit.py", "runner/test_detached.py", "faults/test_faults.py"),
     *("cli/test_commands.py", "runner/test_frontier_strategy.py", "runner/test_studies.py"),
     *("runner/test_study_lookup.py", "runner/test_first_contact.py", "runner/test_any_steps.py"),
     *("runner/test_pausing.py", "dashboard/test_launch_page.py", "dashboard/test_launch_browser.py"),
