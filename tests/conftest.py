@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 
 import pytest
+from alembic.script import ScriptDirectory
 
 from tests.support.mlflow_database import put_mlflow_database
 from tracker.engine import forkserver
@@ -17,9 +19,9 @@ FLAGS = [
     *("--disable-component-update", "--disable-sync", "--no-first-run"),
 ]
 LONGEST = (
-    *("engine/test_ray_fleet.py", "runner/test_team_servers.py"),
-    *("runner/test_audit.py", "faults/test_faults.py"),
-    *("docs/test_shown.py", "runner/test_detached.py", "dashboard/test_every_page.py", "contracts/test_workloads.py"),
+    "engine/test_ray_fleet.py",
+    *("docs/test_shown.py", "dashboard/test_every_page.py", "runner/test_team_servers.py"),
+    *("contracts/test_workloads.py", "runner/test_audit.py", "runner/test_detached.py", "faults/test_faults.py"),
     *("cli/test_commands.py", "runner/test_frontier_strategy.py", "runner/test_studies.py"),
     *("runner/test_study_lookup.py", "runner/test_first_contact.py", "runner/test_any_steps.py"),
     *("runner/test_pausing.py", "dashboard/test_launch_page.py", "dashboard/test_launch_browser.py"),
@@ -27,6 +29,10 @@ LONGEST = (
     *("cli/test_confirm.py", "training/test_hardware.py", "test_privacy.py"),
 )
 """Files that take longest, the longest first."""
+
+
+# Threads of OpenMP that wait for each other keep their cores busy, which other processes of tests have a use for.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def pytest_collection_modifyitems(items):
@@ -54,6 +60,29 @@ def quick_processes():
         patch.setattr(forkserver, "_PRELOAD", (*forkserver._PRELOAD, "tests.support.preloaded"))
         patch.setenv("PYTHONPATH", str(ROOT))
         patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def migrations_read_once():
+    """Optuna and MLflow ask for their newest schema whenever they open a database: a third of a small study's work.
+
+    What Alembic answers is the same as long as their migration scripts are.
+    """
+
+    def once(asked):
+        answers = {}
+
+        def answer(scripts):
+            if scripts.dir not in answers:
+                answers[scripts.dir] = asked(scripts)
+            return answers[scripts.dir]
+
+        return answer
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("get_heads", "get_current_head"):
+            patch.setattr(ScriptDirectory, name, once(getattr(ScriptDirectory, name)))
         yield
 
 

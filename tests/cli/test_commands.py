@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import ROOT, tracker, tracker_process
+from tests.support.coordinators import Coordinator
 from tests.support.mlflow_database import put_mlflow_database
 from tracker.cli.main import COMMANDS
 from tracker.export.formats import DEFAULT, report_files
@@ -185,11 +186,8 @@ def test_a_home_that_cannot_be_written_is_said(study_file, tmp_path):
 
 def interrupted_study(study_file, home, stop):
     put_mlflow_database(home)
-    command = [sys.executable, "-m", "tracker.cli.main", "run", str(study_file), "--set", "epochs=10000"]
-    environment = {**os.environ, "TRACKER_HOME": str(home)}
-    process = subprocess.Popen(
-        [*command, "--set", "epoch_seconds=0.2"], env=environment, cwd=ROOT, stderr=subprocess.PIPE, text=True
-    )
+    words = ["run", study_file, "--set", "epochs=10000", "--set", "epoch_seconds=0.2"]
+    process = Coordinator("from tracker.cli.main import main; main()", *words, environment={"TRACKER_HOME": str(home)})
     trial = home / "studies/digits/trials/0/1.jsonl"
     deadline = time.monotonic() + 300
     while time.monotonic() < deadline and not (trial.exists() and '"checkpoint"' in trial.read_text()):

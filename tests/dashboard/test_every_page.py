@@ -44,7 +44,7 @@ def follow(page, entry):
     before = page.locator("h1").inner_text()
     page.get_by_test_id("stSidebarNav").get_by_role("link", name=entry.title).click()
     page.wait_for_url(f"**/{entry.path}*")
-    page.wait_for_function("(before) => document.querySelector('h1')?.innerText !== before", arg=before)
+    page.wait_for_function("(before) => document.querySelector('h1')?.innerText !== before", arg=before, polling=100)
     wait_until_drawn(page)
 
 

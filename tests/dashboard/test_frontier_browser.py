@@ -83,14 +83,14 @@ def test_a_study_that_grows_is_drawn_by_itself_and_stays_zoomed(browser, tmp_pat
         page.mouse.move(left + area["width"] * 0.2, top + area["height"] * 0.2, steps=4)
         page.mouse.move(left + area["width"] * 0.5, top + area["height"] * 0.6, steps=4)
         page.mouse.up()
-        page.wait_for_function(f"(whole) => ({RANGE})()[0] !== whole[0]", arg=whole)
+        page.wait_for_function(f"(whole) => ({RANGE})()[0] !== whole[0]", arg=whole, polling=100)
         zoomed = page.evaluate(RANGE)
         assert whole[0] < zoomed[0] < zoomed[1] < whole[1]
         write_run(log, "#3", "trial", [0.5, 0.95], 20.0, {"size": 3})
         table = read_study_table(home.tracking_uri, "growing")
         (run,) = table.runs.loc[table.runs["label"] == "#3", "run_id"]
         drawn = "(run) => document.querySelector('.plot').data.some((each) => JSON.stringify(each).includes(run))"
-        page.wait_for_function(drawn, arg=f"{run}@2", timeout=MOST_MS)
+        page.wait_for_function(drawn, arg=f"{run}@2", timeout=MOST_MS, polling=100)
         page.get_by_test_id("stMetric").get_by_text("0.9500").first.wait_for()
         assert page.evaluate(RANGE) == zoomed
         assert page.faults == []

@@ -172,7 +172,7 @@ def test_a_point_is_clicked_the_target_dragged_and_the_link_opens_the_same_view(
     shown = f"Cheapest reaching accuracy {float(target):.4f}"
     page.locator("strong", has_text=shown).first.wait_for(timeout=60_000)
     drawn = f"document.querySelector('.plot').textContent.includes('target {float(target):.4f}')"
-    page.wait_for_function(drawn, timeout=60_000)
+    page.wait_for_function(drawn, timeout=60_000, polling=100)
     other = browser.new_page(viewport={"width": 390, "height": 1800})
     other.goto(page.url)
     other.get_by_text("Cost parts", exact=True).wait_for(timeout=120_000)

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.conftest import ROOT
-from tests.support.command import tracker, tracker_process
+from tests.support.command import tracker
 from tests.support.mlflow_database import put_mlflow_database
 from tests.support.past_runs import mlflow_experiment, step_table, wandb_folder
 
@@ -34,7 +34,6 @@ PAGES = (
     ),
 )
 WIDTH = 110
-_STARTS_PROCESSES = ("doctor", "run", "resume", "confirm")
 _NOT_RUN = ("tracker dashboard",)  # it would serve for ever
 _BLOCK = re.compile(r"^( *)```(console|sh)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
 FIGURES = 3
@@ -107,8 +106,7 @@ def run(each: Shown, folder: Path) -> None:
     """Run the command in ``folder``; what is neither the tracker's nor ``cat`` is not run. Raises AssertionError."""
     name, *words = shlex.split(each.command)
     if name == "tracker" and each.command not in _NOT_RUN:
-        start = tracker_process if words[0] in _STARTS_PROCESSES else tracker
-        done = start(*words, folder=folder, columns=WIDTH)
+        done = tracker(*words, folder=folder, columns=WIDTH)
         assert done.returncode == 0, f"{each.command}\n{done.stderr}"
         each.printed = (done.stdout + done.stderr).replace(f"{folder.resolve()}/", "")
     elif name == "cat":

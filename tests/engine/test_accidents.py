@@ -14,6 +14,7 @@ import pytest
 from tests.support.accidents import daemons_of
 from tests.support.attempts import finish, start, wait_for_checkpoint
 from tests.support.command import ROOT
+from tests.support.coordinators import Coordinator
 from tests.support.fragile_disk import fragile_disk
 from tests.support.unavailable import UnavailableError
 from tracker.engine.forkserver import Forkserver
@@ -181,7 +182,7 @@ with LocalEngine(Forkserver(WORKLOAD), Reservations(CORES[:1], [])) as engine:
 
 
 def test_training_that_ignores_every_request_does_not_outlive_its_coordinator(tmp_path):
-    coordinator = subprocess.Popen([sys.executable, "-c", COORDINATOR, str(tmp_path)])
+    coordinator = Coordinator(COORDINATOR, tmp_path)
     wait_until(lambda: read_attempt(tmp_path / "1.jsonl", 1).checkpoints, 300.0)
     coordinator.kill()
     coordinator.wait()

@@ -13,6 +13,7 @@ from pathlib import Path
 import optuna
 import pytest
 
+from tests.support.coordinators import Coordinator
 from tests.support.interrupts import once
 from tests.support.moved_clock import MovedClock
 from tests.support.unavailable import UnavailableError
@@ -77,8 +78,8 @@ def test_killed_workers_and_a_killed_forkserver_cost_what_they_spent_and_a_stop_
     database = optuna.load_study(study_name="accidental", storage=f"sqlite:///{tmp_path / 'optuna.db'}")
     assert [trial.state.name for trial in database.trials] == ["FAIL", "COMPLETE"]
 
-    command = [sys.executable, "-m", "tracker.cli.main", "resume", "accidental", "--trials", "3", f"--home={tmp_path}"]
-    resumed = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    words = ["resume", "accidental", "--trials", "3", f"--home={tmp_path}"]
+    resumed = Coordinator("from tracker.cli.main import main; main()", *words)
     folder = StudyFolder(tmp_path / "studies/accidental")
     wait_until(lambda: folder.coordinator() == resumed.pid or resumed.poll() is not None)
     assert folder.stop()

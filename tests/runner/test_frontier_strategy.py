@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,6 +13,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 
+from tests.support.coordinators import Coordinator
 from tests.support.digits import Digits
 from tests.support.looks import Looks
 from tests.support.mlflow_database import put_mlflow_database
@@ -160,12 +159,10 @@ def remembered(home):
 
 
 def test_a_killed_study_resumes_the_same_knowledge(tmp_path):
-    script = tmp_path / "script.py"
-    script.write_text(
+    coordinator = Coordinator(
         "from tests.support.interrupts import *\nfrom tests.runner.test_frontier_strategy import *\n"
         f"run_study(by_dollars(budget={{'usd': 8 * BUDGET_USD}}), home={str(tmp_path)!r})\n"
     )
-    coordinator = subprocess.Popen([sys.executable, script])
     deadline = time.monotonic() + 300
     while time.monotonic() < deadline and not (events_of(tmp_path, "restored") and "reference" in remembered(tmp_path)):
         time.sleep(0.05)

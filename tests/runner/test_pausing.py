@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import optuna
 import pytest
 
+from tests.support.coordinators import Coordinator
 from tests.support.interrupts import ctrl_c_after
 from tests.support.pausable import PAUSABLE, study
 from tracker import open_study, resume_study, run_study
@@ -56,12 +55,10 @@ def test_an_interrupted_trial_goes_on_to_the_same_result_and_both_attempts_are_p
 
 
 def test_a_killed_machine_loses_no_epoch_that_was_saved(tmp_path, uninterrupted):
-    script = tmp_path / "script.py"
-    script.write_text(
+    coordinator = Coordinator(
         "from tests.support.pausable import study\nfrom tracker import run_study\n"
         f"run_study(study(epochs=4, epoch_seconds=0.5), home={str(tmp_path)!r})\n"
     )
-    coordinator = subprocess.Popen([sys.executable, script])
     deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         logs = list(tmp_path.glob("studies/*/trials/0/1.jsonl"))

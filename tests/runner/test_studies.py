@@ -14,6 +14,7 @@ import mlflow
 import optuna
 import pytest
 
+from tests.support.coordinators import Coordinator
 from tests.support.looks import Looks
 from tests.support.studies import digits
 from tracker import RateChange, Scenario, open_study, resume_study, run_study
@@ -274,7 +275,7 @@ run_study(digits(settings={"epochs": 10_000, "epoch_seconds": 0.2}, budget={"tri
 
 
 def start_coordinator(home):
-    process = subprocess.Popen([sys.executable, "-c", COORDINATOR, str(home)], stderr=subprocess.PIPE, text=True)
+    process = Coordinator(COORDINATOR, home)
     trial = home / "studies/digits/trials/0/1.jsonl"
     deadline = time.monotonic() + 300
     while time.monotonic() < deadline and not (trial.exists() and '"checkpoint"' in trial.read_text()):
@@ -329,7 +330,10 @@ def test_a_script_without_a_main_guard_runs_its_study_once(tmp_path):
     )  # on one machine, a coordinator has no use for either
 
 
-def test_the_workers_import_neither_mlflow_nor_optuna():
-    code = "import sys, tracker.training.worker; print({'mlflow', 'optuna', 'pandas', 'ray'} & set(sys.modules))"
+def test_the_workers_import_neither_mlflow_nor_optuna_and_look_up_their_cpu_once_for_all():
+    code = (
+        "import sys, tracker.training.worker; print({'mlflow', 'optuna', 'pandas', 'ray'} & set(sys.modules))\n"
+        "from tracker.pricing.energy import cpu_chip; print(cpu_chip.cache_info().currsize)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
-    assert done.stdout == "set()\n", done.stderr
+    assert done.stdout == "set()\n1\n", done.stderr

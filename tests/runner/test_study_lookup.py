@@ -16,7 +16,8 @@ import optuna
 import pytest
 from mlflow import MlflowClient
 
-from tests.support.command import ROOT, tracker
+from tests.support.command import tracker
+from tests.support.coordinators import Coordinator
 from tests.support.interrupts import ctrl_c_after
 from tests.support.mlflow_database import put_mlflow_database
 from tests.support.pausable import study as pausable
@@ -240,8 +241,7 @@ run_study(digits(budget={"trials": 1}), home=sys.argv[1])
 
 @pytest.mark.parametrize("before", ["create_trials", "make_log", "open_session"])
 def test_a_study_that_is_killed_as_it_is_made_is_resumed(before, tmp_path):
-    killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), before], cwd=ROOT, timeout=300)
-    assert killed.returncode == 9
+    assert Coordinator(KILLED, tmp_path, before).wait() == 9
     with pytest.raises(StudyExistsError, match="tracker resume"):
         run_study(digits(), home=tmp_path)
     assert list(resume_study("digits", home=tmp_path).runs().query("role == 'trial'")["state"]) == ["completed"]

@@ -10,8 +10,6 @@ import json
 import os
 import secrets
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from urllib.parse import quote
@@ -20,7 +18,8 @@ import optuna
 import pytest
 import sqlalchemy as sa
 
-from tests.support.command import ROOT, tracker
+from tests.support.command import tracker
+from tests.support.coordinators import Coordinator
 from tests.support.interrupts import ctrl_c_after, once
 from tests.support.mlflow_server import ADMIN_PASSWORD, server_with_auth
 from tests.support.pausable import study
@@ -90,10 +89,8 @@ def test_an_interrupted_study_is_resumed_where_it_was(team, name, tmp_path):
 
 
 def test_a_coordinator_that_is_killed_loses_nothing_and_doubles_nothing(team, name, tmp_path):
-    script = tmp_path / "script.py"
     described = {**study(epochs=4, epoch_seconds=0.3), "name": name}
-    script.write_text(f"from tracker import run_study\nrun_study({described!r}, home={str(tmp_path)!r})\n")
-    coordinator = subprocess.Popen([sys.executable, script], cwd=ROOT)
+    coordinator = Coordinator(f"from tracker import run_study\nrun_study({described!r}, home={str(tmp_path)!r})\n")
     logs = lambda: list(tmp_path.glob("studies/*/trials/0/1.jsonl"))  # noqa: E731
     deadline = time.monotonic() + 300
     while not (logs() and '"saved"' in logs()[0].read_text()):
@@ -120,18 +117,13 @@ def test_two_studies_start_at_once_in_databases_that_are_still_empty(name, tmp_p
     monkeypatch.setenv("TRACKER_STORAGE", postgres().new())
     script = "import json, sys\nfrom tracker import run_study\nrun_study(json.loads(sys.argv[1]), home=sys.argv[2])\n"
     homes = {f"{name} {each}": tmp_path / each for each in ("one", "other")}
+    own = {"TMPDIR": str(tmp_path)}
     started = [
-        subprocess.Popen(
-            [sys.executable, "-c", script, json.dumps({**study(epochs=1), "name": each}), str(home)],
-            cwd=ROOT,
-            env={**os.environ, "TMPDIR": str(tmp_path)},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        Coordinator(script, json.dumps({**study(epochs=1), "name": each}), home, environment=own)
         for each, home in homes.items()
     ]
     for process in started:
-        assert process.wait(500) == 0, process.stderr.read()
+        assert process.wait(500) == 0, process.errors.read_text()
     for each, home in homes.items():
         assert list(trials_of(open_study(each, home=home))["state"]) == ["completed"]
         assert optuna_states(each) == ["COMPLETE"]
@@ -187,7 +179,7 @@ def test_no_password_is_written_printed_or_shown(either, name, tmp_path, monkeyp
     confirm_study(name, home=tmp_path, seeds=1)
     commands = [
         *(["runs", name], ["frontier", name], ["report", name], ["why", name, "0"], ["status", name], ["status", "x"]),
-        *(["resume", name, "--trials", "1"], ["doctor"], ["compare", name, name]),
+        *(["resume", name, "--trials", "1"], ["doctor", "--no-compile"], ["compare", name, name]),
     ]
     for command in commands:
         said = tracker(*command, home=tmp_path)

@@ -77,4 +77,4 @@ def watched_page(browser, address, **context):
 
 def wait_until_drawn(page):
     """Until its script has run and every chart is there."""
-    page.wait_for_function(DRAWN)
+    page.wait_for_function(DRAWN, polling=100)  # else it looks, and the page is drawn, 60 times a second

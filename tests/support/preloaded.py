@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 
+from tests.support import digits
+
 for _name in (
     *("tests.support.digits", "tests.support.iterations", "tests.support.lucky", "tests.support.pausable"),
     *("tests.support.quick", "tests.support.accidents"),
@@ -12,3 +14,4 @@ for _name in (
     *("experiments.workloads.text_classifier", "experiments.workloads.translator", "sklearn.datasets"),
 ):
     importlib.import_module(_name)
+digits.read()

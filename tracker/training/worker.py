@@ -25,6 +25,7 @@ import numpy as np
 import torch
 
 from tracker.errors import TrackerError, TrainingFailedError
+from tracker.pricing.energy import cpu_chip
 from tracker.records import DataCard, Role, TrialState
 from tracker.training.assignment import Place, Reporting, Saving, Seat, Task
 from tracker.training.ending import DISK_FAILED, NO_EVENTS, Ending, ends_well, failure
@@ -51,6 +52,8 @@ from tracker.training.stopping import (
     take_requests,
 )
 from tracker.training.workload import Workload
+
+cpu_chip(cpu_model())  # kept for all that are forked from this process: each would look through the table again
 
 
 class LastEpochReached(BaseException):
