@@ -133,7 +133,10 @@ class SimulatedHost:
 
     def found(self, study):
         mine = [each for each in self.trainings.values() if each.key.study == study]
-        return tuple(Found(each.key, each.request, None if each.ended_at is None else len(each.log)) for each in mine)
+        return tuple(
+            Found(each.key, each.request, None if each.ended_at is None else len(each.log), self.seconds(each))
+            for each in mine
+        )
 
     def running(self):
         alive = [each for each in self.trainings.values() if each.ended_at is None]

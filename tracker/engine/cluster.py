@@ -218,7 +218,7 @@ class ClusterEngine:
         with self._changed:
             attempt = self._attempt(request, reservation)
             attempt.read()
-            attempt.before_seconds = attempt.record.usage.wall_seconds
+            attempt.before_seconds = found.wall_seconds
             if attempt.record.ended_at is None:
                 self.running.append(attempt)
                 self.pump.adopt(contact, attempt)

@@ -152,23 +152,20 @@ class Host(HostFiles):
             lines = each.lines(offset)
             if lines.text:
                 news.lines[each.key] = lines
-            record = each.local.record
-            news.wall_seconds[each.key] = record.usage.wall_seconds if ended else each.local.wall_seconds
+            news.wall_seconds[each.key] = each.wall_seconds
             if ended and offset + len(lines.text) >= each.local.read_bytes:
-                news.ended[each.key] = record
+                news.ended[each.key] = each.local.record
         return news
 
     def found(self, study: str) -> tuple[Found, ...]:
         """The attempts of a study that are here, for a coordinator that is new."""
         with self._changed:
-            return tuple(
-                Found(each.key, each.request, each.local.read_bytes if each.ended else None) for each in self._of(study)
-            )
+            return tuple(each.found for each in self._of(study))
 
     def running(self) -> tuple[Running, ...]:
         """What runs here, of any study."""
         return tuple(
-            Running(each.key, len(seat.cores), len(seat.accelerators), each.local.wall_seconds)
+            Running(each.key, len(seat.cores), len(seat.accelerators), each.wall_seconds)
             for each in list(self._attempts.values())
             if not each.ended and (seat := each.local.reservation)
         )

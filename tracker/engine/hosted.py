@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tracker.engine.local_attempt import LocalAttempt
-from tracker.engine.messages import Key, Lines
+from tracker.engine.messages import Found, Key, Lines
 from tracker.engine.parcels import Leaving
 from tracker.training.events import Event
 from tracker.training.request import AttemptRequest
@@ -29,6 +29,16 @@ class HostedAttempt:
         """What is more than a heartbeat is said at once."""
         if event["event"] != "heartbeat":
             self._loud_bytes = self.local.read_bytes
+
+    @property
+    def wall_seconds(self) -> float:
+        """How long it has run, or ran, by this machine's clock."""
+        return self.local.record.usage.wall_seconds if self.ended else self.local.wall_seconds
+
+    @property
+    def found(self) -> Found:
+        """What a coordinator that is new hears of it."""
+        return Found(self.key, self.request, self.local.read_bytes if self.ended else None, self.wall_seconds)
 
     def has_news(self, offset: int | None) -> bool:
         """Whether there is something to say at once to who knows its log until ``offset``, None to the very end."""

@@ -57,9 +57,10 @@ class Running:
 class Found:
     """An attempt that a host has, whoever asked for it: ``request`` is as it was sent.
 
-    ``log_bytes`` is the length of its log; None while that may grow.
+    ``log_bytes`` is the length of its log, None while that may grow; ``wall_seconds`` is how long it has run.
     """
 
     key: Key
     request: AttemptRequest
     log_bytes: int | None
+    wall_seconds: float
