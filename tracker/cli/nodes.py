@@ -40,10 +40,10 @@ def nodes(address: str | None, allow_open_cluster: bool, as_json: bool, home: Ho
 
 
 def _line(row: dict[str, Any]) -> str:
-    gpus = f" + {row['accelerators']} × {row['accelerator_model']}" if row["accelerators"] else ""
+    gpus = f" and {row['accelerators']} × {row['accelerator_model'] or 'GPU'}" if row["accelerators"] else ""
     rate = "no rate" if row["sku"] is None else f"{row['sku']} ({row['market']}), ${row['usd_per_hour']:g} an hour"
     going = "" if row["draining_seconds"] is None else f", goes in {row['draining_seconds']:.0f} s"
     busy = "does not answer"
     if row["running"] is not None:
         busy = "runs " + (", ".join(f"{count} of {study}" for study, count in row["running"].items()) or "nothing")
-    return f"{row['address']} ({row['node_id'][:8]}), {row['cores']} cores{gpus}{going}: {rate}; {busy}"
+    return f"{row['address']} ({row['node_id'][:8]}) with {row['cores']} cores{gpus}{going}: {rate}; {busy}"

@@ -17,7 +17,7 @@ from tracker.engine.finding import find
 from tracker.engine.fleet import Fleet, HostLostError, Needs, Node
 from tracker.engine.messages import Found, Key
 from tracker.engine.node_time import NodeTime
-from tracker.engine.placement import places
+from tracker.engine.placement import could_meet, places
 from tracker.engine.pump import Pump
 from tracker.engine.reservations import Reservation
 from tracker.errors import ClusterError, StoreError, WorkFailedError
@@ -65,6 +65,8 @@ class ClusterEngine:
         self._changed = threading.Condition()
         self._ended: list[ClusterAttempt] = []
         self._wanted: list[Needs] = []
+        self._lacking: set[Needs] = set()
+        self._notify = notify
         self.pump = Pump(fleet, study, self._changed, self._has_ended, notify)
         self._thread: threading.Thread | None = None
         self._done = threading.Event()
@@ -89,7 +91,18 @@ class ClusterEngine:
                 self._want([])
                 return replace(reservation, node=contact.node, price_point=point)
         self._want([needs])
+        self._say_what_lacks(needs)
         return None
+
+    def _say_what_lacks(self, needs: Needs) -> None:
+        """Say once where no machine could meet needs if nothing else ran: one may come."""
+        with self._changed:
+            nodes = [contact.node for contact in self.pump.contacts.values() if contact.node.cores]
+        if needs in self._lacking or any(could_meet(node, needs) and self._rate(node, needs) for node in nodes):
+            return
+        self._lacking.add(needs)
+        there = ", ".join(node.words for node in nodes) or "none"
+        self._notify(f"no machine that has a rate has {needs.words}: waiting for one to come; there are: {there}")
 
     def start(
         self, request: AttemptRequest, reservation: Reservation, on_event: Callable[[Event], None] | None = None

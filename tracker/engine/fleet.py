@@ -28,6 +28,15 @@ class Needs:
     memory_bytes: int = 0
     market: str = ""
 
+    @property
+    def words(self) -> str:
+        """The needs in words.
+
+        >>> Needs(2, 1, "H100", market="spot").words
+        '2 cores and 1 × H100 (spot)'
+        """
+        return _words(self.cores, self.accelerators, self.accelerator_model) + (f" ({self.market})" * bool(self.market))
+
 
 @dataclass(frozen=True, slots=True)
 class Node:
@@ -46,6 +55,16 @@ class Node:
     memory_bytes: int
     labels: Mapping[str, str] = field(default_factory=dict)
     draining_seconds: float | None = None
+
+    @property
+    def words(self) -> str:
+        """The machine in words."""
+        return f"{self.address} with {_words(self.cores, self.accelerators, self.accelerator_model)}"
+
+
+def _words(cores: int, accelerators: int, model: str) -> str:
+    gpus = f" and {accelerators} × {model or 'GPU'}" if accelerators else ""
+    return f"{cores} core{'s' * (cores != 1)}{gpus}"
 
 
 class Fleet(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tracker.engine.fleet import Fleet, HostLostError, Node
 from tracker.engine.node_host import Hello
@@ -31,9 +31,7 @@ class FleetMachine:
     @property
     def words(self) -> str:
         """The machine in words."""
-        node = self.node
-        gpus = f" + {node.accelerators} × {self.hardware.accelerator}" if node.accelerators else ""
-        return f"{node.address} ({node.node_id[:8]}), {node.cores} cores{gpus}"
+        return f"{self.node.words} ({self.node.node_id[:8]})"
 
 
 @contextlib.contextmanager
@@ -66,8 +64,17 @@ def greet(fleet: Fleet) -> list[FleetMachine]:
                 problems.append(f"{asked[answer].address}: {error}")
             else:
                 ahead = hello.time - time.time()
-                found.append(FleetMachine(asked[answer], hello.hardware, ahead))
+                found.append(FleetMachine(asked[answer], _given(hello.hardware, asked[answer]), ahead))
     problems += [f"{asked[answer].address} does not answer" for answer in waiting]
     if not found:
         raise ClusterError(f"no machine of the cluster can train: {'; '.join(problems) or 'none has cores'}")
     return sorted(found, key=lambda machine: (machine.node.address, machine.node.node_id))
+
+
+def _given(hardware: Hardware, node: Node) -> Hardware:
+    """What the fleet gives of a machine: it may be less than all."""
+    return replace(
+        hardware,
+        cores=min(hardware.cores, node.cores),
+        accelerator_count=min(hardware.accelerator_count, node.accelerators),
+    )

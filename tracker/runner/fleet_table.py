@@ -25,7 +25,8 @@ def fleet_table(
     idle_share, idle_usd_per_hour, draining_seconds (None where it stays). Raises ClusterError.
     """
     rates = NodeRates(book, PricingSpec(), notify, hardware={each.node.node_id: each.hardware for each in machines})
-    return [_row(row) for row in node_list(fleet, rates) if row.node.cores]
+    rows = node_list(fleet, lambda node, needs: rates(node, needs) if node.cores else None)
+    return [_row(row) for row in rows if row.node.cores]
 
 
 def _row(row: NodeRow) -> dict[str, Any]:

@@ -66,7 +66,8 @@ class Machines:
         """The engine of the trials of the study in ``folder``. Raises RequestError as engine_for does, StoreError."""
         if self.fleet is None:
             return self.local_engine()
-        return ClusterEngine(self.fleet, StudyNotes(folder.path).cluster_name(), self._rates(observer), self.workers)
+        name = StudyNotes(folder.path).cluster_name()
+        return ClusterEngine(self.fleet, name, self._rates(observer), self.workers, observer.notify)
 
     def _rates(self, observer: Observer) -> NodeRates:
         hardware = {machine.node.node_id: machine.hardware for machine in self.nodes}
