@@ -48,9 +48,9 @@ def on_fleet(fleet, monkeypatch):
     """Studies run there from now on, on an engine of this class."""
 
     def on(engine_class):
-        def engine(self, folder, observer):
+        def engine(self, folder):
             name = StudyNotes(folder.path).cluster_name()
-            return engine_class(fleet, name, self._rates(observer), self.workers)
+            return engine_class(fleet, name, self.rates, self.workers, self.observer.notify)
 
         monkeypatch.setattr(Machines, "engine", engine)
 

@@ -98,11 +98,15 @@ class ClusterEngine:
         """Say once where no machine could meet needs if nothing else ran: one may come."""
         with self._changed:
             nodes = [contact.node for contact in self.pump.contacts.values() if contact.node.cores]
-        if needs in self._lacking or any(could_meet(node, needs) and self._rate(node, needs) for node in nodes):
+        if (
+            not nodes
+            or needs in self._lacking
+            or any(could_meet(node, needs) and self._rate(node, needs) for node in nodes)
+        ):
             return
         self._lacking.add(needs)
-        there = ", ".join(node.words for node in nodes) or "none"
-        self._notify(f"no machine that has a rate has {needs.words}: waiting for one to come; there are: {there}")
+        there = ", ".join(node.words for node in nodes)
+        self._notify(f"no machine that has a rate has {needs.words}: waiting for one to come; there are {there}")
 
     def start(
         self, request: AttemptRequest, reservation: Reservation, on_event: Callable[[Event], None] | None = None

@@ -53,8 +53,8 @@ def confirm_study(
     observer, home = observer or Silent(), places.home
     folder = folder_of(home, name)
     document = to_resume(folder.document(), observer.notify)
-    with machines_of(document, home, workers) as machines, Interrupts() as interrupts, folder.locked():
-        plan, engine = machines.plan, machines.engine(folder, observer)
+    with machines_of(document, home, workers, observer) as machines, Interrupts() as interrupts, folder.locked():
+        plan, engine = machines.plan, machines.engine(folder)
         session = reopen_session(plan, home, folder, observer)
         frontier, done = session.books.frontier, replay_logs(session).last
         lacking = repeats_lacking(done, frontier, seeds)
@@ -63,7 +63,7 @@ def confirm_study(
         orders = [order for order in lacking if _is_possible(order.job, plan.hardware, observer)]
         if lacking and not orders:
             raise HardwareError(f"this machine can train none of the trials of study '{name}' that lack repeats")
-        machines.announce(observer)
+        machines.announce()
         earlier = [job for job, _ in done.values() if job.role is Role.REPEAT]
         for job in earlier:  # its coordinator vanished
             shutil.rmtree(folder.trials / job.folder / "artifacts", ignore_errors=True)

@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from tracker.engine.cluster import ClusterEngine
 from tracker.engine.engine import Engine
@@ -30,7 +31,7 @@ CLOCK_SECONDS = 60.0
 """A clock that is further from this machine's is reported."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Machines:
     """Where a study runs. ``plan`` is for its trials; ``here`` for its data, which the coordinator's machine prepares.
 
@@ -41,16 +42,17 @@ class Machines:
     here: StudyPlan
     forkserver: Forkserver
     workers: int | None
+    observer: Observer
     fleet: Fleet | None = None
     nodes: Sequence[FleetMachine] = ()
 
-    def announce(self, observer: Observer) -> None:
+    def announce(self) -> None:
         """Show the machines, what they are billed as, changed cost terms, and what is left out of the space."""
+        observer = self.observer
         _announce(self.plan, observer, machines=self.fleet is None)
-        rates = self._rates(observer)
         for machine in self.nodes:
             for device in self.plan.space.devices:
-                if (device == "cpu" or machine.node.accelerators) and (point := rates.on(machine.node, device)):
+                if (device == "cpu" or machine.node.accelerators) and (point := self.rates.on(machine.node, device)):
                     rate = f"${point.usd_per_hour:g} an hour for the whole machine on {point.effective_from}"
                     observer.notify(f"{machine.words}: {device} is billed as {point.sku} ({point.market}), {rate}")
             if abs(off := machine.clock_seconds) > CLOCK_SECONDS:
@@ -62,21 +64,23 @@ class Machines:
         """The workers of this machine. Raises RequestError as engine_for does."""
         return engine_for(self.here, self.forkserver, self.workers)
 
-    def engine(self, folder: StudyFolder, observer: Observer) -> Engine:
+    def engine(self, folder: StudyFolder) -> Engine:
         """The engine of the trials of the study in ``folder``. Raises RequestError as engine_for does, StoreError."""
         if self.fleet is None:
             return self.local_engine()
         name = StudyNotes(folder.path).cluster_name()
-        return ClusterEngine(self.fleet, name, self._rates(observer), self.workers, observer.notify)
+        return ClusterEngine(self.fleet, name, self.rates, self.workers, self.observer.notify)
 
-    def _rates(self, observer: Observer) -> NodeRates:
+    @cached_property
+    def rates(self) -> NodeRates:
+        """What each machine of the fleet is billed as."""
         hardware = {machine.node.node_id: machine.hardware for machine in self.nodes}
         points = {"cpu": self.plan.cpu_point, **self.plan.price_points}
-        return NodeRates(self.plan.price_book, self.plan.spec.pricing, observer.notify, points, hardware)
+        return NodeRates(self.plan.price_book, self.plan.spec.pricing, self.observer.notify, points, hardware)
 
 
 @contextlib.contextmanager
-def machines_of(document: StudyDocument, home: Home, workers: int | None) -> Iterator[Machines]:
+def machines_of(document: StudyDocument, home: Home, workers: int | None, observer: Observer) -> Iterator[Machines]:
     """The machines that a study names, while the context is open.
 
     Raises what make_plan raises, and ClusterError and RequestError where there is no such cluster.
@@ -86,13 +90,14 @@ def machines_of(document: StudyDocument, home: Home, workers: int | None) -> Ite
     engine = check_study(document, surroundings.workload).engine
     if engine.name == "local":
         plan = plan_on(document, surroundings, home)
-        yield Machines(plan, plan, forkserver, workers)
+        yield Machines(plan, plan, forkserver, workers, observer)
         return
     with connected(engine.address, allow_open=engine.allow_open) as fleet:
         nodes = greet(fleet)
         able = combined([machine.hardware for machine in nodes])
         plan = plan_on(document, replace(surroundings, hardware=able), home)
-        yield Machines(plan, on_machine(plan, surroundings.hardware), forkserver, workers, fleet, nodes)
+        here = on_machine(plan, surroundings.hardware)
+        yield Machines(plan, here, forkserver, workers, observer, fleet, nodes)
 
 
 def engine_for(plan: StudyPlan, forkserver: Forkserver, workers: int | None) -> Engine:

@@ -65,9 +65,9 @@ def run_study(
     """
     observer, document = observer or Silent(), document.anchored(Path.cwd())
     home = places.home
-    with machines_of(document, home, workers) as machines:
+    with machines_of(document, home, workers, observer) as machines:
         plan = machines.plan
-        machines.announce(observer)
+        machines.announce()
         Trials.check(plan.spec.search.objectives, plan.space, sampling_of(plan))
         evidence = _evidence(plan, home, warm_start, observer)
         home.make()
@@ -91,7 +91,7 @@ def run_study(
                 trials = _make_trials(plan, places)
                 undo.callback(Trials.remove, places.optuna_storage, name)
                 log = make_log(plan, home, store, folder.started_at, card)
-                engine = machines.engine(folder, observer)
+                engine = machines.engine(folder)
                 undo.pop_all()
             session = open_session(plan, home, folder, log, observer)
             replayed = replay_logs(session)
@@ -124,11 +124,11 @@ def resume_study(
     stored = folder.document()
     document = to_resume(stored, observer.notify, update=update)
     document = document.override(budget_usd=budget_usd, trials=trials, wall_seconds=wall_seconds, engine=engine)
-    with machines_of(document, home, workers) as machines, Interrupts() as interrupts, folder.locked():
+    with machines_of(document, home, workers, observer) as machines, Interrupts() as interrupts, folder.locked():
         plan = machines.plan
-        machines.announce(observer)
+        machines.announce()
         Trials.check(plan.spec.search.objectives, plan.space, sampling_of(plan))
-        runs_on = machines.engine(folder, observer)
+        runs_on = machines.engine(folder)
         session = reopen_session(plan, home, folder, observer)
         untagged = stored.content.get("tags", {}).keys() - plan.spec.tags.keys()
         folder.forget_end()
