@@ -11,6 +11,7 @@ from tracker.engine.fleet import Fleet, HostLostError, Node
 from tracker.engine.node_host import Hello
 from tracker.errors import ClusterError
 from tracker.records import Hardware
+from tracker.study.formats import PACKAGE, own_version
 
 HOST = "tracker.engine.node_host:NodeHost"
 HELLO_SECONDS = 120.0
@@ -43,7 +44,8 @@ def connected(address: str, *, allow_open: bool = False) -> Iterator[Fleet]:
     """
     from tracker.engine.ray_fleet import RayFleet  # an extra
 
-    fleet = RayFleet(address, HOST, allow_open=allow_open)
+    # Hosts of another version are strangers: they may not know what is asked of them.
+    fleet = RayFleet(address, HOST, allow_open=allow_open, namespace=f"{PACKAGE}-{own_version()}")
     try:
         yield fleet
     finally:
