@@ -312,3 +312,14 @@ def test_a_silent_machine_does_not_hold_up_the_others(study, fleet):
     while study.start(0) is None:
         pass
     assert fleet.now() - began < 5.0
+
+
+def test_needs_that_no_machine_can_meet_are_said_once_and_waited_for(fleet, tmp_path):
+    fleet.add(cores=2)
+    said = []
+    study = VirtualStudy(fleet, tmp_path, notify=said.append)
+    study.run(0.2)
+    for _ in range(3):
+        assert study.engine.reserve(Needs(8, accelerators=1)) is None
+    assert said == ["waiting for a machine with 8 cores and 1 GPUs; there are: node-0 with 2 cores and 0 GPUs"]
+    assert fleet.wanted[-1] == [Needs(8, accelerators=1)]

@@ -17,7 +17,7 @@ from tracker.engine.finding import find
 from tracker.engine.fleet import Fleet, HostLostError, Needs, Node
 from tracker.engine.messages import Found, Key
 from tracker.engine.node_time import NodeTime
-from tracker.engine.placement import places
+from tracker.engine.placement import lacking, places
 from tracker.engine.pump import Pump
 from tracker.engine.reservations import Reservation
 from tracker.errors import ClusterError, StoreError, WorkFailedError
@@ -61,10 +61,12 @@ class ClusterEngine:
         self._fleet = fleet
         self._study = study
         self._rate = rate
+        self._notify = notify
         self._workers = workers
         self._changed = threading.Condition()
         self._ended: list[ClusterAttempt] = []
         self._wanted: list[Needs] = []
+        self._said: set[Needs] = set()
         self.pump = Pump(fleet, study, self._changed, self._has_ended, notify)
         self._thread: threading.Thread | None = None
         self._done = threading.Event()
@@ -245,6 +247,11 @@ class ClusterEngine:
         return None
 
     def _want(self, needs: list[Needs]) -> None:
+        nodes = [contact.node for contact in self.pump.contacts.values()]
+        for each in set(needs) - self._said:
+            if nodes and (sentence := lacking(nodes, each)):
+                self._said.add(each)
+                self._notify(sentence)
         if needs != self._wanted:
             self._wanted = needs
             self._fleet.want(needs)
