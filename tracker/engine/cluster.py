@@ -125,8 +125,7 @@ class ClusterEngine:
         files; what is in no folder there, or was given up, is killed once its machine says that it has it.
         """
         self.pump.trials = trials
-        with self._changed:
-            self.pump.look_at_nodes()
+        self.pump.look_at_nodes()
         for contact, found in find(self._fleet, dict(self.pump.contacts), self._study):
             self._adopt(contact, found, trials)
         while any(each.closed for contact in self.pump.contacts.values() for each in contact.attempts.values()):
@@ -247,7 +246,8 @@ class ClusterEngine:
         return None
 
     def _want(self, needs: list[Needs]) -> None:
-        nodes = [contact.node for contact in self.pump.contacts.values()]
+        with self._changed:
+            nodes = [contact.node for contact in self.pump.contacts.values()]
         for each in set(needs) - self._said:
             if nodes and (sentence := lacking(nodes, each)):
                 self._said.add(each)
