@@ -312,3 +312,24 @@ def test_a_silent_machine_does_not_hold_up_the_others(study, fleet):
     while study.start(0) is None:
         pass
     assert fleet.now() - began < 5.0
+
+
+def test_needs_that_no_machine_can_meet_are_said_once_and_waited_for(fleet, tmp_path):
+    fleet.add(cores=2)
+    said = []
+    study = VirtualStudy(fleet, tmp_path, notify=said.append)
+    study.run(0.2)
+    for _ in range(3):
+        assert study.engine.reserve(Needs(8, accelerators=1)) is None
+    assert said == ["waiting for a machine with 8 cores and 1 GPUs; there are: node-0 with 2 cores and 0 GPUs"]
+    assert fleet.wanted[-1] == [Needs(8, accelerators=1)]
+
+
+def test_what_is_asked_of_a_machine_that_is_gone_meanwhile_harms_nothing(study, fleet):
+    contact = study.engine.pump.contacts["node-0"]
+    fleet.kill("node-0")
+    study.run(2.0)
+    study.engine.pump.give_back(contact, "token")
+    attempt = study.start(0)
+    study.run_until(lambda: study.ended)
+    assert attempt.record.state is TrialState.COMPLETED

@@ -124,7 +124,7 @@ class Cluster(RuleBasedStateMachine):
             self.check(attempt, training_of(self.fleet, attempt))
         for _, time in self.study.engine.node_times:
             taken = time.trained_seconds + time.lost_seconds + time.copying_seconds
-            assert taken <= time.total_seconds - time.provisioning_seconds + 0.1
+            assert taken <= time.total_seconds - time.provisioning_seconds + 0.1, time
         for host in self.fleet.hosts.values():
             assert not host.trainings, "hosts keep nothing"
             assert host.free_cores == CORES

@@ -17,7 +17,7 @@ from tracker.engine.finding import find
 from tracker.engine.fleet import Fleet, HostLostError, Needs, Node
 from tracker.engine.messages import Found, Key
 from tracker.engine.node_time import NodeTime
-from tracker.engine.placement import could_meet, places
+from tracker.engine.placement import lacking, places
 from tracker.engine.pump import Pump
 from tracker.engine.reservations import Reservation
 from tracker.errors import ClusterError, StoreError, WorkFailedError
@@ -61,12 +61,12 @@ class ClusterEngine:
         self._fleet = fleet
         self._study = study
         self._rate = rate
+        self._notify = notify
         self._workers = workers
         self._changed = threading.Condition()
         self._ended: list[ClusterAttempt] = []
         self._wanted: list[Needs] = []
-        self._lacking: set[Needs] = set()
-        self._notify = notify
+        self._said: set[Needs] = set()
         self.pump = Pump(fleet, study, self._changed, self._has_ended, notify)
         self._thread: threading.Thread | None = None
         self._done = threading.Event()
@@ -91,22 +91,7 @@ class ClusterEngine:
                 self._want([])
                 return replace(reservation, node=contact.node, price_point=point)
         self._want([needs])
-        self._say_what_lacks(needs)
         return None
-
-    def _say_what_lacks(self, needs: Needs) -> None:
-        """Say once where no machine could meet needs if nothing else ran: one may come."""
-        with self._changed:
-            nodes = [contact.node for contact in self.pump.contacts.values() if contact.node.cores]
-        if (
-            not nodes
-            or needs in self._lacking
-            or any(could_meet(node, needs) and self._rate(node, needs) for node in nodes)
-        ):
-            return
-        self._lacking.add(needs)
-        there = ", ".join(node.words for node in nodes)
-        self._notify(f"no machine that has a rate has {needs.words}: waiting for one to come; there are {there}")
 
     def start(
         self, request: AttemptRequest, reservation: Reservation, on_event: Callable[[Event], None] | None = None
@@ -140,8 +125,7 @@ class ClusterEngine:
         files; what is in no folder there, or was given up, is killed once its machine says that it has it.
         """
         self.pump.trials = trials
-        with self._changed:
-            self.pump.look_at_nodes()
+        self.pump.look_at_nodes()
         for contact, found in find(self._fleet, dict(self.pump.contacts), self._study):
             self._adopt(contact, found, trials)
         while any(each.closed for contact in self.pump.contacts.values() for each in contact.attempts.values()):
@@ -262,6 +246,12 @@ class ClusterEngine:
         return None
 
     def _want(self, needs: list[Needs]) -> None:
+        with self._changed:
+            nodes = [contact.node for contact in self.pump.contacts.values()]
+        for each in set(needs) - self._said:
+            if nodes and (sentence := lacking(nodes, each)):
+                self._said.add(each)
+                self._notify(sentence)
         if needs != self._wanted:
             self._wanted = needs
             self._fleet.want(needs)

@@ -53,7 +53,8 @@ class Contact:
     def heard(self, now: float, clock: float) -> None:
         """It says something at ``now``, when its own clock reads ``clock``."""
         if self.clock is None:
-            self.time.provisioning_seconds = self.time.total_seconds = now - self.met_at
+            self.time.total_seconds = now - self.met_at
+            self.time.provisioning_seconds = 0.0 if self.attempts else self.time.total_seconds
         else:
             self.time.total_seconds += max(0.0, clock - self.clock)
         self.heard_at, self.clock = now, clock

@@ -1,7 +1,7 @@
 """The machines that a cluster's engine works on: who is there, and a question to one of them. It knows no attempts.
 
-One thread uses a fleet. On each machine lives one *host*, an object of which ``ask`` calls a method; it outlives
-whoever asks, and the next who connects finds it again.
+Several threads use a fleet, each waits for answers of its own. On each machine lives one *host*, an object of which
+``ask`` calls a method; it outlives whoever asks, and the next who connects finds it again.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class Fleet(Protocol):
         ...
 
     def wait(self, answers: Collection[Answer], timeout_seconds: float) -> set[Answer]:
-        """Wait until one of these is there, or so long; those that are there, or will never be."""
+        """Wait until one of these is there, or so long, also without any; those that are there, or will never be."""
         ...
 
     def take(self, answer: Answer) -> Any:

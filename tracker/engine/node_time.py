@@ -15,9 +15,10 @@ from tracker.training.ending import NODE_LOST
 class NodeTime:
     """Seconds of a whole machine, since the fleet first named it, by the machine's own clock once its host speaks.
 
-    ``provisioning_seconds`` are those before. Of the rest attempts take their share: ``trained_seconds`` are billed to
-    them and kept, ``lost_seconds`` were trained and are trained again, or nobody saw them, because the machine was
-    lost, and in ``copying_seconds`` files were on their way. What another study's attempts take is idle to this one.
+    ``provisioning_seconds`` are those before, where nothing ran there yet. Of the rest attempts take their share:
+    ``trained_seconds`` are billed to them and kept, ``lost_seconds`` were trained and are trained again, or nobody saw
+    them, because the machine was lost, and in ``copying_seconds`` files were on their way. What another study's
+    attempts take is idle to this one.
     """
 
     total_seconds: float = 0.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from tracker.engine.contact import Contact
 from tracker.engine.fleet import Needs, Node
@@ -29,6 +29,15 @@ def could_meet(node: Node, needs: Needs) -> bool:
         and needs.accelerator_model in ("", node.accelerator_model)
         and needs.market in ("", market_of(node))
     )
+
+
+def lacking(nodes: Sequence[Node], needs: Needs) -> str:
+    """What is waited for, in a sentence, where none of these machines would ever do; "" where one would."""
+    if any(could_meet(node, needs) for node in nodes):
+        return ""
+    there = ", ".join(node.words for node in nodes[:5])
+    more = f" and {len(nodes) - 5} more" if len(nodes) > 5 else ""
+    return f"waiting for a machine with {needs.words}; there are: {there or 'none'}{more}"
 
 
 def places(contacts: Iterable[Contact], needs: Needs, trial: str, now: float) -> list[Contact]:

@@ -67,6 +67,9 @@ class Pump:
         """Wait for answers, at most so long, and do what follows from them and from the time."""
         answers = self._errands.answers
         ready = self._fleet.wait(answers, timeout_seconds)
+        if self._fleet.now() >= self._next_nodes:
+            self._next_nodes = self._fleet.now() + NODES_SECONDS
+            self.look_at_nodes()
         with self._changed:
             now = self._fleet.now()
             if (late := now - self._turned_at - timeout_seconds) > LATE_SECONDS:
@@ -76,9 +79,6 @@ class Pump:
             for answer in ready:
                 self._errands.answered(answer)
             self._errands.ask_again()
-            if now >= self._next_nodes:
-                self._next_nodes = now + NODES_SECONDS
-                self.look_at_nodes()
             for contact in list(self.contacts.values()):
                 if not contact.lost and now - contact.heard_at > LEASE_SECONDS + PATIENCE_SECONDS:
                     self._lose(contact.node.node_id)
@@ -89,11 +89,12 @@ class Pump:
             nodes = {node.node_id: node for node in self._fleet.nodes()}
         except ClusterError:  # whoever knows them is away: hosts speak for themselves
             return
-        for node_id in self.contacts.keys() - nodes.keys():
-            self._lose(node_id)
-            self.gone.append(self.contacts.pop(node_id))
-        for node in nodes.values():
-            self._meet(node)
+        with self._changed:
+            for node_id in self.contacts.keys() - nodes.keys():
+                self._lose(node_id)
+                self.gone.append(self.contacts.pop(node_id))
+            for node in nodes.values():
+                self._meet(node)
 
     def start(self, attempt: ClusterAttempt, head: bytes) -> None:
         """Start an attempt on the machine of its reservation."""
@@ -219,7 +220,9 @@ class Pump:
 
     def _lose(self, node_id: str) -> None:
         """Give up what runs on a machine; it may come back."""
-        contact = self.contacts[node_id]
+        contact = self.contacts.get(node_id)
+        if contact is None:  # it is gone already
+            return
         contact.lost, contact.following = True, False
         self._errands.lose(node_id)
         silent_seconds = self._fleet.now() - contact.heard_at
