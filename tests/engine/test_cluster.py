@@ -321,7 +321,7 @@ def test_needs_that_no_machine_can_meet_are_said_once_and_waited_for(fleet, tmp_
     study.run(0.2)
     for _ in range(3):
         assert study.engine.reserve(Needs(8, accelerators=1)) is None
-    assert said == ["waiting for a machine with 8 cores and 1 GPUs; there are: node-0 with 2 cores and 0 GPUs"]
+    assert said == ["waiting for a machine with 8 cores and 1 × GPU; there are: node-0 with 2 cores"]
     assert fleet.wanted[-1] == [Needs(8, accelerators=1)]
 
 

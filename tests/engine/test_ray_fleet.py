@@ -11,16 +11,19 @@ import pytest
 
 pytest.importorskip("ray", reason="Ray is not installed: there is no cluster to test with")
 
-from tests.support.command import ROOT
+from tests.support.command import ROOT, tracker_process
 from tests.support.ray_cluster import free_port, ray_clusters
+from tests.support.studies import digits
+from tracker import audit_study, open_study
 from tracker.engine.fleet import HostLostError, Needs
 from tracker.engine.ray_fleet import RayFleet
 from tracker.errors import ClusterError
+from tracker.study.toml_text import to_toml
 
 HOST = "tests.support.ray_host:CountingHost"
 LONG = 120.0
 SPOT = {"tracker/sku": "g5.xlarge", "ray.io/market-type": "spot", "ray.io/availability-region": "us-east-1"}
-OWNED = {"tracker/sku": "box"}
+OWNED = {"tracker/sku": "gcp_e2-standard-2"}
 DRIVER = f"""
 import json, os, sys
 from tracker.engine.ray_fleet import RayFleet
@@ -99,6 +102,23 @@ def test_nodes_are_those_that_are_alive_with_their_labels(cluster, fleet):
     assert spot.memory_bytes > 0 and spot.address and spot.draining_seconds is None
     assert spot.node_id != owned.node_id
     assert sorted(node.cores for node in fleet.nodes()) == [0, 1, 1]
+
+
+def test_a_study_trains_on_the_nodes_that_have_a_rate(cluster, tmp_path):
+    study = tmp_path / "study.toml"
+    study.write_text(to_toml(digits(budget={"trials": 2})), encoding="utf-8")
+    home, on = tmp_path / "home", ("--address", cluster.address)
+    ran = tracker_process("run", study, "--yes", "--engine", "ray", *on, home=home)
+    assert ran.returncode == 0, ran.stderr
+    assert "is left out, nobody knows what it costs: unknown SKU 'g5.xlarge'" in ran.stderr
+    trials = open_study("digits", home=home).runs().query("role == 'trial'")
+    assert list(trials["state"]) == ["completed", "completed"]
+    assert set(trials["sku"]) == {"gcp/e2-standard-2"}
+    assert audit_study("digits", home=home).findings == ()
+    listed = tracker_process("nodes", *on, "--json", home=home)
+    rows = {row["sku"]: row for row in json.loads(listed.stdout)["nodes"]}
+    assert rows.keys() == {"gcp/e2-standard-2", None}
+    assert (rows["gcp/e2-standard-2"]["cores"], rows["gcp/e2-standard-2"]["running"]) == (1, {})
 
 
 def test_a_host_is_made_once_and_answers(fleet):
