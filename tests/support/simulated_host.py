@@ -160,12 +160,17 @@ class SimulatedHost:
         self.states[key.study, key.folder] = content
 
     def leave(self, key, name, state_only):
-        training = self.trainings[key]
+        training = self._known(key)
         training.kept[name] = dict(self.states.get((key.study, key.folder), {}))
         return tuple(file_of(path, content) for path, content in training.kept[name].items())
 
     def piece(self, key, name, path, offset):
-        return self.trainings[key].kept[name][path][offset:]
+        return self._known(key).kept[name][path][offset:]
+
+    def _known(self, key):
+        if key not in self.trainings:
+            raise WorkFailedError("it is not here any more")
+        return self.trainings[key]
 
     def release(self, key, keep_state):
         self.fence(key)
