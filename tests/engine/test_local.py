@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from multiprocessing import popen_forkserver
 from pathlib import Path
 
 import psutil
@@ -164,6 +165,30 @@ def test_a_call_gives_the_result_or_the_error_of_a_function_in_a_child(forkserve
         forkserver.call(os._exit, 3)
     with pytest.raises(DataError, match="no such data"):
         forkserver.call(fail_with_data_error)
+
+
+def note(path):
+    with path.open("a") as file:
+        file.write(f"{os.getpid()}\n")
+
+
+def test_a_child_that_nobody_knows_of_does_nothing(forkserver, tmp_path, monkeypatch):
+    """As where the forkserver dies after it has made a child, and before it has said which."""
+    read, lost = popen_forkserver.forkserver.read_signed, []
+
+    def lose_the_first(descriptor):
+        pid = read(descriptor)
+        if not lost:
+            lost.append(pid)
+            raise EOFError
+        return pid
+
+    monkeypatch.setattr(popen_forkserver.forkserver, "read_signed", lose_the_first)
+    child = forkserver.start(note, tmp_path / "ran")
+    child.join()
+    with contextlib.suppress(psutil.NoSuchProcess):
+        psutil.Process(lost[0]).wait(60)
+    assert (tmp_path / "ran").read_text() == f"{child.pid}\n" != f"{lost[0]}\n"
 
 
 def fail_with_data_error():

@@ -67,13 +67,18 @@ class Forkserver:
         """
         with _STARTING, _without_main_module():
             for tries_left in reversed(range(_TRIES)):
-                process = self._context.Process(target=target, args=arguments)
-                try:
-                    process.start()
-                    break
-                except (OSError, EOFError):  # it died just now
-                    if not tries_left:
+                going, go = self._context.Pipe(duplex=False)
+                with going, go:
+                    process = self._context.Process(target=_once_known, args=(going, target, arguments))
+                    try:
+                        process.start()
+                    except (OSError, EOFError):  # it died just now, and may have made a child first
+                        if tries_left:
+                            continue
                         raise
+                    with contextlib.suppress(OSError):  # where the child is dead already
+                        go.send_bytes(b"go")
+                    break
             assert process.pid is not None
             _STARTED.add(process.pid)
         return process
@@ -113,6 +118,16 @@ class Forkserver:
         if isinstance(outcome, TrackerError):
             raise outcome
         return outcome  # type: ignore[no-any-return]
+
+
+def _once_known(going: Connection, target: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    """Run ``target`` once this process is known to the one that started it; end where it never will be."""
+    with going:
+        try:
+            going.recv_bytes()
+        except (OSError, EOFError):
+            os._exit(1)
+    target(*arguments)
 
 
 def _answer(
