@@ -51,7 +51,7 @@ def connect(address: str, namespace: str, allow_open: bool) -> bool:
     if is_open and not allow_open:
         raise RequestError(
             f"the Ray cluster at '{address}' is open: whoever reaches it runs code there. "
-            "Start it with RAY_AUTH_MODE=token, or allow an open one where nobody else reaches it"
+            "Start it with RAY_AUTH_MODE=token, or give --allow-open-cluster where nobody else reaches it"
         )
     if not is_open:
         with _settings(AUTH_MODE="token"):
