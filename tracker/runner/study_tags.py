@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import platform
 import subprocess
@@ -43,6 +44,7 @@ def study_tags(plan: StudyPlan, card: DataCard) -> dict[str, str]:
     }
 
 
+@functools.cache
 def _versions() -> str:
     """The versions that results depend on most, in words."""
     libraries = [f"Python {platform.python_version()}"]

@@ -10,7 +10,7 @@ from optuna.storages import RDBStorage
 
 from tracker.databases.addresses import shown_url
 from tracker.databases.connections import engine_options, making_tables, patiently
-from tracker.databases.schemas import migrations, schema_of
+from tracker.databases.schemas import Schema, migrations, schema_of
 from tracker.errors import StoreError
 
 _MIGRATIONS = ("optuna", "storages/_rdb/alembic/versions")
@@ -25,19 +25,18 @@ def in_storage(url: str, action: Callable[[RDBStorage], Answer]) -> Answer:
     It is repeated while the database is locked or its server restarts. Raises StoreError where the storage cannot be
     reached, or has tables that the installed Optuna does not work with, and what ``action`` raises.
     """
-    if problem := storage_problem(url):
+    schema = schema_of(url)
+    if problem := _problem(url, schema):
         raise StoreError(problem)
-    with making_tables(url):
-        storage = RDBStorage(url, engine_kwargs=engine_options(url))
+    with making_tables(url):  # Optuna's own check runs every script of its migrations, each time
+        checked = bool(schema.revisions)
+        storage = RDBStorage(url, engine_kwargs=engine_options(url), skip_compatibility_check=checked)
     return patiently(lambda: action(storage))
 
 
-def storage_problem(url: str) -> str:
-    """A sentence where the database at ``url`` has a schema that the installed Optuna does not work with; else "".
-
-    Raises StoreError where the database cannot be reached.
-    """
-    schema, installed = schema_of(url), migrations(*_MIGRATIONS)
+def _problem(url: str, schema: Schema) -> str:
+    """A sentence where the database at ``url`` has a schema that the installed Optuna does not work with; else ""."""
+    installed = migrations(*_MIGRATIONS)
     if not schema.revisions or schema.revisions == (installed.head,):
         return ""
     found, place = ", ".join(schema.revisions), shown_url(url)
