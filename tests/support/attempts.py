@@ -37,7 +37,7 @@ def request_for(reservation, folder, *, workload=DIGITS["workload"], number=1, *
         cores=reservation.cores,
         accelerators=(),
         accelerator_model="",
-        price_point=load_price_book().point("aws/m7i.large", Market.ON_DEMAND),
+        price_point=reservation.price_point or load_price_book().point("aws/m7i.large", Market.ON_DEMAND),
         price_book="",
         cache=folder,
         asked_at=time.time(),

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from tracker.engine.fleet import HostLostError, Node
 from tracker.engine.host import Host
+from tracker.engine.placement import market_of
 from tracker.pricing.price_book import load_price_book
 from tracker.records import Market
 
@@ -82,5 +83,5 @@ class NearFleet:
 
 
 def rate(node, needs):
-    """Every machine is billed alike."""
-    return RATE
+    """Every machine is billed alike, in its own market."""
+    return replace(RATE, market=Market.SPOT) if market_of(node) == "spot" else RATE

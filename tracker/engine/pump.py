@@ -18,7 +18,6 @@ from tracker.engine.contact import Contact, Late
 from tracker.engine.errands import Errand, Errands
 from tracker.engine.fleet import Fleet, Needs, Node
 from tracker.engine.messages import Key, Lines, News, Wish
-from tracker.engine.placement import market_of
 from tracker.engine.shipping import Shipping
 from tracker.errors import ClusterError, StoreError, WorkFailedError
 from tracker.records import Market
@@ -202,7 +201,7 @@ class Pump:
         saved, now = attempt.record.saved_epoch, self._fleet.now()
         attempt.take(lines)
         is_news = attempt.record.saved_epoch not in (None, saved)
-        if is_news and market_of(contact.node) == Market.SPOT and now >= attempt.copy_again_at:
+        if is_news and attempt.request.price_point.market is Market.SPOT and now >= attempt.copy_again_at:
             attempt.copy_again_at = math.inf
             self._errands.send(contact.node.node_id, self._shipping.copy_state(attempt))
 
