@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import time
+from collections import Counter
 from pathlib import Path
 
 import optuna
@@ -175,6 +176,12 @@ def test_a_killed_study_resumes_the_same_knowledge(tmp_path):
     used_usd = sum(usage["wall_seconds"] - usage["startup_seconds"] for usage in used) * 0.2016 / 4 / 3600
     budget_usd = max(BUDGET_USD, 1.3 * used_usd)
     known = {(log.parent.name, event["epoch"]) for log, event in events_of(tmp_path, "checkpoint")}
+    saved = {log: event["epoch"] for log, event in events_of(tmp_path, "saved")}
+    unsaved = {
+        (log.parent.name, event["epoch"])
+        for log, event in events_of(tmp_path, "checkpoint")
+        if event["epoch"] > saved.get(log, 0)
+    }
     memory = remembered(tmp_path)
     spent_usd = open_study("dollars", home=tmp_path).spend_usd
     looks = Looks()
@@ -182,9 +189,10 @@ def test_a_killed_study_resumes_the_same_knowledge(tmp_path):
     assert remembered(tmp_path)["reference"] == memory["reference"]
     assert finished.spend_usd >= spent_usd
     assert looks.late_stops(tmp_path, budget_usd) == [], "what was spent before counts"
-    again = [(log.parent.name, event["epoch"]) for log, event in events_of(tmp_path, "checkpoint")]
-    assert len(again) - len(set(again)) <= 2, "only what two workers had not saved when they were killed"
-    assert known <= set(again)
+    reached = Counter((log.parent.name, event["epoch"]) for log, event in events_of(tmp_path, "checkpoint"))
+    again = {each for each, times in reached.items() if times > 1}
+    assert again <= unsaved, "only what was not saved yet: that is as often as the disk lets"
+    assert known <= reached.keys()
 
 
 def test_a_workload_that_saves_nothing_runs_to_its_end_and_that_is_said_once(tmp_path):
