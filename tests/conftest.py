@@ -6,6 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
+import hypothesis
 import pytest
 from alembic.script import ScriptDirectory
 
@@ -13,6 +14,9 @@ from tests.support.mlflow_database import put_mlflow_database
 from tracker.engine import forkserver
 
 ROOT = Path(__file__).parents[1]
+# However slow the machine is, that fails nothing.
+hypothesis.settings.register_profile("any", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("any")
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
     *("--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking"),
