@@ -19,7 +19,7 @@ FAULTS = ("lose_question", "lose_answer", "repeat", "delay", "tear", "disconnect
 
 @dataclass(eq=False)
 class Asked:
-    """A question, and what came of it."""
+    """A question and its answer."""
 
     node_id: str
     done: bool = False

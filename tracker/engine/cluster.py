@@ -11,9 +11,9 @@ from pathlib import Path
 from types import TracebackType
 
 from tracker.engine.asked import write_request
+from tracker.engine.asking import ask_all
 from tracker.engine.cluster_attempt import ClusterAttempt
 from tracker.engine.contact import Contact
-from tracker.engine.finding import find
 from tracker.engine.fleet import Fleet, HostLostError, Needs, Node
 from tracker.engine.messages import Found, Key
 from tracker.engine.node_time import NodeTime
@@ -35,6 +35,8 @@ SILENT_SECONDS = 10.0
 """How long none is asked of one that did not answer: it may be lost."""
 PROBLEM_SECONDS = 0.5
 """How long the pump rests after a problem: a full disk, or a cluster that is away, changes by nothing that it does."""
+FIND_SECONDS = 10.0
+"""How long a host has to say what it has of a study whose coordinator is gone."""
 HOLD_SECONDS = 60.0
 """How long a host keeps a place for an attempt that is to start."""
 Rate = Callable[[Node, Needs], PricePoint | None]
@@ -126,8 +128,11 @@ class ClusterEngine:
         """
         self.pump.trials = trials
         self.pump.look_at_nodes()
-        for contact, found in find(self._fleet, dict(self.pump.contacts), self._study):
-            self._adopt(contact, found, trials)
+        contacts = dict(self.pump.contacts)
+        for node_id, attempts in ask_all(self._fleet, contacts, FIND_SECONDS, "found", self._study):
+            if not isinstance(attempts, Exception):
+                for found in attempts:
+                    self._adopt(contacts[node_id], found, trials)
         while any(each.closed for contact in self.pump.contacts.values() for each in contact.attempts.values()):
             self.pump.turn(TURN_SECONDS)
         return list(self.running)

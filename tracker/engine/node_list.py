@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tracker.engine.fleet import Answer, Fleet, HostLostError, Needs, Node
+from tracker.engine.asking import ask_all
+from tracker.engine.fleet import Fleet, Needs, Node
 from tracker.engine.messages import Running
 from tracker.engine.node_time import share_of
 from tracker.pricing.price_point import PricePoint
@@ -39,15 +39,8 @@ class NodeRow:
 def node_list(fleet: Fleet, rate: Callable[[Node, Needs], PricePoint | None]) -> list[NodeRow]:
     """Every machine that the fleet names, by its name. Raises ClusterError where the fleet cannot be reached."""
     nodes = {node.node_id: node for node in fleet.nodes()}
-    asked = {fleet.ask(node_id, "running"): node_id for node_id in nodes}
-    running: dict[str, tuple[Running, ...]] = {}
-    waiting: set[Answer] = set(asked)
-    until = fleet.now() + ANSWER_SECONDS
-    while waiting and (left := until - fleet.now()) > 0:
-        for answer in fleet.wait(waiting, left):
-            waiting.discard(answer)
-            with contextlib.suppress(HostLostError, ConnectionError):
-                running[asked[answer]] = fleet.take(answer)
+    said = ask_all(fleet, nodes, ANSWER_SECONDS, "running")
+    running = {node_id: attempts for node_id, attempts in said if not isinstance(attempts, Exception)}
     return [
         NodeRow(node, rate(node, Needs(node.cores, node.accelerators)), running.get(node_id))
         for node_id, node in sorted(nodes.items())

@@ -7,8 +7,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from tracker.engine.fleet import Fleet, HostLostError, Node
-from tracker.engine.node_host import Hello
+from tracker.engine.asking import ask_all
+from tracker.engine.fleet import Fleet, Node
 from tracker.errors import ClusterError
 from tracker.records import Hardware
 from tracker.study.formats import PACKAGE, own_version
@@ -54,22 +54,17 @@ def connected(address: str, *, allow_open: bool = False) -> Iterator[Fleet]:
 
 def greet(fleet: Fleet) -> list[FleetMachine]:
     """The machines of a fleet that can train, by their addresses. Raises ClusterError where there is none."""
-    asked = {fleet.ask(node.node_id, "hello"): node for node in fleet.nodes() if node.cores}
-    found, problems = [], []
-    waiting, until = set(asked), time.monotonic() + HELLO_SECONDS
-    while waiting and (left := until - time.monotonic()) > 0:
-        for answer in fleet.wait(waiting, left):
-            waiting.discard(answer)
-            try:
-                hello: Hello = fleet.take(answer)
-            except (HostLostError, ConnectionError) as error:
-                problems.append(f"{asked[answer].address}: {error}")
-            else:
-                ahead = hello.time - time.time()
-                found.append(FleetMachine(asked[answer], _given(hello.hardware, asked[answer]), ahead))
-    problems += [f"{asked[answer].address} does not answer" for answer in waiting]
+    nodes = {node.node_id: node for node in fleet.nodes() if node.cores}
+    found, problems = [], dict.fromkeys(nodes, "it does not answer")
+    for node_id, hello in ask_all(fleet, nodes, HELLO_SECONDS, "hello"):
+        if isinstance(hello, Exception):
+            problems[node_id] = str(hello)
+        else:
+            ahead = hello.time - time.time()
+            found.append(FleetMachine(nodes[node_id], _given(hello.hardware, nodes[node_id]), ahead))
     if not found:
-        raise ClusterError(f"no machine of the cluster can train: {'; '.join(problems) or 'none has cores'}")
+        said = "; ".join(f"{nodes[node_id].address}: {problem}" for node_id, problem in problems.items())
+        raise ClusterError(f"no machine of the cluster can train: {said or 'none has cores'}")
     return sorted(found, key=lambda machine: (machine.node.address, machine.node.node_id))
 
 

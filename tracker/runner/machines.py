@@ -15,6 +15,7 @@ from tracker.engine.forkserver import Forkserver
 from tracker.engine.local import LocalEngine
 from tracker.engine.reservations import Reservations
 from tracker.errors import RequestError
+from tracker.pricing.price_point import PricePoint
 from tracker.records import Hardware
 from tracker.runner.fleet_machines import FleetMachine, connected, greet
 from tracker.runner.node_rates import NodeRates
@@ -53,8 +54,7 @@ class Machines:
         for machine in self.nodes:
             for device in self.plan.space.devices:
                 if (device == "cpu" or machine.node.accelerators) and (point := self.rates.on(machine.node, device)):
-                    rate = f"${point.usd_per_hour:g} an hour for the whole machine on {point.effective_from}"
-                    observer.notify(f"{machine.words}: {device} is billed as {point.sku} ({point.market}), {rate}")
+                    observer.notify(f"{machine.words}: {_billed(device, point)}")
             if abs(off := machine.clock_seconds) > CLOCK_SECONDS:
                 observer.notify(
                     f"the clock of {machine.node.address} is {off:+.0f} s from this one's; so are its dates"
@@ -87,15 +87,15 @@ def machines_of(document: StudyDocument, home: Home, workers: int | None, observ
     """
     forkserver = Forkserver(document.workload or "")
     surroundings = look_around(document, forkserver)
-    engine = check_study(document, surroundings.workload).engine
-    if engine.name == "local":
-        plan = plan_on(document, surroundings, home)
+    spec = check_study(document, surroundings.workload)
+    if spec.engine.name == "local":
+        plan = plan_on(document, spec, surroundings, home)
         yield Machines(plan, plan, forkserver, workers, observer)
         return
-    with connected(engine.address, allow_open=engine.allow_open) as fleet:
+    with connected(spec.engine.address, allow_open=spec.engine.allow_open) as fleet:
         nodes = greet(fleet)
         able = combined([machine.hardware for machine in nodes])
-        plan = plan_on(document, replace(surroundings, hardware=able), home)
+        plan = plan_on(document, spec, replace(surroundings, hardware=able), home)
         here = on_machine(plan, surroundings.hardware)
         yield Machines(plan, here, forkserver, workers, observer, fleet, nodes)
 
@@ -125,8 +125,7 @@ def _announce(plan: StudyPlan, observer: Observer, *, machines: bool = True) -> 
     if machines:
         observer.notify(f"machine: {plan.hardware.label}")
     for device, point in plan.price_points.items() if machines else ():
-        rate = f"${point.usd_per_hour:g} an hour for the whole machine on {point.effective_from}"
-        observer.notify(f"{device} is billed as {point.sku} ({point.market}), {rate}")
+        observer.notify(_billed(device, point))
     if changed := plan.spec.costs.changed:
         observer.notify(
             f"costs assumed: {', '.join(f'{name} = {str(value).lower()}' for name, value in changed.items())}"
@@ -136,6 +135,11 @@ def _announce(plan: StudyPlan, observer: Observer, *, machines: bool = True) -> 
     for name in sorted({*plan.spec.needed_metrics, *plan.spec.default_settings, *plan.spec.space}):
         if (logged := logged_name(name)) != name:
             observer.notify(f"'{name}' is '{logged}' in MLflow, which does not allow every name; here it keeps its own")
+
+
+def _billed(device: str, point: PricePoint) -> str:
+    rate = f"${point.usd_per_hour:g} an hour for the whole machine on {point.effective_from}"
+    return f"{device} is billed as {point.sku} ({point.market}), {rate}"
 
 
 def combined(machines: Sequence[Hardware]) -> Hardware:

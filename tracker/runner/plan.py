@@ -41,12 +41,12 @@ def make_plan(document: StudyDocument, forkserver: Forkserver, home: Home) -> St
 
     Raises StudyFileError (every problem of the file), HardwareError, PriceBookError; changes nothing.
     """
-    return plan_on(document, look_around(document, forkserver), home)
+    surroundings = look_around(document, forkserver)
+    return plan_on(document, check_study(document, surroundings.workload), surroundings, home)
 
 
-def plan_on(document: StudyDocument, surroundings: Surroundings, home: Home) -> StudyPlan:
-    """Check a study against its surroundings and the price book. Raises as ``make_plan`` does."""
-    spec = check_study(document, surroundings.workload)
+def plan_on(document: StudyDocument, spec: StudySpec, surroundings: Surroundings, home: Home) -> StudyPlan:
+    """Check a study against a machine and the price book. Raises as ``make_plan`` does."""
     space = search_space(spec, surroundings.hardware, surroundings.compile_problem)
     book = home.price_book(spec.pricing.prices)
     _check_pricing(document, spec, book)
