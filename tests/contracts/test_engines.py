@@ -10,10 +10,10 @@ import pytest
 from tests.support.attempts import finish, start, wait_for_checkpoint
 from tests.support.near_fleet import NearFleet, rate
 from tests.support.studies import DIGITS
-from tracker.engine.cluster import ClusterEngine
-from tracker.engine.fleet import Needs
+from tracker.engine.cluster.cluster import ClusterEngine
 from tracker.engine.forkserver import Forkserver
 from tracker.engine.local import LocalEngine
+from tracker.engine.node import Needs
 from tracker.engine.reservations import Reservations
 from tracker.errors import StoreError
 from tracker.records import TrialState

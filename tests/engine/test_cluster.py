@@ -9,8 +9,8 @@ from tests.support.fake_fleet import FAULTS, FakeFleet
 from tests.support.near_fleet import RATE
 from tests.support.simulated_host import state
 from tests.support.virtual_study import VirtualStudy, node_of, training_of
-from tracker.engine.fleet import Needs
-from tracker.engine.pump import LEASE_SECONDS, PATIENCE_SECONDS
+from tracker.engine.cluster.pump import LEASE_SECONDS, PATIENCE_SECONDS
+from tracker.engine.node import Needs
 from tracker.errors import ClusterError, StoreError
 from tracker.records import TrialState
 from tracker.training.events import read_attempt

@@ -10,9 +10,9 @@ import pytest
 
 from tests.support.attempts import finish, start, wait_for_checkpoint
 from tests.support.near_fleet import NearFleet, rate
-from tracker.engine.cluster import ClusterEngine
-from tracker.engine.host import Host
-from tracker.engine.messages import Key
+from tracker.engine.cluster.cluster import ClusterEngine
+from tracker.engine.cluster.messages import Key
+from tracker.engine.host.host import Host
 from tracker.records import TrialState
 from tracker.training.events import read_attempt
 

@@ -18,9 +18,9 @@ import pytest
 from tests.support.attempts import finish, start, wait_for_checkpoint
 from tests.support.command import ROOT
 from tests.support.studies import DIGITS
-from tracker.engine.fleet import Needs
 from tracker.engine.forkserver import Forkserver
 from tracker.engine.local import LocalEngine
+from tracker.engine.node import Needs
 from tracker.engine.reservations import Reservations
 from tracker.errors import DataError, StoreError, WorkFailedError
 from tracker.records import TrialState

@@ -7,7 +7,7 @@ import pytest
 from tests.support.fake_fleet import FakeFleet
 from tests.support.near_fleet import RATE, rate
 from tests.support.virtual_study import VirtualStudy, node_of
-from tracker.engine.node_list import node_list
+from tracker.engine.cluster.node_list import node_list
 
 
 def test_each_machine_is_listed_with_what_runs_there_and_what_is_idle(tmp_path):

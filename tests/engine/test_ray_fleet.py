@@ -15,8 +15,9 @@ from tests.support.command import ROOT, tracker_process
 from tests.support.ray_cluster import free_port, ray_clusters
 from tests.support.studies import digits
 from tracker import audit_study, open_study
-from tracker.engine.fleet import HostLostError, Needs
-from tracker.engine.ray_fleet import RayFleet
+from tracker.engine.cluster.fleet import HostLostError
+from tracker.engine.node import Needs
+from tracker.engine.ray.fleet import RayFleet
 from tracker.errors import ClusterError
 from tracker.study.toml_text import to_toml
 
@@ -26,7 +27,7 @@ SPOT = {"tracker/sku": "g5.xlarge", "ray.io/market-type": "spot", "ray.io/availa
 OWNED = {"tracker/sku": "gcp_e2-standard-2"}
 DRIVER = f"""
 import json, os, sys
-from tracker.engine.ray_fleet import RayFleet
+from tracker.engine.ray.fleet import RayFleet
 from tracker.errors import TrackerError
 
 for address in sys.argv[1:]:

@@ -10,9 +10,9 @@ import time
 import pytest
 
 from tests.conftest import ROOT
-from tracker.engine.fleet import Needs, Node
-from tracker.engine.ray_guards import in_a_line, reach, silent_standard_error
-from tracker.engine.ray_words import node_of, request_for
+from tracker.engine.node import Needs, Node
+from tracker.engine.ray.guards import in_a_line, reach, silent_standard_error
+from tracker.engine.ray.words import node_of, request_for
 from tracker.errors import ClusterError, RequestError
 
 
@@ -89,7 +89,7 @@ def test_without_ray_the_extra_is_named():
     code = (
         "import sys; sys.modules['ray'] = None\n"
         "from tracker.errors import RequestError\n"
-        "try:\n    import tracker.engine.ray_fleet\nexcept RequestError as error:\n    print(error)"
+        "try:\n    import tracker.engine.ray.fleet\nexcept RequestError as error:\n    print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert "pip install 'cost-quality-tracker[ray]'" in done.stdout, done.stderr

@@ -11,7 +11,7 @@ from tests.support.near_fleet import NearFleet
 from tests.support.pausable import study
 from tests.support.studies import digits
 from tracker import open_study, resume_study, run_study
-from tracker.engine.cluster import ClusterEngine
+from tracker.engine.cluster.cluster import ClusterEngine
 from tracker.runner.audit.audit import audit_study
 from tracker.runner.machines import Machines
 from tracker.runner.progress import Silent

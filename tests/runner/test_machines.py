@@ -10,8 +10,9 @@ import pytest
 
 from tests.support.command import tracker
 from tests.support.studies import digits
-from tracker.engine.fleet import HostLostError, Node
-from tracker.engine.node_host import Hello
+from tracker.engine.cluster.fleet import HostLostError
+from tracker.engine.host.node_host import Hello
+from tracker.engine.node import Node
 from tracker.errors import ClusterError, StudyFileError
 from tracker.pricing.price_book import load_price_book
 from tracker.records import Hardware

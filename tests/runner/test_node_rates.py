@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tracker.engine.fleet import Needs, Node
+from tracker.engine.node import Needs, Node
 from tracker.pricing.price_book import load_price_book
 from tracker.records import Hardware, Market
 from tracker.runner.node_rates import NodeRates

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from tests.support.studies import DIGITS
-from tracker.engine.fleet import Needs
+from tracker.engine.node import Needs
 from tracker.pricing.price_book import load_price_book
 from tracker.records import DataCard, Direction, Market, QualityMetric, Role
 from tracker.training.request import AttemptRequest

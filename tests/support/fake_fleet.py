@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tests.support.simulated_host import SimulatedHost
-from tracker.engine.fleet import HostLostError, Node
+from tracker.engine.cluster.fleet import HostLostError
+from tracker.engine.node import Node
 
 LATENCY_SECONDS = 0.01
 FAULTS = ("lose_question", "lose_answer", "repeat", "delay", "tear", "disconnect")

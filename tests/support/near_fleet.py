@@ -8,9 +8,10 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from dataclasses import replace
 
-from tracker.engine.fleet import HostLostError, Node
-from tracker.engine.host import Host
-from tracker.engine.placement import market_of
+from tracker.engine.cluster.fleet import HostLostError
+from tracker.engine.cluster.placement import market_of
+from tracker.engine.host.host import Host
+from tracker.engine.node import Node
 from tracker.pricing.price_book import load_price_book
 from tracker.records import Market
 

@@ -6,8 +6,8 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 
-from tracker.engine.messages import Found, Key, Lines, News, Running
-from tracker.engine.parcels import File, TornError
+from tracker.engine.cluster.messages import Found, Key, Lines, News, Running
+from tracker.engine.cluster.parcels import File, TornError
 from tracker.engine.reservations import Reservation
 from tracker.errors import WorkFailedError
 from tracker.records import AttemptRecord, PhaseSeconds, TrialState, Usage

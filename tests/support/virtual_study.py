@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tests.support.attempts import request_for
 from tests.support.near_fleet import rate
-from tracker.engine.cluster import ClusterEngine
-from tracker.engine.fleet import Needs
+from tracker.engine.cluster.cluster import ClusterEngine
+from tracker.engine.node import Needs
 from tracker.training.ending import end_lost
 from tracker.training.events import EventReader
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
-from tracker.engine.fleet import Needs
+from tracker.engine.node import Needs
 from tracker.engine.reservations import Reservation
 from tracker.records import AttemptRecord
 from tracker.training.events import Event, EventReader, follow, new_attempt

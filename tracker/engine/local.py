@@ -9,9 +9,9 @@ from pathlib import Path
 from types import TracebackType
 
 from tracker.engine.asked import write_request
-from tracker.engine.fleet import Needs
 from tracker.engine.forkserver import Forkserver
 from tracker.engine.local_attempt import LocalAttempt, launch
+from tracker.engine.node import Needs
 from tracker.engine.reservations import Reservation, Reservations
 from tracker.engine.watcher import Watcher
 from tracker.errors import StoreError

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from tracker.engine.fleet import Node
+from tracker.engine.node import Node
 from tracker.pricing.price_point import PricePoint
 
 

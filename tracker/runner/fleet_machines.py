@@ -7,13 +7,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from tracker.engine.asking import ask_all
-from tracker.engine.fleet import Fleet, Node
+from tracker.engine.cluster.asking import ask_all
+from tracker.engine.cluster.fleet import Fleet
+from tracker.engine.node import Node
 from tracker.errors import ClusterError
 from tracker.records import Hardware
 from tracker.study.formats import PACKAGE, own_version
 
-HOST = "tracker.engine.node_host:NodeHost"
+HOST = "tracker.engine.host.node_host:NodeHost"
 HELLO_SECONDS = 120.0
 """How long a machine may take until its host answers for the first time: it imports torch."""
 
@@ -42,7 +43,7 @@ def connected(address: str, *, allow_open: bool = False) -> Iterator[Fleet]:
     Raises RequestError where Ray is not installed, for a malformed address and an open cluster; ClusterError where
     there is no cluster that can be used.
     """
-    from tracker.engine.ray_fleet import RayFleet  # an extra
+    from tracker.engine.ray.fleet import RayFleet  # an extra
 
     # Hosts of another version are strangers: they may not know what is asked of them.
     fleet = RayFleet(address, HOST, allow_open=allow_open, namespace=f"{PACKAGE}-{own_version()}")

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tracker.engine.fleet import Fleet
-from tracker.engine.node_list import NodeRow, node_list
+from tracker.engine.cluster.fleet import Fleet
+from tracker.engine.cluster.node_list import NodeRow, node_list
 from tracker.pricing.price_book import PriceBook
 from tracker.runner.fleet_machines import FleetMachine
 from tracker.runner.node_rates import NodeRates

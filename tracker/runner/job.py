@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from tracker.engine.fleet import Needs
+from tracker.engine.node import Needs
 from tracker.records import Role, Settings
 from tracker.training.events import Event
 

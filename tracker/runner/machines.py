@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from tracker.engine.cluster import ClusterEngine
+from tracker.engine.cluster.cluster import ClusterEngine
+from tracker.engine.cluster.fleet import Fleet
 from tracker.engine.engine import Engine
-from tracker.engine.fleet import Fleet
 from tracker.engine.forkserver import Forkserver
 from tracker.engine.local import LocalEngine
 from tracker.engine.reservations import Reservations

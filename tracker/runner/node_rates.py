@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from tracker.engine.fleet import Needs, Node
-from tracker.engine.placement import label, market_of
+from tracker.engine.cluster.placement import label, market_of
+from tracker.engine.node import Needs, Node
 from tracker.errors import PriceBookError, did_you_mean
 from tracker.pricing.cost import check_billable
 from tracker.pricing.price_book import PriceBook

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from tracker.engine.contact import Contact
-from tracker.engine.fleet import Needs, Node
+from tracker.engine.cluster.contact import Contact
+from tracker.engine.node import Needs, Node
 
 MARKET_LABELS = ("tracker/market", "ray.io/market-type")
 

@@ -15,8 +15,11 @@ from pathlib import Path
 
 from tracker.errors import WorkFailedError
 from tracker.study.formats import keep_names
+from tracker.training.state import COMMAND_STATE_NAME, FILE_NAME
 
 PIECE_BYTES = 8 * 2**20
+STATE_NAMES = (FILE_NAME, COMMAND_STATE_NAME)
+"""The files and folders that a trial is resumed from."""
 
 
 class TornError(WorkFailedError):

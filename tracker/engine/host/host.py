@@ -15,14 +15,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from tracker.engine.accelerators import visible_accelerators
+from tracker.engine.cluster.messages import Found, Key, News, Running, Wish
+from tracker.engine.cluster.parcels import File
 from tracker.engine.forkserver import Forkserver
-from tracker.engine.host_files import HostFiles
-from tracker.engine.hosted import HostedAttempt
+from tracker.engine.host.files import HostFiles
+from tracker.engine.host.hosted import HostedAttempt
+from tracker.engine.host.seats import Seats
 from tracker.engine.local_attempt import LocalAttempt, launch
-from tracker.engine.messages import Found, Key, News, Running, Wish
-from tracker.engine.parcels import File
 from tracker.engine.reservations import Reservation, Reservations
-from tracker.engine.seats import Seats
 from tracker.engine.watcher import Watcher
 from tracker.errors import WorkFailedError
 from tracker.training.request import AttemptRequest

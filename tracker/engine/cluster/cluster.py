@@ -11,14 +11,15 @@ from pathlib import Path
 from types import TracebackType
 
 from tracker.engine.asked import write_request
-from tracker.engine.asking import ask_all
-from tracker.engine.cluster_attempt import ClusterAttempt
-from tracker.engine.contact import Contact
-from tracker.engine.fleet import Fleet, HostLostError, Needs, Node
-from tracker.engine.messages import Found, Key
-from tracker.engine.node_time import NodeTime
-from tracker.engine.placement import lacking, places
-from tracker.engine.pump import Pump
+from tracker.engine.cluster.asking import ask_all
+from tracker.engine.cluster.attempt import ClusterAttempt
+from tracker.engine.cluster.contact import Contact
+from tracker.engine.cluster.fleet import Fleet, HostLostError
+from tracker.engine.cluster.messages import Found, Key
+from tracker.engine.cluster.node_time import NodeTime
+from tracker.engine.cluster.placement import lacking, places
+from tracker.engine.cluster.pump import Pump
+from tracker.engine.node import Needs, Node
 from tracker.engine.reservations import Reservation
 from tracker.errors import ClusterError, StoreError, WorkFailedError
 from tracker.pricing.price_point import PricePoint

@@ -1,4 +1,4 @@
-"""A Ray cluster as a fleet. Only this file and ``ray_connection`` import Ray.
+"""A Ray cluster as a fleet. Only this file and ``connection`` import Ray.
 
 Ray decides nothing here. It knows the nodes, keeps one detached actor on each, found again by its name, and carries
 questions and answers. Its interfaces for nodes, tokens and draining are not stable: pyproject names the versions.
@@ -12,10 +12,11 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from tracker.engine.fleet import Answer, HostLostError, Needs, Node
-from tracker.engine.ray_guards import in_a_line, refuses, silent_standard_error
-from tracker.engine.ray_host import host_actor
-from tracker.engine.ray_words import node_of, request_for
+from tracker.engine.cluster.fleet import Answer, HostLostError
+from tracker.engine.node import Needs, Node
+from tracker.engine.ray.guards import in_a_line, refuses, silent_standard_error
+from tracker.engine.ray.host import host_actor
+from tracker.engine.ray.words import node_of, request_for
 from tracker.errors import ClusterError, RequestError
 
 try:
@@ -26,7 +27,7 @@ try:
     from ray.core.generated.gcs_pb2 import GcsNodeInfo
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    from tracker.engine.ray_connection import connect
+    from tracker.engine.ray.connection import connect
 except ImportError as error:
     raise RequestError(f"Ray is needed: pip install 'cost-quality-tracker[ray]' ({error})") from error
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from tracker.engine.cluster.messages import Found, Key, Lines
+from tracker.engine.cluster.parcels import Leaving
 from tracker.engine.local_attempt import LocalAttempt
-from tracker.engine.messages import Found, Key, Lines
-from tracker.engine.parcels import Leaving
 from tracker.training.events import Event
 from tracker.training.request import AttemptRequest
 from tracker.training.state import COMMAND_STATE_NAME, FILE_NAME, discard_state

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from tracker.engine.fleet import Answer, Fleet, HostLostError
+from tracker.engine.cluster.fleet import Answer, Fleet, HostLostError
 
 ANSWER_SECONDS = 30.0
 """After so long a question is asked again: it, or its answer, may be lost. Hosts answer the same again."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tracker.engine.fleet import Node
+from tracker.engine.node import Node
 from tracker.pricing.cost import SECONDS_PER_HOUR
 from tracker.pricing.price_point import PricePoint
 from tracker.records import AttemptRecord

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tracker.engine.cluster_attempt import ClusterAttempt, Copy
-from tracker.engine.fleet import Needs, Node
-from tracker.engine.messages import Key
-from tracker.engine.node_time import NodeTime
+from tracker.engine.cluster.attempt import ClusterAttempt, Copy
+from tracker.engine.cluster.messages import Key
+from tracker.engine.cluster.node_time import NodeTime
+from tracker.engine.node import Needs, Node
 
 
 @dataclass(slots=True)

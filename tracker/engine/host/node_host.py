@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 
 from tracker.engine.forkserver import Forkserver
-from tracker.engine.host import Host
+from tracker.engine.host.host import Host
 from tracker.records import Hardware
 
 

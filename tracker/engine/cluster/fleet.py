@@ -6,9 +6,10 @@ Several threads use a fleet, each waits for answers of its own. On each machine 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
 from typing import Any, NewType, Protocol
+
+from tracker.engine.node import Needs, Node
 
 Answer = NewType("Answer", object)
 """An answer that is awaited; hashable, and only the fleet that gave it reads it."""
@@ -16,55 +17,6 @@ Answer = NewType("Answer", object)
 
 class HostLostError(Exception):
     """The machine, or the host on it, is gone: no answer will come, and whatever ran there has ended or will."""
-
-
-@dataclass(frozen=True, slots=True)
-class Needs:
-    """What an attempt needs of one machine; ``accelerator_model`` and ``market`` are "" where any will do."""
-
-    cores: int
-    accelerators: int = 0
-    accelerator_model: str = ""
-    memory_bytes: int = 0
-    market: str = ""
-
-    @property
-    def words(self) -> str:
-        """The needs in words.
-
-        >>> Needs(2, 1, "H100", market="spot").words
-        '2 cores and 1 × H100 (spot)'
-        """
-        return _words(self.cores, self.accelerators, self.accelerator_model) + (f" ({self.market})" * bool(self.market))
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """A machine of the fleet.
-
-    ``node_id`` names it for its life, and no other ever; ``address`` is what others reach it by, ``labels`` are what
-    whoever started it says of it. ``accelerator_model`` is "" where there is none or it is unknown.
-    ``draining_seconds`` is how long it still has, by the notice that was given; None without a notice.
-    """
-
-    node_id: str
-    address: str
-    cores: int
-    accelerators: int
-    accelerator_model: str
-    memory_bytes: int
-    labels: Mapping[str, str] = field(default_factory=dict)
-    draining_seconds: float | None = None
-
-    @property
-    def words(self) -> str:
-        """The machine in words."""
-        return f"{self.address} with {_words(self.cores, self.accelerators, self.accelerator_model)}"
-
-
-def _words(cores: int, accelerators: int, model: str) -> str:
-    gpus = f" and {accelerators} × {model or 'GPU'}" if accelerators else ""
-    return f"{cores} core{'s' * (cores != 1)}{gpus}"
 
 
 class Fleet(Protocol):

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from tracker.engine.cluster.messages import Key, Lines, Wish
+from tracker.engine.cluster.node_time import share_of
 from tracker.engine.engine import Attempt
-from tracker.engine.messages import Key, Lines, Wish
-from tracker.engine.node_time import share_of
 from tracker.engine.reservations import Reservation
 from tracker.records import AttemptRecord, TrialState
 from tracker.training.ending import Ending, ending_of, write_ending

@@ -6,12 +6,11 @@ import contextlib
 from collections.abc import Callable, Generator
 from typing import Any
 
-from tracker.engine.cluster_attempt import ClusterAttempt
-from tracker.engine.contact import Contact, Late
-from tracker.engine.errands import Errand, Question
-from tracker.engine.fleet import HostLostError
-from tracker.engine.host_files import STATE_NAMES
-from tracker.engine.parcels import Arriving, listed, piece
+from tracker.engine.cluster.attempt import ClusterAttempt
+from tracker.engine.cluster.contact import Contact, Late
+from tracker.engine.cluster.errands import Errand, Question
+from tracker.engine.cluster.fleet import HostLostError
+from tracker.engine.cluster.parcels import STATE_NAMES, Arriving, listed, piece
 from tracker.errors import WorkFailedError
 from tracker.training.ending import NODE_REFUSED, ending_of
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tracker.engine.hosted import HostedAttempt
-from tracker.engine.messages import Key
-from tracker.engine.parcels import Arriving, File, listed, piece
+from tracker.engine.cluster.messages import Key
+from tracker.engine.cluster.parcels import STATE_NAMES, Arriving, File, listed, piece
+from tracker.engine.host.hosted import HostedAttempt
 from tracker.errors import WorkFailedError
-from tracker.training.state import COMMAND_STATE_NAME, FILE_NAME
-
-STATE_NAMES = (FILE_NAME, COMMAND_STATE_NAME)
-"""The files and folders that a trial is resumed from."""
+from tracker.training.state import FILE_NAME
 
 
 class HostFiles:

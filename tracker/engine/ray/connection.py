@@ -23,7 +23,7 @@ from ray._private.services import canonicalize_bootstrap_address
 from ray._private.utils import compute_version_info
 from ray._raylet import AuthenticationTokenLoader, Config, GcsClient
 
-from tracker.engine.ray_guards import in_a_line, reach
+from tracker.engine.ray.guards import in_a_line, reach
 from tracker.errors import ClusterError, RequestError
 
 _REACH_SECONDS = 3

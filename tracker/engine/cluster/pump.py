@@ -13,12 +13,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tracker.engine.cluster_attempt import ClusterAttempt, Copy
-from tracker.engine.contact import Contact, Late
-from tracker.engine.errands import Errand, Errands
-from tracker.engine.fleet import Fleet, Needs, Node
-from tracker.engine.messages import Key, Lines, News, Wish
-from tracker.engine.shipping import Shipping
+from tracker.engine.cluster.attempt import ClusterAttempt, Copy
+from tracker.engine.cluster.contact import Contact, Late
+from tracker.engine.cluster.errands import Errand, Errands
+from tracker.engine.cluster.fleet import Fleet
+from tracker.engine.cluster.messages import Key, Lines, News, Wish
+from tracker.engine.cluster.shipping import Shipping
+from tracker.engine.node import Needs, Node
 from tracker.errors import ClusterError, StoreError, WorkFailedError
 from tracker.records import Market
 from tracker.training.ending import NODE_DRAINS, NODE_LOST

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tracker.engine.asking import ask_all
-from tracker.engine.fleet import Fleet, Needs, Node
-from tracker.engine.messages import Running
-from tracker.engine.node_time import share_of
+from tracker.engine.cluster.asking import ask_all
+from tracker.engine.cluster.fleet import Fleet
+from tracker.engine.cluster.messages import Running
+from tracker.engine.cluster.node_time import share_of
+from tracker.engine.node import Needs, Node
 from tracker.pricing.price_point import PricePoint
 
 ANSWER_SECONDS = 5.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from tracker.engine.fleet import Answer, Fleet, HostLostError
+from tracker.engine.cluster.fleet import Answer, Fleet, HostLostError
 
 
 def ask_all(fleet: Fleet, node_ids: Iterable[str], seconds: float, *question: Any) -> Iterator[tuple[str, Any]]:

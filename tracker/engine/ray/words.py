@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
-from tracker.engine.fleet import Needs, Node
+from tracker.engine.node import Needs, Node
 
 _MODEL = "accelerator_type:"
 _NAMES = {

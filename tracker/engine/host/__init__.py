@@ -1,0 +1,1 @@
+"""What runs on each machine of a fleet."""
