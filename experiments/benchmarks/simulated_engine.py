@@ -17,8 +17,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
-
+from experiments.benchmarks.simulated_workload import metrics_after, quality_of
 from tracker.engine.forkserver import Forkserver
 from tracker.engine.local import LocalEngine
 from tracker.engine.local_attempt import LocalAttempt
@@ -150,14 +149,13 @@ class SimulatedEngine(LocalEngine):
         self._next += 1
         attempt = SimulatedAttempt(request, reservation, self._next, self._messages)
         self._keys[self._next] = attempt
-        rate, width = float(request.settings.get("learning_rate", 1e-2)), float(request.settings.get("width", 16))
-        quality = 0.95 - 0.08 * abs(np.log10(rate) + 2) - 0.4 / width**0.5
+        width, quality = float(request.settings.get("width", 16)), quality_of(request.settings)
         state = request.folder / FILE_NAME
         start = int(state.read_text()) if state.exists() else 0
         seconds = self._epoch_seconds * (0.5 + width / 64)
         prepares, log = request.role is Role.PREPARATION, str(request.log_path)
         self._messages.send(
-            Training(log, str(state), self._next, start, self._epochs, seconds, float(quality), prepares)
+            Training(log, str(state), self._next, start, self._epochs, seconds, quality, prepares)
         )
         self.most_running = max(self.most_running, len(self.running) + 1)
         return attempt
@@ -222,8 +220,7 @@ def _train(training: Training, asked: dict[int, str]) -> Iterator[float]:
     while epoch < training.epochs:
         yield training.epoch_seconds
         epoch += 1
-        quality = training.quality * (1 - 0.7**epoch)
-        metrics = {"accuracy": quality, "validation_loss": 1 - quality}
+        metrics = metrics_after(epoch, training.quality)
         write("checkpoint", epoch=epoch, metrics=metrics, usage=usage(), evaluation_seconds=0.0)
         Path(training.state).write_text(str(epoch))
         write("saved", epoch=epoch)

@@ -7,7 +7,7 @@ import pytest
 from tests.support.attempts import request_for
 from tests.support.fake_fleet import FAULTS, FakeFleet
 from tests.support.near_fleet import RATE
-from tests.support.simulated_host import state
+from experiments.benchmarks.simulated_training import state
 from tests.support.virtual_study import VirtualStudy, node_of, training_of
 from tracker.engine.cluster.pump import LEASE_SECONDS, PATIENCE_SECONDS
 from tracker.engine.node import Needs

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import time
 
+from experiments.benchmarks import plain_attempts
 from tests.support.studies import DIGITS
 from tracker.engine.node import Needs
-from tracker.pricing.price_book import load_price_book
-from tracker.records import DataCard, Direction, Market, QualityMetric, Role
-from tracker.training.request import AttemptRequest
 
 
 def start(engine, folder, *, workload=DIGITS["workload"], number=1, **settings):
@@ -21,28 +19,7 @@ def start(engine, folder, *, workload=DIGITS["workload"], number=1, **settings):
 def request_for(reservation, folder, *, workload=DIGITS["workload"], number=1, **settings):
     """The request for an attempt at a training."""
     known = {"epochs": 3, "width": 4, "learning_rate": 0.01, "epoch_seconds": 0.0, "accident": "none"}
-    hardware = {"device": "cpu", "threads": 1, "precision": "fp32", "compile": False}
-    return AttemptRequest(
-        study="study",
-        quality=QualityMetric("accuracy", Direction.MAXIMIZE),
-        folder=folder,
-        attempt=number,
-        role=Role.TRIAL,
-        label="#0",
-        workload=workload,
-        settings={**known, **hardware, **settings},
-        data={},
-        data_card=DataCard("digits", "8x8", {"train": 1400}),
-        seed=0,
-        cores=reservation.cores,
-        accelerators=(),
-        accelerator_model="",
-        price_point=reservation.price_point or load_price_book().point("aws/m7i.large", Market.ON_DEMAND),
-        price_book="",
-        cache=folder,
-        asked_at=time.time(),
-        node=reservation.node.node_id if reservation.node else "",
-    )
+    return plain_attempts.request_for(reservation, folder, workload, {**known, **settings}, number)
 
 
 def finish(engine, within_seconds=300.0):

@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tests.support.simulated_host import SimulatedHost
+from experiments.benchmarks.simulated_host import SimulatedHost
 from tracker.engine.cluster.fleet import HostLostError
 from tracker.engine.node import Node
 

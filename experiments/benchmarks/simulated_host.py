@@ -1,68 +1,73 @@
-"""A host whose trainings are simulated: it writes what real workers write, at the times of a virtual clock."""
+"""A host whose trainings are simulated: it writes what real workers write, at the times of a clock that it is given."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
 
-from tracker.engine.cluster.messages import Found, Key, Lines, News, Running
-from tracker.engine.cluster.parcels import File, TornError
+from experiments.benchmarks.simulated_training import Training, file_of, state
+from tracker.engine.cluster.messages import Found, Key, Lines, News, Running, Wish
+from tracker.engine.cluster.parcels import PIECE_BYTES, File, TornError
 from tracker.engine.reservations import Reservation
 from tracker.errors import WorkFailedError
-from tracker.records import AttemptRecord, PhaseSeconds, TrialState, Usage
-from tracker.training.event_lines import read_line
-from tracker.training.events import follow, new_attempt
+from tracker.records import PhaseSeconds, TrialState, Usage
+from tracker.training.request import AttemptRequest
 
 HEARTBEAT_SECONDS = 2.0
-
-
-@dataclass
-class Training:
-    """An attempt as it really is: ``log`` is all that was ever written, ``seconds`` how long it ran."""
-
-    key: Key
-    request: object
-    reservation: Reservation
-    began: float
-    log: bytes
-    epoch: int
-    saved: int | None
-    pausing: bool = False
-    ended_at: float | None = None
-    known_at: int = 0
-    kept: dict[str, bytes] = field(default_factory=dict)
-
-    @property
-    def record(self) -> AttemptRecord:
-        return follow(new_attempt(self.key.attempt), map(read_line, self.log.splitlines()))
-
-
-def state(epoch: int) -> bytes:
-    """What a trial is resumed from after an epoch."""
-    return f"epoch {epoch}\n".encode() * 1000
-
-
-def file_of(path: str, content: bytes) -> File:
-    return File(path, len(content), hashlib.sha256(content).hexdigest())
+At = Callable[[float, Callable[[], None]], None]
+"""Calls a function after so many seconds."""
 
 
 class SimulatedHost:
-    """``at`` calls a function after so many seconds of ``now``; its own clock is ``skew_seconds`` ahead of it."""
+    """``at`` calls a function after so many seconds of ``now``; its own clock is ``skew_seconds`` ahead of it.
 
-    def __init__(self, now, at, cores, skew_seconds, epochs=10, epoch_seconds=5.0):
-        self._now, self._at, self._skew = now, at, skew_seconds
+    What trainings do is what the methods below ``course`` say; it has ``heartbeat_seconds``, and the clock's zero is at
+    ``zero_time``, in seconds since 1970. ``speaks`` is called when it has something to say at once.
+    """
+
+    heartbeat_seconds = HEARTBEAT_SECONDS
+    zero_time = 1.7e9
+
+    def __init__(
+        self,
+        now: Callable[[], float],
+        at: At,
+        cores: int,
+        skew_seconds: float = 0.0,
+        epochs: int = 10,
+        epoch_seconds: float = 5.0,
+        speaks: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._now, self._at, self._skew, self._speaks = now, at, skew_seconds, speaks
         self._epochs, self._epoch_seconds = epochs, epoch_seconds
         self._free = list(range(cores))
-        self._seats = {}
-        self._last = {}
+        self._seats: dict[str, Reservation] = {}
+        self._last: dict[tuple[str, str], int] = {}
         self.alive = True
         self.trainings: dict[Key, Training] = {}
         self.ever: list[Training] = []
         self.states: dict[tuple[str, str], dict[str, bytes]] = {}
-        self._arriving = {}
+        self._arriving: dict[tuple[Key, str], bytes] = {}
 
-    def take(self, token, cores, accelerators, hold_seconds):
+    def course(self, request: AttemptRequest) -> tuple[int, float]:
+        """How many epochs a training has, and the seconds of each."""
+        del request
+        return self._epochs, self._epoch_seconds
+
+    def metrics(self, request: AttemptRequest, epoch: int) -> Mapping[str, float]:
+        """What a training reports after an epoch."""
+        del request
+        return {"accuracy": epoch / 100}
+
+    def state(self, epoch: int) -> bytes:
+        """What a trial is resumed from after an epoch."""
+        return state(epoch)
+
+    def take(self, token: str, cores: int, accelerators: int, hold_seconds: float) -> Reservation | None:
+        """As Host.take."""
+        del accelerators
         if token not in self._seats:
             if cores > len(self._free):
                 return None
@@ -70,11 +75,13 @@ class SimulatedHost:
             self._at(hold_seconds, lambda: self.give_back(token))
         return self._seats[token]
 
-    def give_back(self, token):
+    def give_back(self, token: str) -> None:
+        """As Host.give_back."""
         if token in self._seats:
             self._free += self._seats.pop(token).cores
 
-    def start(self, key, request, head, token, resumes):
+    def start(self, key: Key, request: AttemptRequest, head: bytes, token: str, resumes: bool) -> None:
+        """As Host.start."""
         if key in self.trainings or key.attempt <= self._last.get((key.study, key.folder), 0):
             return
         if token not in self._seats:
@@ -82,7 +89,7 @@ class SimulatedHost:
         content = self.states.setdefault((key.study, key.folder), {})
         if not resumes:
             content.clear()
-        epoch = int(content["state.pt"].split()[1]) if content else 0
+        epoch = int(content["state.pt"].split(maxsplit=2)[1]) if content else 0
         training = Training(key, request, self._seats.pop(token), self._now(), head, epoch, epoch or None)
         self.trainings[key] = training
         self.ever.append(training)
@@ -90,10 +97,11 @@ class SimulatedHost:
         if epoch:
             self._write(training, "restored", epoch=epoch)
         self._write(training, "ready", startup_seconds=0.1)
-        self._at(self._epoch_seconds, lambda: self._train(training))
-        self._at(HEARTBEAT_SECONDS, lambda: self._beat(training))
+        self._at(self.course(request)[1], lambda: self._train(training))
+        self._at(self.heartbeat_seconds, lambda: self._beat(training))
 
-    def signal(self, key, wish, reason):
+    def signal(self, key: Key, wish: Wish, reason: str) -> None:
+        """As Host.signal."""
         training = self.trainings.get(key)
         if training is None or training.ended_at is not None:
             return
@@ -106,18 +114,20 @@ class SimulatedHost:
             pauses = wish == "pause" and training.saved is not None
             self._end(training, TrialState.PAUSED if pauses else TrialState.STOPPED, reason, "before its last epoch")
 
-    def fence(self, key):
+    def fence(self, key: Key) -> None:
+        """As Host.fence."""
         trial = key.study, key.folder
         self._last[trial] = max(key.attempt, self._last.get(trial, 0))
         self.signal(key, "kill", "")
 
-    def has_news(self, study, known):
+    def has_news(self, study: str, known: Mapping[Key, int | None]) -> bool:
+        """Whether there is something to say at once to who knows so much."""
         offsets = ((each, known.get(each.key, 0)) for each in self.trainings.values() if each.key.study == study)
         return any(
             offset is not None and (each.ended_at is not None or each.known_at > offset) for each, offset in offsets
         )
 
-    def news(self, study, known):
+    def news(self, study: str, known: Mapping[Key, int | None]) -> News:
         """What Host.news says once it is time to say something."""
         news = News(self._now() + self._skew)
         for key, each in self.trainings.items():
@@ -131,27 +141,32 @@ class SimulatedHost:
                 news.ended[key] = each.record
         return news
 
-    def found(self, study):
+    def found(self, study: str) -> tuple[Found, ...]:
+        """As Host.found."""
         mine = [each for each in self.trainings.values() if each.key.study == study]
         return tuple(
             Found(each.key, each.request, None if each.ended_at is None else len(each.log), self.seconds(each))
             for each in mine
         )
 
-    def running(self):
+    def running(self) -> tuple[Running, ...]:
+        """As Host.running."""
         alive = [each for each in self.trainings.values() if each.ended_at is None]
         return tuple(Running(each.key, len(each.reservation.cores), 0, self.seconds(each)) for each in alive)
 
-    def prepare(self, key):
+    def prepare(self, key: Key) -> tuple[File, ...]:
+        """As Host.prepare."""
         for each in list(self.trainings.values()):
             if each.key.folder == key.folder and each.key != key:
                 self.signal(each.key, "kill", "")
         return tuple(file_of(path, content) for path, content in self.states.get((key.study, key.folder), {}).items())
 
-    def arrive(self, key, path, offset, data):
+    def arrive(self, key: Key, path: str, offset: int, data: bytes) -> None:
+        """As Host.arrive."""
         self._arriving[key, path] = self._arriving.get((key, path), b"")[:offset] + data
 
-    def arrived(self, key, files):
+    def arrived(self, key: Key, files: Sequence[File]) -> None:
+        """As Host.arrived."""
         if self.prepare(key) == tuple(files):
             return
         content = {file.path: self._arriving.pop((key, file.path), b"") for file in files}
@@ -159,74 +174,81 @@ class SimulatedHost:
             raise TornError("it did not arrive as it left")
         self.states[key.study, key.folder] = content
 
-    def leave(self, key, name, state_only):
+    def leave(self, key: Key, name: str, state_only: bool) -> tuple[File, ...]:
+        """As Host.leave."""
+        del state_only
         training = self._known(key)
         training.kept[name] = dict(self.states.get((key.study, key.folder), {}))
         return tuple(file_of(path, content) for path, content in training.kept[name].items())
 
-    def piece(self, key, name, path, offset):
-        return self._known(key).kept[name][path][offset:]
+    def piece(self, key: Key, name: str, path: str, offset: int) -> bytes:
+        """As Host.piece."""
+        return self._known(key).kept[name][path][offset : offset + PIECE_BYTES]
 
-    def _known(self, key):
+    def _known(self, key: Key) -> Training:
         if key not in self.trainings:
             raise WorkFailedError("it is not here any more")
         return self.trainings[key]
 
-    def release(self, key, keep_state):
+    def release(self, key: Key, keep_state: bool) -> None:
+        """As Host.release."""
         self.fence(key)
         if (training := self.trainings.get(key)) is not None and training.ended_at is not None:
             del self.trainings[key]
+            training.kept.clear()
             if not keep_state:
                 self.states.pop((key.study, key.folder), None)
 
     @property
-    def free_cores(self):
+    def free_cores(self) -> int:
+        """How many cores nobody has."""
         return len(self._free)
 
-    def seconds(self, training):
+    def seconds(self, training: Training) -> float:
         """How long an attempt has really run."""
         return (self._now() if training.ended_at is None else training.ended_at) - training.began
 
-    def die(self):
+    def die(self) -> None:
         """The machine is gone, and all that ran on it."""
         self.alive = False
         for training in self.ever:
             training.ended_at = self._now() if training.ended_at is None else training.ended_at
 
-    def _usage(self, training):
+    def _usage(self, training: Training) -> dict[str, Any]:
         return asdict(Usage(self.seconds(training), 0.0, 1))
 
-    def _write(self, training, event, **fields):
-        stamp = {"event": event, "time": 1.7e9 + self._now() + self._skew, "steady": self._now() + self._skew}
+    def _write(self, training: Training, event: str, **fields: Any) -> None:
+        steady = self._now() + self._skew
+        stamp = {"event": event, "time": self.zero_time + steady, "steady": steady}
         training.log += json.dumps({**stamp, **fields}).encode() + b"\n"
         if event != "heartbeat":
             training.known_at = len(training.log)
+            self._speaks()
 
-    def _beat(self, training):
+    def _beat(self, training: Training) -> None:
         if training.ended_at is None:
             self._write(training, "heartbeat", usage=self._usage(training))
-            self._at(HEARTBEAT_SECONDS, lambda: self._beat(training))
+            self._at(self.heartbeat_seconds, lambda: self._beat(training))
 
-    def _train(self, training):
+    def _train(self, training: Training) -> None:
         if training.ended_at is not None:
             return
         training.epoch += 1
-        quality = training.epoch / 100
-        self._write(
-            training, "checkpoint", epoch=training.epoch, metrics={"accuracy": quality}, usage=self._usage(training)
-        )
-        self.states[training.key.study, training.key.folder] = {"state.pt": state(training.epoch)}
-        training.saved = training.epoch
+        epochs, epoch_seconds = self.course(training.request)
+        metrics = self.metrics(training.request, training.epoch)
+        self._write(training, "checkpoint", epoch=training.epoch, metrics=metrics, usage=self._usage(training))
+        self.states[training.key.study, training.key.folder] = {"state.pt": self.state(training.epoch)}
+        training.saved, training.saved_at = training.epoch, self._now()
         self._write(training, "saved", epoch=training.epoch)
-        if training.epoch >= self._epochs:
+        if training.epoch >= epochs:
             self.states.pop((training.key.study, training.key.folder))
             self._end(training, TrialState.COMPLETED, "", "")
         elif training.pausing:
             self._end(training, TrialState.PAUSED, "paused", f"paused after epoch {training.epoch}")
         else:
-            self._at(self._epoch_seconds, lambda: self._train(training))
+            self._at(epoch_seconds, lambda: self._train(training))
 
-    def _end(self, training, ended_as, reason, message):
+    def _end(self, training: Training, ended_as: TrialState, reason: str, message: str) -> None:
         training.ended_at = self._now()
         phases = asdict(PhaseSeconds(0.1, self.seconds(training), 0.0))
         outcome = {"state": ended_as, "reason": reason, "message": message, "phases": phases, "summary": {}}
