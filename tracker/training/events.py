@@ -46,7 +46,7 @@ from tracker.study.formats import EVENT_LOG
 from tracker.training.event_lines import Event as Event
 from tracker.training.event_lines import read_line
 
-_DURABLE = ("started", "checkpoint", "data", "stop_asked", "ended", "dropped")
+DURABLE = ("started", "checkpoint", "data", "stop_asked", "ended", "dropped")
 """Events that are forced onto the disk, with all before them: the worker does it for its request, before it trains."""
 
 
@@ -67,7 +67,7 @@ class EventLog:
         """Why the last event could not be written; "" where it is in the file, and on the disk where it must be."""
 
     def write(self, event: str, *fields: Mapping[str, Any]) -> bool:
-        """Append an event, or one for each of several ``fields``; those of _DURABLE are on the disk then.
+        """Append an event, or one for each of several ``fields``; those of DURABLE are on the disk then.
 
         Returns whether all events until now are in the file.
         """
@@ -77,7 +77,7 @@ class EventLog:
         lines = [json.dumps({**stamp, **each}, default=_plain) for each in fields or ({},)]
         with self._lock:
             self._unwritten += [f"{line}\n".encode() for line in lines]
-            self._unsynced |= event in _DURABLE
+            self._unsynced |= event in DURABLE
         return self.flush()
 
     def flush(self) -> bool:

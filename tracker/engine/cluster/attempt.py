@@ -13,10 +13,11 @@ from tracker.engine.engine import Attempt
 from tracker.engine.reservations import Reservation
 from tracker.records import AttemptRecord, TrialState
 from tracker.training.ending import Ending, ending_of, write_ending
+from tracker.training.events import DURABLE
 from tracker.training.request import AttemptRequest
 from tracker.training.state import discard_state
 
-_HEARTBEAT = b'"event": "heartbeat"'
+_DURABLE = tuple(f'"event": "{kind}"'.encode() for kind in DURABLE)
 
 
 class Copy:
@@ -50,7 +51,7 @@ class Copy:
             while left:
                 written = os.pwrite(descriptor, left, place)
                 place, left = place + written, left[written:]
-            if any(_HEARTBEAT not in line for line in new.splitlines()):
+            if any(mark in new for mark in _DURABLE):
                 os.fsync(descriptor)
         finally:
             os.close(descriptor)

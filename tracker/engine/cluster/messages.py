@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from tracker.records import AttemptRecord
 from tracker.training.request import AttemptRequest
@@ -12,8 +12,7 @@ Wish = Literal["stop", "pause", "pause_at_save", "kill"]
 """What may be done to an attempt: ask it to stop, to pause at once or at its next save; or kill it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(NamedTuple):
     """An attempt, to hosts: ``study`` is unlike that of any other coordinator, ``folder`` the name of its trial's."""
 
     study: str
