@@ -9,7 +9,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -122,7 +121,9 @@ def spot_notices() -> Iterator[Figure]:
             for _ in range(NOTICES // NOTICES_AT_ONCE):
                 saved += _notice_wave(fleet, plain)
     value = 100 * saved / NOTICES
-    name = f"of {NOTICES} notices of {NOTICE_SECONDS:.0f} s: paused, and states of {STATE_BYTES / 2**20:.0f} MiB copied in time"
+    name = (
+        f"of {NOTICES} notices of {NOTICE_SECONDS:.0f} s: paused, states of {STATE_BYTES / 2**20:.0f} MiB here in time"
+    )
     yield Figure(name, value, "%", ">= 99", value >= 99)
 
 
@@ -167,7 +168,9 @@ def cut_transfers() -> Iterator[Figure]:
         Arriving(folder, "1-end").write(FILE_NAME, 0, new)
         Arriving(folder, "1-end").finish([file])
         bad += (folder / FILE_NAME).read_bytes() != new
-    yield Figure(f"transfers cut at each of {len(new):,} bytes after which the old state is not there", bad, "", "= 0", bad == 0)
+    yield Figure(
+        f"transfers cut at each of {len(new):,} bytes after which the old state is not there", bad, "", "= 0", bad == 0
+    )
 
 
 def _is_bad(folder: Path, file: File, data: bytes) -> bool:

@@ -68,9 +68,7 @@ class MeasuredEngine(ClusterEngine):
 
 
 @contextlib.contextmanager
-def studies_on(
-    fleet: Fleet, engine_class: type[MeasuredEngine] = MeasuredEngine
-) -> Iterator[Sequence[MeasuredEngine]]:
+def studies_on(fleet: Fleet, engine_class: type[MeasuredEngine] = MeasuredEngine) -> Iterator[Sequence[MeasuredEngine]]:
     """Run this process's studies that name a cluster on ``fleet``, while the context is; the engines that they get."""
     made: list[MeasuredEngine] = []
 

@@ -12,8 +12,8 @@ from tracker.engine.node import Needs, Node
 from tracker.engine.reservations import Reservation
 from tracker.pricing.price_book import load_price_book
 from tracker.pricing.price_point import PricePoint
-from tracker.runner.coordinator import LAUNCH_SECONDS
 from tracker.records import DataCard, Direction, Market, QualityMetric, Role, Settings
+from tracker.runner.coordinator import LAUNCH_SECONDS
 from tracker.training.request import AttemptRequest
 
 RATE = load_price_book().point("aws/m7i.large", Market.ON_DEMAND)
@@ -77,9 +77,7 @@ class PlainAttempts:
         reservation = self.engine.reserve(Needs(1), folder)
         if reservation is None:
             return None
-        return self.engine.start(
-            request_for(reservation, folder, self._workload, self._settings, number), reservation
-        )
+        return self.engine.start(request_for(reservation, folder, self._workload, self._settings, number), reservation)
 
     def follow(self, seconds: float = 0.1) -> None:
         """Wait until an attempt has ended, or so long."""

@@ -154,9 +154,7 @@ class SimulatedEngine(LocalEngine):
         start = int(state.read_text()) if state.exists() else 0
         seconds = self._epoch_seconds * (0.5 + width / 64)
         prepares, log = request.role is Role.PREPARATION, str(request.log_path)
-        self._messages.send(
-            Training(log, str(state), self._next, start, self._epochs, seconds, quality, prepares)
-        )
+        self._messages.send(Training(log, str(state), self._next, start, self._epochs, seconds, quality, prepares))
         self.most_running = max(self.most_running, len(self.running) + 1)
         return attempt
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import resource
@@ -162,7 +163,7 @@ def _since_save(lost: Training, epoch: int) -> float:
     events = [json.loads(line) for line in lost.log.splitlines()[1:]]
     saves = {event["epoch"]: event["steady"] for event in events if event["event"] in ("saved", "restored")}
     ordered = [lost.began, *saves.values()]
-    interval = max((later - sooner for sooner, later in zip(ordered, ordered[1:], strict=False)), default=math.inf)
+    interval = max((later - sooner for sooner, later in itertools.pairwise(ordered)), default=math.inf)
     assert lost.ended_at is not None
     return float((lost.ended_at - saves.get(epoch, lost.began)) / interval)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from experiments.benchmarks.simulated_training import state
 from tests.support.attempts import request_for
 from tests.support.fake_fleet import FAULTS, FakeFleet
 from tests.support.near_fleet import RATE
-from experiments.benchmarks.simulated_training import state
 from tests.support.virtual_study import VirtualStudy, node_of, training_of
 from tracker.engine.cluster.pump import LEASE_SECONDS, PATIENCE_SECONDS
 from tracker.engine.node import Needs
