@@ -121,9 +121,7 @@ def spot_notices() -> Iterator[Figure]:
             for _ in range(NOTICES // NOTICES_AT_ONCE):
                 saved += _notice_wave(fleet, plain)
     value = 100 * saved / NOTICES
-    name = (
-        f"of {NOTICES} notices of {NOTICE_SECONDS:.0f} s: paused, states of {STATE_BYTES / 2**20:.0f} MiB here in time"
-    )
+    name = f"of {NOTICES} notices of {NOTICE_SECONDS:.0f} s: paused, states of {STATE_BYTES / 2**20:.0f} MiB here"
     yield Figure(name, value, "%", ">= 99", value >= 99)
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from tracker.engine.cluster.attempt import ClusterAttempt
 from tracker.engine.cluster.cluster import ClusterEngine
@@ -80,9 +81,5 @@ def studies_on(fleet: Fleet, engine_class: type[MeasuredEngine] = MeasuredEngine
         made.append(engine_class(*arguments))
         return made[-1]
 
-    before = machines.connected, machines.ClusterEngine
-    machines.connected, machines.ClusterEngine = connected, engine  # type: ignore[assignment, misc]
-    try:
+    with mock.patch.object(machines, "connected", connected), mock.patch.object(machines, "ClusterEngine", engine):
         yield made
-    finally:
-        machines.connected, machines.ClusterEngine = before  # type: ignore[misc]

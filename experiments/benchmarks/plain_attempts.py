@@ -17,7 +17,7 @@ from tracker.runner.coordinator import LAUNCH_SECONDS
 from tracker.training.request import AttemptRequest
 
 RATE = load_price_book().point("aws/m7i.large", Market.ON_DEMAND)
-HARDWARE = {"device": "cpu", "threads": 1, "precision": "fp32", "compile": False}
+HARDWARE: Settings = {"device": "cpu", "threads": 1, "precision": "fp32", "compile": False}
 
 
 def request_for(

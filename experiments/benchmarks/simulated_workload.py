@@ -17,7 +17,7 @@ def simulated(run, learning_rate: float = 0.01, width: int = 16, epochs: int = 1
 def quality_of(settings: Settings) -> float:
     """The accuracy that a simulated training tends towards."""
     rate, width = float(settings.get("learning_rate", 1e-2)), float(settings.get("width", 16))
-    return 0.95 - 0.08 * abs(math.log10(rate) + 2) - 0.4 / width**0.5
+    return 0.95 - 0.08 * abs(math.log10(rate) + 2) - 0.4 / math.sqrt(width)
 
 
 def metrics_after(epoch: int, quality: float) -> dict[str, float]:
