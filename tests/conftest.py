@@ -23,7 +23,7 @@ FLAGS = [
     *("--disable-component-update", "--disable-sync", "--no-first-run"),
 ]
 LONGEST = (
-    "engine/test_ray_fleet.py",
+    *("engine/test_ray_fleet.py", "runner/test_simulated_fleet.py"),
     *("docs/test_shown.py", "dashboard/test_every_page.py", "runner/test_team_servers.py"),
     *("contracts/test_workloads.py", "runner/test_audit.py", "runner/test_detached.py", "faults/test_faults.py"),
     *("cli/test_commands.py", "runner/test_frontier_strategy.py", "runner/test_studies.py"),

@@ -90,14 +90,15 @@ class SimulatedHost:
         if not resumes:
             content.clear()
         epoch = int(content["state.pt"].split(maxsplit=2)[1]) if content else 0
-        training = Training(key, request, self._seats.pop(token), self._now(), head, epoch, epoch or None)
+        seconds = self.course(request)[1]
+        training = Training(key, request, self._seats.pop(token), self._now(), head, epoch, epoch or None, seconds)
         self.trainings[key] = training
         self.ever.append(training)
         self._write(training, "started", pid=1)
         if epoch:
             self._write(training, "restored", epoch=epoch)
         self._write(training, "ready", startup_seconds=0.1)
-        self._at(self.course(request)[1], lambda: self._train(training))
+        self._at(seconds, lambda: self._train(training))
         self._at(self.heartbeat_seconds, lambda: self._beat(training))
 
     def signal(self, key: Key, wish: Wish, reason: str) -> None:
@@ -234,19 +235,18 @@ class SimulatedHost:
         if training.ended_at is not None:
             return
         training.epoch += 1
-        epochs, epoch_seconds = self.course(training.request)
         metrics = self.metrics(training.request, training.epoch)
         self._write(training, "checkpoint", epoch=training.epoch, metrics=metrics, usage=self._usage(training))
         self.states[training.key.study, training.key.folder] = {"state.pt": self.state(training.epoch)}
         training.saved, training.saved_at = training.epoch, self._now()
         self._write(training, "saved", epoch=training.epoch)
-        if training.epoch >= epochs:
+        if training.epoch >= self.course(training.request)[0]:
             self.states.pop((training.key.study, training.key.folder))
             self._end(training, TrialState.COMPLETED, "", "")
         elif training.pausing:
             self._end(training, TrialState.PAUSED, "paused", f"paused after epoch {training.epoch}")
         else:
-            self._at(epoch_seconds, lambda: self._train(training))
+            self._at(training.epoch_seconds, lambda: self._train(training))
 
     def _end(self, training: Training, ended_as: TrialState, reason: str, message: str) -> None:
         training.ended_at = self._now()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 import resource
@@ -28,7 +27,7 @@ from tracker.runner.progress import Silent
 from tracker.store.home import Home
 from tracker.training.ending import NODE_LOST
 
-SPEED = 60.0
+SPEED = 30.0
 """How many of the fleet's seconds pass in one."""
 NEWS_SECONDS = 8.0
 """How long a host without news waits: as often as real ones say that they have none would be too much at this speed."""
@@ -162,10 +161,8 @@ def _since_save(lost: Training, epoch: int) -> float:
     """From when a state was saved after ``epoch`` to the training's end, in the time between two saves."""
     events = [json.loads(line) for line in lost.log.splitlines()[1:]]
     saves = {event["epoch"]: event["steady"] for event in events if event["event"] in ("saved", "restored")}
-    ordered = [lost.began, *saves.values()]
-    interval = max((later - sooner for sooner, later in itertools.pairwise(ordered)), default=math.inf)
     assert lost.ended_at is not None
-    return float((lost.ended_at - saves.get(epoch, lost.began)) / interval)
+    return float((lost.ended_at - saves.get(epoch, lost.began)) / lost.epoch_seconds)
 
 
 def _node_error(fleet: SimulatedFleet, engine: MeasuredEngine) -> float:

@@ -18,8 +18,8 @@ from tracker.training.request import AttemptRequest
 class Training:
     """``log`` is all that was ever written; ``began``, ``saved_at`` and ``ended_at`` are of the host's ``now``.
 
-    ``epoch`` is how far it is, ``saved`` after which it saved a state last, and ``known_at`` how many bytes of its log
-    are worth saying at once. ``kept`` are the files that were linked aside, by name and path.
+    ``epoch`` is how far it is, at ``epoch_seconds`` each, ``saved`` after which it saved a state last, and ``known_at``
+    how many bytes of its log are worth saying at once. ``kept`` are the files that were linked aside, by name and path.
     """
 
     key: Key
@@ -29,6 +29,7 @@ class Training:
     log: bytes
     epoch: int
     saved: int | None
+    epoch_seconds: float
     pausing: bool = False
     ended_at: float | None = None
     known_at: int = 0
