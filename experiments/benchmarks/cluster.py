@@ -1,6 +1,7 @@
 """How good studies on many machines are: what the engine costs, what is lost with a machine, what a study comes to.
 
-    python -m experiments.benchmarks.cluster [--json] [--only NAME …] [--attempts 1000] [--trials 1000] [--kills 5]
+    python -m experiments.benchmarks.cluster [--json] [--only NAME …] [--trials 1000] [--kills 5]
+        [--attempts 1000] [--machines 50] [--epoch-seconds 1]
 
 Rows of one machine's simulation have simulated hosts and everything else real; the others run on a Ray cluster of
 several nodes on this machine, and are skipped where Ray is not installed. Each row is a process of its own.
@@ -26,7 +27,7 @@ Row = Callable[[argparse.Namespace], Iterator[Figure]]
 SIMULATED: Mapping[str, Row] = {
     "study": lambda given: whole_study(given.trials),
     "resume": lambda _: resumed_with_many(),
-    "cpu": lambda given: cluster_simulated.engine_cpu(given.attempts),
+    "cpu": lambda given: cluster_simulated.engine_cpu(given.attempts, given.machines, given.epoch_seconds),
     "false-lost": lambda given: cluster_simulated.falsely_lost(given.attempts),
     "notices": lambda _: cluster_simulated.spot_notices(),
     "cut": lambda _: cluster_simulated.cut_transfers(),
@@ -42,7 +43,7 @@ ON_RAY: Mapping[str, Row] = {
 ROWS = {**SIMULATED, **ON_RAY}
 
 
-def measure(only: Sequence[str], attempts: int, trials: int, kills: int) -> Report:
+def measure(only: Sequence[str], **options: float) -> Report:
     """The figures of some rows, or of all; what cannot be measured is said in the text."""
     figures: list[Figure] = []
     said = [f"load of the machine before: {os.getloadavg()[0]:.1f} on {len(os.sched_getaffinity(0))} cores"]
@@ -51,16 +52,16 @@ def measure(only: Sequence[str], attempts: int, trials: int, kills: int) -> Repo
             said.append(f"{name}: skipped, Ray is not installed")
             continue
         try:
-            figures += _in_process(name, attempts, trials, kills)
+            figures += _in_process(name, options)
         except subprocess.CalledProcessError as error:
             said.append(f"{name}: not measured, its process ended with {error.returncode}")
     return Report(figures, {"said": said}, "\n".join(said))
 
 
-def _in_process(name: str, attempts: int, trials: int, kills: int) -> list[Figure]:
+def _in_process(name: str, options: Mapping[str, float]) -> list[Figure]:
     """The figures of a row, with a temporary folder of its own: cores are reserved there."""
-    options = [f"--attempts={attempts}", f"--trials={trials}", f"--kills={kills}"]
-    command = [sys.executable, "-m", "experiments.benchmarks.cluster", "--inside", name, *options]
+    given = [f"--{option.replace('_', '-')}={value}" for option, value in options.items()]
+    command = [sys.executable, "-m", "experiments.benchmarks.cluster", "--inside", name, *given]
     with tempfile.TemporaryDirectory(prefix="cluster-", dir="/tmp") as folder:
         result = Path(folder) / "figures.json"
         environment = {**os.environ, "TMPDIR": folder}
@@ -70,6 +71,8 @@ def _in_process(name: str, attempts: int, trials: int, kills: int) -> list[Figur
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--attempts", type=int, default=1000, help="how many the engine alone runs")
+    parser.add_argument("--machines", type=int, default=50, help="of four cores each, on which they run")
+    parser.add_argument("--epoch-seconds", type=float, default=1.0, help="how long one of their five epochs takes")
     parser.add_argument("--trials", type=int, default=1000, help="how many the simulated study has")
     parser.add_argument("--kills", type=int, default=5, help="how often a coordinator is killed")
 

@@ -26,7 +26,7 @@ from tracker.records import TrialState
 from tracker.training.ending import NODE_DRAINS, NODE_LOST
 from tracker.training.state import FILE_NAME
 
-MACHINES, CORES = 50, 4
+MACHINES = 50
 STALL_SECONDS, STALL_AFTER_SECONDS = 20.0, 15.0
 WORKLOAD = "experiments.benchmarks.simulated_workload:simulated"
 NOTICES, NOTICES_AT_ONCE = 200, 20
@@ -52,17 +52,19 @@ def _folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-def engine_cpu(attempts: int) -> Iterator[Figure]:
-    """What the engine takes of the coordinator's processor, for attempts of five epochs of a second."""
-    with _fleet(5, 1.0) as fleet, _folder() as folder:
-        for _ in range(MACHINES):
+def engine_cpu(attempts: int, machines: int, epoch_seconds: float) -> Iterator[Figure]:
+    """What the engine takes of the coordinator's processor, for attempts of five epochs."""
+    with _fleet(5, epoch_seconds) as fleet, _folder() as folder:
+        for _ in range(machines):
             fleet.add(KINDS[1].node)
         engine = MeasuredEngine(fleet, "study", rate)
         with engine:
             PlainAttempts(engine, folder, WORKLOAD, {"epochs": 5}).run(attempts)
     value = 1000 * engine.cpu_seconds / attempts
-    name = f"engine's CPU an attempt of five epochs, {MACHINES} machines, {engine.most_running} at once"
+    name = f"engine's CPU an attempt of five epochs, {machines} machines, {engine.most_running} at once"
     yield Figure(name, value, "ms", "<= 2", value <= 2)
+    seconds = engine.ended_at - engine.began
+    yield Figure(f"over {seconds:.0f} s", 100 * engine.cpu_seconds / seconds, "% of a core", "", True)
 
 
 def falsely_lost(attempts: int) -> Iterator[Figure]:

@@ -238,7 +238,7 @@ class SimulatedHost:
         metrics = self.metrics(training.request, training.epoch)
         self._write(training, "checkpoint", epoch=training.epoch, metrics=metrics, usage=self._usage(training))
         self.states[training.key.study, training.key.folder] = {"state.pt": self.state(training.epoch)}
-        training.saved, training.saved_at = training.epoch, self._now()
+        training.saved = training.epoch
         self._write(training, "saved", epoch=training.epoch)
         if training.epoch >= self.course(training.request)[0]:
             self.states.pop((training.key.study, training.key.folder))

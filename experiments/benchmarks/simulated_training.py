@@ -16,7 +16,7 @@ from tracker.training.request import AttemptRequest
 
 @dataclass
 class Training:
-    """``log`` is all that was ever written; ``began``, ``saved_at`` and ``ended_at`` are of the host's ``now``.
+    """``log`` is all that was ever written; ``began`` and ``ended_at`` are of the host's ``now``.
 
     ``epoch`` is how far it is, at ``epoch_seconds`` each, ``saved`` after which it saved a state last, and ``known_at``
     how many bytes of its log are worth saying at once. ``kept`` are the files that were linked aside, by name and path.
@@ -33,7 +33,6 @@ class Training:
     pausing: bool = False
     ended_at: float | None = None
     known_at: int = 0
-    saved_at: float | None = None
     kept: dict[str, dict[str, bytes]] = field(default_factory=dict)
 
     @property
