@@ -73,6 +73,10 @@ class NearFleet:
         self._threads.shutdown()
         self._threads = ThreadPoolExecutor(32)
 
+    def relabel(self, labels):
+        """Whoever started the machines says something else of them now."""
+        self.known = {name: replace(node, labels=labels) for name, node in self.known.items()}
+
     def kill(self, node_id):
         """The machine is gone, and the fleet knows it."""
         del self.known[node_id]

@@ -49,6 +49,10 @@ class Node:
         """The machine in words."""
         return f"{self.address} with {_words(self.cores, self.accelerators, self.accelerator_model)}"
 
+    def share(self, cores: int, accelerators: int) -> float:
+        """The share of the machine that cores and GPUs take: the larger one."""
+        return max(cores / self.cores, accelerators / self.accelerators if accelerators else 0.0)
+
 
 def _words(cores: int, accelerators: int, model: str) -> str:
     gpus = f" and {accelerators} × {model or 'GPU'}" if accelerators else ""

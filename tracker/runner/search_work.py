@@ -103,7 +103,8 @@ class SearchWork(Work):
         self._learned = True  # or decided, which it keeps as well
         self._waiting.remove(job)
         self._running.add(job.label)
-        self._books.open(job, request.price_point, request.price_book, request.asked_at, user=request.user)
+        point, book = request.price_point, request.price_book
+        self._books.open(job, point, book, request.asked_at, user=request.user, node=request.node)
 
     def _next_step(self, live_trial: int | None = None) -> Step | None:
         may_start = self._ledger.new_trials(len(self._attempts))
