@@ -107,14 +107,15 @@ def _says_what_the_machine_cost(home):
     (machine,) = machines_table(table).to_dict("records")
     assert (machine["address"], machine["sku"], machine["running"]) == ("node-0", "aws/m7i.2xlarge", 0)
     assert machine["usd"] == pytest.approx(machine["hours"] * machine["usd_per_hour"])
-    trials = attempts_table(table).query("role == 'trial'")
-    trained = trials["wall_seconds"].sum() / len(CORES) / 3600 * machine["usd_per_hour"]
+    there = attempts_table(table).query("role != 'preparation'")
+    cores = table.runs["cores"].to_numpy()[there["run"]]
+    trained = (there["wall_seconds"] * cores).sum() / len(CORES) / 3600 * machine["usd_per_hour"]
     assert machine["trained_usd"] == pytest.approx(trained)
     assert machine["idle_usd"] > 0
-    assert set(trials["node"]) == {"node-0"}
+    assert set(there["node"]) == {"node-0"}
     by_node = spend_across(Home(home), ("node",)).table.set_index("node")
-    assert by_node.loc["node-0", "runs"] == len(trials)
-    assert by_node.loc["", "runs"] == len(table.runs) - len(trials), "the data, prepared here"
+    assert by_node.loc["node-0", "runs"] == len(there)
+    assert by_node.loc["", "runs"] == 1, "the data, prepared here"
     assert 'id="machines"' in report_page(table)
     assert "1 × aws/m7i.2xlarge" in report_markdown(table)
     jsonschema.validate(report_document(table), schema())
