@@ -51,10 +51,12 @@ def test_an_attempt_s_log_here_is_the_one_there_byte_for_byte(study, fleet):
 def test_places_are_those_that_machines_have_and_what_lacks_one_is_wanted(study, fleet):
     assert all(study.start(trial) for trial in range(4))
     assert study.start(4) is None
+    study.run(0.1)
     assert fleet.wanted[-1] == [Needs(1)]
     study.run_until(lambda: len(study.ended) == 4)
     study.run(2.0)
     assert study.start(4) is not None
+    study.run(0.1)
     assert fleet.wanted[-1] == []
 
 
@@ -350,8 +352,23 @@ def test_needs_that_no_machine_can_meet_are_said_once_and_waited_for(fleet, tmp_
     study.run(0.2)
     for _ in range(3):
         assert study.engine.reserve(Needs(8, accelerators=1)) is None
+        study.run(0.1)
     assert said == ["waiting for a machine with 8 cores and 1 × GPU; there are: node-0 with 2 cores"]
     assert fleet.wanted[-1] == [Needs(8, accelerators=1)]
+    study.run(6.0)
+    assert fleet.wanted[-1] == [], "nobody asks for it any more"
+
+
+def test_what_asks_for_a_market_gets_machines_that_are_bought_so(fleet, tmp_path):
+    fleet.add(cores=1, **{"tracker/market": "spot"})
+    fleet.add(cores=1, **{"tracker/market": "on_demand"})
+    fleet.add(cores=1)
+    study = VirtualStudy(fleet, tmp_path)
+    study.run(0.2)
+    reserved = [study.engine.reserve(Needs(1, market="on_demand")) for _ in range(3)]
+    assert {each.node.node_id for each in reserved if each} == {"node-1", "node-2"}, "one says nothing: as the study"
+    spot = study.engine.reserve(Needs(1, market="spot"))
+    assert (spot.node.node_id, spot.price_point.market) == ("node-0", Market.SPOT)
 
 
 def test_what_is_asked_of_a_machine_that_is_gone_meanwhile_harms_nothing(study, fleet):

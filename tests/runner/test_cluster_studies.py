@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -137,7 +138,7 @@ def test_a_trial_that_moves_is_billed_as_each_of_its_machines(on_fleet, fleet, n
     on_fleet(ClusterEngine)
     paused = study(epochs=20, epoch_seconds=0.05)
     run_study(paused, home=home, observer=PausesOnce())
-    fleet.relabel({"tracker/sku": "aws/m7i.4xlarge"})
+    fleet.label("node-0", {"tracker/sku": "aws/m7i.4xlarge"})
     resume_study("pausable", home=home)
     table = table_of(Home(home), "pausable")
     trials = attempts_table(table).query("role == 'trial'")
@@ -162,3 +163,43 @@ def test_a_study_whose_coordinator_is_killed_continues_its_attempts(on_fleet, ne
     events = [json.loads(line) for line in log.read_text().splitlines()]
     assert [event["epoch"] for event in events if event["event"] == "checkpoint"] == list(range(1, 21))
     assert audit_study("pausable", Home(home)).findings == ()
+
+
+class FreesOnce(Silent):
+    """Frees what others had reserved once a trial has ended."""
+
+    def __init__(self, free):
+        self.free = free
+        self.ended_before = []
+
+    def ended(self, attempt):
+        if attempt.label.startswith("#") and self.free:
+            self.ended_before.append(attempt.label)
+            self.free()
+            self.free = None
+
+
+def test_trials_get_the_market_that_they_ask_for_and_no_other_waits_with_them(tmp_path, new_home, monkeypatch):
+    home, fleet = new_home(), NearFleet(tmp_path / "fleet", [CORES[:1], CORES[1:2]])
+    monkeypatch.setattr("tracker.runner.machines.connected", lambda *_, **__: contextlib.nullcontext(fleet))
+    markets = {"node-0": "spot", "node-1": "on_demand"}
+    for name, market in markets.items():
+        fleet.label(name, {"tracker/sku": "gcp_n2-standard-2", "tracker/market": market})
+    monkeypatch.setattr(fleet.hosts["node-0"], "take", lambda *_: None)  # another study has its core
+    said = FreesOnce(lambda: monkeypatch.delattr(fleet.hosts["node-0"], "take"))
+    asked = digits(
+        engine={"name": "ray"},
+        strategy="grid",
+        budget={"trials": 4},
+        space={"learning_rate": [0.01, 0.02], "market": ["spot", "on_demand"]},
+    )
+    run_study(asked, home=home, observer=said)
+    fleet.close()
+    assert said.ended_before == ["#1"], "the first waited for a spot machine, the second did not"
+    table = table_of(Home(home), "digits")
+    trials = attempts_table(table).query("role == 'trial'").sort_values("trial")
+    asked_for = table.settings["market"].to_numpy()[trials["run"]]
+    assert trials["market"].tolist() == list(asked_for) == ["spot", "on_demand"] * 2
+    assert [markets[node] for node in trials["node"]] == list(asked_for)
+    assert set(machines_table(table)["market"]) == {"spot", "on_demand"}
+    assert audit_study("digits", Home(home)).findings == ()

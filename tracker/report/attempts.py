@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -49,7 +50,7 @@ def attempts_table(table: StudyTable) -> pd.DataFrame:
 
 
 def _places(
-    table: StudyTable, run: NDArray[np.int64], number: NDArray[np.int64]
+    table: StudyTable, run: NDArray[np.int64], number: NDArray[np.integer[Any]]
 ) -> dict[str, pd.api.extensions.ExtensionArray]:
     """What each attempt is priced as and where it ran: ``number`` (from 0) is its place among those at its run."""
     runs = table.runs

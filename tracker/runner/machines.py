@@ -95,10 +95,14 @@ def machines_of(document: StudyDocument, home: Home, workers: int | None, observ
     with connected(spec.engine.address, allow_open=spec.engine.allow_open) as fleet:
         nodes = greet(fleet)
         able = combined([machine.hardware for machine in nodes])
-        there = {offer for machine in nodes for offer in offers(machine, spec.pricing.market)}
-        plan = plan_on(document, spec, replace(surroundings, hardware=able), home, there)
-        here = on_machine(plan, surroundings.hardware)
-        yield Machines(plan, here, forkserver, workers, observer, fleet, nodes)
+        offered = [(machine.node, offer) for machine in nodes for offer in offers(machine, spec.pricing.market)]
+        around = replace(surroundings, hardware=able)
+        plan = plan_on(document, spec, around, home, [offer for _, offer in offered])
+        machines = Machines(plan, on_machine(plan, surroundings.hardware), forkserver, workers, observer, fleet, nodes)
+        billed = [offer for node, offer in offered if machines.rates.on(node, offer.device) is not None]
+        if len(billed) < len(offered):  # no trial runs on a machine of which nobody knows what it costs
+            plan = plan_on(document, spec, around, home, billed)
+        yield replace(machines, plan=plan)
 
 
 def engine_for(plan: StudyPlan, forkserver: Forkserver, workers: int | None) -> Engine:

@@ -39,6 +39,11 @@ class SearchSpace:
         return tuple(names)
 
     @property
+    def many_kinds(self) -> bool:
+        """Whether trials may need machines of several kinds: with GPUs or not, of one model or another, …"""
+        return not {"device", "accelerator_model", "market"}.isdisjoint(self.searched)
+
+    @property
     def size(self) -> float:
         """How many different settings it has; infinite with a range that does not keep to a step."""
         return sum(math.prod(domain.size for domain in domains.values()) for domains in self.by_device.values())

@@ -39,6 +39,8 @@ PROBLEM_SECONDS = 0.5
 """How long the pump rests after a problem: a full disk, or a cluster that is away, changes by nothing that it does."""
 FIND_SECONDS = 10.0
 """How long a host has to say what it has of a study whose coordinator is gone."""
+WANTED_SECONDS = 5.0
+"""How long a place is wanted that was asked for in vain, and not again."""
 HOLD_SECONDS = 60.0
 """How long a host keeps a place for an attempt that is to start."""
 Rate = Callable[[Node, Needs], PricePoint | None]
@@ -72,6 +74,7 @@ class ClusterEngine:
         self._workers = workers
         self._changed = threading.Condition()
         self._ended: list[ClusterAttempt] = []
+        self._lacking: dict[Needs, float] = {}
         self._wanted: list[Needs] = []
         self._said: set[Needs] = set()
         self.pump = Pump(fleet, study, self._changed, self._has_ended, notify, self.times)
@@ -96,9 +99,9 @@ class ClusterEngine:
             point = self._rate(contact.node, needs)
             fits = point is not None and needs.market in ("", point.market)
             if fits and (reservation := self._ask_for_place(contact, needs)) is not None:
-                self._want([])
+                self._lacking.pop(needs, None)
                 return replace(reservation, node=contact.node, price_point=point)
-        self._want([needs])
+        self._lacking[needs] = self._fleet.now()
         return None
 
     def start(
@@ -159,6 +162,7 @@ class ClusterEngine:
                 self.running.remove(attempt)
         for attempt in (*self.running, *ended):
             attempt.pass_on()
+        self._want()
         return ended
 
     def recount(self, ended: Iterable[tuple[Event, AttemptRecord]]) -> None:
@@ -263,16 +267,21 @@ class ClusterEngine:
                 self.pump.give_back(contact, token)
         return None
 
-    def _want(self, needs: list[Needs]) -> None:
+    def _want(self) -> None:
+        """Say what is lacking, to the fleet, and to people where no machine would ever do."""
+        long_ago = self._fleet.now() - WANTED_SECONDS
+        wanted = [needs for needs, asked_at in self._lacking.items() if asked_at > long_ago]
+        if wanted == self._wanted:
+            return
         with self._changed:
             nodes = [contact.node for contact in self.pump.contacts.values()]
-        for each in set(needs) - self._said:
-            if nodes and (sentence := lacking(nodes, each)):
-                self._said.add(each)
+        for needs in set(wanted) - self._said:
+            if nodes and (sentence := lacking(nodes, needs)):
+                self._said.add(needs)
                 self._notify(sentence)
-        if needs != self._wanted:
-            self._wanted = needs
-            self._fleet.want(needs)
+        self._lacking = {needs: self._lacking[needs] for needs in wanted}
+        self._wanted = wanted
+        self._fleet.want(wanted)
 
     def _has_ended(self, attempt: ClusterAttempt) -> None:
         if attempt in self.running:
