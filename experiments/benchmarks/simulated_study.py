@@ -172,7 +172,7 @@ def _node_error(fleet: SimulatedFleet, engine: MeasuredEngine) -> float:
     def rate(node: Node) -> PricePoint:
         return book.point(node.labels["tracker/sku"], Market(node.labels["tracker/market"]))
 
-    said = math.fsum(sum(times.lines_usd(rate(node)).values()) for node, times in engine.node_times)
+    said = math.fsum(sum((time.lines_usd or {}).values()) for time in engine.times)
     true = 0.0
     for machine in fleet.machines.values():
         seconds = min(machine.ended_at or math.inf, engine.ended_at) - max(machine.began, engine.began)

@@ -47,7 +47,8 @@ class Job:
     @property
     def needs(self) -> Needs:
         """What it needs of one machine."""
-        return Needs(self.threads, self.accelerators)
+        model = str(self.settings.get("accelerator_model", "")) if self.accelerators else ""
+        return Needs(self.threads, self.accelerators, model, market=str(self.settings.get("market", "")))
 
 
 def job_of(asked: Event) -> Job:

@@ -21,13 +21,13 @@ def market_of(node: Node) -> str:
 
 
 def could_meet(node: Node, needs: Needs) -> bool:
-    """Whether a machine would do if nothing else ran on it."""
+    """Whether a machine would do if nothing else ran on it; one whose labels name no market is bought as any."""
     return (
         needs.cores <= node.cores
         and needs.accelerators <= node.accelerators
         and needs.memory_bytes <= node.memory_bytes
         and needs.accelerator_model in ("", node.accelerator_model)
-        and needs.market in ("", market_of(node))
+        and market_of(node) in ("", needs.market or market_of(node))
     )
 
 
