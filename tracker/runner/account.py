@@ -38,6 +38,10 @@ _ADDED = (*(f"{part}_usd" for part in CostPart), "billed_seconds")
 """What of several prices adds up."""
 
 
+_LATER_SECONDS = 0.002
+"""By how much a time is later for sure to MLflow, which knows milliseconds."""
+
+
 def _sum(prices: Sequence[Price], name: str) -> float:
     return reduce(operator.add, (getattr(price, name) for price in prices))  # type: ignore[no-any-return]
 
@@ -107,7 +111,7 @@ class Account:
         self._terms = terms
         self._checkpoints_logged = 0
         self._last_step = -1
-        self.ended_at = 0.0
+        self.ended_at = self._finals_at = 0.0
         self._logged: dict[str, float] = {}
         self._earlier: list[tuple[Usage, Price]] = []
         self.state = TrialState.RUNNING
@@ -166,13 +170,14 @@ class Account:
     def close(self, record: AttemptRecord) -> Reached:
         """Enter the end of the attempt, and return the checkpoints that were new.
 
-        Final metrics are logged one step after the last checkpoint of all attempts, so that the latest value is the
-        full spend.
+        Final metrics are logged one step after the last checkpoint of all attempts, and later than those of the attempt
+        before, whose machine's clock may be ahead, so that the latest value is the full spend.
         """
         reached = self.follow(record)
         self.state = record.state
         self.ended_at = ended_at = record.ended_at or record.started_at + record.usage.wall_seconds
-        self.log.add(self._finals(record), step=self._last_step + 1, timestamp=ended_at)
+        self._finals_at = max(ended_at, self._finals_at + _LATER_SECONDS)
+        self.log.add(self._finals(record), step=self._last_step + 1, timestamp=self._finals_at)
         self.log.tag(
             {
                 "tracker.state": record.state,
