@@ -19,6 +19,8 @@ LATENCY_SECONDS = 0.005
 """From a question's asking to its host, and as long back, whatever the speed: so many of this process's seconds."""
 LOOK_SECONDS = 0.1
 """After so long a host notices what its trainings wrote: real ones look at all of them five times a second."""
+SHORTEST_WAIT_SECONDS = 0.01
+"""So long at least a coordinator waits for an answer, in this process's seconds, as fast as the fleet's may pass."""
 RAY_NOTICES_SECONDS = 62.5
 """After so long Ray names a machine no more that says nothing (measured)."""
 At = Callable[[float, Callable[[], None]], None]
@@ -145,7 +147,8 @@ class SimulatedFleet:
     def wait(self, answers: Collection[Answer], timeout_seconds: float) -> set[Answer]:
         """Wait until one of these is there, or so long; those that are there."""
         self._hold()
-        awaited, until = cast(Collection[_Asked], answers), self.now() + timeout_seconds
+        until = self.now() + max(timeout_seconds, SHORTEST_WAIT_SECONDS * self.speed if timeout_seconds else 0.0)
+        awaited = cast(Collection[_Asked], answers)
         with self._lock:
             while not (done := {each for each in awaited if each.done}) and (left := until - self.now()) > 0:
                 self._answered.wait(left / self.speed)

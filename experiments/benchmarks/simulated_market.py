@@ -55,7 +55,7 @@ class SearchHost(SimulatedHost):
     """
 
     heartbeat_seconds = 30.0
-    epoch_seconds: ClassVar[float] = 90.0
+    epoch_seconds: ClassVar[float] = 60.0
 
     def __init__(self, now: Callable[[], float], at: At, node: Node, speaks: Callable[[], None]) -> None:
         super().__init__(now, at, node.cores, speaks=speaks)

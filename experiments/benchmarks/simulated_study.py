@@ -27,7 +27,7 @@ from tracker.runner.progress import Silent
 from tracker.store.home import Home
 from tracker.training.ending import NODE_LOST
 
-SPEED = 30.0
+SPEED = 40.0
 """How many of the fleet's seconds pass in one."""
 NEWS_SECONDS = 8.0
 """How long a host without news waits: as often as real ones say that they have none would be too much at this speed."""
