@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from experiments.benchmarks.simulated_training import Training, file_of, state
-from tracker.engine.cluster.messages import Found, Key, Lines, News, Running, Wish
+from tracker.engine.cluster.messages import Found, Key, Lines, News, Running, What, Wish
 from tracker.engine.cluster.parcels import PIECE_BYTES, File, TornError
 from tracker.engine.reservations import Reservation
 from tracker.errors import WorkFailedError
@@ -175,9 +175,9 @@ class SimulatedHost:
             raise TornError("it did not arrive as it left")
         self.states[key.study, key.folder] = content
 
-    def leave(self, key: Key, name: str, state_only: bool) -> tuple[File, ...]:
+    def leave(self, key: Key, name: str, what: What) -> tuple[File, ...]:
         """As Host.leave."""
-        del state_only
+        del what
         training = self._known(key)
         training.kept[name] = dict(self.states.get((key.study, key.folder), {}))
         return tuple(file_of(path, content) for path, content in training.kept[name].items())

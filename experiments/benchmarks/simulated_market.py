@@ -43,7 +43,7 @@ class Kind:
 KINDS = (
     Kind("gcp/e2-standard-2", "spot", 2, 1.3),
     Kind("gcp/e2-standard-4", "spot", 4, 1.0),
-    Kind("azure/Standard_D8s_v5", "on_demand", 8, 0.8),
+    Kind("azure/Standard_D2s_v5", "on_demand", 2, 1.2),
 )
 _SLOWNESS = {kind.sku: kind.slowness for kind in KINDS}
 

@@ -31,8 +31,8 @@ SPEED = 40.0
 """How many of the fleet's seconds pass in one."""
 NEWS_SECONDS = 8.0
 """How long a host without news waits: as often as real ones say that they have none would be too much at this speed."""
-MACHINES = (20, 20, 10)
-"""How many of each kind: 200 cores."""
+MACHINES = (20, 15, 15)
+"""How many of each kind: as many cores as this speed's trials fill."""
 SPOT_LOSS_AN_HOUR = 0.1
 NAME = "simulated-fleet"
 STUDY = {

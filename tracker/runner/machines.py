@@ -69,14 +69,16 @@ class Machines:
         if self.fleet is None:
             return self.local_engine()
         name = StudyNotes(folder.path).cluster_name()
-        return ClusterEngine(self.fleet, name, self.rates, self.workers, self.observer.notify, folder.path)
+        notify, states = self.observer.notify, self.plan.spec.engine.states
+        return ClusterEngine(self.fleet, name, self.rates, self.workers, notify, folder.path, states)
 
     @cached_property
     def rates(self) -> NodeRates:
         """What each machine of the fleet is billed as."""
         hardware = {machine.node.node_id: machine.hardware for machine in self.nodes}
         points = {"cpu": self.plan.cpu_point, **self.plan.price_points}
-        return NodeRates(self.plan.price_book, self.plan.spec.pricing, self.observer.notify, points, hardware)
+        sold = {machine.node.node_id: machine.sold for machine in self.nodes if machine.sold}
+        return NodeRates(self.plan.price_book, self.plan.spec.pricing, self.observer.notify, points, hardware, sold)
 
 
 @contextlib.contextmanager
