@@ -29,6 +29,7 @@ class NodeTimes:
         self._rate = rate
         self._path = folder / FILE_NAME if folder else None
         self._times = {time.node.node_id: time for time in read_node_times(folder)} if folder else {}
+        self._fixed: dict[str, Mapping[str, Any]] = {}
         self._left_at = {node_id: time.clock for node_id, time in self._times.items()}
         for time in self:
             time.clock = None
@@ -56,7 +57,14 @@ class NodeTimes:
         """Keep them. A disk that takes no more costs what it could not take."""
         if self._path is not None:
             with contextlib.suppress(OSError):
-                formats.NODES.write(self._path, {"nodes": [_row(time) for time in list(self)]})
+                formats.NODES.write(self._path, {"nodes": [self._row(time) for time in list(self)]})
+
+    def _row(self, time: NodeTime) -> dict[str, Any]:
+        node_id = time.node.node_id
+        if node_id not in self._fixed:
+            self._fixed[node_id] = _fixed(time)
+        changing = {f"{name}_seconds": getattr(time, f"{name}_seconds") for name in _SECONDS}
+        return {**self._fixed[node_id], **changing, "clock": time.clock}
 
 
 def recount(folder: Path, ended: Iterable[tuple[Mapping[str, Any], AttemptRecord]]) -> None:
@@ -99,13 +107,12 @@ def read_node_times(folder: Path) -> list[NodeTime]:
         raise StoreError(f"machines of a study '{path}' cannot be read: {error!r}") from None
 
 
-def _row(time: NodeTime) -> dict[str, Any]:
+def _fixed(time: NodeTime) -> dict[str, Any]:
+    """What never changes of a machine's row."""
     return {
         **{name: getattr(time.node, name) for name in _OF_NODE},
         "labels": dict(time.node.labels),
         "price_point": time.point.row if time.point else None,
-        **{f"{name}_seconds": getattr(time, f"{name}_seconds") for name in _SECONDS},
-        "clock": time.clock,
     }
 
 
