@@ -1,4 +1,4 @@
-"""A training that is the same wherever it runs, takes as long as it is told, and has a state as large as it is told."""
+"""A training that is the same wherever it runs; how long it takes and how large its state is are settings."""
 
 from __future__ import annotations
 
