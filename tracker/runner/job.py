@@ -35,9 +35,14 @@ class Job:
         return str(self.settings["device"])
 
     @property
+    def nodes(self) -> int:
+        """The machines that it trains on, alike, each with as many of its processes."""
+        return int(self.settings.get("nodes", 1))
+
+    @property
     def threads(self) -> int:
-        """The cores that it reserves."""
-        return int(self.settings["threads"])
+        """The cores that it reserves, on all machines together: as many on each, so it may be a few more than set."""
+        return self.nodes * math.ceil(int(self.settings["threads"]) / self.nodes)
 
     @property
     def accelerators(self) -> int:
@@ -46,8 +51,8 @@ class Job:
 
     @property
     def needs(self) -> Needs:
-        """What it needs of one machine."""
-        return Needs(self.threads, self.accelerators)
+        """What it needs of each of its machines."""
+        return Needs(self.threads // self.nodes, self.accelerators // self.nodes, nodes=self.nodes)
 
 
 def job_of(asked: Event) -> Job:
