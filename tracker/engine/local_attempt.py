@@ -68,6 +68,13 @@ class LocalAttempt(Attempt):
         """Ask the worker to pause when it next saves its state; one that saves none continues."""
         self.process.send(PAUSE_AT_SAVE_SIGNAL)
 
+    def kill(self, reason: str = "") -> None:
+        """End the worker at once; ``reason`` is one word where there is more to say than that somebody wished it."""
+        if reason and not self._why_asked:
+            EventLog(self.request.log_path).write("stop_asked", {"reason": reason})
+            self._why_asked = reason
+        self.process.kill()
+
     def end_if_overdue(self) -> None:
         """Stop a worker that is past its time limit, hangs or lost its forkserver; kill one that does not stop."""
         limit = self.request.time_limit_seconds

@@ -6,7 +6,7 @@ It ends with its part, with the attempt, which it knows by its connection to the
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
+import multiprocessing.connection
 import os
 import signal
 import sys

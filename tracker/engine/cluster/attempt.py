@@ -13,6 +13,7 @@ from tracker.engine.engine import Attempt
 from tracker.engine.reservations import Reservation
 from tracker.records import AttemptRecord, TrialState
 from tracker.training.ending import Ending, ending_of, write_ending
+from tracker.training.events import Event
 from tracker.training.request import AttemptRequest
 from tracker.training.state import discard_state
 
@@ -77,6 +78,8 @@ class ClusterAttempt(Attempt):
         """Whether it has ended; its files may still be on their way."""
         size = request.log_path.stat().st_size
         self.copy = Copy(request.log_path, 0, size)
+        self.meeting: tuple[int, int] | None = None
+        """The ports on which its other machines reach the first, once its worker has opened them."""
         self.copy_again_at = 0.0
         """Before then, by the fleet's clock, its state is not copied again while it runs."""
         self._wish, self._now = wish, now
@@ -109,9 +112,17 @@ class ClusterAttempt(Attempt):
         """Ask the worker to pause when it next saves its state; one that saves none continues."""
         self._wish(self, "pause_at_save", "")
 
-    def kill(self) -> None:
-        """End the worker at once."""
-        self._wish(self, "kill", "")
+    def kill(self, reason: str = "") -> None:
+        """End the worker at once; ``reason`` is one word where its end is to say it."""
+        self._wish(self, "kill", reason)
+
+    def read(self) -> list[Event]:
+        """Update ``record``, and return the events that are new. Raises StoreError where the log cannot be read."""
+        events = super().read()
+        for event in events:
+            if event["event"] == "meeting":
+                self.meeting = event["line"], event["store"]
+        return events
 
     def take(self, lines: Lines) -> None:
         """Take what its host says of its log. Raises OSError, StoreError."""

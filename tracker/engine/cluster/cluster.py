@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +17,7 @@ from tracker.engine.cluster.contact import Contact
 from tracker.engine.cluster.fleet import Fleet, HostLostError
 from tracker.engine.cluster.messages import Found, Key
 from tracker.engine.cluster.node_time import NodeTime
-from tracker.engine.cluster.placement import lacking, places
+from tracker.engine.cluster.placement import Rate, alike, lacking, places
 from tracker.engine.cluster.pump import Pump
 from tracker.engine.node import Needs, Node
 from tracker.engine.reservations import Reservation
@@ -40,8 +40,6 @@ FIND_SECONDS = 10.0
 """How long a host has to say what it has of a study whose coordinator is gone."""
 HOLD_SECONDS = 60.0
 """How long a host keeps a place for an attempt that is to start."""
-Rate = Callable[[Node, Needs], PricePoint | None]
-"""What a machine is billed as, for an attempt of these needs; None where it may have none."""
 
 
 class ClusterEngine:
@@ -80,7 +78,7 @@ class ClusterEngine:
         return self._workers is None or len(self.running) < self._workers
 
     def reserve(self, needs: Needs, folder: Path | None = None) -> Reservation | None:
-        """Reserve a place for an attempt; None where there is none now: the fleet hears what is wanted.
+        """Reserve a place for an attempt, on all of its machines; None where there is none now: the fleet hears of it.
 
         ``folder`` is that of its trial: a machine that has the state to resume from is preferred.
         """
@@ -88,11 +86,10 @@ class ClusterEngine:
             return None
         with self._changed:
             candidates = places(self.pump.contacts.values(), needs, folder.name if folder else "", self._fleet.now())
-        for contact in candidates:
-            point = self._rate(contact.node, needs)
-            if point is not None and (reservation := self._ask_for_place(contact, needs)) is not None:
+        for point, contacts in alike(candidates, needs, self._rate):
+            if (reservation := self._ask_for_places(contacts, needs, point)) is not None:
                 self._want([])
-                return replace(reservation, node=contact.node, price_point=point)
+                return reservation
         self._want([needs])
         return None
 
@@ -107,10 +104,7 @@ class ClusterEngine:
         try:
             write_request(request)
         except StoreError:
-            node = reservation.node
-            with self._changed:
-                if node is not None and (contact := self.pump.contacts.get(node.node_id)) is not None:
-                    self.pump.give_back(contact, reservation.token)
+            self._give_back((reservation, *reservation.others))
             raise
         with self._changed:
             self.pump.trials = request.folder.parent
@@ -219,9 +213,16 @@ class ClusterEngine:
         request = replace(found.request, folder=trials / found.key.folder)
         if not request.log_path.exists():
             return
-        reservation = Reservation(
-            request.cores, request.accelerators, contact.node, request.price_point, uuid.uuid4().hex
-        )
+        contacts, point = self.pump.contacts, request.price_point
+        parts = [
+            Reservation(
+                *(part.cores, part.accelerators, contacts[part.node].node if part.node in contacts else None, point),
+                uuid.uuid4().hex,
+            )
+            for part in (request.span.parts[1:] if request.span else ())
+        ]
+        token = uuid.uuid4().hex
+        reservation = Reservation(request.cores, request.accelerators, contact.node, point, token, tuple(parts))
         with self._changed:
             attempt = self._attempt(request, reservation)
             attempt.read()
@@ -231,6 +232,23 @@ class ClusterEngine:
                 self.pump.adopt(contact, attempt)
             elif found.log_bytes == attempt.copy.offset:  # else it is not its host that has ended it
                 self.pump.collect(contact, attempt)
+
+    def _ask_for_places(self, contacts: Sequence[Contact], needs: Needs, point: PricePoint) -> Reservation | None:
+        """Places on as many of these machines as an attempt needs, or on none."""
+        found: list[Reservation] = []
+        for contact in contacts:
+            if (reservation := self._ask_for_place(contact, needs)) is not None:
+                found.append(replace(reservation, node=contact.node, price_point=point))
+            if len(found) == needs.nodes:
+                return replace(found[0], others=tuple(found[1:]))
+        self._give_back(found)
+        return None
+
+    def _give_back(self, reservations: Iterable[Reservation]) -> None:
+        with self._changed:
+            for each in reservations:
+                if each.node is not None and (contact := self.pump.contacts.get(each.node.node_id)) is not None:
+                    self.pump.give_back(contact, each.token)
 
     def _ask_for_place(self, contact: Contact, needs: Needs) -> Reservation | None:
         token = uuid.uuid4().hex
@@ -255,7 +273,7 @@ class ClusterEngine:
         with self._changed:
             nodes = [contact.node for contact in self.pump.contacts.values()]
         for each in set(needs) - self._said:
-            if nodes and (sentence := lacking(nodes, each)):
+            if nodes and (sentence := lacking(nodes, each, self._rate)):
                 self._said.add(each)
                 self._notify(sentence)
         if needs != self._wanted:

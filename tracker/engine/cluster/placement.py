@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from tracker.engine.cluster.contact import Contact
 from tracker.engine.node import Needs, Node
+from tracker.pricing.price_point import PricePoint
 
 MARKET_LABELS = ("tracker/market", "ray.io/market-type")
+Rate = Callable[[Node, Needs], PricePoint | None]
+"""What a machine is billed as, for an attempt of these needs; None where it may have none."""
 
 
 def label(node: Node, names: Iterable[str]) -> str:
@@ -31,13 +35,37 @@ def could_meet(node: Node, needs: Needs) -> bool:
     )
 
 
-def lacking(nodes: Sequence[Node], needs: Needs) -> str:
-    """What is waited for, in a sentence, where none of these machines would ever do; "" where one would."""
-    if any(could_meet(node, needs) for node in nodes):
+def lacking(nodes: Sequence[Node], needs: Needs, rate: Rate) -> str:
+    """What is waited for, in a sentence, where these machines would never do; "" where they would."""
+    able = [node for node in nodes if could_meet(node, needs)]
+    if needs.nodes == 1 and able:
         return ""
+    points = [point for node in able if needs.nodes > 1 and (point := rate(node, needs)) is not None]
+    if max(Counter(points).values(), default=0) >= needs.nodes:
+        return ""
+    wanted = f"a machine with {needs.words}"
+    if needs.nodes > 1:
+        wanted = f"{needs.nodes} machines of one SKU, market and region, each with {needs.words}"
     there = ", ".join(node.words for node in nodes[:5])
     more = f" and {len(nodes) - 5} more" if len(nodes) > 5 else ""
-    return f"waiting for a machine with {needs.words}; there are: {there or 'none'}{more}"
+    return f"waiting for {wanted}; there are: {there or 'none'}{more}"
+
+
+def alike(
+    contacts: Iterable[Contact], needs: Needs, rate: Rate
+) -> Iterator[tuple[PricePoint, Sequence[Contact]]]:
+    """Machines that an attempt may have together, all of one rate, at least as many as it needs; the best first.
+
+    Where it needs one, each is by itself.
+    """
+    billed = ((point, contact) for contact in contacts if (point := rate(contact.node, needs)) is not None)
+    if needs.nodes == 1:
+        yield from ((point, [contact]) for point, contact in billed)
+        return
+    groups: dict[PricePoint, list[Contact]] = {}
+    for point, contact in billed:
+        groups.setdefault(point, []).append(contact)
+    yield from ((point, group) for point, group in groups.items() if len(group) >= needs.nodes)
 
 
 def places(contacts: Iterable[Contact], needs: Needs, trial: str, now: float) -> list[Contact]:

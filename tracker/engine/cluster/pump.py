@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tracker.engine.cluster.assistance import Assistance
 from tracker.engine.cluster.attempt import ClusterAttempt, Copy
 from tracker.engine.cluster.contact import Contact, Late
 from tracker.engine.cluster.errands import Errand, Errands
@@ -60,6 +61,7 @@ class Pump:
         self._notify = notify
         self._shipping = Shipping(fleet.now, self._done)
         self._errands = Errands(fleet, self._lose, self.failed)
+        self._assistance = Assistance(self.contacts, self._errands.send, fleet.now)
         self._turned_at = fleet.now()
         self._next_nodes = 0.0
 
@@ -97,10 +99,13 @@ class Pump:
                 self._meet(node)
 
     def start(self, attempt: ClusterAttempt, head: bytes) -> None:
-        """Start an attempt on the machine of its reservation."""
+        """Start an attempt on the machine of its reservation; its parts on others follow once its worker is there."""
         contact = self._contact_of(attempt)
-        if contact is None:
-            attempt.give_up(NODE_LOST, "its machine was gone before it started")
+        if contact is None or not self._assistance.begin(attempt):
+            attempt.give_up(NODE_LOST, "a machine of it was gone before it started")
+            self._assistance.dismiss(attempt)
+            if contact is not None:
+                self.give_back(contact, attempt.reservation.token)
             self._ended(attempt)
             return
         contact.attempts[attempt.key] = attempt
@@ -110,6 +115,9 @@ class Pump:
         """Follow an attempt that runs on a machine already."""
         contact.attempts[attempt.key] = attempt
         contact.held[attempt.reservation.token] = Needs(len(attempt.request.cores), len(attempt.request.accelerators))
+        if attempt.reservation.others:
+            self._assistance.begin(attempt)
+            self._assistance.call(attempt)  # hosts that have its parts already do nothing more
 
     def collect(self, contact: Contact, attempt: ClusterAttempt) -> None:
         """Bring the files of an attempt whose end is known already."""
@@ -142,7 +150,7 @@ class Pump:
             self._errands.send(node.node_id, self._follow(contact))
         if node.draining_seconds is not None and not contact.drains:
             contact.drains = True
-            for attempt in contact.attempts.values():
+            for attempt in (*contact.attempts.values(), *self._assistance.on(contact)):
                 attempt.stop(NODE_DRAINS, pause=True)
 
     def failed(self, error: Exception) -> None:
@@ -193,14 +201,17 @@ class Pump:
         for key, record in news.ended.items():
             if (attempt := contact.attempts.get(key)) is not None and not attempt.closed:
                 attempt.close(record)
+                self._assistance.dismiss(attempt)
                 self._errands.send(contact.node.node_id, self._shipping.end(contact, attempt))
             elif key in contact.late:
                 del contact.late[key]
                 self._errands.send(contact.node.node_id, _one("release", key, False))
+        self._assistance.heard(contact, news.assisting)
 
     def _hear(self, contact: Contact, attempt: ClusterAttempt, lines: Lines) -> None:
         saved, now = attempt.record.saved_epoch, self._fleet.now()
         attempt.take(lines)
+        self._assistance.call(attempt)
         is_news = attempt.record.saved_epoch not in (None, saved)
         if is_news and attempt.request.price_point.market is Market.SPOT and now >= attempt.copy_again_at:
             attempt.copy_again_at = math.inf
@@ -210,6 +221,7 @@ class Pump:
         contact.attempts.pop(attempt.key, None)
         contact.held.pop(attempt.reservation.token, None)
         contact.time.enter(attempt.record, attempt.share, attempt.before_seconds)
+        self._assistance.dismiss(attempt)
         self._ended(attempt)
 
     def _leave_out(self, contact: Contact, error: WorkFailedError) -> None:
@@ -231,6 +243,7 @@ class Pump:
             attempt.give_up(NODE_LOST, message)
             contact.late[attempt.key] = Late.of(attempt)
             self._done(contact, attempt)
+        self._assistance.lost(contact)
         contact.held.clear()
 
     def _stranger(self, key: Key) -> Late:

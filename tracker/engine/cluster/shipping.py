@@ -33,7 +33,7 @@ class Shipping:
         """Start an attempt where its trial's state is: it is sent where the machine has not the same."""
         began = self._now()
         try:
-            resumes = yield from _send_state(attempt)
+            resumes = yield from send_state(attempt)
             yield "start", attempt.key, attempt.request, head, attempt.reservation.token, resumes
         except (WorkFailedError, OSError) as error:
             contact.full_until = self._now() + REFUSED_SECONDS
@@ -69,8 +69,8 @@ class Shipping:
         attempt.copy_again_at = self._now() + (self._now() - began) * (1 / COPY_SHARE - 1)
 
 
-def _send_state(attempt: ClusterAttempt) -> Generator[Question, Any, bool]:
-    """Send what an attempt resumes from; whether there is any. Raises TornError, OSError."""
+def send_state(attempt: ClusterAttempt) -> Generator[Question, Any, bool]:
+    """Send what an attempt resumes from to a machine of it; whether there is any. Raises TornError, OSError."""
     key, folder = attempt.key, attempt.request.folder
     state = listed(folder, STATE_NAMES)
     if state and (yield "prepare", key) != state:
