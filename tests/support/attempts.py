@@ -10,10 +10,12 @@ from tracker.pricing.price_book import load_price_book
 from tracker.records import DataCard, Direction, Market, QualityMetric, Role
 from tracker.training.request import AttemptRequest
 
+ONE_CORE = Needs(1)
 
-def start(engine, folder, *, workload=DIGITS["workload"], number=1, **settings):
+
+def start(engine, folder, *, workload=DIGITS["workload"], number=1, needs=ONE_CORE, **settings):
     """Start an attempt at a training; its files are in ``folder``."""
-    while (reservation := engine.reserve(Needs(1), folder)) is None:
+    while (reservation := engine.reserve(needs, folder)) is None:
         engine.poll(0.05)
     return engine.start(request_for(reservation, folder, workload=workload, number=number, **settings), reservation)
 
@@ -42,6 +44,7 @@ def request_for(reservation, folder, *, workload=DIGITS["workload"], number=1, *
         cache=folder,
         asked_at=time.time(),
         node=reservation.node.node_id if reservation.node else "",
+        span=reservation.span,
     )
 
 

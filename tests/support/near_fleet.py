@@ -19,7 +19,7 @@ RATE = load_price_book().point("aws/m7i.large", Market.ON_DEMAND)
 
 
 class NearFleet:
-    """``cores`` are the CPU numbers of each machine; their names are node-0, node-1, ..."""
+    """``cores`` are the CPU numbers of each machine; their names are node-0, node-1, ..., all are at one address."""
 
     def __init__(self, folder, cores, labels=None, orphan_seconds=600.0):
         self.hosts = {
@@ -27,7 +27,7 @@ class NearFleet:
             for number, mine in enumerate(cores)
         }
         self.known = {
-            name: Node(name, name, len(mine), 0, "", 2**33, labels or {})
+            name: Node(name, "127.0.0.1", len(mine), 0, "", 2**33, labels or {})
             for name, mine in zip(self.hosts, cores, strict=True)
         }
         self.wanted = []

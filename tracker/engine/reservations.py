@@ -40,8 +40,8 @@ class Reservation:
         if not self.others or self.node is None:
             return None
         places = (self, *self.others)
-        parts = tuple(Part(place.node.node_id, place.cores, place.accelerators) for place in places if place.node)
-        return Span(parts, self.node.address, self.token)
+        parts = (Part(each.node.node_id, each.cores, each.accelerators, each.token) for each in places if each.node)
+        return Span(tuple(parts), self.node.address)
 
 
 class Reservations:

@@ -99,12 +99,12 @@ def _fewest_nodes(spec: StudySpec) -> int:
 def _limits_of_nodes(spec: StudySpec) -> dict[str, tuple[str, _Allows]]:
     """What there is of a cluster's nodes may change while a study runs, so it is no limit."""
     alone = spec.engine.name == "local"
-    return {"nodes": ('this study runs on one machine; engine "ray" has several', lambda value: value == 1 or not alone)}
+    return {
+        "nodes": ('this study runs on one machine; engine "ray" has several', lambda value: value == 1 or not alone)
+    }
 
 
-def _limits(
-    device: str, hardware: Hardware, compile_problem: str, nodes: int
-) -> dict[str, tuple[str, _Allows]]:
+def _limits(device: str, hardware: Hardware, compile_problem: str, nodes: int) -> dict[str, tuple[str, _Allows]]:
     """For each hardware knob, which values so many such machines can do, and why not the others."""
     precisions = hardware.precisions.get(device, ("fp32",))
     most = hardware.accelerator_count if device == "cuda" else hardware.cores

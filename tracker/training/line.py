@@ -11,7 +11,8 @@ import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any, BinaryIO
+from io import BufferedIOBase
+from typing import Any
 
 from tracker.records import TrialState
 from tracker.training.ending import Ending
@@ -49,7 +50,10 @@ class Line:
         write(self._file, {"part": span.part, "key": span.key})
 
     def say(self, ending: Ending | None, wait_seconds: float) -> None:
-        """Say how the part failed, None where it ended well, and wait until that is heard, or so long. Raises OSError."""
+        """Say how the part failed, None where it ended well, and wait until that is heard, or so long.
+
+        Raises OSError.
+        """
         write(self._file, {"ending": None if ending is None else asdict(ending)})
         self.socket.settimeout(wait_seconds)
         read(self._file)
@@ -63,7 +67,7 @@ def keep_alive(connection: socket.socket) -> None:
             connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
-def read(file: BinaryIO) -> Mapping[str, Any] | None:
+def read(file: BufferedIOBase) -> Mapping[str, Any] | None:
     """The next thing that is said; None where nothing more comes, or what comes makes no sense."""
     try:
         said = json.loads(file.readline(_MOST_BYTES))
@@ -72,7 +76,7 @@ def read(file: BinaryIO) -> Mapping[str, Any] | None:
     return said if isinstance(said, dict) else None
 
 
-def write(file: BinaryIO, said: Mapping[str, Any]) -> None:
+def write(file: BufferedIOBase, said: Mapping[str, Any]) -> None:
     """Say something. Raises OSError."""
     file.write(json.dumps(said).encode() + b"\n")
     file.flush()

@@ -8,6 +8,7 @@ import socket
 import sys
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import psutil
 import torch
@@ -34,7 +35,7 @@ def meet_across(rank: int, processes: int, device: torch.device, span: Span, lis
     if (interface := _interface_to(span.address)) is not None:
         for name in _INTERFACES:
             os.environ.setdefault(name, interface)
-    store = torch.distributed.TCPStore(
+    store = torch.distributed.TCPStore(  # type: ignore[attr-defined]
         span.address,
         span.store,
         processes,
@@ -46,7 +47,7 @@ def meet_across(rank: int, processes: int, device: torch.device, span: Span, lis
     _meet(rank, processes, device, store)
 
 
-def _meet(rank: int, processes: int, device: torch.device, store: torch.distributed.Store) -> None:
+def _meet(rank: int, processes: int, device: torch.device, store: Any) -> None:
     torch.distributed.init_process_group(
         "nccl" if device.type == "cuda" else "gloo", store=store, rank=rank, world_size=processes, timeout=PATIENCE
     )

@@ -39,9 +39,9 @@ class Meter:
     reads take on disk, ``kept_files`` the folder of the files that it makes and leaves. ``cpu_model`` and
     ``accelerator_model`` are what energy is estimated by where no counter can be read (pricing.energy).
 
-    An attempt on several ``machines`` is measured on the first alone. Each has as many of its cores, GPUs and processes,
-    which train equal shares of every batch, so CPU time, waiting, memory and the data on disk are taken to be as much on
-    each: usage has what the first one used, times ``machines``. Energy is estimated then, never measured.
+    An attempt on several ``machines`` is measured on the first alone. Each has as many of its cores, GPUs and
+    processes, which train equal shares of every batch, so CPU time, waiting, memory and the data on disk are taken to
+    be as much on each: usage has what the first one used, times ``machines``. Energy is estimated then, never measured.
     """
 
     def __init__(

@@ -7,8 +7,9 @@ import secrets
 import socket
 import threading
 from collections.abc import Callable
+from io import BufferedIOBase
 from types import TracebackType
-from typing import BinaryIO, cast
+from typing import cast
 
 from tracker.records import TrialState
 from tracker.training.ending import PROCESS_DIED, Ending
@@ -20,8 +21,8 @@ from tracker.training.span import Span
 class Parts:
     """Follows the further machines of an attempt while this context is; there are none where ``span`` is None.
 
-    ``verdict`` hears of a part that failed or vanished. Where the training does not end by itself then, because it waits
-    for that part, ``give_up`` is called. Raises OSError where this machine cannot listen.
+    ``verdict`` hears of a part that failed or vanished. Where the training does not end by itself then, because it
+    waits for that part, ``give_up`` is called. Raises OSError where this machine cannot listen.
     """
 
     def __init__(self, span: Span | None, verdict: Verdict, give_up: Callable[[Ending], None]) -> None:
@@ -63,9 +64,8 @@ class Parts:
 
     def _follow(self, connection: socket.socket) -> None:
         """Hear how a part ends; a stranger, and a part that was here already, is shown out."""
-        with contextlib.suppress(OSError), connection, connection.makefile("rwb") as opened:
+        with contextlib.suppress(OSError), connection, connection.makefile("rwb") as file:
             keep_alive(connection)
-            file = cast(BinaryIO, opened)
             part = self._welcomed(connection, file)
             if part is None:
                 return
@@ -75,7 +75,7 @@ class Parts:
             if ending is not None and not self._left.wait(FAILURE_SECONDS):
                 self._give_up(self._verdict.ending or ending)
 
-    def _welcomed(self, connection: socket.socket, file: BinaryIO) -> int | None:
+    def _welcomed(self, connection: socket.socket, file: BufferedIOBase) -> int | None:
         hello = read(file)
         if hello is None or self.span is None or not secrets.compare_digest(str(hello.get("key")), self.span.key):
             return None
@@ -86,7 +86,7 @@ class Parts:
             self._lines[part] = connection
         return cast(int, part)
 
-    def _ended(self, part: int, file: BinaryIO) -> Ending | None:
+    def _ended(self, part: int, file: BufferedIOBase) -> Ending | None:
         """Wait for the end of a part; what went wrong, where something did and it was not asked to end."""
         said = read(file)
         with self._changed:

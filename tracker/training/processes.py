@@ -33,8 +33,8 @@ _UNHEARD_SECONDS = 10.0
 class Verdict:
     """What ended the training of several processes: the first failure, or that a part of the attempt vanished.
 
-    A part that vanished is told from one that failed by its ending: its attempt can be resumed elsewhere. Whoever waited
-    for it fails as well, and may say so first.
+    An attempt that lost a part is killed, and can be resumed. Whoever waited for that part fails as well, and may say
+    so first.
     """
 
     def __init__(self) -> None:
@@ -93,7 +93,9 @@ class Companions:
         None once all have ended well, or one of ``also`` is ready (multiprocessing.connection.wait).
         """
         while self._unheard:
-            ready = wait([*also, *(each for process, receiver in self._unheard for each in (process.sentinel, receiver))])
+            ready = wait(
+                [*also, *(each for process, receiver in self._unheard for each in (process.sentinel, receiver))]
+            )
             if any(each in ready for each in also):
                 return None
             for process, receiver in list(self._unheard):

@@ -108,6 +108,4 @@ class AttemptRequest:
         """The request for another of its machines."""
         assert self.span is not None, "it has several"
         here = self.span.parts[part]
-        return replace(
-            self, cores=here.cores, accelerators=here.accelerators, node=here.node, span=self.span.at(part)
-        )
+        return replace(self, cores=here.cores, accelerators=here.accelerators, node=here.node, span=self.span.at(part))

@@ -7,7 +7,7 @@ vanished, or a part that never came: their coordinator has them killed then. Wha
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from tracker.engine.cluster.attempt import ClusterAttempt
@@ -120,11 +120,13 @@ class Assistance:
             if not contact.lost:  # else it is a stranger there once that machine is heard again
                 self._send(contact.node.node_id, _end(attempt.key, reservation.token))
 
-    def _parts_on(self, contact: Contact) -> Iterator[tuple[_Assisted, _Part]]:
-        for assisted in self._assisted.values():
-            for part in assisted.parts:
-                if part.contact is contact:
-                    yield assisted, part
+    def _parts_on(self, contact: Contact) -> list[tuple[_Assisted, _Part]]:
+        return [
+            (assisted, part)
+            for assisted in self._assisted.values()
+            for part in assisted.parts
+            if part.contact is contact
+        ]
 
     def _start(self, assisted: _Assisted, part: _Part, meeting: tuple[int, int]) -> Errand:
         attempt, contact = assisted.attempt, part.contact

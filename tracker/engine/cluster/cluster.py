@@ -25,6 +25,7 @@ from tracker.errors import ClusterError, StoreError, WorkFailedError
 from tracker.pricing.price_point import PricePoint
 from tracker.training.events import Event
 from tracker.training.request import AttemptRequest
+from tracker.training.span import Part
 
 TURN_SECONDS = 0.1
 """How long the pump waits at most for what it has asked, before it also waits for what was asked since."""
@@ -213,16 +214,10 @@ class ClusterEngine:
         request = replace(found.request, folder=trials / found.key.folder)
         if not request.log_path.exists():
             return
-        contacts, point = self.pump.contacts, request.price_point
-        parts = [
-            Reservation(
-                *(part.cores, part.accelerators, contacts[part.node].node if part.node in contacts else None, point),
-                uuid.uuid4().hex,
-            )
-            for part in (request.span.parts[1:] if request.span else ())
-        ]
-        token = uuid.uuid4().hex
-        reservation = Reservation(request.cores, request.accelerators, contact.node, point, token, tuple(parts))
+        reservation = Reservation(
+            *(request.cores, request.accelerators, contact.node, request.price_point, uuid.uuid4().hex),
+            others=tuple(self._reserved(part, request) for part in (request.span.parts[1:] if request.span else ())),
+        )
         with self._changed:
             attempt = self._attempt(request, reservation)
             attempt.read()
@@ -232,6 +227,12 @@ class ClusterEngine:
                 self.pump.adopt(contact, attempt)
             elif found.log_bytes == attempt.copy.offset:  # else it is not its host that has ended it
                 self.pump.collect(contact, attempt)
+
+    def _reserved(self, part: Part, request: AttemptRequest) -> Reservation:
+        """What an attempt has on a further machine; without a node where that is gone."""
+        contact = self.pump.contacts.get(part.node)
+        node = contact.node if contact else None
+        return Reservation(part.cores, part.accelerators, node, request.price_point, part.token)
 
     def _ask_for_places(self, contacts: Sequence[Contact], needs: Needs, point: PricePoint) -> Reservation | None:
         """Places on as many of these machines as an attempt needs, or on none."""

@@ -51,9 +51,7 @@ def lacking(nodes: Sequence[Node], needs: Needs, rate: Rate) -> str:
     return f"waiting for {wanted}; there are: {there or 'none'}{more}"
 
 
-def alike(
-    contacts: Iterable[Contact], needs: Needs, rate: Rate
-) -> Iterator[tuple[PricePoint, Sequence[Contact]]]:
+def alike(contacts: Iterable[Contact], needs: Needs, rate: Rate) -> Iterator[tuple[PricePoint, Sequence[Contact]]]:
     """Machines that an attempt may have together, all of one rate, at least as many as it needs; the best first.
 
     Where it needs one, each is by itself.

@@ -190,11 +190,14 @@ class Host(HostFiles):
 
     def running(self) -> tuple[Running, ...]:
         """What runs here, of any study."""
-        return tuple(
-            Running(each.key, len(seat.cores), len(seat.accelerators), each.wall_seconds)
-            for each in list(self._attempts.values())
-            if not each.ended and (seat := each.local.reservation)
-        ) + self._assistants.running()
+        return (
+            tuple(
+                Running(each.key, len(seat.cores), len(seat.accelerators), each.wall_seconds)
+                for each in list(self._attempts.values())
+                if not each.ended and (seat := each.local.reservation)
+            )
+            + self._assistants.running()
+        )
 
     def prepare(self, key: Key) -> tuple[File, ...]:
         """End what is left of earlier attempts at a trial, and list what this one can be resumed from here."""
