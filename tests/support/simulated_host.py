@@ -48,7 +48,10 @@ def file_of(path: str, content: bytes) -> File:
 
 
 class SimulatedHost:
-    """``at`` calls a function after so many seconds of ``now``; its own clock is ``skew_seconds`` ahead of it."""
+    """``at`` calls a function after so many seconds of ``now``; its own clock is ``skew_seconds`` ahead of it.
+
+    A training waits for none of its parts on other machines, and does not notice where one is gone.
+    """
 
     def __init__(self, now, at, cores, skew_seconds, epochs=10, epoch_seconds=5.0):
         self._now, self._at, self._skew = now, at, skew_seconds
@@ -59,6 +62,7 @@ class SimulatedHost:
         self.alive = True
         self.trainings: dict[Key, Training] = {}
         self.ever: list[Training] = []
+        self.assistants: dict[Key, Reservation] = {}
         self.states: dict[tuple[str, str], dict[str, bytes]] = {}
         self._arriving = {}
 
@@ -87,11 +91,30 @@ class SimulatedHost:
         self.trainings[key] = training
         self.ever.append(training)
         self._write(training, "started", pid=1)
+        if request.span is not None:
+            self._write(training, "meeting", line=1, store=2)
         if epoch:
             self._write(training, "restored", epoch=epoch)
         self._write(training, "ready", startup_seconds=0.1)
         self._at(self._epoch_seconds, lambda: self._train(training))
         self._at(HEARTBEAT_SECONDS, lambda: self._beat(training))
+
+    def assist(self, key, request, token, resumes):
+        if key in self.assistants or key.attempt <= self._last.get((key.study, key.folder), 0):
+            return
+        if token not in self._seats:
+            raise WorkFailedError("its cores were given to another: it came too late")
+        if not resumes:
+            self.states.pop((key.study, key.folder), None)
+        assert (request.span.line, request.span.store) == (1, 2)
+        assert request.cores == self._seats[token].cores
+        self.assistants[key] = self._seats.pop(token)
+
+    def end_assistant(self, key):
+        """It ends, whatever it had to do."""
+        if key in self.assistants:
+            self._free += self.assistants.pop(key).cores
+            self.states.pop((key.study, key.folder), None)
 
     def signal(self, key, wish, reason):
         training = self.trainings.get(key)
@@ -100,7 +123,7 @@ class SimulatedHost:
         if wish == "pause_at_save":
             training.pausing = True
         elif wish == "kill":
-            self._end(training, TrialState.KILLED, "killed", "the process was killed by SIGKILL")
+            self._end(training, TrialState.KILLED, reason or "killed", "the process was killed by SIGKILL")
         else:
             self._write(training, "stop_asked", reason=reason)
             pauses = wish == "pause" and training.saved is not None
@@ -110,6 +133,7 @@ class SimulatedHost:
         trial = key.study, key.folder
         self._last[trial] = max(key.attempt, self._last.get(trial, 0))
         self.signal(key, "kill", "")
+        self.end_assistant(key)
 
     def has_news(self, study, known):
         offsets = ((each, known.get(each.key, 0)) for each in self.trainings.values() if each.key.study == study)
@@ -119,7 +143,7 @@ class SimulatedHost:
 
     def news(self, study, known):
         """What Host.news says once it is time to say something."""
-        news = News(self._now() + self._skew)
+        news = News(self._now() + self._skew, assisting=tuple(key for key in self.assistants if key.study == study))
         for key, each in self.trainings.items():
             offset = known.get(key, 0)
             if key.study != study or offset is None:
@@ -146,6 +170,9 @@ class SimulatedHost:
         for each in list(self.trainings.values()):
             if each.key.folder == key.folder and each.key != key:
                 self.signal(each.key, "kill", "")
+        for other in list(self.assistants):
+            if other.folder == key.folder and other != key:
+                self.end_assistant(other)
         return tuple(file_of(path, content) for path, content in self.states.get((key.study, key.folder), {}).items())
 
     def arrive(self, key, path, offset, data):
@@ -192,6 +219,7 @@ class SimulatedHost:
         self.alive = False
         for training in self.ever:
             training.ended_at = self._now() if training.ended_at is None else training.ended_at
+        self.assistants.clear()
 
     def _usage(self, training):
         return asdict(Usage(self.seconds(training), 0.0, 1))

@@ -19,6 +19,7 @@ from tracker.engine.cluster.shipping import REFUSED_SECONDS, send_state
 from tracker.engine.node import Needs
 from tracker.engine.reservations import Reservation
 from tracker.errors import WorkFailedError
+from tracker.records import AttemptRecord
 from tracker.training.ending import NODE_LOST, NODE_REFUSED, PROCESS_DIED
 
 MISSED_SECONDS = 5.0
@@ -29,11 +30,15 @@ KILL_SECONDS = 1.0
 
 @dataclass(slots=True, eq=False)
 class _Part:
-    """A part of an attempt, ``number`` of its machines: ``here`` is whether it has started, as far as is known."""
+    """A part of an attempt, ``number`` of its machines, which is billed for it since ``since``, by the fleet's clock.
+
+    ``here`` is whether it has started, as far as is known.
+    """
 
     number: int
     contact: Contact
     reservation: Reservation
+    since: float
     here: bool = False
     missed_at: float | None = None
 
@@ -66,13 +71,14 @@ class Assistance:
         if not others:
             return True
         assisted = self._assisted[attempt.key] = _Assisted(attempt, [])
+        since = self._now() - attempt.before_seconds
         for number, reservation in enumerate(others, 1):
             contact = self._contacts.get(reservation.node.node_id) if reservation.node else None
             if contact is None or contact.lost:
                 assisted.lost_by = NODE_LOST
             else:
                 contact.held[reservation.token] = Needs(len(reservation.cores), len(reservation.accelerators))
-                assisted.parts.append(_Part(number, contact, reservation))
+                assisted.parts.append(_Part(number, contact, reservation, since))
         return not assisted.lost_by
 
     def call(self, attempt: ClusterAttempt) -> None:
@@ -116,7 +122,7 @@ class Assistance:
             contact, reservation = part.contact, part.reservation
             contact.held.pop(reservation.token, None)
             share = share_of(contact.node, len(reservation.cores), len(reservation.accelerators))
-            contact.time.enter(attempt.record, share, attempt.before_seconds)
+            contact.time.enter(_seconds_of(attempt.record, part), share, attempt.before_seconds)
             if not contact.lost:  # else it is a stranger there once that machine is heard again
                 self._send(contact.node.node_id, _end(attempt.key, reservation.token))
 
@@ -152,6 +158,14 @@ class Assistance:
         if assisted.lost_by and self._now() - assisted.killed_at >= KILL_SECONDS:
             assisted.killed_at = self._now()
             assisted.attempt.kill(assisted.lost_by)
+
+
+def _seconds_of(record: AttemptRecord, part: _Part) -> AttemptRecord:
+    """The record for a part's machine: one that is lost had the attempt until its last word at most."""
+    if not part.contact.lost:
+        return record
+    seconds = min(record.usage.wall_seconds, part.contact.heard_at - part.since)
+    return replace(record, usage=replace(record.usage, wall_seconds=max(0.0, seconds)))
 
 
 def _once(*question: object) -> Errand:
