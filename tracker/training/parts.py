@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import secrets
 import socket
 import threading
+import time
 from collections.abc import Callable
 from io import BufferedIOBase
 from types import TracebackType
@@ -16,6 +18,9 @@ from tracker.training.ending import PROCESS_DIED, Ending
 from tracker.training.line import ending_in, keep_alive, listening, read, write
 from tracker.training.processes import FAILURE_SECONDS, Verdict, patience
 from tracker.training.span import Span
+
+VANISHED_SECONDS = 4.0
+"""How long an attempt that lost a part waits to be killed: its coordinator knows whether the machine is lost."""
 
 
 class Parts:
@@ -34,6 +39,7 @@ class Parts:
         self._give_up = give_up
         self._lines: dict[int, socket.socket] = {}
         self._left = threading.Event()
+        self._vanished_at = -math.inf
         self._changed = threading.Condition()
         self._expected = set(range(1, len(span.parts))) if span else set[int]()
         if span is not None:
@@ -53,6 +59,8 @@ class Parts:
             self._changed.wait_for(lambda: not self._expected or self._verdict.vanished, patience(kind))
             self._expected.clear()  # who ends from now on is asked to
             lines = list(self._lines.values())
+        if self._verdict.vanished:
+            time.sleep(max(0.0, self._vanished_at + VANISHED_SECONDS - time.monotonic()))
         for line in lines:
             with contextlib.suppress(OSError):
                 line.shutdown(socket.SHUT_RDWR)
@@ -72,7 +80,8 @@ class Parts:
             ending = self._ended(part, file)
             with contextlib.suppress(OSError):
                 write(file, {})  # it is heard
-            if ending is not None and not self._left.wait(FAILURE_SECONDS):
+            seconds = VANISHED_SECONDS if self._verdict.vanished else FAILURE_SECONDS
+            if ending is not None and not self._left.wait(seconds):
                 self._give_up(self._verdict.ending or ending)
 
     def _welcomed(self, connection: socket.socket, file: BufferedIOBase) -> int | None:
@@ -101,5 +110,6 @@ class Parts:
 
     def _gone(self, part: int) -> Ending:
         assert self.span is not None, "it has parts"
-        node = self.span.parts[part].node
+        self._vanished_at = time.monotonic()
+        node = self.span.parts[part].node[:8]
         return Ending(TrialState.KILLED, PROCESS_DIED, f"its part on machine {node} is gone")
