@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 
 import psutil
 import pytest
 
-from tests.support.attempts import finish, start, wait_for_checkpoint
+from tests.support.attempts import finish, request_for, start, wait_for_checkpoint
 from tests.support.near_fleet import NearFleet, rate
 from tracker.engine.cluster.cluster import ClusterEngine
 from tracker.engine.forkserver import Forkserver
 from tracker.engine.local import LocalEngine
 from tracker.engine.node import Needs
 from tracker.engine.reservations import Reservations
-from tracker.records import TrialState
+from tracker.records import DataCard, TrialState
 
 CORES = sorted(os.sched_getaffinity(0))
 TOGETHER = "tests.support.pausable:pausable"
@@ -147,6 +148,32 @@ def test_a_process_that_fails_on_the_other_machine_fails_the_trial_with_its_own_
     record = finish(engine).record
     assert (record.state, record.reason) == (TrialState.FAILED, "error")
     assert "process 1: ValueError: process 1 failed, as asked for" in record.message
+
+
+@pytest.mark.parametrize("fingerprint", ["", str(CORES[0])])
+def test_each_machine_prepares_the_data_that_it_lacks_and_other_data_fail_the_trial(
+    engine, fleet, tmp_path, fingerprint
+):
+    folder = tmp_path / "0"
+    reservation = engine.reserve(NEEDS, folder)
+    while reservation is None:
+        engine.poll(0.05)
+        reservation = engine.reserve(NEEDS, folder)
+    request = request_for(reservation, folder, workload="tests.support.pausable:prepared", **TWO)
+    card = DataCard("digits", fingerprint, {"train": 1400})
+    elsewhere = tmp_path / "the coordinator's own"
+    engine.start(replace(request, cache=elsewhere, data_card=card, prepared_with={"device": "cpu"}), reservation)
+    record = finish(engine).record
+    caches = [tmp_path / "fleet" / name / "cache" for name in fleet.hosts]
+    assert [(cache / f"prepared on {core}").exists() for cache, core in zip(caches, CORES, strict=False)] == [
+        True,
+        True,
+    ]
+    if fingerprint:
+        assert (record.state, record.reason) == (TrialState.FAILED, "DataError")
+        assert "process 1: the data on machine 'node-1' are others than the study's" in record.message
+    else:
+        assert record.state is TrialState.COMPLETED, record.message
 
 
 def test_what_fails_on_the_first_machine_ends_the_other_one_too(engine, fleet, tmp_path):
