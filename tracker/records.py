@@ -203,6 +203,7 @@ class AttemptRecord:
     message: str = ""  # that reason in a sentence
     ended_at: float | None = None
     saved_epoch: int | None = None  # after which a state was saved last
+    kept_epoch: int | None = None  # where its machine was lost: the epoch of the state that is left, 0 for none
     notes: tuple[str, ...] = ()  # sentences for the person who runs the study
 
 

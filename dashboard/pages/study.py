@@ -11,6 +11,7 @@ import streamlit as st
 from dashboard import studies
 from dashboard.parts.chart import chart
 from dashboard.parts.controls import RUNNING, controls
+from dashboard.parts.machines import machines
 from dashboard.parts.trials import reasons, running, trials
 from dashboard.text import literal
 from tracker.errors import TrackerError
@@ -62,6 +63,7 @@ def _live(study: str, state: str) -> None:
         _money(table)
     with right:
         _bought(table)
+    machines(table)
     reasons(table)
     trials(table)
     _said(study)

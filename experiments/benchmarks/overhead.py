@@ -149,7 +149,8 @@ def _study(name: str, settings: Mapping[str, Any], trials: int) -> dict[str, Any
         "budget": {"trials": trials},
         "data": {"source": "docstrings"},
         "settings": {**SETTINGS, **HARDWARE, **settings},
-        "space": {"learning_rate": [2e-3]},
+        "strategy": "grid",
+        "space": {"learning_rate": [2e-3 * 1.01**trial for trial in range(trials)]},
     }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.support.attempts import request_for
@@ -9,10 +11,11 @@ from tests.support.fake_fleet import FAULTS, FakeFleet
 from tests.support.near_fleet import RATE
 from tests.support.simulated_host import state
 from tests.support.virtual_study import VirtualStudy, node_of, training_of
+from tracker.engine.cluster.node_times import read_node_times
 from tracker.engine.cluster.pump import LEASE_SECONDS, PATIENCE_SECONDS
 from tracker.engine.node import Needs
 from tracker.errors import ClusterError, StoreError
-from tracker.records import TrialState
+from tracker.records import Market, TrialState
 from tracker.training.events import read_attempt
 
 
@@ -48,10 +51,12 @@ def test_an_attempt_s_log_here_is_the_one_there_byte_for_byte(study, fleet):
 def test_places_are_those_that_machines_have_and_what_lacks_one_is_wanted(study, fleet):
     assert all(study.start(trial) for trial in range(4))
     assert study.start(4) is None
+    study.run(0.1)
     assert fleet.wanted[-1] == [Needs(1)]
     study.run_until(lambda: len(study.ended) == 4)
     study.run(2.0)
     assert study.start(4) is not None
+    study.run(0.1)
     assert fleet.wanted[-1] == []
 
 
@@ -263,29 +268,55 @@ def test_the_lines_of_every_machine_add_up_to_what_it_costs(study, fleet):
     study.run_until(lambda: len(study.ended) == 3)
     study.run(30.0)
     truths = [training_of(fleet, attempt) for attempt in (first, *others)]
-    times = study.engine.node_times
-    for machine, time in times:
+    times = {time.node.node_id: time for time in study.engine.times}
+    for name, time in times.items():
         assert time.total_seconds == pytest.approx(fleet.clock - 1000.0, abs=3.0), "until its last word"
-        lines = time.lines_usd(RATE)
-        assert sum(lines.values()) == pytest.approx(time.total_seconds * RATE.usd_per_hour / 3600)
-        mine = [
-            truth
-            for truth, attempt in zip(truths, (first, *others), strict=True)
-            if node_of(attempt) == machine.node_id
-        ]
-        taken = sum(truth.ended_at - truth.began for truth in mine) / machine.cores
-        assert time.trained_seconds + time.lost_seconds == pytest.approx(taken, abs=0.1)
-    lost = next(time for machine, time in times if machine.node_id == node)
-    assert lost.lost_seconds > 5.0, "unseen, and to be trained again"
+        assert sum(time.lines_usd.values()) == pytest.approx(time.total_seconds * RATE.usd_per_hour / 3600)
+        mine = [truth for truth, attempt in zip(truths, (first, *others), strict=True) if node_of(attempt) == name]
+        taken = sum(truth.ended_at - truth.began for truth in mine) / time.node.cores
+        assert time.trained_seconds + time.lost_seconds + time.late_seconds == pytest.approx(taken, abs=0.1)
+    there = sum(node_of(attempt) == node for attempt in (first, *others)) / 2
+    assert times[node].lost_seconds == pytest.approx(12.0 * there, abs=2.0), "to be trained again: no state was here"
+    assert times[node].late_seconds > 5.0, "unseen"
 
 
-def test_adopted_attempts_are_counted_from_then_on(study, fleet):
-    study.start(0)
+def test_the_time_of_a_machine_goes_on_where_its_attempts_did_while_no_coordinator_watched(study, fleet):
+    attempt = study.start(0)
     study.run(22.0)
+    fleet.pass_time(10.0)
     study.restart()
     study.run_until(lambda: study.ended)
-    trained = sum(time.trained_seconds for _, time in study.engine.node_times)
-    assert trained == pytest.approx((50.0 - 22.0) / 2, abs=1.5)
+    times = {time.node.node_id: time for time in study.engine.times}
+    mine = times.pop(node_of(attempt))
+    (other,) = times.values()
+    assert mine.trained_seconds == pytest.approx(50.0 / 2, abs=0.1)
+    assert mine.total_seconds == pytest.approx(fleet.clock - 1000.0, abs=3.0)
+    assert other.total_seconds == pytest.approx(fleet.clock - 1000.0 - 10.0, abs=8.0), "it did nothing for this study"
+
+
+def test_what_is_trained_again_is_what_was_reached_after_the_last_state_that_is_here(fleet, tmp_path, monkeypatch):
+    fleet.add(**{"ray.io/market-type": "spot"})
+    study = VirtualStudy(fleet, tmp_path)
+    monkeypatch.setattr(study.engine, "_rate", lambda *_: replace(RATE, market=Market.SPOT))
+    study.run(0.2)
+    attempt = study.start(0)
+    study.run(23.0)
+    fleet.kill(node_of(attempt))
+    study.run_until(lambda: study.ended)
+    (time,) = study.engine.times
+    assert attempt.record.kept_epoch == 4
+    assert time.trained_seconds == pytest.approx(20.0 / 2, abs=0.1)
+    assert time.lost_seconds == pytest.approx(attempt.record.usage.wall_seconds / 2 - time.trained_seconds)
+
+
+def test_what_machines_did_is_read_back_as_it_was_kept(study, tmp_path):
+    study.start(0)
+    study.run(60.0)
+    study.engine.times.save()
+    kept = {time.node.node_id: time for time in read_node_times(tmp_path)}
+    assert len(kept) == 2
+    for time in study.engine.times:
+        assert kept[time.node.node_id] == time
 
 
 def test_a_machine_that_cannot_make_its_host_is_left_out_and_named(fleet, tmp_path, monkeypatch):
@@ -321,8 +352,23 @@ def test_needs_that_no_machine_can_meet_are_said_once_and_waited_for(fleet, tmp_
     study.run(0.2)
     for _ in range(3):
         assert study.engine.reserve(Needs(8, accelerators=1)) is None
+        study.run(0.1)
     assert said == ["waiting for a machine with 8 cores and 1 × GPU; there are: node-0 with 2 cores"]
     assert fleet.wanted[-1] == [Needs(8, accelerators=1)]
+    study.run(6.0)
+    assert fleet.wanted[-1] == [], "nobody asks for it any more"
+
+
+def test_what_asks_for_a_market_gets_machines_that_are_bought_so(fleet, tmp_path):
+    fleet.add(cores=1, **{"tracker/market": "spot"})
+    fleet.add(cores=1, **{"tracker/market": "on_demand"})
+    fleet.add(cores=1)
+    study = VirtualStudy(fleet, tmp_path)
+    study.run(0.2)
+    reserved = [study.engine.reserve(Needs(1, market="on_demand")) for _ in range(3)]
+    assert {each.node.node_id for each in reserved if each} == {"node-1", "node-2"}, "one says nothing: as the study"
+    spot = study.engine.reserve(Needs(1, market="spot"))
+    assert (spot.node.node_id, spot.price_point.market) == ("node-0", Market.SPOT)
 
 
 def test_what_is_asked_of_a_machine_that_is_gone_meanwhile_harms_nothing(study, fleet):

@@ -6,12 +6,15 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tests.support.fake_fleet import FAULTS, FakeFleet
 from tests.support.virtual_study import VirtualStudy, node_of, training_of
+from tracker.engine.cluster.node_times import attempts_seconds
+from tracker.engine.cluster.pump import SAVE_SECONDS
 from tracker.records import TrialState
 from tracker.training.event_lines import read_line
 
@@ -34,6 +37,7 @@ class Cluster(RuleBasedStateMachine):
         self.study = VirtualStudy(self.fleet, Path(self.folder.name))
         self.unnoticed = set()
         self.expected_epoch = {}
+        self.restarts = 0
         for _ in range(2):
             self.fleet.add(CORES)
         self.study.run(0.2)
@@ -98,6 +102,7 @@ class Cluster(RuleBasedStateMachine):
 
     @rule()
     def restart(self):
+        self.restarts += 1
         self.study.restart()
 
     @invariant()
@@ -124,9 +129,12 @@ class Cluster(RuleBasedStateMachine):
         self.every_event_is_here_once()
         for attempt in self.study.attempts:
             self.check(attempt, training_of(self.fleet, attempt))
-        for _, time in self.study.engine.node_times:
-            taken = time.trained_seconds + time.lost_seconds + time.copying_seconds
-            assert taken <= time.total_seconds - time.provisioning_seconds + 0.1, time
+        took = attempts_seconds(
+            self.study.attempts_that_ended(), {each.node.node_id: each.node for each in self.study.engine.times}
+        )
+        for time in self.study.engine.times:
+            assert time.taken_seconds <= time.total_seconds + SAVE_SECONDS * self.restarts + 0.1, time
+            assert (time.trained_seconds, time.lost_seconds) == pytest.approx(took.get(time.node.node_id, (0.0, 0.0)))
         for host in self.fleet.hosts.values():
             assert not host.trainings and not host.assistants, "hosts keep nothing"
             assert host.free_cores == CORES

@@ -83,8 +83,10 @@ def test_machines_of_a_trial_have_one_rate_and_what_there_is_not_enough_of_is_sa
         attempt = study.start(trial, nodes=2)
         assert {node_of(attempt), *others_of(attempt)} == {"node-0", "node-2"}
     assert study.start(4, nodes=2) is None
+    study.run(0.2)
     assert not said, "these have it, once they are free"
     assert study.engine.reserve(Needs(2, nodes=3)) is None
+    study.run(0.2)
     assert said == [
         "waiting for 3 machines of one SKU, market and region, each with 2 cores; there are: node-0 with 4 cores,"
         " node-1 with 4 cores, node-2 with 4 cores"
@@ -208,4 +210,4 @@ def test_the_time_of_every_machine_of_a_trial_is_entered(study, fleet):
     study.run_until(lambda: study.ended)
     study.run(1.0)
     seconds = attempt.record.usage.wall_seconds
-    assert [time.trained_seconds for _, time in study.engine.node_times] == pytest.approx([seconds] * 3)
+    assert [time.trained_seconds for time in study.engine.times] == pytest.approx([seconds] * 3)

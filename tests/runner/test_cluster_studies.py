@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 
+import jsonschema
 import pytest
 
 from tests.support.near_fleet import NearFleet
@@ -14,11 +16,20 @@ from tests.support.studies import digits
 from tracker import open_study, resume_study, run_study
 from tracker.engine.cluster.cluster import ClusterEngine
 from tracker.errors import HardwareError
+from tracker.export.markdown import report_markdown
+from tracker.export.page import report_page
+from tracker.export.report_document import report_document, schema
 from tracker.records import Hardware
+from tracker.report.attempts import attempts_table
+from tracker.report.machines import machines_table
+from tracker.report.spend_across import spend_across
 from tracker.runner.audit.audit import audit_study
+from tracker.runner.audit.repair import repair_study
 from tracker.runner.fleet_machines import FleetMachine
 from tracker.runner.machines import Machines
 from tracker.runner.progress import Silent
+from tracker.runner.session import Places
+from tracker.runner.study_lookup import table_of
 from tracker.runner.study_notes import StudyNotes
 from tracker.store.home import Home
 
@@ -40,6 +51,17 @@ class Kills(Silent):
             raise KeyboardInterrupt
 
 
+class PausesOnce(Silent):
+    """Someone presses Ctrl-C once a trial has reported."""
+
+    asked = False
+
+    def show(self, progress):
+        if not self.asked and any(attempt.epoch >= 2 for attempt in progress.running):
+            self.asked = True
+            signal.raise_signal(signal.SIGINT)
+
+
 @pytest.fixture
 def fleet(tmp_path):
     fleet = NearFleet(tmp_path / "fleet", [CORES], {"tracker/sku": "aws/m7i.2xlarge"})
@@ -54,7 +76,7 @@ def on_fleet(fleet, monkeypatch):
     def on(engine_class):
         def engine(self, folder):
             name = StudyNotes(folder.path).cluster_name()
-            return engine_class(fleet, name, self.rates, self.workers, self.observer.notify)
+            return engine_class(fleet, name, self.rates, self.workers, self.observer.notify, folder.path)
 
         monkeypatch.setattr(Machines, "engine", engine)
 
@@ -92,6 +114,55 @@ def test_a_study_finds_on_a_fleet_what_it_finds_here(on_fleet, new_home):
     width = next(event["settings"]["width"] for event in asked if event["label"] == f"#{best['trial']}")
     kept = [path.read_text() for path in home.rglob("model.txt")]
     assert f"width {width}" in kept, "what the best one keeps is brought from where it ran"
+    _says_what_the_machine_cost(home)
+    _finds_and_mends_wrong_lines(home)
+
+
+def _says_what_the_machine_cost(home):
+    table = table_of(Home(home), "digits")
+    (machine,) = machines_table(table).to_dict("records")
+    assert (machine["address"], machine["sku"], machine["running"]) == ("node-0", "aws/m7i.2xlarge", 0)
+    assert machine["usd"] == pytest.approx(machine["hours"] * machine["usd_per_hour"])
+    there = attempts_table(table).query("role != 'preparation'")
+    cores = table.runs["cores"].to_numpy()[there["run"]]
+    trained = (there["wall_seconds"] * cores).sum() / len(CORES) / 3600 * machine["usd_per_hour"]
+    assert machine["trained_usd"] == pytest.approx(trained)
+    assert machine["idle_usd"] > 0
+    assert set(there["node"]) == {"node-0"}
+    by_node = spend_across(Home(home), ("node",)).table.set_index("node")
+    assert by_node.loc["node-0", "runs"] == len(there)
+    assert by_node.loc["", "runs"] == 1, "the data, prepared here"
+    assert 'id="machines"' in report_page(table)
+    assert "1 × aws/m7i.2xlarge" in report_markdown(table)
+    jsonschema.validate(report_document(table), schema())
+
+
+def _finds_and_mends_wrong_lines(home):
+    path = home / "studies" / "digits" / "nodes.json"
+    content = json.loads(path.read_text())
+    content["nodes"][0]["trained_seconds"] += 1.0
+    path.write_text(json.dumps(content))
+    (finding,) = audit_study("digits", Home(home)).findings
+    assert finding.kind == "node"
+    assert "of attempts" in finding.words
+    assert repair_study("digits", Places(Home(home))).findings == ()
+
+
+def test_a_trial_that_moves_is_billed_as_each_of_its_machines(on_fleet, fleet, new_home):
+    home = new_home()
+    on_fleet(ClusterEngine)
+    paused = study(epochs=20, epoch_seconds=0.05)
+    run_study(paused, home=home, observer=PausesOnce())
+    fleet.label("node-0", {"tracker/sku": "aws/m7i.4xlarge"})
+    resume_study("pausable", home=home)
+    table = table_of(Home(home), "pausable")
+    trials = attempts_table(table).query("role == 'trial'")
+    assert trials["sku"].tolist() == ["aws/m7i.2xlarge", "aws/m7i.4xlarge"]
+    charges = spend_across(Home(home), ("sku", "node")).table.set_index("sku")
+    for sku, usd in zip(trials["sku"], trials["price_usd"], strict=True):
+        assert charges.loc[sku, "billed_usd"] == pytest.approx(usd)
+    assert table.runs.query("role == 'trial'")["price_usd"].sum() == pytest.approx(trials["price_usd"].sum())
+    assert audit_study("pausable", Home(home)).findings == ()
 
 
 def test_a_study_whose_coordinator_is_killed_continues_its_attempts(on_fleet, new_home):
@@ -107,6 +178,46 @@ def test_a_study_whose_coordinator_is_killed_continues_its_attempts(on_fleet, ne
     events = [json.loads(line) for line in log.read_text().splitlines()]
     assert [event["epoch"] for event in events if event["event"] == "checkpoint"] == list(range(1, 21))
     assert audit_study("pausable", Home(home)).findings == ()
+
+
+class FreesOnce(Silent):
+    """Frees what others had reserved once a trial has ended."""
+
+    def __init__(self, free):
+        self.free = free
+        self.ended_before = []
+
+    def ended(self, attempt):
+        if attempt.label.startswith("#") and self.free:
+            self.ended_before.append(attempt.label)
+            self.free()
+            self.free = None
+
+
+def test_trials_get_the_market_that_they_ask_for_and_no_other_waits_with_them(tmp_path, new_home, monkeypatch):
+    home, fleet = new_home(), NearFleet(tmp_path / "fleet", [CORES[:1], CORES[1:2]])
+    monkeypatch.setattr("tracker.runner.machines.connected", lambda *_, **__: contextlib.nullcontext(fleet))
+    markets = {"node-0": "spot", "node-1": "on_demand"}
+    for name, market in markets.items():
+        fleet.label(name, {"tracker/sku": "gcp_n2-standard-2", "tracker/market": market})
+    monkeypatch.setattr(fleet.hosts["node-0"], "take", lambda *_: None)  # another study has its core
+    said = FreesOnce(lambda: monkeypatch.delattr(fleet.hosts["node-0"], "take"))
+    asked = digits(
+        engine={"name": "ray"},
+        strategy="grid",
+        budget={"trials": 4},
+        space={"learning_rate": [0.01, 0.02], "market": ["spot", "on_demand"]},
+    )
+    run_study(asked, home=home, observer=said)
+    fleet.close()
+    assert said.ended_before == ["#1"], "the first waited for a spot machine, the second did not"
+    table = table_of(Home(home), "digits")
+    trials = attempts_table(table).query("role == 'trial'").sort_values("trial")
+    asked_for = table.settings["market"].to_numpy()[trials["run"]]
+    assert trials["market"].tolist() == list(asked_for) == ["spot", "on_demand"] * 2
+    assert [markets[node] for node in trials["node"]] == list(asked_for)
+    assert set(machines_table(table)["market"]) == {"spot", "on_demand"}
+    assert audit_study("digits", Home(home)).findings == ()
 
 
 ON_TWO = {"processes": 2, "nodes": 2, "threads": 2}

@@ -116,6 +116,17 @@ def test_trials_run_on_the_cluster_and_the_data_are_prepared_here(new_home, monk
     assert len(clocks) == 1
 
 
+def test_a_market_of_which_nobody_knows_the_price_is_not_offered(new_home, monkeypatch):
+    labels = {"one": {"tracker/sku": "aws_m7i.large", "tracker/market": "spot"}, "two": {}}
+    fleet = Answers({"one": SMALL, "two": SMALL}, labels)
+    monkeypatch.setattr("tracker.runner.machines.connected", lambda *_, **__: contextlib.nullcontext(fleet))
+    said = Said()
+    study = digits(engine={"name": "ray"}, space={"market": ["spot", "on_demand"], "width": [4, 8]})
+    with machines_of(StudyDocument("study", study), Home(new_home()), None, said) as machines:
+        assert machines.plan.space.by_device["cpu"]["market"].values == ("on_demand",)
+    assert any("is left out, nobody knows what it costs" in line for line in said.words)
+
+
 @pytest.mark.parametrize(
     ("table", "problem"),
     [

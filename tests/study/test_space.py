@@ -6,12 +6,12 @@ import pytest
 
 from tests.study.test_spec import DESCRIPTION
 from tests.support.studies import digits
-from tracker.errors import HardwareError
+from tracker.errors import HardwareError, StudyFileError
 from tracker.records import Hardware
 from tracker.study.check import check_study
 from tracker.study.document import StudyDocument
 from tracker.study.domains import Choices
-from tracker.study.space import search_space
+from tracker.study.space import Offer, search_space
 
 CPU_ONLY = Hardware("Linux", "cpu", "x86_64", 2, 8 * 2**30, precisions={"cpu": ("fp32", "bf16")})
 WITH_GPU = Hardware(
@@ -132,3 +132,44 @@ def test_one_machine_has_one_node():
     assert space.left_out == ('nodes 2: this study runs on one machine; engine "ray" has several',)
     with pytest.raises(HardwareError, match="nodes = 2 is impossible here: this study runs on one machine"):
         space_of(CPU_ONLY, {"width": [4, 8]}, nodes=2, processes=2)
+
+
+FLEET = [
+    Offer("cpu", "", "on_demand"),
+    Offer("cpu", "", "spot"),
+    Offer("cuda", "H100", "on_demand"),
+    Offer("cuda", "L4", "on_demand"),
+    Offer("cuda", "L4", "spot"),
+]
+
+
+def on_fleet(space, offers=FLEET, **settings):
+    content = digits(space=space)
+    content["settings"] = {"epochs": 3, **settings}
+    return search_space(check_study(StudyDocument("s", content), DESCRIPTION), WITH_GPU, offers=offers)
+
+
+def test_models_and_markets_are_searched_as_far_as_machines_have_them():
+    space = on_fleet({"device": ["cpu", "cuda"], "accelerator_model": ["H100", "L4", "B200"], "threads": [1]})
+    assert space.by_device["cuda"]["accelerator_model"] == Choices(("H100", "L4"))
+    assert "accelerator_model" not in space.by_device["cpu"], "it uses no GPU"
+    assert space.left_out == ("accelerator_model B200: there is H100, L4",)
+    space = on_fleet({"market": ["spot", "on_demand", "reserved"]}, accelerator_model="L4")
+    assert space.by_device["cuda"]["market"] == Choices(("spot", "on_demand"))
+    assert space.fixed["accelerator_model"] == "L4"
+
+
+def test_a_model_and_a_market_that_no_machine_has_together_are_refused():
+    with pytest.raises(HardwareError, match=r"no machine with H100 is bought as spot.*L4 as spot"):
+        on_fleet({"accelerator_model": ["H100", "L4"], "market": ["on_demand", "spot"]})
+    with pytest.raises(HardwareError, match=r"market = reserved is impossible here: machines are bought as on_demand"):
+        on_fleet({"width": [4, 8]}, market="reserved")
+
+
+def test_one_machine_offers_itself():
+    space = space_of(WITH_GPU, {"accelerator_model": ["H100", "L4"]})
+    assert space.by_device["cuda"]["accelerator_model"] == Choices(("H100",))
+    with pytest.raises(HardwareError, match=r"nothing of market .spot. is possible here: machines are bought"):
+        space_of(CPU_ONLY, {"market": ["spot"]})
+    with pytest.raises(StudyFileError, match=r"'spott' is not one of its values; did you mean 'spot'"):
+        space_of(CPU_ONLY, {"market": ["spott", "spot"]})

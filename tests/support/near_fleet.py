@@ -11,11 +11,21 @@ from dataclasses import replace
 from tracker.engine.cluster.fleet import HostLostError
 from tracker.engine.cluster.placement import market_of
 from tracker.engine.host.host import Host
+from tracker.engine.host.node_host import Hello
 from tracker.engine.node import Node
 from tracker.pricing.price_book import load_price_book
-from tracker.records import Market
+from tracker.records import Hardware, Market
 
 RATE = load_price_book().point("aws/m7i.large", Market.ON_DEMAND)
+
+
+class NearHost(Host):
+    """A host that says at once what its machine is."""
+
+    def hello(self):
+        cores = len(self._seats._ledger.cores)
+        hardware = Hardware("Linux", "a CPU", "x86_64", cores, 2**33, precisions={"cpu": ("fp32", "bf16")})
+        return Hello(hardware, time.time())
 
 
 class NearFleet:
@@ -23,7 +33,7 @@ class NearFleet:
 
     def __init__(self, folder, cores, labels=None, orphan_seconds=600.0):
         self.hosts = {
-            f"node-{number}": Host(folder / f"node-{number}", mine, orphan_seconds=orphan_seconds)
+            f"node-{number}": NearHost(folder / f"node-{number}", mine, orphan_seconds=orphan_seconds)
             for number, mine in enumerate(cores)
         }
         self.known = {
@@ -72,6 +82,10 @@ class NearFleet:
         """Wait until everything is answered that was asked."""
         self._threads.shutdown()
         self._threads = ThreadPoolExecutor(32)
+
+    def label(self, node_id, labels):
+        """Whoever started a machine says this of it."""
+        self.known[node_id] = replace(self.known[node_id], labels=labels)
 
     def kill(self, node_id):
         """The machine is gone, and the fleet knows it."""

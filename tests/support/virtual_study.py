@@ -7,7 +7,7 @@ from tests.support.near_fleet import rate
 from tracker.engine.cluster.cluster import ClusterEngine
 from tracker.engine.node import Needs
 from tracker.training.ending import end_lost
-from tracker.training.events import EventReader
+from tracker.training.events import EventReader, follow, new_attempt
 
 TURN_SECONDS = 0.1
 
@@ -20,7 +20,8 @@ class VirtualStudy:
         self.attempts = []
         self.ended = []
         self._numbers = {}
-        self.engine = ClusterEngine(fleet, name, rate, **options)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.engine = ClusterEngine(fleet, name, rate, folder=folder, **options)
 
     def start(self, trial, nodes=1):
         """Start the next attempt at a trial, on so many machines; None where there is no place."""
@@ -50,7 +51,7 @@ class VirtualStudy:
     def restart(self):
         """The coordinator is killed, and another one adopts what runs; what it does not find has vanished."""
         left = {attempt.key: attempt for attempt in self.engine.running}
-        self.engine = ClusterEngine(self.fleet, self.name, rate)
+        self.engine = ClusterEngine(self.fleet, self.name, rate, folder=self.folder)
         adopted = {attempt.key: attempt for attempt in self.engine.adopt(self.folder)}
         self.attempts = [adopted.get(each.key, each) for each in self.attempts]
         for key in left.keys() - adopted.keys():
@@ -59,7 +60,17 @@ class VirtualStudy:
                 path = left[key].request.log_path
                 left[key].record = end_lost(path, left[key].record, EventReader(path).new_events())
             self.ended.append(left[key])
+        self.engine.recount(self.attempts_that_ended())
         return list(adopted.values())
+
+    def attempts_that_ended(self):
+        """Each with its first event, by their logs."""
+        for path in sorted(self.folder.glob("*/*.jsonl")):
+            if not path.name.endswith(".late.jsonl"):
+                events = EventReader(path).new_events()
+                record = follow(new_attempt(int(path.stem)), events)
+                if record.ended_at is not None:
+                    yield events[0], record
 
 
 def node_of(attempt):

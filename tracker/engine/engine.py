@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol
@@ -113,6 +113,10 @@ class Engine(Protocol):
 
         ``trials`` has the folders of its attempts.
         """
+        ...
+
+    def recount(self, ended: Iterable[tuple[Event, AttemptRecord]]) -> None:
+        """Count again what attempts took of machines: ``ended`` are all that have ended, each with its first event."""
         ...
 
     def pause_all(self, reason: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -15,6 +15,7 @@ from tracker.engine.node import Needs
 from tracker.engine.reservations import Reservation, Reservations
 from tracker.engine.watcher import Watcher
 from tracker.errors import HardwareError, StoreError
+from tracker.records import AttemptRecord
 from tracker.training.events import Event
 from tracker.training.request import AttemptRequest
 
@@ -92,6 +93,10 @@ class LocalEngine:
         """Nothing: a worker of this machine ends with its coordinator."""
         del trials
         return ()
+
+    def recount(self, ended: Iterable[tuple[Event, AttemptRecord]]) -> None:
+        """Nothing: of this machine, what attempts took is all that is counted."""
+        del ended
 
     def pause_all(self, reason: str) -> None:
         """Ask every worker to pause, or to stop where it cannot; ``reason`` is one word. ``poll`` returns them."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+Kind = tuple[bool, str, str]
+"""A kind of machine: whether with GPUs, their model, and the market; "" for any."""
+
 
 @dataclass(frozen=True, slots=True)
 class Needs:
@@ -19,6 +22,16 @@ class Needs:
     memory_bytes: int = 0
     market: str = ""
     nodes: int = 1
+
+    @property
+    def kind(self) -> Kind:
+        """What kind of machine it needs, whatever its size: where one is lacking, another may be idle."""
+        return self.accelerators > 0, self.accelerator_model, self.market
+
+    def may_follow(self, other: Needs) -> bool:
+        """Whether a machine that met other needs is of the kind that meets these."""
+        gpus = not self.accelerators or other.accelerators > 0
+        return gpus and self.accelerator_model in ("", other.accelerator_model) and self.market in ("", other.market)
 
     @property
     def words(self) -> str:
@@ -52,6 +65,10 @@ class Node:
     def words(self) -> str:
         """The machine in words."""
         return f"{self.address} with {_words(self.cores, self.accelerators, self.accelerator_model)}"
+
+    def share(self, cores: int, accelerators: int) -> float:
+        """The share of the machine that cores and GPUs take: the larger one."""
+        return max(cores / self.cores, accelerators / self.accelerators if accelerators else 0.0)
 
 
 def _words(cores: int, accelerators: int, model: str) -> str:

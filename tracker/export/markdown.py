@@ -17,6 +17,7 @@ from tracker.report.assumptions import assumptions_table, rates_table
 from tracker.report.confirmation import confirmation_sentences
 from tracker.report.headlines import headlines
 from tracker.report.levers import levers_table
+from tracker.report.machines import LINES, machines_by_sku, machines_table
 from tracker.report.recommendation import recommendations
 from tracker.report.scenarios import report_remarks
 from tracker.report.tables import confirmed_frontier_table, searched_settings, spend_by_part, spend_by_state
@@ -133,7 +134,25 @@ def _spend(table: StudyTable) -> str:
         for row in states.to_dict("records")
     ]
     first, second = _table(["part", "spend", "share"], parts), _table(["state", "runs", "spend", "share"], rows)
-    return f"## Spend: {text(usd(table.spend_usd))}\n\n{first}\n\n{second}"
+    spend = f"## Spend: {text(usd(table.spend_usd))}\n\n{first}\n\n{second}"
+    return "\n\n".join(filter(None, [spend, _machines(table)]))
+
+
+def _machines(table: StudyTable) -> str:
+    machines = machines_by_sku(machines_table(table))
+    if machines.empty:
+        return ""
+    usd = partial(words.money, unit=table.unit)
+    rows = [
+        [
+            text(f"{row['machines']} × {row['sku'] or 'no rate'}"),
+            words.hours(row["hours"]),
+            *(text(usd(row[column])) for column in (*LINES, "usd")),
+        ]
+        for row in machines.to_dict("records")
+    ]
+    head = ["machines", "hours", *(column.removesuffix("_usd") for column in LINES), "together"]
+    return f"Whole machines, for as long as the study had them:\n\n{_table(head, rows)}"
 
 
 def _levers(table: StudyTable) -> str:

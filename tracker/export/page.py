@@ -27,6 +27,7 @@ from tracker.report.figures import hypervolume_figure, spend_figure
 from tracker.report.frontier_chart import plane_figure
 from tracker.report.headlines import headlines
 from tracker.report.levers import levers_table
+from tracker.report.machines import LINES, machines_by_sku, machines_table
 from tracker.report.plane import Plane, study_plane
 from tracker.report.plane_caption import plane_caption
 from tracker.report.recommendation import Recommendation, recommendations
@@ -82,6 +83,9 @@ def report_page(table: StudyTable) -> str:
         ends=ends.head(MOST_ENDS).to_dict("records"),
         more_ends=_rest(ends),
         energy=energy_sentences(table),
+        machines=machines_by_sku(machines_table(table)).to_dict("records"),
+        machine_lines=[_line(column, meaning) for column, meaning in LINES.items()],
+        usd_per_hour=words.usd,
         levers=levers_table(table).to_dict("records"),
         cases=[
             _case(each, usd) for each in sensitivity(table, "billed" if table.scenario is None else "as in this report")
@@ -96,6 +100,10 @@ def report_page(table: StudyTable) -> str:
         library=library(),
         has_points=bool(len(table.checkpoints)),
     )
+
+
+def _line(column: str, meaning: str) -> dict[str, str]:
+    return {"column": column, "name": column.removesuffix("_usd"), "meaning": meaning}
 
 
 def _figures(table: StudyTable, plane: Plane) -> dict[str, tuple[go.Figure, str, str]]:

@@ -15,6 +15,7 @@ from tracker.report.assumptions import assumptions_table, rates_table
 from tracker.report.decisions import decisions_about
 from tracker.report.headlines import headlines
 from tracker.report.levers import levers_table
+from tracker.report.machines import machines_table
 from tracker.report.plain import plain, plain_rows
 from tracker.report.progress import hypervolume_steps, reference_point
 from tracker.report.recommendation import Recommendation, recommendations
@@ -66,6 +67,7 @@ def report_document(table: StudyTable) -> dict[str, Any]:
         "levers": plain_rows(levers_table(table)),
         "assumptions": [{**row, **_values(row)} for row in assumptions_table(table).to_dict("records")],
         "rates": plain_rows(rates_table(table)),
+        "machines": plain_rows(machines_table(table)),
         "remarks": list(report_remarks(table)),
     }
 

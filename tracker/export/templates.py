@@ -21,7 +21,9 @@ _PAGES = jinja2.Environment(
     lstrip_blocks=True,
     finalize=_shown,
 )
-_PAGES.filters |= {name: getattr(words, name) for name in ("quality", "duration", "percent", "setting", "several")}
+_PAGES.filters |= {
+    name: getattr(words, name) for name in ("quality", "duration", "percent", "setting", "several", "hours")
+}
 
 
 def page(template: str, **values: object) -> str:

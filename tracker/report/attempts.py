@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -10,6 +13,7 @@ from tracker.records import TrialState
 from tracker.store.attempts import COUNTED, PARTS_USD
 from tracker.store.run_table import StudyTable
 
+PLACE = ("sku", "market", "region", "node")
 _OF_RUN = ["run_id", "label", "role", "trial"]
 
 
@@ -19,7 +23,8 @@ def attempts_table(table: StudyTable) -> pd.DataFrame:
     Columns: run (its row in ``table.runs``), run_id, label, role, trial, attempt (from 1), state (of a run's last
     attempt, that of the run; "" of earlier ones, of which it is not kept), started_at and ended_at (seconds since 1970;
     the end is NaN while it runs), wall_seconds, billed_seconds (NaN until it is known), price_usd and its parts
-    data_usd, compute_usd, storage_usd, maintenance_usd. A run's SKU, market and rate are those of its last attempt.
+    data_usd, compute_usd, storage_usd, maintenance_usd; sku, market and region that it is priced at, and node, the
+    machine of a cluster that it ran on ("" for the coordinator's own). A run's rate is that of its last attempt.
 
     At other prices than the billed ones a run's price is shared out as each part was billed, or by billed time where
     nothing was billed of it. Raises StoreError.
@@ -39,8 +44,30 @@ def attempts_table(table: StudyTable) -> pd.DataFrame:
             "state": pd.Series(runs["state"].array.take(run)).where(is_last, ""),
             **{name: both[name] for name in ("started_at", "ended_at", *COUNTED)},
             "price_usd": both[list(PARTS_USD)].sum(axis=1),
+            **_places(table, run, both.groupby("run").cumcount().to_numpy(dtype=np.int64)),
         }
     )
+
+
+def _places(
+    table: StudyTable, run: NDArray[np.int64], number: NDArray[np.integer[Any]]
+) -> dict[str, pd.api.extensions.ExtensionArray]:
+    """What each attempt is priced as and where it ran: ``number`` (from 0) is its place among those at its run."""
+    runs = table.runs
+    columns = {name: runs[name].array.take(run) for name in PLACE if name != "node"}
+    columns["node"] = pd.array([""], dtype="str").take(np.zeros_like(run))
+    known = np.flatnonzero(runs["places"] != "") if "places" in runs else np.empty(0, np.int64)
+    if not len(known):
+        return columns
+    places = {row: json.loads(runs["places"].iloc[row]) for row in known}
+    # At other prices a run is another machine's; the one that it ran on stays.
+    for name in PLACE if table.scenario is None else ("node",):
+        texts = columns[name].to_numpy(dtype=object).copy()
+        for row, (its_run, its_number) in enumerate(zip(run.tolist(), number.tolist(), strict=True)):
+            if its_number < len(places.get(its_run, ())):
+                texts[row] = places[its_run][its_number][PLACE.index(name)]
+        columns[name] = pd.array(texts, dtype="str")
+    return columns
 
 
 def _once(runs: pd.DataFrame, rows: NDArray[np.int64]) -> pd.DataFrame:

@@ -8,14 +8,13 @@ from numpy.typing import NDArray
 
 from tracker.pricing.cost import SECONDS_PER_HOUR
 from tracker.records import CostPart
-from tracker.report.attempts import attempts_table
+from tracker.report.attempts import PLACE, attempts_table
 from tracker.store.attempts import PARTS_USD
 from tracker.store.run_table import StudyTable
 
 TAG = "tag_"
 """What the columns of a study's own tags begin with."""
 _OF_ATTEMPT = ["run", "run_id", "label", "role", "trial", "attempt", "state"]
-_OF_RUN = ["sku", "market", "region"]
 
 
 def charges_table(table: StudyTable) -> pd.DataFrame:
@@ -26,9 +25,10 @@ def charges_table(table: StudyTable) -> pd.DataFrame:
 
     Columns: study, user (who ran the run, else who started the study; "" where neither is known), tag_NAME for each of
     the study's own tags, run (its row in ``table.runs``), run_id, label, role, trial, attempt, state, part (of
-    records.CostPart), sku, market, region, started_at and ended_at (seconds since 1970; of an attempt under way, until
-    now as far as is known), month ("2026-11"), machine_hours (billed hours × the machine's share; of the attempt's, the
-    part in this month), usd, and basis: StudyTable's price_basis. Raises StoreError.
+    records.CostPart), sku, market, region, node (the machine of a cluster, "" for the coordinator's own), started_at
+    and ended_at (seconds since 1970; of an attempt under way, until now as far as is known), month ("2026-11"),
+    machine_hours (billed hours × the machine's share; of the attempt's, the part in this month), usd, and basis:
+    StudyTable's price_basis. Raises StoreError.
     """
     attempts = attempts_table(table)
     usd = attempts[list(PARTS_USD)].to_numpy(dtype=np.float64)
@@ -50,7 +50,7 @@ def charges_table(table: StudyTable) -> pd.DataFrame:
             **{f"{TAG}{name}": _repeated([text], np.zeros_like(run)) for name, text in table.tags.items()},
             **{name: attempts[name].array.take(at) for name in _OF_ATTEMPT},
             "part": _repeated([str(each) for each in CostPart], part),
-            **{name: table.runs[name].array.take(run) for name in _OF_RUN},
+            **{name: attempts[name].array.take(at) for name in PLACE},
             "started_at": since,
             "ended_at": until,
             "month": _repeated([str(each) for each in names], months),

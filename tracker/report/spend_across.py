@@ -33,6 +33,7 @@ BY: Mapping[str, str] = {
     "sku": "the machine that it is billed as",
     "market": "how the machine is bought",
     "region": "the region of the rate",
+    "node": "the machine of a cluster that it ran on",
     "part": "data, compute, storage or maintenance",
     "role": "trial, baseline, preparation or repeat",
 }

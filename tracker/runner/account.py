@@ -7,7 +7,7 @@ import operator
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import reduce
-from typing import Any
+from typing import Any, NamedTuple
 
 from tracker.pricing.cost import SECONDS_PER_HOUR, price_of
 from tracker.pricing.price_point import PricePoint
@@ -42,12 +42,18 @@ def _sum(prices: Sequence[Price], name: str) -> float:
     return reduce(operator.add, (getattr(price, name) for price in prices))  # type: ignore[no-any-return]
 
 
-def attempt_tags(job: Job, point: PricePoint, price_book: str, user: str = "") -> dict[str, str]:
+def attempt_tags(
+    job: Job, point: PricePoint, price_book: str, user: str = "", node: str = "", earlier: Account | None = None
+) -> dict[str, str]:
     """The tags of a run that an attempt sets as it starts: ``point`` is its rate, of a version of the price book.
 
-    ``user`` is who started it, "" where that is not known.
+    ``user`` is who started it, "" where that is not known; ``node`` the machine that it runs on, "" for the
+    coordinator's own; ``earlier`` the account of the run, None where this is its first attempt.
     """
+    places = [*(earlier.places if earlier else ()), Place(point.sku, point.market, point.region, node)]
     return {
+        **({"tracker.node": node} if node else {}),
+        **({"tracker.places": json.dumps(places)} if any(place.node for place in places) else {}),
         **({"mlflow.user": user} if user else {}),
         "tracker.role": job.role,
         "tracker.trial": "" if job.trial is None else str(job.trial),
@@ -66,16 +72,34 @@ def attempt_tags(job: Job, point: PricePoint, price_book: str, user: str = "") -
     }
 
 
+class Place(NamedTuple):
+    """What an attempt was billed as, and on which machine of a cluster it ran."""
+
+    sku: str
+    market: str
+    region: str
+    node: str
+
+
 class Account:
     """The account of one run: what it is billed as, what it has cost, and its MLflow log.
 
-    ``predictions`` and ``evaluated`` are as in ``prediction_price_usd``.
+    ``predictions`` and ``evaluated`` are as in ``prediction_price_usd``, ``node`` as in ``attempt_tags``.
     """
 
     def __init__(
-        self, job: Job, point: PricePoint, terms: CostTerms, log: RunLog, predictions: int = 0, evaluated: int = 0
+        self,
+        job: Job,
+        point: PricePoint,
+        terms: CostTerms,
+        log: RunLog,
+        predictions: int = 0,
+        evaluated: int = 0,
+        node: str = "",
     ) -> None:
         self.job = job
+        self.places = [Place(point.sku, point.market, point.region, node)]
+        """Those of its attempts, in their order."""
         self.log = log
         self._predictions = predictions
         self._evaluated = evaluated
@@ -88,8 +112,9 @@ class Account:
         self._earlier: list[tuple[Usage, Price]] = []
         self.state = TrialState.RUNNING
 
-    def resume(self, job: Job, point: PricePoint) -> None:
+    def resume(self, job: Job, point: PricePoint, node: str = "") -> None:
         """Start another attempt at the same trial: its usage and price are added."""
+        self.places.append(Place(point.sku, point.market, point.region, node))
         self.job, self._point, self._checkpoints_logged, self.state = job, point, 0, TrialState.RUNNING
         self.log.resume()
 

@@ -76,23 +76,24 @@ class Bookkeeper:
         started_at: float,
         *,
         user: str = "",
+        node: str = "",
         run_id: str = "",
     ) -> None:
-        """Open an account for a run of ``user``, at a rate of a version of the price book.
+        """Open an account for a run of ``user``, at a rate of a version of the price book, on the machine ``node``.
 
         ``run_id`` is its id where MLflow has the run already.
         """
-        tags = {**self._tags, **attempt_tags(job, point, price_book, user)}
+        tags = {**self._tags, **attempt_tags(job, point, price_book, user, node, self._accounts.get(job.label))}
         if job.label in self._accounts:
             account = self._accounts[job.label]
             self._leaves_state(account)
-            account.resume(job, point)
+            account.resume(job, point, node)
             account.log.tag(tags)
         else:
             log = self._log.run(job.label, job.settings, tags, started_at, run_id)
             log.input(self._card)
             evaluated = self._card.rows.get("validation", 0)
-            account = Account(job, point, self._spec.costs, log, self._spec.search.predictions, evaluated)
+            account = Account(job, point, self._spec.costs, log, self._spec.search.predictions, evaluated, node)
             self._accounts[job.label] = account
         self._enters_state(account)
 

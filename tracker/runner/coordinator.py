@@ -5,9 +5,10 @@ from __future__ import annotations
 import abc
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from tracker.engine.engine import Attempt, Engine
+from tracker.engine.node import Kind
 from tracker.errors import RequestError, StoreError
 from tracker.runner.interrupts import Interrupts
 from tracker.runner.job import Job
@@ -37,8 +38,11 @@ class Work(abc.ABC):
         return ""
 
     @abc.abstractmethod
-    def next_job(self) -> Job | None:
-        """The job to start next, of which no attempt is running; None where none is to start now."""
+    def next_job(self, lacking: Collection[Kind] = ()) -> Job | None:
+        """The job to start next, of which no attempt is running; None where none is to start now.
+
+        It needs none of the kinds of machines that are ``lacking``.
+        """
 
     @abc.abstractmethod
     def started(self, job: Job, request: AttemptRequest) -> None:
@@ -98,13 +102,15 @@ class Coordinator:
     def _launch(self) -> bool:
         """Start the jobs that fit, each when its cores, or its GPU, are free; whether more could start at once."""
         until = time.monotonic() + LAUNCH_SECONDS
+        lacking: set[Kind] = set()
         while time.monotonic() < until:
-            job = self._work.next_job() if self._engine.has_room and not self._work.closed else None
+            job = self._work.next_job(lacking) if self._engine.has_room and not self._work.closed else None
             if job is None:
                 return False
             reservation = self._engine.reserve(job.needs, self._grounds.trials_folder / job.folder)
             if reservation is None:
-                return False
+                lacking.add(job.needs.kind)
+                continue
             request = attempt_request(job, reservation, self._grounds)
             self._jobs[job.label] = job
             self._engine.start(request, reservation, self._work.on_event)

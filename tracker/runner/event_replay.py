@@ -14,7 +14,7 @@ from tracker.runner.leftovers import attempts_without_workers
 from tracker.runner.searchers import History
 from tracker.runner.session import Session
 from tracker.training.ending import end_lost
-from tracker.training.events import follow, new_attempt
+from tracker.training.events import Event, follow, new_attempt
 from tracker.training.state import FILE_NAME
 
 
@@ -22,12 +22,14 @@ from tracker.training.state import FILE_NAME
 class ReplayedLogs:
     """The last attempt of every run, by its label; the trials' histories, by number.
 
-    ``worked_seconds`` is how long workers worked, ``ended_at`` when the last attempt ended, in seconds since 1970, and
-    ``written`` how many runs were written to MLflow.
+    ``ended`` are the attempts that have ended, each with its first event. ``worked_seconds`` is how long workers
+    worked, ``ended_at`` when the last attempt ended, in seconds since 1970, and ``written`` how many runs were written
+    to MLflow.
     """
 
     last: Mapping[str, tuple[Job, AttemptRecord]]
     trials: Mapping[int, History]
+    ended: Sequence[tuple[Event, AttemptRecord]]
     worked_seconds: float
     ended_at: float
     written: int
@@ -42,6 +44,7 @@ def replay_logs(session: Session, *, rewrite: bool = False, adopted: Sequence[At
     plan, folder, books, logged = session.plan, session.folder, session.books, session.log.logged_runs()
     last: dict[str, tuple[Job, AttemptRecord]] = {}
     trials: dict[int, History] = {}
+    ended: list[tuple[Event, AttemptRecord]] = []
     spans = [(folder.started_at, folder.started_at)]
     running = {attempt.request.log_path: attempt for attempt in adopted}
     for path, events in attempts_without_workers(folder, session.observer.notify):
@@ -51,7 +54,10 @@ def replay_logs(session: Session, *, rewrite: bool = False, adopted: Sequence[At
             record = end_lost(path, record, events)
         user = str(events[0].get("user", ""))  # older logs have none
         run_id = logged[job.label].run_id if job.label in logged else ""
-        books.open(job, *rate_of(events[0], plan), record.started_at, user=user, run_id=run_id)
+        node = str(events[0].get("node", ""))
+        books.open(job, *rate_of(events[0], plan), record.started_at, user=user, node=node, run_id=run_id)
+        if record.ended_at is not None:
+            ended.append((events[0], record))
         if attempt is None:
             reached = books.close(job.label, record)
         else:
@@ -71,7 +77,7 @@ def replay_logs(session: Session, *, rewrite: bool = False, adopted: Sequence[At
         books.forget(logged)
     written = books.unwritten_runs
     books.flush()
-    return ReplayedLogs(last, trials, _covered_seconds(spans), max(end for _, end in spans), written)
+    return ReplayedLogs(last, trials, ended, _covered_seconds(spans), max(end for _, end in spans), written)
 
 
 def _covered_seconds(spans: Sequence[tuple[float, float]]) -> float:

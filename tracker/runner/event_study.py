@@ -72,13 +72,14 @@ def _run_entries(study: str, logs: Sequence[Path], terms: CostTerms, tags: Mappi
         if "price_point" not in asked:
             raise StoreError(f"event log '{path}' does not say its rate: an older version wrote it")
         point = price_point_from_row(asked["price_point"], job.label)
-        own = {**tags, **attempt_tags(job, point, asked["price_book"], str(asked.get("user", "")))}
+        user, node = str(asked.get("user", "")), str(asked.get("node", ""))
+        own = {**tags, **attempt_tags(job, point, asked["price_book"], user, node, account)}
         if account is None:
             outbox = Outbox(_Nobody(), study)
             log = RunLog(outbox, "", job.label, own, record.started_at, job.settings, f"{study} {job.label}")
-            account = Account(job, point, terms, log)
+            account = Account(job, point, terms, log, node=node)
         else:
-            account.resume(job, point)
+            account.resume(job, point, node)
             account.log.tag(own)
         if record.ended_at is None:
             account.follow(record)

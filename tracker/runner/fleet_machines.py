@@ -9,10 +9,12 @@ from dataclasses import dataclass, replace
 
 from tracker.engine.cluster.asking import ask_all
 from tracker.engine.cluster.fleet import Fleet
+from tracker.engine.cluster.placement import market_of
 from tracker.engine.node import Node
 from tracker.errors import ClusterError
 from tracker.records import Hardware
 from tracker.study.formats import PACKAGE, own_version
+from tracker.study.space import Offer
 
 HOST = "tracker.engine.host.node_host:NodeHost"
 HELLO_SECONDS = 120.0
@@ -67,6 +69,13 @@ def greet(fleet: Fleet) -> list[FleetMachine]:
         said = "; ".join(f"{nodes[node_id].address}: {problem}" for node_id, problem in problems.items())
         raise ClusterError(f"no machine of the cluster can train: {said or 'none has cores'}")
     return sorted(found, key=lambda machine: (machine.node.address, machine.node.node_id))
+
+
+def offers(machine: FleetMachine, market: str) -> list[Offer]:
+    """What a machine is to trials; it is bought as ``market`` where its labels do not say."""
+    bought = market_of(machine.node) or market
+    gpus = [Offer("cuda", machine.node.accelerator_model, bought)] if machine.node.accelerators else []
+    return [Offer("cpu", "", bought), *gpus]
 
 
 def _given(hardware: Hardware, node: Node) -> Hardware:

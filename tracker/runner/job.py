@@ -52,7 +52,9 @@ class Job:
     @property
     def needs(self) -> Needs:
         """What it needs of each of its machines."""
-        return Needs(self.threads // self.nodes, self.accelerators // self.nodes, nodes=self.nodes)
+        model = str(self.settings.get("accelerator_model", "")) if self.accelerators else ""
+        cores, accelerators = self.threads // self.nodes, self.accelerators // self.nodes
+        return Needs(cores, accelerators, model, market=str(self.settings.get("market", "")), nodes=self.nodes)
 
 
 def job_of(asked: Event) -> Job:

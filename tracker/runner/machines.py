@@ -17,7 +17,7 @@ from tracker.engine.reservations import Reservations
 from tracker.errors import RequestError
 from tracker.pricing.price_point import PricePoint
 from tracker.records import Hardware
-from tracker.runner.fleet_machines import FleetMachine, connected, greet
+from tracker.runner.fleet_machines import FleetMachine, connected, greet, offers
 from tracker.runner.node_rates import NodeRates
 from tracker.runner.plan import StudyPlan, look_around, on_machine, plan_on
 from tracker.runner.progress import Observer
@@ -69,7 +69,7 @@ class Machines:
         if self.fleet is None:
             return self.local_engine()
         name = StudyNotes(folder.path).cluster_name()
-        return ClusterEngine(self.fleet, name, self.rates, self.workers, self.observer.notify)
+        return ClusterEngine(self.fleet, name, self.rates, self.workers, self.observer.notify, folder.path)
 
     @cached_property
     def rates(self) -> NodeRates:
@@ -95,9 +95,14 @@ def machines_of(document: StudyDocument, home: Home, workers: int | None, observ
     with connected(spec.engine.address, allow_open=spec.engine.allow_open) as fleet:
         nodes = greet(fleet)
         able = combined([machine.hardware for machine in nodes])
-        plan = plan_on(document, spec, replace(surroundings, hardware=able), home)
-        here = on_machine(plan, surroundings.hardware)
-        yield Machines(plan, here, forkserver, workers, observer, fleet, nodes)
+        offered = [(machine.node, offer) for machine in nodes for offer in offers(machine, spec.pricing.market)]
+        around = replace(surroundings, hardware=able)
+        plan = plan_on(document, spec, around, home, [offer for _, offer in offered])
+        machines = Machines(plan, on_machine(plan, surroundings.hardware), forkserver, workers, observer, fleet, nodes)
+        billed = [offer for node, offer in offered if machines.rates.on(node, offer.device) is not None]
+        if len(billed) < len(offered):  # no trial runs on a machine of which nobody knows what it costs
+            plan = plan_on(document, spec, around, home, billed)
+        yield replace(machines, plan=plan)
 
 
 def engine_for(plan: StudyPlan, forkserver: Forkserver, workers: int | None) -> Engine:

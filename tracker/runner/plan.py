@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -16,7 +16,7 @@ from tracker.records import Hardware
 from tracker.store.home import Home
 from tracker.study.check import check_study
 from tracker.study.document import StudyDocument
-from tracker.study.space import SearchSpace, search_space
+from tracker.study.space import Offer, SearchSpace, search_space
 from tracker.study.spec import StudySpec
 from tracker.study.toml_file import TomlProblems
 from tracker.training.describe import Surroundings, describe
@@ -45,9 +45,11 @@ def make_plan(document: StudyDocument, forkserver: Forkserver, home: Home) -> St
     return plan_on(document, check_study(document, surroundings.workload), surroundings, home)
 
 
-def plan_on(document: StudyDocument, spec: StudySpec, surroundings: Surroundings, home: Home) -> StudyPlan:
-    """Check a study against a machine and the price book. Raises as ``make_plan`` does."""
-    space = search_space(spec, surroundings.hardware, surroundings.compile_problem)
+def plan_on(
+    document: StudyDocument, spec: StudySpec, surroundings: Surroundings, home: Home, offers: Collection[Offer] = ()
+) -> StudyPlan:
+    """Check a study against a machine, or a cluster's ``offers``, and the price book. Raises as ``make_plan`` does."""
+    space = search_space(spec, surroundings.hardware, surroundings.compile_problem, offers)
     book = home.price_book(spec.pricing.prices)
     _check_pricing(document, spec, book)
     points = {device: _point(book, spec, surroundings.hardware, device) for device in space.devices}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from tracker.engine.engine import Attempt, Engine
+from tracker.engine.node import Kind
 from tracker.errors import DataError, RequestError, WorkFailedError, WorkloadError
 from tracker.pricing.cost import price_of
 from tracker.records import TrialState, Usage
@@ -25,9 +28,9 @@ class Preparation(Work):
         self._job: Job | None = preparation(plan.spec, plan.hardware)
         self._observer = observer
 
-    def next_job(self) -> Job | None:
+    def next_job(self, lacking: Collection[Kind] = ()) -> Job | None:
         """The one job, until it is started."""
-        return self._job
+        return self._job if self._job and self._job.needs.kind not in lacking else None
 
     def started(self, job: Job, request: AttemptRequest) -> None:
         """Nothing more is to start."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import shutil
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from tracker.engine.engine import Attempt, Engine
+from tracker.engine.node import Kind
 from tracker.pricing.money_unit import money_unit
 from tracker.records import AttemptRecord, TrialState
 from tracker.runner.coordinator import POLL_SECONDS, Work
@@ -93,18 +94,19 @@ class RepeatWork(Work):
         """Why nothing more may start; "" while something may."""
         return "the budget for repeats is spent" if self._over else ""
 
-    def _next(self) -> Order | None:
+    def _next(self, lacking: Collection[Kind]) -> Order | None:
         """The first repeat that may start; None where all have started, or none left fits the budget."""
+        waiting = [order for order in self._waiting if order.job.needs.kind not in lacking]
         if self._budget_usd is None:
-            return next(iter(self._waiting), None)
+            return next(iter(waiting), None)
         running = self._running.items()
         promised = sum(max(0.0, order.expected_usd - self._books.ledger.of(label)) for label, order in running)
         left_usd = self._budget_usd - self._spend_usd - promised
-        return next((order for order in self._waiting if order.expected_usd <= left_usd), None)
+        return next((order for order in waiting if order.expected_usd <= left_usd), None)
 
-    def next_job(self) -> Job | None:
+    def next_job(self, lacking: Collection[Kind] = ()) -> Job | None:
         """The first repeat that may start."""
-        order = self._next()
+        order = self._next(lacking)
         return order.job if order is not None else None
 
     def started(self, job: Job, request: AttemptRequest) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from tracker.engine.engine import Attempt, Engine
+from tracker.engine.node import Kind
 from tracker.errors import RequestError
 from tracker.records import AttemptRecord, TrialState
 from tracker.runner.account import Reached
@@ -28,6 +29,8 @@ from tracker.training.request import AttemptRequest
 
 MEMORY_SECONDS, MEMORY_PAUSE_SECONDS, MEMORY_SHARE = 5.0, 1.0, 0.05
 """How often what the search keeps is saved, how long after an attempt's end at most, and its share of the time."""
+MOST_WAITING = 4
+"""How many jobs wait for machines that are lacking, before the search is asked for none of another kind."""
 TIDY_SECONDS, TIDY_SHARE = 2.0, 0.05
 """How often saved states are looked through, and the share of the time that it may take."""
 
@@ -62,6 +65,7 @@ class SearchWork(Work):
         self._states = SavedStates(session.folder.trials, session.plan.spec.search.state_bytes)
         self._steps = steps_of(running, self._decisions)
         self._running = {job.label for job in running}
+        self._many_kinds = session.plan.space.many_kinds
         self._pausing: set[int] = set()
         self._cannot_pause = False
         self._failures = Failures(
@@ -87,23 +91,34 @@ class SearchWork(Work):
             return TrialState.FAILED, failed
         return TrialState.COMPLETED, self.closed or "nothing left to do"
 
-    def next_job(self) -> Job | None:
-        """The first job that waits for cores alone, or else a step of the search."""
-        if self._ready is None and (step := self._next_step()) is not None:
+    def next_job(self, lacking: Collection[Kind] = ()) -> Job | None:
+        """The first job that waits for a machine alone, or else a step of the search."""
+        ready = self._ready(lacking)
+        if ready is None and self._may_ask(lacking) and (step := self._next_step()) is not None:
             self._waiting.append(self._job_of(step))
-        return self._ready
+            ready = self._ready(lacking)
+        return ready
+
+    def _ready(self, lacking: Collection[Kind] = ()) -> Job | None:
+        """The first waiting job that does not wait for the end of its trial's last attempt, which is still pausing."""
+        return next((job for job in self._ready_jobs if job.needs.kind not in lacking), None)
 
     @property
-    def _ready(self) -> Job | None:
-        """The first waiting job that does not wait for the end of its trial's last attempt, which is still pausing."""
-        return next((job for job in self._waiting if job.label not in self._running), None)
+    def _ready_jobs(self) -> Iterator[Job]:
+        return (job for job in self._waiting if job.label not in self._running)
+
+    def _may_ask(self, lacking: Collection[Kind]) -> bool:
+        """Whether a step of the search may be for another kind of machine than those that are lacking."""
+        waiting = sum(job.needs.kind in lacking for job in self._waiting)
+        return not lacking or (self._many_kinds and waiting < MOST_WAITING)
 
     def started(self, job: Job, request: AttemptRequest) -> None:
         """Open its account."""
         self._learned = True  # or decided, which it keeps as well
         self._waiting.remove(job)
         self._running.add(job.label)
-        self._books.open(job, request.price_point, request.price_book, request.asked_at, user=request.user)
+        point, book = request.price_point, request.price_book
+        self._books.open(job, point, book, request.asked_at, user=request.user, node=request.node)
 
     def _next_step(self, live_trial: int | None = None) -> Step | None:
         may_start = self._ledger.new_trials(len(self._attempts))
@@ -135,7 +150,7 @@ class SearchWork(Work):
         ):
             return
         if record.saved_epoch is not None:
-            self._at_rung(attempt, job.trial)
+            self._at_rung(attempt, job, job.trial)
         else:
             self._notice_no_state(record)
 
@@ -156,13 +171,13 @@ class SearchWork(Work):
             "(run.save after each report): trials are not paused, each runs to its end"
         )
 
-    def _at_rung(self, attempt: Attempt, number: int) -> None:
+    def _at_rung(self, attempt: Attempt, job: Job, number: int) -> None:
         """A step is done: continue the same trial, or pause it for another."""
         label = attempt.request.label
         price_usd = self._ledger.of(label)
         self._ledger.promise(label, 0.0)
         self._searcher.paused(number, price_usd)
-        ready = self._ready
+        ready = next((each for each in self._ready_jobs if each.needs.may_follow(job.needs)), None)
         step = None if ready else self._next_step(live_trial=number)
         if step is not None and step.trial == number:
             self._decisions.write(number, "continue", step.why, _numbers(step))

@@ -134,6 +134,7 @@ def resume_study(
         folder.forget_end()
         session.tag_study({**dict.fromkeys(untagged, ""), **study_tags(plan, folder.data_card())})
         replayed = replay_logs(session, adopted=runs_on.adopt(folder.trials))
+        runs_on.recount(replayed.ended)
         known = {number: history.job.settings for number, history in replayed.trials.items()}
         with home.databases_being_made():
             found = load_trials(plan, places.optuna_storage, known, observer.notify)

@@ -102,8 +102,9 @@ class StudyTable:
     (seconds since 1970); user (who ran it, "" where that is not known); region;
     price_basis (records.PriceBasis); the price's parts data_usd, compute_usd, storage_usd, maintenance_usd; what
     compute was billed for: billed_seconds × machine_share at usd_per_hour; the usage (records.Usage) that prices
-    depend on; energy_joules, energy_kwh and co2_grams (NaN where unavailable); and price_point, the machine and
-    its rate as a price table's row in JSON.
+    depend on; energy_joules, energy_kwh and co2_grams (NaN where unavailable); price_point, the machine and its rate
+    as a price table's row in JSON; and places: of a run on a cluster, the SKU, market, region and machine of each
+    attempt in JSON, else "".
 
     ``settings``: one row a run, as in ``runs``, and one column a setting; None where a run has none of it.
     ``summary``: one row a run, as in ``runs``, and one column a metric with its last value (test_accuracy, parameters,

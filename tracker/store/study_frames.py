@@ -90,6 +90,7 @@ class RunFrames:
                 "energy_kwh": kwh,
                 "co2_grams": kwh * _grams_per_kwh(sku, region, country),
                 "price_point": self._column("tracker.price_point"),
+                "places": self._column("tracker.places"),
             }
         )
 

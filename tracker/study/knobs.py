@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tracker.errors import did_you_mean
-from tracker.records import SettingValue
+from tracker.records import Market, SettingValue
 
 Kind = Literal["int", "float", "bool", "str", "any"]
 _TYPES: Mapping[Kind, type] = {"int": int, "float": float, "bool": bool, "str": str, "any": object}
@@ -88,6 +88,8 @@ HARDWARE_KNOBS: Mapping[str, Knob] = {
     "nodes": Knob("int", 1, "machines of a cluster that the trial's processes and threads divide over evenly", low=1),
     "precision": Knob("str", "fp32", "number format of the matrix products", choices=("fp32", "tf32", "bf16", "fp16")),
     "compile": Knob("bool", False, "torch.compile the model first"),
+    "accelerator_model": Knob("str", None, "on a cluster, the model of GPU, as in the price book; any without it"),
+    "market": Knob("str", None, "on a cluster, how the machine is bought; any way without it", choices=tuple(Market)),
 }
 """The knobs that every workload has: the tracker sets them up before training code is called."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tracker.errors import HardwareError
@@ -39,6 +39,11 @@ class SearchSpace:
         return tuple(names)
 
     @property
+    def many_kinds(self) -> bool:
+        """Whether trials may need machines of several kinds: with GPUs or not, of one model or another, …"""
+        return not {"device", "accelerator_model", "market"}.isdisjoint(self.searched)
+
+    @property
     def size(self) -> float:
         """How many different settings it has; infinite with a range that does not keep to a step."""
         return sum(math.prod(domain.size for domain in domains.values()) for domains in self.by_device.values())
@@ -57,15 +62,31 @@ class SearchSpace:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A kind of machine that a trial on ``device`` may run on: ``accelerator_model`` is "" for its CPU."""
+
+    device: str
+    accelerator_model: str
+    market: str
+
+
 _Allows = Callable[[SettingValue], bool]
 
 
-def search_space(spec: StudySpec, hardware: Hardware, compile_problem: str = "") -> SearchSpace:
-    """The part of a study's space that this machine can do.
+def search_space(
+    spec: StudySpec, hardware: Hardware, compile_problem: str = "", offers: Collection[Offer] = ()
+) -> SearchSpace:
+    """The part of a study's space that this machine can do, or a cluster of the machines in ``offers``.
 
     ``compile_problem`` says why torch.compile does not work here, "" where it does. Raises
-    HardwareError where a fixed setting is impossible here or nothing of a knob is left.
+    HardwareError where a fixed setting is impossible here, nothing of a knob is left, or no machine is of a model and
+    a market that would both be drawn.
     """
+    offers = offers or [
+        Offer(device, hardware.accelerator if device == "cuda" else "", spec.pricing.market)
+        for device in hardware.devices
+    ]
     left_out: list[str] = []
     devices = _devices(spec, hardware, left_out)
     fixed: dict[str, SettingValue] = {**spec.fixed_settings}
@@ -77,13 +98,16 @@ def search_space(spec: StudySpec, hardware: Hardware, compile_problem: str = "")
     fixed.pop("device", None)
     by_device = {}
     for device in devices:
-        limits = _limits(device, hardware, compile_problem, nodes) | _limits_of_nodes(spec)
-        domains = {name: domain for name, domain in spec.space.items() if name != "device"}
+        mine = [offer for offer in offers if offer.device == device]
+        limits = {**_limits(device, hardware, compile_problem, nodes), **_limits_of_nodes(spec), **_offered(mine)}
+        unknown = ("device",) if device == "cuda" else ("device", "accelerator_model")
+        domains = {name: domain for name, domain in spec.space.items() if name not in unknown}
         for name, (reason, allows) in limits.items():
             if name in fixed and not allows(fixed[name]):
                 raise HardwareError(f"setting {name} = {_text(fixed[name])} is impossible here: {reason}")
             if name in domains:
                 domains[name] = _allowed(name, domains[name], reason, allows, left_out)
+        _check_offered(mine, fixed, domains)
         by_device[device] = domains
     return SearchSpace(fixed, by_device, tuple(dict.fromkeys(left_out)))
 
@@ -117,6 +141,33 @@ def _limits(device: str, hardware: Hardware, compile_problem: str, nodes: int) -
         "processes": (has, lambda value: int(value) <= most * nodes),
         "compile": (compile_problem, lambda value: not value or not compile_problem),
     }
+
+
+def _offered(offers: Sequence[Offer]) -> Mapping[str, tuple[str, _Allows]]:
+    """Which models and markets machines have that a device is offered on, and why no others."""
+    models, markets = ({getattr(offer, name) for offer in offers} for name in ("accelerator_model", "market"))
+    limits: dict[str, tuple[str, _Allows]] = {
+        "market": (f"machines are bought as {_listed(sorted(markets))}", lambda value: value in markets)
+    }
+    if any(models):
+        limits["accelerator_model"] = (f"there is {_listed(sorted(models))}", lambda value: value in models)
+    return limits
+
+
+def _check_offered(offers: Sequence[Offer], fixed: Settings, domains: Mapping[str, Domain]) -> None:
+    """Raise HardwareError where a model and a market could both be drawn, and no machine has them."""
+
+    def values(name: str) -> Sequence[SettingValue]:
+        return domains[name].values if name in domains else [fixed[name]] if name in fixed else []
+
+    there = {(offer.accelerator_model, offer.market) for offer in offers}
+    models = values("accelerator_model") if any(model for model, _ in there) else []
+    for model, market in itertools.product(models, values("market")):
+        if (model, market) not in there:
+            pairs = "; ".join(f"{each} as {how}" for each, how in sorted(there))
+            raise HardwareError(
+                f"no machine with {model} is bought as {market}, and trials would wait for one; there are {pairs}"
+            )
 
 
 def _devices(spec: StudySpec, hardware: Hardware, left_out: list[str]) -> tuple[str, ...]:

@@ -124,12 +124,17 @@ def write_dropped(log_path: Path, why: str) -> None:
 
 
 def write_ending(
-    log_path: Path, record: AttemptRecord, ending: Ending, wall_seconds: float, ended_at: float | None = None
+    log_path: Path,
+    record: AttemptRecord,
+    ending: Ending,
+    wall_seconds: float,
+    ended_at: float | None = None,
+    kept_epoch: int | None = None,
 ) -> AttemptRecord:
     """Write the end of a worker that could not do it itself, and return the record with it.
 
-    All the time until then was paid for. ``ended_at`` is in seconds since 1970, None for now. A disk that takes no
-    event costs the event, not the record.
+    All the time until then was paid for. ``ended_at`` is in seconds since 1970, None for now; ``kept_epoch`` is as in
+    AttemptRecord. A disk that takes no event costs the event, not the record.
     """
     startup_seconds = record.phases.startup_seconds or wall_seconds
     ended = replace(
@@ -140,9 +145,11 @@ def write_ending(
         usage=replace(record.usage, wall_seconds=wall_seconds, startup_seconds=startup_seconds),
         phases=PhaseSeconds(startup_seconds, max(0.0, wall_seconds - startup_seconds), 0.0),
         ended_at=max(record.started_at, time.time() if ended_at is None else ended_at),
+        kept_epoch=kept_epoch,
     )
     fields = {name: getattr(ended, name) for name in ("state", "reason", "message", "usage", "phases", "summary")}
-    EventLog(log_path).write("ended", {**fields, "time": ended.ended_at})
+    lost = {} if kept_epoch is None else {"kept_epoch": kept_epoch}
+    EventLog(log_path).write("ended", {**fields, **lost, "time": ended.ended_at})
     return ended
 
 

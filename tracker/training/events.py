@@ -25,7 +25,8 @@ that is never set and stands still while the machine is suspended; differences w
 | restored   | worker      | epoch: training was resumed after it                                 |
 | state_lost | worker      | message: training restarts                                           |
 | data       | worker      | the data card                                                        |
-| ended      | worker, or the coordinator when the worker vanished | state, reason, message, usage, phases, summary |
+| ended      | worker, or the coordinator when the worker vanished | state, reason, message, usage, phases, summary, |
+|            |             | kept_epoch where its machine was lost                                |
 | dropped    | coordinator | message: why this trial, which had ended, is never resumed           |
 """
 
@@ -249,6 +250,7 @@ def _after(record: AttemptRecord, event: Event) -> AttemptRecord:
                 reason=reason_of_end(record, event["state"], event["reason"]),
                 message=event["message"],
                 ended_at=max(record.started_at, event["time"]),  # the clock may have been set back
+                kept_epoch=event.get("kept_epoch"),
             )
         case "dropped":
             return replace(record, state=TrialState.STOPPED, reason="dropped", message=event["message"])

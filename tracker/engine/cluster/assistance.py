@@ -14,12 +14,11 @@ from tracker.engine.cluster.attempt import ClusterAttempt
 from tracker.engine.cluster.contact import Contact
 from tracker.engine.cluster.errands import Errand
 from tracker.engine.cluster.messages import Key
-from tracker.engine.cluster.node_time import share_of
+from tracker.engine.cluster.node_times import NodeTimes
 from tracker.engine.cluster.shipping import REFUSED_SECONDS, send_state
-from tracker.engine.node import Needs
+from tracker.engine.node import Needs, Node
 from tracker.engine.reservations import Reservation
 from tracker.errors import WorkFailedError
-from tracker.records import AttemptRecord
 from tracker.training.ending import NODE_LOST, NODE_REFUSED, PROCESS_DIED
 
 MISSED_SECONDS = 5.0
@@ -30,15 +29,11 @@ KILL_SECONDS = 1.0
 
 @dataclass(slots=True, eq=False)
 class _Part:
-    """A part of an attempt, ``number`` of its machines, which is billed for it since ``since``, by the fleet's clock.
-
-    ``here`` is whether it has started, as far as is known.
-    """
+    """A part of an attempt, ``number`` of its machines: ``here`` is whether it has started, as far as is known."""
 
     number: int
     contact: Contact
     reservation: Reservation
-    since: float
     here: bool = False
     missed_at: float | None = None
 
@@ -55,12 +50,20 @@ class _Assisted:
 
 
 class Assistance:
-    """``contacts`` are the machines by their ids, ``send`` starts an errand to one, ``now`` is the fleet's clock."""
+    """``contacts`` are the machines that are there, by their ids, ``times`` how the time of all of them divides.
+
+    ``send`` starts an errand to one, ``now`` is the fleet's clock, in seconds.
+    """
 
     def __init__(
-        self, contacts: Mapping[str, Contact], send: Callable[[str, Errand], None], now: Callable[[], float]
+        self,
+        contacts: Mapping[str, Contact],
+        times: NodeTimes,
+        send: Callable[[str, Errand], None],
+        now: Callable[[], float],
     ) -> None:
         self._contacts = contacts
+        self._times = times
         self._send = send
         self._now = now
         self._assisted: dict[Key, _Assisted] = {}
@@ -71,14 +74,14 @@ class Assistance:
         if not others:
             return True
         assisted = self._assisted[attempt.key] = _Assisted(attempt, [])
-        since = self._now() - attempt.before_seconds
         for number, reservation in enumerate(others, 1):
-            contact = self._contacts.get(reservation.node.node_id) if reservation.node else None
-            if contact is None or contact.lost:
+            if reservation.node is None:  # a machine that nobody has met
                 assisted.lost_by = NODE_LOST
-            else:
-                contact.held[reservation.token] = Needs(len(reservation.cores), len(reservation.accelerators))
-                assisted.parts.append(_Part(number, contact, reservation, since))
+                continue
+            contact = self._contacts.get(reservation.node.node_id) or self._gone(reservation.node)
+            assisted.lost_by = NODE_LOST if contact.lost else assisted.lost_by
+            contact.held[reservation.token] = Needs(len(reservation.cores), len(reservation.accelerators))
+            assisted.parts.append(_Part(number, contact, reservation))
         return not assisted.lost_by
 
     def call(self, attempt: ClusterAttempt) -> None:
@@ -121,10 +124,16 @@ class Assistance:
         for part in assisted.parts if assisted else ():
             contact, reservation = part.contact, part.reservation
             contact.held.pop(reservation.token, None)
-            share = share_of(contact.node, len(reservation.cores), len(reservation.accelerators))
-            contact.time.enter(_seconds_of(attempt.record, part), share, attempt.before_seconds)
-            if not contact.lost:  # else it is a stranger there once that machine is heard again
+            share = contact.node.share(len(reservation.cores), len(reservation.accelerators))
+            contact.time.enter(attempt.record, share)
+            if contact.lost:  # it is a stranger there once that machine is heard again
+                contact.waited_for(self._now())
+            else:
                 self._send(contact.node.node_id, _end(attempt.key, reservation.token))
+
+    def _gone(self, node: Node) -> Contact:
+        """A machine that is not there any more, whose time is still to be entered."""
+        return Contact(node, self._now(), self._now(), self._times.of(node), lost=True)
 
     def _parts_on(self, contact: Contact) -> list[tuple[_Assisted, _Part]]:
         return [
@@ -158,14 +167,6 @@ class Assistance:
         if assisted.lost_by and self._now() - assisted.killed_at >= KILL_SECONDS:
             assisted.killed_at = self._now()
             assisted.attempt.kill(assisted.lost_by)
-
-
-def _seconds_of(record: AttemptRecord, part: _Part) -> AttemptRecord:
-    """The record for a part's machine: one that is lost had the attempt until its last word at most."""
-    if not part.contact.lost:
-        return record
-    seconds = min(record.usage.wall_seconds, part.contact.heard_at - part.since)
-    return replace(record, usage=replace(record.usage, wall_seconds=max(0.0, seconds)))
 
 
 def _once(*question: object) -> Errand:

@@ -8,11 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from tracker.engine.cluster.messages import Key, Lines, Wish
-from tracker.engine.cluster.node_time import share_of
 from tracker.engine.engine import Attempt
 from tracker.engine.reservations import Reservation
 from tracker.records import AttemptRecord, TrialState
-from tracker.training.ending import Ending, ending_of, write_ending
+from tracker.training.ending import NODE_LOST, Ending, ending_of, write_ending
 from tracker.training.events import Event
 from tracker.training.request import AttemptRequest
 from tracker.training.state import discard_state
@@ -70,10 +69,11 @@ class ClusterAttempt(Attempt):
     ) -> None:
         super().__init__(request, reservation)
         self.key = key
-        self.share = share_of(reservation.node, len(request.cores), len(request.accelerators))
+        node = reservation.node
+        self.share = node.share(len(request.cores), len(request.accelerators)) if node else 1.0
         """Of its machine."""
-        self.before_seconds = 0.0
-        """How long it had run when this coordinator adopted it."""
+        self.kept_epoch = 0
+        """The epoch after which it could be resumed if its machine were lost now: that of the state that is here."""
         self.closed = False
         """Whether it has ended; its files may still be on their way."""
         size = request.log_path.stat().st_size
@@ -102,6 +102,16 @@ class ClusterAttempt(Attempt):
         """How much of its log is here, in bytes; None once it has ended."""
         return None if self.closed else self.copy.offset
 
+    def read(self) -> list[Event]:
+        """Update ``record``, and return the events that are new. Raises StoreError where the log cannot be read."""
+        events = super().read()
+        for event in events:
+            if event["event"] == "restored":
+                self.kept_epoch = max(event["epoch"], self.kept_epoch)
+            elif event["event"] == "meeting":
+                self.meeting = event["line"], event["store"]
+        return events
+
     def stop(self, reason: str, *, pause: bool = False) -> None:
         """Ask the worker to stop, or to pause if it can; its host kills it where it does not."""
         if not self._stopping and not self.closed:
@@ -116,14 +126,6 @@ class ClusterAttempt(Attempt):
         """End the worker at once; ``reason`` is one word where its end is to say it."""
         self._wish(self, "kill", reason)
 
-    def read(self) -> list[Event]:
-        """Update ``record``, and return the events that are new. Raises StoreError where the log cannot be read."""
-        events = super().read()
-        for event in events:
-            if event["event"] == "meeting":
-                self.meeting = event["line"], event["store"]
-        return events
-
     def take(self, lines: Lines) -> None:
         """Take what its host says of its log. Raises OSError, StoreError."""
         if self.copy.append(lines):
@@ -137,21 +139,22 @@ class ClusterAttempt(Attempt):
         """It has ended as ``record`` says, which its log there, on a disk that took no event, may lack."""
         self.closed = True
         if self.record.ended_at is None:
-            self._write_end(ending_of(record), record.usage.wall_seconds)
+            self._write_end(ending_of(record), record.usage.wall_seconds, record.kept_epoch)
         if ending_of(self.record).for_good:
             discard_state(self.request.folder)
 
     def give_up(self, reason: str, message: str) -> None:
         """Nothing more is known of it: it was killed, and is billed until the last that was known."""
         self.closed = True
-        self._write_end(Ending(TrialState.KILLED, reason, message), self.wall_seconds)
+        kept_epoch = self.kept_epoch if reason == NODE_LOST else None
+        self._write_end(Ending(TrialState.KILLED, reason, message), self.wall_seconds, kept_epoch)
 
     def note(self, sentence: str) -> None:
         """Add a sentence for the person who runs the study."""
         self.record = replace(self.record, notes=(*self.record.notes, sentence))
 
-    def _write_end(self, ending: Ending, wall_seconds: float) -> None:
-        ended = write_ending(self.request.log_path, self.record, ending, wall_seconds)
+    def _write_end(self, ending: Ending, wall_seconds: float, kept_epoch: int | None) -> None:
+        ended = write_ending(self.request.log_path, self.record, ending, wall_seconds, kept_epoch=kept_epoch)
         self.read()
         if self.record.ended_at is None:
             self.record = ended

@@ -16,13 +16,14 @@ from tracker.engine.cluster.attempt import ClusterAttempt
 from tracker.engine.cluster.contact import Contact
 from tracker.engine.cluster.fleet import Fleet, HostLostError
 from tracker.engine.cluster.messages import Found, Key
-from tracker.engine.cluster.node_time import NodeTime
+from tracker.engine.cluster.node_times import NodeTimes
 from tracker.engine.cluster.placement import Rate, alike, lacking, places
 from tracker.engine.cluster.pump import Pump
-from tracker.engine.node import Needs, Node
+from tracker.engine.node import Needs
 from tracker.engine.reservations import Reservation
 from tracker.errors import ClusterError, StoreError, WorkFailedError
 from tracker.pricing.price_point import PricePoint
+from tracker.records import AttemptRecord
 from tracker.training.events import Event
 from tracker.training.request import AttemptRequest
 from tracker.training.span import Part
@@ -39,6 +40,8 @@ PROBLEM_SECONDS = 0.5
 """How long the pump rests after a problem: a full disk, or a cluster that is away, changes by nothing that it does."""
 FIND_SECONDS = 10.0
 """How long a host has to say what it has of a study whose coordinator is gone."""
+WANTED_SECONDS = 5.0
+"""How long a place is wanted that was asked for in vain, and not again."""
 HOLD_SECONDS = 60.0
 """How long a host keeps a place for an attempt that is to start."""
 
@@ -47,7 +50,8 @@ class ClusterEngine:
     """Runs attempts on the machines of ``fleet``, at most ``workers`` at once where that is given. An Engine.
 
     ``study`` names the study to hosts, and its folder there: no other study of anyone has that name. ``rate`` says what
-    a machine is billed as, ``notify`` gets sentences for people. ``poll`` raises ClusterError where the cluster cannot
+    a machine is billed as, ``notify`` gets sentences for people, and how the time of machines divides is kept in
+    ``folder``, None to keep it nowhere. ``poll`` raises ClusterError where the cluster cannot
     be reached any more.
     """
 
@@ -58,7 +62,9 @@ class ClusterEngine:
         rate: Rate,
         workers: int | None = None,
         notify: Callable[[str], None] = lambda _: None,
+        folder: Path | None = None,
     ) -> None:
+        self.times = NodeTimes(lambda node: rate(node, Needs(node.cores, node.accelerators)), folder)
         self.running: list[ClusterAttempt] = []
         self._fleet = fleet
         self._study = study
@@ -67,9 +73,10 @@ class ClusterEngine:
         self._workers = workers
         self._changed = threading.Condition()
         self._ended: list[ClusterAttempt] = []
+        self._lacking: dict[Needs, float] = {}
         self._wanted: list[Needs] = []
         self._said: set[Needs] = set()
-        self.pump = Pump(fleet, study, self._changed, self._has_ended, notify)
+        self.pump = Pump(fleet, study, self._changed, self._has_ended, notify, self.times)
         self._thread: threading.Thread | None = None
         self._done = threading.Event()
 
@@ -89,9 +96,9 @@ class ClusterEngine:
             candidates = places(self.pump.contacts.values(), needs, folder.name if folder else "", self._fleet.now())
         for point, contacts in alike(candidates, needs, self._rate):
             if (reservation := self._ask_for_places(contacts, needs, point)) is not None:
-                self._want([])
+                self._lacking.pop(needs, None)
                 return reservation
-        self._want([needs])
+        self._lacking[needs] = self._fleet.now()
         return None
 
     def start(
@@ -127,7 +134,7 @@ class ClusterEngine:
         contacts = dict(self.pump.contacts)
         for node_id, attempts in ask_all(self._fleet, contacts, FIND_SECONDS, "found", self._study):
             if not isinstance(attempts, Exception):
-                for found in attempts:
+                for found in sorted(attempts, key=lambda each: each.log_bytes is not None):  # first what runs
                     self._adopt(contacts[node_id], found, trials)
         while any(each.closed for contact in self.pump.contacts.values() for each in contact.attempts.values()):
             self.pump.turn(TURN_SECONDS)
@@ -149,13 +156,12 @@ class ClusterEngine:
                 self.running.remove(attempt)
         for attempt in (*self.running, *ended):
             attempt.pass_on()
+        self._want()
         return ended
 
-    @property
-    def node_times(self) -> list[tuple[Node, NodeTime]]:
-        """How the time of every machine divides that this has met, those that are gone among them."""
-        with self._changed:
-            return [(contact.node, contact.time) for contact in (*self.pump.contacts.values(), *self.pump.gone)]
+    def recount(self, ended: Iterable[tuple[Event, AttemptRecord]]) -> None:
+        """Count again what attempts took of machines: ``ended`` are all that have ended, each with its first event."""
+        self.times.recount(ended)
 
     def pause_all(self, reason: str) -> None:
         """Ask every worker to pause, or to stop where it cannot; ``reason`` is one word. ``poll`` returns them."""
@@ -190,6 +196,7 @@ class ClusterEngine:
                         self.poll(1.0)
         finally:
             self.abandon()
+            self.times.save()
 
     def abandon(self) -> None:
         """Let go of everything as it is, as a coordinator does that is killed: another may adopt it."""
@@ -221,17 +228,18 @@ class ClusterEngine:
         with self._changed:
             attempt = self._attempt(request, reservation)
             attempt.read()
-            attempt.before_seconds = found.wall_seconds
             if attempt.record.ended_at is None:
+                others = [each.node.node_id for each in reservation.others if each.node]
+                for each in (contact, *(self.pump.contacts[other] for other in others if other in self.pump.contacts)):
+                    self._count_unwatched(each, attempt, found)
                 self.running.append(attempt)
                 self.pump.adopt(contact, attempt)
             elif found.log_bytes == attempt.copy.offset:  # else it is not its host that has ended it
                 self.pump.collect(contact, attempt)
 
     def _reserved(self, part: Part, request: AttemptRequest) -> Reservation:
-        """What an attempt has on a further machine; without a node where that is gone."""
-        contact = self.pump.contacts.get(part.node)
-        node = contact.node if contact else None
+        """What an attempt has on a further machine, which may be gone."""
+        node = next((time.node for time in self.times if time.node.node_id == part.node), None)
         return Reservation(part.cores, part.accelerators, node, request.price_point, part.token)
 
     def _ask_for_places(self, contacts: Sequence[Contact], needs: Needs, point: PricePoint) -> Reservation | None:
@@ -250,6 +258,14 @@ class ClusterEngine:
             for each in reservations:
                 if each.node is not None and (contact := self.pump.contacts.get(each.node.node_id)) is not None:
                     self.pump.give_back(contact, each.token)
+
+    def _count_unwatched(self, contact: Contact, attempt: ClusterAttempt, found: Found) -> None:
+        """Count the time of a machine for which no coordinator watched it, as far as it was for this attempt."""
+        if found.log_bytes is None:
+            self.times.resume(contact.node)
+        elif contact.time.clock is None:
+            unseen_seconds = found.wall_seconds - attempt.record.usage.wall_seconds
+            contact.time.total_seconds += attempt.share * max(0.0, unseen_seconds)
 
     def _ask_for_place(self, contact: Contact, needs: Needs) -> Reservation | None:
         token = uuid.uuid4().hex
@@ -270,16 +286,21 @@ class ClusterEngine:
                 self.pump.give_back(contact, token)
         return None
 
-    def _want(self, needs: list[Needs]) -> None:
+    def _want(self) -> None:
+        """Say what is lacking, to the fleet, and to people where no machine would ever do."""
+        long_ago = self._fleet.now() - WANTED_SECONDS
+        wanted = [needs for needs, asked_at in self._lacking.items() if asked_at > long_ago]
+        if wanted == self._wanted:
+            return
         with self._changed:
             nodes = [contact.node for contact in self.pump.contacts.values()]
-        for each in set(needs) - self._said:
-            if nodes and (sentence := lacking(nodes, each, self._rate)):
-                self._said.add(each)
+        for needs in set(wanted) - self._said:
+            if nodes and (sentence := lacking(nodes, needs, self._rate)):
+                self._said.add(needs)
                 self._notify(sentence)
-        if needs != self._wanted:
-            self._wanted = needs
-            self._fleet.want(needs)
+        self._lacking = {needs: self._lacking[needs] for needs in wanted}
+        self._wanted = wanted
+        self._fleet.want(wanted)
 
     def _has_ended(self, attempt: ClusterAttempt) -> None:
         if attempt in self.running:

@@ -30,7 +30,7 @@ class Late:
 class Contact:
     """``met_at`` is when it was first seen, ``heard_at`` when it last said something, in seconds of the fleet's clock.
 
-    ``clock`` is what its own clock was then. ``following`` is whether it is being asked for news, ``lost`` whether what
+    ``time`` is how its time divides. ``following`` is whether it is being asked for news, ``lost`` whether what
     ran there was given up since it last said any. ``held`` is what was reserved there, by its token. ``late`` are the
     attempts that were given up, until their last word is here; ``states`` the trials whose state it has. It takes
     nothing more before ``full_until``.
@@ -39,7 +39,7 @@ class Contact:
     node: Node
     met_at: float
     heard_at: float
-    clock: float | None = None
+    time: NodeTime
     lost: bool = False
     following: bool = False
     drains: bool = False
@@ -48,16 +48,19 @@ class Contact:
     held: dict[str, Needs] = field(default_factory=dict)
     states: set[str] = field(default_factory=set)
     full_until: float = 0.0
-    time: NodeTime = field(default_factory=NodeTime)
 
     def heard(self, now: float, clock: float) -> None:
         """It says something at ``now``, when its own clock reads ``clock``."""
-        if self.clock is None:
-            self.time.total_seconds = now - self.met_at
-            self.time.provisioning_seconds = 0.0 if self.attempts else self.time.total_seconds
-        else:
-            self.time.total_seconds += max(0.0, clock - self.clock)
-        self.heard_at, self.clock = now, clock
+        if self.time.is_new:
+            self.time.total_seconds = self.time.provisioning_seconds = now - self.met_at
+        self.time.heard(clock)
+        self.heard_at = now
+
+    def waited_for(self, now: float) -> None:
+        """It is lost, and an attempt waited for its part there until ``now``: its time counts so long, heard or not."""
+        if self.time.clock is not None:
+            self.time.heard(self.time.clock + now - self.heard_at)
+            self.heard_at = now
 
     @property
     def free_cores(self) -> int:

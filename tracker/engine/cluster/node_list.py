@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from tracker.engine.cluster.asking import ask_all
 from tracker.engine.cluster.fleet import Fleet
 from tracker.engine.cluster.messages import Running
-from tracker.engine.cluster.node_time import share_of
 from tracker.engine.node import Needs, Node
 from tracker.pricing.price_point import PricePoint
 
@@ -26,7 +25,7 @@ class NodeRow:
     @property
     def idle_share(self) -> float:
         """The share of the machine that no attempt has."""
-        taken = sum(share_of(self.node, each.cores, each.accelerators) for each in self.running or ())
+        taken = sum(self.node.share(each.cores, each.accelerators) for each in self.running or ())
         return max(0.0, 1.0 - taken)
 
     @property

@@ -1,4 +1,4 @@
-"""How the time of a machine divides: what attempts are billed for, and what nobody is."""
+"""How the time of a machine divides: what a study's attempts are billed for, and what nobody is."""
 
 from __future__ import annotations
 
@@ -8,54 +8,80 @@ from tracker.engine.node import Node
 from tracker.pricing.cost import SECONDS_PER_HOUR
 from tracker.pricing.price_point import PricePoint
 from tracker.records import AttemptRecord
-from tracker.training.ending import NODE_LOST
 
 
 @dataclass(slots=True)
 class NodeTime:
-    """Seconds of a whole machine, since the fleet first named it, by the machine's own clock once its host speaks.
+    """Seconds of a whole machine while a study had it, by the machine's own clock, which last read ``clock``.
 
-    ``provisioning_seconds`` are those before, where nothing ran there yet. Of the rest attempts take their share:
-    ``trained_seconds`` are billed to them and kept, ``lost_seconds`` were trained and are trained again, or nobody saw
-    them, because the machine was lost, and in ``copying_seconds`` files were on their way. What another study's
-    attempts take is idle to this one.
+    ``point`` is what the machine is billed as, None where nobody knows. ``provisioning_seconds`` are those until its
+    host first spoke, where nothing ran there yet. Of the rest attempts take their share: ``trained_seconds`` are
+    billed to them and kept, ``lost_seconds`` are billed to them and were trained in vain, for the machine was lost
+    with what they had reached, ``late_seconds`` were trained by attempts that were given up, and in
+    ``copying_seconds`` files were on their way. What another study's attempts take is idle to this one.
     """
 
+    node: Node
+    point: PricePoint | None = None
     total_seconds: float = 0.0
     provisioning_seconds: float = 0.0
     trained_seconds: float = 0.0
     lost_seconds: float = 0.0
+    late_seconds: float = 0.0
     copying_seconds: float = 0.0
+    clock: float | None = None
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the machine has never spoken."""
+        return self.clock is None and not self.total_seconds
+
+    @property
+    def taken_seconds(self) -> float:
+        """The seconds that were for attempts, or before any could start."""
+        attempts = self.trained_seconds + self.lost_seconds + self.late_seconds + self.copying_seconds
+        return self.provisioning_seconds + attempts
 
     @property
     def idle_seconds(self) -> float:
-        """The seconds that no attempt took."""
-        taken = self.trained_seconds + self.lost_seconds + self.copying_seconds
-        return max(0.0, self.total_seconds - self.provisioning_seconds - taken)
+        """The seconds that no attempt took; below 0 only where the books are wrong."""
+        return self.total_seconds - self.taken_seconds
 
-    def enter(self, record: AttemptRecord, share: float, before_seconds: float) -> None:
-        """Enter an attempt that has ended, on a share of the machine, without its seconds before this time was kept."""
-        kept = record.usage.wall_seconds
-        if record.reason == NODE_LOST:
-            saved = [each for each in record.checkpoints if each.epoch <= (record.saved_epoch or 0)]
-            kept = saved[-1].usage.wall_seconds if saved else 0.0
-        self.trained_seconds += max(0.0, kept - before_seconds) * share
-        self.lost_seconds += (record.usage.wall_seconds - max(kept, before_seconds)) * share
+    def enter(self, record: AttemptRecord, share: float) -> None:
+        """Enter an attempt that has ended, on a share of the machine."""
+        kept, lost = kept_and_lost_seconds(record)
+        self.trained_seconds += kept * share
+        self.lost_seconds += lost * share
 
-    def lines_usd(self, point: PricePoint) -> dict[str, float]:
-        """What each part costs at a machine's rate, in USD; their sum is what the machine costs."""
+    def heard(self, clock: float) -> None:
+        """The machine speaks, and its own clock reads so many seconds."""
+        if self.clock is not None:
+            self.total_seconds += max(0.0, clock - self.clock)
+        self.clock = clock
+
+    @property
+    def lines_usd(self) -> dict[str, float] | None:
+        """What each part costs at the machine's rate, in USD; their sum is what the machine costs. None without a rate.
+
+        Keys: provisioning, trained, lost, copying, idle.
+        """
+        if self.point is None:
+            return None
         parts = {
             "provisioning": self.provisioning_seconds,
             "trained": self.trained_seconds,
-            "lost": self.lost_seconds,
+            "lost": self.lost_seconds + self.late_seconds,
             "copying": self.copying_seconds,
             "idle": self.idle_seconds,
         }
-        return {name: seconds * point.usd_per_hour / SECONDS_PER_HOUR for name, seconds in parts.items()}
+        return {name: seconds * self.point.usd_per_hour / SECONDS_PER_HOUR for name, seconds in parts.items()}
 
 
-def share_of(node: Node | None, cores: int, accelerators: int) -> float:
-    """The share of a machine that cores and GPUs take: the larger one; all of one that nobody knows."""
-    if node is None:
-        return 1.0
-    return max(cores / node.cores, accelerators / node.accelerators if accelerators else 0.0)
+def kept_and_lost_seconds(record: AttemptRecord) -> tuple[float, float]:
+    """The seconds of an attempt that has ended whose work is kept, and those whose work was lost with its machine."""
+    wall_seconds = record.usage.wall_seconds
+    if record.kept_epoch is None:
+        return wall_seconds, 0.0
+    reached = [each.usage.wall_seconds for each in record.checkpoints if each.epoch <= record.kept_epoch]
+    kept = reached[-1] if reached else 0.0
+    return kept, wall_seconds - kept

@@ -25,13 +25,13 @@ def market_of(node: Node) -> str:
 
 
 def could_meet(node: Node, needs: Needs) -> bool:
-    """Whether a machine would do if nothing else ran on it."""
+    """Whether a machine would do if nothing else ran on it; one whose labels name no market is bought as any."""
     return (
         needs.cores <= node.cores
         and needs.accelerators <= node.accelerators
         and needs.memory_bytes <= node.memory_bytes
         and needs.accelerator_model in ("", node.accelerator_model)
-        and needs.market in ("", market_of(node))
+        and market_of(node) in ("", needs.market or market_of(node))
     )
 
 
@@ -56,7 +56,8 @@ def alike(contacts: Iterable[Contact], needs: Needs, rate: Rate) -> Iterator[tup
 
     Where it needs one, each is by itself.
     """
-    billed = ((point, contact) for contact in contacts if (point := rate(contact.node, needs)) is not None)
+    rated = ((rate(contact.node, needs), contact) for contact in contacts)
+    billed = [(point, contact) for point, contact in rated if point and needs.market in ("", point.market)]
     if needs.nodes == 1:
         yield from ((point, [contact]) for point, contact in billed)
         return

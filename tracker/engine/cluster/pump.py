@@ -19,6 +19,7 @@ from tracker.engine.cluster.contact import Contact, Late
 from tracker.engine.cluster.errands import Errand, Errands
 from tracker.engine.cluster.fleet import Fleet
 from tracker.engine.cluster.messages import Key, Lines, News, Wish
+from tracker.engine.cluster.node_times import NodeTimes
 from tracker.engine.cluster.shipping import Shipping
 from tracker.engine.node import Needs, Node
 from tracker.errors import ClusterError, StoreError, WorkFailedError
@@ -32,6 +33,8 @@ POLL_SECONDS = 2.0
 """How long a host waits for news; heartbeats are said so often."""
 NODES_SECONDS = 1.0
 """How often the fleet is asked which machines there are."""
+SAVE_SECONDS = 5.0
+"""How often what machines did is saved."""
 LATE_SECONDS = 1.0
 """A turn that took longer says nothing of the machines: this process was late."""
 
@@ -39,7 +42,8 @@ LATE_SECONDS = 1.0
 class Pump:
     """``ended`` receives each attempt that has ended, its files here, and ``notify`` sentences for people.
 
-    ``changed`` guards everything; ``trials`` is where the logs of attempts go that nobody here asked for.
+    ``changed`` guards everything; ``times`` says how the time of machines divides, and ``trials`` is where the logs of
+    attempts go that nobody here asked for.
     """
 
     def __init__(
@@ -49,9 +53,9 @@ class Pump:
         changed: threading.Condition,
         ended: Callable[[ClusterAttempt], None],
         notify: Callable[[str], None],
+        times: NodeTimes,
     ) -> None:
         self.contacts: dict[str, Contact] = {}
-        self.gone: list[Contact] = []
         self.problem: Exception | None = None
         self.trials: Path | None = None
         self._fleet = fleet
@@ -59,10 +63,11 @@ class Pump:
         self._changed = changed
         self._ended = ended
         self._notify = notify
+        self._times = times
         self._shipping = Shipping(fleet.now, self._done)
         self._errands = Errands(fleet, self._lose, self.failed)
-        self._assistance = Assistance(self.contacts, self._errands.send, fleet.now)
-        self._turned_at = fleet.now()
+        self._assistance = Assistance(self.contacts, times, self._errands.send, fleet.now)
+        self._turned_at = self._saved_at = fleet.now()
         self._next_nodes = 0.0
 
     def turn(self, timeout_seconds: float) -> None:
@@ -84,6 +89,9 @@ class Pump:
             for contact in list(self.contacts.values()):
                 if not contact.lost and now - contact.heard_at > LEASE_SECONDS + PATIENCE_SECONDS:
                     self._lose(contact.node.node_id)
+        if now > self._saved_at + SAVE_SECONDS:
+            self._saved_at = now
+            self._times.save()
 
     def look_at_nodes(self) -> None:
         """Meet machines that are new, and take leave of those that are gone or go."""
@@ -94,7 +102,7 @@ class Pump:
         with self._changed:
             for node_id in self.contacts.keys() - nodes.keys():
                 self._lose(node_id)
-                self.gone.append(self.contacts.pop(node_id))
+                del self.contacts[node_id]
             for node in nodes.values():
                 self._meet(node)
 
@@ -143,7 +151,9 @@ class Pump:
     def _meet(self, node: Node) -> None:
         contact = self.contacts.get(node.node_id)
         if contact is None:
-            contact = self.contacts[node.node_id] = Contact(node, self._fleet.now(), self._fleet.now())
+            contact = self.contacts[node.node_id] = Contact(
+                node, self._fleet.now(), self._fleet.now(), self._times.of(node)
+            )
         contact.node = node
         if not contact.following:
             contact.following = True
@@ -194,7 +204,7 @@ class Pump:
         for key, seconds in news.wall_seconds.items():
             if key in contact.late:
                 late = contact.late[key]
-                contact.time.lost_seconds += late.share * max(0.0, seconds - late.seconds)
+                contact.time.late_seconds += late.share * max(0.0, seconds - late.seconds)
                 late.seconds = max(late.seconds, seconds)
             elif (attempt := contact.attempts.get(key)) is not None and not attempt.closed:
                 attempt.heard(seconds)
@@ -220,7 +230,7 @@ class Pump:
     def _done(self, contact: Contact, attempt: ClusterAttempt) -> None:
         contact.attempts.pop(attempt.key, None)
         contact.held.pop(attempt.reservation.token, None)
-        contact.time.enter(attempt.record, attempt.share, attempt.before_seconds)
+        contact.time.enter(attempt.record, attempt.share)
         self._assistance.dismiss(attempt)
         self._ended(attempt)
 

@@ -63,9 +63,10 @@ class Shipping:
 
     def copy_state(self, attempt: ClusterAttempt) -> Errand:
         """Bring the state of an attempt that trains on."""
-        began, name = self._now(), f"{attempt.key.attempt}-{attempt.record.saved_epoch}"
+        began, epoch = self._now(), attempt.record.saved_epoch or 0
         with contextlib.suppress(WorkFailedError, OSError):  # the older copy is kept
-            yield from _bring(attempt, name, True, lambda: not attempt.closed)
+            yield from _bring(attempt, f"{attempt.key.attempt}-{epoch}", True, lambda: not attempt.closed)
+            attempt.kept_epoch = max(epoch, attempt.kept_epoch)
         attempt.copy_again_at = self._now() + (self._now() - began) * (1 / COPY_SHARE - 1)
 
 

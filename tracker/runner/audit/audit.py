@@ -1,4 +1,4 @@
-"""The audit of a study: what differs between its event logs, MLflow, Optuna and the processes of this machine.
+"""The audit of a study: what differs between its event logs, MLflow, Optuna, its machines and processes here.
 
 Writes nothing, wherever it looks. Imports nothing heavy but Optuna.
 """
@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from tracker.errors import RequestError
 from tracker.runner.audit.expected import ExpectedStudy, expected_study
 from tracker.runner.audit.finding import Audit, Finding
+from tracker.runner.audit.nodes import node_findings
 from tracker.runner.audit.runs import logged_study, run_findings, study_findings
 from tracker.runner.audit.trials import trial_findings
 from tracker.runner.leftovers import Worker, stale_stagings, workers_of
@@ -37,6 +38,7 @@ def audit_books(name: str, home: Home, storage: str | None, folder: StudyFolder,
         *_processes(study, workers_of(folder, study.logs), live=live),
         *_stagings(folder),
         *_in_mlflow(study, home.tracking_uri, name, live=live),
+        *([] if live else node_findings(study, folder)),
         *_in_optuna(study, storage or home.optuna_storage, name, _is_noted(folder), live=live),
     ]
     return Audit(

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Sequence
 
+from tracker.engine.cluster.node_times import recount
 from tracker.engine.forkserver import Forkserver
 from tracker.records import TrialState
 from tracker.runner.audit.audit import audit_books, audit_study
@@ -31,7 +32,8 @@ def repair_study(name: str, places: Places, observer: Observer | None = None) ->
     """Mend what can be mended, and audit the study again: its findings are what remains.
 
     Attempts that lost their coordinator are closed as killed; runs that MLflow has twice, or with values that no event
-    has, are deleted there (MLflow can restore them) and logged again; what MLflow or Optuna lack is restored. Raises
+    has, are deleted there (MLflow can restore them) and logged again; what MLflow or Optuna lack is restored, and what
+    attempts took of machines is counted again. Raises
     RequestError where a coordinator runs the study, and what ``resume_study`` raises before it trains.
     """
     observer, home = observer or Silent(), places.home
@@ -45,6 +47,7 @@ def repair_study(name: str, places: Places, observer: Observer | None = None) ->
         remove_stagings(folder)
         session = reopen_session(plan, home, folder, observer)
         replayed = replay_logs(session, rewrite=True)
+        recount(folder.path, replayed.ended)
         study = expected_study(folder)
         with home.databases_being_made():
             _mend_trials(study, plan, places, observer)
