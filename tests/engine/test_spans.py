@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(len(CORES) < 2, reason="needs two cores")
 
 @pytest.fixture
 def fleet(tmp_path):
-    fleet = NearFleet(tmp_path / "fleet", [CORES[:1], CORES[1:2]])
+    fleet = NearFleet(tmp_path / "fleet", [CORES[:1], CORES[1:2]], address="127.0.0.1")
     yield fleet
     fleet.close()
 
@@ -108,7 +108,7 @@ def test_a_paused_trial_is_resumed_on_two_machines_from_the_state_that_one_of_th
 
 
 def test_where_a_machine_of_a_trial_is_lost_it_ends_at_once_and_is_resumed_elsewhere(tmp_path):
-    fleet = NearFleet(tmp_path / "fleet", [CORES[:1], CORES[1:2], CORES[1:2]])
+    fleet = NearFleet(tmp_path / "fleet", [CORES[:1], CORES[1:2], CORES[1:2]], address="127.0.0.1")
     with ClusterEngine(fleet, "study", rate) as engine:
         attempt = start_on_two(engine, tmp_path / "0", epochs=10_000, epoch_seconds=0.1)
         wait_for_state(engine, attempt)
@@ -227,7 +227,7 @@ def test_a_coordinator_that_dies_before_the_other_machine_was_asked_costs_nothin
 
 
 def test_parts_whose_coordinator_stays_away_end_after_their_worker_could_save(tmp_path):
-    fleet = NearFleet(tmp_path / "fleet", [CORES[:1], CORES[1:2]], orphan_seconds=2.0)
+    fleet = NearFleet(tmp_path / "fleet", [CORES[:1], CORES[1:2]], orphan_seconds=2.0, address="127.0.0.1")
     engine = ClusterEngine(fleet, "study", rate)
     engine.__enter__()
     attempt = start_on_two(engine, tmp_path / "trials" / "0", epochs=10_000, epoch_seconds=0.1)

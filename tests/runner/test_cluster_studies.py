@@ -86,7 +86,8 @@ def on_fleet(fleet, monkeypatch):
 @pytest.fixture
 def cluster(tmp_path, monkeypatch):
     """A cluster of two machines that say they have two cores, and give one, for studies whose engine is "ray"."""
-    fleet = NearFleet(tmp_path / "cluster", [CORES[:1], CORES[1:2]], {"tracker/sku": "aws/m7i.large"})
+    labels = {"tracker/sku": "aws/m7i.large"}
+    fleet = NearFleet(tmp_path / "cluster", [CORES[:1], CORES[1:2]], labels, address="127.0.0.1")
     hardware = Hardware("Linux", "cpu", "x86_64", 2, 2**33, precisions={"cpu": ("fp32",)})
     machines = [FleetMachine(node, hardware, 0.0) for node in fleet.nodes()]
     monkeypatch.setattr("tracker.runner.machines.connected", lambda *_, **__: contextlib.nullcontext(fleet))

@@ -87,8 +87,9 @@ def attempts_seconds(
 
 def nodes_of(asked: Mapping[str, Any]) -> Sequence[str]:
     """The machines of an attempt, by its first event, each with as much of it; none for the coordinator's own."""
-    several: Sequence[str] = asked.get("nodes", ())
-    return several or [asked["node"]] * bool(asked.get("node"))
+    alone = asked.get("node", "")
+    several: Sequence[str] = asked.get("nodes", [alone] if alone else [])
+    return several
 
 
 def read_node_times(folder: Path) -> list[NodeTime]:
