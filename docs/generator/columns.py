@@ -33,7 +33,7 @@ TABLES: Mapping[str, tuple[str, Sequence[str]]] = {
         "One row an attempt; the attempts of a run add up to it.",
         [
             *("run", "run_id", "label", "role", "trial", "attempt", "state", "started_at", "ended_at"),
-            *("price_usd", *COUNTED),
+            *("price_usd", *COUNTED, "sku", "market", "region", "node"),
         ],
     ),
 }

@@ -10,8 +10,11 @@ from streamlit.testing.v1 import AppTest
 from tests.dashboard.conftest import BEGAN, RATE, study_tags
 from tests.support.mlflow_database import put_mlflow_database
 from tests.support.studies import digits
+from tracker.engine.cluster.node_times import NodeTimes
+from tracker.engine.node import Node
 from tracker.errors import StudyNotFoundError
-from tracker.records import TrialState
+from tracker.pricing.price_book import load_price_book
+from tracker.records import Market, TrialState
 from tracker.report.status import standing
 from tracker.runner.detached import start_study
 from tracker.runner.study_folder import StudyFolder
@@ -155,3 +158,26 @@ def test_a_study_is_stopped_resumed_and_given_more_from_the_page(open_page, tmp_
     page.run()
     page.button(key="stop-now").click().run()
     wait_for(lambda: state() == "stopped")
+
+
+def test_the_machines_of_a_cluster_are_shown_with_what_they_cost(open_page, two_studies_home):
+    folder = Home(two_studies_home).study("six")
+    folder.mkdir(parents=True)
+    point = load_price_book().point("aws/m7i.large", Market.ON_DEMAND)
+    times = NodeTimes(lambda _: point, folder)
+    for number in range(3):
+        time_ = times.of(Node(f"node-{number}", f"<b>10.0.0.{number}</b>", 2, 0, "", 2**33))
+        time_.total_seconds, time_.trained_seconds, time_.provisioning_seconds = 3600.0, 1800.0, 60.0 * number
+    times.save()
+    page = open_page("six", two_studies_home)
+    assert not page.exception
+    shown = table_with(page, "address", "idle_usd")
+    assert len(shown) == 3
+    assert shown["address"].tolist()[0] == "<b>10.0.0.0</b>"
+    assert shown[["provisioning_usd", "trained_usd", "idle_usd"]].sum(axis=1).tolist() == pytest.approx(shown["usd"])
+    assert any(said.startswith("3 machines, ") and "idle" in said for said in plain(page.caption))
+    page.session_state["machines-by"] = "by SKU"
+    page.run()
+    assert not page.exception
+    (row,) = table_with(page, "machines", "idle_usd").to_dict("records")
+    assert (row["machines"], row["sku"], row["hours"]) == (3, "aws/m7i.large", pytest.approx(3.0))

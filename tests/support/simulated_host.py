@@ -186,7 +186,7 @@ class SimulatedHost:
             raise TornError("it did not arrive as it left")
         self.states[key.study, key.folder] = content
 
-    def leave(self, key, name, state_only):
+    def leave(self, key, name, what):
         training = self._known(key)
         training.kept[name] = dict(self.states.get((key.study, key.folder), {}))
         return tuple(file_of(path, content) for path, content in training.kept[name].items())

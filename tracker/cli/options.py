@@ -54,6 +54,12 @@ allow_open_option = click.option(
     is_flag=True,
     help="Use a Ray cluster without a token too: whoever reaches its ports runs code there.",
 )
+states_option = click.option(
+    "--states",
+    metavar="URL",
+    help="Where saved states go: a folder that the whole cluster reaches, file:///…, s3://…, gs://….  "
+    "[default: the coordinator's disk]",
+)
 address_option = click.option(
     "--address",
     metavar="ADDRESS",
@@ -66,15 +72,20 @@ def engine_options(command: Command) -> Command:
 
     @functools.wraps(command)
     def with_engine(
-        *arguments: Any, engine_name: str | None, address: str | None, allow_open_cluster: bool, **options: Any
+        *arguments: Any,
+        engine_name: str | None,
+        address: str | None,
+        allow_open_cluster: bool,
+        states: str | None,
+        **options: Any,
     ) -> Any:
-        given = {"name": engine_name, "address": address, "allow_open": allow_open_cluster or None}
+        given = {"name": engine_name, "address": address, "allow_open": allow_open_cluster or None, "states": states}
         return command(*arguments, engine={key: each for key, each in given.items() if each is not None}, **options)
 
     named = click.option(
         "--engine", "engine_name", type=click.Choice(ENGINES), help="Where trials run: on this machine or on Ray's."
     )
-    return cast(Command, named(address_option(allow_open_option(with_engine))))
+    return cast(Command, named(address_option(allow_open_option(states_option(with_engine)))))
 
 
 wall_option = click.option("--wall-seconds", type=float, help="Stop after this many seconds of work.")

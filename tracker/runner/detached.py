@@ -148,7 +148,7 @@ def _document(study: str | Path | Mapping[str, Any] | StudyDocument) -> StudyDoc
 
 def _engine_options(engine: Mapping[str, object] | None) -> dict[str, object]:
     """An [engine] table as options of the command."""
-    names = {"name": "engine", "address": "address", "allow_open": "allow-open-cluster"}
+    names = {"name": "engine", "address": "address", "allow_open": "allow-open-cluster", "states": "states"}
     return {names[key]: value for key, value in (engine or {}).items()}
 
 

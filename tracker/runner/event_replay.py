@@ -15,7 +15,7 @@ from tracker.runner.searchers import History
 from tracker.runner.session import Session
 from tracker.training.ending import end_lost
 from tracker.training.events import Event, follow, new_attempt
-from tracker.training.state import FILE_NAME
+from tracker.training.state import has_state
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def replay_logs(session: Session, *, rewrite: bool = False, adopted: Sequence[At
     for number, history in trials.items():
         if history.record is None or history.record.state is not TrialState.PAUSED:
             continue
-        if not (folder.trials / str(number) / FILE_NAME).exists():
+        if not has_state(folder.trials / str(number)):
             session.drop(number, history.record.number, "its saved state is gone, so it cannot be resumed")
     if not rewrite:
         books.forget(logged)

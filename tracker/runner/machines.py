@@ -69,7 +69,8 @@ class Machines:
         if self.fleet is None:
             return self.local_engine()
         name = StudyNotes(folder.path).cluster_name()
-        return ClusterEngine(self.fleet, name, self.rates, self.workers, self.observer.notify, folder.path)
+        notify, states = self.observer.notify, self.plan.spec.engine.states
+        return ClusterEngine(self.fleet, name, self.rates, self.workers, notify, folder.path, states)
 
     @cached_property
     def rates(self) -> NodeRates:

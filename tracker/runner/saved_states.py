@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from tracker.engine.cluster.distant import discard
 from tracker.training.meter import bytes_below
-from tracker.training.state import discard_state, state_files
+from tracker.training.state import state_files
 
 
 class SavedStates:
@@ -17,13 +18,13 @@ class SavedStates:
         self._most_bytes = most_bytes
 
     def size_bytes(self, trial: int) -> int:
-        """The size of a trial's state on disk; 0 where it has none."""
+        """The size of a trial's state on disk, that of a note of it where it is elsewhere; 0 where it has none."""
         files = state_files(self._folder / str(trial))
         return sum(bytes_below(path) if path.is_dir() else path.stat().st_size for path in files if path.exists())
 
     def drop(self, trial: int) -> None:
-        """Delete a trial's state: it can no longer be resumed."""
-        discard_state(self._folder / str(trial))
+        """Delete a trial's state, wherever it is: it can no longer be resumed."""
+        discard(self._folder / str(trial))
 
     def to_drop(self, prospects: Mapping[int, float]) -> Iterator[tuple[int, str]]:
         """The paused trials to drop, each with the reason; ``prospects`` is what a dollar spent on each could add."""

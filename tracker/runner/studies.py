@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tracker.engine.cluster.distant import bring_all
 from tracker.engine.engine import Engine
 from tracker.errors import RequestError
 from tracker.records import TrialState
@@ -42,7 +43,7 @@ from tracker.store.mlflow_store import MlflowStore
 from tracker.store.run_table import imported_from
 from tracker.study.document import StudyDocument
 from tracker.study.edits import to_resume
-from tracker.training.state import FILE_NAME
+from tracker.training.state import has_state
 
 _CAN_GO_ON = (TrialState.PAUSED, TrialState.STOPPED, TrialState.KILLED)
 """A trial whose last attempt ended so is resumed if it saved a state and its search still wants it."""
@@ -128,6 +129,9 @@ def resume_study(
         plan = machines.plan
         machines.announce()
         Trials.check(plan.spec.search.objectives, plan.space, sampling_of(plan))
+        if machines.fleet is None:
+            for problem in bring_all(folder.trials):
+                observer.notify(problem)
         runs_on = machines.engine(folder)
         session = reopen_session(plan, home, folder, observer)
         untagged = stored.content.get("tags", {}).keys() - plan.spec.tags.keys()
@@ -142,9 +146,7 @@ def resume_study(
         unfinished = found.unfinished()
         for number, history in replayed.trials.items():
             state = history.record.state if history.record else None
-            history.can_go_on = (
-                number in unfinished and state in _CAN_GO_ON and (folder.trials / str(number) / FILE_NAME).exists()
-            )
+            history.can_go_on = number in unfinished and state in _CAN_GO_ON and has_state(folder.trials / str(number))
         for number in unfinished:
             if number not in replayed.trials:  # it was asked for and never started
                 found.tell(number, TrialState.STOPPED, None)

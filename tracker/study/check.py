@@ -296,11 +296,16 @@ class _Checker:
             "name": Knob("str", default.name, "", choices=ENGINES),
             "address": Knob("str", default.address, ""),
             "allow_open": Knob("bool", default.allow_open, ""),
+            "states": Knob("str", default.states, ""),
         }
         values = {key: self._value(f"engine.{key}", table.get(key, knob.default), knob) for key, knob in knobs.items()}
         if values["name"] == default.name and (given := table.keys() - {"name"}):
             key = min(given)
             self._problem(f"engine.{key}", 'only of a cluster; name = "ray" uses one')
+        if (states := values["states"]) and "://" not in str(states):
+            self._problem(
+                "engine.states", f"{states!r} is no URL; give one such as s3://bucket/folder or file:///folder"
+            )
         return EngineSpec(**values)
 
     def _smoke(self, table: Mapping[str, Any]) -> None:

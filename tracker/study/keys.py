@@ -104,6 +104,9 @@ TABLE_KEYS: Mapping[str, Mapping[str, StudyKey]] = {
         "allow_open": StudyKey(
             "true or false", "false", "use a cluster without a token too: whoever reaches its ports runs code there"
         ),
+        "states": StudyKey(
+            "a URL", "the coordinator's disk", "where saved states go: file:///shared, s3://…, gs://… by fsspec"
+        ),
     },
     "costs": {
         name: StudyKey(each.knob.allowed, str(each.knob.default).lower(), f"{each.knob.help} ({each.source})")

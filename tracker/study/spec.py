@@ -125,11 +125,15 @@ ENGINES = ("local", "ray")
 
 @dataclass(frozen=True, slots=True)
 class EngineSpec:
-    """Where attempts run: one of ENGINES, and of a cluster its address, and whether it may have no token."""
+    """Where attempts run: one of ENGINES, and of a cluster its address, and whether it may have no token.
+
+    ``states`` is the URL of a folder that all of its machines reach, for saved states; "" for the coordinator's disk.
+    """
 
     name: str = ENGINES[0]
     address: str = "auto"
     allow_open: bool = False
+    states: str = ""
 
 
 @dataclass(frozen=True, slots=True)

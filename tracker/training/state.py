@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import pickle
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from tracker.errors import TrainingFailedError
 FILE_NAME = "state.pt"
 COMMAND_STATE_NAME = "command-state"
 """Where a shell command keeps its own state to resume from."""
+ELSEWHERE_NAME = "state-elsewhere.json"
+"""Where it is noted that a trial's state is in a store elsewhere (engine.cluster.distant)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +38,17 @@ class SavedState:
 
 def state_files(folder: Path) -> list[Path]:
     """Everything that a trial, whose folder this is, may be resumed from; each may be missing."""
-    return [folder / FILE_NAME, folder / COMMAND_STATE_NAME]
+    return [folder / FILE_NAME, folder / COMMAND_STATE_NAME, folder / ELSEWHERE_NAME]
 
 
-def discard_state(folder: Path) -> None:
-    """Delete what a trial could be resumed from."""
-    for path in state_files(folder):
+def has_state(folder: Path) -> bool:
+    """Whether a trial, whose folder this is, may be resumed."""
+    return (folder / FILE_NAME).exists() or (folder / ELSEWHERE_NAME).exists()
+
+
+def discard_state(folder: Path, keep: Collection[str] = ()) -> None:
+    """Delete what a trial could be resumed from, but for the files or folders that are to ``keep``."""
+    for path in [each for each in state_files(folder) if each.name not in keep]:
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from tracker.engine.cluster.distant import discard
 from tracker.engine.cluster.messages import Key, Lines, Wish
 from tracker.engine.engine import Attempt
 from tracker.engine.reservations import Reservation
@@ -14,7 +15,6 @@ from tracker.records import AttemptRecord, TrialState
 from tracker.training.ending import NODE_LOST, Ending, ending_of, write_ending
 from tracker.training.events import Event
 from tracker.training.request import AttemptRequest
-from tracker.training.state import discard_state
 
 _HEARTBEAT = b'"event": "heartbeat"'
 
@@ -141,7 +141,7 @@ class ClusterAttempt(Attempt):
         if self.record.ended_at is None:
             self._write_end(ending_of(record), record.usage.wall_seconds, record.kept_epoch)
         if ending_of(self.record).for_good:
-            discard_state(self.request.folder)
+            discard(self.request.folder)
 
     def give_up(self, reason: str, message: str) -> None:
         """Nothing more is known of it: it was killed, and is billed until the last that was known."""

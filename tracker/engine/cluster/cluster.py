@@ -51,7 +51,8 @@ class ClusterEngine:
 
     ``study`` names the study to hosts, and its folder there: no other study of anyone has that name. ``rate`` says what
     a machine is billed as, ``notify`` gets sentences for people, and how the time of machines divides is kept in
-    ``folder``, None to keep it nowhere. ``poll`` raises ClusterError where the cluster cannot
+    ``folder``, None to keep it nowhere. ``states`` is the URL of a folder that all machines reach, for saved states;
+    "" for the coordinator's disk. ``poll`` raises ClusterError where the cluster cannot
     be reached any more.
     """
 
@@ -63,6 +64,7 @@ class ClusterEngine:
         workers: int | None = None,
         notify: Callable[[str], None] = lambda _: None,
         folder: Path | None = None,
+        states: str = "",
     ) -> None:
         self.times = NodeTimes(lambda node: rate(node, Needs(node.cores, node.accelerators)), folder)
         self.running: list[ClusterAttempt] = []
@@ -76,7 +78,7 @@ class ClusterEngine:
         self._lacking: dict[Needs, float] = {}
         self._wanted: list[Needs] = []
         self._said: set[Needs] = set()
-        self.pump = Pump(fleet, study, self._changed, self._has_ended, notify, self.times)
+        self.pump = Pump(fleet, study, self._changed, self._has_ended, notify, self.times, states)
         self._thread: threading.Thread | None = None
         self._done = threading.Event()
 

@@ -12,6 +12,10 @@ Wish = Literal["stop", "pause", "pause_at_save", "kill"]
 """What may be done to an attempt: ask it to stop, to pause at once or at its next save; or kill it."""
 
 
+What = Literal["all", "state", "whole_state", "rest"]
+"""What of an attempt's files: its own state, which is whole while it trains; that and a command's; the rest; or all."""
+
+
 @dataclass(frozen=True, slots=True)
 class Key:
     """An attempt, to hosts: ``study`` is unlike that of any other coordinator, ``folder`` the name of its trial's."""

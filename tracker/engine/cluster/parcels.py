@@ -83,11 +83,15 @@ class Arriving:
         self._folder = folder
         self._partial = folder / f".arriving-{name}"
 
-    def write(self, path: str, offset: int, data: bytes) -> None:
-        """Put a piece in its place; the same one may come again."""
+    def place(self, path: str) -> Path:
+        """Where a file is until all are whole; its folder is there."""
         target = self._partial / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT, 0o644)
+        return target
+
+    def write(self, path: str, offset: int, data: bytes) -> None:
+        """Put a piece in its place; the same one may come again."""
+        descriptor = os.open(self.place(path), os.O_WRONLY | os.O_CREAT, 0o644)
         try:
             while data:
                 written = os.pwrite(descriptor, data, offset)

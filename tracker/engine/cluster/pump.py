@@ -42,8 +42,8 @@ LATE_SECONDS = 1.0
 class Pump:
     """``ended`` receives each attempt that has ended, its files here, and ``notify`` sentences for people.
 
-    ``changed`` guards everything; ``times`` says how the time of machines divides, and ``trials`` is where the logs of
-    attempts go that nobody here asked for.
+    ``changed`` guards everything; ``times`` says how the time of machines divides, ``states`` is as in Shipping, and
+    ``trials`` is where the logs of attempts go that nobody here asked for.
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class Pump:
         ended: Callable[[ClusterAttempt], None],
         notify: Callable[[str], None],
         times: NodeTimes,
+        states: str = "",
     ) -> None:
         self.contacts: dict[str, Contact] = {}
         self.problem: Exception | None = None
@@ -64,7 +65,7 @@ class Pump:
         self._ended = ended
         self._notify = notify
         self._times = times
-        self._shipping = Shipping(fleet.now, self._done)
+        self._shipping = Shipping(fleet.now, self._done, states)
         self._errands = Errands(fleet, self._lose, self.failed)
         self._assistance = Assistance(self.contacts, times, self._errands.send, fleet.now)
         self._turned_at = self._saved_at = fleet.now()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tracker.engine.cluster.messages import Key
+from tracker.engine.cluster.distant import DistantState, get, put
+from tracker.engine.cluster.messages import Key, What
 from tracker.engine.cluster.parcels import STATE_NAMES, Arriving, File, listed, piece
 from tracker.engine.host.hosted import HostedAttempt
 from tracker.errors import WorkFailedError
@@ -28,13 +29,28 @@ class HostFiles:
         if self._state(key) != tuple(files):
             Arriving(self._place(key), str(key.attempt)).finish(files)
 
-    def leave(self, key: Key, name: str, state_only: bool) -> tuple[File, ...]:
-        """Link aside, under a name, what the coordinator is to get of an attempt: its state, or all that it kept.
+    def leave(self, key: Key, name: str, what: What) -> tuple[File, ...]:
+        """Link aside, under a name, what the coordinator is to get of an attempt.
 
         Raises WorkFailedError where the attempt is not here.
         """
         hosted = self._known(key)
-        return hosted.leave(name).take([FILE_NAME] if state_only else hosted.files)
+        return hosted.leave(name).take(hosted.names(what))
+
+    def keep(self, key: Key, name: str, what: What, url: str) -> tuple[File, ...]:
+        """Write what there is of an attempt's state to a store elsewhere, and list it; nothing where there is none.
+
+        Raises WorkFailedError where the attempt is not here, or the store does not take it.
+        """
+        files = self.leave(key, name, what)
+        if any(file.path == FILE_NAME for file in files):
+            put(url, self._known(key).leave(name).folder, files)
+        return files
+
+    def fetch(self, key: Key, url: str, files: Sequence[File]) -> None:
+        """Bring what an attempt is to be resumed from, from a store elsewhere. Raises TornError, WorkFailedError."""
+        if self._state(key) != tuple(files):
+            get(DistantState(url, tuple(files)), self._place(key), str(key.attempt))
 
     def piece(self, key: Key, name: str, path: str, offset: int) -> bytes:
         """A piece of a file that was linked aside. Raises WorkFailedError, OSError where it is not here."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from tracker.engine.cluster.messages import Found, Key, Lines
-from tracker.engine.cluster.parcels import Leaving
+from tracker.engine.cluster.messages import Found, Key, Lines, What
+from tracker.engine.cluster.parcels import STATE_NAMES, Leaving
 from tracker.engine.local_attempt import LocalAttempt
 from tracker.training.events import Event
 from tracker.training.request import AttemptRequest
-from tracker.training.state import COMMAND_STATE_NAME, FILE_NAME, discard_state
+from tracker.training.state import FILE_NAME, discard_state
 
 MOST_BYTES = 2**20
 """The most that is said of one log at once."""
@@ -60,11 +60,18 @@ class HostedAttempt:
         """What its coordinator gets of its files, under ``name``."""
         return self._leaving.setdefault(name, Leaving(self.local.request.folder, name))
 
-    @property
-    def files(self) -> tuple[str, ...]:
+    def names(self, what: What) -> tuple[str, ...]:
         """The names of the files and folders that its coordinator gets."""
         request = self.local.request
-        return (FILE_NAME, COMMAND_STATE_NAME, request.artifacts.name, request.output_path.name)
+        rest = (request.artifacts.name, request.output_path.name)
+        match what:
+            case "state":
+                return (FILE_NAME,)
+            case "whole_state":
+                return STATE_NAMES
+            case "rest":
+                return rest
+        return (*STATE_NAMES, *rest)
 
     def forget(self, *, keep_state: bool) -> None:
         """Delete its files; of what the trial can be resumed from, only where it is not kept."""

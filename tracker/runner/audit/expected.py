@@ -15,7 +15,7 @@ from tracker.runner.study_folder import Attempts, StudyFolder
 from tracker.store.names import logged_name
 from tracker.study.costs import CostTerms
 from tracker.training.events import Event, follow, new_attempt
-from tracker.training.state import FILE_NAME
+from tracker.training.state import has_state
 
 Value = tuple[str, int, int, float | None]
 """A value in MLflow: its metric, step, time (ms since 1970), and the number; None for one that is not finite."""
@@ -128,7 +128,7 @@ def expected_study(folder: StudyFolder) -> ExpectedStudy:
     for path, events in logs:
         job, record = job_of(events[0]), follow(new_attempt(int(path.stem)), events)
         if job.label not in runs:
-            runs[job.label] = ExpectedRun(job, RecordedLog(), (folder.trials / job.folder / FILE_NAME).exists())
+            runs[job.label] = ExpectedRun(job, RecordedLog(), has_state(folder.trials / job.folder))
         run = runs[job.label]
         run.job = job
         run.attempts.append(record)
