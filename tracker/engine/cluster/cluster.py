@@ -13,16 +13,16 @@ from types import TracebackType
 from tracker.engine.asked import write_request
 from tracker.engine.cluster.asking import ask_all
 from tracker.engine.cluster.attempt import ClusterAttempt
+from tracker.engine.cluster.booking import Booking
 from tracker.engine.cluster.contact import Contact
-from tracker.engine.cluster.fleet import Fleet, HostLostError
+from tracker.engine.cluster.fleet import Fleet
 from tracker.engine.cluster.messages import Found, Key
 from tracker.engine.cluster.node_times import NodeTimes
 from tracker.engine.cluster.placement import Rate, alike, lacking, places
 from tracker.engine.cluster.pump import Pump
 from tracker.engine.node import Needs
 from tracker.engine.reservations import Reservation
-from tracker.errors import ClusterError, StoreError, WorkFailedError
-from tracker.pricing.price_point import PricePoint
+from tracker.errors import ClusterError, StoreError
 from tracker.records import AttemptRecord
 from tracker.training.events import Event
 from tracker.training.request import AttemptRequest
@@ -30,20 +30,12 @@ from tracker.training.span import Part
 
 TURN_SECONDS = 0.1
 """How long the pump waits at most for what it has asked, before it also waits for what was asked since."""
-RESERVE_SECONDS = 2.0
-"""How long a host has to say whether it has a place."""
-FULL_SECONDS = 1.0
-"""How long no place is asked of a machine that had none: another study has it."""
-SILENT_SECONDS = 10.0
-"""How long none is asked of one that did not answer: it may be lost."""
 PROBLEM_SECONDS = 0.5
 """How long the pump rests after a problem: a full disk, or a cluster that is away, changes by nothing that it does."""
 FIND_SECONDS = 10.0
 """How long a host has to say what it has of a study whose coordinator is gone."""
 WANTED_SECONDS = 5.0
 """How long a place is wanted that was asked for in vain, and not again."""
-HOLD_SECONDS = 60.0
-"""How long a host keeps a place for an attempt that is to start."""
 
 
 class ClusterEngine:
@@ -79,6 +71,7 @@ class ClusterEngine:
         self._wanted: list[Needs] = []
         self._said: set[Needs] = set()
         self.pump = Pump(fleet, study, self._changed, self._has_ended, notify, self.times, states)
+        self._booking = Booking(fleet, self.pump, self._changed)
         self._thread: threading.Thread | None = None
         self._done = threading.Event()
 
@@ -97,7 +90,7 @@ class ClusterEngine:
         with self._changed:
             candidates = places(self.pump.contacts.values(), needs, folder.name if folder else "", self._fleet.now())
         for point, contacts in alike(candidates, needs, self._rate):
-            if (reservation := self._ask_for_places(contacts, needs, point)) is not None:
+            if (reservation := self._booking.places(contacts, needs, point)) is not None:
                 self._lacking.pop(needs, None)
                 return reservation
         self._lacking[needs] = self._fleet.now()
@@ -114,7 +107,7 @@ class ClusterEngine:
         try:
             write_request(request)
         except StoreError:
-            self._give_back((reservation, *reservation.others))
+            self._booking.give_back((reservation, *reservation.others))
             raise
         with self._changed:
             self.pump.trials = request.folder.parent
@@ -244,23 +237,6 @@ class ClusterEngine:
         node = next((time.node for time in self.times if time.node.node_id == part.node), None)
         return Reservation(part.cores, part.accelerators, node, request.price_point, part.token)
 
-    def _ask_for_places(self, contacts: Sequence[Contact], needs: Needs, point: PricePoint) -> Reservation | None:
-        """Places on as many of these machines as an attempt needs, or on none."""
-        found: list[Reservation] = []
-        for contact in contacts:
-            if (reservation := self._ask_for_place(contact, needs)) is not None:
-                found.append(replace(reservation, node=contact.node, price_point=point))
-            if len(found) == needs.nodes:
-                return replace(found[0], others=tuple(found[1:]))
-        self._give_back(found)
-        return None
-
-    def _give_back(self, reservations: Iterable[Reservation]) -> None:
-        with self._changed:
-            for each in reservations:
-                if each.node is not None and (contact := self.pump.contacts.get(each.node.node_id)) is not None:
-                    self.pump.give_back(contact, each.token)
-
     def _count_unwatched(self, contact: Contact, attempt: ClusterAttempt, found: Found) -> None:
         """Count the time of a machine for which no coordinator watched it, as far as it was for this attempt."""
         if found.log_bytes is None:
@@ -268,25 +244,6 @@ class ClusterEngine:
         elif contact.time.clock is None:
             unseen_seconds = found.wall_seconds - attempt.record.usage.wall_seconds
             contact.time.total_seconds += attempt.share * max(0.0, unseen_seconds)
-
-    def _ask_for_place(self, contact: Contact, needs: Needs) -> Reservation | None:
-        token = uuid.uuid4().hex
-        node_id = contact.node.node_id
-        answer = self._fleet.ask(node_id, "take", token, needs.cores, needs.accelerators, HOLD_SECONDS)
-        reservation: Reservation | None = None
-        pause_seconds = SILENT_SECONDS
-        if self._fleet.wait([answer], RESERVE_SECONDS):
-            pause_seconds = FULL_SECONDS
-            with contextlib.suppress(HostLostError, ConnectionError, WorkFailedError):
-                reservation = self._fleet.take(answer)
-        with self._changed:
-            if reservation is not None:
-                contact.held[token] = needs
-                return replace(reservation, token=token)
-            contact.full_until = self._fleet.now() + pause_seconds
-            if contact.node.node_id in self.pump.contacts:  # it may have heard the question, and its answer was lost
-                self.pump.give_back(contact, token)
-        return None
 
     def _want(self) -> None:
         """Say what is lacking, to the fleet, and to people where no machine would ever do."""
