@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tracker.engine.host.cloud import Sold
 from tracker.engine.node import Needs, Node
 from tracker.pricing.price_book import load_price_book
 from tracker.records import Hardware, Market
@@ -72,3 +73,23 @@ def test_a_machine_whose_labels_name_no_rate_takes_nothing_and_is_named_once(rat
     assert rates(node(**labels), Needs(1)) is None
     (sentence,) = said
     assert sentence.startswith("machine 10.0.0.7 is left out") and reason in sentence
+
+
+def test_a_cloud_says_what_its_machine_is_billed_as_where_no_label_does(said):
+    sold = {
+        "one": Sold("gcp/e2-standard-16", "spot", "us-central1"),
+        "two": Sold("gcp/unheard-of", "spot", "nowhere"),
+    }
+    rates = NodeRates(BOOK, PricingSpec(sku={"cpu": STUDY.sku}), said.append, {"cpu": STUDY}, sold=sold)
+
+    def billed(name, **labels):
+        point = rates(Node(name, "10.0.0.7", 2, 0, "", 2**33, labels), Needs(1))
+        return point.sku, point.market
+
+    assert billed("one") == ("gcp/e2-standard-16", Market.SPOT)
+    assert billed("two") == (STUDY.sku, STUDY.market), "the book lacks it"
+    labelled = NodeRates(BOOK, PricingSpec(sku={"cpu": STUDY.sku}), said.append, {"cpu": STUDY}, sold=sold)
+    market = {"tracker/market": "on_demand"}
+    point = labelled(Node("one", "10.0.0.7", 2, 0, "", 2**33, market), Needs(1))
+    assert (point.sku, point.market) == ("gcp/e2-standard-16", Market.ON_DEMAND), "labels come first"
+    assert not said

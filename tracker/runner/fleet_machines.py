@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from tracker.engine.cluster.asking import ask_all
 from tracker.engine.cluster.fleet import Fleet
 from tracker.engine.cluster.placement import market_of
+from tracker.engine.host.cloud import Sold
 from tracker.engine.node import Node
 from tracker.errors import ClusterError
 from tracker.records import Hardware
@@ -25,12 +26,13 @@ HELLO_SECONDS = 120.0
 class FleetMachine:
     """A machine of a fleet: what the fleet and its host say of it.
 
-    ``clock_seconds`` is how far its clock is ahead of this machine's.
+    ``clock_seconds`` is how far its clock is ahead of this machine's, ``sold`` how its cloud sells it.
     """
 
     node: Node
     hardware: Hardware
     clock_seconds: float
+    sold: Sold | None = None
 
     @property
     def words(self) -> str:
@@ -64,7 +66,7 @@ def greet(fleet: Fleet) -> list[FleetMachine]:
             problems[node_id] = str(hello)
         else:
             ahead = hello.time - time.time()
-            found.append(FleetMachine(nodes[node_id], _given(hello.hardware, nodes[node_id]), ahead))
+            found.append(FleetMachine(nodes[node_id], _given(hello.hardware, nodes[node_id]), ahead, hello.sold))
     if not found:
         said = "; ".join(f"{nodes[node_id].address}: {problem}" for node_id, problem in problems.items())
         raise ClusterError(f"no machine of the cluster can train: {said or 'none has cores'}")
@@ -73,7 +75,7 @@ def greet(fleet: Fleet) -> list[FleetMachine]:
 
 def offers(machine: FleetMachine, market: str) -> list[Offer]:
     """What a machine is to trials; it is bought as ``market`` where its labels do not say."""
-    bought = market_of(machine.node) or market
+    bought = market_of(machine.node) or (machine.sold.market if machine.sold else market)
     gpus = [Offer("cuda", machine.node.accelerator_model, bought)] if machine.node.accelerators else []
     return [Offer("cpu", "", bought), *gpus]
 

@@ -77,7 +77,8 @@ class Machines:
         """What each machine of the fleet is billed as."""
         hardware = {machine.node.node_id: machine.hardware for machine in self.nodes}
         points = {"cpu": self.plan.cpu_point, **self.plan.price_points}
-        return NodeRates(self.plan.price_book, self.plan.spec.pricing, self.observer.notify, points, hardware)
+        sold = {machine.node.node_id: machine.sold for machine in self.nodes if machine.sold}
+        return NodeRates(self.plan.price_book, self.plan.spec.pricing, self.observer.notify, points, hardware, sold)
 
 
 @contextlib.contextmanager

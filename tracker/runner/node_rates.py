@@ -1,11 +1,13 @@
-"""What a machine of a fleet is billed as: what its labels say, and what the study says where they say nothing."""
+"""What a machine of a fleet is billed as: what its labels say, else its cloud, else the study."""
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Mapping
 
 from tracker.engine.cluster.placement import label, market_of
+from tracker.engine.host.cloud import Sold
 from tracker.engine.node import Needs, Node
 from tracker.errors import PriceBookError, did_you_mean
 from tracker.pricing.cost import check_billable
@@ -22,7 +24,8 @@ class NodeRates:
     """The rate of each machine, by ``book``. ``notify`` gets a sentence for each machine that can have none.
 
     ``pricing`` is the study's, and ``points`` its rates by device: what a machine is billed as that has no labels.
-    ``hardware`` is what is known of machines, by their ids: where the study names no SKU, one like the machine is its.
+    ``hardware`` is what is known of machines, by their ids: where the study names no SKU, one like the machine is its;
+    ``sold`` is how their clouds sell them.
     """
 
     def __init__(
@@ -32,12 +35,14 @@ class NodeRates:
         notify: Callable[[str], None],
         points: Mapping[str, PricePoint] | None = None,
         hardware: Mapping[str, Hardware] | None = None,
+        sold: Mapping[str, Sold] | None = None,
     ) -> None:
         self._book = book
         self._pricing = pricing
         self._notify = notify
         self._points = points or {}
         self._hardware = hardware or {}
+        self._sold = sold or {}
         self._known: dict[tuple[str, str], PricePoint | None] = {}
 
     def __call__(self, node: Node, needs: Needs) -> PricePoint | None:
@@ -59,6 +64,8 @@ class NodeRates:
         sku, market, region = label(node, SKU_LABELS), market_of(node), label(node, REGION_LABELS)
         if market and market not in list(Market):
             raise PriceBookError(f"its label says market '{market}'; {did_you_mean(market, list(Market))}")
+        if not sku and (point := self._as_sold(node, device, market, region)) is not None:
+            return point
         bought, place = Market(market) if market else pricing.market, region or pricing.region
         if not sku and hardware is not None and pricing.sku[device] == "auto":
             return self._book.cheapest_for(hardware, device, bought, place)
@@ -70,6 +77,18 @@ class NodeRates:
         point = self._book.point(named, bought, region=place)
         check_billable(point, accelerators=int(device == "cuda"))
         return point
+
+    def _as_sold(self, node: Node, device: str, market: str, region: str) -> PricePoint | None:
+        """What a machine is billed as by its cloud's word, but for what labels say; None where the book lacks it."""
+        sold = self._sold.get(node.node_id)
+        if sold is None:
+            return None
+        for place in (region or sold.region, self._pricing.region):  # the book may lack its own
+            with contextlib.suppress(PriceBookError):
+                point = self._book.point(sold.sku, Market(market or sold.market), region=place)
+                check_billable(point, accelerators=int(device == "cuda"))
+                return point
+        return None
 
 
 def as_label(sku: str) -> str:

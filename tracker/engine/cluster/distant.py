@@ -49,7 +49,7 @@ def noted(folder: Path) -> DistantState | None:
 
 def put(url: str, folder: Path, files: Sequence[File]) -> None:
     """Write the files of ``folder`` to ``url``. Raises WorkFailedError where the store does not take them."""
-    with _told(url, "written"):
+    with _named_errors(url, "written"):
         store, root = _store(url)
         for file in files:
             target = f"{root}/{file.path}"
@@ -64,7 +64,7 @@ def get(state: DistantState, folder: Path, name: str) -> None:
     """
     arriving = Arriving(folder, name)
     try:
-        with _told(state.url, "read"):
+        with _named_errors(state.url, "read"):
             store, root = _store(state.url)
             for file in state.files:
                 store.get_file(f"{root}/{file.path}", str(arriving.place(file.path)))
@@ -110,7 +110,7 @@ def _store(url: str) -> tuple[Any, str]:
 
 
 @contextlib.contextmanager
-def _told(url: str, what: str) -> Any:
+def _named_errors(url: str, what: str) -> Any:
     try:
         yield
     except WorkFailedError:

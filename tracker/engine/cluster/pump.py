@@ -95,9 +95,9 @@ class Pump:
             self._times.save()
 
     def look_at_nodes(self) -> None:
-        """Meet machines that are new, and take leave of those that are gone or go."""
+        """Meet machines that are new, and take leave of those that are gone or go; one without cores takes no part."""
         try:
-            nodes = {node.node_id: node for node in self._fleet.nodes()}
+            nodes = {node.node_id: node for node in self._fleet.nodes() if node.cores}
         except ClusterError:  # whoever knows them is away: hosts speak for themselves
             return
         with self._changed:

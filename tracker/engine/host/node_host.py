@@ -7,16 +7,18 @@ import time
 from dataclasses import dataclass
 
 from tracker.engine.forkserver import Forkserver
+from tracker.engine.host.cloud import Sold, sold_as
 from tracker.engine.host.host import Host
 from tracker.records import Hardware
 
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """What a machine is, and its clock, in seconds since 1970."""
+    """What a machine is, its clock, in seconds since 1970, and how its cloud sells it, None where none says so."""
 
     hardware: Hardware
     time: float
+    sold: Sold | None = None
 
 
 class NodeHost(Host):
@@ -25,14 +27,15 @@ class NodeHost(Host):
     def __init__(self) -> None:
         super().__init__()
         self._hardware: Hardware | None = None
+        self._sold: Sold | None = None
         self._looking = threading.Lock()
 
     def hello(self) -> Hello:
         """What the machine is; the first time this takes as long as importing torch."""
         with self._looking:
             if self._hardware is None:
-                self._hardware = Forkserver().call(_hardware)
-        return Hello(self._hardware, time.time())
+                self._hardware, self._sold = Forkserver().call(_hardware), sold_as()
+        return Hello(self._hardware, time.time(), self._sold)
 
 
 def _hardware() -> Hardware:
