@@ -74,6 +74,8 @@ class ClusterAttempt(Attempt):
         """Of its machine."""
         self.kept_epoch = 0
         """The epoch after which it could be resumed if its machine were lost now: that of the state that is here."""
+        self.early: list[tuple[Wish, str]] | None = []
+        """What was asked of it before its host had it; None from then on."""
         self.closed = False
         """Whether it has ended; its files may still be on their way."""
         size = request.log_path.stat().st_size

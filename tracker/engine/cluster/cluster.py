@@ -83,13 +83,14 @@ class ClusterEngine:
     def reserve(self, needs: Needs, folder: Path | None = None) -> Reservation | None:
         """Reserve a place for an attempt, on all of its machines; None where there is none now: the fleet hears of it.
 
-        ``folder`` is that of its trial: a machine that has the state to resume from is preferred.
+        ``folder`` is that of its trial: a machine that has the state to resume from is preferred to one that costs as
+        much.
         """
         if not self.has_room:
             return None
         with self._changed:
-            candidates = places(self.pump.contacts.values(), needs, folder.name if folder else "", self._fleet.now())
-        for point, contacts in alike(candidates, needs, self._rate):
+            candidates = places(self.pump.contacts.values(), needs, self._fleet.now())
+        for point, contacts in alike(candidates, needs, folder.name if folder else "", self._rate):
             if (reservation := self._booking.places(contacts, needs, point)) is not None:
                 self._lacking.pop(needs, None)
                 return reservation

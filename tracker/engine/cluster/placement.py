@@ -9,6 +9,8 @@ from tracker.engine.cluster.contact import Contact
 from tracker.engine.node import Needs, Node
 from tracker.pricing.price_point import PricePoint
 
+STATE_ELSEWHERE = 1.1
+"""A trial moves away from its state to a machine that is cheaper by more than this: bringing it costs time."""
 MARKET_LABELS = ("tracker/market", "ray.io/market-type")
 Rate = Callable[[Node, Needs], PricePoint | None]
 """What a machine is billed as, for an attempt of these needs; None where it may have none."""
@@ -51,13 +53,31 @@ def lacking(nodes: Sequence[Node], needs: Needs, rate: Rate) -> str:
     return f"waiting for {wanted}; there are: {there or 'none'}{more}"
 
 
-def alike(contacts: Iterable[Contact], needs: Needs, rate: Rate) -> Iterator[tuple[PricePoint, Sequence[Contact]]]:
-    """Machines that an attempt may have together, all of one rate, at least as many as it needs; the best first.
+def places(contacts: Iterable[Contact], needs: Needs, now: float) -> list[Contact]:
+    """The machines with room."""
+    return [contact for contact in contacts if contact.has_room(needs, now) and could_meet(contact.node, needs)]
 
-    Where it needs one, each is by itself.
+
+def alike(
+    contacts: Iterable[Contact], needs: Needs, trial: str, rate: Rate
+) -> Iterator[tuple[PricePoint, Sequence[Contact]]]:
+    """Machines that an attempt at a trial may have together, all of one rate, at least as many as it needs.
+
+    The cheapest an hour come first, of equals those that would be left with least; one that has the trial's state
+    counts as cheaper, and one with GPUs is left to those that need them while there is another. Where an attempt needs
+    one machine, each is by itself.
     """
     rated = ((rate(contact.node, needs), contact) for contact in contacts)
     billed = [(point, contact) for point, contact in rated if point and needs.market in ("", point.market)]
+
+    def order(each: tuple[PricePoint, Contact]) -> tuple[bool, float, int]:
+        point, contact = each
+        idle_accelerators = contact.node.accelerators > 0 and not needs.accelerators
+        usd_per_hour = point.usd_per_hour * contact.node.share(needs.cores, needs.accelerators)
+        elsewhere = 1.0 if trial in contact.states else STATE_ELSEWHERE
+        return idle_accelerators, usd_per_hour * elsewhere, contact.free_cores
+
+    billed.sort(key=order)
     if needs.nodes == 1:
         yield from ((point, [contact]) for point, contact in billed)
         return
@@ -65,17 +85,3 @@ def alike(contacts: Iterable[Contact], needs: Needs, rate: Rate) -> Iterator[tup
     for point, contact in billed:
         groups.setdefault(point, []).append(contact)
     yield from ((point, group) for point, group in groups.items() if len(group) >= needs.nodes)
-
-
-def places(contacts: Iterable[Contact], needs: Needs, trial: str, now: float) -> list[Contact]:
-    """The machines with room: first the one that has the trial's state, then those that would be left with least.
-
-    A machine with GPUs is left to those that need them while there is another.
-    """
-    fitting = [contact for contact in contacts if contact.has_room(needs, now) and could_meet(contact.node, needs)]
-
-    def order(contact: Contact) -> tuple[bool, bool, int]:
-        idle_accelerators = contact.node.accelerators > 0 and not needs.accelerators
-        return trial not in contact.states, idle_accelerators, contact.free_cores
-
-    return sorted(fitting, key=order)

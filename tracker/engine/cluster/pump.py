@@ -122,6 +122,7 @@ class Pump:
 
     def adopt(self, contact: Contact, attempt: ClusterAttempt) -> None:
         """Follow an attempt that runs on a machine already."""
+        attempt.early = None
         contact.attempts[attempt.key] = attempt
         contact.held[attempt.reservation.token] = Needs(len(attempt.request.cores), len(attempt.request.accelerators))
         if attempt.reservation.others:
@@ -135,9 +136,12 @@ class Pump:
         self._errands.send(contact.node.node_id, self._shipping.end(contact, attempt))
 
     def wish(self, attempt: ClusterAttempt, wish: Wish, reason: str) -> None:
-        """Ask something of an attempt's worker."""
-        if (contact := self._contact_of(attempt)) is not None:
-            self._errands.send(contact.node.node_id, _one("signal", attempt.key, wish, reason))
+        """Ask something of an attempt's worker, once its host has it."""
+        with self._changed:
+            if attempt.early is not None:
+                attempt.early.append((wish, reason))
+            elif (contact := self._contact_of(attempt)) is not None:
+                self._errands.send(contact.node.node_id, _one("signal", attempt.key, wish, reason))
 
     def give_back(self, contact: Contact, token: str) -> None:
         """Give back what was reserved, and will not be used."""

@@ -54,6 +54,9 @@ class Shipping:
         else:
             if resumes:
                 contact.time.copying_seconds += attempt.share * (self._now() - began)
+            early, attempt.early = attempt.early or (), None
+            for wish, reason in early:
+                yield "signal", attempt.key, wish, reason
 
     def end(self, contact: Contact, attempt: ClusterAttempt) -> Errand:
         """Bring everything that an attempt left."""
