@@ -25,10 +25,11 @@ def machines(table: StudyTable) -> None:
         "Machines shown", [BY_MACHINE, BY_SKU], default=BY_MACHINE, key="machines-by", label_visibility="collapsed"
     )
     shown = machines_by_sku(rows) if view == BY_SKU else rows
+    has_gpus = bool((rows["accelerators"] > 0).any())
     shown = shown.assign(**{name: table.unit.of(shown[name].to_numpy()) for name in (*LINES, "usd")})
     columns: dict[str, Any] = {
         **({"machines": "machines"} if view == BY_SKU else {"address": "machine", "cores": "cores"}),
-        **({} if view == BY_SKU else {"accelerators": "GPUs", "accelerator_model": "model"}),
+        **({"accelerators": "GPUs", "accelerator_model": "model"} if view != BY_SKU and has_gpus else {}),
         "sku": st.column_config.TextColumn("billed as", help="Empty where nobody knows what it costs"),
         "market": "market",
         "running": st.column_config.NumberColumn("running", help="Attempts there now"),
@@ -47,5 +48,5 @@ def machines(table: StudyTable) -> None:
 
 def _line(table: StudyTable, name: str) -> Any:
     return st.column_config.NumberColumn(
-        f"{name.removesuffix('_usd')}, {table.unit.name}", format="%.4g", help=LINES[name].capitalize()
+        f"{name.removesuffix('_usd')}, {table.unit.symbol.strip()}", format="%.4g", help=LINES[name].capitalize()
     )

@@ -44,6 +44,7 @@ def request_for(
         cache=folder,
         asked_at=time.time(),
         node=reservation.node.node_id if reservation.node else "",
+        span=reservation.span,
     )
 
 

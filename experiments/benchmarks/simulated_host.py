@@ -23,6 +23,7 @@ At = Callable[[float, Callable[[], None]], None]
 class SimulatedHost:
     """``at`` calls a function after so many seconds of ``now``; its own clock is ``skew_seconds`` ahead of it.
 
+    A training waits for none of its parts on other machines, and does not notice where one is gone.
     What trainings do is what the methods below ``course`` say; it has ``heartbeat_seconds``, and the clock's zero is at
     ``zero_time``, in seconds since 1970. ``speaks`` is called when it has something to say at once.
     """
@@ -48,6 +49,7 @@ class SimulatedHost:
         self.alive = True
         self.trainings: dict[Key, Training] = {}
         self.ever: list[Training] = []
+        self.assistants: dict[Key, Reservation] = {}
         self.states: dict[tuple[str, str], dict[str, bytes]] = {}
         self._arriving: dict[tuple[Key, str], bytes] = {}
 
@@ -95,11 +97,31 @@ class SimulatedHost:
         self.trainings[key] = training
         self.ever.append(training)
         self._write(training, "started", pid=1)
+        if request.span is not None:
+            self._write(training, "meeting", line=1, store=2)
         if epoch:
             self._write(training, "restored", epoch=epoch)
         self._write(training, "ready", startup_seconds=0.1)
         self._at(seconds, lambda: self._train(training))
         self._at(self.heartbeat_seconds, lambda: self._beat(training))
+
+    def assist(self, key: Key, request: AttemptRequest, token: str, resumes: bool) -> None:
+        """As Host.assist."""
+        if key in self.assistants or key.attempt <= self._last.get((key.study, key.folder), 0):
+            return
+        if token not in self._seats:
+            raise WorkFailedError("its cores were given to another: it came too late")
+        if not resumes:
+            self.states.pop((key.study, key.folder), None)
+        assert request.span is not None and (request.span.line, request.span.store) == (1, 2)
+        assert request.cores == self._seats[token].cores
+        self.assistants[key] = self._seats.pop(token)
+
+    def end_assistant(self, key: Key) -> None:
+        """It ends, whatever it had to do."""
+        if key in self.assistants:
+            self._free += self.assistants.pop(key).cores
+            self.states.pop((key.study, key.folder), None)
 
     def signal(self, key: Key, wish: Wish, reason: str) -> None:
         """As Host.signal."""
@@ -109,7 +131,7 @@ class SimulatedHost:
         if wish == "pause_at_save":
             training.pausing = True
         elif wish == "kill":
-            self._end(training, TrialState.KILLED, "killed", "the process was killed by SIGKILL")
+            self._end(training, TrialState.KILLED, reason or "killed", "the process was killed by SIGKILL")
         else:
             self._write(training, "stop_asked", reason=reason)
             pauses = wish == "pause" and training.saved is not None
@@ -120,6 +142,7 @@ class SimulatedHost:
         trial = key.study, key.folder
         self._last[trial] = max(key.attempt, self._last.get(trial, 0))
         self.signal(key, "kill", "")
+        self.end_assistant(key)
 
     def has_news(self, study: str, known: Mapping[Key, int | None]) -> bool:
         """Whether there is something to say at once to who knows so much."""
@@ -130,7 +153,7 @@ class SimulatedHost:
 
     def news(self, study: str, known: Mapping[Key, int | None]) -> News:
         """What Host.news says once it is time to say something."""
-        news = News(self._now() + self._skew)
+        news = News(self._now() + self._skew, assisting=tuple(key for key in self.assistants if key.study == study))
         for key, each in self.trainings.items():
             offset = known.get(key, 0)
             if key.study != study or offset is None:
@@ -160,6 +183,9 @@ class SimulatedHost:
         for each in list(self.trainings.values()):
             if each.key.folder == key.folder and each.key != key:
                 self.signal(each.key, "kill", "")
+        for other in list(self.assistants):
+            if other.folder == key.folder and other != key:
+                self.end_assistant(other)
         return tuple(file_of(path, content) for path, content in self.states.get((key.study, key.folder), {}).items())
 
     def arrive(self, key: Key, path: str, offset: int, data: bytes) -> None:
@@ -214,6 +240,7 @@ class SimulatedHost:
         self.alive = False
         for training in self.ever:
             training.ended_at = self._now() if training.ended_at is None else training.ended_at
+        self.assistants.clear()
 
     def _usage(self, training: Training) -> dict[str, Any]:
         return asdict(Usage(self.seconds(training), 0.0, 1))

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from dashboard import login
 from dashboard.command import dashboard, streamlit_command
 from tests.support.dashboard import served_dashboard
-from tracker.training.processes import Companions
+from tracker.training.meeting import meet_here
 
 AUTH = """
 [auth]
@@ -114,7 +114,7 @@ def test_processes_that_train_one_model_listen_on_this_machine_alone(tmp_path):
 
 def _met(rank, meeting):
     """The addresses that a process of a trial has sockets on once it has met the other one."""
-    Companions.meet(rank, 2, torch.device("cpu"), meeting)
+    meet_here(rank, 2, torch.device("cpu"), meeting)
     torch.distributed.all_reduce(torch.ones(1))
     connections = psutil.Process().net_connections("inet")
     torch.distributed.barrier()

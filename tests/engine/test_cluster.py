@@ -359,6 +359,44 @@ def test_needs_that_no_machine_can_meet_are_said_once_and_waited_for(fleet, tmp_
     assert fleet.wanted[-1] == [], "nobody asks for it any more"
 
 
+@pytest.mark.parametrize("wish", ["pause_at_save", "pause", "kill"])
+def test_what_is_asked_of_an_attempt_before_its_machine_has_it_is_not_lost(study, fleet, wish):
+    attempt = study.start(0)
+    match wish:
+        case "pause_at_save":
+            attempt.pause_at_save()
+        case "pause":
+            study.engine.pause_all("interrupted")
+        case "kill":
+            study.engine.kill_all()
+    study.run_until(lambda: study.ended, 20.0)
+    ends = {"pause_at_save": TrialState.PAUSED, "pause": TrialState.STOPPED, "kill": TrialState.KILLED}
+    assert attempt.record.state is ends[wish]
+
+
+def test_a_trial_moves_to_a_machine_that_is_cheaper_by_more_than_its_state_is_worth(fleet, tmp_path):
+    usd_per_hour = {"node-0": 0.10, "node-1": 0.095}
+    fleet.add(cores=1)
+    study = VirtualStudy(fleet, tmp_path)
+    study.engine._rate = lambda node, needs: replace(RATE, usd_per_hour=usd_per_hour[node.node_id])
+    study.run(0.2)
+
+    def paused(attempt):
+        attempt.pause_at_save()
+        study.run_until(lambda: attempt in study.ended)
+        return node_of(attempt)
+
+    assert paused(study.start(0)) == "node-0"
+    fleet.add(cores=1)
+    study.run(2.0)
+    assert paused(study.start(0)) == "node-0", "its state is there, and the other one is hardly cheaper"
+    assert paused(study.start(1)) == "node-1", "the cheaper one"
+    usd_per_hour["node-1"] = 0.05
+    moved = study.start(0)
+    assert paused(moved) == "node-1"
+    assert moved.record.checkpoints[0].epoch == 3, "from its state"
+
+
 def test_what_asks_for_a_market_gets_machines_that_are_bought_so(fleet, tmp_path):
     fleet.add(cores=1, **{"tracker/market": "spot"})
     fleet.add(cores=1, **{"tracker/market": "on_demand"})

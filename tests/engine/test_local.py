@@ -22,7 +22,7 @@ from tracker.engine.forkserver import Forkserver
 from tracker.engine.local import LocalEngine
 from tracker.engine.node import Needs
 from tracker.engine.reservations import Reservations
-from tracker.errors import DataError, StoreError, WorkFailedError
+from tracker.errors import DataError, HardwareError, StoreError, WorkFailedError
 from tracker.records import TrialState
 from tracker.training.events import read_attempt
 
@@ -57,6 +57,11 @@ def test_a_trial_runs_to_its_end_and_gives_its_core_back(engine, tmp_path):
     assert record.summary["test_accuracy"] > 0
     assert (attempt.request.artifacts / "model.txt").read_text() == "width 4"
     assert engine.reserve(Needs(1)) is not None
+
+
+def test_one_machine_takes_no_trial_of_several(engine):
+    with pytest.raises(HardwareError, match="a trial trains on 2 machines, and this is one; resume on a cluster"):
+        engine.reserve(Needs(1, nodes=2))
 
 
 def test_spend_rises_from_checkpoint_to_checkpoint(engine, tmp_path):

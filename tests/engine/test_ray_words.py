@@ -56,6 +56,7 @@ def test_a_request_holds_what_is_there_whole_and_what_is_needed_beside_it():
         {"CPU": 1},
     ]
     assert selectors == [{"ray.io/node-id": "aa"}, {"ray.io/market-type": "on-demand"}, {}]
+    assert request_for([], [Needs(2, nodes=3)])[0] == [{"CPU": 2}] * 3
     assert request_for(there, []) == ([], [])
 
 

@@ -15,14 +15,17 @@ from tests.support.pausable import study
 from tests.support.studies import digits
 from tracker import open_study, resume_study, run_study
 from tracker.engine.cluster.cluster import ClusterEngine
+from tracker.errors import HardwareError
 from tracker.export.markdown import report_markdown
 from tracker.export.page import report_page
 from tracker.export.report_document import report_document, schema
+from tracker.records import Hardware
 from tracker.report.attempts import attempts_table
 from tracker.report.machines import machines_table
 from tracker.report.spend_across import spend_across
 from tracker.runner.audit.audit import audit_study
 from tracker.runner.audit.repair import repair_study
+from tracker.runner.fleet_machines import FleetMachine
 from tracker.runner.machines import Machines
 from tracker.runner.progress import Silent
 from tracker.runner.session import Places
@@ -78,6 +81,19 @@ def on_fleet(fleet, monkeypatch):
         monkeypatch.setattr(Machines, "engine", engine)
 
     return on
+
+
+@pytest.fixture
+def cluster(tmp_path, monkeypatch):
+    """A cluster of two machines that say they have two cores, and give one, for studies whose engine is "ray"."""
+    labels = {"tracker/sku": "aws/m7i.large"}
+    fleet = NearFleet(tmp_path / "cluster", [CORES[:1], CORES[1:2]], labels, address="127.0.0.1")
+    hardware = Hardware("Linux", "cpu", "x86_64", 2, 2**33, precisions={"cpu": ("fp32",)})
+    machines = [FleetMachine(node, hardware, 0.0) for node in fleet.nodes()]
+    monkeypatch.setattr("tracker.runner.machines.connected", lambda *_, **__: contextlib.nullcontext(fleet))
+    monkeypatch.setattr("tracker.runner.machines.greet", lambda _: machines)
+    yield fleet
+    fleet.close()
 
 
 def found(runs):
@@ -203,3 +219,32 @@ def test_trials_get_the_market_that_they_ask_for_and_no_other_waits_with_them(tm
     assert [markets[node] for node in trials["node"]] == list(asked_for)
     assert set(machines_table(table)["market"]) == {"spot", "on_demand"}
     assert audit_study("digits", Home(home)).findings == ()
+
+
+ON_TWO = {"processes": 2, "nodes": 2, "threads": 2}
+
+
+@pytest.mark.skipif(len(CORES) < 2, reason="needs two cores")
+def test_a_study_whose_trials_have_several_machines_bills_each_as_their_sum(cluster, new_home):
+    home = new_home()
+    tried = {**study(**ON_TWO), "engine": {"name": "ray"}}
+    del tried["settings"]["nodes"]
+    tried |= {"space": {"nodes": [1, 2]}, "strategy": "grid", "budget": {"trials": 2}}
+    tried["settings"] |= {"threads": 1, "seed": 0}
+    runs = run_study(tried, home=home).runs().query("role == 'trial'").sort_values("trial")
+    assert list(runs["state"]) == ["completed", "completed"], list(runs["message"])
+    one, two = runs.to_dict("records")
+    assert one["quality"] == pytest.approx(two["quality"], abs=1e-6)
+    assert [one["cores"], two["cores"]] == [1, 2]
+    assert one["machine_share"] == pytest.approx(0.5)
+    assert two["machine_share"] == pytest.approx(1.0)
+    assert audit_study("pausable", Home(home)).findings == ()
+    asked = json.loads(next(home.glob("studies/pausable/trials/1/1.jsonl")).read_text().splitlines()[0])
+    assert sorted(asked["nodes"]) == ["node-0", "node-1"]
+
+
+def test_several_machines_of_one_are_refused(new_home):
+    with pytest.raises(
+        HardwareError, match='nodes = 2 is impossible here: this study runs on one machine; engine "ray"'
+    ):
+        run_study(study(**ON_TWO), home=new_home())

@@ -55,6 +55,7 @@ def test_a_killed_trial_is_resumed_a_few_times_and_one_that_was_asked_to_stop_is
         answers.append(failures.retries(7, killed))
     assert answers == [True] * (MOST_KILLS - 1) + [False]
     assert not Failures().retries(8, replace(killed, reason="time_limit"))
+    assert Failures().retries(8, replace(killed, reason="process_died")), "a part of it on another machine"
     assert not failures.verdict, "kills say nothing of the study"
 
 

@@ -32,8 +32,8 @@ EVERYTHING = {
 }
 
 
-def space_of(hardware, space, compile_problem="", **settings):
-    content = digits(space=space)
+def space_of(hardware, space, compile_problem="", engine="local", **settings):
+    content = digits(space=space, engine={"name": engine})
     content["settings"] = {"epochs": 3, **settings}
     spec = check_study(StudyDocument("s", content), DESCRIPTION)
     return search_space(spec, hardware, compile_problem)
@@ -116,6 +116,22 @@ def test_a_space_knows_how_many_settings_it_has(space, size):
 def test_values_of_a_range_with_a_step_are_as_they_are_written():
     space = space_of(CPU_ONLY, {"learning_rate": {"low": 0.1, "high": 0.35, "step": 0.1}})
     assert [each["learning_rate"] for each in space.combinations()] == [0.1, 0.2, 0.3]
+
+
+def test_a_trial_on_several_nodes_may_have_what_all_of_them_have():
+    several = {"engine": "ray", "nodes": 2, "processes": 4, "device": "cpu"}
+    assert space_of(CPU_ONLY, {"width": [4, 8]}, **several).fixed["threads"] == 4
+    assert space_of(CPU_ONLY, {"threads": [2, 4, 8]}, **several).by_device["cpu"]["threads"] == Choices((2, 4))
+    with pytest.raises(HardwareError, match="processes = 4 is impossible here: the machine has 2 cores"):
+        space_of(CPU_ONLY, {"nodes": [1, 2]}, engine="ray", processes=4)
+
+
+def test_one_machine_has_one_node():
+    space = space_of(CPU_ONLY, {"nodes": [1, 2]}, processes=2)
+    assert space.by_device["cpu"]["nodes"] == Choices((1,))
+    assert space.left_out == ('nodes 2: this study runs on one machine; engine "ray" has several',)
+    with pytest.raises(HardwareError, match="nodes = 2 is impossible here: this study runs on one machine"):
+        space_of(CPU_ONLY, {"width": [4, 8]}, nodes=2, processes=2)
 
 
 FLEET = [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.support.digits import Digits
@@ -91,6 +93,39 @@ def test_impossible_domains_are_named(domain, said):
 def test_a_logarithmic_range_needs_a_positive_low():
     shown = problems_of(digits(space={"learning_rate": {"low": 0.0, "high": 1.0, "log": True}}))
     assert "not above 0" in shown[0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "space", "said"),
+    [
+        ({"nodes": 0}, {}, "settings.nodes: 0 is not a whole number of at least 1"),
+        ({"nodes": 1.5}, {}, "settings.nodes: 1.5 is not a whole number of at least 1"),
+        ({"nodes": 2}, {}, "settings.nodes: 2 nodes and 1 processes: each node has as many of the trial's processes"),
+        ({"nodes": 3, "processes": 4}, {}, "3 nodes and 4 processes: .* so processes is 3 or a multiple of it"),
+        ({"processes": 4}, {"nodes": [1, 2, 3]}, "space.nodes: 3 nodes and 4 processes"),
+        ({"nodes": 2}, {"processes": {"low": 2, "high": 2**40}}, "settings.nodes: 2 nodes and 3 processes"),
+    ],
+)
+def test_nodes_divide_the_processes_of_a_trial_whatever_the_search_combines(settings, space, said):
+    content = digits(engine={"name": "ray"})
+    content["settings"] |= settings
+    content["space"] |= space
+    (problem,) = problems_of(content)
+    assert re.search(said, problem)
+
+
+def test_a_range_of_processes_by_the_nodes_is_read():
+    content = digits(engine={"name": "ray"})
+    content["settings"] |= {"nodes": 2}
+    content["space"] |= {"processes": {"low": 2, "high": 8, "step": 2}}
+    assert check_study(StudyDocument("s", content), DESCRIPTION).settings["nodes"] == 2
+
+
+def test_a_command_has_one_node():
+    content = digits(engine={"name": "ray"}, command="python train.py")
+    del content["workload"]
+    content["settings"] |= {"nodes": 2, "processes": 2}
+    assert any("settings.nodes: a command trains on one machine; 2 nodes" in each for each in problems_of(content))
 
 
 @pytest.mark.parametrize("name", ["", "  ", 7, None, "x" * 81, "a\nb"])

@@ -8,10 +8,12 @@ from experiments.benchmarks import plain_attempts
 from tests.support.studies import DIGITS
 from tracker.engine.node import Needs
 
+ONE_CORE = Needs(1)
 
-def start(engine, folder, *, workload=DIGITS["workload"], number=1, **settings):
+
+def start(engine, folder, *, workload=DIGITS["workload"], number=1, needs=ONE_CORE, **settings):
     """Start an attempt at a training; its files are in ``folder``."""
-    while (reservation := engine.reserve(Needs(1), folder)) is None:
+    while (reservation := engine.reserve(needs, folder)) is None:
         engine.poll(0.05)
     return engine.start(request_for(reservation, folder, workload=workload, number=number, **settings), reservation)
 

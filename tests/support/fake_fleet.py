@@ -123,7 +123,7 @@ class FakeFleet:
 
     def wait(self, answers, timeout_seconds):
         self._run_until(self.clock + timeout_seconds, lambda: any(answer.done for answer in answers))
-        return {answer for answer in answers if answer.done}
+        return [answer for answer in answers if answer.done]  # in the order of their questions, each time
 
     def take(self, answer):
         if answer.error is not None:

@@ -29,15 +29,18 @@ class NearHost(Host):
 
 
 class NearFleet:
-    """``cores`` are the CPU numbers of each machine; their names are node-0, node-1, ..."""
+    """``cores`` are the CPU numbers of each machine; their names are node-0, node-1, ...
 
-    def __init__(self, folder, cores, labels=None, orphan_seconds=600.0):
+    Where they are asked to find each other, ``address`` is that of all.
+    """
+
+    def __init__(self, folder, cores, labels=None, orphan_seconds=600.0, address=""):
         self.hosts = {
             f"node-{number}": NearHost(folder / f"node-{number}", mine, orphan_seconds=orphan_seconds)
             for number, mine in enumerate(cores)
         }
         self.known = {
-            name: Node(name, name, len(mine), 0, "", 2**33, labels or {})
+            name: Node(name, address or name, len(mine), 0, "", 2**33, labels or {})
             for name, mine in zip(self.hosts, cores, strict=True)
         }
         self.wanted = []

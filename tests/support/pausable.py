@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 import torch
@@ -9,6 +10,8 @@ import torch
 from tests.support.digits import data
 from tests.support.restoring import restored, save
 from tracker import knob, workload
+from tracker.records import DataCard
+from tracker.training.function_workload import FunctionWorkload
 
 
 @workload(metrics={"accuracy": "maximize", "validation_loss": "minimize"})
@@ -55,6 +58,16 @@ def pausable(
         save(run, model, optimiser, epoch)
 
 
+class Prepared(FunctionWorkload):
+    """The same with data to prepare: the cores that prepare them, which are others on each machine."""
+
+    def prepare(self, data, settings, cache, progress):
+        core = min(os.sched_getaffinity(0))
+        (cache / f"prepared on {core}").touch()
+        return DataCard("digits", str(core), {"train": 1400})
+
+
+prepared = Prepared(pausable.function, pausable.metrics)
 PAUSABLE = {
     "name": "pausable",
     "workload": "tests.support.pausable:pausable",

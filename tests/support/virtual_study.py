@@ -23,10 +23,10 @@ class VirtualStudy:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.engine = ClusterEngine(fleet, name, rate, folder=folder, **options)
 
-    def start(self, trial):
-        """Start the next attempt at a trial; None where there is no place."""
+    def start(self, trial, nodes=1):
+        """Start the next attempt at a trial, on so many machines; None where there is no place."""
         folder = self.folder / str(trial)
-        reservation = self.engine.reserve(Needs(1), folder)
+        reservation = self.engine.reserve(Needs(1, nodes=nodes), folder)
         if reservation is None:
             return None
         number = self._numbers[trial] = self._numbers.get(trial, 0) + 1
@@ -76,6 +76,11 @@ class VirtualStudy:
 def node_of(attempt):
     """The name of the machine that an attempt runs on."""
     return attempt.reservation.node.node_id
+
+
+def others_of(attempt):
+    """The names of the further machines that an attempt runs on."""
+    return [each.node.node_id for each in attempt.reservation.others]
 
 
 def training_of(fleet, attempt):

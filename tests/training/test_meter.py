@@ -51,6 +51,20 @@ def test_energy_is_a_measurement_or_it_is_unavailable():
     assert (usage.energy_joules is None) == (usage.energy_source is EnergySource.UNAVAILABLE)
 
 
+def test_what_the_first_of_several_machines_used_counts_for_each(tmp_path):
+    data = {"asked_steady": time.monotonic(), "cores": 2, "data_bytes": 1000, "kept_files": tmp_path}
+    (tmp_path / "model").write_bytes(bytes(10))
+    one, three = Meter(**data), Meter(**data, machines=3)
+    spin(0.2)
+    alone, together = one.usage(), three.usage()
+    assert together.cores == 6
+    assert together.peak_memory_bytes == pytest.approx(3 * alone.peak_memory_bytes, rel=0.1)
+    assert together.cpu_seconds == pytest.approx(3 * alone.cpu_seconds, rel=0.2)
+    assert (together.stored_bytes, together.kept_bytes) == (3010, 10), "data on each, its own files on the first"
+    assert together.wall_seconds == pytest.approx(alone.wall_seconds, abs=0.1)
+    assert together.energy_source is not EnergySource.MEASURED
+
+
 def a_zone(powercap, index, name, microjoules):
     zone = powercap / f"intel-rapl:{index}"
     zone.mkdir()

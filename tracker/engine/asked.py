@@ -9,14 +9,15 @@ from tracker.training.request import AttemptRequest
 
 def write_request(request: AttemptRequest) -> None:
     """Write the first event of an attempt into its log. Raises StoreError."""
+    parts = request.span.parts if request.span else (request,)
     asked = {
         "role": request.role,
         "label": request.label,
         "attempt": request.attempt,
         "settings": request.settings,
         "seed": request.seed,
-        "cores": request.cores,
-        "accelerators": request.accelerators,
+        "cores": [core for part in parts for core in part.cores],
+        "accelerators": [gpu for part in parts for gpu in part.accelerators],
         "price_point": request.price_point.row,
         "price_book": request.price_book,
         "last_epoch": request.last_epoch,
@@ -24,6 +25,7 @@ def write_request(request: AttemptRequest) -> None:
         "time": request.asked_at,
         "steady": request.asked_steady,
         **({"node": request.node} if request.node else {}),
+        **({"nodes": [part.node for part in request.span.parts]} if request.span else {}),
     }
     log = EventLog(request.log_path)
     try:

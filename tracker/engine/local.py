@@ -14,7 +14,7 @@ from tracker.engine.local_attempt import LocalAttempt, launch
 from tracker.engine.node import Needs
 from tracker.engine.reservations import Reservation, Reservations
 from tracker.engine.watcher import Watcher
-from tracker.errors import StoreError
+from tracker.errors import HardwareError, StoreError
 from tracker.records import AttemptRecord
 from tracker.training.events import Event
 from tracker.training.request import AttemptRequest
@@ -39,8 +39,13 @@ class LocalEngine:
         return len(self.running) < self._workers
 
     def reserve(self, needs: Needs, folder: Path | None = None) -> Reservation | None:
-        """Reserve cores and GPUs; None when they are not free or enough workers are running."""
+        """Reserve cores and GPUs; None when they are not free or enough workers are running.
+
+        Raises HardwareError for an attempt at a trial that was started on several machines of a cluster.
+        """
         del folder  # this machine has every state
+        if needs.nodes > 1:
+            raise HardwareError(f"a trial trains on {needs.nodes} machines, and this is one; resume on a cluster")
         return self._reservations.take(needs.cores, needs.accelerators) if self.has_room else None
 
     def start(

@@ -13,7 +13,7 @@ from tracker.engine.reservations import Reservation
 from tracker.engine.worker_process import WorkerProcess
 from tracker.errors import StoreError
 from tracker.records import AttemptRecord
-from tracker.training.ending import vanished, write_ending
+from tracker.training.ending import NODE_LOST, vanished, write_ending
 from tracker.training.events import Event, EventLog
 from tracker.training.request import AttemptRequest
 from tracker.training.state import discard_state
@@ -68,6 +68,13 @@ class LocalAttempt(Attempt):
         """Ask the worker to pause when it next saves its state; one that saves none continues."""
         self.process.send(PAUSE_AT_SAVE_SIGNAL)
 
+    def kill(self, reason: str = "") -> None:
+        """End the worker at once; ``reason`` is one word where there is more to say than that somebody wished it."""
+        if reason and not self._why_asked:
+            EventLog(self.request.log_path).write("stop_asked", {"reason": reason})
+            self._why_asked = reason
+        self.process.kill()
+
     def end_if_overdue(self) -> None:
         """Stop a worker that is past its time limit, hangs or lost its forkserver; kill one that does not stop."""
         limit = self.request.time_limit_seconds
@@ -97,7 +104,8 @@ class LocalAttempt(Attempt):
         known = replace(self.record, reason=self.record.reason or self._why_asked)  # the disk may have taken no event
         starved = self._memory_kills is not None and (_memory_kills() or 0) > self._memory_kills
         ending = vanished(known, exit_code, starved=starved, time_limit_seconds=request.time_limit_seconds)
-        ended: AttemptRecord = write_ending(request.log_path, known, ending, self.wall_seconds)
+        kept_epoch = known.saved_epoch or 0 if ending.reason == NODE_LOST else None  # a part of it ran there
+        ended: AttemptRecord = write_ending(request.log_path, known, ending, self.wall_seconds, kept_epoch=kept_epoch)
         self._try_to_read()
         if self.record.ended_at is None:
             self.record = ended

@@ -11,13 +11,17 @@ Kind = tuple[bool, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What an attempt needs of one machine; ``accelerator_model`` and ``market`` are "" where any will do."""
+    """What an attempt needs of each of its machines, ``nodes`` of one SKU, market and region.
+
+    ``accelerator_model`` and ``market`` are "" where any will do.
+    """
 
     cores: int
     accelerators: int = 0
     accelerator_model: str = ""
     memory_bytes: int = 0
     market: str = ""
+    nodes: int = 1
 
     @property
     def kind(self) -> Kind:

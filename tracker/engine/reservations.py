@@ -15,6 +15,7 @@ from typing import IO
 
 from tracker.engine.node import Node
 from tracker.pricing.price_point import PricePoint
+from tracker.training.span import Part, Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class Reservation:
 
     They are those of ``node``, which is billed as ``price_point``; both are None for the machine of the coordinator,
     which the study's plan has the rate of. ``token`` names the reservation to the node, "" where there is none.
+    ``others`` are those on further machines, of the same rate, for an attempt on several.
     """
 
     cores: tuple[int, ...]
@@ -30,6 +32,16 @@ class Reservation:
     node: Node | None = None
     price_point: PricePoint | None = None
     token: str = ""
+    others: tuple[Reservation, ...] = ()
+
+    @property
+    def span(self) -> Span | None:
+        """The machines of an attempt on several; None for one."""
+        if not self.others or self.node is None:
+            return None
+        places = (self, *self.others)
+        parts = (Part(each.node.node_id, each.cores, each.accelerators, each.token) for each in places if each.node)
+        return Span(tuple(parts), self.node.address)
 
 
 class Reservations:

@@ -145,7 +145,7 @@ def _machines(table: StudyTable) -> str:
     usd = partial(words.money, unit=table.unit)
     rows = [
         [
-            text(f"{row['machines']} × {row['sku'] or 'no rate'}"),
+            text(f"{row['machines']} × {row['sku'] or 'no rate'}" + (f" ({row['market']})" if row["market"] else "")),
             words.hours(row["hours"]),
             *(text(usd(row[column])) for column in (*LINES, "usd")),
         ]

@@ -100,9 +100,10 @@ def _is_done(record: AttemptRecord) -> bool:
 
 def _is_possible(job: Job, hardware: Hardware, observer: Observer) -> bool:
     """Whether this machine has what a job needs; logs a message where it does not."""
-    if job.threads <= hardware.cores and job.accelerators <= hardware.accelerator_count:
+    if job.nodes == 1 and job.threads <= hardware.cores and job.accelerators <= hardware.accelerator_count:
         return True
-    needs = f"{job.threads} cores and {job.accelerators} GPUs"
+    on = f" on {job.nodes} machines" if job.nodes > 1 else ""
+    needs = f"{job.threads} cores and {job.accelerators} GPUs{on}"
     has = f"{hardware.cores} and {hardware.accelerator_count}"
     observer.notify(f"left out: {job.label} needs {needs}; this machine has {has}")
     return False

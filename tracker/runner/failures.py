@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from tracker.records import BOOKED_METRICS, AttemptRecord, TrialState
-from tracker.training.ending import CODE_CHANGED, CRASHED, DISK_FAILED, NODE_LOST, NODE_REFUSED
+from tracker.training.ending import CODE_CHANGED, CRASHED, DISK_FAILED, NODE_LOST, NODE_REFUSED, PROCESS_DIED
 
 MOST_KILLS = 3
 """A trial whose process was killed so often is not resumed again."""
@@ -19,7 +19,7 @@ MOST_OF_SETTINGS = 20
 """It ends after so many trials that fail alike by what the search learns to avoid, where no other one ended well."""
 _OF_THEIR_SETTINGS = ("out_of_memory", "not_finite", "time_limit")
 """Failures that the search learns to avoid: they are about settings, not about the study."""
-_UNASKED = ("killed", CRASHED, "forkserver_died", NODE_LOST, NODE_REFUSED)
+_UNASKED = ("killed", CRASHED, "forkserver_died", NODE_LOST, NODE_REFUSED, PROCESS_DIED)
 """Why a process was killed that nobody asked to end."""
 _REMEDIES = {
     CODE_CHANGED: "The states are kept: restore the code and resume, or start another study",

@@ -35,9 +35,14 @@ class Job:
         return str(self.settings["device"])
 
     @property
+    def nodes(self) -> int:
+        """The machines that it trains on, alike, each with as many of its processes."""
+        return int(self.settings.get("nodes", 1))
+
+    @property
     def threads(self) -> int:
-        """The cores that it reserves."""
-        return int(self.settings["threads"])
+        """The cores that it reserves, on all machines together: as many on each, so it may be a few more than set."""
+        return self.nodes * math.ceil(int(self.settings["threads"]) / self.nodes)
 
     @property
     def accelerators(self) -> int:
@@ -46,9 +51,10 @@ class Job:
 
     @property
     def needs(self) -> Needs:
-        """What it needs of one machine."""
+        """What it needs of each of its machines."""
         model = str(self.settings.get("accelerator_model", "")) if self.accelerators else ""
-        return Needs(self.threads, self.accelerators, model, market=str(self.settings.get("market", "")))
+        cores, accelerators = self.threads // self.nodes, self.accelerators // self.nodes
+        return Needs(cores, accelerators, model, market=str(self.settings.get("market", "")), nodes=self.nodes)
 
 
 def job_of(asked: Event) -> Job:

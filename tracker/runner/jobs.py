@@ -101,6 +101,7 @@ def attempt_request(job: Job, reservation: Reservation, grounds: Grounds) -> Att
         user=current_user(),
         node=node.node_id if node else "",
         prepared_with=_everyday_settings(plan.spec, plan.hardware) if node else None,
+        span=reservation.span,
     )
 
 
@@ -123,4 +124,5 @@ def _everyday_settings(spec: StudySpec, hardware: Hardware) -> Settings:
         "compile": False,
         "processes": 1,
     }
-    return {**spec.default_settings, **everyday}
+    settings = {**spec.default_settings, **everyday}
+    return {**settings, "nodes": 1} if "nodes" in settings else settings

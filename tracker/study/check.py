@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -372,14 +373,38 @@ class _Checker:
             if knob.kind == "any" and knob.default is None and name not in {**settings, **space}:
                 said = f"{{{name}}} has no value; give it one under [settings] or search it in [space]"
                 self._problem("command", f"{said} (a brace of the shell's own is written twice)")
+        self._nodes(settings, domains)
         if not space and self._table("budget").get("trials") != 1:
             one = "or train what [settings] say by budget.trials = 1"
             self._problem("space", f"nothing to search; give at least one knob a list or a range, {one}")
         return dict(settings), domains
 
+    def _nodes(self, settings: Mapping[str, Any], space: Mapping[str, Domain]) -> None:
+        """Every number of nodes must divide every number of processes: a search combines them as it likes."""
+        if self._problems:
+            return
+        path = "space.nodes" if "nodes" in space else "settings.nodes"
+        nodes, processes = (_wholes(settings.get(name, 1), space.get(name)) for name in ("nodes", "processes"))
+        if max(nodes) > 1 and "command" in self._document.content:
+            self._problem(path, f"a command trains on one machine; {max(nodes)} nodes are for training code")
+        for several, each in itertools.product(nodes, processes):
+            if each % several:
+                said = f"{several} nodes and {each} processes: each node has as many of the trial's processes"
+                self._problem(path, f"{said}, so processes is {several} or a multiple of it")
+                return
+
     def _data(self, table: Mapping[str, Any], path: str = "data") -> None:
         if self._description is not None and ANY_DATA_KEY not in self._description.data_options:
             self._only(path, table, tuple(self._description.data_options))
+
+
+def _wholes(fixed: Any, domain: Domain | None) -> list[int]:
+    """What a knob of whole numbers may be in a study, the first thousand of a range."""
+    if domain is None:
+        return [int(fixed)]
+    if isinstance(domain, Choices):
+        return [int(value) for value in domain.values]
+    return [int(domain.at(index)) for index in range(min(1000, int(domain.size)))]
 
 
 def _is_step(value: object) -> bool:

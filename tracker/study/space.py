@@ -90,14 +90,16 @@ def search_space(
     left_out: list[str] = []
     devices = _devices(spec, hardware, left_out)
     fixed: dict[str, SettingValue] = {**spec.fixed_settings}
-    for name, value in (("threads", hardware.cores), ("precision", "fp32"), ("compile", False), ("processes", 1)):
+    nodes = _fewest_nodes(spec)
+    threads = hardware.cores * nodes
+    for name, value in (("threads", threads), ("precision", "fp32"), ("compile", False), ("processes", 1)):
         if name not in spec.space:
             fixed.setdefault(name, value)
     fixed.pop("device", None)
     by_device = {}
     for device in devices:
         mine = [offer for offer in offers if offer.device == device]
-        limits = {**_limits(device, hardware, compile_problem), **_offered(mine)}
+        limits = {**_limits(device, hardware, compile_problem, nodes), **_limits_of_nodes(spec), **_offered(mine)}
         unknown = ("device",) if device == "cuda" else ("device", "accelerator_model")
         domains = {name: domain for name, domain in spec.space.items() if name not in unknown}
         for name, (reason, allows) in limits.items():
@@ -110,8 +112,24 @@ def search_space(
     return SearchSpace(fixed, by_device, tuple(dict.fromkeys(left_out)))
 
 
-def _limits(device: str, hardware: Hardware, compile_problem: str) -> Mapping[str, tuple[str, _Allows]]:
-    """For each hardware knob, which values this machine can do, and why not the others."""
+def _fewest_nodes(spec: StudySpec) -> int:
+    """The fewest nodes that a trial of a study may have: what it takes must fit on so many."""
+    domain = spec.space.get("nodes")
+    if domain is None:
+        return int(spec.settings.get("nodes", 1))
+    return min(map(int, domain.values)) if isinstance(domain, Choices) else int(domain.low)
+
+
+def _limits_of_nodes(spec: StudySpec) -> dict[str, tuple[str, _Allows]]:
+    """What there is of a cluster's nodes may change while a study runs, so it is no limit."""
+    alone = spec.engine.name == "local"
+    return {
+        "nodes": ('this study runs on one machine; engine "ray" has several', lambda value: value == 1 or not alone)
+    }
+
+
+def _limits(device: str, hardware: Hardware, compile_problem: str, nodes: int) -> dict[str, tuple[str, _Allows]]:
+    """For each hardware knob, which values so many such machines can do, and why not the others."""
     precisions = hardware.precisions.get(device, ("fp32",))
     most = hardware.accelerator_count if device == "cuda" else hardware.cores
     has = (
@@ -119,8 +137,8 @@ def _limits(device: str, hardware: Hardware, compile_problem: str) -> Mapping[st
     )
     return {
         "precision": (f"not computed by this machine's {device} device", lambda value: value in precisions),
-        "threads": (f"the machine has {hardware.cores} cores", lambda value: int(value) <= hardware.cores),
-        "processes": (has, lambda value: int(value) <= most),
+        "threads": (f"the machine has {hardware.cores} cores", lambda value: int(value) <= hardware.cores * nodes),
+        "processes": (has, lambda value: int(value) <= most * nodes),
         "compile": (compile_problem, lambda value: not value or not compile_problem),
     }
 

@@ -22,16 +22,21 @@ NODE_LOST = "node_lost"
 """Why an attempt was killed: the machine that it ran on vanished, or says nothing any more."""
 NODE_REFUSED = "node_refused"
 """Why an attempt was killed before it started: its machine could not take it."""
+PROCESS_DIED = "process_died"
+"""Why an attempt ended: one of its processes did, with no word of its own."""
 NODE_DRAINS = "node_drains"
 """Why an attempt was asked to pause: its machine goes away soon."""
 DISK_FAILED = "disk_failed"
 """Why a trial is paused, or stopped where it saved no state: nobody would know what it spends from here on."""
 NO_EVENTS = "its events could not be written any more: the disk of the study's folder is full, read-only or broken"
-_OVERDUE = {
+_KILLED_FOR = {
     "time_limit": "it did not stop at its time limit of {:g} seconds",
     "no_heartbeat": "it hung: its process had done nothing for ten minutes, and did not stop when it was asked to",
+    NODE_LOST: "one of its machines is lost: it was killed on the first, which waited for that one",
+    NODE_REFUSED: "one of its machines could not take its part: it was killed on the first, which waited for that one",
+    PROCESS_DIED: "its part on another machine ended or never came: it was killed on the first, which waited for it",
 }
-"""What is said of a worker that did not stop when it was asked to, by why it was."""
+"""What is said of a worker that was killed, by why: it did not stop when it was asked to, or nobody could ask it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +90,8 @@ def vanished(
     process to get memory back meanwhile.
     """
     asked_to = record.reason
-    if asked_to in _OVERDUE:
-        return Ending(TrialState.KILLED, asked_to, _OVERDUE[asked_to].format(time_limit_seconds))
+    if asked_to in _KILLED_FOR:
+        return Ending(TrialState.KILLED, asked_to, _KILLED_FOR[asked_to].format(time_limit_seconds))
     if exit_code is None:
         return Ending(
             TrialState.KILLED, asked_to or "killed", "the process ended with the forkserver, which was killed"

@@ -76,6 +76,10 @@ def is_number(value: Any) -> bool:
     return math.isfinite(value) if isinstance(value, float) else abs(value) <= _MOST
 
 
+def _port(value: Any) -> bool:
+    return _whole(value) and 0 < value < 2**16
+
+
 def _amount(value: Any) -> bool:
     return is_number(value) and 0 <= value <= _MOST
 
@@ -177,7 +181,9 @@ _KINDS: Mapping[str, Mapping[str, Check]] = {
         "sku": _or_absent(_text),
         "user": _or_absent(_text),
         "node": _or_absent(_text),
+        "nodes": _or_absent(lambda value: isinstance(value, list) and all(map(_text, value))),
     },
+    "meeting": {"line": _port, "store": _port},
     "progress": {"message": _text},
     "ready": {"startup_seconds": _seconds},
     "checkpoint": {

@@ -11,8 +11,10 @@ that is never set and stands still while the machine is suspended; differences w
 | asked      | coordinator | role, label, attempt, settings, seed, last_epoch,                    |
 |            |             | cores, accelerators, price_point, price_book,                        |
 |            |             | format and tracker (see study.formats), node where it is another     |
-|            |             | machine than the coordinator's                                       |
+|            |             | machine than the coordinator's, and nodes where there are several:   |
+|            |             | cores and accelerators are those of all, one node's after another's  |
 | started    | worker      | pid                                                                  |
+| meeting    | worker      | line, store: the ports on which an attempt's other machines reach it |
 | progress   | worker      | message                                                              |
 | ready      | worker      | startup_seconds                                                      |
 | checkpoint | worker      | epoch, metrics, usage, evaluation_seconds                            |

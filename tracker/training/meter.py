@@ -38,6 +38,10 @@ class Meter:
     ``accelerators`` are the indices of the GPUs in use, none for the CPU alone; ``data_bytes`` what the data that it
     reads take on disk, ``kept_files`` the folder of the files that it makes and leaves. ``cpu_model`` and
     ``accelerator_model`` are what energy is estimated by where no counter can be read (pricing.energy).
+
+    An attempt on several ``machines`` is measured on the first alone. Each has as many of its cores, GPUs and
+    processes, which train equal shares of every batch, so CPU time, waiting, memory and the data on disk are taken to
+    be as much on each: usage has what the first one used, times ``machines``. Energy is estimated then, never measured.
     """
 
     def __init__(
@@ -50,11 +54,13 @@ class Meter:
         kept_files: Path | None = None,
         cpu_model: str = "",
         accelerator_model: str = "",
+        machines: int = 1,
     ) -> None:
         self._asked_steady = asked_steady
         self._cores = cores
         self._accelerators = tuple(accelerators)
-        self._energy = energy_counter(cores, accelerators)
+        self._machines = machines
+        self._energy = energy_counter(cores, accelerators) if machines == 1 else None
         self._descendants = Descendants()
         self._most_memory_below_bytes = 0
         # What this process did before is not the attempt's: a child may have imported a lot by then.
@@ -118,23 +124,24 @@ class Meter:
         self._cpu_seconds = max(self._cpu_seconds, counted_seconds + living.cpu_seconds)
         if waiting is not None:
             waiting += self._descendants.waiting_seconds
-        joules = self._joules()
+        joules, machines = self._joules(), self._machines
+        memory_bytes = max(own.ru_maxrss * 1024, children.ru_maxrss * 1024, self._most_memory_below_bytes)
         wall_seconds, card = self.wall_seconds(), self._acquired
         kept_bytes = bytes_below(self._kept_files) + (card.size_bytes if card else 0)
         usage = Usage(
             wall_seconds=wall_seconds,
-            cpu_seconds=self._cpu_seconds - self._cpu_seconds_before,
-            cores=self._cores,
-            accelerators=len(self._accelerators),
-            peak_memory_bytes=max(own.ru_maxrss * 1024, children.ru_maxrss * 1024, self._most_memory_below_bytes),
+            cpu_seconds=(self._cpu_seconds - self._cpu_seconds_before) * machines,
+            cores=self._cores * machines,
+            accelerators=len(self._accelerators) * machines,
+            peak_memory_bytes=memory_bytes * machines,
             peak_accelerator_memory_bytes=_peak_accelerator_memory_bytes(self._accelerators),
-            waiting_seconds=None if waiting is None else max(0.0, waiting - self._waiting_seconds_before),
+            waiting_seconds=None if waiting is None else max(0.0, waiting - self._waiting_seconds_before) * machines,
             energy_joules=joules,
             energy_source=EnergySource.UNAVAILABLE if joules is None else EnergySource.MEASURED,
             startup_seconds=wall_seconds if self._startup_seconds is None else self._startup_seconds,
             acquired_samples=sum(card.rows.values()) if card else 0,
             acquired_bytes=card.size_bytes if card else 0,
-            stored_bytes=self._data_bytes + kept_bytes,
+            stored_bytes=self._data_bytes * machines + kept_bytes,
             kept_bytes=kept_bytes,
         )
         energy = self._estimate(usage)  # keeps what was measured

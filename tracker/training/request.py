@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from tracker.pricing.price_point import PricePoint
 from tracker.records import DataCard, QualityMetric, Role, Settings
 from tracker.study.report_table import ReportTable
+from tracker.training.span import Span
 from tracker.training.state import FILE_NAME
 
 
@@ -32,6 +33,7 @@ class AttemptRequest:
     ``memory_limit_bytes`` is what training on the CPU may take; ``pause_after_epoch`` pauses it there, and after
     ``last_epoch`` it is done, whatever the settings say: they decide how the epochs until then are trained.
     After ``own_last_epoch`` the training ends by itself, as far as is known: it is not paused there.
+    ``span`` are its machines where it trains on several; what is said of cores, GPUs, node and folder is of this one.
     """
 
     study: str
@@ -64,6 +66,7 @@ class AttemptRequest:
     user: str = ""
     node: str = ""
     prepared_with: Settings | None = None
+    span: Span | None = None
     asked_steady: float = field(default_factory=time.monotonic)
 
     @property
@@ -90,3 +93,19 @@ class AttemptRequest:
     def processes(self) -> int:
         """How many processes train together; the data and the baselines are for one."""
         return int(self.settings.get("processes", 1)) if self.role.trains_settings else 1
+
+    @property
+    def ranks(self) -> range:
+        """Those of its processes that train on this machine."""
+        return self.span.ranks(self.processes) if self.span else range(self.processes)
+
+    @property
+    def machines(self) -> int:
+        """How many machines it trains on."""
+        return len(self.span.parts) if self.span else 1
+
+    def at(self, part: int) -> AttemptRequest:
+        """The request for another of its machines."""
+        assert self.span is not None, "it has several"
+        here = self.span.parts[part]
+        return replace(self, cores=here.cores, accelerators=here.accelerators, node=here.node, span=self.span.at(part))

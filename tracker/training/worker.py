@@ -9,8 +9,8 @@ from __future__ import annotations
 import contextlib
 import os
 import random
-import resource
 import signal
+import socket
 import sys
 import tempfile
 import time
@@ -18,7 +18,6 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,13 +31,16 @@ from tracker.training.ending import DISK_FAILED, NO_EVENTS, Ending, ends_well, f
 from tracker.training.events import EventLog
 from tracker.training.hardware import cpu_model
 from tracker.training.loading import arguments_of, load_workload
+from tracker.training.meeting import meet_across, meet_here
 from tracker.training.meter import Meter
+from tracker.training.parts import Parts
 from tracker.training.precision import PRECISIONS
 from tracker.training.prepared import mark_prepared, prepare_here
 from tracker.training.process_tree import end_all_below, mark_worker, take_orphans
-from tracker.training.processes import Companions
+from tracker.training.processes import Companions, Verdict
 from tracker.training.request import AttemptRequest
 from tracker.training.run import Paused, Run
+from tracker.training.set_up import limit_memory, redirect_output, take_cores
 from tracker.training.source_files import SourceFiles
 from tracker.training.state import discard_state
 from tracker.training.stopping import (
@@ -68,15 +70,15 @@ def work(request: AttemptRequest) -> None:
     take_orphans()
     mark_worker()
     try:
-        _redirect_output(request.output_path)
+        redirect_output(request.output_path)
     except OSError:
         sys.exit(os.EX_IOERR)
     sys.argv = arguments_of(request.workload)
     log = EventLog(request.log_path)
     meter = _meter(request)
     log.write("started", {"pid": os.getpid()})
-    _take_cores(request.cores)
-    _limit_memory(request)
+    take_cores(request.cores)
+    limit_memory(request)
     stop = StopSignal()
     worker = os.getpid()
     ending, summary = _trained_to_its_end(request, log, meter, stop)
@@ -95,19 +97,26 @@ def _trained_to_its_end(
     request: AttemptRequest, log: EventLog, meter: Meter, stop: StopSignal
 ) -> tuple[Ending, dict[str, float]]:
     """How the training ended, and the figures that it concluded with."""
-    ending, summary = Ending(TrialState.COMPLETED), dict[str, float]()
-    companions = Companions(request.processes, _accompany, request)
+    ending, summary, verdict = Ending(TrialState.COMPLETED), dict[str, float](), Verdict()
 
-    def give_up() -> None:
+    def give_up(ending: Ending) -> None:
         end_all_below()
-        message = f"the training did not stop within {STOP_SECONDS:g} s of being asked to"
-        _write_end(log, meter, Ending(TrialState.KILLED, stop.reason, message), {})
+        _write_end(log, meter, ending, {})
         os._exit(1)
+
+    def does_not_stop() -> None:
+        message = f"the training did not stop within {STOP_SECONDS:g} s of being asked to"
+        give_up(Ending(TrialState.KILLED, stop.reason, message))
 
     try:
         take_requests()
-        with companions, heartbeat(log, meter, stop, give_up):
-            summary = _carry_out(request, log, meter, stop)
+        parts = Parts(request.span, verdict, give_up)
+        if parts.span is not None:
+            request = replace(request, span=parts.span)
+            log.write("meeting", {"line": parts.span.line, "store": parts.span.store})
+        companions = Companions(request.ranks[1:], accompany, request, verdict.failed)
+        with companions, parts, heartbeat(log, meter, stop, does_not_stop):
+            summary = _carry_out(request, log, meter, stop, parts.store)
     except Paused as pause:
         ending = Ending(TrialState.PAUSED, "paused", f"paused after epoch {pause}")
     except LastEpochReached:
@@ -125,7 +134,7 @@ def _trained_to_its_end(
         if not isinstance(error, TrackerError):
             with contextlib.suppress(OSError):  # the output may be on a full disk
                 traceback.print_exc()
-    return companions.failure or ending, summary
+    return verdict.ending or ending, summary
 
 
 def _write_end(log: EventLog, meter: Meter, ending: Ending, summary: Mapping[str, float]) -> bool:
@@ -138,7 +147,9 @@ def _write_end(log: EventLog, meter: Meter, ending: Ending, summary: Mapping[str
     return written
 
 
-def _carry_out(request: AttemptRequest, log: EventLog, meter: Meter, stop: StopSignal) -> dict[str, float]:
+def _carry_out(
+    request: AttemptRequest, log: EventLog, meter: Meter, stop: StopSignal, meeting: socket.socket | None
+) -> dict[str, float]:
     workload = load_workload(request.workload)
 
     def progress(message: str) -> None:
@@ -162,7 +173,7 @@ def _carry_out(request: AttemptRequest, log: EventLog, meter: Meter, stop: StopS
         if ends:
             raise LastEpochReached
 
-    run = _run(request, workload, meter, write)
+    run = _run(request, workload, meter, write, meeting=meeting)
     stop.pause_at_save = partial(setattr, run, "pause_asked", True)
     train = workload.train if request.role.trains_settings else workload.baselines[request.label]
     with tempfile.TemporaryDirectory(prefix="inductor-", ignore_cleanup_errors=True) as scratch:
@@ -188,13 +199,15 @@ def _trained(train: Callable[[Run], None], run: Run) -> None:
         raise explained from error
 
 
-def _accompany(request: AttemptRequest, rank: int) -> Ending | None:
+def accompany(request: AttemptRequest, rank: int) -> Ending | None:
     """The whole life of process ``rank`` above 0 of a trial; what went wrong, where something did."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(PAUSE_SIGNAL, signal.SIG_IGN)
     signal.signal(PAUSE_AT_SAVE_SIGNAL, signal.SIG_IGN)
     try:
         workload = load_workload(request.workload)
+        if request.span is not None and request.span.part:  # the first machine's are prepared by process 0
+            prepare_here(request, workload, _say_nothing)
         _trained(workload.train, _run(request, workload, _meter(request), _say_nothing, rank))
     except Paused:
         pass
@@ -205,19 +218,28 @@ def _accompany(request: AttemptRequest, rank: int) -> Ending | None:
     return None
 
 
-def _run(request: AttemptRequest, workload: Workload, meter: Meter, write: Any, rank: int = 0) -> Run:
+def _run(
+    request: AttemptRequest,
+    workload: Workload,
+    meter: Meter,
+    write: Any,
+    rank: int = 0,
+    meeting: socket.socket | None = None,
+) -> Run:
     random.seed(request.seed)
     np.random.seed(request.seed)
     torch.manual_seed(request.seed)
-    torch.set_num_threads(max(1, len(request.cores) // request.processes))
+    torch.set_num_threads(max(1, len(request.cores) // len(request.ranks)))
     precision = PRECISIONS[str(request.settings["precision"])]
     precision.set_up()
     device = torch.device("cpu")
     if request.accelerators:
-        device = torch.device("cuda", request.accelerators[rank])
+        device = torch.device("cuda", request.accelerators[request.ranks.index(rank)])
         torch.cuda.set_device(device)
-    if request.processes > 1:
-        Companions.meet(rank, request.processes, device, request.folder / f"{request.attempt}.meeting")
+    if request.span is not None:
+        meet_across(rank, request.processes, device, request.span, meeting)
+    elif request.processes > 1:
+        meet_here(rank, request.processes, device, request.folder / f"{request.attempt}.meeting")
     task = Task(
         request.settings, request.data, request.data_card or DataCard("", "", {}), request.seed, request.quality
     )
@@ -256,36 +278,10 @@ def _meter(request: AttemptRequest) -> Meter:
         kept_files=request.artifacts,
         cpu_model=cpu_model(),
         accelerator_model=request.accelerator_model,
+        machines=request.machines,
     )
 
 
 def _say_nothing(event: str, *fields: Mapping[str, Any]) -> None:
     """Only process 0 writes events."""
     del event, fields
-
-
-def _take_cores(cores: tuple[int, ...]) -> None:
-    if hasattr(os, "sched_setaffinity"):
-        with contextlib.suppress(OSError):  # a hint: a container may forbid it
-            os.sched_setaffinity(0, cores)
-
-
-def _limit_memory(request: AttemptRequest) -> None:
-    """Limit this process's memory, so that an allocation fails before the system runs out and kills some process.
-
-    Linux counts what is private and writable (RLIMIT_DATA); a process that drives GPUs reserves far more than it uses.
-    """
-    if request.memory_limit_bytes is not None and not request.accelerators and sys.platform == "linux":
-        with contextlib.suppress(OSError, ValueError):  # a tighter limit is set already
-            resource.setrlimit(resource.RLIMIT_DATA, (request.memory_limit_bytes, resource.RLIM_INFINITY))
-        with contextlib.suppress(OSError):
-            Path("/proc/self/oom_score_adj").write_text("500")  # prefer killing the worker to killing the coordinator
-
-
-def _redirect_output(path: Path) -> None:
-    """Send what this process prints, native libraries included, to a file beside its log."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    for stream in (1, 2):
-        os.dup2(descriptor, stream)
-    os.close(descriptor)
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]

@@ -74,10 +74,14 @@ class ClusterAttempt(Attempt):
         """Of its machine."""
         self.kept_epoch = 0
         """The epoch after which it could be resumed if its machine were lost now: that of the state that is here."""
+        self.early: list[tuple[Wish, str]] | None = []
+        """What was asked of it before its host had it; None from then on."""
         self.closed = False
         """Whether it has ended; its files may still be on their way."""
         size = request.log_path.stat().st_size
         self.copy = Copy(request.log_path, 0, size)
+        self.meeting: tuple[int, int] | None = None
+        """The ports on which its other machines reach the first, once its worker has opened them."""
         self.copy_again_at = 0.0
         """Before then, by the fleet's clock, its state is not copied again while it runs."""
         self._wish, self._now = wish, now
@@ -106,6 +110,8 @@ class ClusterAttempt(Attempt):
         for event in events:
             if event["event"] == "restored":
                 self.kept_epoch = max(event["epoch"], self.kept_epoch)
+            elif event["event"] == "meeting":
+                self.meeting = event["line"], event["store"]
         return events
 
     def stop(self, reason: str, *, pause: bool = False) -> None:
@@ -118,9 +124,9 @@ class ClusterAttempt(Attempt):
         """Ask the worker to pause when it next saves its state; one that saves none continues."""
         self._wish(self, "pause_at_save", "")
 
-    def kill(self) -> None:
-        """End the worker at once."""
-        self._wish(self, "kill", "")
+    def kill(self, reason: str = "") -> None:
+        """End the worker at once; ``reason`` is one word where its end is to say it."""
+        self._wish(self, "kill", reason)
 
     def take(self, lines: Lines) -> None:
         """Take what its host says of its log. Raises OSError, StoreError."""

@@ -13,38 +13,29 @@ from types import TracebackType
 from tracker.engine.asked import write_request
 from tracker.engine.cluster.asking import ask_all
 from tracker.engine.cluster.attempt import ClusterAttempt
+from tracker.engine.cluster.booking import Booking
 from tracker.engine.cluster.contact import Contact
-from tracker.engine.cluster.fleet import Fleet, HostLostError
+from tracker.engine.cluster.fleet import Fleet
 from tracker.engine.cluster.messages import Found, Key
 from tracker.engine.cluster.node_times import NodeTimes
-from tracker.engine.cluster.placement import lacking, places
+from tracker.engine.cluster.placement import Rate, alike, lacking, places
 from tracker.engine.cluster.pump import Pump
-from tracker.engine.node import Needs, Node
+from tracker.engine.node import Needs
 from tracker.engine.reservations import Reservation
-from tracker.errors import ClusterError, StoreError, WorkFailedError
-from tracker.pricing.price_point import PricePoint
+from tracker.errors import ClusterError, StoreError
 from tracker.records import AttemptRecord
 from tracker.training.events import Event
 from tracker.training.request import AttemptRequest
+from tracker.training.span import Part
 
 TURN_SECONDS = 0.1
 """How long the pump waits at most for what it has asked, before it also waits for what was asked since."""
-RESERVE_SECONDS = 2.0
-"""How long a host has to say whether it has a place."""
-FULL_SECONDS = 1.0
-"""How long no place is asked of a machine that had none: another study has it."""
-SILENT_SECONDS = 10.0
-"""How long none is asked of one that did not answer: it may be lost."""
 PROBLEM_SECONDS = 0.5
 """How long the pump rests after a problem: a full disk, or a cluster that is away, changes by nothing that it does."""
 FIND_SECONDS = 10.0
 """How long a host has to say what it has of a study whose coordinator is gone."""
 WANTED_SECONDS = 5.0
 """How long a place is wanted that was asked for in vain, and not again."""
-HOLD_SECONDS = 60.0
-"""How long a host keeps a place for an attempt that is to start."""
-Rate = Callable[[Node, Needs], PricePoint | None]
-"""What a machine is billed as, for an attempt of these needs; None where it may have none."""
 
 
 class ClusterEngine:
@@ -80,6 +71,7 @@ class ClusterEngine:
         self._wanted: list[Needs] = []
         self._said: set[Needs] = set()
         self.pump = Pump(fleet, study, self._changed, self._has_ended, notify, self.times, states)
+        self._booking = Booking(fleet, self.pump, self._changed)
         self._thread: threading.Thread | None = None
         self._done = threading.Event()
 
@@ -89,20 +81,19 @@ class ClusterEngine:
         return self._workers is None or len(self.running) < self._workers
 
     def reserve(self, needs: Needs, folder: Path | None = None) -> Reservation | None:
-        """Reserve a place for an attempt; None where there is none now: the fleet hears what is wanted.
+        """Reserve a place for an attempt, on all of its machines; None where there is none now: the fleet hears of it.
 
-        ``folder`` is that of its trial: a machine that has the state to resume from is preferred.
+        ``folder`` is that of its trial: a machine that has the state to resume from is preferred to one that costs as
+        much.
         """
         if not self.has_room:
             return None
         with self._changed:
-            candidates = places(self.pump.contacts.values(), needs, folder.name if folder else "", self._fleet.now())
-        for contact in candidates:
-            point = self._rate(contact.node, needs)
-            fits = point is not None and needs.market in ("", point.market)
-            if fits and (reservation := self._ask_for_place(contact, needs)) is not None:
+            candidates = places(self.pump.contacts.values(), needs, self._fleet.now())
+        for point, contacts in alike(candidates, needs, folder.name if folder else "", self._rate):
+            if (reservation := self._booking.places(contacts, needs, point)) is not None:
                 self._lacking.pop(needs, None)
-                return replace(reservation, node=contact.node, price_point=point)
+                return reservation
         self._lacking[needs] = self._fleet.now()
         return None
 
@@ -117,10 +108,7 @@ class ClusterEngine:
         try:
             write_request(request)
         except StoreError:
-            node = reservation.node
-            with self._changed:
-                if node is not None and (contact := self.pump.contacts.get(node.node_id)) is not None:
-                    self.pump.give_back(contact, reservation.token)
+            self._booking.give_back((reservation, *reservation.others))
             raise
         with self._changed:
             self.pump.trials = request.folder.parent
@@ -230,17 +218,25 @@ class ClusterEngine:
         if not request.log_path.exists():
             return
         reservation = Reservation(
-            request.cores, request.accelerators, contact.node, request.price_point, uuid.uuid4().hex
+            *(request.cores, request.accelerators, contact.node, request.price_point, uuid.uuid4().hex),
+            others=tuple(self._reserved(part, request) for part in (request.span.parts[1:] if request.span else ())),
         )
         with self._changed:
             attempt = self._attempt(request, reservation)
             attempt.read()
             if attempt.record.ended_at is None:
-                self._count_unwatched(contact, attempt, found)
+                others = [each.node.node_id for each in reservation.others if each.node]
+                for each in (contact, *(self.pump.contacts[other] for other in others if other in self.pump.contacts)):
+                    self._count_unwatched(each, attempt, found)
                 self.running.append(attempt)
                 self.pump.adopt(contact, attempt)
             elif found.log_bytes == attempt.copy.offset:  # else it is not its host that has ended it
                 self.pump.collect(contact, attempt)
+
+    def _reserved(self, part: Part, request: AttemptRequest) -> Reservation:
+        """What an attempt has on a further machine, which may be gone."""
+        node = next((time.node for time in self.times if time.node.node_id == part.node), None)
+        return Reservation(part.cores, part.accelerators, node, request.price_point, part.token)
 
     def _count_unwatched(self, contact: Contact, attempt: ClusterAttempt, found: Found) -> None:
         """Count the time of a machine for which no coordinator watched it, as far as it was for this attempt."""
@@ -249,25 +245,6 @@ class ClusterEngine:
         elif contact.time.clock is None:
             unseen_seconds = found.wall_seconds - attempt.record.usage.wall_seconds
             contact.time.total_seconds += attempt.share * max(0.0, unseen_seconds)
-
-    def _ask_for_place(self, contact: Contact, needs: Needs) -> Reservation | None:
-        token = uuid.uuid4().hex
-        node_id = contact.node.node_id
-        answer = self._fleet.ask(node_id, "take", token, needs.cores, needs.accelerators, HOLD_SECONDS)
-        reservation: Reservation | None = None
-        pause_seconds = SILENT_SECONDS
-        if self._fleet.wait([answer], RESERVE_SECONDS):
-            pause_seconds = FULL_SECONDS
-            with contextlib.suppress(HostLostError, ConnectionError, WorkFailedError):
-                reservation = self._fleet.take(answer)
-        with self._changed:
-            if reservation is not None:
-                contact.held[token] = needs
-                return replace(reservation, token=token)
-            contact.full_until = self._fleet.now() + pause_seconds
-            if contact.node.node_id in self.pump.contacts:  # it may have heard the question, and its answer was lost
-                self.pump.give_back(contact, token)
-        return None
 
     def _want(self) -> None:
         """Say what is lacking, to the fleet, and to people where no machine would ever do."""
@@ -278,7 +255,7 @@ class ClusterEngine:
         with self._changed:
             nodes = [contact.node for contact in self.pump.contacts.values()]
         for needs in set(wanted) - self._said:
-            if nodes and (sentence := lacking(nodes, needs)):
+            if nodes and (sentence := lacking(nodes, needs, self._rate)):
                 self._said.add(needs)
                 self._notify(sentence)
         self._lacking = {needs: self._lacking[needs] for needs in wanted}

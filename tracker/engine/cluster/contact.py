@@ -56,6 +56,12 @@ class Contact:
         self.time.heard(clock)
         self.heard_at = now
 
+    def waited_for(self, now: float) -> None:
+        """It is lost, and an attempt waited for its part there until ``now``: its time counts so long, heard or not."""
+        if self.time.clock is not None:
+            self.time.heard(self.time.clock + now - self.heard_at)
+            self.heard_at = now
+
     @property
     def free_cores(self) -> int:
         """The cores that this coordinator has not reserved; others may have."""

@@ -37,13 +37,15 @@ class News:
     """What a host has to say: new lines, how long each attempt has run, and how those ended that have.
 
     ``clock`` is a reading of the machine's own clock, in seconds; it is never set. ``wall_seconds`` are since the
-    attempt came to the machine. An attempt has ended here once all its lines were given.
+    attempt came to the machine. An attempt has ended here once all its lines were given. ``assisting`` are the attempts
+    whose worker is on another machine, and of which a part runs on this one.
     """
 
     clock: float
     lines: dict[Key, Lines] = field(default_factory=dict)
     wall_seconds: dict[Key, float] = field(default_factory=dict)
     ended: dict[Key, AttemptRecord] = field(default_factory=dict)
+    assisting: tuple[Key, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -84,13 +84,20 @@ def attempts_seconds(
     """
     sums: dict[str, tuple[float, float]] = {}
     for asked, record in attempts:
-        node = nodes.get(asked.get("node", ""))
-        if node is not None:
-            share = node.share(len(asked["cores"]), len(asked["accelerators"]))
+        parts = nodes_of(asked)
+        for node in (nodes[each] for each in parts if each in nodes):
+            share = node.share(len(asked["cores"]) // len(parts), len(asked["accelerators"]) // len(parts))
             kept, lost = kept_and_lost_seconds(record)
             before = sums.get(node.node_id, (0.0, 0.0))
             sums[node.node_id] = before[0] + kept * share, before[1] + lost * share
     return sums
+
+
+def nodes_of(asked: Mapping[str, Any]) -> Sequence[str]:
+    """The machines of an attempt, by its first event, each with as much of it; none for the coordinator's own."""
+    alone = asked.get("node", "")
+    several: Sequence[str] = asked.get("nodes", [alone] if alone else [])
+    return several
 
 
 def read_node_times(folder: Path) -> list[NodeTime]:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tracker.engine.cluster.assistance import Assistance
 from tracker.engine.cluster.attempt import ClusterAttempt, Copy
 from tracker.engine.cluster.contact import Contact, Late
 from tracker.engine.cluster.errands import Errand, Errands
@@ -66,6 +67,7 @@ class Pump:
         self._times = times
         self._shipping = Shipping(fleet.now, self._done, states)
         self._errands = Errands(fleet, self._lose, self.failed)
+        self._assistance = Assistance(self.contacts, times, self._errands.send, fleet.now)
         self._turned_at = self._saved_at = fleet.now()
         self._next_nodes = 0.0
 
@@ -93,9 +95,9 @@ class Pump:
             self._times.save()
 
     def look_at_nodes(self) -> None:
-        """Meet machines that are new, and take leave of those that are gone or go."""
+        """Meet machines that are new, and take leave of those that are gone or go; one without cores takes no part."""
         try:
-            nodes = {node.node_id: node for node in self._fleet.nodes()}
+            nodes = {node.node_id: node for node in self._fleet.nodes() if node.cores}
         except ClusterError:  # whoever knows them is away: hosts speak for themselves
             return
         with self._changed:
@@ -106,10 +108,13 @@ class Pump:
                 self._meet(node)
 
     def start(self, attempt: ClusterAttempt, head: bytes) -> None:
-        """Start an attempt on the machine of its reservation."""
+        """Start an attempt on the machine of its reservation; its parts on others follow once its worker is there."""
         contact = self._contact_of(attempt)
-        if contact is None:
-            attempt.give_up(NODE_LOST, "its machine was gone before it started")
+        if contact is None or not self._assistance.begin(attempt):
+            attempt.give_up(NODE_LOST, "a machine of it was gone before it started")
+            self._assistance.dismiss(attempt)
+            if contact is not None:
+                self.give_back(contact, attempt.reservation.token)
             self._ended(attempt)
             return
         contact.attempts[attempt.key] = attempt
@@ -117,8 +122,12 @@ class Pump:
 
     def adopt(self, contact: Contact, attempt: ClusterAttempt) -> None:
         """Follow an attempt that runs on a machine already."""
+        attempt.early = None
         contact.attempts[attempt.key] = attempt
         contact.held[attempt.reservation.token] = Needs(len(attempt.request.cores), len(attempt.request.accelerators))
+        if attempt.reservation.others:
+            self._assistance.begin(attempt)
+            self._assistance.call(attempt)  # hosts that have its parts already do nothing more
 
     def collect(self, contact: Contact, attempt: ClusterAttempt) -> None:
         """Bring the files of an attempt whose end is known already."""
@@ -127,9 +136,12 @@ class Pump:
         self._errands.send(contact.node.node_id, self._shipping.end(contact, attempt))
 
     def wish(self, attempt: ClusterAttempt, wish: Wish, reason: str) -> None:
-        """Ask something of an attempt's worker."""
-        if (contact := self._contact_of(attempt)) is not None:
-            self._errands.send(contact.node.node_id, _one("signal", attempt.key, wish, reason))
+        """Ask something of an attempt's worker, once its host has it."""
+        with self._changed:
+            if attempt.early is not None:
+                attempt.early.append((wish, reason))
+            elif (contact := self._contact_of(attempt)) is not None:
+                self._errands.send(contact.node.node_id, _one("signal", attempt.key, wish, reason))
 
     def give_back(self, contact: Contact, token: str) -> None:
         """Give back what was reserved, and will not be used."""
@@ -153,7 +165,7 @@ class Pump:
             self._errands.send(node.node_id, self._follow(contact))
         if node.draining_seconds is not None and not contact.drains:
             contact.drains = True
-            for attempt in contact.attempts.values():
+            for attempt in (*contact.attempts.values(), *self._assistance.on(contact)):
                 attempt.stop(NODE_DRAINS, pause=True)
 
     def failed(self, error: Exception) -> None:
@@ -204,14 +216,17 @@ class Pump:
         for key, record in news.ended.items():
             if (attempt := contact.attempts.get(key)) is not None and not attempt.closed:
                 attempt.close(record)
+                self._assistance.dismiss(attempt)
                 self._errands.send(contact.node.node_id, self._shipping.end(contact, attempt))
             elif key in contact.late:
                 del contact.late[key]
                 self._errands.send(contact.node.node_id, _one("release", key, False))
+        self._assistance.heard(contact, news.assisting)
 
     def _hear(self, contact: Contact, attempt: ClusterAttempt, lines: Lines) -> None:
         saved, now = attempt.record.saved_epoch, self._fleet.now()
         attempt.take(lines)
+        self._assistance.call(attempt)
         is_news = attempt.record.saved_epoch not in (None, saved)
         if is_news and attempt.request.price_point.market is Market.SPOT and now >= attempt.copy_again_at:
             attempt.copy_again_at = math.inf
@@ -221,6 +236,7 @@ class Pump:
         contact.attempts.pop(attempt.key, None)
         contact.held.pop(attempt.reservation.token, None)
         contact.time.enter(attempt.record, attempt.share)
+        self._assistance.dismiss(attempt)
         self._ended(attempt)
 
     def _leave_out(self, contact: Contact, error: WorkFailedError) -> None:
@@ -242,6 +258,7 @@ class Pump:
             attempt.give_up(NODE_LOST, message)
             contact.late[attempt.key] = Late.of(attempt)
             self._done(contact, attempt)
+        self._assistance.lost(contact)
         contact.held.clear()
 
     def _stranger(self, key: Key) -> Late:

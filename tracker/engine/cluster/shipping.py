@@ -42,7 +42,7 @@ class Shipping:
         """Start an attempt where its trial's state is: it is sent where the machine has not the same."""
         began = self._now()
         try:
-            resumes = yield from _send_state(attempt)
+            resumes = yield from send_state(attempt)
             yield "start", attempt.key, attempt.request, head, attempt.reservation.token, resumes
         except (WorkFailedError, OSError) as error:
             contact.full_until = self._now() + REFUSED_SECONDS
@@ -54,6 +54,9 @@ class Shipping:
         else:
             if resumes:
                 contact.time.copying_seconds += attempt.share * (self._now() - began)
+            early, attempt.early = attempt.early or (), None
+            for wish, reason in early:
+                yield "signal", attempt.key, wish, reason
 
     def end(self, contact: Contact, attempt: ClusterAttempt) -> Errand:
         """Bring everything that an attempt left."""
@@ -96,8 +99,11 @@ class Shipping:
         return bool(files)
 
 
-def _send_state(attempt: ClusterAttempt) -> Generator[Question, Any, bool]:
-    """Send what an attempt resumes from; whether there is any. Raises TornError, WorkFailedError, OSError."""
+def send_state(attempt: ClusterAttempt) -> Generator[Question, Any, bool]:
+    """Send what an attempt resumes from to a machine of it; whether there is any.
+
+    Raises TornError, WorkFailedError, OSError.
+    """
     key, folder = attempt.key, attempt.request.folder
     if (distant := noted(folder)) is not None:
         if (yield "prepare", key) != distant.files:

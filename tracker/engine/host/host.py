@@ -18,6 +18,7 @@ from tracker.engine.accelerators import visible_accelerators
 from tracker.engine.cluster.messages import Found, Key, News, Running, Wish
 from tracker.engine.cluster.parcels import File
 from tracker.engine.forkserver import Forkserver
+from tracker.engine.host.assistants import Assistants
 from tracker.engine.host.files import HostFiles
 from tracker.engine.host.hosted import HostedAttempt
 from tracker.engine.host.seats import Seats
@@ -50,6 +51,7 @@ class Host(HostFiles):
         usable = sorted(os.sched_getaffinity(0)) if cores is None else cores
         gpus = range(visible_accelerators()) if accelerators is None else accelerators
         self._seats = Seats(Reservations(usable, gpus))
+        self._assistants = Assistants(self._seats)
         self._hosted: dict[LocalAttempt, HostedAttempt] = {}
         self._starting = threading.Lock()
         self._last: dict[tuple[str, str], int] = {}
@@ -95,15 +97,40 @@ class Host(HostFiles):
         if self._is_over(key):  # it was fenced meanwhile
             local.process.kill()
 
+    def assist(self, key: Key, request: AttemptRequest, token: str, resumes: bool) -> None:
+        """Run this machine's part of an attempt whose worker is on another, on what was reserved under ``token``.
+
+        ``request`` is the part's; it and the arguments are otherwise as for ``start``, whose errors it raises.
+        """
+        with self._starting:
+            if key in self._assistants or self._is_over(key):
+                return
+            reservation = self._seats.use(token, len(request.cores), len(request.accelerators))
+            try:
+                self._assistants.start(key, self._here(key, request, reservation, resumes), reservation)
+            except OSError as error:
+                self._seats.free(reservation)
+                raise WorkFailedError(f"its part cannot start on its machine: {error.strerror or error}") from None
+            with self._changed:
+                self._leases.setdefault(key.study, time.monotonic())
+        if self._is_over(key):
+            self._assistants.dismiss(key)
+
     def _launched(
         self, key: Key, request: AttemptRequest, head: bytes, reservation: Reservation, resumes: bool
     ) -> LocalAttempt:
+        here = self._here(key, request, reservation, resumes)
+        here.log_path.write_bytes(head)
+        return launch(Forkserver(request.workload), here, reservation)
+
+    def _here(self, key: Key, request: AttemptRequest, reservation: Reservation, resumes: bool) -> AttemptRequest:
+        """A request as this machine carries it out."""
         folder = self._place(key)
         folder.mkdir(parents=True, exist_ok=True)
         if not resumes:
             discard_state(folder)
         cache = request.cache if request.cache.is_dir() else self._folder / "cache"
-        here = replace(
+        return replace(
             request,
             folder=folder,
             cache=cache,
@@ -111,28 +138,27 @@ class Host(HostFiles):
             accelerators=reservation.accelerators,
             asked_steady=time.monotonic(),
         )
-        here.log_path.write_bytes(head)
-        return launch(Forkserver(request.workload), here, reservation)
 
     def signal(self, key: Key, wish: Wish, reason: str) -> None:
-        """Ask an attempt to stop or to pause, or kill it; nothing where it has ended."""
+        """Ask an attempt to stop or to pause, or kill it; nothing where it has ended, or only a part of it is here."""
         hosted = self._attempts.get(key)
         if hosted is None or hosted.ended:
             return
         match wish:
             case "kill":
-                hosted.local.process.kill()
+                hosted.local.kill(reason)
             case "pause_at_save":
                 hosted.local.pause_at_save()
             case _:
                 hosted.local.stop(reason, pause=wish == "pause")
 
     def fence(self, key: Key) -> None:
-        """Kill an attempt that its coordinator has given up, or see that it never starts."""
+        """Kill an attempt that its coordinator has given up, or a part of it, or see that it never starts."""
         with self._changed:
             trial = key.study, key.folder
             self._last[trial] = max(key.attempt, self._last.get(trial, 0))
         self.signal(key, "kill", "")
+        self._assistants.dismiss(key)
 
     def news(self, study: str, known: Mapping[Key, int | None], lease_seconds: float, timeout_seconds: float) -> News:
         """What is new of a study's attempts, at once where it is more than a heartbeat, else after so long.
@@ -147,7 +173,7 @@ class Host(HostFiles):
             due = [
                 (each, each.ended, offset) for each in self._of(study) if (offset := known.get(each.key, 0)) is not None
             ]
-        news = News(time.monotonic())
+        news = News(time.monotonic(), assisting=self._assistants.living(study))
         for each, ended, offset in due:
             lines = each.lines(offset)
             if lines.text:
@@ -164,10 +190,13 @@ class Host(HostFiles):
 
     def running(self) -> tuple[Running, ...]:
         """What runs here, of any study."""
-        return tuple(
-            Running(each.key, len(seat.cores), len(seat.accelerators), each.wall_seconds)
-            for each in list(self._attempts.values())
-            if not each.ended and (seat := each.local.reservation)
+        return (
+            tuple(
+                Running(each.key, len(seat.cores), len(seat.accelerators), each.wall_seconds)
+                for each in list(self._attempts.values())
+                if not each.ended and (seat := each.local.reservation)
+            )
+            + self._assistants.running()
         )
 
     def prepare(self, key: Key) -> tuple[File, ...]:
@@ -175,6 +204,8 @@ class Host(HostFiles):
         earlier = [each for each in self._of(key.study) if each.key.folder == key.folder and each.key != key]
         for each in earlier:
             self.signal(each.key, "kill", "")
+        for other in self._assistants.earlier(key):
+            self._assistants.dismiss(other)
         with self._changed:
             self._changed.wait_for(lambda: all(each.ended for each in earlier))
         return self._state(key)
@@ -192,6 +223,7 @@ class Host(HostFiles):
 
     def close(self) -> None:
         """Kill what runs, and end."""
+        self._assistants.dismiss_all()
         for hosted in list(self._attempts.values()):
             self.signal(hosted.key, "kill", "")
         with self._changed:
@@ -214,9 +246,14 @@ class Host(HostFiles):
     def _keep_house(self) -> None:
         while not self._closed.wait(_HOUSE_SECONDS):
             self._seats.expire()
+            for key in self._assistants.ended():
+                self.fence(key)
             now = time.monotonic()
-            for study in [study for study, until in list(self._leases.items()) if until + self._orphan_seconds < now]:
-                self._pause_orphans(study)
+            for study, until in list(self._leases.items()):
+                if until + self._orphan_seconds < now:
+                    self._pause_orphans(study)
+                if until + 2 * self._orphan_seconds < now:  # their workers, on other machines, have had time to save
+                    self._end_assistants(study)
 
     def _pause_orphans(self, study: str) -> None:
         """Pause what nobody pays for any more: at the next save, or at once where nothing is saved."""
@@ -225,6 +262,10 @@ class Host(HostFiles):
                 hosted.orphaned = True
                 saves = hosted.local.record.saved_epoch is not None
                 self.signal(hosted.key, "pause_at_save" if saves else "pause", "coordinator_gone")
+
+    def _end_assistants(self, study: str) -> None:
+        for key in self._assistants.living(study):
+            self.fence(key)
 
     def _is_over(self, key: Key) -> bool:
         return key.attempt <= self._last.get((key.study, key.folder), 0)

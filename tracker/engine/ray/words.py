@@ -47,7 +47,8 @@ def request_for(nodes: Iterable[Node], needs: Sequence[Needs]) -> tuple[list[dic
     """Bundles for Ray's autoscaler, and a label selector each: what is there, whole, and what is needed beside it.
 
     Ray compares a request with the whole cluster, and knows nothing of what the tracker runs on it: without the
-    machines that are there, every need would fit on one of them.
+    machines that are there, every need would fit on one of them. That an attempt on several needs them apart cannot be
+    said: a larger one that comes may take the place of two.
     """
     if not needs:
         return [], []
@@ -58,6 +59,7 @@ def request_for(nodes: Iterable[Node], needs: Sequence[Needs]) -> tuple[list[dic
             {"ray.io/market-type": each.market.replace("_", "-")} if each.market else {},
         )
         for each in needs
+        for _ in range(each.nodes)
     ]
     asked = [(bundle, selector) for bundle, selector in there + wanted if bundle]
     return [bundle for bundle, _ in asked], [selector for _, selector in asked]

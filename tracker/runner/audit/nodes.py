@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from tracker.engine.cluster.node_times import attempts_seconds, read_node_times
+from tracker.engine.cluster.node_times import attempts_seconds, nodes_of, read_node_times
 from tracker.engine.cluster.pump import SAVE_SECONDS
 from tracker.records import AttemptRecord
 from tracker.runner.audit.expected import ExpectedStudy
@@ -23,8 +23,8 @@ def node_findings(study: ExpectedStudy, folder: StudyFolder) -> Iterator[Finding
     times = {time.node.node_id: time for time in read_node_times(folder.path)}
     ended = list(_ended(study))
     took = attempts_seconds(ended, {node_id: time.node for node_id, time in times.items()})
-    for node_id in dict.fromkeys(asked.get("node", "") for asked, _ in ended):
-        if node_id and node_id not in times:
+    for node_id in dict.fromkeys(node_id for asked, _ in ended for node_id in nodes_of(asked)):
+        if node_id not in times:
             yield Finding("node", f"machine {node_id}", "attempts ran on it, and no line says so", "its time")
     for node_id, time in times.items():
         what = f"machine {time.node.address} ({node_id[:8]})"

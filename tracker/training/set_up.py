@@ -1,0 +1,39 @@
+"""What a process of an attempt sets up for itself, and for those that it makes, before it trains."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import sys
+from pathlib import Path
+
+from tracker.training.request import AttemptRequest
+
+
+def take_cores(cores: tuple[int, ...]) -> None:
+    """Run on these cores alone from now on."""
+    if hasattr(os, "sched_setaffinity"):
+        with contextlib.suppress(OSError):  # a hint: a container may forbid it
+            os.sched_setaffinity(0, cores)
+
+
+def limit_memory(request: AttemptRequest) -> None:
+    """Limit this process's memory, so that an allocation fails before the system runs out and kills some process.
+
+    Linux counts what is private and writable (RLIMIT_DATA); a process that drives GPUs reserves far more than it uses.
+    """
+    if request.memory_limit_bytes is not None and not request.accelerators and sys.platform == "linux":
+        with contextlib.suppress(OSError, ValueError):  # a tighter limit is set already
+            resource.setrlimit(resource.RLIMIT_DATA, (request.memory_limit_bytes, resource.RLIM_INFINITY))
+        with contextlib.suppress(OSError):
+            Path("/proc/self/oom_score_adj").write_text("500")  # prefer killing the worker to killing the coordinator
+
+
+def redirect_output(path: Path) -> None:
+    """Send what this process prints, native libraries included, to a file beside its log. Raises OSError."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    for stream in (1, 2):
+        os.dup2(descriptor, stream)
+    os.close(descriptor)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
