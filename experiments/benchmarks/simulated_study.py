@@ -31,7 +31,7 @@ SPEED = 40.0
 """How many of the fleet's seconds pass in one."""
 NEWS_SECONDS = 8.0
 """How long a host without news waits: as often as real ones say that they have none would be too much at this speed."""
-MACHINES = (20, 15, 15)
+MACHINES = (20, 10, 20)
 """How many of each kind: as many cores as this speed's trials fill."""
 SPOT_LOSS_AN_HOUR = 0.1
 NAME = "simulated-fleet"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from experiments.benchmarks.simulated_market import KINDS
 from experiments.benchmarks.simulated_study import NAME, simulated_study
 from tracker import open_study
 
@@ -41,5 +42,6 @@ def test_the_lines_of_all_machines_add_up_to_what_they_cost(facts):
 
 def test_each_attempt_is_billed_as_the_machine_that_it_ran_on(facts, home):
     runs = open_study(NAME, home=home).runs().query("role == 'trial'")
-    assert set(runs["sku"]) == {"gcp/e2-standard-2", "gcp/e2-standard-4", "azure/Standard_D2s_v5"}
-    assert set(runs["market"]) == {"spot", "on_demand"}
+    billed = set(zip(runs["sku"], runs["market"], strict=True))
+    assert len(billed) > 1
+    assert billed <= {(kind.sku, kind.market) for kind in KINDS}
