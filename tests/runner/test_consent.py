@@ -57,6 +57,24 @@ def code_of(path):
     return code_to_allow(StudyDocument.read(path), path.parent)
 
 
+def test_a_cluster_that_a_file_names_is_shown(stranger):
+    assert code_of(stranger(engine={"name": "ray"})) == "", "that of this machine is its owner's"
+    assert code_of(stranger(engine={"name": "local"})) == ""
+    assert code_of(stranger(engine="ray")) == "", "the checks of the file report it"
+    said = code_of(stranger(engine={"name": "ray", "address": "ray://evil:1", "allow_open": True, "states": "s3://x"}))
+    assert "uses the Ray cluster at 'ray://evil:1': whoever runs that can run code here" in said
+    assert "without a token" in said
+    assert said.endswith("writes the states of its trials to 's3://x'")
+
+
+def test_a_file_that_names_a_cluster_runs_nothing_before_it_is_allowed(stranger, new_home):
+    path, home = stranger(engine={"name": "ray", "address": "127.0.0.1:1"}), new_home()
+    done = tracker("run", path, "--home", home)
+    assert done.returncode == 2
+    assert "uses the Ray cluster at '127.0.0.1:1'" in done.stderr
+    assert "give --yes" in done.stderr
+
+
 def test_installed_code_and_files_beside_the_study_need_no_word(stranger, mark):
     assert code_of(stranger()) == ""
     assert code_of(stranger(workload="experiments.workloads.tabular_classifier:TabularClassifier")) == ""

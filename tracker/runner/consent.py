@@ -20,8 +20,13 @@ from tracker.study.knobs import COMMON_KNOBS
 def code_to_allow(document: StudyDocument, folder: Path | None) -> str:
     """What a study runs other than installed modules and Python files in ``folder``, in a few lines; "" for nothing.
 
-    ``folder`` is the study file's own; None where files beside it are not expected to run either.
+    ``folder`` is the study file's own; None where files beside it are not expected to run either. A cluster that the
+    file names counts too: what it answers is read as Python objects, which is running its code.
     """
+    return "\n".join(filter(None, [_code(document, folder), _cluster(document)]))
+
+
+def _code(document: StudyDocument, folder: Path | None) -> str:
     workload = document.workload
     if workload is None:
         return ""  # the checks of the file report it
@@ -53,6 +58,23 @@ def allow(home: Home, code: str) -> None:
 
 def _record(home: Home, code: str) -> Path:
     return home.allowed / f"{hashlib.sha256(code.encode(errors='surrogateescape')).hexdigest()[:32]}.txt"
+
+
+def _cluster(document: StudyDocument) -> str:
+    """What a file's own [engine] reaches; its checks report one that is wrong."""
+    engine = document.content.get("engine")
+    if not isinstance(engine, Mapping) or engine.get("name") != "ray":
+        return ""
+    lines = []
+    if (address := engine.get("address", "auto")) != "auto":
+        lines.append(f"{document.source} uses the Ray cluster at {address!r}: whoever runs that can run code here")
+    if engine.get("allow_open"):
+        lines.append(
+            f"{document.source} uses a Ray cluster without a token: whoever reaches its ports can run code here"
+        )
+    if states := engine.get("states"):
+        lines.append(f"{document.source} writes the states of its trials to {states!r}")
+    return "\n".join(lines)
 
 
 def _command(document: StudyDocument) -> str:
