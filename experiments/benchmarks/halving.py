@@ -71,6 +71,9 @@ class ParetoHalving:
         self._waiting.add(trial)
         self._learn(trial)
 
+    def moved(self, trial: int, usd_ratio: float, seconds_ratio: float) -> None:
+        """Nothing: all trials are replayed on one machine."""
+
     def prospects(self) -> Mapping[int, float]:
         """Nothing to report: no study waits for it."""
         return {}

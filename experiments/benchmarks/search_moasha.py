@@ -60,6 +60,9 @@ class Moasha:
     def paused(self, trial: int, price_usd: float) -> None:
         """Nothing to do: it continues, or was stopped."""
 
+    def moved(self, trial: int, usd_ratio: float, seconds_ratio: float) -> None:
+        """Nothing: all trials are replayed on one machine."""
+
     def prospects(self) -> Mapping[int, float]:
         """Nothing to report: no study waits for it."""
         return {}

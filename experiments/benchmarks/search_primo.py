@@ -69,6 +69,9 @@ class Primo:
     def paused(self, trial: int, price_usd: float) -> None:
         """Nothing to do: it continues, or waits to be asked for again."""
 
+    def moved(self, trial: int, usd_ratio: float, seconds_ratio: float) -> None:
+        """Nothing: all trials are replayed on one machine."""
+
     def prospects(self) -> Mapping[int, float]:
         """Nothing to report: no study waits for it."""
         return {}

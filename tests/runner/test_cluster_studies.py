@@ -25,6 +25,7 @@ from tracker.report.machines import machines_table
 from tracker.report.spend_across import spend_across
 from tracker.runner.audit.audit import audit_study
 from tracker.runner.audit.repair import repair_study
+from tracker.runner.decisions import FILE_NAME, Decisions
 from tracker.runner.fleet_machines import FleetMachine
 from tracker.runner.machines import Machines
 from tracker.runner.progress import Silent
@@ -162,6 +163,9 @@ def test_a_trial_that_moves_is_billed_as_each_of_its_machines(on_fleet, fleet, n
     charges = spend_across(Home(home), ("sku", "node")).table.set_index("sku")
     for sku, usd in zip(trials["sku"], trials["price_usd"], strict=True):
         assert charges.loc[sku, "billed_usd"] == pytest.approx(usd)
+    moves = [each for each in Decisions(home / "studies" / "pausable" / FILE_NAME).of(0) if each["action"] == "move"]
+    assert len(moves) == 1
+    assert moves[0]["why"].startswith("it continues as aws/m7i.4xlarge (on_demand); an epoch is forecast to cost ")
     assert table.runs.query("role == 'trial'")["price_usd"].sum() == pytest.approx(trials["price_usd"].sum())
     assert audit_study("pausable", Home(home)).findings == ()
 

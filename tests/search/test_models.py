@@ -176,6 +176,18 @@ def test_starts_between_attempts_do_not_count_as_what_an_epoch_costs():
     assert facts.last_epoch == 20
 
 
+def test_a_trial_that_moves_is_expected_to_cost_what_it_does_there():
+    facts, price = TrialFacts.of({"epochs": 20}, UnitCube(SPACE), Ends()), 0.0
+    for epoch in range(1, 6):
+        price += 1.0
+        facts.observe(epoch, values(price), ["accuracy"], ACCURACY)
+    facts.move(usd_ratio=0.25, seconds_ratio=2.0)
+    assert facts.further_costs[:2].tolist() == pytest.approx([0.25, 200.0])
+    facts.observe(6, values(price + 0.3), ["accuracy"], ACCURACY)
+    assert facts.further_costs[0] == pytest.approx(0.25), "what was expected still counts for more than one epoch"
+    assert facts.price_usd == pytest.approx(5.3), "what was spent stays"
+
+
 def test_an_epoch_that_was_lost_and_reached_again_only_costs():
     facts = TrialFacts.of({}, UnitCube(SPACE), Ends())
     assert facts.observe(1, values(1.0, 0.4), ["accuracy"], ACCURACY)

@@ -21,6 +21,7 @@ _ACTIONS = {
     "begin": "started",
     "continue": "continued without a pause",
     "pause": "paused",
+    "move": "moved",
     "resume": "resumed",
     "stop": "stopped",
     "end": "ended",

@@ -22,8 +22,8 @@ FILE_NAME = "decisions.jsonl"
 class Decisions:
     """The decisions about a study's trials, in order.
 
-    Each has ``time`` (seconds since 1970), ``trial``, ``action`` (begin, continue, pause, resume, stop, end), ``why``
-    in words, and ``numbers``.
+    Each has ``time`` (seconds since 1970), ``trial``, ``action`` (begin, continue, pause, resume, move, stop, end),
+    ``why`` in words, and ``numbers``.
     """
 
     def __init__(self, path: Path) -> None:

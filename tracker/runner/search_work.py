@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from tracker.engine.engine import Attempt, Engine
 from tracker.engine.node import Kind
@@ -18,6 +18,7 @@ from tracker.runner.decisions import Decisions, steps_of
 from tracker.runner.failures import Failures
 from tracker.runner.job import Job
 from tracker.runner.jobs import trial
+from tracker.runner.moves import Moves
 from tracker.runner.progress import EndedAttempt
 from tracker.runner.saved_states import SavedStates
 from tracker.runner.searchers import save_memory
@@ -25,6 +26,7 @@ from tracker.runner.session import Session
 from tracker.runner.study_progress import Pace, study_progress
 from tracker.search.steps import Searcher, Step
 from tracker.study.document import short_name
+from tracker.training.events import Event
 from tracker.training.request import AttemptRequest
 
 MEMORY_SECONDS, MEMORY_PAUSE_SECONDS, MEMORY_SHARE = 5.0, 1.0, 0.05
@@ -39,7 +41,8 @@ class SearchWork(Work):
     """The work of a study whose accounts are open.
 
     ``waiting`` are the jobs to run before the search is asked for trials, ``running`` those that run already;
-    ``attempts`` is the number of earlier attempts by trial; ``worked_seconds`` is how long the study worked before.
+    ``attempts`` is the number of earlier attempts by trial; ``worked_seconds`` is how long the study worked before;
+    ``ended`` are its earlier attempts, each with its first event.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class SearchWork(Work):
         running: Sequence[Job] = (),
         attempts: Mapping[int, int],
         worked_seconds: float,
+        ended: Iterable[tuple[Event, AttemptRecord]] = (),
     ) -> None:
         self._session = session
         self._engine = engine
@@ -62,6 +66,7 @@ class SearchWork(Work):
         self._decisions = Decisions(session.folder.path / DECISIONS_FILE)
         self._waiting = deque(waiting)
         self._attempts = dict(attempts)
+        self._moves = Moves(session.plan.spec.costs, ended)
         self._states = SavedStates(session.folder.trials, session.plan.spec.search.state_bytes)
         self._steps = steps_of(running, self._decisions)
         self._running = {job.label for job in running}
@@ -119,6 +124,10 @@ class SearchWork(Work):
         self._running.add(job.label)
         point, book = request.price_point, request.price_book
         self._books.open(job, point, book, request.asked_at, user=request.user, node=request.node)
+        if job.trial is not None and (move := self._moves.of(job.trial, request)) is not None:
+            self._searcher.moved(job.trial, move.usd_ratio, move.seconds_ratio)
+            numbers = {"usd_ratio": move.usd_ratio, "low": move.low, "high": move.high}
+            self._decisions.write(job.trial, "move", move.why, numbers)
 
     def _next_step(self, live_trial: int | None = None) -> Step | None:
         may_start = self._ledger.new_trials(len(self._attempts))
@@ -224,6 +233,7 @@ class SearchWork(Work):
             raise
         quality = record.checkpoints[-1].metrics[self._books.quality.name] if record.checkpoints else None
         if job.trial is not None:
+            self._moves.ended(job.trial, attempt.request.price_point, record)
             self._failures.ended(record, job.trial)
             if self._steps[job.trial].until_usd is not None:  # it may have ended between two polls
                 self._notice_no_state(record)

@@ -198,6 +198,7 @@ def _search(
         running=running,
         attempts={trial: each.record.number if each.record else 0 for trial, each in replayed.trials.items()},
         worked_seconds=replayed.worked_seconds,
+        ended=replayed.ended,
     )
     assert trials.record is not None, "a study's trials are in a database"
     with session.books.delivery, Delivery(trials.record) as recording:

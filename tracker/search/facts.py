@@ -123,6 +123,12 @@ class TrialFacts:
         if self.reported:
             self.costs = np.fmax(self.costs, _costs(values))
 
+    def move(self, usd_ratio: float, seconds_ratio: float) -> None:
+        """It continues elsewhere: each of its costs grows there so many times as fast, energy as time does."""
+        ratios = np.array([usd_ratio, seconds_ratio, seconds_ratio])
+        self.further_costs = self.further_costs * ratios
+        self._growth = [growth * ratios for growth in self._growth]
+
     def complete(self) -> None:
         """Mark it as trained to its own end, which is evidence for where others end."""
         if self.reported:

@@ -200,6 +200,10 @@ class FrontierSearch:
         self._stands(trial, Standing.PAUSED, price_usd)
         self._note(trial, TrialState.PAUSED)
 
+    def moved(self, trial: int, usd_ratio: float, seconds_ratio: float) -> None:
+        """Expect further epochs of a trial to cost, and to take, so many times as much as those until now."""
+        self._known[trial].move(usd_ratio, seconds_ratio)
+
     def ended(self, trial: int, state: TrialState, price_usd: float, reason: str = "") -> None:
         """Mark a trial as ended; Optuna gets its true values where it was completed."""
         facts = self._known[trial]

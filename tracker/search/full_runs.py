@@ -66,6 +66,9 @@ class FullRuns:
         del price_usd
         self._paused.append(trial)
 
+    def moved(self, trial: int, usd_ratio: float, seconds_ratio: float) -> None:
+        """No forecast: a trial trains to its end wherever it is."""
+
     def prospects(self) -> Mapping[int, float]:
         """No forecast: plain Optuna knows nothing about paused trials."""
         return {}

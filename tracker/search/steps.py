@@ -49,6 +49,9 @@ class Searcher(Protocol):
     def paused(self, trial: int, price_usd: float) -> None:
         """Mark a trial as paused; its attempts have cost this much."""
 
+    def moved(self, trial: int, usd_ratio: float, seconds_ratio: float) -> None:
+        """A paused trial continues where an epoch is expected to cost, and to take, so many times as much."""
+
     def prospects(self) -> Mapping[int, float]:
         """The most that a dollar spent on each paused trial could add; 0 where it can no longer matter."""
 
