@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tests.support.attempts import finish, start
 from tests.support.near_fleet import NearFleet, rate
+from tracker.engine.cluster import distant
 from tracker.engine.cluster.cluster import ClusterEngine
-from tracker.engine.cluster.distant import DistantState, bring_all, discard, get, noted, put
+from tracker.engine.cluster.distant import DistantState, StateAwayError, bring_all, discard, get, noted, put
 from tracker.engine.cluster.parcels import TornError, listed
+from tracker.engine.host.transfers import Transfers
 from tracker.errors import WorkFailedError
 from tracker.records import TrialState
 from tracker.training.state import ELSEWHERE_NAME, FILE_NAME, has_state
@@ -96,15 +100,60 @@ def test_a_newer_state_takes_the_place_of_an_older_one_wherever_that_is(kept, tm
 
 def test_states_are_brought_here_for_workers_of_this_machine(kept, tmp_path):
     state, _ = kept
-    trials = tmp_path / "trials"
-    for name in ("0", "1"):
-        (trials / name).mkdir(parents=True)
-    state.note(trials / "0")
-    DistantState(f"file://{tmp_path}/gone", state.files).note(trials / "1")
-    (problem,) = bring_all(trials)
-    assert problem.startswith("the state of trial #1 cannot be brought: 'file://")
-    assert (trials / "0" / FILE_NAME).read_bytes() == b"weights" * 1000
-    assert not has_state(trials / "1")
+    trial = tmp_path / "trials" / "0"
+    trial.mkdir(parents=True)
+    state.note(trial)
+    (trial / FILE_NAME).write_text("older: a coordinator was killed before it was deleted")
+    bring_all(tmp_path / "trials")
+    assert (trial / FILE_NAME).read_bytes() == b"weights" * 1000
+    assert noted(trial) is None, "what is saved here from now on is newer"
+    bring_all(tmp_path / "trials")
+
+
+def test_a_state_that_cannot_be_brought_stays_where_it_is(kept, tmp_path):
+    state, _ = kept
+    trial = tmp_path / "trials" / "0"
+    trial.mkdir(parents=True)
+    away = DistantState(f"file://{tmp_path}/away", state.files)
+    away.note(trial)
+    with pytest.raises(WorkFailedError, match="the state of trial #0 cannot be brought here: 'file://"):
+        bring_all(tmp_path / "trials")
+    assert noted(trial) == away
+
+
+def test_a_store_that_is_away_for_a_moment_is_asked_again(kept, tmp_path, monkeypatch):
+    monkeypatch.setattr(distant, "AGAIN_SECONDS", 0.05)
+    state, there = kept[0], tmp_path / "there"
+    there.mkdir()
+    store = tmp_path / "store"
+    store.rename(tmp_path / "away")
+    threading.Timer(0.3, lambda: (tmp_path / "away").rename(store)).start()
+    get(state, there, "1", patience_seconds=60.0)
+    assert (there / FILE_NAME).read_bytes() == b"weights" * 1000
+    with pytest.raises(StateAwayError):
+        get(DistantState(f"file://{tmp_path}/nowhere", state.files), there, "2", patience_seconds=0.2)
+
+
+def test_a_transfer_that_is_asked_for_again_is_made_once():
+    transfers, made, go = Transfers(), [], threading.Event()
+
+    def carry():
+        made.append(1)
+        go.wait(60.0)
+        return "carried"
+
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(transfers.once, ("key", "name"), carry) for _ in range(4)]
+        go.set()
+        assert {each.result() for each in asked} == {"carried"}
+    assert transfers.once(("key", "name"), carry) == "carried"
+    assert len(made) == 1
+    transfers.forget("key")
+    transfers.once(("key", "name"), carry)
+    assert len(made) == 2
+    with pytest.raises(ZeroDivisionError):
+        transfers.once(("key", "fails"), lambda: 1 / 0)
+    assert transfers.once(("key", "fails"), lambda: "after all") == "after all"
 
 
 def test_a_trial_continues_on_another_machine_from_the_store(tmp_path):

@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.attempts import finish, request_for, start, wait_for_checkpoint
 from tests.support.near_fleet import NearFleet, rate
+from tracker.engine.cluster import assistance
 from tracker.engine.cluster.cluster import ClusterEngine
 from tracker.engine.forkserver import Forkserver
 from tracker.engine.local import LocalEngine
@@ -59,6 +60,13 @@ def test_a_trial_on_two_machines_learns_what_two_processes_on_one_learn(engine, 
     assert there.usage.cores == here.usage.cores == 2
     nodes = [attempt.reservation.node.node_id, *(each.node.node_id for each in attempt.reservation.others)]
     assert sorted(nodes) == ["node-0", "node-1"]
+
+
+def test_a_worker_may_work_on_after_all_of_its_parts_have_ended_well(engine, tmp_path, monkeypatch):
+    monkeypatch.setattr(assistance, "MISSED_SECONDS", 0.5)
+    attempt = start_on_two(engine, tmp_path, epochs=1, accident="alone")
+    assert finish(engine) is attempt
+    assert attempt.record.state is TrialState.COMPLETED, attempt.record.message
 
 
 def other_of(attempt):

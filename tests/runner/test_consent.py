@@ -60,6 +60,7 @@ def code_of(path):
 def test_a_cluster_that_a_file_names_is_shown(stranger):
     assert code_of(stranger(engine={"name": "ray"})) == "", "that of this machine is its owner's"
     assert code_of(stranger(engine={"name": "local"})) == ""
+    assert "'evil:1'" in code_of(stranger(engine={"address": "evil:1"})), "--engine ray may come with the command"
     assert code_of(stranger(engine="ray")) == "", "the checks of the file report it"
     said = code_of(stranger(engine={"name": "ray", "address": "ray://evil:1", "allow_open": True, "states": "s3://x"}))
     assert "uses the Ray cluster at 'ray://evil:1': whoever runs that can run code here" in said

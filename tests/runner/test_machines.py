@@ -11,6 +11,7 @@ import pytest
 from tests.support.command import tracker
 from tests.support.studies import digits
 from tracker.engine.cluster.fleet import HostLostError
+from tracker.engine.host.cloud import Sold
 from tracker.engine.host.node_host import Hello
 from tracker.engine.node import Node
 from tracker.errors import ClusterError, StudyFileError
@@ -125,6 +126,17 @@ def test_a_market_of_which_nobody_knows_the_price_is_not_offered(new_home, monke
     with machines_of(StudyDocument("study", study), Home(new_home()), None, said) as machines:
         assert machines.plan.space.by_device["cpu"]["market"].values == ("on_demand",)
     assert any("is left out, nobody knows what it costs" in line for line in said.words)
+
+
+def test_a_market_is_offered_as_machines_are_billed(new_home, monkeypatch):
+    fleet = Answers({"one": SMALL})
+    monkeypatch.setattr("tracker.runner.machines.connected", lambda *_, **__: contextlib.nullcontext(fleet))
+    take = fleet.take
+    sold = Sold("gcp/unheard-of", "spot", "nowhere")
+    monkeypatch.setattr(fleet, "take", lambda answer: replace(take(answer), sold=sold) if answer[1] == "hello" else ())
+    study = digits(engine={"name": "ray"}, space={"market": ["spot", "on_demand"], "width": [4, 8]})
+    with machines_of(StudyDocument("study", study), Home(new_home()), None, Said()) as machines:
+        assert machines.plan.space.by_device["cpu"]["market"].values == ("on_demand",), "trials would wait for ever"
 
 
 @pytest.mark.parametrize(

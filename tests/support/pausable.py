@@ -21,7 +21,9 @@ def pausable(
     width: int = 16,
     epochs: int = 4,
     epoch_seconds: float = 0.0,
-    accident: str = knob("none", "what goes wrong", choices=("none", "memory", "hang", "silence", "companion")),
+    accident: str = knob(
+        "none", "what goes wrong", choices=("none", "memory", "hang", "silence", "companion", "alone")
+    ),
 ):
     """Trains in full batches: what it does depends on nothing but its state."""
     images, labels, unseen, answers = data()
@@ -56,6 +58,8 @@ def pausable(
             validation_loss=torch.nn.functional.cross_entropy(logits, answers),
         )
         save(run, model, optimiser, epoch)
+    if accident == "alone" and run.rank == 0:
+        time.sleep(4.0)  # a last evaluation, which the other processes take no part in
 
 
 class Prepared(FunctionWorkload):

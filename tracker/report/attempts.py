@@ -59,7 +59,7 @@ def _places(
     known = np.flatnonzero(runs["places"] != "") if "places" in runs else np.empty(0, np.int64)
     if not len(known):
         return columns
-    places = {row: json.loads(runs["places"].iloc[row]) for row in known}
+    places = {row: places_in(runs["places"].iloc[row]) for row in known}
     # At other prices a run is another machine's; the one that it ran on stays.
     for name in PLACE if table.scenario is None else ("node",):
         texts = columns[name].to_numpy(dtype=object).copy()
@@ -68,6 +68,15 @@ def _places(
                 texts[row] = places[its_run][its_number][PLACE.index(name)]
         columns[name] = pd.array(texts, dtype="str")
     return columns
+
+
+def places_in(text: str) -> list[list[str]]:
+    """The PLACE of each attempt at a run, the machine by a part of its id; none where the text was cut off."""
+    try:
+        places: list[list[str]] = json.loads(text)
+    except ValueError:
+        return []
+    return places
 
 
 def _once(runs: pd.DataFrame, rows: NDArray[np.int64]) -> pd.DataFrame:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 
 import pandas as pd
@@ -11,7 +10,8 @@ from tracker.engine.cluster.node_times import read_node_times
 from tracker.errors import StoreError
 from tracker.pricing.cost import SECONDS_PER_HOUR
 from tracker.records import TrialState
-from tracker.report.attempts import PLACE
+from tracker.report.attempts import PLACE, places_in
+from tracker.runner.account import SHORT_ID
 from tracker.store.home import Home
 from tracker.store.run_table import StudyTable
 
@@ -43,7 +43,7 @@ def machines_table(table: StudyTable) -> pd.DataFrame:
     rows = [
         {
             **{name: getattr(time.node, name) for name in _OF_NODE},
-            "running": running[time.node.node_id],
+            "running": running[time.node.node_id[:SHORT_ID]],
             **{name: getattr(time.point, name) if time.point else "" for name in _OF_RATE[:3]},
             "usd_per_hour": time.point.usd_per_hour if time.point else float("nan"),
             "hours": time.total_seconds / SECONDS_PER_HOUR,
@@ -67,7 +67,7 @@ def machines_by_sku(machines: pd.DataFrame) -> pd.DataFrame:
 
 
 def _running(table: StudyTable) -> Counter[str]:
-    """How many attempts run on each machine, by its id."""
+    """How many attempts run on each machine, by a part of its id."""
     runs = table.runs[(table.runs["state"] == TrialState.RUNNING).to_numpy()]
-    places = [json.loads(text) for text in runs["places"] if text] if "places" in runs else []
-    return Counter(place[-1][PLACE.index("node")] for place in places)
+    places = [places_in(text) for text in runs["places"] if text] if "places" in runs else []
+    return Counter(each[-1][PLACE.index("node")] for each in places if each)

@@ -34,6 +34,8 @@ def prediction_price_usd(
     return {"prediction_usd": predictions * seconds * price.usd_per_hour * price.share / SECONDS_PER_HOUR}
 
 
+SHORT_ID = 8
+"""How much of a machine's id tells it from others."""
 _ADDED = (*(f"{part}_usd" for part in CostPart), "billed_seconds")
 """What of several prices adds up."""
 
@@ -57,7 +59,7 @@ def attempt_tags(
     places = [*(earlier.places if earlier else ()), Place(point.sku, point.market, point.region, node)]
     return {
         **({"tracker.node": node} if node else {}),
-        **({"tracker.places": json.dumps(places)} if any(place.node for place in places) else {}),
+        **({"tracker.places": _places(places)} if any(place.node for place in places) else {}),
         **({"mlflow.user": user} if user else {}),
         "tracker.role": job.role,
         "tracker.trial": "" if job.trial is None else str(job.trial),
@@ -74,6 +76,12 @@ def attempt_tags(
         "tracker.cores": str(job.threads),
         "tracker.accelerators": str(job.accelerators),
     }
+
+
+def _places(places: Sequence[Place]) -> str:
+    """Those of a run's attempts as a tag, which is cut off beyond some length: machines by a part of their ids."""
+    short = [place._replace(node=place.node[:SHORT_ID]) for place in places]
+    return json.dumps(short, separators=(",", ":"))
 
 
 class Place(NamedTuple):

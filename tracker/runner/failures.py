@@ -7,7 +7,15 @@ from collections import Counter
 from collections.abc import Iterable
 
 from tracker.records import BOOKED_METRICS, AttemptRecord, TrialState
-from tracker.training.ending import CODE_CHANGED, CRASHED, DISK_FAILED, NODE_LOST, NODE_REFUSED, PROCESS_DIED
+from tracker.training.ending import (
+    CODE_CHANGED,
+    CRASHED,
+    DISK_FAILED,
+    NODE_LOST,
+    NODE_REFUSED,
+    PROCESS_DIED,
+    STATE_AWAY,
+)
 
 MOST_KILLS = 3
 """A trial whose process was killed so often is not resumed again."""
@@ -19,8 +27,10 @@ MOST_OF_SETTINGS = 20
 """It ends after so many trials that fail alike by what the search learns to avoid, where no other one ended well."""
 _OF_THEIR_SETTINGS = ("out_of_memory", "not_finite", "time_limit")
 """Failures that the search learns to avoid: they are about settings, not about the study."""
-_UNASKED = ("killed", CRASHED, "forkserver_died", NODE_LOST, NODE_REFUSED, PROCESS_DIED)
+_UNASKED = ("killed", CRASHED, "forkserver_died", NODE_LOST, NODE_REFUSED, PROCESS_DIED, STATE_AWAY)
 """Why a process was killed that nobody asked to end."""
+_NOT_ITS_DOING = (NODE_LOST, STATE_AWAY)
+"""Those that say nothing of the trial, however often it happens."""
 _REMEDIES = {
     CODE_CHANGED: "The states are kept: restore the code and resume, or start another study",
     DISK_FAILED: "Make room, then resume: saved states are kept",
@@ -56,7 +66,7 @@ class Failures:
 
     def ended(self, record: AttemptRecord, trial: int) -> None:
         """Record the end of an attempt at a trial."""
-        self._kills[trial] += record.state is TrialState.KILLED and record.reason != NODE_LOST  # not the trial's doing
+        self._kills[trial] += record.state is TrialState.KILLED and record.reason not in _NOT_ITS_DOING
         if remedy := _REMEDIES.get(record.reason):
             self.verdict = f"{record.message}. {remedy}"
             return

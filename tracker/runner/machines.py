@@ -101,10 +101,12 @@ def machines_of(document: StudyDocument, home: Home, workers: int | None, observ
         around = replace(surroundings, hardware=able)
         plan = plan_on(document, spec, around, home, [offer for _, offer in offered])
         machines = Machines(plan, on_machine(plan, surroundings.hardware), forkserver, workers, observer, fleet, nodes)
-        billed = [offer for node, offer in offered if machines.rates.on(node, offer.device) is not None]
-        if len(billed) < len(offered):  # no trial runs on a machine of which nobody knows what it costs
-            plan = plan_on(document, spec, around, home, billed)
-        yield replace(machines, plan=plan)
+        billed = [  # no trial runs on a machine of which nobody knows what it costs
+            replace(offer, market=point.market)
+            for node, offer in offered
+            if (point := machines.rates.on(node, offer.device)) is not None
+        ]
+        yield replace(machines, plan=plan_on(document, spec, around, home, billed))
 
 
 def engine_for(plan: StudyPlan, forkserver: Forkserver, workers: int | None) -> Engine:

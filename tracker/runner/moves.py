@@ -66,7 +66,8 @@ class Moves:
         last, point = self._last.get(trial), request.price_point
         if last is None:
             return None
-        usage = replace(last.usage, cores=len(request.cores), accelerators=len(request.accelerators))
+        cores, accelerators = (request.machines * len(each) for each in (request.cores, request.accelerators))
+        usage = replace(last.usage, cores=cores, accelerators=accelerators)
         old, new = _kind(last.point, last.usage), _kind(point, usage)
         rate_ratio = self._usd_per_hour(point, usage) / max(self._usd_per_hour(last.point, last.usage), 1e-12)
         if old == new:

@@ -70,7 +70,8 @@ class SearchWork(Work):
         self._states = SavedStates(session.folder.trials, session.plan.spec.search.state_bytes)
         self._steps = steps_of(running, self._decisions)
         self._running = {job.label for job in running}
-        self._many_kinds = session.plan.space.many_kinds
+        spec = session.plan.spec
+        self._many_kinds = session.plan.space.many_kinds and spec.engine.name != "local"
         self._pausing: set[int] = set()
         self._cannot_pause = False
         self._failures = Failures(

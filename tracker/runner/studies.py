@@ -130,8 +130,7 @@ def resume_study(
         machines.announce()
         Trials.check(plan.spec.search.objectives, plan.space, sampling_of(plan))
         if machines.fleet is None:
-            for problem in bring_all(folder.trials):
-                observer.notify(problem)
+            bring_all(folder.trials)
         runs_on = machines.engine(folder)
         session = reopen_session(plan, home, folder, observer)
         untagged = stored.content.get("tags", {}).keys() - plan.spec.tags.keys()

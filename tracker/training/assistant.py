@@ -55,5 +55,7 @@ def _follow(request: AttemptRequest, companions: Companions) -> None:
     failure = companions.failure(over)
     if not multiprocessing.connection.wait(over, 0.0):
         line.say(failure[1] if failure else None, FAILURE_SECONDS)
+        if failure is None:  # the others may still have work to do, such as a last evaluation
+            multiprocessing.connection.wait(over)
     with contextlib.suppress(OSError):
         line.socket.close()

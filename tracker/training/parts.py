@@ -80,6 +80,8 @@ class Parts:
             ending = self._ended(part, file)
             with contextlib.suppress(OSError):
                 write(file, {})  # it is heard
+            if ending is None:
+                self._left.wait()  # its machine has it as long as the attempt
             seconds = VANISHED_SECONDS if self._verdict.vanished else FAILURE_SECONDS
             if ending is not None and not self._left.wait(seconds):
                 self._give_up(self._verdict.ending or ending)

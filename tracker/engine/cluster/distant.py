@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +17,10 @@ from typing import Any
 from tracker.engine.cluster.parcels import Arriving, File
 from tracker.errors import StoreError, WorkFailedError
 from tracker.study import formats
-from tracker.training.state import ELSEWHERE_NAME, FILE_NAME, discard_state
+from tracker.training.state import ELSEWHERE_NAME, discard_state
+
+PATIENCE_SECONDS, AGAIN_SECONDS = 30.0, 3.0
+"""How long a machine asks a store for a state that it cannot read, and how often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +61,29 @@ def put(url: str, folder: Path, files: Sequence[File]) -> None:
             store.put_file(str(folder / file.path), target)
 
 
-def get(state: DistantState, folder: Path, name: str) -> None:
+class StateAwayError(WorkFailedError):
+    """The store that has a state cannot be reached."""
+
+
+def get(state: DistantState, folder: Path, name: str, patience_seconds: float = 0.0) -> None:
     """Bring a state to a folder; ``name`` is unlike that of anything else on its way there.
 
-    An older one stays where it cannot be read, or is not as it was written. Raises TornError, WorkFailedError.
+    A store that cannot be read is asked again for ``patience_seconds``. An older state stays where the new one cannot
+    be read, or is not as it was written. Raises TornError, StateAwayError.
     """
-    arriving = Arriving(folder, name)
+    arriving, until = Arriving(folder, name), time.monotonic() + patience_seconds
     try:
-        with _named_errors(state.url, "read"):
-            store, root = _store(state.url)
-            for file in state.files:
-                store.get_file(f"{root}/{file.path}", str(arriving.place(file.path)))
+        while True:
+            try:
+                with _named_errors(state.url, "read"):
+                    store, root = _store(state.url)
+                    for file in state.files:
+                        store.get_file(f"{root}/{file.path}", str(arriving.place(file.path)))
+                break
+            except WorkFailedError as error:
+                if time.monotonic() >= until:
+                    raise StateAwayError(str(error)) from None
+                time.sleep(min(AGAIN_SECONDS, patience_seconds))
         arriving.finish(state.files)
     finally:
         arriving.forget()
@@ -81,25 +97,28 @@ def discard(folder: Path) -> None:
 
 def discard_elsewhere(folder: Path) -> None:
     """Delete the state of a trial that is elsewhere; a store that does not answer keeps what it has."""
+    state = None
     with contextlib.suppress(WorkFailedError):
-        if (state := noted(folder)) is not None:
-            _remove(state.url)
+        state = noted(folder)
     (folder / ELSEWHERE_NAME).unlink(missing_ok=True)
+    if state is not None:
+        formats.keep_names(folder)
+        _remove(state.url)
 
 
-def bring_all(trials: Path) -> list[str]:
-    """Bring every state that is elsewhere to its trial's folder, for workers of this machine; what failed, in words."""
-    problems = []
+def bring_all(trials: Path) -> None:
+    """Bring every state that is elsewhere to its trial's folder, for workers of this machine.
+
+    Raises WorkFailedError for the first that cannot be brought: it stays where it is.
+    """
     for note in sorted(trials.glob(f"*/{ELSEWHERE_NAME}")):
         folder = note.parent
         try:
-            state = noted(folder)
-            if state is not None and not (folder / FILE_NAME).exists():
+            if (state := noted(folder)) is not None:
                 get(state, folder, "here")
         except (WorkFailedError, OSError) as error:
-            problems.append(f"the state of trial #{folder.name} cannot be brought: {error}")
-            discard_state(folder)
-    return problems
+            raise WorkFailedError(f"the state of trial #{folder.name} cannot be brought here: {error}") from None
+        discard_elsewhere(folder)
 
 
 def _store(url: str) -> tuple[Any, str]:

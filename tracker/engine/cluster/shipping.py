@@ -8,13 +8,13 @@ from typing import Any
 
 from tracker.engine.cluster.attempt import ClusterAttempt
 from tracker.engine.cluster.contact import Contact, Late
-from tracker.engine.cluster.distant import DistantState, discard_elsewhere, noted
+from tracker.engine.cluster.distant import DistantState, StateAwayError, discard_elsewhere, noted
 from tracker.engine.cluster.errands import Errand, Question
 from tracker.engine.cluster.fleet import HostLostError
 from tracker.engine.cluster.messages import What
 from tracker.engine.cluster.parcels import STATE_NAMES, Arriving, listed, piece
 from tracker.errors import WorkFailedError
-from tracker.training.ending import NODE_REFUSED, ending_of
+from tracker.training.ending import NODE_REFUSED, STATE_AWAY, ending_of
 from tracker.training.state import FILE_NAME
 
 MERGED = ("artifacts",)
@@ -45,8 +45,11 @@ class Shipping:
             resumes = yield from send_state(attempt)
             yield "start", attempt.key, attempt.request, head, attempt.reservation.token, resumes
         except (WorkFailedError, OSError) as error:
-            contact.full_until = self._now() + REFUSED_SECONDS
-            attempt.give_up(NODE_REFUSED, str(error))
+            if isinstance(error, StateAwayError):
+                attempt.give_up(STATE_AWAY, str(error))
+            else:
+                contact.full_until = self._now() + REFUSED_SECONDS
+                attempt.give_up(NODE_REFUSED, str(error))
             contact.late[attempt.key] = Late.of(attempt)
             with contextlib.suppress(HostLostError):
                 yield "fence", attempt.key

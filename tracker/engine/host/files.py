@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tracker.engine.cluster.distant import DistantState, get, put
+from tracker.engine.cluster.distant import PATIENCE_SECONDS, DistantState, get, put
 from tracker.engine.cluster.messages import Key, What
 from tracker.engine.cluster.parcels import STATE_NAMES, Arriving, File, listed, piece
 from tracker.engine.host.hosted import HostedAttempt
+from tracker.engine.host.transfers import Transfers
 from tracker.errors import WorkFailedError
 from tracker.training.state import FILE_NAME
 
@@ -19,6 +20,7 @@ class HostFiles:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._attempts: dict[Key, HostedAttempt] = {}
+        self._transfers = Transfers()
 
     def arrive(self, key: Key, path: str, offset: int, data: bytes) -> None:
         """Take a piece of what an attempt is to be resumed from."""
@@ -42,15 +44,21 @@ class HostFiles:
 
         Raises WorkFailedError where the attempt is not here, or the store does not take it.
         """
-        files = self.leave(key, name, what)
-        if any(file.path == FILE_NAME for file in files):
-            put(url, self._known(key).leave(name).folder, files)
-        return files
+
+        def carry() -> tuple[File, ...]:
+            files = self.leave(key, name, what)
+            if any(file.path == FILE_NAME for file in files):
+                put(url, self._known(key).leave(name).folder, files)
+            return files
+
+        kept: tuple[File, ...] = self._transfers.once((key, name), carry)
+        return kept
 
     def fetch(self, key: Key, url: str, files: Sequence[File]) -> None:
         """Bring what an attempt is to be resumed from, from a store elsewhere. Raises TornError, WorkFailedError."""
-        if self._state(key) != tuple(files):
-            get(DistantState(url, tuple(files)), self._place(key), str(key.attempt))
+        state, place = DistantState(url, tuple(files)), self._place(key)
+        if self._state(key) != state.files:
+            self._transfers.once((key, url), lambda: get(state, place, str(key.attempt), PATIENCE_SECONDS))
 
     def piece(self, key: Key, name: str, path: str, offset: int) -> bytes:
         """A piece of a file that was linked aside. Raises WorkFailedError, OSError where it is not here."""

@@ -213,6 +213,7 @@ class Host(HostFiles):
     def release(self, key: Key, keep_state: bool) -> None:
         """The coordinator has all that it needs of an attempt that has ended."""
         self.fence(key)
+        self._transfers.forget(key)
         with self._changed:
             hosted = self._attempts.get(key)
             if hosted is None or not hosted.ended:
