@@ -110,8 +110,8 @@ class Pump:
     def start(self, attempt: ClusterAttempt, head: bytes) -> None:
         """Start an attempt on the machine of its reservation; its parts on others follow once its worker is there."""
         contact = self._contact_of(attempt)
-        begun = self._assistance.begin(attempt)
-        if contact is None or contact.lost or not begun:
+        all_there = self._assistance.begin(attempt)
+        if contact is None or contact.lost or not all_there:
             attempt.give_up(NODE_LOST, "a machine of it was gone before it started")
             self._assistance.dismiss(attempt)
             if contact is not None:
