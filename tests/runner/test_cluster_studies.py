@@ -28,6 +28,7 @@ from tracker.runner.audit.repair import repair_study
 from tracker.runner.decisions import FILE_NAME, Decisions
 from tracker.runner.fleet_machines import FleetMachine
 from tracker.runner.machines import Machines
+from tracker.runner.node_rates import NodeRates
 from tracker.runner.progress import Silent
 from tracker.runner.session import Places
 from tracker.runner.study_lookup import table_of
@@ -77,7 +78,10 @@ def on_fleet(fleet, monkeypatch):
     def on(engine_class):
         def engine(self, folder):
             name = StudyNotes(folder.path).cluster_name()
-            return engine_class(fleet, name, self.rates, self.workers, self.observer.notify, folder.path)
+            plan, notify = self.plan, self.observer.notify
+            points = {"cpu": plan.cpu_point, **plan.price_points}
+            rates = NodeRates(plan.price_book, plan.spec.pricing, notify, points)
+            return engine_class(fleet, name, rates, self.workers, notify, folder.path)
 
         monkeypatch.setattr(Machines, "engine", engine)
 

@@ -125,7 +125,15 @@ def test_a_market_of_which_nobody_knows_the_price_is_not_offered(new_home, monke
     study = digits(engine={"name": "ray"}, space={"market": ["spot", "on_demand"], "width": [4, 8]})
     with machines_of(StudyDocument("study", study), Home(new_home()), None, said) as machines:
         assert machines.plan.space.by_device["cpu"]["market"].values == ("on_demand",)
-    assert any("is left out, nobody knows what it costs" in line for line in said.words)
+        machines.announce()
+    assert sum("is left out, nobody knows what it costs" in line for line in said.words) == 1
+
+
+def test_a_cluster_of_which_nobody_knows_the_price_is_refused(new_home, monkeypatch):
+    fleet = Answers({"one": SMALL}, {"one": {"tracker/sku": "nobody_knows"}})
+    monkeypatch.setattr("tracker.runner.machines.connected", lambda *_, **__: contextlib.nullcontext(fleet))
+    with pytest.raises(ClusterError, match="nobody knows what any machine"), opened({"name": "ray"}, new_home()):
+        pass
 
 
 def test_a_market_is_offered_as_machines_are_billed(new_home, monkeypatch):

@@ -8,6 +8,7 @@ from tracker.engine.host.cloud import Sold
 from tracker.engine.node import Needs, Node
 from tracker.pricing.price_book import load_price_book
 from tracker.records import Hardware, Market
+from tracker.runner.fleet_machines import FleetMachine
 from tracker.runner.node_rates import NodeRates
 from tracker.study.spec import PricingSpec
 
@@ -32,6 +33,11 @@ def node(**labels):
     )
 
 
+def machine(name, cores, sold=None, labels=None):
+    hardware = Hardware("Linux", "", "x86_64", cores, 2**34)
+    return FleetMachine(Node(name, "10.0.0.7", 2, 0, "", 2**33, labels or {}), hardware, 0.0, sold)
+
+
 def test_without_labels_the_study_says_what_a_machine_is_billed_as(rates, said):
     assert rates(node(), Needs(1)) == STUDY
     assert not said
@@ -49,9 +55,9 @@ def test_a_label_that_may_have_no_slash_names_its_sku(rates):
 
 
 def test_where_the_study_names_no_sku_each_machine_is_billed_as_one_like_it(said):
-    hardware = {size: Hardware("Linux", "", "x86_64", cores, 2**34) for size, cores in (("small", 2), ("large", 16))}
-    rates = NodeRates(BOOK, PricingSpec(), said.append, hardware=hardware)
-    small, large = (rates(Node(name, "10.0.0.7", 2, 0, "", 2**33), Needs(1)) for name in hardware)
+    machines = [machine(name, cores) for name, cores in (("small", 2), ("large", 16))]
+    rates = NodeRates(BOOK, PricingSpec(), said.append, machines=machines)
+    small, large = (rates(each.node, Needs(1)) for each in machines)
     assert (small.vcpu, large.vcpu) == (2, 16)
 
 
@@ -76,20 +82,12 @@ def test_a_machine_whose_labels_name_no_rate_takes_nothing_and_is_named_once(rat
 
 
 def test_a_cloud_says_what_its_machine_is_billed_as_where_no_label_does(said):
-    sold = {
-        "one": Sold("gcp/e2-standard-16", "spot", "us-central1"),
-        "two": Sold("gcp/unheard-of", "spot", "nowhere"),
-    }
-    rates = NodeRates(BOOK, PricingSpec(sku={"cpu": STUDY.sku}), said.append, {"cpu": STUDY}, sold=sold)
-
-    def billed(name, **labels):
-        point = rates(Node(name, "10.0.0.7", 2, 0, "", 2**33, labels), Needs(1))
-        return point.sku, point.market
-
-    assert billed("one") == ("gcp/e2-standard-16", Market.SPOT)
-    assert billed("two") == (STUDY.sku, STUDY.market), "the book lacks it"
-    labelled = NodeRates(BOOK, PricingSpec(sku={"cpu": STUDY.sku}), said.append, {"cpu": STUDY}, sold=sold)
-    market = {"tracker/market": "on_demand"}
-    point = labelled(Node("one", "10.0.0.7", 2, 0, "", 2**33, market), Needs(1))
-    assert (point.sku, point.market) == ("gcp/e2-standard-16", Market.ON_DEMAND), "labels come first"
+    known, unknown = Sold("gcp/e2-standard-16", "spot", "us-central1"), Sold("gcp/unheard-of", "spot", "nowhere")
+    labelled = {"tracker/market": "on_demand"}
+    machines = [machine("one", 2, known), machine("two", 2, unknown), machine("three", 2, known, labelled)]
+    rates = NodeRates(BOOK, PricingSpec(sku={"cpu": STUDY.sku}), said.append, {"cpu": STUDY}, machines)
+    one, two, three = (rates(each.node, Needs(1)) for each in machines)
+    assert (one.sku, one.market) == (known.sku, Market.SPOT)
+    assert two == STUDY, "the book lacks it"
+    assert (three.sku, three.market) == (known.sku, Market.ON_DEMAND), "labels come first"
     assert not said

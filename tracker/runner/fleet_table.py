@@ -24,9 +24,7 @@ def fleet_table(
     whole machine's; these four are None without a rate), running (attempts by study; None where it does not answer),
     idle_share, idle_usd_per_hour, draining_seconds (None where it stays). Raises ClusterError.
     """
-    hardware = {each.node.node_id: each.hardware for each in machines}
-    sold = {each.node.node_id: each.sold for each in machines if each.sold}
-    rates = NodeRates(book, PricingSpec(), notify, hardware=hardware, sold=sold)
+    rates = NodeRates(book, PricingSpec(), notify, machines=machines)
     rows = node_list(fleet, lambda node, needs: rates(node, needs) if node.cores else None)
     return [_row(row) for row in rows if row.node.cores]
 

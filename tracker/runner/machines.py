@@ -6,7 +6,6 @@ import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 from tracker.engine.cluster.cluster import ClusterEngine
 from tracker.engine.cluster.fleet import Fleet
@@ -14,7 +13,7 @@ from tracker.engine.engine import Engine
 from tracker.engine.forkserver import Forkserver
 from tracker.engine.local import LocalEngine
 from tracker.engine.reservations import Reservations
-from tracker.errors import RequestError
+from tracker.errors import ClusterError, RequestError
 from tracker.pricing.price_point import PricePoint
 from tracker.records import Hardware
 from tracker.runner.fleet_machines import FleetMachine, connected, greet, offers
@@ -27,16 +26,26 @@ from tracker.store.home import Home
 from tracker.store.names import logged_name
 from tracker.study.check import check_study
 from tracker.study.document import StudyDocument
+from tracker.study.space import search_space
 
 CLOCK_SECONDS = 60.0
 """A clock that is further from this machine's is reported."""
 
 
 @dataclass(frozen=True)
+class Cluster:
+    """A fleet, its machines at the start, and what each machine of it is billed as."""
+
+    fleet: Fleet
+    nodes: Sequence[FleetMachine]
+    rates: NodeRates
+
+
+@dataclass(frozen=True)
 class Machines:
     """Where a study runs. ``plan`` is for its trials; ``here`` for its data, which the coordinator's machine prepares.
 
-    ``fleet`` is None where trials run on this machine too, else ``nodes`` are its machines at the start.
+    ``cluster`` is None where trials run on this machine too.
     """
 
     plan: StudyPlan
@@ -44,16 +53,18 @@ class Machines:
     forkserver: Forkserver
     workers: int | None
     observer: Observer
-    fleet: Fleet | None = None
-    nodes: Sequence[FleetMachine] = ()
+    cluster: Cluster | None = None
 
     def announce(self) -> None:
         """Show the machines, what they are billed as, changed cost terms, and what is left out of the space."""
         observer = self.observer
-        _announce(self.plan, observer, machines=self.fleet is None)
-        for machine in self.nodes:
+        _announce(self.plan, observer, machines=self.cluster is None)
+        if self.cluster is None:
+            return
+        for machine in self.cluster.nodes:
             for device in self.plan.space.devices:
-                if (device == "cpu" or machine.node.accelerators) and (point := self.rates.on(machine.node, device)):
+                able = device == "cpu" or machine.node.accelerators
+                if able and (point := self.cluster.rates.on(machine.node, device)) is not None:
                     observer.notify(f"{machine.words}: {_billed(device, point)}")
             if abs(off := machine.clock_seconds) > CLOCK_SECONDS:
                 observer.notify(
@@ -66,19 +77,12 @@ class Machines:
 
     def engine(self, folder: StudyFolder) -> Engine:
         """The engine of the trials of the study in ``folder``. Raises RequestError as engine_for does, StoreError."""
-        if self.fleet is None:
+        if self.cluster is None:
             return self.local_engine()
         name = StudyNotes(folder.path).cluster_name()
         notify, states = self.observer.notify, self.plan.spec.engine.states
-        return ClusterEngine(self.fleet, name, self.rates, self.workers, notify, folder.path, states)
-
-    @cached_property
-    def rates(self) -> NodeRates:
-        """What each machine of the fleet is billed as."""
-        hardware = {machine.node.node_id: machine.hardware for machine in self.nodes}
-        points = {"cpu": self.plan.cpu_point, **self.plan.price_points}
-        sold = {machine.node.node_id: machine.sold for machine in self.nodes if machine.sold}
-        return NodeRates(self.plan.price_book, self.plan.spec.pricing, self.observer.notify, points, hardware, sold)
+        fleet, rates = self.cluster.fleet, self.cluster.rates
+        return ClusterEngine(fleet, name, rates, self.workers, notify, folder.path, states)
 
 
 @contextlib.contextmanager
@@ -98,15 +102,19 @@ def machines_of(document: StudyDocument, home: Home, workers: int | None, observ
         nodes = greet(fleet)
         able = combined([machine.hardware for machine in nodes])
         offered = [(machine.node, offer) for machine in nodes for offer in offers(machine, spec.pricing.market)]
-        around = replace(surroundings, hardware=able)
-        plan = plan_on(document, spec, around, home, [offer for _, offer in offered])
-        machines = Machines(plan, on_machine(plan, surroundings.hardware), forkserver, workers, observer, fleet, nodes)
+        plan = plan_on(document, spec, replace(surroundings, hardware=able), home, [offer for _, offer in offered])
+        points = {"cpu": plan.cpu_point, **plan.price_points}
+        rates = NodeRates(plan.price_book, spec.pricing, observer.notify, points, nodes)
         billed = [  # no trial runs on a machine of which nobody knows what it costs
             replace(offer, market=point.market)
             for node, offer in offered
-            if (point := machines.rates.on(node, offer.device)) is not None
+            if (point := rates.on(node, offer.device)) is not None
         ]
-        yield replace(machines, plan=plan_on(document, spec, around, home, billed))
+        if not billed:
+            raise ClusterError("nobody knows what any machine of the cluster costs; give them a label tracker/sku")
+        plan = replace(plan, space=search_space(spec, able, surroundings.compile_problem, billed))
+        here = on_machine(plan, surroundings.hardware)
+        yield Machines(plan, here, forkserver, workers, observer, Cluster(fleet, nodes, rates))
 
 
 def engine_for(plan: StudyPlan, forkserver: Forkserver, workers: int | None) -> Engine:

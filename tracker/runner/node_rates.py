@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from tracker.engine.cluster.placement import label, market_of
-from tracker.engine.host.cloud import Sold
 from tracker.engine.node import Needs, Node
 from tracker.errors import PriceBookError, did_you_mean
 from tracker.pricing.cost import check_billable
 from tracker.pricing.price_book import PriceBook
 from tracker.pricing.price_point import PricePoint
-from tracker.records import Hardware, Market
+from tracker.records import Market
+from tracker.runner.fleet_machines import FleetMachine
 from tracker.study.spec import PricingSpec
 
 SKU_LABELS = ("tracker/sku",)
@@ -24,8 +24,8 @@ class NodeRates:
     """The rate of each machine, by ``book``. ``notify`` gets a sentence for each machine that can have none.
 
     ``pricing`` is the study's, and ``points`` its rates by device: what a machine is billed as that has no labels.
-    ``hardware`` is what is known of machines, by their ids: where the study names no SKU, one like the machine is its;
-    ``sold`` is how their clouds sell them.
+    ``machines`` are those that have said what they are: how their clouds sell them, and where the study names no SKU,
+    the cheapest like them is theirs.
     """
 
     def __init__(
@@ -34,15 +34,13 @@ class NodeRates:
         pricing: PricingSpec,
         notify: Callable[[str], None],
         points: Mapping[str, PricePoint] | None = None,
-        hardware: Mapping[str, Hardware] | None = None,
-        sold: Mapping[str, Sold] | None = None,
+        machines: Iterable[FleetMachine] = (),
     ) -> None:
         self._book = book
         self._pricing = pricing
         self._notify = notify
         self._points = points or {}
-        self._hardware = hardware or {}
-        self._sold = sold or {}
+        self._machines = {machine.node.node_id: machine for machine in machines}
         self._known: dict[tuple[str, str], PricePoint | None] = {}
 
     def __call__(self, node: Node, needs: Needs) -> PricePoint | None:
@@ -60,15 +58,15 @@ class NodeRates:
         return self._known[node.node_id, device]
 
     def _point(self, node: Node, device: str) -> PricePoint:
-        pricing, hardware = self._pricing, self._hardware.get(node.node_id)
+        pricing, machine = self._pricing, self._machines.get(node.node_id)
         sku, market, region = label(node, SKU_LABELS), market_of(node), label(node, REGION_LABELS)
         if market and market not in list(Market):
             raise PriceBookError(f"its label says market '{market}'; {did_you_mean(market, list(Market))}")
         if not sku and (point := self._as_sold(node, device, market, region)) is not None:
             return point
         bought, place = Market(market) if market else pricing.market, region or pricing.region
-        if not sku and hardware is not None and pricing.sku[device] == "auto":
-            return self._book.cheapest_for(hardware, device, bought, place)
+        if not sku and machine is not None and pricing.sku[device] == "auto":
+            return self._book.cheapest_for(machine.hardware, device, bought, place)
         if not sku and device not in self._points:
             raise PriceBookError(f"no label {SKU_LABELS[0]} says it")
         if not (sku or market or region):
@@ -80,8 +78,8 @@ class NodeRates:
 
     def _as_sold(self, node: Node, device: str, market: str, region: str) -> PricePoint | None:
         """What a machine is billed as by its cloud's word, but for what labels say; None where the book lacks it."""
-        sold = self._sold.get(node.node_id)
-        if sold is None:
+        machine = self._machines.get(node.node_id)
+        if machine is None or (sold := machine.sold) is None:
             return None
         for place in (region or sold.region, self._pricing.region):  # the book may lack its own
             with contextlib.suppress(PriceBookError):

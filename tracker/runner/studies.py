@@ -129,7 +129,7 @@ def resume_study(
         plan = machines.plan
         machines.announce()
         Trials.check(plan.spec.search.objectives, plan.space, sampling_of(plan))
-        if machines.fleet is None:
+        if machines.cluster is None:
             bring_all(folder.trials)
         runs_on = machines.engine(folder)
         session = reopen_session(plan, home, folder, observer)
