@@ -19,6 +19,7 @@ from pathlib import Path
 import psutil
 
 from experiments.benchmarks.figures import Figure, main
+from experiments.benchmarks.steady_workload import fit
 from tracker import run_study, workload
 from tracker.errors import RequestError
 from tracker.runner.progress import EndedAttempt, Progress
@@ -46,14 +47,7 @@ def line(run, learning_rate: float = 0.1, width: int = 8, epochs: int = 2):
     optimiser = torch.optim.SGD(model.parameters(), lr=learning_rate)
     run.ready()
     for epoch in range(1, epochs + 1):
-        for _ in range(10):
-            loss = torch.nn.functional.binary_cross_entropy_with_logits(model(points)[:, 0], above)
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-        with torch.no_grad():
-            accuracy = ((model(points)[:, 0] > 0) == above.bool()).float().mean()
-        run.report(epoch, accuracy=accuracy)
+        run.report(epoch, accuracy=fit(model, optimiser, points, above)[1])
 
 
 class Watch:

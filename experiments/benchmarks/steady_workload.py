@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from tracker import workload
 
@@ -30,13 +31,21 @@ def steady(
     while epoch < epochs:
         until = time.monotonic() + epoch_seconds
         epoch += 1
-        for _ in range(10):
-            loss = torch.nn.functional.binary_cross_entropy_with_logits(model(points)[:, 0], above)
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-        with torch.no_grad():
-            accuracy = ((model(points)[:, 0] > 0) == above.bool()).float().mean()
+        loss, accuracy = fit(model, optimiser, points, above)
         time.sleep(max(0.0, until - time.monotonic()))
-        run.report(epoch, accuracy=accuracy, loss=loss.item())
+        run.report(epoch, accuracy=accuracy, loss=loss)
         run.save({"model": model.state_dict(), "epoch": epoch, "rest": rest})
+
+
+def fit(model: Any, optimiser: Any, points: Any, above: Any) -> tuple[float, float]:
+    """Fit which points [N, 2] are above a line, by ten steps; the last loss, and the accuracy."""
+    import torch
+
+    for _ in range(10):
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(model(points)[:, 0], above)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    with torch.no_grad():
+        accuracy = ((model(points)[:, 0] > 0) == above.bool()).float().mean()
+    return float(loss), float(accuracy)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from tracker.engine.engine import Attempt, Engine
 from tracker.engine.node import Kind
@@ -24,6 +23,7 @@ from tracker.runner.saved_states import SavedStates
 from tracker.runner.searchers import save_memory
 from tracker.runner.session import Session
 from tracker.runner.study_progress import Pace, study_progress
+from tracker.runner.waiting import Waiting
 from tracker.search.steps import Searcher, Step
 from tracker.study.document import short_name
 from tracker.training.events import Event
@@ -31,8 +31,6 @@ from tracker.training.request import AttemptRequest
 
 MEMORY_SECONDS, MEMORY_PAUSE_SECONDS, MEMORY_SHARE = 5.0, 1.0, 0.05
 """How often what the search keeps is saved, how long after an attempt's end at most, and its share of the time."""
-MOST_WAITING = 4
-"""How many jobs wait for machines that are lacking, before the search is asked for none of another kind."""
 TIDY_SECONDS, TIDY_SHARE = 2.0, 0.05
 """How often saved states are looked through, and the share of the time that it may take."""
 
@@ -64,19 +62,18 @@ class SearchWork(Work):
         self._observer = session.observer
         self._searcher = searcher
         self._decisions = Decisions(session.folder.path / DECISIONS_FILE)
-        self._waiting = deque(waiting)
-        self._attempts = dict(attempts)
-        self._moves = Moves(session.plan.spec.costs, ended)
-        self._states = SavedStates(session.folder.trials, session.plan.spec.search.state_bytes)
-        self._steps = steps_of(running, self._decisions)
-        self._running = {job.label for job in running}
         spec = session.plan.spec
-        self._many_kinds = session.plan.space.many_kinds and spec.engine.name != "local"
+        many_kinds = spec.engine.name != "local" and session.plan.space.many_kinds
+        self._waiting = Waiting(waiting, running, many_kinds=many_kinds)
+        self._attempts = dict(attempts)
+        self._moves = Moves(spec.costs, ended)
+        self._states = SavedStates(session.folder.trials, spec.search.state_bytes)
+        self._steps = steps_of(running, self._decisions)
         self._pausing: set[int] = set()
         self._cannot_pause = False
         self._failures = Failures(
             checkpoints=session.books.frontier.best is not None,
-            limited=[limit.metric for limit in session.plan.spec.limits],
+            limited=[limit.metric for limit in spec.limits],
         )
         self._noted: set[str] = set()
         self._pace = Pace(session.books, worked_seconds)
@@ -99,30 +96,16 @@ class SearchWork(Work):
 
     def next_job(self, lacking: Collection[Kind] = ()) -> Job | None:
         """The first job that waits for a machine alone, or else a step of the search."""
-        ready = self._ready(lacking)
-        if ready is None and self._may_ask(lacking) and (step := self._next_step()) is not None:
-            self._waiting.append(self._job_of(step))
-            ready = self._ready(lacking)
-        return ready
-
-    def _ready(self, lacking: Collection[Kind] = ()) -> Job | None:
-        """The first waiting job that does not wait for the end of its trial's last attempt, which is still pausing."""
-        return next((job for job in self._ready_jobs if job.needs.kind not in lacking), None)
-
-    @property
-    def _ready_jobs(self) -> Iterator[Job]:
-        return (job for job in self._waiting if job.label not in self._running)
-
-    def _may_ask(self, lacking: Collection[Kind]) -> bool:
-        """Whether a step of the search may be for another kind of machine than those that are lacking."""
-        waiting = sum(job.needs.kind in lacking for job in self._waiting)
-        return not lacking or (self._many_kinds and waiting < MOST_WAITING)
+        first = self._waiting.first(lacking)
+        if first is None and self._waiting.may_grow(lacking) and (step := self._next_step()) is not None:
+            self._waiting.add(self._job_of(step))
+            first = self._waiting.first(lacking)
+        return first
 
     def started(self, job: Job, request: AttemptRequest) -> None:
         """Open its account."""
         self._learned = True  # or decided, which it keeps as well
-        self._waiting.remove(job)
-        self._running.add(job.label)
+        self._waiting.started(job)
         point, book = request.price_point, request.price_book
         self._books.open(job, point, book, request.asked_at, user=request.user, node=request.node)
         if job.trial is not None and (move := self._moves.of(job.trial, request)) is not None:
@@ -187,14 +170,14 @@ class SearchWork(Work):
         price_usd = self._ledger.of(label)
         self._ledger.promise(label, 0.0)
         self._searcher.paused(number, price_usd)
-        ready = next((each for each in self._ready_jobs if each.needs.may_follow(job.needs)), None)
+        ready = self._waiting.for_place_of(job)
         step = None if ready else self._next_step(live_trial=number)
         if step is not None and step.trial == number:
             self._decisions.write(number, "continue", step.why, _numbers(step))
             return
         why = self._searcher.closed
         if step is not None:
-            self._waiting.append(self._job_of(step))
+            self._waiting.add(self._job_of(step))
             why = f"the next dollars go to #{step.trial}: {step.why}"
         elif ready:
             why = f"{ready.label} needs the cores"
@@ -218,7 +201,7 @@ class SearchWork(Work):
     def ended(self, job: Job, attempt: Attempt) -> None:
         """Enter its spend, and report its end to the search."""
         record = attempt.record
-        self._running.discard(job.label)
+        self._waiting.ended(job)
         self._learned = True
         self._searcher.closed = ""  # what it reserved and did not spend is free again: ask once more
         self._say_notes(record)
@@ -255,7 +238,7 @@ class SearchWork(Work):
                 self._searcher.paused(number, price_usd)
             return
         if chosen_again:
-            self._waiting = deque(waiting for waiting in self._waiting if waiting.trial != number)
+            self._waiting.drop(number)
         self._decisions.write(number, "end", f"{state}: {message or 'trained to its end'}", {"price_usd": price_usd})
         self._searcher.ended(number, state, price_usd, reason)
 
@@ -287,7 +270,7 @@ class SearchWork(Work):
 
     def _tidy(self) -> None:
         """Delete states of trials that can no longer matter, and the least promising ones beyond the disk limit."""
-        taken = {f"#{job.trial}" for job in self._waiting} | self._running
+        taken = self._waiting.taken
         prospects = {number: gain for number, gain in self._searcher.prospects().items() if f"#{number}" not in taken}
         for number, why in self._states.to_drop(prospects):
             label = f"#{number}"

@@ -7,30 +7,21 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing.connection
-import os
 import signal
-import sys
 import traceback
 
 from tracker.training.line import Line
-from tracker.training.loading import arguments_of
-from tracker.training.process_tree import end_all_below, mark_worker, take_orphans
+from tracker.training.process_tree import end_all_below
 from tracker.training.processes import FAILURE_SECONDS, Companions
 from tracker.training.request import AttemptRequest
-from tracker.training.set_up import limit_memory, redirect_output, take_cores
+from tracker.training.set_up import begin, limit_memory, take_cores
 from tracker.training.stopping import PAUSE_AT_SAVE_SIGNAL, PAUSE_SIGNAL, take_requests
 from tracker.training.worker import accompany
 
 
 def assist(request: AttemptRequest) -> None:
     """Run a part of an attempt; the whole life of an assistant."""
-    take_orphans()
-    mark_worker()
-    try:
-        redirect_output(request.output_path)
-    except OSError:
-        sys.exit(os.EX_IOERR)
-    sys.argv = arguments_of(request.workload)
+    begin(request)
     take_cores(request.cores)
     limit_memory(request)
     for number in (signal.SIGINT, PAUSE_SIGNAL, PAUSE_AT_SAVE_SIGNAL):

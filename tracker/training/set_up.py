@@ -8,7 +8,23 @@ import resource
 import sys
 from pathlib import Path
 
+from tracker.training.loading import arguments_of
+from tracker.training.process_tree import mark_worker, take_orphans
 from tracker.training.request import AttemptRequest
+
+
+def begin(request: AttemptRequest) -> None:
+    """Become a process of an attempt: whoever it leaves behind is found, and what it prints goes to its file.
+
+    It ends at once where the disk takes no output.
+    """
+    take_orphans()
+    mark_worker()
+    try:
+        _redirect_output(request.output_path)
+    except OSError:
+        sys.exit(os.EX_IOERR)
+    sys.argv = arguments_of(request.workload)
 
 
 def take_cores(cores: tuple[int, ...]) -> None:
@@ -30,7 +46,7 @@ def limit_memory(request: AttemptRequest) -> None:
             Path("/proc/self/oom_score_adj").write_text("500")  # prefer killing the worker to killing the coordinator
 
 
-def redirect_output(path: Path) -> None:
+def _redirect_output(path: Path) -> None:
     """Send what this process prints, native libraries included, to a file beside its log. Raises OSError."""
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     for stream in (1, 2):

@@ -30,17 +30,17 @@ from tracker.training.assignment import Place, Reporting, Saving, Seat, Task
 from tracker.training.ending import DISK_FAILED, NO_EVENTS, Ending, ends_well, failure
 from tracker.training.events import EventLog
 from tracker.training.hardware import cpu_model
-from tracker.training.loading import arguments_of, load_workload
+from tracker.training.loading import load_workload
 from tracker.training.meeting import meet_across, meet_here
 from tracker.training.meter import Meter
 from tracker.training.parts import Parts
 from tracker.training.precision import PRECISIONS
 from tracker.training.prepared import mark_prepared, prepare_here
-from tracker.training.process_tree import end_all_below, mark_worker, take_orphans
+from tracker.training.process_tree import end_all_below
 from tracker.training.processes import Companions, Verdict
 from tracker.training.request import AttemptRequest
 from tracker.training.run import Paused, Run
-from tracker.training.set_up import limit_memory, redirect_output, take_cores
+from tracker.training.set_up import begin, limit_memory, take_cores
 from tracker.training.source_files import SourceFiles
 from tracker.training.state import discard_state
 from tracker.training.stopping import (
@@ -67,13 +67,7 @@ def work(request: AttemptRequest) -> None:
 
     It exits with os.EX_IOERR where that event cannot be written: the coordinator writes it then.
     """
-    take_orphans()
-    mark_worker()
-    try:
-        redirect_output(request.output_path)
-    except OSError:
-        sys.exit(os.EX_IOERR)
-    sys.argv = arguments_of(request.workload)
+    begin(request)
     log = EventLog(request.log_path)
     meter = _meter(request)
     log.write("started", {"pid": os.getpid()})

@@ -37,7 +37,16 @@ class DistantState:
         formats.ELSEWHERE.write(folder / ELSEWHERE_NAME, content)
         discard_state(folder, keep=(ELSEWHERE_NAME,))
         if older is not None and older.url != self.url:
-            _remove(older.url)
+            older.remove()
+
+    def remove(self) -> None:
+        """Delete it, without waiting for the store; one that does not answer keeps it."""
+        threading.Thread(target=self._remove, name="states elsewhere", daemon=True).start()
+
+    def _remove(self) -> None:
+        with contextlib.suppress(Exception):  # whoever owns the store sees what is left
+            store, root = _store(self.url)
+            store.rm(root, recursive=True)
 
 
 def noted(folder: Path) -> DistantState | None:
@@ -103,7 +112,7 @@ def discard_elsewhere(folder: Path) -> None:
     (folder / ELSEWHERE_NAME).unlink(missing_ok=True)
     if state is not None:
         formats.keep_names(folder)
-        _remove(state.url)
+        state.remove()
 
 
 def bring_all(trials: Path) -> None:
@@ -137,14 +146,3 @@ def _named_errors(url: str, what: str) -> Any:
     except Exception as error:  # noqa: BLE001 - each store has errors of its own
         said = " ".join(str(error).split())[:200] or type(error).__name__
         raise WorkFailedError(f"'{url}' cannot be {what}: {said}") from None
-
-
-def _remove(url: str) -> None:
-    """Delete a folder of the store, without waiting for it."""
-
-    def remove() -> None:
-        with contextlib.suppress(Exception):  # whoever owns the store sees what is left
-            store, root = _store(url)
-            store.rm(root, recursive=True)
-
-    threading.Thread(target=remove, name="states elsewhere", daemon=True).start()

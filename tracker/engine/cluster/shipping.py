@@ -97,8 +97,11 @@ class Shipping:
         except WorkFailedError as error:
             attempt.note(f"the state of {attempt.request.label} goes to the coordinator's disk: {error}")
             return False
-        if files and not (what == "state" and attempt.closed):
-            DistantState(url, files).note(folder)
+        state = DistantState(url, files)
+        if what == "state" and attempt.closed:  # a newer one is on its way
+            state.remove()
+        elif files:
+            state.note(folder)
         return bool(files)
 
 
