@@ -87,5 +87,6 @@ def test_a_server_that_is_down_or_wants_a_login_is_reported_in_a_sentence(
     page = open_page("Frontier", at=tmp_path)
     assert not page.exception
     (error,) = page.error
-    assert address in error.value.replace("\\", "")
-    assert ("401" in error.value) == (server == "locked_server")
+    text = error.value.replace("\\", "")
+    assert address in text
+    assert ("401" in text.replace(address, "")) == (server == "locked_server")  # a port may hold the figure too
