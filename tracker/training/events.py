@@ -162,6 +162,10 @@ class EventReader:
             return []
         except OSError as error:
             raise StoreError(f"event log '{self._path}' cannot be read: {error.strerror}") from None
+        return self.events_in(text)
+
+    def events_in(self, text: bytes) -> list[Event]:
+        """The events of what the log has from ``read_bytes`` on, for who has just written it. Raises StoreError."""
         whole = text[: text.rfind(b"\n") + 1]
         self.read_bytes += len(whole)
         return [event for line in whole.split(b"\n")[:-1] if (event := self._event(line)) is not None]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from tracker.engine.cluster.attempt import ClusterAttempt
 from tracker.engine.cluster.contact import Contact
-from tracker.engine.cluster.errands import Errand
+from tracker.engine.cluster.errands import Errand, single
 from tracker.engine.cluster.messages import Key
 from tracker.engine.cluster.node_times import NodeTimes
 from tracker.engine.cluster.shipping import REFUSED_SECONDS, send_state
@@ -109,7 +109,7 @@ class Assistance:
                 if self._now() - part.missed_at > MISSED_SECONDS:
                     self._lost(assisted, PROCESS_DIED)
         for key in there - known:
-            self._send(contact.node.node_id, _once("fence", key))
+            self._send(contact.node.node_id, single("fence", key))
         for key in contact.attempts.keys() & self._assisted.keys():
             self._kill_lost(self._assisted[key])
 
@@ -167,10 +167,6 @@ class Assistance:
         if assisted.lost_by and self._now() - assisted.killed_at >= KILL_SECONDS:
             assisted.killed_at = self._now()
             assisted.attempt.kill(assisted.lost_by)
-
-
-def _once(*question: object) -> Errand:
-    yield question
 
 
 def _end(key: Key, token: str) -> Errand:

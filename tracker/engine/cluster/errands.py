@@ -19,6 +19,11 @@ Errand = Generator[Question, Any, None]
 """HostLostError is raised in it where its host is lost, and whatever its question raised there."""
 
 
+def single(*question: Any) -> Errand:
+    """An errand of one question, whose answer says nothing."""
+    yield question
+
+
 @dataclass(frozen=True, slots=True)
 class _Asked:
     node_id: str
