@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from dataclasses import replace
 
 import pytest
@@ -245,6 +247,43 @@ def test_a_full_disk_here_loses_nothing(study, fleet, monkeypatch):
     study.run_until(lambda: study.ended)
     assert attempt.record.state is TrialState.COMPLETED
     assert log_of(attempt) == training_of(fleet, attempt).log
+
+
+def test_a_disk_here_that_keeps_nothing_has_its_machine_keep_everything(study, fleet, monkeypatch):
+    attempt = study.start(0)
+    study.run(12.0)
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError(5, "Input/output error")))
+        with pytest.raises(StoreError, match="Input/output error"):
+            study.run(10.0)
+        for _ in range(120):
+            fleet.pass_time(0.5)
+            with contextlib.suppress(StoreError):
+                study.run(0.2)
+        assert training_of(fleet, attempt).ended_at is not None
+        assert not study.ended
+        assert fleet.hosts[node_of(attempt)].trainings, "its host keeps all of it"
+    study.run_until(lambda: study.ended)
+    assert attempt.record.state is TrialState.COMPLETED
+    assert log_of(attempt) == training_of(fleet, attempt).log
+
+
+def test_a_log_is_on_the_disk_before_its_machine_forgets_it(study, fleet, monkeypatch):
+    attempt, on_disk = study.start(0), [0]
+    force = os.fsync
+
+    def note(descriptor):
+        force(descriptor)
+        if os.fstat(descriptor).st_ino == attempt.request.log_path.stat().st_ino:
+            on_disk.append(os.fstat(descriptor).st_size)
+
+    monkeypatch.setattr("os.fsync", note)
+    host = fleet.hosts[node_of(attempt)]
+    release, forgotten = host.release, []
+    monkeypatch.setattr(host, "release", lambda *given: forgotten.append(on_disk[-1]) or release(*given))
+    study.run_until(lambda: study.ended)
+    assert forgotten[0] == len(training_of(fleet, attempt).log)
+    assert len(on_disk) > 5, "and now and then while it trains"
 
 
 def test_a_machine_that_cannot_take_an_attempt_costs_that_attempt_alone(study, fleet):

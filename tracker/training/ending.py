@@ -142,7 +142,7 @@ def write_ending(
     ended = replace(
         record,
         state=ending.state,
-        reason=reason_of_end(record, ending.state, ending.reason),
+        reason=reason_of_end(record.reason, ending.state, ending.reason),
         message=ending.message,
         usage=replace(record.usage, wall_seconds=wall_seconds, startup_seconds=startup_seconds),
         phases=PhaseSeconds(startup_seconds, max(0.0, wall_seconds - startup_seconds), 0.0),

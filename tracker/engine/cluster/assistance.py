@@ -80,7 +80,7 @@ class Assistance:
                 continue
             contact = self._contacts.get(reservation.node.node_id) or self._gone(reservation.node)
             assisted.lost_by = NODE_LOST if contact.lost else assisted.lost_by
-            contact.held[reservation.token] = Needs(len(reservation.cores), len(reservation.accelerators))
+            contact.hold(reservation.token, Needs(len(reservation.cores), len(reservation.accelerators)))
             assisted.parts.append(_Part(number, contact, reservation))
         return not assisted.lost_by
 
@@ -123,7 +123,7 @@ class Assistance:
         assisted = self._assisted.pop(attempt.key, None)
         for part in assisted.parts if assisted else ():
             contact, reservation = part.contact, part.reservation
-            contact.held.pop(reservation.token, None)
+            contact.let_go(reservation.token)
             share = contact.node.share(len(reservation.cores), len(reservation.accelerators))
             contact.time.enter(attempt.record, share)
             if contact.lost:  # it is a stranger there once that machine is heard again

@@ -33,7 +33,7 @@ def could_meet(node: Node, needs: Needs) -> bool:
         and needs.accelerators <= node.accelerators
         and needs.memory_bytes <= node.memory_bytes
         and needs.accelerator_model in ("", node.accelerator_model)
-        and market_of(node) in ("", needs.market or market_of(node))
+        and (not needs.market or market_of(node) in ("", needs.market))
     )
 
 

@@ -32,6 +32,9 @@ NODES_SECONDS = 1.0
 """How often the fleet is asked which machines there are."""
 SAVE_SECONDS = 5.0
 """How often what machines did is saved."""
+REST_SECONDS = 0.001
+"""How long it rests after a turn for each machine that there is, and MOST_REST_SECONDS at most: news come together."""
+MOST_REST_SECONDS = 0.05
 LATE_SECONDS = 1.0
 """A turn that took longer says nothing of the machines: this process was late."""
 
@@ -69,8 +72,10 @@ class Pump:
 
     def turn(self, timeout_seconds: float) -> None:
         """Wait for answers, at most so long, and do what follows from them and from the time."""
-        answers = self._errands.answers
-        ready = self._fleet.wait(answers, timeout_seconds)
+        rest_seconds = min(MOST_REST_SECONDS, REST_SECONDS * len(self.contacts))
+        if (left := self._turned_at + rest_seconds - self._fleet.now()) > 0:
+            self._fleet.wait((), left)
+        ready = self._fleet.wait(self._errands.answers, timeout_seconds)
         if self._fleet.now() >= self._next_nodes:
             self._next_nodes = self._fleet.now() + NODES_SECONDS
             self.look_at_nodes()
@@ -131,7 +136,8 @@ class Pump:
         """Follow an attempt that runs on a machine already."""
         attempt.early = None
         contact.attempts[attempt.key] = attempt
-        contact.held[attempt.reservation.token] = Needs(len(attempt.request.cores), len(attempt.request.accelerators))
+        needs = Needs(len(attempt.request.cores), len(attempt.request.accelerators))
+        contact.hold(attempt.reservation.token, needs)
         if attempt.reservation.others:
             self._assistance.begin(attempt)
             self._assistance.call(attempt)  # hosts that have its parts already do nothing more
@@ -152,7 +158,7 @@ class Pump:
 
     def give_back(self, contact: Contact, token: str) -> None:
         """Give back what was reserved, and will not be used."""
-        contact.held.pop(token, None)
+        contact.let_go(token)
         self._errands.send(contact.node.node_id, single("give_back", token))
 
     def _meet(self, node: Node) -> None:
@@ -195,7 +201,7 @@ class Pump:
 
     def _done(self, contact: Contact, attempt: ClusterAttempt) -> None:
         contact.attempts.pop(attempt.key, None)
-        contact.held.pop(attempt.reservation.token, None)
+        contact.let_go(attempt.reservation.token)
         contact.time.enter(attempt.record, attempt.share)
         self._assistance.dismiss(attempt)
         self._ended(attempt)
@@ -220,4 +226,4 @@ class Pump:
             contact.late[attempt.key] = Late.of(attempt)
             self._done(contact, attempt)
         self._assistance.lost(contact)
-        contact.held.clear()
+        contact.let_all_go()
