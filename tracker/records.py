@@ -6,6 +6,7 @@ hold it and any process may send it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -252,6 +253,15 @@ class DataCard:
         return "; ".join(filter(None, [about, rows and f"rows: {rows}"]))
 
 
+TRIAL_MEMORY_SHARE = 0.9
+"""The share of a machine's memory that trials may take: the rest is for the system, and for what looks after them."""
+
+
+def trial_memory_bytes(memory_bytes: int) -> int:
+    """The memory that trials may take of a machine that has so much."""
+    return math.ceil(TRIAL_MEMORY_SHARE * memory_bytes)
+
+
 @dataclass(frozen=True, slots=True)
 class Hardware:
     """A machine and its capabilities. ``precisions`` maps a device to those that were tried successfully."""
@@ -271,6 +281,11 @@ class Hardware:
     def devices(self) -> tuple[str, ...]:
         """The devices that training can use here, the CPU always among them."""
         return ("cpu", "cuda") if self.accelerator_count else ("cpu",)
+
+    @property
+    def trial_memory_bytes(self) -> int:
+        """The memory that trials may take here."""
+        return trial_memory_bytes(self.memory_bytes)
 
     @property
     def label(self) -> str:

@@ -398,6 +398,39 @@ def test_needs_that_no_machine_can_meet_are_said_once_and_waited_for(fleet, tmp_
     assert fleet.wanted[-1] == [], "nobody asks for it any more"
 
 
+def test_what_has_memory_for_itself_is_placed_where_it_is_free(fleet, tmp_path):
+    fleet.add(cores=3)
+    fleet.add(cores=3)
+    said = []
+    study = VirtualStudy(fleet, tmp_path, notify=said.append)
+    study.run(0.2)
+    needs = Needs(1, memory_bytes=5 * 2**30)  # of 7.2 GB on each
+    first, second = (study.engine.reserve(needs, tmp_path / str(trial)) for trial in range(2))
+    assert {first.node.node_id, second.node.node_id} == {"node-0", "node-1"}
+    assert first.memory_bytes == 5 * 2**30
+    assert study.engine.reserve(needs) is None
+    assert study.engine.reserve(Needs(1, memory_bytes=2 * 2**30)) is not None
+    assert study.engine.reserve(Needs(1)) is not None, "what needs none for itself takes what is free"
+    study.run(0.1)
+    assert said == []
+    study.engine.reserve(Needs(1, memory_bytes=2**33))
+    study.run(0.1)
+    assert said == [
+        "waiting for a machine with 1 core and 8.0 GB of memory; there are: "
+        "node-0 with 3 cores, 7.2 GB of memory for trials, node-1 with 3 cores, 7.2 GB of memory for trials"
+    ]
+
+
+def test_a_new_coordinator_knows_the_memory_of_what_runs(study, fleet):
+    reservation = study.engine.reserve(Needs(1, memory_bytes=5 * 2**30), study.folder / "0")
+    study.attempts.append(study.engine.start(request_for(reservation, study.folder / "0"), reservation))
+    study.run(1.0)
+    study.restart()
+    study.run(1.0)
+    places = [study.engine.reserve(Needs(1, memory_bytes=3 * 2**30)) for _ in range(4)]
+    assert sum(place is not None for place in places) == 2, "two on the other machine, none beside it"
+
+
 @pytest.mark.parametrize("wish", ["pause_at_save", "pause", "kill"])
 def test_what_is_asked_of_an_attempt_before_its_machine_has_it_is_not_lost(study, fleet, wish):
     attempt = study.start(0)

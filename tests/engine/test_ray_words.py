@@ -52,7 +52,7 @@ def test_a_request_holds_what_is_there_whole_and_what_is_needed_beside_it():
     bundles, selectors = request_for(there, needs)
     assert bundles == [
         {"CPU": 8, "GPU": 1},
-        {"CPU": 4, "GPU": 1, "memory": 2**30, "accelerator_type:A100": 0.001},
+        {"CPU": 4, "GPU": 1, "memory": 1193046472, "accelerator_type:A100": 0.001},
         {"CPU": 1},
     ]
     assert selectors == [{"ray.io/node-id": "aa"}, {"ray.io/market-type": "on-demand"}, {}]

@@ -14,11 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 
 from tracker.records import Hardware
-from tracker.training.cgroup import cpu_limit, memory_limit_bytes
+from tracker.training.cgroup import cpu_limit, machine_memory_bytes
 from tracker.training.precision import PRECISIONS, works
 
 _MAKERS = re.compile(r"^((NVIDIA|Tesla|AMD|Instinct) )+")
@@ -59,7 +58,7 @@ def describe_hardware() -> Hardware:
         cpu_model=cpu_model(),
         architecture=_ARCHITECTURES.get(machine, machine),
         cores=usable_cores(),
-        memory_bytes=int(min(psutil.virtual_memory().total, memory_limit_bytes())),
+        memory_bytes=machine_memory_bytes(),
         accelerator=accelerator_name(alike[0][0]) if alike else "",
         accelerator_count=len(alike),
         accelerator_memory_bytes=alike[0][1] if alike else 0,

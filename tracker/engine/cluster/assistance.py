@@ -16,7 +16,7 @@ from tracker.engine.cluster.errands import Errand, single
 from tracker.engine.cluster.messages import Key
 from tracker.engine.cluster.node_times import NodeTimes
 from tracker.engine.cluster.shipping import REFUSED_SECONDS, send_state
-from tracker.engine.node import Needs, Node
+from tracker.engine.node import Node
 from tracker.engine.reservations import Reservation
 from tracker.errors import WorkFailedError
 from tracker.training.ending import NODE_LOST, NODE_REFUSED, PROCESS_DIED
@@ -80,7 +80,7 @@ class Assistance:
                 continue
             contact = self._contacts.get(reservation.node.node_id) or self._gone(reservation.node)
             assisted.lost_by = NODE_LOST if contact.lost else assisted.lost_by
-            contact.hold(reservation.token, Needs(len(reservation.cores), len(reservation.accelerators)))
+            contact.hold(reservation.token, reservation.holds)
             assisted.parts.append(_Part(number, contact, reservation))
         return not assisted.lost_by
 

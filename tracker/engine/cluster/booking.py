@@ -55,7 +55,9 @@ class Booking:
     def _ask(self, contact: Contact, needs: Needs, point: PricePoint) -> Reservation | None:
         token = uuid.uuid4().hex
         node_id = contact.node.node_id
-        answer = self._fleet.ask(node_id, "take", token, needs.cores, needs.accelerators, HOLD_SECONDS)
+        answer = self._fleet.ask(
+            node_id, "take", token, needs.cores, needs.accelerators, HOLD_SECONDS, needs.memory_bytes
+        )
         reservation: Reservation | None = None
         pause_seconds = SILENT_SECONDS
         if self._fleet.wait([answer], RESERVE_SECONDS):

@@ -220,6 +220,7 @@ class ClusterEngine:
             return
         reservation = Reservation(
             *(request.cores, request.accelerators, contact.node, request.price_point, uuid.uuid4().hex),
+            memory_bytes=request.memory_bytes,
             others=tuple(self._reserved(part, request) for part in (request.span.parts[1:] if request.span else ())),
         )
         head = request.log_path.read_bytes()
@@ -238,7 +239,8 @@ class ClusterEngine:
     def _reserved(self, part: Part, request: AttemptRequest) -> Reservation:
         """What an attempt has on a further machine, which may be gone."""
         node = next((time.node for time in self.times if time.node.node_id == part.node), None)
-        return Reservation(part.cores, part.accelerators, node, request.price_point, part.token)
+        held = part.cores, part.accelerators, node, request.price_point, part.token
+        return Reservation(*held, memory_bytes=request.memory_bytes)
 
     def _count_unwatched(self, contact: Contact, attempt: ClusterAttempt, found: Found) -> None:
         """Count the time of a machine for which no coordinator watched it, as far as it was for this attempt."""

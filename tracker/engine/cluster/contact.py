@@ -49,6 +49,7 @@ class Contact:
     _held: dict[str, Needs] = field(default_factory=dict)
     _held_cores: int = 0
     _held_accelerators: int = 0
+    _held_memory_bytes: int = 0
 
     def heard(self, now: float, clock: float) -> None:
         """It says something at ``now``, when its own clock reads ``clock``."""
@@ -69,12 +70,14 @@ class Contact:
         self._held[token] = needs
         self._held_cores += needs.cores
         self._held_accelerators += needs.accelerators
+        self._held_memory_bytes += needs.memory_bytes
 
     def let_go(self, token: str) -> None:
         """It is free again; nothing where it was."""
         if (needs := self._held.pop(token, None)) is not None:
             self._held_cores -= needs.cores
             self._held_accelerators -= needs.accelerators
+            self._held_memory_bytes -= needs.memory_bytes
 
     def let_all_go(self) -> None:
         """All is free again."""
@@ -91,6 +94,7 @@ class Contact:
         return (
             needs.cores <= self.node.cores - self._held_cores
             and needs.accelerators <= self.node.accelerators - self._held_accelerators
+            and needs.memory_bytes <= self.node.trial_memory_bytes - self._held_memory_bytes
             and not self.lost
             and not self.drains
             and now >= self.full_until

@@ -19,7 +19,7 @@ from tracker.engine.cluster.hearing import Hearing
 from tracker.engine.cluster.messages import News, Wish
 from tracker.engine.cluster.node_times import NodeTimes
 from tracker.engine.cluster.shipping import Shipping
-from tracker.engine.node import Needs, Node
+from tracker.engine.node import Node
 from tracker.errors import ClusterError, StoreError, WorkFailedError
 from tracker.training.ending import NODE_DRAINS, NODE_LOST
 
@@ -136,8 +136,7 @@ class Pump:
         """Follow an attempt that runs on a machine already."""
         attempt.early = None
         contact.attempts[attempt.key] = attempt
-        needs = Needs(len(attempt.request.cores), len(attempt.request.accelerators))
-        contact.hold(attempt.reservation.token, needs)
+        contact.hold(attempt.reservation.token, attempt.reservation.holds)
         if attempt.reservation.others:
             self._assistance.begin(attempt)
             self._assistance.call(attempt)  # hosts that have its parts already do nothing more

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 
 from tracker.engine.node import Needs, Node
+from tracker.records import TRIAL_MEMORY_SHARE
 
 _MODEL = "accelerator_type:"
 _NAMES = {
@@ -55,7 +56,7 @@ def request_for(nodes: Iterable[Node], needs: Sequence[Needs]) -> tuple[list[dic
     there = [(_bundle(node.cores, node.accelerators), {"ray.io/node-id": node.node_id}) for node in nodes]
     wanted = [
         (
-            _bundle(each.cores, each.accelerators, each.memory_bytes, each.accelerator_model),
+            _bundle(each.cores, each.accelerators, each.memory_bytes / TRIAL_MEMORY_SHARE, each.accelerator_model),
             {"ray.io/market-type": each.market.replace("_", "-")} if each.market else {},
         )
         for each in needs
@@ -65,8 +66,8 @@ def request_for(nodes: Iterable[Node], needs: Sequence[Needs]) -> tuple[list[dic
     return [bundle for bundle, _ in asked], [selector for _, selector in asked]
 
 
-def _bundle(cores: int, accelerators: int, memory_bytes: int = 0, model: str = "") -> dict[str, float]:
-    amounts = {"CPU": float(cores), "GPU": float(accelerators), "memory": float(memory_bytes)}
+def _bundle(cores: int, accelerators: int, memory_bytes: float = 0.0, model: str = "") -> dict[str, float]:
+    amounts = {"CPU": float(cores), "GPU": float(accelerators), "memory": float(math.ceil(memory_bytes))}
     if model:
         amounts[_MODEL + _DETECTED.get(model, _NAMES.get(model, model))] = 0.001
     return {name: amount for name, amount in amounts.items() if amount}
