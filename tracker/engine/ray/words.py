@@ -1,8 +1,9 @@
-"""Ray's words for machines and needs, translated into the tracker's and back. It imports no Ray."""
+"""Ray's words for machines, needs and versions, translated into the tracker's and back. It imports no Ray."""
 
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -23,6 +24,25 @@ _DETECTED = {
     "A100-80GB": "A100",
     "V100-32GB": "V100",
 }
+
+
+Versions = tuple[str, str]
+"""Those of Ray and of Python."""
+
+
+def versions_in(error: BaseException) -> tuple[Versions, Versions] | None:
+    """The versions there and here, where an error of Ray's client says that they differ; None where it does not."""
+    text = str(error)
+    found: list[Versions] = re.findall(r"Ray: (\S+)\s+Python: (\S+)", text)
+    return (found[0], found[1]) if "Version mismatch" in text and len(found) == 2 else None
+
+
+def differ(address: str, there: Versions, here: Versions) -> str:
+    """What people read of versions that differ."""
+    return (
+        f"the cluster at '{address}' runs Ray {there[0]} on Python {there[1]}, and here are Ray {here[0]} and Python "
+        f"{here[1]}: both must be the same; start the study where they are, for example on a node of the cluster"
+    )
 
 
 def node_of(
