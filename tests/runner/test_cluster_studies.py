@@ -293,6 +293,16 @@ def test_a_study_whose_trials_have_several_machines_bills_each_as_their_sum(clus
     assert audit_study("pausable", Home(home)).findings == ()
     asked = json.loads(next(home.glob("studies/pausable/trials/1/1.jsonl")).read_text().splitlines()[0])
     assert sorted(asked["nodes"]) == ["node-0", "node-1"]
+    spend = spend_across(Home(home), ("node", "role"))
+    trials = spend.table.query("role == 'trial'").set_index("node")
+    alone = next(path for path in home.glob("studies/pausable/trials/0/1.jsonl"))
+    first = json.loads(alone.read_text().splitlines()[0])["node"]
+    other = ({"node-0", "node-1"} - {first}).pop()
+    assert trials.loc[first, "billed_usd"] == pytest.approx(one["price_usd"] + two["price_usd"] / 2)
+    assert trials.loc[other, "billed_usd"] == pytest.approx(two["price_usd"] / 2)
+    assert (trials.loc[first, "attempts"], trials.loc[other, "attempts"]) == (2, 1)
+    whole = spend_across(Home(home), ("study",))
+    assert spend.total_usd["billed"] == pytest.approx(whole.total_usd["billed"])
 
 
 def test_several_machines_of_one_are_refused(new_home):

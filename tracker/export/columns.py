@@ -71,7 +71,7 @@ _MEANINGS = {
     "price_point": "the machine and its rate: the place in price_points of study.json",
     "attempt": "which attempt at the run it is, from 1",
     "ended_at": "when it ended",
-    "node": "the machine of a cluster that it ran on; empty for the coordinator's own",
+    "node": "the machine of a cluster that it ran on, or machines with + between; empty for the coordinator's own",
     "epoch": "how far training had come: its step, from 1",
     "timestamp": "when it was reached",
     "run": "the row of the run in the table of runs, from 0",

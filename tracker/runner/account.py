@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import reduce
 from typing import Any, NamedTuple
@@ -35,6 +35,8 @@ def prediction_price_usd(
 
 
 SHORT_ID = 8
+BESIDE = "+"
+"""Between the machines of an attempt that ran on several."""
 """How much of a machine's id tells it from others."""
 _ADDED = (*(f"{part}_usd" for part in CostPart), "billed_seconds")
 """What of several prices adds up."""
@@ -80,12 +82,19 @@ def attempt_tags(
 
 def _places(places: Sequence[Place]) -> str:
     """Those of a run's attempts as a tag, which is cut off beyond some length: machines by a part of their ids."""
-    short = [place._replace(node=place.node[:SHORT_ID]) for place in places]
+    short = [
+        place._replace(node=named_together(each[:SHORT_ID] for each in place.node.split(BESIDE))) for place in places
+    ]
     return json.dumps(short, separators=(",", ":"))
 
 
+def named_together(nodes: Iterable[str]) -> str:
+    """The machines of an attempt as one name."""
+    return BESIDE.join(nodes)
+
+
 class Place(NamedTuple):
-    """What an attempt was billed as, and on which machine of a cluster it ran."""
+    """What an attempt was billed as, and on which machine of a cluster, or machines named together, it ran."""
 
     sku: str
     market: str

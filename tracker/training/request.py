@@ -102,6 +102,11 @@ class AttemptRequest:
         return self.span.ranks(self.processes) if self.span else range(self.processes)
 
     @property
+    def nodes(self) -> tuple[str, ...]:
+        """The machines of a cluster that it trains on; none for the coordinator's own."""
+        return tuple(part.node for part in self.span.parts) if self.span else (self.node,) if self.node else ()
+
+    @property
     def machines(self) -> int:
         """How many machines it trains on."""
         return len(self.span.parts) if self.span else 1
