@@ -24,8 +24,10 @@ from tracker.records import STEADY_USAGE, PriceBasis
 from tracker.report.measured_steps import RunSteps, run_steps
 from tracker.report.plain import plain_rows
 from tracker.report.prediction_pull import Pull, pulls
-from tracker.report.prediction_targets import Target
+from tracker.report.prediction_targets import Target, targets_of
+from tracker.report.remembered import remembered
 from tracker.report.tables import study_head, trial_checkpoints
+from tracker.store.home import Home
 from tracker.store.run_table import StudyTable
 
 Floats = NDArray[np.float64]
@@ -142,6 +144,15 @@ def frontier_predictions(table: StudyTable, targets: Sequence[Target], trial: in
     found = predictions_table(table, targets, chosen.sort_values("price_usd"))
     order = found["measured_usd"].to_numpy(), found["price_usd"].to_numpy()
     return found.iloc[np.lexsort((order[1], order[0]))].reset_index(drop=True)
+
+
+@remembered
+def wanted_predictions(table: StudyTable) -> tuple[list[Target], pd.DataFrame]:
+    """Those of the frontier for ``table.hardware``; none where it names nothing, or the table has no home."""
+    if not table.hardware or table.home is None:
+        return [], pd.DataFrame(columns=list(COLUMNS))
+    targets = targets_of(table, Home(table.home), table.hardware)
+    return targets, frontier_predictions(table, targets)
 
 
 def predicted_frontier(table: StudyTable, predictions: pd.DataFrame) -> pd.DataFrame:
