@@ -18,6 +18,8 @@ from tracker.report.words import duration, money, quality
 from tracker.store.run_table import StudyTable
 
 _COLOURS = (*(colour for name, colour in PRECISION_COLOURS.items() if name != "fp32"), *OTHER_COLOURS)
+APART = 0.015
+"""How far apart the bars of one checkpoint are drawn, as a share of the chart's range of quality."""
 MOST_DRAWN = 6
 """So many targets are drawn, those that are likely the cheapest; the table has all."""
 
@@ -42,25 +44,32 @@ def prediction_figure(table: StudyTable, predictions: pd.DataFrame, height: int 
                 hoverinfo="skip",
             )
         )
-    for place, name in enumerate(order):
-        figure.add_trace(_bars(table, known[known["on"] == name], str(name), _COLOURS[place % len(_COLOURS)]))
     drawn = known[known["on"].isin(order)]
+    qualities = [*measured["quality"], *drawn["quality"]]
+    low, high = min(qualities), max(qualities)
+    span = (high - low) or max(abs(high), 1e-9)
+    for place, name in enumerate(order):
+        apart = APART * span * (place - (len(order) - 1) / 2)  # so that bars of one checkpoint do not hide one another
+        figure.add_trace(_bars(table, known[known["on"] == name], str(name), _COLOURS[place % len(_COLOURS)], apart))
     prices = [*measured["price_usd"], *drawn["price_usd_low"], *drawn["price_usd_high"]]
     better = "better ↑" if table.quality.direction is Direction.MAXIMIZE else "better ↓"
     figure.update_xaxes(
         title_text=f"← cheaper · price<br>in {unit.name}, logarithmic", **half_width_price_axis(prices, unit)
     )
-    figure.update_yaxes(title_text=f"{escape(shorten(table.quality.name, 32))} · {better}")
+    figure.update_yaxes(
+        title_text=f"{escape(shorten(table.quality.name, 32))} · {better}",
+        range=[low - 0.08 * span, high + 0.08 * span],
+    )
     return figure.update_layout(
         showlegend=True, legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "xanchor": "left"}
     )
 
 
-def _bars(table: StudyTable, rows: pd.DataFrame, name: str, colour: str) -> go.Scatter:
+def _bars(table: StudyTable, rows: pd.DataFrame, name: str, colour: str, apart: float) -> go.Scatter:
     x, low, high = (table.unit.of(rows[f"price_usd{end}"].to_numpy()) for end in ("", "_low", "_high"))
     return go.Scatter(
         x=x,
-        y=rows["quality"],
+        y=rows["quality"] + apart,
         name=f"{escape(name)}, predicted",
         mode="markers",
         marker={"symbol": "line-ns", "size": 11, "line": {"width": 2, "color": colour}},
