@@ -187,7 +187,7 @@ class EventReader:
 
 def set_aside(path: Path) -> None:
     """Rename a log that is there before its attempt starts: nobody could read it, so its number is given again."""
-    with contextlib.suppress(FileNotFoundError):
+    if path.exists():
         path.rename(path.with_name(f"{path.name}.{time.time():.0f}.unreadable"))
 
 
