@@ -19,6 +19,7 @@ that is never set and stands still while the machine is suspended; differences w
 | ready      | worker      | startup_seconds                                                      |
 | checkpoint | worker      | epoch, metrics, usage, evaluation_seconds                            |
 | heartbeat  | worker      | usage                                                                |
+| figures    | worker      | figures: numbers about the run by name, as soon as they are known    |
 | note       | worker      | message: a sentence for the person who runs the study                |
 | stop_asked | coordinator | reason                                                               |
 | saved      | worker      | epoch: training can be resumed after it                          |
@@ -236,6 +237,8 @@ def _after(record: AttemptRecord, event: Event) -> AttemptRecord:
             return replace(record, reason=event["reason"])
         case "saved" | "restored":
             return replace(record, saved_epoch=event["epoch"])
+        case "figures":
+            return replace(record, summary={**record.summary, **event["figures"]})
         case "note":
             return replace(record, notes=(*record.notes, event["message"]))
         case "state_lost":
@@ -246,7 +249,7 @@ def _after(record: AttemptRecord, event: Event) -> AttemptRecord:
                 state=TrialState(event["state"]),
                 usage=_later(record.usage, _usage(event["usage"])),
                 phases=PhaseSeconds(**_known(PhaseSeconds, event["phases"])),
-                summary=event["summary"],
+                summary={**record.summary, **event["summary"]},
                 reason=reason_of_end(record, event["state"], event["reason"]),
                 message=event["message"],
                 ended_at=max(record.started_at, event["time"]),  # the clock may have been set back
