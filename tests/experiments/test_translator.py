@@ -194,7 +194,7 @@ def test_flops_are_three_times_those_counted_in_a_forward_pass(attempt):
 
 def test_it_learns_to_write_letters_the_other_way_round_and_reports_every_epoch(trained):
     made, _ = trained
-    assert [event for event, _ in made.events] == ["ready", *["checkpoint"] * 14]
+    assert [event for event, _ in made.events if event != "figures"] == ["ready", *["checkpoint"] * 14]
     assert made.reported[-1]["chrf"] > 80 > 2 * made.reported[0]["chrf"]
     assert made.reported[-1]["bleu"] > 60 > 2 * made.reported[0]["bleu"]
     assert made.reported[-1]["training_loss"] < 0.5 * made.reported[0]["training_loss"]
