@@ -136,7 +136,8 @@ def write_ending(
     """Write the end of a worker that could not do it itself, and return the record with it.
 
     All the time until then was paid for; evaluation is kept apart from training until the last checkpoint. ``ended_at``
-    is in seconds since 1970, None for now; ``kept_epoch`` is as in AttemptRecord. A disk that takes no event costs the event, not the record.
+    is in seconds since 1970, None for now; ``kept_epoch`` is as in AttemptRecord. A disk that takes no event costs the
+    event, not the record.
     """
     startup_seconds = record.phases.startup_seconds or wall_seconds
     running_seconds = max(0.0, wall_seconds - startup_seconds)

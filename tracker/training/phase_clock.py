@@ -9,7 +9,7 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from enum import StrEnum
 from typing import Any
 
@@ -52,24 +52,22 @@ class PhaseClock:
         """The wall time until start-up ended; all of it so far, where it has not."""
         return self._wall_seconds() if self._started_at is None else self._started_at
 
-    def evaluating(self) -> contextlib.AbstractContextManager[None]:
+    def evaluating(self) -> AbstractContextManager[None]:
         """Count the time inside as evaluation."""
         return self._within(_Phase.EVALUATION)
 
-    def saving(self) -> contextlib.AbstractContextManager[None]:
+    def saving(self) -> AbstractContextManager[None]:
         """Count the time inside as saving: states and files are written."""
         return self._within(_Phase.SAVING)
 
-    @contextmanager
-    def waiting_for_data(self) -> Iterator[None]:
+    def waiting_for_data(self) -> AbstractContextManager[None]:
         """Count the time inside as waiting for data.
 
         The host runs ahead of a GPU, which trains while the next batch is read: there only the time counts in which
         the GPU has nothing left to do.
         """
-        outermost = self._open is None
-        with self._within(_Phase.DATA), self._gpu.watched() if self._gpu and outermost else contextlib.nullcontext():
-            yield
+        outermost_on_gpu = self._gpu is not None and self._open is None
+        return self._while_gpu_is_idle() if outermost_on_gpu else self._within(_Phase.DATA)
 
     def phases(self) -> PhaseSeconds:
         """How the wall time so far divides: the phases add up to it."""
@@ -79,6 +77,12 @@ class PhaseClock:
         started_at, before = (wall, counted) if self._started_at is None else (self._started_at, self._counted_before)
         startup = max(0.0, started_at - before)
         return PhaseSeconds(startup, max(0.0, wall - startup - counted), evaluation, data, saving)
+
+    @contextmanager
+    def _while_gpu_is_idle(self) -> Iterator[None]:
+        assert self._gpu is not None
+        with self._within(_Phase.DATA), self._gpu.watched():
+            yield
 
     @contextmanager
     def _within(self, phase: _Phase) -> Iterator[None]:

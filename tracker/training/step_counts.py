@@ -13,25 +13,15 @@ from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry, sdpa_backward_flop_count, sdpa_flop_count
+from torch.utils.flop_counter import flop_registry
 
 _aten = torch.ops.aten
 
-
-def _attention_on_cpu(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *_: Any, **__: Any) -> int:
-    return int(sdpa_flop_count(query.shape, key.shape, value.shape))  # type: ignore[no-untyped-call]
-
-
-def _attention_on_cpu_backward(
-    grad_out: torch.Tensor, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *_: Any, **__: Any
-) -> int:
-    shapes = (each.shape for each in (grad_out, query, key, value))
-    return int(sdpa_backward_flop_count(*shapes))  # type: ignore[no-untyped-call]
-
-
 _FLOPS: Mapping[Any, Callable[..., int]] = {
-    _aten._scaled_dot_product_flash_attention_for_cpu: _attention_on_cpu,
-    _aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_on_cpu_backward,
+    _aten._scaled_dot_product_flash_attention_for_cpu: flop_registry[_aten._scaled_dot_product_flash_attention],
+    _aten._scaled_dot_product_flash_attention_for_cpu_backward: flop_registry[
+        _aten._scaled_dot_product_flash_attention_backward
+    ],
     **flop_registry,
 }
 """The floating-point operations of an operator by its arguments; PyTorch's list lacks attention on a CPU."""
@@ -57,6 +47,21 @@ _STARTS_NOTHING = frozenset(
 @cache
 def _has_products(operator: Any) -> bool:
     return not _PRODUCTS.isdisjoint(str(operator.__name__).split("_"))
+
+
+def _flops(operator: Any, args: tuple[Any, ...], named: Mapping[str, Any], result: Any) -> int:
+    formula = _FLOPS[operator]
+    if (of_shapes := getattr(formula, "__wrapped__", None)) is None:
+        return int(formula(*args, **named, out_val=result))
+    # What PyTorch wraps it in looks for tensors in every argument, and takes longer than the formula.
+    return int(of_shapes(*map(_shape, args), **named, out_shape=_shape(result)))
+
+
+def _shape(value: Any) -> Any:
+    """The shape of a tensor, those of several in a tuple; anything else as it is."""
+    if isinstance(value, torch.Tensor):
+        return value.shape
+    return tuple(map(_shape, value)) if isinstance(value, tuple | list) else value
 
 
 @cache
@@ -98,10 +103,13 @@ class StepCounts(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.operations += _computes(func)
         if self.flops is not None and _has_products(func.overloadpacket):
             try:
-                self.flops += int(_FLOPS[func.overloadpacket](*args, **named, out_val=result))
+                self.flops += _flops(func.overloadpacket, args, named, result)
             except Exception:  # noqa: BLE001 - a formula that is missing or fails costs the figure alone
                 self.flops = None
         return result
+
+
+_UNCOUNTED = nullcontext()
 
 
 class StepCounting:
@@ -118,10 +126,10 @@ class StepCounting:
     def step(self) -> AbstractContextManager[None]:
         """Put one step into it."""
         if self.off:
-            return nullcontext()
+            return _UNCOUNTED
         if self._before:
             self._before -= 1
-            return nullcontext()
+            return _UNCOUNTED
         self.off = True
         return self._counted()
 
