@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
@@ -17,6 +17,8 @@ from tracker.pricing.scenario import AS_BILLED, Scenario
 from tracker.report.decisions import decisions_document
 from tracker.report.hosted_api import build_or_buy
 from tracker.report.levers import levers_table
+from tracker.report.prediction_targets import ALL, targets_of
+from tracker.report.predictions import frontier_predictions
 from tracker.report.repricing import priced_study_table
 from tracker.report.scenarios import compare_scenarios
 from tracker.report.sides import read_sides
@@ -80,6 +82,17 @@ class Study:
         """What each lever saved, from pairs of trials that differ in it alone; see report.levers.levers_table."""
         return levers_table(self.table(scenario))
 
+    def predict(
+        self, on: Sequence[str] = (ALL,), scenario: Scenario = AS_BILLED, *, trial: int | None = None
+    ) -> pd.DataFrame:
+        """The frontier's points, or one trial's last checkpoint, on accelerators and SKUs that nobody rented.
+
+        ``on`` names them; see report.predictions.predictions_table for the columns. Raises PredictionError,
+        PriceBookError.
+        """
+        table = self.table(scenario)
+        return frontier_predictions(table, targets_of(table, self.home, on), trial)
+
     def build_or_buy(self, model: str, **options: Any) -> dict[str, Any]:
         """The frontier's models beside a hosted language model; see report.hosted_api.build_or_buy."""
         return build_or_buy(self.name, self.home, model, **options)
@@ -101,14 +114,16 @@ class Study:
         currency: str = "USD",
         *,
         formats: Sequence[str] = DEFAULT,
+        on: Sequence[str] = (),
         force: bool = False,
     ) -> list[Path]:
         """Write the report into ``out``, or below reports/ in the home (report_folder); the files' paths.
 
-        ``formats`` are names of export.formats.FORMATS. Raises RequestError for an unknown one, and for a file that is
-        there already unless ``force``, and where ``out`` is no folder that can be written.
+        ``formats`` are names of export.formats.FORMATS; ``on`` names hardware to predict the frontier for. Raises
+        RequestError for an unknown one, and for a file that is there already unless ``force``, and where ``out`` is no
+        folder that can be written.
         """
-        table = self.table(scenario, currency)
+        table = replace(self.table(scenario, currency), hardware=tuple(on))
         return write_report(table, Path(out) if out else report_folder(self.home, table), formats, force=force)
 
 
