@@ -105,8 +105,8 @@ class TrackerCallback(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start-up ends here; from here on, waiting for batches is timed, unless another profiler is in use."""
         self._reporter.start(trainer.strategy.root_device, trainer.world_size)
-        if type(trainer.profiler) is PassThroughProfiler:
-            trainer.profiler = _WaitingForData(self._reporter)
+        if type(trainer.profiler) is PassThroughProfiler:  # type: ignore[attr-defined]
+            trainer.profiler = _WaitingForData(self._reporter)  # type: ignore[attr-defined]
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Report the epoch before this one, and save what this one starts from."""
