@@ -33,6 +33,7 @@ COMMANDS = {
     "frontier": "The best quality for the money, point by point.",
     "advise": "Which run to take for a quality, a sum or a deadline.",
     "compare": "Studies at equal dollars and at equal quality, with intervals.",
+    "predict": "Time and price of a study's runs on hardware that you have not rented.",
     "build-or-buy": "Your own model's price beside that of a hosted language model.",
     "serve-cost": "What the frontier's models cost to serve on this machine.",
     "nodes": "The machines of a Ray cluster: what each costs, runs and has idle.",
