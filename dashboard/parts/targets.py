@@ -9,7 +9,8 @@ import streamlit as st
 
 from dashboard import view
 from dashboard.text import literal
-from tracker.report.advice import Advice, advice_sentences, advise, grounds
+from tracker.report.advice import Advice, advise
+from tracker.report.advice_words import advice_sentences, grounds
 from tracker.report.axes import y_words
 from tracker.report.axis_points import AxisPoints
 from tracker.report.targets import budget_stops, target_stops

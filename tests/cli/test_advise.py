@@ -134,3 +134,15 @@ def test_a_deadline_is_a_time_too():
     for past in ("2026-11-30T11:59+00:00", "inf", "-3h", "9" * 400 + "d"):
         with pytest.raises(RequestError, match=r"--deadline"):
             seconds_until(past, now)
+
+
+def test_on_hardware_not_rented_it_predicts_or_says_why_not(home):
+    nearest = tracker("advise", "digits", "--on", "H1000", home=home)
+    assert nearest.returncode == 2
+    assert "'H1000' is neither an accelerator nor a SKU; did you mean" in nearest.stderr
+    done = tracker("advise", "digits", "--on", "L4", "--max-usd", "1", "--json", home=home)
+    if done.returncode == 0:
+        assert json.loads(done.stdout)["basis"] == "predicted"
+    else:
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "nothing can be predicted on L4: " in done.stderr

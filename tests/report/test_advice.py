@@ -7,7 +7,9 @@ import json
 import pytest
 
 from tracker.errors import RequestError
-from tracker.report.advice import advice_document, advice_sentences, advise, candidates
+from tracker.report.advice import advise, candidates
+from tracker.report.advice_document import advice_document
+from tracker.report.advice_words import advice_sentences
 from tracker.report.wish import Wish, answer_to
 from tracker.study.spec import Limit
 

@@ -7,8 +7,12 @@ import click
 from tracker.cli.options import STUDY_NAME, deadline_option, home_option, json_option, print_json, scenario_options
 from tracker.cli.output import say
 from tracker.pricing.scenario import Scenario
-from tracker.report.advice import advice_document, advice_sentences, candidates
 from tracker.report.advice import advise as advise_on
+from tracker.report.advice import candidates
+from tracker.report.advice_document import advice_document
+from tracker.report.advice_words import advice_sentences
+from tracker.report.predicted_candidates import predicted_candidates
+from tracker.report.prediction_targets import ALL, targets_of
 from tracker.report.repricing import priced_study_table
 from tracker.report.scenarios import price_remarks
 from tracker.report.wish import Wish
@@ -23,6 +27,13 @@ from tracker.store.home import Home
     "--predictions", type=float, metavar="N", help="Compare prices including N predictions, not of training alone."
 )
 @deadline_option
+@click.option(
+    "--on",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help=f"On hardware not rented yet: an accelerator such as H100, a SKU, or '{ALL}'; predicted; repeatable.",
+)
 @scenario_options
 @json_option
 @home_option
@@ -32,6 +43,7 @@ def advise(
     max_usd: float | None,
     predictions: float | None,
     deadline: float | None,
+    names: tuple[str, ...],
     scenario: Scenario,
     currency: str,
     as_json: bool,
@@ -45,7 +57,10 @@ def advise(
     wish = Wish(quality=min_quality, cost=max_usd, wall_seconds=deadline)
     wish.check()
     table = priced_study_table(home, name, scenario, currency)
-    advice = advise_on(candidates(table, predictions), wish)
+    found = candidates(table, predictions)
+    if names:
+        found = predicted_candidates(found, targets_of(table, home, names))
+    advice = advise_on(found, wish)
     if as_json:
         print_json(advice_document(advice, predictions))
         return

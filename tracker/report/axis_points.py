@@ -70,9 +70,18 @@ class AxisPoints:
 
     def within(self, wall_seconds: float) -> AxisPoints:
         """Only the checkpoints that were reached in so many seconds, with the frontier among these."""
-        points = self.points[self.points["wall_seconds"].to_numpy() <= wall_seconds].reset_index(drop=True)
-        points = points.assign(on_frontier=_on_frontier(points, self.direction))
-        return replace(self, points=points, wall_limit=wall_seconds)
+        points = self.points[self.points["wall_seconds"].to_numpy() <= wall_seconds]
+        return replace(self.of(points), wall_limit=wall_seconds)
+
+    def of(self, points: pd.DataFrame) -> AxisPoints:
+        """Other ``points`` on the same axes, with the frontier among these; they may have more columns."""
+        points = points.reset_index(drop=True)
+        return replace(self, points=points.assign(on_frontier=_on_frontier(points, self.direction)))
+
+    @property
+    def is_predicted(self) -> bool:
+        """Whether the points are predictions of other hardware (report.predicted_candidates), in column on."""
+        return "on" in self.points
 
 
 def axis_points(table: StudyTable, axes: Axes | None = None) -> AxisPoints:
@@ -144,8 +153,9 @@ def run_ids(table: StudyTable, points: pd.DataFrame) -> list[str]:
 
 
 def short_names(points: pd.DataFrame) -> list[str]:
-    """Each checkpoint's short name: #12 e3 is trial 12 after epoch 3."""
-    return [f"#{trial} e{epoch}" for trial, epoch in zip(points["trial"], points["epoch"], strict=True)]
+    """Each checkpoint's short name: #12 e3 is trial 12 after epoch 3; a predicted one says where."""
+    names = [f"#{trial} e{epoch}" for trial, epoch in zip(points["trial"], points["epoch"], strict=True)]
+    return [f"{name} on {on}" for name, on in zip(names, points["on"], strict=True)] if "on" in points else names
 
 
 def point_key(run_id: str, epoch: int) -> str:

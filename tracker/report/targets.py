@@ -145,6 +145,7 @@ def _point_text(found: AxisPoints, at: int) -> str:
     """A frontier point in words."""
     row = found.frontier.iloc[at]
     name = f"trial #{row['trial']} after epoch {row['epoch']}"
+    name += f" on {row['on']}" if found.is_predicted else ""
     figures = f"{found.metric} {y_words(row['y'])} for {found.x_measure.words(row['x'])}"
     if found.axes.x == "total_usd":
         training = money(row["price_usd"], found.table.unit)
@@ -207,7 +208,7 @@ def certainty_at(known: pd.DataFrame, trial: int, epoch: int) -> Mapping[Any, An
 def _by_repeats(found: AxisPoints, row: Any, target: float | None) -> str:
     low, high = row["quality_low"], row["quality_high"]
     count = int(row["repeats"])
-    own_frontier = found.axes.is_of_study(found.table)
+    own_frontier = found.axes.is_of_study(found.table) and not found.is_predicted
     on_it = f"; on the frontier with a probability of {percent(row['probability_on_frontier'])}" if own_frontier else ""
     parts = [
         f"{several(count, 'repeat')}: mean {quality(row['quality_mean'])}, 95 % interval {quality(low)} to"
