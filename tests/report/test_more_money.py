@@ -131,3 +131,12 @@ def test_without_forecasts_or_under_a_scenario_it_says_that_it_is_not_known(smal
 
 def test_the_search_s_state_is_read_where_it_is_saved():
     assert FILE_NAME == MEMORY_FILE
+
+
+def test_a_search_for_other_objectives_forecast_another_frontier(by_hand, tmp_path):
+    table = growing(by_hand, tmp_path)
+    saved = {"reference": {"accuracy": 0.2, "price_usd": 10.0, "wall_seconds": 1e6}}
+    (Home(tmp_path).study("docstrings") / FILE_NAME).write_text(json.dumps(saved), encoding="utf-8")
+    outlook = money_outlook(table)
+    assert outlook.growth is None
+    assert outlook.why_not == "the search had other objectives than quality and price"

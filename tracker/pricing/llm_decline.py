@@ -7,12 +7,13 @@ The package dates some changes and leaves others out, provider by provider. A pr
 first dated change (which opens the watch and is not counted, for what came before it is not known) until the last
 dated change of the package by the day that is asked for. One that was watched for less than LEAST_DAYS is left out: its
 changes of a few weeks say nothing of a year, and many of them are a list that was read again, not a price that changed.
-The rate of a class is the sum of all changes of its models'
-log prices over the sum of their years under watch, models without a change among them. Its range is the central 90 % of
-bootstraps over providers (Efron and Tibshirani 1993), because a provider changes many prices at once.
+The rate of a class is the sum of all changes of its models' log prices over the sum of their years under watch, models
+without a change among them. Its range is the central 90 % of bootstraps over providers (Efron and Tibshirani 1993),
+because a provider changes many prices at once; of a handful of providers it is a rough one.
 
 The package does not say when a model appeared: each counts as if it had been there all the while, so rates err towards
-0. It is the rate at which a model that you have chosen gets cheaper. That newer models do the same for less is not in it.
+0. A rate is that at which a model that you have chosen gets cheaper. That newer models do the same for less is not in
+it.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from dataclasses import asdict, dataclass
@@ -80,7 +81,10 @@ def _growth(table: StudyTable) -> tuple[Growth | None, str]:
     chosen = made[np.isfinite(made["next_gain_per_usd"].to_numpy()) & (made["hypervolume"].to_numpy() > 0)]
     if chosen.empty:
         return None, "no forecast of the frontier's growth was recorded for this study"
-    paid, corner = trial_payments(table), _corner(table)
+    corner = _corner(table)
+    if corner is None:
+        return None, "the search had other objectives than quality and price"
+    paid = trial_payments(table)
     spent, ended = paid["paid_usd"].to_numpy(dtype=np.float64).cumsum(), paid["ended"].to_numpy(dtype=np.float64)
     next_usd = SHARE * float(spent[-1])
     points = points_of(table, paid)
@@ -101,18 +105,20 @@ def _growth(table: StudyTable) -> tuple[Growth | None, str]:
     return Growth(next_usd, forecast, len(ratios), float(came), float(low), float(high), expected, quality), ""
 
 
-def _corner(table: StudyTable) -> ReferencePoint:
-    """The reference point of the search, or report.progress.reference_point where it is not kept here."""
-    own = reference_point(table) or ReferencePoint(0.0, 1.0)
-    if table.home is None:
-        return own
-    try:
-        text = (Home(table.home).study(table.study) / FILE_NAME).read_text(encoding="utf-8")
+def _corner(table: StudyTable) -> ReferencePoint | None:
+    """The reference point of the search, or report.progress.reference_point where it is not kept here.
+
+    None where it is one of other objectives.
+    """
+    saved: dict[str, float] = {}
+    with contextlib.suppress(OSError, ValueError):
+        text = (Home(table.home).study(table.study) / FILE_NAME).read_text(encoding="utf-8") if table.home else "{}"
         saved = sound_memory(json.loads(text)).get("reference", {})
-    except (OSError, ValueError):
-        return own
-    price = saved.get("price_usd", own.price_usd)
-    return ReferencePoint(saved.get(table.quality.name, own.quality), price if price > 0 else own.price_usd)
+    if not saved:
+        return reference_point(table)
+    if set(saved) != {table.quality.name, "price_usd"} or saved["price_usd"] <= 0:
+        return None
+    return ReferencePoint(saved[table.quality.name], saved["price_usd"])
 
 
 def outlook_sentences(outlook: MoneyOutlook, table: StudyTable) -> list[str]:
