@@ -170,6 +170,17 @@ def test_the_cheapest_that_surely_reaches_it_is_named_beside_a_lucky_one(by_hand
     assert "None of the 2 repeated checkpoints reaches accuracy 0.7550 with 90 % confidence." in none
 
 
+def test_a_baseline_that_would_do_for_no_more_is_named(small):
+    # The baseline has 0.65 for $1.50; the cheapest trial with 0.55 costs $2.
+    advice = advise(candidates(small), Wish(quality=0.55))
+    baseline = "A baseline would do: tf-idf + logistic regression, accuracy 0.6500 for $1.50."
+    assert baseline in advice_sentences(advice)
+    assert [each["name"] for each in advice_document(advice)["baselines"]] == ["tf-idf + logistic regression"]
+    for wish in (Wish(quality=0.5), Wish(quality=0.66), Wish(cost=1.2), Wish(quality=0.55, wall_seconds=1.0)):
+        assert baseline not in advice_sentences(advise(candidates(small), wish))
+    assert baseline in advice_sentences(advise(candidates(small), Wish(cost=3.0)))
+
+
 def test_out_of_reach_it_names_the_best_and_what_the_curves_suggest(small):
     advice = advise(candidates(small), Wish(quality=0.9))
     text = "\n".join(advice_sentences(advice))

@@ -64,7 +64,9 @@ def test_a_frontier_that_pays_more_and_more_stops_nowhere(by_hand):
 
 
 def test_two_points_and_one_are_no_knee(by_hand):
-    assert knee(frontier_of(by_hand, [(0.5, 1.0), (0.6, 2.0)])) is None
+    two = frontier_of(by_hand, [(0.5, 1.0), (0.6, 2.0)])
+    assert knee(two) is None
+    assert step_sentences(two)[-1] == "Two points do not show where it stops paying."
     assert "single point" in step_sentences(frontier_of(by_hand, [(0.5, 1.0)]))[-1]
 
 

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from tracker.errors import RequestError
 from tracker.report.axes import Axes, x_choices
 from tracker.report.axis_points import AxisPoints, axis_points, parse_key
 from tracker.report.more_money import MoneyOutlook, money_outlook
 from tracker.report.repeats import confidence_of
-from tracker.report.tables import certainty_of
+from tracker.report.tables import certainty_of, references_table
 from tracker.report.targets import Answer, is_quality
 from tracker.report.training_command import TrainingCommand, training_command
 from tracker.report.wish import Wish, answer_to
@@ -30,15 +31,16 @@ class Advice:
     """The ``answer`` to ``wish`` among the candidates ``found``; None where it asks for nothing in particular.
 
     ``confident`` is the cheapest repeated candidate that reaches the quality with CONFIDENCE on average (its row, with
-    confidence), None where there is none or nothing is asked. ``outlook`` is that of more money; None where the
-    candidates are predicted, for it is of the hardware that they were measured on. ``train_again`` is the command for
-    the answer's run.
+    confidence), None where there is none or nothing is asked. ``baselines`` meet the wish for no more. ``outlook`` is
+    that of more money; None where the candidates are predicted, for it is of the hardware that they were measured on.
+    ``train_again`` is the command for the answer's run.
     """
 
     found: AxisPoints
     wish: Wish
     answer: Answer | None
     confident: Mapping[Any, Any] | None
+    baselines: pd.DataFrame
     outlook: MoneyOutlook | None
     train_again: TrainingCommand
 
@@ -79,7 +81,25 @@ def advise(found: AxisPoints, wish: Wish) -> Advice:
     if answer is not None and answer.run >= 0 and table.home is not None:
         again = training_command(Home(table.home), table, answer.run)
     outlook = None if found.is_predicted else money_outlook(table)
-    return Advice(found, wish, answer, _confident(found, wish), outlook, again)
+    return Advice(found, wish, answer, _confident(found, wish), baselines(found, wish, answer), outlook, again)
+
+
+def baselines(found: AxisPoints, wish: Wish, answer: Answer | None) -> pd.DataFrame:
+    """The baselines that meet a wish and cost no more than its answer: rows of report.tables.references_table.
+
+    For a wish without a quality, those that are at least as good as the answer. None where prices are predicted, or
+    include predictions.
+    """
+    known = references_table(found.table)
+    if answer is None or not answer.key or not found.axes.is_of_study(found.table) or found.is_predicted:
+        return known.iloc[:0]
+    bounds = [wish.cost, answer.x if answer.reached else None]
+    most = min((bound for bound in bounds if bound is not None), default=math.inf)
+    met = (known["price_usd"] <= most) & (known["wall_seconds"] <= (wish.wall_seconds or math.inf))
+    row = found.points[(found.points["run"] == answer.run) & (found.points["x"] == answer.x)].iloc[0]
+    least = float(row["y"]) if wish.quality is None else wish.quality
+    meeting: pd.DataFrame = known[(met & (found.sign * (known["quality"] - least) >= 0)).to_numpy()]
+    return meeting.sort_values("price_usd", kind="stable").reset_index(drop=True)
 
 
 def _confident(found: AxisPoints, wish: Wish) -> Mapping[Any, Any] | None:

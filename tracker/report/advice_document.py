@@ -41,6 +41,7 @@ def advice_document(advice: Advice, predictions: float | None = None) -> dict[st
         "sentences": advice_sentences(advice),
         "point": None if answer is None or not answer.key else _answered(advice),
         "confident_point": None if advice.confident is None else _confident_point(advice.confident),
+        "baselines": plain_rows(advice.baselines[["name", "quality", "price_usd", "wall_seconds"]]),
         "train_again": {"command": advice.train_again.text or None, "remark": advice.train_again.remark},
         "step": found.step,
         "steps": plain_rows(marginal_steps(found).rename(columns=IN_USD)),

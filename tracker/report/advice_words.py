@@ -10,7 +10,7 @@ from tracker.report.more_money import curve_sentences, outlook_sentences
 from tracker.report.predicted_candidates import PREDICTED, prediction_grounds
 from tracker.report.tables import certainty_of, searched_settings
 from tracker.report.targets import Answer, confidence_words, is_quality
-from tracker.report.words import duration, percent, quality, setting, several
+from tracker.report.words import duration, money, percent, quality, setting, several
 
 
 def advice_sentences(advice: Advice) -> list[str]:
@@ -32,12 +32,23 @@ def grounds(advice: Advice) -> list[str]:
         return []
     predicted = found.is_predicted and answer.key
     ranges = prediction_grounds(found, advice.row, wish.cost, wish.wall_seconds) if predicted else []
-    lines = [line for line in (*ranges, answer.sure, _confidence_sentence(advice), answer.next_better) if line]
+    cheap = _baseline_sentences(advice)
+    lines = [line for line in (*cheap, *ranges, answer.sure, _confidence_sentence(advice), answer.next_better) if line]
     if target is None or advice.outlook is None or not is_quality(found):
         return lines
     if (found.sign * (found.frontier["y"].to_numpy() - target) < 0).all():
         lines += curve_sentences(advice.outlook, found.table, target)
     return lines
+
+
+def _baseline_sentences(advice: Advice) -> list[str]:
+    """That a baseline, which nobody searched for, would do."""
+    table = advice.found.table
+    return [
+        f"A baseline would do: {row['name']}, {table.quality.name} {quality(row['quality'])} for"
+        f" {money(row['price_usd'], table.unit)}."
+        for row in advice.baselines.head(1).to_dict("records")
+    ]
 
 
 def _settings(advice: Advice, answer: Answer) -> str:

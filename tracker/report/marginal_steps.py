@@ -142,12 +142,12 @@ def _per(found: AxisPoints) -> str:
 def _stop(found: AxisPoints) -> str:
     """Where it stops paying, in words."""
     end = knee(found)
+    if end is None and len(found.frontier) < 3:
+        return "Two points do not show where it stops paying."
     if end is None:
-        few = len(found.frontier) < 3
-        why = (
-            "with two points there is no knee" if few else "no point lies above the line from the cheapest to the best"
+        return (
+            f"It stops paying nowhere: no point lies above the line from the cheapest to the best. The rule is {RULE}."
         )
-        return f"It stops paying nowhere: {why}. The rule is {RULE}."
     point, words = found.frontier.iloc[end.at], found.x_measure.words
     return (
         f"It stops paying after {point['short']}, {found.metric} {y_words(point['y'])} for {words(point['x'])}: up to"
