@@ -91,7 +91,8 @@ BOOKED_METRICS = (
     *("price_usd", "wall_seconds", "energy_joules", "billed_seconds", "machine_share"),
     *(f"{part}_usd" for part in CostPart),
     *STEADY_USAGE,
-    *("cpu_seconds", "waiting_seconds", "peak_accelerator_memory_bytes", "train_seconds", "evaluation_seconds"),
+    *("cpu_seconds", "waiting_seconds", "peak_accelerator_memory_bytes"),
+    *("train_seconds", "evaluation_seconds", "data_seconds", "saving_seconds"),
 )
 """The metrics that the tracker itself measures and prices; training code reports none of these names."""
 
@@ -183,11 +184,17 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class PhaseSeconds:
-    """How an attempt's wall time divides: starting (process, imports, data), training, evaluating."""
+    """How an attempt's wall time divides; the phases add up to it.
+
+    Starting (process, imports, data), training, evaluating, waiting for training data, writing states and files. What
+    the training code does not keep apart is training: its seconds are no less than those that the device took.
+    """
 
     startup_seconds: float = 0.0
     train_seconds: float = 0.0
     evaluation_seconds: float = 0.0
+    data_seconds: float = 0.0
+    saving_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,8 @@ _MEANINGS = {
     "cpu_seconds": "CPU time, summed over cores",
     "train_seconds": "of the wall time, training",
     "evaluation_seconds": "of the wall time, evaluating",
+    "data_seconds": "of the wall time, waiting for training data, where the training keeps it apart",
+    "saving_seconds": "of the wall time, writing states and files",
     "waiting_seconds": "how long threads were ready to run but had no core, summed over threads",
     "peak_accelerator_memory_bytes": "the most memory of an accelerator that was in use",
     "acquired_samples": "samples that were brought in",

@@ -201,6 +201,7 @@ _KINDS: Mapping[str, Mapping[str, Check]] = {
         "evaluation_seconds": _or_absent(_seconds),
     },
     "heartbeat": {"usage": _usage},
+    "figures": {"figures": _numbers},
     "note": {"message": _text},
     "stop_asked": {"reason": _text},
     "saved": {"epoch": _whole},

@@ -19,6 +19,7 @@ that is never set and stands still while the machine is suspended; differences w
 | ready      | worker      | startup_seconds                                                      |
 | checkpoint | worker      | epoch, metrics, usage, evaluation_seconds                            |
 | heartbeat  | worker      | usage                                                                |
+| figures    | worker      | figures: numbers about the run by name, as soon as they are known    |
 | note       | worker      | message: a sentence for the person who runs the study                |
 | stop_asked | coordinator | reason                                                               |
 | saved      | worker      | epoch: training can be resumed after it                          |
@@ -238,6 +239,8 @@ def _enter(known: dict[str, Any], event: Event) -> None:
             known["phases"] = PhaseSeconds(startup_seconds=event["startup_seconds"])
         case "stop_asked" if known["ended_at"] is None:  # else it came too late
             known["reason"] = event["reason"]
+        case "figures":
+            known["summary"] = {**known["summary"], **event["figures"]}
         case "note":
             known["notes"] = (*known["notes"], event["message"])
         case "state_lost":
@@ -247,7 +250,7 @@ def _enter(known: dict[str, Any], event: Event) -> None:
                 "state": TrialState(event["state"]),
                 "usage": _later(known["usage"], _usage(event["usage"])),
                 "phases": PhaseSeconds(**_known(PhaseSeconds, event["phases"])),
-                "summary": event["summary"],
+                "summary": {**known["summary"], **event["summary"]},
                 "reason": reason_of_end(known["reason"], event["state"], event["reason"]),
                 "message": event["message"],
                 "ended_at": max(known["started_at"], event["time"]),  # the clock may have been set back
