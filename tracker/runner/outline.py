@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from tracker.records import Direction, SettingValue
@@ -11,7 +12,7 @@ from tracker.store.home import Home
 from tracker.study.check import check_study
 from tracker.study.document import StudyDocument
 from tracker.study.knobs import COMMON_KNOBS, Knob
-from tracker.study.spec import ANY_DATA_KEY, StudySpec, WorkloadDescription
+from tracker.study.spec import ANY_DATA_KEY, WorkloadDescription
 from tracker.training.describe import Surroundings
 from tracker.training.machine import compiler_problem, untried_hardware
 
@@ -23,19 +24,15 @@ def outline(document: StudyDocument, home: Home, defaults: Mapping[str, SettingV
     would add. Precisions are not tried. Raises StudyFileError (every problem that shows without the training code),
     HardwareError, PriceBookError; changes nothing.
     """
-    description = _described(document.content, defaults or {})
+    content = {name: each for name, each in document.content.items() if name != "smoke"}  # another study's
+    description = _described(content, defaults or {})
     surroundings = Surroundings(untried_hardware(), description, compiler_problem())
-    return plan_on(document, check_study(document, description), surroundings, home)
-
-
-def outlined_spec(document: StudyDocument) -> StudySpec:
-    """What the file says, without a machine or prices. Raises StudyFileError."""
-    return check_study(document, _described(document.content, {}))
+    return plan_on(document, check_study(replace(document, content=content), description), surroundings, home)
 
 
 def _described(content: Mapping[str, Any], defaults: Mapping[str, SettingValue]) -> WorkloadDescription:
     """A workload that has every knob and metric which the study's file names."""
-    named = {name for table in ("settings", "space", "smoke") for name in _table(content, table)} - {"trials", "data"}
+    named = {name for table in ("settings", "space") for name in _table(content, table)}
     if isinstance(last_step := _table(content, "quality").get("last_step"), str) and last_step not in named:
         defaults = {last_step: 1, **defaults}  # the training code has its value
     knobs = {name: Knob("any", None, "") for name in sorted(named | defaults.keys()) if name not in COMMON_KNOBS}

@@ -1,0 +1,164 @@
+"""Past runs of a study's training code in a home: what its own trainings are expected to cost like."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tracker.errors import TrackerError
+from tracker.records import Role, Settings, SettingValue, TrialState
+from tracker.runner.study_lookup import folder_of, studies_of, table_of
+from tracker.store.home import Home
+from tracker.store.run_table import StudyTable
+from tracker.study.document import StudyDocument
+from tracker.study.knobs import COMMON_KNOBS, HARDWARE_KNOBS
+from tracker.study.space import SearchSpace
+
+MOST_STUDIES, MOST_RUNS = 24, 600
+"""The newest studies that are read, and the newest of their runs that are learnt from."""
+_TAKEN = (TrialState.COMPLETED, TrialState.PAUSED, TrialState.STOPPED)
+_MATTERS_NOT = ("seed",)
+
+
+@dataclass(frozen=True, slots=True)
+class PastRun:
+    """A run of an earlier study: its settings, and what it used.
+
+    ``reached`` are its checkpoints: each one's step and the seconds of work until it. ``seconds`` is all of its work,
+    ``completed`` whether that was the whole training. Memory and disk as in records.Usage.
+    """
+
+    study: str
+    role: Role
+    label: str
+    settings: Settings
+    hardware: str
+    seconds: float
+    completed: bool
+    reached: tuple[tuple[int, float], ...] = ()
+    startup_seconds: float = 0.0
+    cores: float = 1.0
+    accelerators: float = 0.0
+    memory_bytes: float = 0.0
+    stored_bytes: float = 0.0
+    kept_bytes: float = 0.0
+    acquired_samples: float = 0.0
+    acquired_bytes: float = 0.0
+
+    @property
+    def trains(self) -> bool:
+        """Whether it says how long a training of settings takes."""
+        return self.role.trains_settings and bool(self.reached)
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What a home knows of a study's training code, the newest first.
+
+    ``runs`` are those with the study's own data; ``defaults`` are values of knobs that no study has to name.
+    ``other_data`` counts earlier studies of the same code whose [data] differ.
+    """
+
+    runs: Sequence[PastRun] = ()
+    defaults: Mapping[str, SettingValue] = field(default_factory=dict)
+    other_data: int = 0
+
+
+def past_of(document: StudyDocument, home: Home) -> Past:
+    """The past runs of a study's training code. A store that cannot be read has none."""
+    with contextlib.suppress(TrackerError):
+        names = [each.name for each in studies_of(home).studies if each.workload == document.workload]
+        return _past(document, home, names[:MOST_STUDIES])
+    return Past()
+
+
+def _past(document: StudyDocument, home: Home, names: Sequence[str]) -> Past:
+    runs: list[PastRun] = []
+    defaults: dict[str, SettingValue] = {}
+    other_data = 0
+    for name in names:
+        if sum(run.trains for run in runs) >= MOST_RUNS:
+            break
+        try:
+            content, table = folder_of(home, name).document().content, table_of(home, name)
+        except TrackerError:  # it was imported, or is damaged: others may say enough
+            continue
+        defaults = {**_defaults(content, table), **defaults}
+        if content.get("data", {}) == document.content.get("data", {}):
+            runs += _runs(table)
+        else:
+            other_data += 1
+    return Past(runs, defaults, other_data)
+
+
+def _defaults(content: Mapping[str, Any], table: StudyTable) -> dict[str, SettingValue]:
+    """The values of the training code's knobs that a study does not name: the same in all of its runs."""
+    named = {*content.get("settings", {}), *content.get("space", {}), *COMMON_KNOBS}
+    trains = np.flatnonzero(table.runs["role"].to_numpy() == Role.TRIAL)
+    settings = table.settings_of(int(trains[-1])) if len(trains) else {}
+    return {name: value for name, value in settings.items() if name not in named}
+
+
+def _runs(table: StudyTable) -> Iterator[PastRun]:
+    steps = table.checkpoints
+    ends = np.searchsorted(steps["run"].to_numpy(), np.arange(len(table.runs) + 1))
+    epochs, seconds = steps["epoch"].to_numpy(), steps["wall_seconds"].to_numpy()
+    rows = table.runs.to_dict("records")
+    for at, row in reversed(list(enumerate(rows[-MOST_RUNS:], len(rows) - len(rows[-MOST_RUNS:])))):
+        if row["state"] not in _TAKEN or not row["wall_seconds"] > 0:
+            continue
+        taken = slice(ends[at], ends[at + 1])
+        yield PastRun(
+            table.study,
+            Role(row["role"]),
+            str(row["label"]),
+            table.settings_of(at),
+            str(row["hardware"]),
+            float(row["wall_seconds"]),
+            row["state"] == TrialState.COMPLETED and row["role"] != Role.REPEAT,
+            tuple((int(epoch), float(spent)) for epoch, spent in zip(epochs[taken], seconds[taken], strict=True)),
+            *(float(np.nan_to_num(row[name])) for name in _USED),
+        )
+
+
+_USED = (
+    *("startup_seconds", "cores", "accelerators", "peak_memory_bytes", "stored_bytes", "kept_bytes"),
+    *("acquired_samples", "acquired_bytes"),
+)
+
+
+def alike(runs: Sequence[PastRun], space: SearchSpace) -> tuple[list[PastRun], list[str]]:
+    """The runs whose settings say something of a space, and the knobs by which none does.
+
+    Those with the same fixed settings, where there are any. Else all of them, as long as each fixed value was tried
+    by one of them, or lies between numbers that were: then a model of the settings can tell it apart.
+    """
+    same = [run for run in runs if all(_same(run, name, value) for name, value in space.fixed.items())]
+    if same:
+        return same, []
+    unknown = [name for name, value in space.fixed.items() if runs and not _within(runs, name, value)]
+    return ([], unknown) if unknown else (list(runs), [])
+
+
+def alike_at_all_cores(runs: Sequence[PastRun], space: SearchSpace) -> list[PastRun]:
+    """The runs that had the same fixed settings but for the hardware's: those of data and of baselines."""
+    fixed = {name: value for name, value in space.fixed.items() if name not in HARDWARE_KNOBS}
+    return [run for run in runs if all(_same(run, name, value) for name, value in fixed.items())]
+
+
+def _same(run: PastRun, name: str, value: SettingValue) -> bool:
+    return name in _MATTERS_NOT or run.settings.get(name, value) == value
+
+
+def _within(runs: Sequence[PastRun], name: str, value: SettingValue) -> bool:
+    if name in _MATTERS_NOT:
+        return True
+    seen = [run.settings.get(name, value) for run in runs]
+    numbers = [each for each in seen if isinstance(each, int | float) and not isinstance(each, bool)]
+    if isinstance(value, int | float) and not isinstance(value, bool) and len(numbers) == len(seen):
+        return min(numbers) <= value <= max(numbers)
+    return value in seen
