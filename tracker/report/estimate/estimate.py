@@ -12,13 +12,14 @@ from tracker.errors import RequestError
 from tracker.pricing.currency import USD, ExchangeRate, exchange_rate
 from tracker.pricing.money_unit import MoneyUnit, money_unit
 from tracker.pricing.scenario import AS_BILLED, Scenario
+from tracker.report import words
 from tracker.report.estimate.billing import Billing
 from tracker.report.estimate.fixed_work import fixed_work
 from tracker.report.estimate.grounds import Grounds, grounds_of
 from tracker.report.estimate.likely import LikelyCost, room_of
 from tracker.report.estimate.offers import Offer, offers, points_of
 from tracker.report.estimate.outlay import Fixed, Outlay
-from tracker.report.estimate.past import past_of
+from tracker.report.estimate.past import PastRun, past_of
 from tracker.report.estimate.sizes import TrainingCost, training_costs
 from tracker.report.plain import plain
 from tracker.runner.bounds import bounds, most_trials
@@ -155,7 +156,7 @@ def estimate_cost(
         billing.scenario,
         plan.price_book.version,
         rate,
-        [*(remarks if likely else ()), *_remarks(plan)],
+        [*(remarks if likely else ()), *_remarks(plan, runs)],
     )
 
 
@@ -167,8 +168,11 @@ def _lowest(every: Sequence[Bound]) -> Bound | None:
     return min(known, key=lambda bound: bound.usd or 0.0, default=None)
 
 
-def _remarks(plan: StudyPlan) -> list[str]:
+def _remarks(plan: StudyPlan, runs: Sequence[PastRun]) -> list[str]:
     """What a reader must know of the figures of this plan."""
-    if plan.spec.engine.name == "local":
-        return []
-    return ["times and rates are those of this machine; on a cluster those of its machines count"]
+    remarks = []
+    if busy := sum(run.busy for run in runs):
+        remarks.append(f"{busy:,} of {words.several(len(runs), 'past run')} trained while the machine was busy")
+    if plan.spec.engine.name != "local":
+        remarks.append("times and rates are those of this machine; on a cluster those of its machines count")
+    return remarks

@@ -10,10 +10,10 @@ import numpy as np
 
 from tracker.records import Settings
 from tracker.report.estimate.billing import Billing, Pool, priced_pool
-from tracker.report.estimate.fixed_work import fixed_work
+from tracker.report.estimate.fixed_work import drift, fixed_work
 from tracker.report.estimate.outlay import Doubt, Fixed, Outlay, Room, play
 from tracker.report.estimate.past import PastRun
-from tracker.report.estimate.trainings import Trainings
+from tracker.report.estimate.trainings import DRIFT, Trainings
 from tracker.runner.checked import Bound
 from tracker.runner.plan import StudyPlan
 from tracker.search.encoding import UnitCube
@@ -22,6 +22,8 @@ from tracker.study.space import SearchSpace
 
 DRAWS = 512
 """How many settings stand for a space that has more."""
+_FIXED = 0.12
+"""Standard deviation of the logarithm of what preparing data and baselines take."""
 _LIKELY = 1.645
 """Standard deviations: nineteen in twenty are below."""
 
@@ -48,8 +50,9 @@ class LikelyCost:
         self._trained = trained
         self._before = before
         self.room = room_of(plan, workers)
-        model = Trainings(trained, plan.space, plan.spec.last_step)
-        self.doubt = Doubt(model.deviation, model.level_deviation)
+        off = drift(before, DRIFT)
+        model = Trainings(trained, plan.space, plan.spec.last_step, off)
+        self.doubt = Doubt(model.deviation, model.level_deviation, max(off, _FIXED))
         self._settings = _settings(plan.space, in_order=plan.spec.strategy == "grid")
         self._usage = model.usage(self._settings)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +20,6 @@ MOST_TRIALS = 2000
 """A study of more trials is played through with so many, and its sums are scaled."""
 CONFIDENCE = 0.90
 """The share of these studies between the low and the high figure."""
-_FIXED_DEVIATION = 0.12
-"""Standard deviation of the logarithm of what the same work takes on another day."""
 _BETWEEN_SECONDS = 0.2
 """Between the end of a trial and the start of the next one with its cores: the coordinator looks so often."""
 
@@ -34,7 +33,7 @@ class Spread:
     high: float
 
     @classmethod
-    def of(cls, values: Array) -> Spread:
+    def of(cls, values: NDArray[Any]) -> Spread:
         """The median of values [n], and their quantiles."""
         edge = (1 - CONFIDENCE) / 2
         low, likely, high = np.quantile(values, [edge, 0.5, 1 - edge])
@@ -76,10 +75,57 @@ class Outlay:
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """Standard deviations of logarithms: of one training's seconds, and of those of all of them together."""
+    """Standard deviations of logarithms: of one training's seconds, of those of all together, of the fixed work's."""
 
     each: float
     level: float
+    fixed: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Course:
+    """Studies [S] of trials [T], one after the other: what they spend and how long they take after each, [S, T].
+
+    ``fixed_usd`` and ``fixed_seconds`` [S] come before; ``least_usd`` [S, 1] is what must be left for another trial.
+    """
+
+    usd: Array
+    elapsed: Array
+    fixed_usd: Array
+    fixed_seconds: Array
+    least_usd: Array
+
+    def last(self, budget: Budget) -> NDArray[np.int64]:
+        """The last trial [S] that starts; -1 where none does."""
+        starts = np.ones(self.usd.shape, dtype=bool)
+        if budget.usd is not None:
+            needed = np.concatenate([np.zeros_like(self.least_usd), self.usd[:, :-1] + self.least_usd], axis=1)
+            starts &= needed + self.fixed_usd[:, None] < budget.usd
+        if budget.wall_seconds is not None:
+            before = np.concatenate([np.zeros_like(self.least_usd), self.elapsed[:, :-1]], axis=1)
+            starts &= before + self.fixed_seconds[:, None] < budget.wall_seconds
+        last: NDArray[np.int64] = starts.sum(axis=1) - 1
+        return last
+
+    def outlay(self, budget: Budget, scale: float) -> Outlay:
+        """What they come to within a budget; each trial stands for ``scale`` of them."""
+        last = self.last(budget)
+        at = (np.arange(len(last)), np.maximum(last, 0))
+        spent, took = (np.where(last < 0, 0.0, each[at]) for each in (self.usd, self.elapsed))
+        share = np.ones(len(last))  # of what the started trials would need: the rest is cut off
+        if budget.usd is not None:
+            share = np.minimum(share, np.maximum(budget.usd - self.fixed_usd, 0.0) / np.maximum(spent, _TINY))
+        if budget.wall_seconds is not None:
+            left = np.maximum(budget.wall_seconds - self.fixed_seconds, 0.0)
+            share = np.minimum(share, left / np.maximum(took, _TINY))
+        return Outlay(
+            Spread.of(self.fixed_usd + spent * share),
+            Spread.of((last + 1) * scale),
+            Spread.of(self.fixed_seconds + took * share),
+        )
+
+
+_TINY = 1e-300
 
 
 def play(pool: Pool, budget: Budget, fixed: Fixed, room: Room, doubt: Doubt, *, strategy: str, size: float) -> Outlay:
@@ -89,54 +135,39 @@ def play(pool: Pool, budget: Budget, fixed: Fixed, room: Room, doubt: Doubt, *, 
     unless trials are paused and resumed (strategy "frontier").
     """
     random = np.random.default_rng(0)
-    wanted = min(size, math.inf if budget.trials is None else budget.trials)
-    count = int(min(wanted, _enough(pool, budget, fixed, room), MOST_TRIALS))
-    scale = min(wanted, _enough(pool, budget, fixed, room)) / count
-    picked = random.integers(len(pool.usd), size=(STUDIES, count))
-    if strategy == "grid":
-        picked = np.broadcast_to(np.arange(count) % len(pool.usd), (STUDIES, count))
-    elif size <= len(pool.usd):  # no settings are tried twice
-        picked = random.permuted(np.broadcast_to(np.arange(len(pool.usd)), (STUDIES, len(pool.usd))), axis=1)[:, :count]
+    wanted = min(size, _enough(pool, budget, fixed, room), math.inf if budget.trials is None else budget.trials)
+    count = int(min(wanted, MOST_TRIALS))
+    picked = _picked(random, len(pool.usd), count, in_order=strategy == "grid", once=size <= len(pool.usd))
     level = np.exp(doubt.level * random.standard_normal((STUDIES, 1)))
-    factor = level * np.exp(doubt.each * random.standard_normal((STUDIES, count)) - doubt.each**2 / 2)
-    fixed_factor = np.exp(_FIXED_DEVIATION * random.standard_normal(STUDIES))
-    fixed_usd, fixed_seconds = fixed.usd * fixed_factor + fixed.data_usd, fixed.seconds * fixed_factor
-    usd = np.cumsum(pool.usd[picked] * factor, axis=1) * scale
+    factor = level * np.exp(doubt.each * random.standard_normal(picked.shape) - doubt.each**2 / 2)
+    before = np.exp(doubt.fixed * random.standard_normal(STUDIES))
+    scale = wanted / count
     seconds = pool.usage.seconds[picked] * factor + _BETWEEN_SECONDS
-    elapsed = (
-        np.maximum.reduce(
-            [
-                np.cumsum(seconds, axis=1) / room.workers,
-                np.cumsum(seconds * pool.cores[picked], axis=1) / max(room.cores, 1),
-                np.cumsum(seconds * pool.accelerators[picked], axis=1) / max(room.accelerators, 1),
-            ]
-        )
-        * scale
+    lanes = np.maximum.reduce(
+        [
+            np.cumsum(seconds, axis=1) / room.workers,
+            np.cumsum(seconds * pool.cores[picked], axis=1) / max(room.cores, 1),
+            np.cumsum(seconds * pool.accelerators[picked], axis=1) / max(room.accelerators, 1),
+        ]
     )
-    elapsed = np.maximum(elapsed, np.maximum.accumulate(seconds, axis=1))
-    starts = np.ones(usd.shape, dtype=bool)
-    if budget.usd is not None:
-        before = np.concatenate([np.zeros((STUDIES, 1)), usd[:, :-1]], axis=1) + fixed_usd[:, None]
-        least = 0.0 if strategy == "frontier" else float(np.median(pool.usd)) * level
-        starts &= before + np.where(np.arange(count) == 0, 0.0, least) < budget.usd
-    if budget.wall_seconds is not None:
-        before = np.concatenate([np.zeros((STUDIES, 1)), elapsed[:, :-1]], axis=1) + fixed_seconds[:, None]
-        starts &= before < budget.wall_seconds
-    last = starts.sum(axis=1) - 1
-    none = last < 0
-    at = (np.arange(STUDIES), np.maximum(last, 0))
-    spent, took = np.where(none, 0.0, usd[at]), np.where(none, 0.0, elapsed[at])
-    share = np.ones(STUDIES)  # of what the started trials would need: the rest is cut off
-    if budget.usd is not None:
-        share = np.minimum(share, np.maximum(budget.usd - fixed_usd, 0.0) / np.maximum(spent, 1e-300))
-    if budget.wall_seconds is not None:
-        left = np.maximum(budget.wall_seconds - fixed_seconds, 0.0)
-        share = np.minimum(share, left / np.maximum(took, 1e-300))
-    return Outlay(
-        Spread.of(fixed_usd + spent * share),
-        Spread.of((last + 1) * scale),
-        Spread.of(fixed_seconds + took * share),
+    course = _Course(
+        usd=np.cumsum(pool.usd[picked] * factor, axis=1) * scale,
+        elapsed=np.maximum(lanes * scale, np.maximum.accumulate(seconds, axis=1)),
+        fixed_usd=fixed.usd * before + fixed.data_usd,
+        fixed_seconds=fixed.seconds * before,
+        least_usd=(0.0 if strategy == "frontier" else float(np.median(pool.usd))) * level,
     )
+    return course.outlay(budget, scale)
+
+
+def _picked(random: np.random.Generator, settings: int, count: int, *, in_order: bool, once: bool) -> NDArray[np.int64]:
+    """Which of the settings each study tries, [STUDIES, count]."""
+    every = np.broadcast_to(np.arange(settings), (STUDIES, settings))
+    if in_order:
+        return every[:, :count]
+    if once:  # none is tried twice
+        return random.permuted(every, axis=1)[:, :count]
+    return random.integers(settings, size=(STUDIES, count))
 
 
 def _enough(pool: Pool, budget: Budget, fixed: Fixed, room: Room) -> float:

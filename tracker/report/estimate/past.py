@@ -18,7 +18,7 @@ from tracker.study.document import StudyDocument
 from tracker.study.knobs import COMMON_KNOBS, HARDWARE_KNOBS
 from tracker.study.space import SearchSpace
 
-MOST_STUDIES, MOST_RUNS = 24, 600
+MOST_STUDIES, MOST_RUNS = 24, 200
 """The newest studies that are read, and the newest of their runs that are learnt from."""
 _TAKEN = (TrialState.COMPLETED, TrialState.PAUSED, TrialState.STOPPED)
 _MATTERS_NOT = ("seed",)
@@ -29,7 +29,8 @@ class PastRun:
     """A run of an earlier study: its settings, and what it used.
 
     ``reached`` are its checkpoints: each one's step and the seconds of work until it. ``seconds`` is all of its work,
-    ``completed`` whether that was the whole training. Memory and disk as in records.Usage.
+    ``completed`` whether that was the whole training. Memory and disk as in records.Usage. ``busy`` is whether other
+    work was on the machine.
     """
 
     study: str
@@ -42,12 +43,12 @@ class PastRun:
     reached: tuple[tuple[int, float], ...] = ()
     startup_seconds: float = 0.0
     cores: float = 1.0
-    accelerators: float = 0.0
     memory_bytes: float = 0.0
     stored_bytes: float = 0.0
     kept_bytes: float = 0.0
     acquired_samples: float = 0.0
     acquired_bytes: float = 0.0
+    busy: bool = False
 
     @property
     def trains(self) -> bool:
@@ -121,14 +122,21 @@ def _runs(table: StudyTable) -> Iterator[PastRun]:
             float(row["wall_seconds"]),
             row["state"] == TrialState.COMPLETED and row["role"] != Role.REPEAT,
             tuple((int(epoch), float(spent)) for epoch, spent in zip(epochs[taken], seconds[taken], strict=True)),
-            *(float(np.nan_to_num(row[name])) for name in _USED),
+            busy=bool(row["busy"]),
+            **{field: float(np.nan_to_num(row[name])) for field, name in _USED.items()},
         )
 
 
-_USED = (
-    *("startup_seconds", "cores", "accelerators", "peak_memory_bytes", "stored_bytes", "kept_bytes"),
-    *("acquired_samples", "acquired_bytes"),
-)
+_USED = {
+    "startup_seconds": "startup_seconds",
+    "cores": "cores",
+    "memory_bytes": "peak_memory_bytes",
+    "stored_bytes": "stored_bytes",
+    "kept_bytes": "kept_bytes",
+    "acquired_samples": "acquired_samples",
+    "acquired_bytes": "acquired_bytes",
+}
+"""The fields of a past run by their columns in a study's table."""
 
 
 def alike(runs: Sequence[PastRun], space: SearchSpace) -> tuple[list[PastRun], list[str]]:

@@ -26,7 +26,7 @@ def at_most(estimate: Estimate) -> str:
     bound = estimate.at_most
     if bound is None or bound.usd is None:
         return "nothing bounds it"
-    return f"at most {words.money(bound.usd, estimate.unit)} ({bound.sentence.partition(':')[0]})"
+    return f"at most {words.money(bound.usd, MoneyUnit(estimate.currency))} ({bound.sentence.partition(':')[0]})"
 
 
 def money(usd: Spread, unit: MoneyUnit) -> str:

@@ -29,7 +29,7 @@ Array = NDArray[np.float64]
 _FOLDS, _FEWEST_TO_FOLD = 5, 10
 _KNOB_EFFECT = 0.15
 """Standard deviation of what one knob changes of a time's logarithm, where few runs show it."""
-_NOISE, _DRIFT = 0.10, 0.05
+_NOISE, DRIFT = 0.10, 0.05
 """Standard deviations of logarithms: of one training from another of equal settings; of a machine from day to day."""
 _KNOWN = ("epochs", "seed")
 """Knobs whose effect is known beforehand."""
@@ -53,14 +53,18 @@ class TrainingUsage:
 class Trainings:
     """A model of whole trainings, learnt from past ``runs`` that trained; ``space`` is where it will be asked.
 
-    ``last_step`` is where the study says that trainings end (search.ends.Ends). Raises RequestError where nothing says
+    ``last_step`` is where the study says that trainings end (search.ends.Ends), ``drift`` how far the machine is off
+    from one study to another (fixed_work.drift). Raises RequestError where nothing says
     where they end.
     """
 
-    def __init__(self, runs: Sequence[PastRun], space: SearchSpace, last_step: int | str | None) -> None:
+    def __init__(
+        self, runs: Sequence[PastRun], space: SearchSpace, last_step: int | str | None, drift: float = DRIFT
+    ) -> None:
         self.runs = runs
         self._space = space
         self._last_step = last_step
+        self._drift = drift
         self._cube = UnitCube(_joint(runs, space))
         with ThreadpoolController().limit(limits=1):  # matrices this small do not gain from more
             self._learn(runs)
@@ -70,7 +74,7 @@ class Trainings:
         unseen = _KNOB_EFFECT * sum(name not in (self._last_step, *_KNOWN) for name in self._space.searched) ** 0.5
         self.deviation = self._left_out() if len(runs) >= _FEWEST_TO_FOLD else math.hypot(_NOISE, unseen)
         """Standard deviation of the logarithm of a training's seconds."""
-        self.level_deviation = math.hypot(_DRIFT, math.hypot(self.deviation, unseen) / len(runs) ** 0.5)
+        self.level_deviation = math.hypot(self._drift, math.hypot(self.deviation, unseen) / len(runs) ** 0.5)
         """The same of what all trainings take together: an error that does not average out."""
 
     def _fit(self, runs: Sequence[PastRun]) -> None:
