@@ -9,7 +9,8 @@ TrackerError                   any failure with a message of one or two lines fo
 │   ├── DataError              the data cannot be used: no such column, one class, an empty split
 │   ├── HardwareError          this machine cannot do what was asked of it
 │   ├── PriceBookError         an unknown SKU, a rate that cannot be one, a malformed price book
-│   └── ScenarioError          a scenario that is malformed, empty or includes itself
+│   ├── ScenarioError          a scenario that is malformed, empty or includes itself
+│   └── PredictionError        a time on other hardware that cannot be predicted; the message says why
 └── WorkFailedError            the request was right and the work failed; the command exits with 1
     ├── TrainingFailedError    a training run cannot continue; carries the reason in one word
     ├── CatalogueError         a live catalogue of prices cannot be reached or is malformed
@@ -77,6 +78,10 @@ class PriceBookError(RequestError):
 
 class ScenarioError(RequestError):
     """A scenario that is malformed, empty or includes itself."""
+
+
+class PredictionError(RequestError):
+    """A time on other hardware cannot be predicted: an unknown accelerator, or one that the method does not hold for."""
 
 
 class WorkFailedError(TrackerError):

@@ -17,6 +17,8 @@ from tracker.pricing.scenario import AS_BILLED, Scenario
 from tracker.report.decisions import decisions_document
 from tracker.report.hosted_api import build_or_buy
 from tracker.report.levers import levers_table
+from tracker.report.prediction_targets import ALL, targets_of
+from tracker.report.predictions import frontier_predictions
 from tracker.report.repricing import priced_study_table
 from tracker.report.scenarios import compare_scenarios
 from tracker.report.sides import read_sides
@@ -82,6 +84,17 @@ class Study:
     def levers(self, scenario: Scenario = AS_BILLED) -> pd.DataFrame:
         """What each lever saved, from pairs of trials that differ in it alone; see report.levers.levers_table."""
         return levers_table(self.table(scenario))
+
+    def predict(
+        self, on: Sequence[str] = (ALL,), scenario: Scenario = AS_BILLED, *, trial: int | None = None
+    ) -> pd.DataFrame:
+        """The frontier's points, or one trial's last checkpoint, on accelerators and SKUs that nobody rented.
+
+        ``on`` names them; see report.predictions.predictions_table for the columns. Raises PredictionError,
+        PriceBookError.
+        """
+        table = self.table(scenario)
+        return frontier_predictions(table, targets_of(table, self.home, on), trial)
 
     def build_or_buy(self, model: str, **options: Any) -> dict[str, Any]:
         """The frontier's models beside a hosted language model; see report.hosted_api.build_or_buy."""

@@ -72,6 +72,7 @@ class PriceBasis(StrEnum):
     ESTIMATED = "estimated"  # from the timestamps of a run that was imported
     REPRICED = "repriced"  # a metered usage at other rates
     REPRICED_ESTIMATE = "repriced estimate"  # an estimated usage at other rates
+    PREDICTED = "predicted"  # a usage on hardware where nothing was measured; never a run's own
 
     @property
     def repriced(self) -> PriceBasis:

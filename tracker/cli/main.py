@@ -33,6 +33,7 @@ COMMANDS = {
     "runs": "Every run of a study, with its spend.",
     "frontier": "The best quality for the money, point by point.",
     "compare": "Studies at equal dollars and at equal quality, with intervals.",
+    "predict": "Time and price of a study's runs on hardware that you have not rented.",
     "build-or-buy": "Your own model's price beside that of a hosted language model.",
     "serve-cost": "What the frontier's models cost to serve on this machine.",
     "nodes": "The machines of a Ray cluster: what each costs, runs and has idle.",

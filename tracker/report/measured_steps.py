@@ -1,0 +1,126 @@
+"""What a study's runs say of their training steps: the seconds that scale with hardware, and what they ran on."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tracker.prediction.accelerators import accelerator, is_known
+from tracker.prediction.step_times import MeasuredSteps, Source
+from tracker.report.attempts import places_in
+from tracker.store.run_table import StudyTable
+
+Floats = NDArray[np.float64]
+_ACCELERATORS = re.compile(r" \+ \d+ × (.+)$")
+_NOT_STEPS = ("evaluation_seconds", "data_seconds", "saving_seconds")
+"""Of a run's wall time beside its start-up, what no accelerator makes faster: it stays as measured."""
+
+
+@dataclass(frozen=True)
+class RunSteps:
+    """The steps of n runs, and how their wall time divides: [n] each, in seconds.
+
+    ``measured`` is what predictions start from. ``share`` is the part of the wall time after the start-up that the
+    steps took, 0 to 1; ``names`` what each ran on, in words.
+    """
+
+    measured: MeasuredSteps
+    share: Floats
+    names: tuple[str, ...]
+
+    @property
+    def on_processor(self) -> NDArray[np.bool_]:
+        """Which ran on a processor."""
+        return np.array([each.accelerator is None for each in self.measured.sources])[self.measured.codes]
+
+    def utilisation(self) -> Floats:
+        """The model FLOPs utilisation of each; NaN on processors and where FLOPs are not known."""
+        return self.measured.utilisation()
+
+
+def run_steps(table: StudyTable, rows: NDArray[np.int64]) -> RunSteps:
+    """Those of the runs in these rows of ``table.runs`` [n].
+
+    A run that logged no phases (an imported one) has all its wall time after the start-up as steps.
+    """
+    runs = table.runs.take(rows)
+
+    def figure(name: str) -> Floats:
+        if name not in table.summary:
+            return np.full(len(rows), np.nan)
+        return table.summary[name].to_numpy(dtype=np.float64)[rows]
+
+    wall, startup = (runs[name].to_numpy(dtype=np.float64) for name in ("wall_seconds", "startup_seconds"))
+    after = np.maximum(wall - startup, 0.0)
+    others = sum((np.nan_to_num(figure(name)) for name in _NOT_STEPS), np.zeros(len(rows)))
+    steps = np.fmin(figure("train_seconds"), after)  # what was logged last may be a moment older
+    steps = np.where(np.isnan(steps), np.maximum(after - others, 0.0), steps)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = np.where(after > 0, steps / after, 0.0)
+    done = _epochs(table, rows) * figure("steps_per_epoch")
+    flops = figure("flops")
+    flops = np.where(np.isnan(flops), done * figure("step_flops"), flops)
+    codes, sources, names = _sources(table, rows)
+    measured = MeasuredSteps(
+        sources=sources,
+        codes=codes,
+        step_seconds=steps,
+        flops=flops,
+        launches=done * figure("step_operations"),
+        memory_bytes=np.nan_to_num(figure("peak_accelerator_memory_bytes")),
+    )
+    return RunSteps(measured, share, names)
+
+
+def _epochs(table: StudyTable, rows: NDArray[np.int64]) -> Floats:
+    """The epoch of each run's last checkpoint; NaN without one."""
+    last = table.checkpoints.groupby("run")["epoch"].max()
+    return last.reindex(rows).to_numpy(dtype=np.float64)
+
+
+def _sources(table: StudyTable, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], list[Source], tuple[str, ...]]:
+    """What each run ran on: its number among the sources, these, and its words."""
+    runs = table.runs.take(rows)
+    if "precision" in table.settings:
+        precisions = table.settings["precision"].take(rows).fillna("fp32").astype(str).to_numpy(dtype=object)
+    else:
+        precisions = np.full(len(runs), "fp32", dtype=object)
+    texts = runs["places"].to_numpy(dtype=object) if "places" in runs else np.full(len(runs), "", dtype=object)
+    keys = list(
+        zip(
+            *(runs[name].astype(str) for name in ("hardware", "price_point")),
+            runs["accelerators"].astype(int),
+            precisions,
+            map(_distinct_places, texts),
+            strict=True,
+        )
+    )
+    codes, distinct = pd.factorize(pd.Series(keys, dtype=object))
+    named = [_source(*key) for key in distinct]
+    return codes.astype(np.int64), [source for source, _ in named], tuple(named[code][1] for code in codes)
+
+
+@cache
+def _distinct_places(text: str) -> int:
+    """On how many kinds of machine the attempts at a run were."""
+    return len({place[0] for place in places_in(text)}) if text else 1
+
+
+def _source(hardware: str, price_point: str, count: int, precision: str, places: int) -> tuple[Source, str]:
+    """What a run ran on, and the same in words."""
+    if places > 1:
+        return Source(None, precision, refused="its attempts ran on several kinds of machine"), "several machines"
+    if not count:
+        return Source(None, precision), hardware or "a processor"
+    found = _ACCELERATORS.search(hardware)
+    name = found[1] if found else str(json.loads(price_point or "{}").get("accelerator", ""))
+    if not is_known(name):
+        refused = f"it ran on {name or 'an accelerator without a name'}, which the table of accelerators does not have"
+        return Source(None, precision, count, refused), name
+    return Source(accelerator(name), precision, count), name

@@ -1,0 +1,203 @@
+"""A study's checkpoints on hardware that nobody has rented yet: time and price with 90 % ranges, never as points.
+
+Only the seconds of training steps are predicted (prediction.step_times); start-up, evaluation, saving and waiting for
+data stay as measured, which makes a likely time on a faster device rather too long than too short: the low end of a
+range has all but the start-up scaled like the steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tracker.errors import PredictionError
+from tracker.frontier.pareto import frontier_mask
+from tracker.prediction.speed import load_coefficients
+from tracker.prediction.step_times import CUDA_START_SECONDS, PredictedSteps, predict_on
+from tracker.pricing.cost import RateColumns, UsageColumns, price_parts
+from tracker.records import STEADY_USAGE, PriceBasis
+from tracker.report.measured_steps import RunSteps, run_steps
+from tracker.report.plain import plain_rows
+from tracker.report.prediction_pull import Pull, pulls
+from tracker.report.prediction_targets import Target
+from tracker.report.tables import study_head, trial_checkpoints
+from tracker.store.run_table import StudyTable
+
+Floats = NDArray[np.float64]
+RANGE = 0.90
+"""How often the truth is to be within a predicted range."""
+NAMED = ("trial", "epoch", "quality")
+COLUMNS = (
+    *NAMED,
+    *("measured_on", "measured_seconds", "measured_usd", "utilisation"),
+    *("on", "sku", "market", "region", "usd_per_hour"),
+    *("wall_seconds", "wall_seconds_low", "wall_seconds_high"),
+    *("price_usd", "price_usd_low", "price_usd_high", "price_basis", "rests_on", "measured_there", "refused"),
+)
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """The checkpoints to predict for, [n] rows, and what their runs say of training steps."""
+
+    rows: pd.DataFrame
+    at: NDArray[np.int64]
+    runs: RunSteps
+
+
+def predictions_table(table: StudyTable, targets: Sequence[Target], points: pd.DataFrame) -> pd.DataFrame:
+    """Time and price of checkpoints on each target: a row for each of ``points`` × ``targets``, in COLUMNS.
+
+    ``points`` are rows of ``trial_checkpoints``. Prices and times are in USD and seconds with the low and high end of
+    their 90 % range; those that are refused are NaN, and ``refused`` says why. ``rests_on`` is what a prediction rests
+    on; ``measured_there`` how many other trainings of the study ran on both devices and pulled it. ``price_basis`` is
+    always PriceBasis.PREDICTED.
+    """
+    steps = _steps(table, points)
+    found = [_on(table, steps, target, pull) for target, pull in zip(targets, pulls(table, targets), strict=True)]
+    if not found:
+        return pd.DataFrame(columns=list(COLUMNS))
+    return pd.concat(found, ignore_index=True)[list(COLUMNS)]
+
+
+def _steps(table: StudyTable, points: pd.DataFrame) -> _Steps:
+    rows = points["run"].to_numpy(dtype=np.int64)
+    return _Steps(points.reset_index(drop=True), points["at"].to_numpy(dtype=np.int64), run_steps(table, rows))
+
+
+def _on(table: StudyTable, steps: _Steps, target: Target, pull: Pull) -> pd.DataFrame:
+    rows, runs = steps.rows, table.runs.take(steps.rows["run"].to_numpy())
+    refused, basis, times = _times(table, steps, target, predict_on(target.accelerator, steps.runs.measured), pull)
+    cores = runs["cores"].to_numpy(dtype=np.float64)
+    if target.accelerator is None and target.point.vcpu is not None:
+        small = (refused == "") & (cores > target.point.vcpu)
+        refused[small] = f"it ran on more cores than the {target.point.vcpu:g} of {target.name}"
+    usage = {name: table.usage(name)[steps.at] for name in STEADY_USAGE}
+    accelerators = np.full(len(rows), 0.0 if target.accelerator is None else 1.0)
+    priced: dict[str, Floats] = {}
+    for end, seconds in times.items():
+        wall = np.where(refused == "", seconds, np.nan)
+        used = UsageColumns(wall_seconds=wall, cores=cores, accelerators=accelerators, **usage)
+        price = price_parts(used, RateColumns.of(target.point), table.terms).usd
+        priced |= {f"wall_seconds{end}": wall, f"price_usd{end}": np.where(refused == "", price, np.nan)}
+    return pd.DataFrame(
+        {
+            **{name: rows[name].to_numpy() for name in NAMED},
+            "measured_on": list(steps.runs.names),
+            "measured_seconds": rows["wall_seconds"].to_numpy(),
+            "measured_usd": rows["price_usd"].to_numpy(),
+            "utilisation": steps.runs.utilisation(),
+            "on": target.name,
+            "sku": target.point.sku,
+            "market": str(target.point.market),
+            "region": target.point.region,
+            "usd_per_hour": target.point.usd_per_hour,
+            **priced,
+            "price_basis": str(PriceBasis.PREDICTED),
+            "rests_on": basis,
+            "measured_there": pull.trainings,
+            "refused": refused,
+        }
+    )
+
+
+def _times(
+    table: StudyTable, steps: _Steps, target: Target, predicted: PredictedSteps, pull: Pull
+) -> tuple[NDArray[np.object_], NDArray[np.object_], dict[str, Floats]]:
+    """Why there is no prediction, what each rests on, and the wall times: likely, low and high, by their endings.
+
+    Each is [n], as the checkpoints are: of a run's time after its start-up until a checkpoint, the steps had the same
+    share as of the whole.
+    """
+    wall = steps.rows["wall_seconds"].to_numpy(dtype=np.float64)
+    startup = np.minimum(table.usage("startup_seconds")[steps.at], wall)
+    training = (wall - startup) * steps.runs.share
+    others = wall - startup - training
+    pulled = pull.applied(predicted)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = [each / steps.runs.measured.step_seconds for each in (pulled.seconds, pulled.low, pulled.high)]
+    likely, low, high = (startup + others + training * ratio for ratio in ratios)
+    low = np.fmin(low, startup + (others + training) * ratios[1])
+    if target.accelerator is not None:
+        least, more, most = (steps.runs.on_processor * each for each in CUDA_START_SECONDS)
+        likely, low, high = likely + more, low + least, high + most
+    return pulled.refused.copy(), pulled.basis, {"": likely, "_low": low, "_high": high}
+
+
+def frontier_predictions(table: StudyTable, targets: Sequence[Target], trial: int | None = None) -> pd.DataFrame:
+    """``predictions_table`` of the study's frontier, or of one trial's last checkpoint, by trial, epoch and price.
+
+    Raises PredictionError where the trial has no checkpoint, naming those that have.
+    """
+    points = trial_checkpoints(table)
+    if trial is not None and not (points["trial"] == trial).any():
+        known = ", ".join(map(str, sorted(set(points["trial"]))[:20])) or "none"
+        raise PredictionError(f"trial {trial} of study '{table.study}' has no checkpoint; trials with one: {known}")
+    chosen = points[points["on_frontier"]] if trial is None else points[(points["trial"] == trial) & points["last"]]
+    found = predictions_table(table, targets, chosen.sort_values("price_usd"))
+    order = found["measured_usd"].to_numpy(), found["price_usd"].to_numpy()
+    return found.iloc[np.lexsort((order[1], order[0]))].reset_index(drop=True)
+
+
+def predicted_frontier(table: StudyTable, predictions: pd.DataFrame) -> pd.DataFrame:
+    """The rows of ``predictions`` that no other beats in quality and likely price, by rising price.
+
+    With ``measured_usd`` of the study's own frontier among what they must beat where its prices are measured.
+    """
+    known = predictions[predictions["refused"] == ""]
+    usable = known[known["price_usd"] > 0]
+    kept = frontier_mask(usable["quality"], usable["price_usd"], table.quality.direction)
+    return usable[kept].sort_values("price_usd").reset_index(drop=True)
+
+
+def surely_cheaper(rows: pd.DataFrame) -> dict[str, list[str]]:
+    """Of the predictions for one checkpoint: which targets each is cheaper than, as far as ranges do not overlap."""
+    known = rows[rows["refused"] == ""]
+    return {
+        str(row["on"]): [str(name) for name in known.loc[known["price_usd_low"] > row["price_usd_high"], "on"]]
+        for row in known.to_dict("records")
+    }
+
+
+def predictions_document(table: StudyTable, predictions: pd.DataFrame, targets: Sequence[Target]) -> dict[str, Any]:
+    """All of it as one JSON-safe document: predictions, the frontier that they make, and what measuring would bring."""
+    points = [
+        {**row, "cheaper_than": names.get(row["on"], [])}
+        for _, rows in predictions.groupby(["trial", "epoch"], sort=False)
+        for names in [surely_cheaper(rows)]
+        for row in plain_rows(rows)
+    ]
+    return {
+        **study_head(table),
+        "price_basis": str(PriceBasis.PREDICTED),
+        "range": RANGE,
+        "predictions": points,
+        "frontier": plain_rows(predicted_frontier(table, predictions)),
+        "trials_there": [
+            {"on": target.name, "price_usd": usd, "narrows_to": factor}
+            for target, (usd, factor) in zip(targets, trial_there(predictions, targets), strict=True)
+        ],
+        "residuals": [row for pull in pulls(table, targets) for row in pull.residuals],
+    }
+
+
+def trial_there(predictions: pd.DataFrame, targets: Sequence[Target]) -> list[tuple[float | None, float | None]]:
+    """What measuring the cheapest of the predicted checkpoints on each target would cost, and the factor that is left.
+
+    None where nothing is predicted there.
+    """
+    factors = load_coefficients().measured_factors
+    found: list[tuple[float | None, float | None]] = []
+    for target in targets:
+        rows = predictions[(predictions["on"] == target.name) & (predictions["refused"] == "")]
+        if rows.empty:
+            found.append((None, None))
+            continue
+        there = int(rows["measured_there"].iloc[0])
+        found.append((float(rows["price_usd"].min()), factors[min(there, len(factors) - 1)]))
+    return found
