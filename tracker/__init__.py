@@ -60,6 +60,7 @@ _MODULES = {
     "Run": "tracker.training.run",
 }
 __all__ = [
+    "Estimate",
     "Knob",
     "RateChange",
     "Run",
@@ -69,6 +70,7 @@ __all__ = [
     "audit_study",
     "compare",
     "confirm_study",
+    "estimate_study",
     "import_export",
     "import_mlflow",
     "import_optuna",
