@@ -32,7 +32,9 @@ from tracker.study.document import StudyDocument, parse_assignments
 
 @click.command(short_help="What a study will cost, before it is run.")
 @click.argument("study_file", metavar="STUDY.toml", type=click.Path(path_type=Path))
-@click.option("--on", multiple=True, metavar="SKU", help="Estimate it on this machine too; repeatable.")
+@click.option(
+    "--on", multiple=True, metavar="NAME", help="Estimate it on this SKU, or accelerator such as H100, too; repeatable."
+)
 @click.option("--probe", is_flag=True, help="Train two short trials first, as the study NAME-probe; their cost counts.")
 @budget_option
 @trials_option
@@ -133,6 +135,7 @@ def _print_trainings(found: Estimate, likely: Trained) -> None:
 def _print_offers(found: Estimate, likely: Trained) -> None:
     rows = [
         (
+            offer.name,
             offer.sku,
             offer.market,
             f"${offer.usd_per_hour:g}",
@@ -141,9 +144,10 @@ def _print_offers(found: Estimate, likely: Trained) -> None:
             f"{words.money(offer.outlay.spend_usd.high, found.unit)}"
             if offer.outlay
             else words.NOTHING,
+            f"{round(offer.outlay.trials.likely):,}" if offer.outlay else words.NOTHING,
             words.duration(offer.outlay.seconds.likely) if offer.outlay else words.NOTHING,
             offer.problem or offer.rests_on,
         )
         for offer in likely.offers
     ]
-    print_table(["on ", "market ", "an hour", "likely", "range", "time", "rests on "], rows)
+    print_table(["on ", "SKU ", "market ", "an hour", "likely", "range", "trainings", "time", "rests on "], rows)

@@ -71,9 +71,14 @@ class Pool:
     first_usd: Array
 
 
+def training_job(settings: Settings) -> Job:
+    """A trial of these settings, for what it reserves."""
+    return Job(Role.TRIAL, "", "", settings, 0)
+
+
 def priced_pool(settings: Sequence[Settings], usage: TrainingUsage, runs: Sequence[PastRun], billing: Billing) -> Pool:
     """Settings with what their whole trainings use, priced; disk is as it was for ``runs``. Raises PriceBookError."""
-    jobs = [Job(Role.TRIAL, "", "", each, 0) for each in settings]
+    jobs = [training_job(each) for each in settings]
     cores = np.array([float(job.threads) for job in jobs])
     accelerators = np.array([float(job.accelerators) for job in jobs])
     stored, kept = (float(np.median([getattr(run, name) for run in runs])) for name in ("stored_bytes", "kept_bytes"))

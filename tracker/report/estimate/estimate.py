@@ -17,7 +17,7 @@ from tracker.report.estimate.billing import Billing
 from tracker.report.estimate.fixed_work import fixed_work
 from tracker.report.estimate.grounds import Grounds, grounds_of
 from tracker.report.estimate.likely import LikelyCost, room_of
-from tracker.report.estimate.offers import Offer, offers, points_of
+from tracker.report.estimate.offers import Offer, offers, targets_in_markets
 from tracker.report.estimate.outlay import Fixed, Outlay
 from tracker.report.estimate.past import PastRun, past_of
 from tracker.report.estimate.sizes import TrainingCost, training_costs
@@ -126,19 +126,18 @@ def estimate_cost(
     past = past_of(document, home)
     plan = outline(document, home, past.defaults)
     billing = Billing.of(plan, scenario)
-    for sku in on:
-        points_of(plan, billing, sku)
+    targets = targets_in_markets(on, plan, scenario)
     rate = exchange_rate(currency, plan.price_book.exchange_rates, scenario.as_of)
     grounds, runs = grounds_of(plan, past, probe)
-    before = [run for run in past.runs if run.hardware == plan.hardware.label]
+    before = [run for run in past.runs if run.hardware == (grounds.machine or plan.hardware.label)]
     fixed, remarks = fixed_work(plan, before, billing)
     at_most, likely = _lowest(list(bounds(billing.on(plan)))), None
     if runs:
-        cost = LikelyCost(plan, runs, before, workers)
+        cost = LikelyCost(plan, runs, before, workers, grounds.deviation)
         priced = cost.at(billing)
         trainings = training_costs(priced.pool, plan.space, cost.doubt)
         first_usd = float(np.median(priced.pool.first_usd))
-        likely = Trained(priced.outlay, trainings, offers(plan, cost, billing, on), first_usd)
+        likely = Trained(priced.outlay, trainings, offers(plan, cost, billing, targets), first_usd)
         if at_most is None and (trials := most_trials(plan)) is not None:
             at_most = cost.dearest(priced, trials)
     if likely is None and (at_most is None or on):

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tracker.errors import PriceBookError
+from tracker.errors import PredictionError, PriceBookError
 from tracker.pricing.price_point import PricePoint
+from tracker.pricing.scenario import Scenario
 from tracker.records import Market
 from tracker.report.estimate.billing import Billing
 from tracker.report.estimate.likely import LikelyCost
 from tracker.report.estimate.outlay import Outlay
+from tracker.report.prediction_targets import Target, find_targets
 from tracker.runner.plan import StudyPlan
+
+SAME = "seconds as on this machine"
+"""What a price on a machine like this one rests on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +28,7 @@ class Offer:
     ``rests_on`` says where its seconds are from.
     """
 
+    name: str
     sku: str
     market: Market
     usd_per_hour: float
@@ -33,6 +40,7 @@ class Offer:
     def document(self) -> dict[str, Any]:
         """All of it, JSON-safe."""
         return {
+            "on": self.name,
             "sku": self.sku,
             "market": str(self.market),
             "usd_per_hour": self.usd_per_hour,
@@ -44,52 +52,55 @@ class Offer:
         }
 
 
-def offers(plan: StudyPlan, likely: LikelyCost, billing: Billing, skus: Sequence[str]) -> list[Offer]:
-    """Each SKU in every market that it is sold in, or in the scenario's; the cheapest first, unknown ones last.
+def offers(plan: StudyPlan, likely: LikelyCost, billing: Billing, targets: Sequence[Target]) -> list[Offer]:
+    """The study on each target; the cheapest first, those that nobody knows last."""
+    found = [_offer(plan, likely, billing, target) for target in targets]
+    return sorted(found, key=lambda each: each.outlay.spend_usd.likely if each.outlay else math.inf)
 
-    Raises PriceBookError for a SKU that the price book does not have, or not in that market, region or on that day.
+
+def targets_in_markets(names: Sequence[str], plan: StudyPlan, scenario: Scenario) -> list[Target]:
+    """The machines of these names (prediction_targets.find_targets) in every market, or in the scenario's.
+
+    Raises PredictionError for an unknown name, PriceBookError for one that has no rate in any of them.
     """
-    found = [offer for sku in dict.fromkeys(skus) for offer in _of_sku(plan, likely, billing, sku)]
-    return sorted(found, key=lambda each: each.outlay.spend_usd.likely if each.outlay else float("inf"))
+    scenario = Scenario(region=plan.spec.pricing.region or None).then(scenario)
+    found: list[Target] = []
+    for name in dict.fromkeys(names):
+        markets = [scenario.market] if scenario.market else list(Market)
+        missing: list[PriceBookError] = []
+        for market in markets:
+            try:
+                found += find_targets([name], plan.price_book, scenario.then(Scenario(market=market)))
+            except PriceBookError as error:
+                missing.append(error)
+        if len(missing) == len(markets):
+            raise missing[0]
+    return found
 
 
-def points_of(plan: StudyPlan, billing: Billing, sku: str) -> list[PricePoint]:
-    """The rates of a SKU that count under a scenario: one a market. Raises PriceBookError."""
-    book, scenario = plan.price_book, billing.scenario
-    markets = [scenario.market] if scenario.market else list(dict.fromkeys(row.market for row in book.history(sku)))
-    region = scenario.region or plan.spec.pricing.region
-    points, problems = [], []
-    for market in markets:
-        try:
-            points.append(book.point(sku, market, scenario.as_of, region))
-        except PriceBookError as error:
-            problems.append(error)
-    if not points:
-        raise problems[0]
-    return points
+def _offer(plan: StudyPlan, likely: LikelyCost, billing: Billing, target: Target) -> Offer:
+    point = target.point
+    device = "cpu" if target.accelerator is None else "cuda"
+    there = billing.at(device, point)
+    outlay, rests_on, problem = None, SAME, ""
+    most = likely.most_cores
+    try:
+        if device == "cpu" and point.vcpu is not None and most > point.vcpu:
+            problem = f"trials take up to {most:,.0f} cores, it has {point.vcpu:g}"
+        elif _is_same(plan, point, device):
+            outlay = likely.at(there).outlay
+        else:
+            outlay, rests_on = likely.on(target.accelerator, there)
+    except (PredictionError, PriceBookError) as error:
+        problem = str(error)
+    return Offer(target.name, point.sku, point.market, point.usd_per_hour, "" if problem else rests_on, outlay, problem)
 
 
-def _of_sku(plan: StudyPlan, likely: LikelyCost, billing: Billing, sku: str) -> Iterator[Offer]:
-    for point in points_of(plan, billing, sku):
-        device = "cuda" if point.accelerator else "cpu"
-        if problem := _other_kind(plan, point, device):
-            yield Offer(sku, point.market, point.usd_per_hour, problem=problem)
-            continue
-        try:
-            outlay = likely.at(billing.at(device, point)).outlay
-        except PriceBookError as error:
-            yield Offer(sku, point.market, point.usd_per_hour, problem=str(error))
-            continue
-        yield Offer(sku, point.market, point.usd_per_hour, "seconds as on this machine", outlay)
-
-
-def _other_kind(plan: StudyPlan, point: PricePoint, device: str) -> str:
-    """Why the seconds of this machine do not hold on another; "" where they do."""
+def _is_same(plan: StudyPlan, point: PricePoint, device: str) -> bool:
+    """Whether the seconds of this machine are taken to hold on another, for what runs on ``device``."""
     hardware = plan.hardware
-    if device not in plan.space.devices:
-        return f"this study does not train on {'a GPU' if device == 'cuda' else 'a CPU'} here"
-    if device == "cuda" and point.accelerator != hardware.accelerator:
-        return f"{point.accelerator} is another processor than this machine's {hardware.accelerator}"
-    if device == "cpu" and point.architecture not in ("", hardware.architecture):
-        return f"{point.architecture} is another processor than this machine's {hardware.architecture}"
-    return ""
+    if plan.space.devices != (device,):
+        return False
+    if device == "cuda":
+        return point.accelerator == hardware.accelerator
+    return point.architecture in ("", hardware.architecture)

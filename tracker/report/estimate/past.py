@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tracker.errors import TrackerError
+from tracker.prediction.step_times import Source
 from tracker.records import Role, Settings, SettingValue, TrialState
+from tracker.report.measured_steps import run_steps
 from tracker.runner.study_lookup import folder_of, studies_of, table_of
 from tracker.store.home import Home
 from tracker.store.run_table import StudyTable
@@ -22,6 +25,21 @@ MOST_STUDIES, MOST_RUNS = 24, 200
 """The newest studies that are read, and the newest of their runs that are learnt from."""
 _TAKEN = (TrialState.COMPLETED, TrialState.PAUSED, TrialState.STOPPED)
 _MATTERS_NOT = ("seed",)
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """A run's training steps, which hardware makes faster: as in prediction.step_times.MeasuredSteps.
+
+    ``share`` is the part of its work after the start-up that they took.
+    """
+
+    source: Source
+    seconds: float
+    share: float
+    flops: float
+    launches: float
+    memory_bytes: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +67,8 @@ class PastRun:
     acquired_samples: float = 0.0
     acquired_bytes: float = 0.0
     busy: bool = False
+    steps: Steps | None = None
+    """None of what does not train settings."""
 
     @property
     def trains(self) -> bool:
@@ -108,8 +128,9 @@ def _runs(table: StudyTable) -> Iterator[PastRun]:
     steps = table.checkpoints
     ends = np.searchsorted(steps["run"].to_numpy(), np.arange(len(table.runs) + 1))
     epochs, seconds = steps["epoch"].to_numpy(), steps["wall_seconds"].to_numpy()
-    rows = table.runs.to_dict("records")
-    for at, row in reversed(list(enumerate(rows[-MOST_RUNS:], len(rows) - len(rows[-MOST_RUNS:])))):
+    newest = table.runs.iloc[::-1].iloc[:MOST_RUNS]
+    of_steps = _steps(table, newest["role"].isin([Role.TRIAL, Role.REPEAT]).to_numpy())
+    for at, row in zip(range(len(table.runs) - 1, -1, -1), newest.to_dict("records"), strict=False):
         if row["state"] not in _TAKEN or not row["wall_seconds"] > 0:
             continue
         taken = slice(ends[at], ends[at + 1])
@@ -123,8 +144,26 @@ def _runs(table: StudyTable) -> Iterator[PastRun]:
             row["state"] == TrialState.COMPLETED and row["role"] != Role.REPEAT,
             tuple((int(epoch), float(spent)) for epoch, spent in zip(epochs[taken], seconds[taken], strict=True)),
             busy=bool(row["busy"]),
+            steps=of_steps.get(at),
             **{field: float(np.nan_to_num(row[name])) for field, name in _USED.items()},
         )
+
+
+def _steps(table: StudyTable, trains: NDArray[np.bool_]) -> dict[int, Steps]:
+    """The steps of a study's newest runs that train, by their rows in its table; ``trains`` says of each, newest first,
+    whether it does."""
+    rows = np.arange(len(table.runs) - 1, -1, -1)[: len(trains)][trains]
+    if not len(rows):
+        return {}
+    found = run_steps(table, rows)
+    measured = found.measured
+    figures = zip(
+        *(measured.step_seconds, found.share, measured.flops, measured.launches, measured.memory_bytes), strict=True
+    )
+    return {
+        int(row): Steps(measured.sources[code], *map(float, each))
+        for row, code, each in zip(rows, measured.codes, figures, strict=True)
+    }
 
 
 _USED = {

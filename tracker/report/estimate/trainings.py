@@ -88,6 +88,7 @@ class Trainings:
         points = np.stack([each.point for each in facts])
         self._costs = CostModel(points, facts, Features(self._cube.width))
         inputs, places = self._costs.features(points), self._costs.features.places(points)
+        self._inputs, self._places = inputs, places
         whole = np.array([run.completed for run in runs])
         tails = np.array([max(run.seconds - run.reached[-1][1], _SHORTEST_TAIL) for run in runs])
         of_tails = whole if whole.any() else np.ones(len(runs), dtype=bool)
@@ -118,6 +119,12 @@ class Trainings:
             startup_seconds=np.minimum(self._startup_seconds, seconds),
             memory_bytes=np.exp(self._memory.expected(inputs, places))[:, 0],
         )
+
+    def like(self, settings: Sequence[Settings], values: Array) -> Array:
+        """What a figure of the past runs, ``values`` as many, is expected to be for n settings: [n]."""
+        points = self._cube.points([self._whole(each) for each in settings])
+        model = SettingsModel(self._inputs, self._places, values[:, None])
+        return model.expected(self._costs.features(points), self._costs.features.places(points))[:, 0]
 
     def _last_depth(self, settings: Settings) -> float:
         depth = self._pace.depth(self._ends.of(self._whole(settings)))
