@@ -20,7 +20,7 @@ are predicted for this one, or no measurement at all."""
 
 @dataclass(frozen=True, slots=True)
 class Grounds:
-    """The runs that an estimate rests on: how many, of which studies; in a sentence, which also says why there are none.
+    """The runs that an estimate rests on: how many, of which studies; in a sentence, which may say why there are none.
 
     ``machine`` is the other one that they ran on, "" for this; ``deviation`` is of the logarithm of their seconds here.
     """
