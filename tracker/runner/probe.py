@@ -7,6 +7,7 @@ study NAME. It has the same space, so that NAME can learn from it (`tracker run 
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 
 from tracker.errors import WorkFailedError
@@ -44,9 +45,17 @@ def run_probe(document: StudyDocument, places: Places, *, workers: int | None, o
     """
     name = _free_name(places.home, f"{document.content.get('name')}-probe")
     probe = _probe_document(document, name)
-    state = run_study(probe, places, workers=workers, observer=observer, searcher_of=_searcher)
-    if state is not TrialState.COMPLETED:
-        raise WorkFailedError(f"the probe '{name}' {state}: there is nothing to estimate from; what it cost is counted")
+    made: list[ProbeSearch] = []
+
+    def searcher(plan: StudyPlan, trials: Trials) -> ProbeSearch:
+        made.append(_searcher(plan, trials))
+        return made[0]
+
+    state = run_study(probe, places, workers=workers, observer=observer, searcher_of=searcher)
+    if state is not TrialState.COMPLETED or not made[0].useful:
+        why = "its trials failed" if state is TrialState.COMPLETED else str(state)
+        said = f"the probe '{name}' says nothing ({why}); what it cost is counted: `tracker runs {shlex.quote(name)}`"
+        raise WorkFailedError(said)
     return name
 
 
@@ -76,6 +85,7 @@ class ProbeSearch(FullRuns):
         self._left = list(settings)
         self._last_step = last_step
         self._checkpoints: dict[int, int] = {}
+        self._failed: set[int] = set()
         self._in_parts: set[int] = set()
         """Trials that run and are to be paused: nothing else may wait for their cores, or they would be at once."""
 
@@ -111,6 +121,13 @@ class ProbeSearch(FullRuns):
         """Mark a trial as ended."""
         super().ended(trial, state, price_usd, reason)
         self._in_parts.discard(trial)
+        if state in (TrialState.FAILED, TrialState.KILLED):
+            self._failed.add(trial)
+
+    @property
+    def useful(self) -> bool:
+        """Whether any trial says what a training costs: it has a checkpoint and did not fail."""
+        return any(count and trial not in self._failed for trial, count in self._checkpoints.items())
 
 
 def _searcher(plan: StudyPlan, trials: Trials) -> ProbeSearch:

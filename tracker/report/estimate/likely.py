@@ -107,7 +107,7 @@ class LikelyCost:
     def dearest(self, priced: Priced, trials: int) -> Bound:
         """So many times the dearest training, and what comes before: a bound that rests on past runs."""
         off = math.exp(_LIKELY * math.hypot(self.doubt.each, self.doubt.level))
-        fixed = priced.fixed
+        fixed, trials = priced.fixed, int(min(trials, self._plan.space.size))
         usd = fixed.usd * off + fixed.data_usd + trials * float(priced.pool.usd.max()) * off
         return Bound(f"{trials:,} trials, each as dear as the dearest is expected to be", usd)
 
