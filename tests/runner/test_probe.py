@@ -61,7 +61,7 @@ def test_a_probe_pays_for_no_data_and_keeps_to_a_tenth_of_the_budget(tmp_path):
 
 
 def test_a_probe_whose_trials_fail_says_so(tmp_path):
-    with pytest.raises(WorkFailedError, match="the probe 'digits-probe' says nothing .its trials failed."):
+    with pytest.raises(WorkFailedError, match=r"the probe 'digits-probe' says nothing \(its trials failed\)"):
         probe(digits(settings={"accident": "raise"}), tmp_path)
 
 

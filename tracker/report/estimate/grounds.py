@@ -52,7 +52,7 @@ def grounds_of(plan: StudyPlan, past: Past, probe: str) -> tuple[Grounds, list[P
     """
     trained = [run for run in past.runs if run.trains]
     here = [run for run in trained if run.hardware == plan.hardware.label]
-    runs, unknown = alike(here, plan.space)
+    runs, unknown = alike(here, plan.space, plan.spec.last_step)
     if runs:
         return _measured(runs, probe), runs
     if not here and (found := _predicted(plan, trained)):
@@ -72,7 +72,7 @@ def _measured(runs: Sequence[PastRun], probe: str) -> Grounds:
 
 def _predicted(plan: StudyPlan, trained: Sequence[PastRun]) -> tuple[Grounds, list[PastRun]] | None:
     """The runs of the latest other machine, as they are predicted to have taken here; None where nothing can be."""
-    runs, _ = alike([run for run in trained if run.hardware == trained[0].hardware], plan.space)
+    runs, _ = alike([run for run in trained if run.hardware == trained[0].hardware], plan.space, plan.spec.last_step)
     name = plan.hardware.accelerator
     if not runs or (name and not is_known(name)):
         return None

@@ -24,7 +24,7 @@ from tracker.study.space import SearchSpace
 MOST_STUDIES, MOST_RUNS = 24, 200
 """The newest studies that are read, and the newest of their runs that are learnt from."""
 _TAKEN = (TrialState.COMPLETED, TrialState.PAUSED, TrialState.STOPPED)
-_MATTERS_NOT = ("seed",)
+_FREE = ("seed", "epochs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,16 +178,21 @@ _USED = {
 """The fields of a past run by their columns in a study's table."""
 
 
-def alike(runs: Sequence[PastRun], space: SearchSpace) -> tuple[list[PastRun], list[str]]:
+def alike(
+    runs: Sequence[PastRun], space: SearchSpace, last_step: int | str | None = None
+) -> tuple[list[PastRun], list[str]]:
     """The runs whose settings say something of a space, and the knobs by which none does.
 
     Those with the same fixed settings, where there are any. Else all of them, as long as each fixed value was tried
-    by one of them, or lies between numbers that were: then a model of the settings can tell it apart.
+    by one of them, or lies between numbers that were: then a model of the settings can distinguish it. How long a
+    training is, by ``last_step`` or the knob epochs, may differ: it is known what that does.
     """
-    same = [run for run in runs if all(_same(run, name, value) for name, value in space.fixed.items())]
+    free = (*_FREE, last_step)
+    fixed = {name: value for name, value in space.fixed.items() if name not in free}
+    same = [run for run in runs if all(_same(run, name, value) for name, value in fixed.items())]
     if same:
         return same, []
-    unknown = [name for name, value in space.fixed.items() if runs and not _within(runs, name, value)]
+    unknown = [name for name, value in fixed.items() if runs and not _within(runs, name, value)]
     return ([], unknown) if unknown else (list(runs), [])
 
 
@@ -198,12 +203,10 @@ def alike_at_all_cores(runs: Sequence[PastRun], space: SearchSpace) -> list[Past
 
 
 def _same(run: PastRun, name: str, value: SettingValue) -> bool:
-    return name in _MATTERS_NOT or run.settings.get(name, value) == value
+    return name in _FREE or run.settings.get(name, value) == value
 
 
 def _within(runs: Sequence[PastRun], name: str, value: SettingValue) -> bool:
-    if name in _MATTERS_NOT:
-        return True
     seen = [run.settings.get(name, value) for run in runs]
     numbers = [each for each in seen if isinstance(each, int | float) and not isinstance(each, bool)]
     if isinstance(value, int | float) and not isinstance(value, bool) and len(numbers) == len(seen):

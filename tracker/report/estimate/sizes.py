@@ -22,7 +22,7 @@ _FEW = ((0.0, "cheapest"), (0.5, "middle"), (1.0, "dearest"))
 
 @dataclass(frozen=True, slots=True)
 class TrainingCost:
-    """What a whole training of ``settings`` costs and takes; ``settings`` are those that tell the rows apart."""
+    """What a whole training of ``settings`` costs and takes; ``settings`` are those that the rows differ in."""
 
     name: str
     settings: Mapping[str, SettingValue]
