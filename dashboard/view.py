@@ -102,6 +102,8 @@ SELECTION = Value("point", many=True)
 COMPARED_RUNS = Value("run", many=True)
 COMPARED_STUDIES = Value("with", many=True)
 SKU = Value("sku")
+HARDWARE = Value("on", many=True)
+"""Accelerators to predict the frontier for."""
 KNOB_X = Value("knobx")
 KNOB_Y = Value("knoby")
 STUDY_FILE = Value("file")

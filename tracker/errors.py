@@ -81,7 +81,7 @@ class ScenarioError(RequestError):
 
 
 class PredictionError(RequestError):
-    """A time on other hardware cannot be predicted: an unknown accelerator, or one that the method does not hold for."""
+    """A time on other hardware cannot be predicted: an unknown accelerator, or one where the method does not hold."""
 
 
 class WorkFailedError(TrackerError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
@@ -117,14 +117,16 @@ class Study:
         currency: str = "USD",
         *,
         formats: Sequence[str] = DEFAULT,
+        on: Sequence[str] = (),
         force: bool = False,
     ) -> list[Path]:
         """Write the report into ``out``, or below reports/ in the home (report_folder); the files' paths.
 
-        ``formats`` are names of export.formats.FORMATS. Raises RequestError for an unknown one, and for a file that is
-        there already unless ``force``, and where ``out`` is no folder that can be written.
+        ``formats`` are names of export.formats.FORMATS; ``on`` names hardware to predict the frontier for. Raises
+        RequestError for an unknown one, and for a file that is there already unless ``force``, and where ``out`` is no
+        folder that can be written.
         """
-        table = self.table(scenario, currency)
+        table = replace(self.table(scenario, currency), hardware=tuple(on))
         return write_report(table, Path(out) if out else report_folder(self.home, table), formats, force=force)
 
 

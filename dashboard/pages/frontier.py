@@ -16,6 +16,7 @@ from dashboard.parts.cards import cards
 from dashboard.parts.chart import chart
 from dashboard.parts.detail import detail_panel
 from dashboard.parts.points import answers, points_on, twin_of
+from dashboard.parts.predictions import predictions
 from dashboard.parts.selection import selection
 from dashboard.parts.targets import budget_of, target_controls, target_of
 from dashboard.text import literal
@@ -55,6 +56,7 @@ def _study(study: str, *, live: bool) -> None:
         return
     axes, curves = axes_controls(table)
     _frontier(points_on(table, axes), curves=curves)
+    predictions(table)
     _downloads(table)
 
 

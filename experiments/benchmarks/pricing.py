@@ -42,7 +42,7 @@ def measure(runs: int, checkpoints: int, repeats: int) -> Iterator[Figure]:
     """All figures, on one core where the system lets a process choose."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    table, book = _large_study(runs, checkpoints), load_price_book()
+    table, book = large_study(runs, checkpoints), load_price_book()
     seconds = _timed(lambda: reprice(table, SCENARIO, book), repeats)
     value = statistics.median(seconds)
     name = f"re-pricing {runs:,} runs of {checkpoints} checkpoints"
@@ -79,7 +79,7 @@ def _one_by_one(table: StudyTable, book: PriceBook) -> float:
     return sum(price_of(Usage(float(wall), 0.0, 1), point, DEFAULT_TERMS).usd for wall in seconds)
 
 
-def _large_study(runs: int, checkpoints: int) -> StudyTable:
+def large_study(runs: int, checkpoints: int) -> StudyTable:
     """A study of made-up usages, billed on demand as every machine that has a spot rate too."""
     generator = np.random.default_rng(0)
     book = load_price_book()

@@ -192,3 +192,16 @@ def test_the_pages_load_nothing_heavy():
 
 def test_markdown_shows_names_as_they_are():
     assert literal("a*b* $x$ :tada: [l](u)\n# <b>") == (r"a\*b\* \$x\$ \:tada\: \[l\]\(u\) \# \<b\>")
+
+
+def test_other_hardware_is_chosen_and_goes_into_the_link(open_page):
+    page = open_page("Frontier", study="docstrings")
+    assert not page.exception and "hardware that you have not rented" in " ".join(each.value for each in page.header)
+    page.multiselect(key="hardware").set_value(["L4", "H100"]).run()
+    assert not page.exception
+    assert set(page.query_params["on"]) == {"L4", "H100"}
+    assert "predicted, not measured" in texts(page) or "not predicted on" in texts(page)
+    again = open_page("Frontier", study="docstrings", on="H100")
+    assert not again.exception and again.multiselect(key="hardware").value == ["H100"]
+    strange = open_page("Frontier", study="docstrings", on="<b>H1O0 🦊")
+    assert not strange.exception and strange.multiselect(key="hardware").value == []

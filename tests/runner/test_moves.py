@@ -47,7 +47,7 @@ def test_the_same_machine_at_another_price_takes_as_long(tmp_path):
     assert (move.usd_ratio, move.low, move.high, move.seconds_ratio) == pytest.approx((0.25, 0.25, 0.25, 1.0))
 
 
-def test_where_nothing_was_measured_cores_are_about_as_fast_and_gpus_are_unknown(tmp_path):
+def test_where_nothing_was_measured_cores_are_about_as_fast_and_gpus_are_predicted(tmp_path):
     moves = Moves(CostTerms())
     moves.ended(0, SMALL, record(5.0))
     move = moves.of(0, request(tmp_path, LARGE))
@@ -55,7 +55,11 @@ def test_where_nothing_was_measured_cores_are_about_as_fast_and_gpus_are_unknown
     assert move.high == pytest.approx(move.usd_ratio * 2)
     assert "nothing measured there yet" in move.why
     moves.ended(1, GPU, record(5.0, accelerators=1))
-    assert moves.of(1, request(tmp_path, OTHER_GPU, 1)) is None
+    move = moves.of(1, request(tmp_path, OTHER_GPU, 1))
+    assert move.low < move.usd_ratio < move.high and "by their specifications" in move.why
+    assert move.seconds_ratio < 1.0, "an A10G has twice the bandwidth of an L4"
+    moves.ended(2, SMALL, record(5.0))
+    assert moves.of(2, request(tmp_path, OTHER_GPU, 1)) is None, "from a processor to an accelerator nothing is known"
 
 
 def test_what_was_measured_on_another_machine_prices_an_epoch_there(tmp_path):

@@ -10,6 +10,7 @@ import pandas as pd
 from tracker.cli.options import STUDY_NAME, home_option, json_option, print_json, scenario_options
 from tracker.cli.output import say
 from tracker.cli.tables import print_table
+from tracker.errors import RequestError
 from tracker.pricing.scenario import Scenario
 from tracker.report import words
 from tracker.report.prediction_targets import ALL, targets_of
@@ -49,7 +50,7 @@ def predict(
 ) -> None:
     """Predict what runs of study NAME would take and cost on other accelerators, each with its 90 % range."""
     if of_frontier and trial is not None:
-        raise click.UsageError("--frontier and --trial: choose one")
+        raise RequestError("--frontier and --trial: choose one")
     table = priced_study_table(home, name, scenario, currency)
     targets = targets_of(table, home, names or (ALL,))
     predictions = frontier_predictions(table, targets, trial)

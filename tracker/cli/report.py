@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tracker.cli.output import say
 from tracker.errors import RequestError
 from tracker.export.formats import DEFAULT, FORMATS, parse_formats, report_folder, write_report
 from tracker.pricing.scenario import Scenario
+from tracker.report.predictions import wanted_predictions
 from tracker.report.repricing import priced_study_table
 from tracker.report.scenarios import price_remarks
 from tracker.report.spend_across import BY
@@ -46,6 +48,13 @@ def _formats(ctx: click.Context, parameter: click.Parameter, value: str | None) 
     type=click.Path(path_type=Path),
     help="Where to write.  [default: reports/NAME in the home; below it, one folder a scenario]",
 )
+@click.option(
+    "--on",
+    "hardware",
+    multiple=True,
+    metavar="NAME",
+    help="Predict the frontier's price on this accelerator or SKU, or on 'all', as tracker predict does; repeatable.",
+)
 @click.option("--force", is_flag=True, help="Replace existing files.")
 @json_option
 @home_option
@@ -58,6 +67,7 @@ def report(
     currency: str,
     formats: tuple[str, ...] | None,
     out: Path | None,
+    hardware: tuple[str, ...],
     force: bool,
     as_json: bool,
     home: Home,
@@ -69,6 +79,8 @@ def report(
     """
     if everything is (name is not None):
         raise RequestError("report takes the NAME of a study, or --all for all of them; give one of the two")
+    if everything and hardware:
+        raise RequestError("--on is for the report of one study, not for --all")
     if everything:
         from tracker.cli.spend import report_spend  # a terminal's tables, which a study's report does without
 
@@ -82,7 +94,8 @@ def report(
             quoted = shlex.quote(str(name))
             instead = f"tracker report {quoted} --format json" if by_json else f"tracker runs {quoted}"
             raise RequestError(f"{option} goes with --all; for a single study, see `{instead}`")
-    table = priced_study_table(home, str(name), scenario, currency)
+    table = replace(priced_study_table(home, str(name), scenario, currency), hardware=hardware)
+    wanted_predictions(table)  # a name that is wrong is said before anything is written
     for path in write_report(table, out or report_folder(home, table), formats or DEFAULT, force=force):
         say(path)
     for remark in price_remarks(table):

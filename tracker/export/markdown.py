@@ -18,12 +18,14 @@ from tracker.report.confirmation import confirmation_sentences
 from tracker.report.headlines import headlines
 from tracker.report.levers import levers_table
 from tracker.report.machines import LINES, machines_by_sku, machines_table
+from tracker.report.prediction_words import prediction_sentences
+from tracker.report.predictions import wanted_predictions
 from tracker.report.recommendation import recommendations
 from tracker.report.scenarios import report_remarks
 from tracker.report.tables import confirmed_frontier_table, searched_settings, spend_by_part, spend_by_state
 from tracker.store.run_table import StudyTable
 
-MOST_POINTS, MOST_LEVERS, MOST_SETTINGS, MOST_RATES = 12, 6, 4, 3
+MOST_POINTS, MOST_LEVERS, MOST_SETTINGS, MOST_RATES, MOST_PREDICTED = 12, 6, 4, 3, 12
 """How many rows and columns are listed; the other formats have all."""
 _ZERO_WIDTH = "&#8203;"  # between # or @ and what follows: GitHub makes it no issue and no person
 _MARKS = re.compile(r"([\\`*\[\]{}|~$]|(?<!\w)_|_(?!\w)|#(?!\w))")
@@ -54,7 +56,8 @@ def code(value: object) -> str:
 
 def report_markdown(table: StudyTable) -> str:
     """The report; about 60 lines for a usual study."""
-    parts = [_head(table), _answer(table), _frontier(table), _spend(table), _levers(table), _assumptions(table)]
+    parts = [_head(table), _answer(table), _frontier(table), _spend(table), _levers(table), _predicted(table)]
+    parts += [_assumptions(table)]
     return "\n\n".join(filter(None, [*parts, _reproduction(table)])) + "\n"
 
 
@@ -153,6 +156,28 @@ def _machines(table: StudyTable) -> str:
     ]
     head = ["machines", "hours", *(column.removesuffix("_usd") for column in LINES), "together"]
     return f"Whole machines, for as long as the study had them:\n\n{_table(head, rows)}"
+
+
+def _predicted(table: StudyTable) -> str:
+    targets, found = wanted_predictions(table)
+    if not targets:
+        return ""
+    usd = partial(words.money, unit=table.unit)
+    known = found[found["refused"] == ""].head(MOST_PREDICTED)
+    rows = [
+        [
+            text(f"trial {row['trial']}, epoch {row['epoch']}"),
+            words.quality(row["quality"]),
+            text(row["on"]),
+            *(text(usd(row[f"price_usd{end}"])) for end in ("", "_low", "_high")),
+            words.duration(row["wall_seconds"]),
+        ]
+        for row in known.to_dict("records")
+    ]
+    head = ["point", text(table.quality.name), "on", "price, likely", "from", "to", "time, likely"]
+    remarks = "\n".join(f"- {text(sentence)}" for sentence in prediction_sentences(table, found, targets))
+    body = _table(head, rows) + "\n\n" if rows else ""
+    return f"## On hardware that nobody has rented\n\n{body}{remarks}"
 
 
 def _levers(table: StudyTable) -> str:

@@ -6,7 +6,7 @@ The page carries its charts, as pictures and as data, and the library that draws
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import IO, Any
 
@@ -30,6 +30,9 @@ from tracker.report.levers import levers_table
 from tracker.report.machines import LINES, machines_by_sku, machines_table
 from tracker.report.plane import Plane, study_plane
 from tracker.report.plane_caption import plane_caption
+from tracker.report.prediction_chart import prediction_figure
+from tracker.report.prediction_words import prediction_sentences
+from tracker.report.predictions import wanted_predictions
 from tracker.report.recommendation import Recommendation, recommendations
 from tracker.report.scenarios import report_remarks
 from tracker.report.sensitivity import DECLINE_PER_YEAR, DECLINE_SOURCE, PricedCase, sensitivity
@@ -50,6 +53,7 @@ PART_MEANINGS: Mapping[str, str] = {
 }
 MOST_POINTS, MOST_ENDS = 40, 12
 """So many points of the frontier, and so many reasons why runs ended early, does the page list."""
+MOST_PREDICTED = 60
 FRONTIER_HEIGHT = 480
 """In pixels: on paper, the chart is on the first page, below the answer."""
 
@@ -91,6 +95,7 @@ def report_page(table: StudyTable) -> str:
             _case(each, usd) for each in sensitivity(table, "billed" if table.scenario is None else "as in this report")
         ],
         decline=f"A year of decline: compute {words.percent(DECLINE_PER_YEAR)} cheaper, {DECLINE_SOURCE}.",
+        predicted=_predicted(table, usd),
         rates=rates_table(table).to_dict("records"),
         assumptions=assumptions_table(table).to_dict("records"),
         facts=reproduction.facts(table),
@@ -116,14 +121,39 @@ def _figures(table: StudyTable, plane: Plane) -> dict[str, tuple[go.Figure, str,
             f"Chart: {metric} against price; the table below has the line",
         ),
         "spend": (spend_figure(table), "spend", "Chart: spend by state; the table below has the figures"),
+        **_prediction_chart(table),
         "hypervolume": (hypervolume_figure(table), "hypervolume", "Chart: hypervolume against dollars spent"),
     }
+
+
+def _prediction_chart(table: StudyTable) -> dict[str, tuple[go.Figure, str, str]]:
+    _, found = wanted_predictions(table)
+    alt = "Chart: predicted prices of the frontier on other hardware, as bars; the table below has them"
+    return {} if found.empty else {"predictions": (prediction_figure(table, found), "predictions", alt)}
 
 
 def _settings_of(table: StudyTable, advice: Recommendation, searched: list[str]) -> str:
     """The settings of the run that an answer names, in a line: those that differ between trials."""
     settings = table.settings_of(advice.answer.run)
     return " · ".join(f"{name} {words.setting(settings[name])}" for name in searched if name in settings)
+
+
+def _predicted(table: StudyTable, usd: Callable[[float], str]) -> dict[str, Any]:
+    """The frontier on the hardware that was asked for: rows in words, sentences, and the chart's name."""
+    targets, found = wanted_predictions(table)
+    known = found[found["refused"] == ""]
+    rows = [
+        {
+            **{name: row[name] for name in ("trial", "epoch", "quality", "on", "sku", "market", "rests_on")},
+            "price": usd(row["price_usd"]),
+            "price_range": f"{usd(row['price_usd_low'])} to {usd(row['price_usd_high'])}",
+            "time": words.duration(row["wall_seconds"]),
+            "time_range": f"{words.duration(row['wall_seconds_low'])} to {words.duration(row['wall_seconds_high'])}",
+        }
+        for row in known.head(MOST_PREDICTED).to_dict("records")
+    ]
+    sentences = prediction_sentences(table, found, targets) if targets else []
+    return {"rows": rows, "sentences": sentences, "more": max(0, len(known) - MOST_PREDICTED)}
 
 
 def _listed(frontier: pd.DataFrame) -> pd.DataFrame:

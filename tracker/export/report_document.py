@@ -17,6 +17,7 @@ from tracker.report.headlines import headlines
 from tracker.report.levers import levers_table
 from tracker.report.machines import machines_table
 from tracker.report.plain import plain, plain_rows
+from tracker.report.predictions import wanted_predictions
 from tracker.report.progress import hypervolume_steps, reference_point
 from tracker.report.recommendation import Recommendation, recommendations
 from tracker.report.scenarios import report_remarks
@@ -68,6 +69,7 @@ def report_document(table: StudyTable) -> dict[str, Any]:
         "assumptions": [{**row, **_values(row)} for row in assumptions_table(table).to_dict("records")],
         "rates": plain_rows(rates_table(table)),
         "machines": plain_rows(machines_table(table)),
+        "predictions": plain_rows(wanted_predictions(table)[1]),
         "remarks": list(report_remarks(table)),
     }
 

@@ -7,7 +7,7 @@ range has all but the start-up scaled like the steps.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,14 +18,16 @@ from numpy.typing import NDArray
 from tracker.errors import PredictionError
 from tracker.frontier.pareto import frontier_mask
 from tracker.prediction.speed import load_coefficients
-from tracker.prediction.step_times import CUDA_START_SECONDS, PredictedSteps, predict_on
+from tracker.prediction.step_times import CUDA_START_SECONDS, predict_on
 from tracker.pricing.cost import RateColumns, UsageColumns, price_parts
 from tracker.records import STEADY_USAGE, PriceBasis
 from tracker.report.measured_steps import RunSteps, run_steps
 from tracker.report.plain import plain_rows
 from tracker.report.prediction_pull import Pull, pulls
-from tracker.report.prediction_targets import Target
+from tracker.report.prediction_targets import Target, targets_of
+from tracker.report.remembered import remembered
 from tracker.report.tables import study_head, trial_checkpoints
+from tracker.store.home import Home
 from tracker.store.run_table import StudyTable
 
 Floats = NDArray[np.float64]
@@ -43,10 +45,11 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class _Steps:
-    """The checkpoints to predict for, [n] rows, and what their runs say of training steps."""
+    """n checkpoints to predict for: what their runs say of training steps, and the usage that prices depend on."""
 
-    rows: pd.DataFrame
-    at: NDArray[np.int64]
+    wall_seconds: Floats
+    cores: Floats
+    usage: Mapping[str, Floats]
     runs: RunSteps
 
 
@@ -58,67 +61,76 @@ def predictions_table(table: StudyTable, targets: Sequence[Target], points: pd.D
     on; ``measured_there`` how many other trainings of the study ran on both devices and pulled it. ``price_basis`` is
     always PriceBasis.PREDICTED.
     """
-    steps = _steps(table, points)
-    found = [_on(table, steps, target, pull) for target, pull in zip(targets, pulls(table, targets), strict=True)]
+    steps, learnt = _steps(table, points), pulls(table, targets)
+    found = [_on(table, steps, target, pull) for target, pull in zip(targets, learnt, strict=True)]
     if not found:
         return pd.DataFrame(columns=list(COLUMNS))
-    return pd.concat(found, ignore_index=True)[list(COLUMNS)]
+    same = {
+        **{name: points[name].to_numpy() for name in NAMED},
+        "measured_on": np.array(steps.runs.names, dtype=object),
+        "measured_seconds": steps.wall_seconds,
+        "measured_usd": points["price_usd"].to_numpy(dtype=np.float64),
+        "utilisation": steps.runs.utilisation(),
+    }
+    each: dict[str, list[Any]] = {
+        "on": [target.name for target in targets],
+        "sku": [target.point.sku for target in targets],
+        "market": [str(target.point.market) for target in targets],
+        "region": [target.point.region for target in targets],
+        "usd_per_hour": [target.point.usd_per_hour for target in targets],
+        "price_basis": [str(PriceBasis.PREDICTED)] * len(targets),
+        "measured_there": [pull.trainings for pull in learnt],
+    }
+    columns: dict[str, NDArray[Any]] = {name: np.tile(values, len(targets)) for name, values in same.items()}
+    columns |= {name: np.repeat(_array(values), len(points)) for name, values in each.items()}
+    columns |= {name: np.concatenate([part[name] for part in found]) for name in found[0]}
+    # Texts stay objects: to make arrow strings of so many repeated ones takes longer than to predict.
+    return pd.DataFrame({name: pd.Series(columns[name], dtype=columns[name].dtype) for name in COLUMNS})
+
+
+def _array(values: Sequence[Any]) -> NDArray[Any]:
+    return np.array(values, dtype=object) if isinstance(values[0], str) else np.array(values)
 
 
 def _steps(table: StudyTable, points: pd.DataFrame) -> _Steps:
-    rows = points["run"].to_numpy(dtype=np.int64)
-    return _Steps(points.reset_index(drop=True), points["at"].to_numpy(dtype=np.int64), run_steps(table, rows))
-
-
-def _on(table: StudyTable, steps: _Steps, target: Target, pull: Pull) -> pd.DataFrame:
-    rows, runs = steps.rows, table.runs.take(steps.rows["run"].to_numpy())
-    refused, basis, times = _times(table, steps, target, predict_on(target.accelerator, steps.runs.measured), pull)
-    cores = runs["cores"].to_numpy(dtype=np.float64)
-    if target.accelerator is None and target.point.vcpu is not None:
-        small = (refused == "") & (cores > target.point.vcpu)
-        refused[small] = f"it ran on more cores than the {target.point.vcpu:g} of {target.name}"
-    usage = {name: table.usage(name)[steps.at] for name in STEADY_USAGE}
-    accelerators = np.full(len(rows), 0.0 if target.accelerator is None else 1.0)
-    priced: dict[str, Floats] = {}
-    for end, seconds in times.items():
-        wall = np.where(refused == "", seconds, np.nan)
-        used = UsageColumns(wall_seconds=wall, cores=cores, accelerators=accelerators, **usage)
-        price = price_parts(used, RateColumns.of(target.point), table.terms).usd
-        priced |= {f"wall_seconds{end}": wall, f"price_usd{end}": np.where(refused == "", price, np.nan)}
-    return pd.DataFrame(
-        {
-            **{name: rows[name].to_numpy() for name in NAMED},
-            "measured_on": list(steps.runs.names),
-            "measured_seconds": rows["wall_seconds"].to_numpy(),
-            "measured_usd": rows["price_usd"].to_numpy(),
-            "utilisation": steps.runs.utilisation(),
-            "on": target.name,
-            "sku": target.point.sku,
-            "market": str(target.point.market),
-            "region": target.point.region,
-            "usd_per_hour": target.point.usd_per_hour,
-            **priced,
-            "price_basis": str(PriceBasis.PREDICTED),
-            "rests_on": basis,
-            "measured_there": pull.trainings,
-            "refused": refused,
-        }
+    rows, at = (points[name].to_numpy(dtype=np.int64) for name in ("run", "at"))
+    return _Steps(
+        points["wall_seconds"].to_numpy(dtype=np.float64),
+        table.runs["cores"].to_numpy(dtype=np.float64)[rows],
+        {name: table.usage(name)[at] for name in STEADY_USAGE},
+        run_steps(table, rows),
     )
 
 
+def _on(table: StudyTable, steps: _Steps, target: Target, pull: Pull) -> dict[str, NDArray[Any]]:
+    """The columns that differ by target and checkpoint: [n] each."""
+    refused, basis, times = _times(steps, target, pull)
+    if target.accelerator is None and target.point.vcpu is not None:
+        small = (refused == "") & (steps.cores > target.point.vcpu)
+        refused[small] = f"it ran on more cores than the {target.point.vcpu:g} of {target.name}"
+    accelerators, usage = 0.0 if target.accelerator is None else 1.0, steps.usage
+    columns: dict[str, NDArray[Any]] = {"rests_on": basis, "refused": refused}
+    for end, seconds in times.items():
+        wall = np.where(refused == "", seconds, np.nan)
+        used = UsageColumns(wall_seconds=wall, cores=steps.cores, accelerators=accelerators, **usage)
+        price = price_parts(used, RateColumns.of(target.point), table.terms).usd
+        columns |= {f"wall_seconds{end}": wall, f"price_usd{end}": np.where(refused == "", price, np.nan)}
+    return columns
+
+
 def _times(
-    table: StudyTable, steps: _Steps, target: Target, predicted: PredictedSteps, pull: Pull
+    steps: _Steps, target: Target, pull: Pull
 ) -> tuple[NDArray[np.object_], NDArray[np.object_], dict[str, Floats]]:
     """Why there is no prediction, what each rests on, and the wall times: likely, low and high, by their endings.
 
     Each is [n], as the checkpoints are: of a run's time after its start-up until a checkpoint, the steps had the same
     share as of the whole.
     """
-    wall = steps.rows["wall_seconds"].to_numpy(dtype=np.float64)
-    startup = np.minimum(table.usage("startup_seconds")[steps.at], wall)
+    wall = steps.wall_seconds
+    startup = np.minimum(steps.usage["startup_seconds"], wall)
     training = (wall - startup) * steps.runs.share
     others = wall - startup - training
-    pulled = pull.applied(predicted)
+    pulled = pull.applied(predict_on(target.accelerator, steps.runs.measured))
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = [each / steps.runs.measured.step_seconds for each in (pulled.seconds, pulled.low, pulled.high)]
     likely, low, high = (startup + others + training * ratio for ratio in ratios)
@@ -142,6 +154,15 @@ def frontier_predictions(table: StudyTable, targets: Sequence[Target], trial: in
     found = predictions_table(table, targets, chosen.sort_values("price_usd"))
     order = found["measured_usd"].to_numpy(), found["price_usd"].to_numpy()
     return found.iloc[np.lexsort((order[1], order[0]))].reset_index(drop=True)
+
+
+@remembered
+def wanted_predictions(table: StudyTable) -> tuple[list[Target], pd.DataFrame]:
+    """Those of the frontier for ``table.hardware``; none where it names nothing, or the table has no home."""
+    if not table.hardware or table.home is None:
+        return [], pd.DataFrame(columns=list(COLUMNS))
+    targets = targets_of(table, Home(table.home), table.hardware)
+    return targets, frontier_predictions(table, targets)
 
 
 def predicted_frontier(table: StudyTable, predictions: pd.DataFrame) -> pd.DataFrame:

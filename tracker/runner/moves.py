@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+import numpy as np
+
+from tracker.prediction.accelerators import accelerator, is_known
+from tracker.prediction.step_times import MeasuredSteps, Source, predict_on
 from tracker.pricing.cost import SECONDS_PER_HOUR, price_of
 from tracker.pricing.price_point import PricePoint, price_point_from_row
-from tracker.records import AttemptRecord, Role, Usage
+from tracker.records import AttemptRecord, Role, Settings, Usage
 from tracker.runner.job import job_of
 from tracker.search.machine_paces import MachinePaces, PaceForecast
 from tracker.study.costs import CostTerms
@@ -75,7 +79,7 @@ class Moves:
                 return None
             why = f"it continues as {point.sku} ({point.market}), at {rate_ratio:.3g} times the price of an epoch"
             return Move(rate_ratio, 1.0, rate_ratio, rate_ratio, why)
-        pace = self._paces.forecast(trial, old, new) or _unmeasured(last, point, usage)
+        pace = self._paces.forecast(trial, old, new) or _unmeasured(last, point, usage, request.settings)
         if pace is None:
             return None
         usd_ratio, low, high = (each * rate_ratio for each in (pace.ratio, pace.low, pace.high))
@@ -97,9 +101,24 @@ def _kind(point: PricePoint, usage: Usage) -> tuple[object, ...]:
     return point.accelerator or point.sku, usage.cores, usage.accelerators
 
 
-def _unmeasured(last: _Last, point: PricePoint, usage: Usage) -> PaceForecast | None:
-    """What to expect where nothing was measured: of as many cores of one architecture the same, of GPUs nothing."""
-    alike = last.point.architecture == point.architecture and last.usage.cores == usage.cores
-    if not alike or usage.accelerators or last.usage.accelerators:
+def _unmeasured(last: _Last, point: PricePoint, usage: Usage, settings: Settings) -> PaceForecast | None:
+    """What to expect where nothing was measured: of as many cores of one architecture the same, else a prediction."""
+    if usage.accelerators or last.usage.accelerators:
+        return _predicted(last, point, usage, str(settings.get("precision", "fp32")))
+    if last.point.architecture != point.architecture or last.usage.cores != usage.cores:
         return None
     return PaceForecast(1.0, 1 / UNMEASURED, UNMEASURED, "as many cores, nothing measured there yet")
+
+
+def _predicted(last: _Last, point: PricePoint, usage: Usage, precision: str) -> PaceForecast | None:
+    """By the specifications of both accelerators, as if all of an epoch were training steps; None where refused."""
+    names = (last.point.accelerator, point.accelerator)
+    if usage.accelerators != last.usage.accelerators or not all(map(is_known, names)):
+        return None
+    source = Source(accelerator(names[0]), precision, last.usage.accelerators)
+    steps = MeasuredSteps([source], np.zeros(1, np.int64), np.ones(1), *(np.full(1, np.nan) for _ in range(3)))
+    found = predict_on(accelerator(names[1]), steps)
+    if found.refused[0]:
+        return None
+    why = f"their specifications ({found.basis[0]}), nothing measured there yet"
+    return PaceForecast(float(found.seconds[0]), float(found.low[0]), float(found.high[0]), why)

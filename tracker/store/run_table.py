@@ -125,7 +125,7 @@ class StudyTable:
     names PROVENANCE; ``home`` is the folder that it lives in, None where it was read without one.
     ``tags`` are the study's own (study.tags), ``user`` is who started it. ``origin`` says where the study was imported
     from, "" where it was run here. ``notice`` says why it was read from its events in place of MLflow, "" where it was
-    not.
+    not. ``hardware`` names what a report is to predict the frontier for.
     """
 
     study: str
@@ -152,6 +152,7 @@ class StudyTable:
     user: str = ""
     origin: str = ""
     notice: str = ""
+    hardware: tuple[str, ...] = ()
 
     @property
     def spend_usd(self) -> float:
