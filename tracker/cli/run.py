@@ -118,7 +118,7 @@ def run(
 def _say_cost(document: StudyDocument, home: Home, workers: int | None) -> float | None:
     """Print what the study will cost, and return the most that is known in USD; None where nobody knows.
 
-    What is wrong with the study, and nothing to learn from, are no errors here: the run itself reports the first.
+    Nothing that goes wrong here keeps a study from starting: what is wrong with its file is said when it starts.
     """
     from tracker.report.estimate.estimate import estimate_cost  # scipy, while the forkserver imports torch
     from tracker.report.estimate.sentences import two_lines
@@ -126,6 +126,9 @@ def _say_cost(document: StudyDocument, home: Home, workers: int | None) -> float
     try:
         found = estimate_cost(document, home, workers=workers)
     except TrackerError:
+        return None
+    except Exception as error:  # noqa: BLE001 - past studies may be damaged in any way
+        say(f"what it will cost is not known: {type(error).__name__}: {error}", err=True)
         return None
     for line in two_lines(found):
         say(line, err=True)

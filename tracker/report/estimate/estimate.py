@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -122,6 +123,7 @@ def estimate_cost(
     RequestError where nothing can be said: nothing bounds the cost and no past run says anything; PriceBookError and
     ScenarioError for unknown names.
     """
+    document = document.anchored(Path.cwd())
     outline(document, home)  # what is wrong with the file is said before anything is read
     past = past_of(document, home)
     plan = outline(document, home, past.defaults)

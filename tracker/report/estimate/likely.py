@@ -15,7 +15,7 @@ from tracker.report.estimate.billing import Billing, Pool, priced_pool, training
 from tracker.report.estimate.elsewhere import elsewhere
 from tracker.report.estimate.fixed_work import drift, fixed_work
 from tracker.report.estimate.outlay import Doubt, Fixed, Outlay, Room, play
-from tracker.report.estimate.past import PastRun
+from tracker.report.estimate.past import PastRun, alike_at_all_cores
 from tracker.report.estimate.trainings import DRIFT, Trainings, TrainingUsage
 from tracker.runner.checked import Bound
 from tracker.runner.plan import StudyPlan
@@ -60,7 +60,7 @@ class LikelyCost:
         self._trained = trained
         self._before = before
         self.room = room_of(plan, workers)
-        off = drift(before, DRIFT)
+        off = drift(alike_at_all_cores(before, plan.space), DRIFT)
         self._model = model = Trainings(trained, plan.space, plan.spec.last_step, off)
         self.doubt = Doubt(model.deviation, math.hypot(model.level_deviation, deviation), max(off, _FIXED))
         self._settings = _settings(plan.space, in_order=plan.spec.strategy == "grid")

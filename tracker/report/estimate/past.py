@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.errors import TrackerError
+from tracker.errors import BehindWarning, TrackerError
 from tracker.prediction.step_times import Source
 from tracker.records import Role, Settings, SettingValue, TrialState
 from tracker.report.measured_steps import run_steps
@@ -23,6 +25,8 @@ from tracker.study.space import SearchSpace
 
 MOST_STUDIES, MOST_RUNS = 24, 200
 """The newest studies that are read, and the newest of their runs that are learnt from."""
+MOST_SECONDS = 1.0
+"""After this no further study is read: a server takes long for each."""
 _TAKEN = (TrialState.COMPLETED, TrialState.PAUSED, TrialState.STOPPED)
 _FREE = ("seed", "epochs")
 
@@ -90,8 +94,11 @@ class Past:
 
 
 def past_of(document: StudyDocument, home: Home) -> Past:
-    """The past runs of a study's training code. A store that cannot be read has none."""
-    with contextlib.suppress(TrackerError):
+    """The past runs of a study's training code. A store that cannot be read has none.
+
+    Studies of which MLflow lacks something are read from their events, and nothing is said about it.
+    """
+    with contextlib.suppress(TrackerError), warnings.catch_warnings(action="ignore", category=BehindWarning):
         names = [each.name for each in studies_of(home).studies if each.workload == document.workload]
         return _past(document, home, names[:MOST_STUDIES])
     return Past()
@@ -100,9 +107,9 @@ def past_of(document: StudyDocument, home: Home) -> Past:
 def _past(document: StudyDocument, home: Home, names: Sequence[str]) -> Past:
     runs: list[PastRun] = []
     defaults: dict[str, SettingValue] = {}
-    other_data = 0
+    other_data, until = 0, time.monotonic() + MOST_SECONDS
     for name in names:
-        if sum(run.trains for run in runs) >= MOST_RUNS:
+        if sum(run.trains for run in runs) >= MOST_RUNS or time.monotonic() > until:
             break
         try:
             content, table = folder_of(home, name).document().content, table_of(home, name)
