@@ -83,7 +83,9 @@ def _judged(study: str, options: Sequence[str], name: str) -> Judged:
         usd = said["likely_usd"]
         return Judged(
             name,
-            *(usd[each] for each in ("likely", "low", "high")),
+            likely_usd=usd["likely"],
+            low_usd=usd["low"],
+            high_usd=usd["high"],
             spent_usd=table.spend_usd,
             probe_usd=probe.spend_usd,
             trials_usd=float(of_trials.sum()),
