@@ -202,7 +202,7 @@ def estimate_study(
     document = document.override(
         settings or {}, name=name, budget_usd=budget_usd, trials=trials, wall_seconds=wall_seconds
     ).anchored(Path.cwd())
-    from tracker.report.estimate.estimate import estimate_cost  # scipy, which takes a third of a second
+    from tracker.report.estimate.estimate import check_known, estimate_cost  # scipy, which takes a third of a second
 
     places, probed = Home.find(home), ""
     if probe:
@@ -211,7 +211,9 @@ def estimate_study(
         from tracker.runner.session import Places
 
         probed = run_probe(document, Places(places, storage), workers=workers, observer=observer or Silent())
-    return estimate_cost(document, places, scenario=scenario, currency=currency, on=on, workers=workers, probe=probed)
+    found = estimate_cost(document, places, scenario=scenario, currency=currency, on=on, workers=workers, probe=probed)
+    check_known(found)
+    return found
 
 
 def resume_study(

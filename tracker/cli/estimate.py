@@ -24,7 +24,7 @@ from tracker.cli.tables import print_table
 from tracker.engine.forkserver import Forkserver
 from tracker.pricing.scenario import Scenario
 from tracker.report import words
-from tracker.report.estimate.estimate import Estimate, Trained, estimate_cost
+from tracker.report.estimate.estimate import Estimate, Trained, check_known, estimate_cost
 from tracker.report.estimate.sentences import at_most, confidence_sentence, money, trials_and_time
 from tracker.store.home import Home
 from tracker.study.document import StudyDocument, parse_assignments
@@ -81,6 +81,7 @@ def estimate(
         ask(document, study_file, home, yes=yes)
         probed = _probe(document, home, storage, workers)
     found = estimate_cost(document, home, scenario=scenario, currency=currency, on=on, workers=workers, probe=probed)
+    check_known(found)
     if as_json:
         print_json(found.document)
         return

@@ -119,9 +119,9 @@ def estimate_cost(
 ) -> Estimate:
     """Estimate a study from past runs in a home; ``probe`` names the study of its probe, "" without one.
 
-    ``on`` are SKUs to price it on too, ``workers`` the most trials at once. Raises StudyFileError, HardwareError, and
-    RequestError where nothing can be said: nothing bounds the cost and no past run says anything; PriceBookError and
-    ScenarioError for unknown names.
+    ``on`` are SKUs and accelerators to price it on too, ``workers`` the most trials at once. Raises StudyFileError,
+    HardwareError; PriceBookError, PredictionError and ScenarioError for unknown names; and RequestError where the
+    machines of ``on`` are asked for and no past run says anything.
     """
     document = document.anchored(Path.cwd())
     outline(document, home)  # what is wrong with the file is said before anything is read
@@ -137,15 +137,16 @@ def estimate_cost(
     if runs:
         cost = LikelyCost(plan, runs, before, workers, grounds.deviation)
         priced = cost.at(billing)
-        trainings = training_costs(priced.pool, plan.space, cost.doubt)
-        first_usd = float(np.median(priced.pool.first_usd))
-        likely = Trained(priced.outlay, trainings, offers(plan, cost, billing, targets), first_usd)
-        if at_most is None and (trials := most_trials(plan)) is not None:
+        trials = most_trials(plan)
+        if at_most is None and trials is not None:
             at_most = cost.dearest(priced, trials)
-    if likely is None and (at_most is None or on):
-        what = "its price on other machines" if on else "what it will cost"
-        raise RequestError(f"study '{plan.spec.name}': nothing is known of {what}: {grounds.sentence}; {_HINT}")
-    return Estimate(
+        likely = Trained(
+            priced.outlay,
+            training_costs(priced.pool, plan.space, cost.doubt),
+            offers(plan, cost, billing, targets),
+            float(np.median(priced.pool.first_usd)),
+        )
+    found = Estimate(
         plan.spec.name,
         plan.spec.strategy,
         at_most,
@@ -159,9 +160,22 @@ def estimate_cost(
         rate,
         [*(remarks if likely else ()), *_remarks(plan, runs)],
     )
+    if on:
+        check_likely(found, "its price on other machines")
+    return found
 
 
-_HINT = "`tracker estimate STUDY.toml --probe` trains two short trials to find out"
+def check_known(estimate: Estimate) -> None:
+    """Raise RequestError where nothing can be said: nothing bounds the cost, and no past run says anything."""
+    if estimate.most_usd is None:
+        check_likely(estimate, "what it will cost")
+
+
+def check_likely(estimate: Estimate, what: str) -> None:
+    """Raise RequestError where no past run says anything."""
+    if estimate.likely is None:
+        hint = "`tracker estimate STUDY.toml --probe` trains two short trials to find out"
+        raise RequestError(f"study '{estimate.study}': nothing is known of {what}: {estimate.grounds.sentence}; {hint}")
 
 
 def _lowest(every: Sequence[Bound]) -> Bound | None:
