@@ -121,7 +121,7 @@ class ProbeSearch(FullRuns):
         """Mark a trial as ended."""
         super().ended(trial, state, price_usd, reason)
         self._in_parts.discard(trial)
-        if state in (TrialState.FAILED, TrialState.KILLED):
+        if state is TrialState.FAILED:
             self._failed.add(trial)
 
     @property

@@ -27,7 +27,7 @@ MOST_STUDIES, MOST_RUNS = 24, 200
 """The newest studies that are read, and the newest of their runs that are learnt from."""
 MOST_SECONDS = 1.0
 """After this no further study is read: a server takes long for each."""
-_TAKEN = (TrialState.COMPLETED, TrialState.PAUSED, TrialState.STOPPED)
+_TAKEN = (TrialState.COMPLETED, TrialState.PAUSED, TrialState.STOPPED, TrialState.KILLED)
 _FREE = ("seed", "epochs")
 
 
