@@ -90,7 +90,7 @@ def _judged(study: str, options: Sequence[str], name: str) -> Judged:
             spent_usd=table.spend_usd,
             probe_usd=probe.spend_usd,
             trials_usd=float(of_trials.sum()),
-            command_seconds=min(tracker_command("estimate", *words)[0] for _ in range(REPEATS)),
+            command_seconds=min(tracker_command("estimate", *words, "--json")[0] for _ in range(REPEATS)),
         )
 
 
