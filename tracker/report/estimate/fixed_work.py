@@ -13,6 +13,11 @@ from tracker.report.estimate.outlay import Fixed
 from tracker.report.estimate.past import PastRun, alike_at_all_cores
 from tracker.runner.plan import StudyPlan
 
+_BUSY_DRIFT = 0.35
+"""An assumption: on cores that other work used too, the same trainings took half to twice as long minutes later."""
+_LATEST = 3
+"""How many of the latest times of the same work count."""
+
 
 def fixed_work(plan: StudyPlan, runs: Sequence[PastRun], billing: Billing) -> tuple[Fixed, list[str]]:
     """The usual preparation and each baseline, at these rates, and a sentence for what is not known.
@@ -47,11 +52,6 @@ def drift(runs: Sequence[PastRun], least: float) -> float:
     if offs:
         return max(least, math.sqrt(sum(off * off for off in offs) / max(len(offs) / 2, 1)))
     return _BUSY_DRIFT if any(run.busy for run in runs) else least
-
-
-_BUSY_DRIFT = 0.15
-_LATEST = 3
-"""How many of the latest times of the same work count."""
 
 
 def _by_label(runs: Sequence[PastRun]) -> dict[str, list[PastRun]]:
