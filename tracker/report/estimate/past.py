@@ -136,6 +136,8 @@ def _runs(table: StudyTable) -> Iterator[PastRun]:
     ends = np.searchsorted(steps["run"].to_numpy(), np.arange(len(table.runs) + 1))
     epochs, seconds = steps["epoch"].to_numpy(), steps["wall_seconds"].to_numpy()
     newest = table.runs.iloc[::-1].iloc[:MOST_RUNS]
+    first = len(table.runs) - len(newest)
+    settings = table.settings.iloc[first:].to_dict("records")
     of_steps = _steps(table, newest["role"].isin([Role.TRIAL, Role.REPEAT]).to_numpy())
     for at, row in zip(range(len(table.runs) - 1, -1, -1), newest.to_dict("records"), strict=False):
         if row["state"] not in _TAKEN or not row["wall_seconds"] > 0:
@@ -145,7 +147,7 @@ def _runs(table: StudyTable) -> Iterator[PastRun]:
             table.study,
             Role(row["role"]),
             str(row["label"]),
-            table.settings_of(at),
+            {str(name): value for name, value in settings[at - first].items() if value is not None},
             str(row["hardware"]),
             float(row["wall_seconds"]),
             row["state"] == TrialState.COMPLETED and row["role"] != Role.REPEAT,

@@ -26,7 +26,7 @@ from tracker.study.space import SearchSpace
 
 Array = NDArray[np.float64]
 
-_FOLDS, _FEWEST_TO_FOLD = 5, 10
+_FOLDS, _FEWEST_TO_FOLD = 3, 10
 _KNOB_EFFECT = 0.15
 """Standard deviation of what one knob changes of a time's logarithm, where few runs show it."""
 _NOISE, DRIFT = 0.10, 0.05
