@@ -83,6 +83,8 @@ def fit(
         if average is not None:
             average.load_state_dict(state["average"])
         epoch, stale, samples, seconds = (state[name] for name in ("epoch", "stale", "samples", "seconds"))
+    else:
+        run.conclude(steps_per_epoch=steps_per_epoch)
     while epoch < epochs and not (patience and stale >= patience):
         epoch += 1
         begin = time.perf_counter()
@@ -90,12 +92,13 @@ def fit(
         torch.manual_seed((run.seed * 1_000_003 + epoch) * 1_009 + run.rank)
         model.train()
         loss_sum, count = torch.zeros((), device=run.device), 0
-        for step, batch in enumerate(train_batches(epoch), start=(epoch - 1) * steps_per_epoch):
+        for step, batch in enumerate(run.batches(train_batches(epoch)), start=(epoch - 1) * steps_per_epoch):
             set_learning_rate(optimiser, settings, step / (epochs * steps_per_epoch))
-            loss_sum += _step(run, trained, batch, loss, optimiser, scaler)
+            with run.counting_step():
+                loss_sum += _step(run, trained, batch, loss, optimiser, scaler)
+                if average is not None:
+                    average.update_parameters(model)
             count += len(batch[0])
-            if average is not None:
-                average.update_parameters(model)
         training_loss = _over_processes(run, loss_sum) / max(
             count, 1
         )  # waits for the device: the clock is read after it
@@ -107,7 +110,8 @@ def fit(
             _report(run, epoch, {"training_loss": training_loss, **scores})
             stale = 0 if run.improved else stale + 1
             if keep is not None and run.improved:
-                keep(predicting, run.artifact(f"epoch-{epoch}/model.pt").parent)
+                with run.saving():
+                    keep(predicting, run.artifact(f"epoch-{epoch}/model.pt").parent)
         stale = int(run.agree(stale))
         run.save(
             {

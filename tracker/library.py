@@ -14,9 +14,12 @@ from tracker.engine.forkserver import Forkserver
 from tracker.export.formats import DEFAULT, report_folder, write_report
 from tracker.imports.past_runs import PastSource
 from tracker.pricing.scenario import AS_BILLED, Scenario
+from tracker.report.advice import advise, candidates
+from tracker.report.advice_document import advice_document
 from tracker.report.decisions import decisions_document
 from tracker.report.hosted_api import build_or_buy
 from tracker.report.levers import levers_table
+from tracker.report.predicted_candidates import predicted_candidates
 from tracker.report.prediction_targets import ALL, targets_of
 from tracker.report.predictions import frontier_predictions
 from tracker.report.repricing import priced_study_table
@@ -25,6 +28,7 @@ from tracker.report.sides import read_sides
 from tracker.report.spend_across import Spend, parse_by, spend_across
 from tracker.report.study_comparison import StudyComparison, compare_sides
 from tracker.report.tables import confirmed_frontier_table, frontier_document, with_dictionaries
+from tracker.report.wish import Wish
 from tracker.runner.audit.finding import Audit
 from tracker.runner.progress import Observer, Silent
 from tracker.runner.study_lookup import folder_of
@@ -99,6 +103,27 @@ class Study:
     def build_or_buy(self, model: str, **options: Any) -> dict[str, Any]:
         """The frontier's models beside a hosted language model; see report.hosted_api.build_or_buy."""
         return build_or_buy(self.name, self.home, model, **options)
+
+    def advise(
+        self,
+        *,
+        min_quality: float | None = None,
+        max_usd: float | None = None,
+        predictions: float | None = None,
+        deadline_seconds: float | None = None,
+        on: Sequence[str] = (),
+        scenario: Scenario = AS_BILLED,
+    ) -> dict[str, Any]:
+        """What ``tracker advise NAME --json`` prints: the run to take, and what more money would bring.
+
+        ``on`` names accelerators and SKUs that nobody rented, in place of what was measured. Raises RequestError where
+        there is nothing to advise on, and for a bound that is none; PredictionError, PriceBookError; see report.advice.
+        """
+        table = self.table(scenario)
+        found = candidates(table, predictions)
+        found = predicted_candidates(found, targets_of(table, self.home, on)) if on else found
+        wish = Wish(quality=min_quality, cost=max_usd, wall_seconds=deadline_seconds)
+        return advice_document(advise(found, wish), predictions)
 
     def why(self, trial: int) -> list[dict[str, Any]]:
         """What the search decided about a trial, with its numbers; see runner.decisions.Decisions."""

@@ -6,6 +6,7 @@ hold it and any process may send it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -90,7 +91,8 @@ BOOKED_METRICS = (
     *("price_usd", "wall_seconds", "energy_joules", "billed_seconds", "machine_share"),
     *(f"{part}_usd" for part in CostPart),
     *STEADY_USAGE,
-    *("cpu_seconds", "waiting_seconds", "peak_accelerator_memory_bytes", "train_seconds", "evaluation_seconds"),
+    *("cpu_seconds", "waiting_seconds", "peak_accelerator_memory_bytes"),
+    *("train_seconds", "evaluation_seconds", "data_seconds", "saving_seconds"),
 )
 """The metrics that the tracker itself measures and prices; training code reports none of these names."""
 
@@ -182,11 +184,17 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class PhaseSeconds:
-    """How an attempt's wall time divides: starting (process, imports, data), training, evaluating."""
+    """How an attempt's wall time divides; the phases add up to it.
+
+    Starting (process, imports, data), training, evaluating, waiting for training data, writing states and files. What
+    the training code does not keep apart is training: its seconds are no less than those that the device took.
+    """
 
     startup_seconds: float = 0.0
     train_seconds: float = 0.0
     evaluation_seconds: float = 0.0
+    data_seconds: float = 0.0
+    saving_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +261,15 @@ class DataCard:
         return "; ".join(filter(None, [about, rows and f"rows: {rows}"]))
 
 
+TRIAL_MEMORY_SHARE = 0.9
+"""The share of a machine's memory that trials may take: the rest is for the system, and for what looks after them."""
+
+
+def trial_memory_bytes(memory_bytes: int) -> int:
+    """The memory that trials may take of a machine that has so much."""
+    return math.ceil(TRIAL_MEMORY_SHARE * memory_bytes)
+
+
 @dataclass(frozen=True, slots=True)
 class Hardware:
     """A machine and its capabilities. ``precisions`` maps a device to those that were tried successfully."""
@@ -272,6 +289,11 @@ class Hardware:
     def devices(self) -> tuple[str, ...]:
         """The devices that training can use here, the CPU always among them."""
         return ("cpu", "cuda") if self.accelerator_count else ("cpu",)
+
+    @property
+    def trial_memory_bytes(self) -> int:
+        """The memory that trials may take here."""
+        return trial_memory_bytes(self.memory_bytes)
 
     @property
     def label(self) -> str:

@@ -7,12 +7,14 @@ from collections.abc import Callable, Sequence
 
 import streamlit as st
 
-from dashboard import studies, view
+from dashboard import view
 from dashboard.text import literal
+from tracker.report.advice import Advice, advise
+from tracker.report.advice_words import advice_sentences, grounds
 from tracker.report.axes import y_words
 from tracker.report.axis_points import AxisPoints
-from tracker.report.targets import Answer, best_under, budget_stops, cheapest_reaching, target_stops
-from tracker.report.training_command import training_command
+from tracker.report.targets import budget_stops, target_stops
+from tracker.report.wish import Wish
 
 
 def target_of(found: AxisPoints) -> float | None:
@@ -36,14 +38,15 @@ def target_controls(found: AxisPoints) -> None:
         stops = sorted({*target_stops(found), target}, reverse=found.sign < 0)
         _slider(view.TARGET, f"At least this {found.metric}" if found.sign > 0 else f"At most this {found.metric}",
                 stops, target, y_words, 1.0)  # fmt: skip
-        _answer(found, cheapest_reaching(found, target), "target")
+        _answer(advise(found, Wish(quality=target)), "target")
     with right.container(border=True, height="stretch"):
         stops = sorted({*budget_stops(found), budget})
         measure = found.x_measure
         _slider(
             view.BUDGET, f"At most this {measure.name}", stops, budget, measure.words, measure.divisor, measure.symbol
         )
-        _answer(found, best_under(found, budget), "budget")
+        _answer(advise(found, Wish(cost=budget)), "budget")
+    _more_money(found)
 
 
 def _slider(
@@ -79,10 +82,19 @@ def _slider(
         )
 
 
-def _answer(found: AxisPoints, answer: Answer, key: str) -> None:
+def _more_money(found: AxisPoints) -> None:
+    """What each step up costs, where it stops paying, and what the search expects of more money."""
+    with st.expander("What one more point costs, and what more money would bring", icon=":material/trending_up:"):
+        st.markdown("\n".join(f"- {literal(sentence)}" for sentence in advice_sentences(advise(found, Wish()))))
+
+
+def _answer(advice: Advice, key: str) -> None:
+    answer = advice.answer
+    if answer is None:
+        return
     st.markdown(f"**{literal(answer.question)}**")
     st.markdown(literal(answer.sentence))
-    for more in filter(None, (answer.next_better, answer.sure)):
+    for more in grounds(advice):
         st.caption(literal(more))
     if answer.run < 0:
         return
@@ -90,7 +102,7 @@ def _answer(found: AxisPoints, answer: Answer, key: str) -> None:
         if st.button("Show its details", key=f"{key}-select", icon=":material/search:"):
             view.SELECTION.set([answer.key])
             st.rerun()
-    command = training_command(studies.home(), found.table, answer.run)
+    command = advice.train_again
     with st.expander("Train it again", icon=":material/terminal:"):
         if command.text:
             st.code(command.text, language="bash", wrap_lines=True)

@@ -1,6 +1,6 @@
 """How good studies on many machines are: what the engine costs, what is lost with a machine, what a study comes to.
 
-    python -m experiments.benchmarks.cluster [--json] [--only NAME …] [--trials 1000] [--kills 5]
+    python -m experiments.benchmarks.cluster [--json] [--only NAME …] [--trials 1000] [--kills 20]
         [--attempts 1000] [--machines 50] [--epoch-seconds 1]
 
 Rows of one machine's simulation have simulated hosts and everything else real; the others run on a Ray cluster of
@@ -74,7 +74,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--machines", type=int, default=50, help="of four cores each, on which they run")
     parser.add_argument("--epoch-seconds", type=float, default=1.0, help="how long one of their five epochs takes")
     parser.add_argument("--trials", type=int, default=1000, help="how many the simulated study has")
-    parser.add_argument("--kills", type=int, default=5, help="how often a coordinator is killed")
+    parser.add_argument("--kills", type=int, default=20, help="how often a coordinator is killed")
 
 
 def _outer(parser: argparse.ArgumentParser) -> None:

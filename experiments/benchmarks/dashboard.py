@@ -28,6 +28,7 @@ SMALL, LARGE = 10_000, 100_000
 TARGETS = {
     "frontier, cold": (3.0, 20.0, "s"),
     "frontier, warm": (1.0, 3.0, "s"),
+    "advise, warm, beyond frontier": (0.2, 1.0, "s"),
     "frontier, peak memory": (400.0, 1500.0, "MB"),
     "page, cold": (4.0, 20.0, "s"),
     "page, warm": (1.5, 4.0, "s"),
@@ -72,15 +73,18 @@ def measure(runs: int, checkpoints: int, home: str | None, alone: bool) -> Itera
 
 
 def _commands(home: Home, scratch: Path) -> dict[str, float]:
-    """`tracker frontier` and `tracker report`, each in a process of its own."""
+    """`tracker frontier`, `tracker advise` and `tracker report`, each in a process of its own."""
     forget(home)
     cold_seconds, cold_mb = tracker_command("frontier", STUDY, "--home", str(home.path))
     warm = [tracker_command("frontier", STUDY, "--home", str(home.path)) for _ in range(3)]
+    advised = [tracker_command("advise", STUDY, "--home", str(home.path)) for _ in range(3)]
+    frontier_seconds, advise_seconds = (min(seconds for seconds, _ in each) for each in (warm, advised))
     place = ("--home", str(home.path), "--out", str(scratch / "report"))
     report_seconds, _ = tracker_command("report", STUDY, *place, "--format", "html")
     return {
         "frontier, cold": cold_seconds,
-        "frontier, warm": min(seconds for seconds, _ in warm),
+        "frontier, warm": frontier_seconds,
+        "advise, warm, beyond frontier": max(advise_seconds - frontier_seconds, 0.0),
         "frontier, peak memory": max(cold_mb, *(mb for _, mb in warm)),
         "report": report_seconds,
         "report, its page": (scratch / "report" / "report.html").stat().st_size / 1e6,

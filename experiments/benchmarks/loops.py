@@ -26,6 +26,7 @@ GALLERY = (
     "image_classifier",
     "tabular_classifier",
     "audio_classifier",
+    "video_classifier",
 )
 
 

@@ -45,6 +45,7 @@ def request_for(
         asked_at=time.time(),
         node=reservation.node.node_id if reservation.node else "",
         span=reservation.span,
+        memory_bytes=reservation.memory_bytes,
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import heapq
 import json
+import math
 import multiprocessing
 import os
 import threading
@@ -48,11 +49,12 @@ class Slots:
 
     def __init__(self, count: int) -> None:
         self.cores = tuple(range(count))
+        self.memory_bytes = math.inf
         self._free = list(self.cores)
 
-    def take(self, cores: int, accelerators: int = 0) -> Reservation | None:
+    def take(self, cores: int, accelerators: int = 0, memory_bytes: int = 0) -> Reservation | None:
         """A slot of one core; None where none is free."""
-        del cores, accelerators
+        del cores, accelerators, memory_bytes
         return Reservation((self._free.pop(),)) if self._free else None
 
     def give_back(self, reservation: Reservation) -> None:

@@ -31,6 +31,7 @@ MakeHost = Callable[[Callable[[], float], At, Node, Callable[[], None]], Simulat
 @dataclass(eq=False)
 class _Asked:
     node_id: str
+    awaited_by: threading.Condition | None = None
     done: bool = False
     value: Any = None
     error: BaseException | None = None
@@ -75,7 +76,7 @@ class SimulatedFleet:
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._order, self._names = itertools.count(), itertools.count()
         self._lock = threading.RLock()
-        self._answered, self._sooner = threading.Condition(self._lock), threading.Condition(self._lock)
+        self._sooner = threading.Condition(self._lock)
         self._began, self._stalled_until = time.monotonic(), 0.0
         self._closed = False
         self._world = threading.Thread(target=self._run, name="simulated machines", daemon=True)
@@ -149,9 +150,11 @@ class SimulatedFleet:
         self._hold()
         until = self.now() + max(timeout_seconds, SHORTEST_WAIT_SECONDS * self.speed if timeout_seconds else 0.0)
         awaited = cast(Collection[_Asked], answers)
-        with self._lock:
+        with (answered := threading.Condition(self._lock)):
+            for each in awaited:
+                each.awaited_by = answered
             while not (done := {each for each in awaited if each.done}) and (left := until - self.now()) > 0:
-                self._answered.wait(left / self.speed)
+                answered.wait(left / self.speed)
         return cast(set[Answer], done)
 
     def take(self, answer: Answer) -> Any:
@@ -239,4 +242,5 @@ class SimulatedFleet:
         if not asked.done:
             asked.done, asked.value, asked.error = True, value, error
             machine.open.remove(asked)
-            self._answered.notify_all()
+            if asked.awaited_by is not None:
+                asked.awaited_by.notify()

@@ -67,13 +67,15 @@ class SimulatedHost:
         """What a trial is resumed from after an epoch."""
         return state(epoch)
 
-    def take(self, token: str, cores: int, accelerators: int, hold_seconds: float) -> Reservation | None:
+    def take(
+        self, token: str, cores: int, accelerators: int, hold_seconds: float, memory_bytes: int = 0
+    ) -> Reservation | None:
         """As Host.take."""
         del accelerators
         if token not in self._seats:
             if cores > len(self._free):
                 return None
-            self._seats[token] = Reservation(tuple(self._free.pop() for _ in range(cores)))
+            self._seats[token] = Reservation(tuple(self._free.pop() for _ in range(cores)), memory_bytes=memory_bytes)
             self._at(hold_seconds, lambda: self.give_back(token))
         return self._seats[token]
 

@@ -164,3 +164,74 @@ def test_a_wrong_request_is_reported_in_one_line_with_exit_code_2(arguments, sai
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert done.stdout == ""
+
+
+def test_scenario_and_currency_are_as_elsewhere(home):
+    (home / "prices.toml").write_text(
+        '[[currency]]\ncode = "EUR"\nusd = 1.25\non = 2026-01-01\nsource = "a bank"\n', encoding="utf-8"
+    )
+    try:
+        dollars, euros = (
+            json.loads(tracker("build-or-buy", "digits", *GIVEN, "--json", *each, home=home).stdout)
+            for each in ((), ("--currency", "EUR"))
+        )
+        shown = tracker("build-or-buy", "digits", *GIVEN, "--currency", "EUR", home=home)
+    finally:
+        (home / "prices.toml").unlink()
+    assert euros["points"][0]["training_usd"] == dollars["points"][0]["training_usd"]
+    assert euros["currency"]["code"] == "EUR"
+    assert "€" in shown.stdout and "$" not in shown.stdout
+    assert "shown in EUR: 1 EUR = $1.25" in shown.stderr
+
+
+def test_a_batch_and_a_cached_prompt_cost_less_where_their_prices_are_known(home):
+    def priced(*options):
+        return json.loads(tracker("build-or-buy", "digits", *GIVEN, *options, "--json", home=home).stdout)
+
+    prompt = ("--prompt-tokens", "1000")
+    listed, batch, cached = (priced(*prompt, *each) for each in ((), ("--batch",), ("--cached-prompt",)))
+    assert batch["api"]["usd_per_1000"] == pytest.approx(listed["api"]["usd_per_1000"] / 2)
+    # OpenAI's list: a cached token of gpt-4o-mini costs half.
+    assert cached["api"]["usd_per_1000"] == pytest.approx(listed["api"]["usd_per_1000"] - 1000 * 1000 * 0.075e-6)
+    known = {(each["batch"], each["cached_prompt"]): each["usd_per_1000"] for each in listed["api_alternatives"]}
+    assert known[True, False] == batch["api"]["usd_per_1000"]
+    assert known[False, True] == cached["api"]["usd_per_1000"]
+
+
+def test_the_break_even_is_a_day_too_under_the_fitted_decline_or_one_of_your_own(home):
+    def over_time(*options):
+        done = tracker("build-or-buy", "digits", *GIVEN, "--predictions", "1000", *options, "--json", home=home)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    fitted = over_time()
+    assert "genai-prices" in fitted["over_time"]["basis"]
+    low, middle, high = (fitted["over_time"][f"decline_a_year{end}"] for end in ("_low", "", "_high"))
+    assert low <= middle <= high
+    steady, falling = over_time("--decline", "0"), over_time("--decline", "99", "--months", "24")
+    assert steady["points"][-1]["break_even_on"] >= steady["over_time"]["starts_on"]
+    assert falling["over_time"]["decline_a_year"] == pytest.approx(0.99)
+    assert falling["over_time"]["predictions_a_month"] == pytest.approx(1000 / 24)
+    assert falling["points"][-1]["break_even_on"] >= steady["points"][-1]["break_even_on"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--cached-prompt",), "--cached-prompt: there is no prompt to cache; give its tokens (--prompt-tokens)"),
+        (("--decline", "100"), "decline: 100 % a year is not a finite number below 100 %"),
+        (("--months", "0"), "months: 0.0 is not a finite number above 0"),
+        (("--currency", "XYZ"), "unknown currency 'XYZ'"),
+        (("--sku", "nobody/nothing"), "nobody/nothing"),
+    ],
+)
+def test_terms_that_cannot_be_are_refused(home, options, said):
+    done = tracker("build-or-buy", "digits", *GIVEN, *options, home=home)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+
+
+def test_a_model_without_a_batch_price_says_so(home):
+    done = tracker("build-or-buy", "digits", "--model", "openai:gpt-3.5-turbo-16k", *GIVEN[2:], "--batch", home=home)
+    assert done.returncode == 2
+    assert "genai-prices has no batch price of openai:gpt-3.5-turbo-16k" in done.stderr

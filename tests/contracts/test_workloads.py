@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tracker import run_study
+from tracker.records import PhaseSeconds
 from tracker.runner.contract import check_workload
 from tracker.store.home import Home
 from tracker.study.document import StudyDocument
@@ -16,6 +18,7 @@ GALLERY = {StudyDocument.read(path).workload: path for path in sorted(STUDIES.gl
 
 FEWER = {
     "audio_classifier": {"epochs": 3, "batch_size": 8, "learning_rate": 1e-2},
+    "video_classifier": {"epochs": 5, "batch_size": 8, "learning_rate": 5e-3, "dropout": 0.0},
     "translator": {"epochs": 2},
     "language_model": {"train_share": 0.001, "validation_bytes": 5000, "test_bytes": 5000},
 }
@@ -37,6 +40,20 @@ def test_every_workload_of_the_gallery_keeps_the_contract(study, home):
     assert [finding for finding in found.values() if finding.verdict == "failed"] == []
     assert found["pauses and resumes to the same result"].verdict == "passed"
     assert found["honours its seed"].verdict == "passed"
+
+
+def test_a_trial_says_what_a_step_computes_and_how_its_time_divides(home):
+    path = STUDIES / "tabular_classifier.toml"
+    content = {**StudyDocument.read(path).smoke().content, "budget": {"trials": 1}}
+    found = run_study(content, home=home.path).runs().query("role == 'trial'").iloc[0]
+    summary, settings = found["summary"], found["settings"]
+    steps = settings["epochs"] * summary["steps_per_epoch"]
+    # The workload has a formula of its own: it takes every batch to be whole, and every gradient to be needed.
+    assert summary["step_flops"] * steps == pytest.approx(summary["flops"], rel=0.3)
+    assert summary["step_operations"] > 20
+    phases = [summary[name] for name in PhaseSeconds.__slots__]
+    assert sum(phases) == pytest.approx(found["wall_seconds"], rel=0.01)
+    assert min(phases) > 0.0
 
 
 BROKEN = """

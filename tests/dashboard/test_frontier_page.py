@@ -65,6 +65,15 @@ def test_a_target_out_of_reach_is_typed_and_reported(open_page):
     assert page.query_params["target"] == "0.99"
 
 
+def test_what_each_step_costs_and_more_money_are_a_click_away(open_page):
+    page = open_page("Frontier", study="docstrings")
+    (part,) = [each for each in page.expander if "what more money would bring" in each.label]
+    (text,) = [each.value.replace("\\", "") for each in part.markdown]
+    assert "It starts at accuracy" in text
+    assert "It stops paying after #" in text
+    assert "Whether more money would help is not known" in text  # the study has no decisions
+
+
 def test_the_budget_of_a_link_is_answered_in_the_study_s_unit(open_page):
     page = open_page("Frontier", study="docstrings", budget="0.0001")
     assert "Best under 0.100 m$" in texts(page)

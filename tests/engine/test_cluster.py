@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from dataclasses import replace
 
 import pytest
@@ -247,6 +249,43 @@ def test_a_full_disk_here_loses_nothing(study, fleet, monkeypatch):
     assert log_of(attempt) == training_of(fleet, attempt).log
 
 
+def test_a_disk_here_that_keeps_nothing_has_its_machine_keep_everything(study, fleet, monkeypatch):
+    attempt = study.start(0)
+    study.run(12.0)
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError(5, "Input/output error")))
+        with pytest.raises(StoreError, match="Input/output error"):
+            study.run(10.0)
+        for _ in range(120):
+            fleet.pass_time(0.5)
+            with contextlib.suppress(StoreError):
+                study.run(0.2)
+        assert training_of(fleet, attempt).ended_at is not None
+        assert not study.ended
+        assert fleet.hosts[node_of(attempt)].trainings, "its host keeps all of it"
+    study.run_until(lambda: study.ended)
+    assert attempt.record.state is TrialState.COMPLETED
+    assert log_of(attempt) == training_of(fleet, attempt).log
+
+
+def test_a_log_is_on_the_disk_before_its_machine_forgets_it(study, fleet, monkeypatch):
+    attempt, on_disk = study.start(0), [0]
+    force = os.fsync
+
+    def note(descriptor):
+        force(descriptor)
+        if os.fstat(descriptor).st_ino == attempt.request.log_path.stat().st_ino:
+            on_disk.append(os.fstat(descriptor).st_size)
+
+    monkeypatch.setattr("os.fsync", note)
+    host = fleet.hosts[node_of(attempt)]
+    release, forgotten = host.release, []
+    monkeypatch.setattr(host, "release", lambda *given: forgotten.append(on_disk[-1]) or release(*given))
+    study.run_until(lambda: study.ended)
+    assert forgotten[0] == len(training_of(fleet, attempt).log)
+    assert len(on_disk) > 5, "and now and then while it trains"
+
+
 def test_a_machine_that_cannot_take_an_attempt_costs_that_attempt_alone(study, fleet):
     reservation = study.engine.reserve(Needs(1), study.folder / "0")
     fleet.pass_time(100.0)  # its place is another's by now
@@ -357,6 +396,39 @@ def test_needs_that_no_machine_can_meet_are_said_once_and_waited_for(fleet, tmp_
     assert fleet.wanted[-1] == [Needs(8, accelerators=1)]
     study.run(6.0)
     assert fleet.wanted[-1] == [], "nobody asks for it any more"
+
+
+def test_what_has_memory_for_itself_is_placed_where_it_is_free(fleet, tmp_path):
+    fleet.add(cores=3)
+    fleet.add(cores=3)
+    said = []
+    study = VirtualStudy(fleet, tmp_path, notify=said.append)
+    study.run(0.2)
+    needs = Needs(1, memory_bytes=5 * 2**30)  # of 7.2 GB on each
+    first, second = (study.engine.reserve(needs, tmp_path / str(trial)) for trial in range(2))
+    assert {first.node.node_id, second.node.node_id} == {"node-0", "node-1"}
+    assert first.memory_bytes == 5 * 2**30
+    assert study.engine.reserve(needs) is None
+    assert study.engine.reserve(Needs(1, memory_bytes=2 * 2**30)) is not None
+    assert study.engine.reserve(Needs(1)) is not None, "what needs none for itself takes what is free"
+    study.run(0.1)
+    assert said == []
+    study.engine.reserve(Needs(1, memory_bytes=2**33))
+    study.run(0.1)
+    assert said == [
+        "waiting for a machine with 1 core and 8.0 GB of memory; there are: "
+        "node-0 with 3 cores, 7.2 GB of memory for trials, node-1 with 3 cores, 7.2 GB of memory for trials"
+    ]
+
+
+def test_a_new_coordinator_knows_the_memory_of_what_runs(study, fleet):
+    reservation = study.engine.reserve(Needs(1, memory_bytes=5 * 2**30), study.folder / "0")
+    study.attempts.append(study.engine.start(request_for(reservation, study.folder / "0"), reservation))
+    study.run(1.0)
+    study.restart()
+    study.run(1.0)
+    places = [study.engine.reserve(Needs(1, memory_bytes=3 * 2**30)) for _ in range(4)]
+    assert sum(place is not None for place in places) == 2, "two on the other machine, none beside it"
 
 
 @pytest.mark.parametrize("wish", ["pause_at_save", "pause", "kill"])

@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import ROOT
 from tracker.engine.node import Needs, Node
 from tracker.engine.ray.guards import in_a_line, reach, silent_standard_error
-from tracker.engine.ray.words import node_of, request_for
+from tracker.engine.ray.words import node_of, request_for, versions_in
 from tracker.errors import ClusterError, RequestError
 
 
@@ -52,7 +52,7 @@ def test_a_request_holds_what_is_there_whole_and_what_is_needed_beside_it():
     bundles, selectors = request_for(there, needs)
     assert bundles == [
         {"CPU": 8, "GPU": 1},
-        {"CPU": 4, "GPU": 1, "memory": 2**30, "accelerator_type:A100": 0.001},
+        {"CPU": 4, "GPU": 1, "memory": 1193046472, "accelerator_type:A100": 0.001},
         {"CPU": 1},
     ]
     assert selectors == [{"ray.io/node-id": "aa"}, {"ray.io/market-type": "on-demand"}, {}]
@@ -84,6 +84,55 @@ def test_nothing_is_written_to_standard_error_meanwhile(capfd):
         subprocess.run([sys.executable, "-c", "import sys; print('noise', file=sys.stderr)"], check=True)
     print("after", file=sys.stderr)
     assert capfd.readouterr().err == "after\n"
+
+
+OTHER = "the cluster at '{}' runs Ray 2.40.0 on Python {}, and here are Ray {} and Python {}: both must be the same"
+
+
+def test_other_versions_at_a_clients_address_are_said_in_a_line(monkeypatch):
+    """The comparison, and its words, are Ray's own."""
+    pytest.importorskip("ray")
+    from ray._private.utils import check_version_info, compute_version_info
+
+    from tracker.engine.ray import connection
+
+    def init(address, **_):
+        check_version_info({"ray_version": "2.40.0", "python_version": "3.9.1"}, "Ray Client", True, "minor")
+
+    monkeypatch.setattr("ray.init", init)
+    monkeypatch.setenv("RAY_gcs_rpc_server_reconnect_timeout_s", "604800")  # connecting sets it where it is missing
+    monkeypatch.setattr(connection, "_client_accepts", lambda _: True)
+    monkeypatch.setattr(connection, "reach", lambda place, *_: place)
+    ray_here, python_here, *_ = compute_version_info()
+    with pytest.raises(ClusterError) as refused:
+        connection.connect("ray://head:10001", "tests", allow_open=True)
+    said = OTHER.format("ray://head:10001", "3.9.1", ray_here, python_here)
+    assert str(refused.value).startswith(said)
+    assert len(str(refused.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("ours", [False, True])
+def test_other_versions_of_a_head_are_said_in_a_line(ours, monkeypatch):
+    pytest.importorskip("ray")
+    from ray._private.utils import compute_version_info
+
+    from tracker.engine.ray import connection
+
+    ray_here, python_here, *_ = compute_version_info()
+    there = {"ray_version": ray_here if ours else "2.40.0", "python_version": python_here}
+    monkeypatch.setattr(connection, "GcsClient", lambda address: None)
+    monkeypatch.setattr(connection.usage_lib, "get_cluster_metadata", lambda _: there)
+    if ours:
+        assert connection._head_accepts("head:6379")
+        return
+    with pytest.raises(ClusterError) as refused:
+        connection._head_accepts("head:6379")
+    assert str(refused.value).startswith(OTHER.format("head:6379", python_here, ray_here, python_here))
+
+
+def test_another_error_names_no_versions():
+    assert versions_in(RuntimeError("Ray: 2 Python: 3")) is None
+    assert versions_in(RuntimeError("Version mismatch: who knows")) is None
 
 
 def test_without_ray_the_extra_is_named():

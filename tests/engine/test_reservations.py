@@ -48,3 +48,25 @@ def test_two_studies_share_the_machine_and_a_dead_one_lets_go(tmp_path):
     other.kill()
     other.wait()
     assert ledger.take(1) == Reservation((0,))
+
+
+def test_what_has_memory_for_itself_leaves_the_rest_to_others(tmp_path):
+    ledger, other_study = Reservations([0, 1, 2], [], 1000), Reservations([0, 1, 2], [], 1000)
+    first = ledger.take(1, memory_bytes=600)
+    assert first == Reservation((0,), memory_bytes=600)
+    assert ledger.take(1, memory_bytes=500) is None
+    assert other_study.take(1, memory_bytes=500) is None
+    second = other_study.take(1, memory_bytes=400)
+    assert second == Reservation((1,), memory_bytes=400)
+    assert ledger.take(1) == Reservation((2,)), "what needs none for itself takes what is free"
+    ledger.give_back(first)
+    assert other_study.take(1, memory_bytes=601) is None
+    assert other_study.take(1, memory_bytes=600) == first
+
+
+def test_a_core_that_had_memory_has_none_for_the_next(tmp_path):
+    ledger = Reservations([0], [], 1000)
+    ledger.give_back(ledger.take(1, memory_bytes=1000))
+    held = ledger.take(1)
+    assert held == Reservation((0,))
+    assert Reservations([1], [], 1000).take(1, memory_bytes=1000) == Reservation((1,), memory_bytes=1000)

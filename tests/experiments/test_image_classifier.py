@@ -139,7 +139,7 @@ def test_activations_that_are_computed_again_give_the_same_gradients(architectur
 def test_a_convolutional_network_learns_the_digits_reports_each_epoch_and_keeps_what_loads(make_run, tmp_path):
     run, events = make_run(epochs=4)
     ImageClassifier().train(run)
-    assert [event for event, _ in events] == ["ready", *["checkpoint"] * 4]
+    assert [event for event, _ in events if event != "figures"] == ["ready", *["checkpoint"] * 4]
     assert metrics(events)[-1]["accuracy"] > 0.9, "chance is one in ten"
     assert metrics(events)[-1]["training_loss"] < metrics(events)[0]["training_loss"]
     assert metrics(events)[-1]["worst_slice_accuracy"] <= metrics(events)[-1]["accuracy"]

@@ -224,7 +224,7 @@ def test_bits_per_byte_count_bytes_and_not_tokens_and_the_worst_slice_is_reporte
 def test_training_learns_reports_every_epoch_and_keeps_a_model_that_writes(make_run, tmp_path, precision):
     run, events = make_run(precision=precision, epochs=4)
     LanguageModel().train(run)
-    assert [event for event, _ in events] == ["ready", *["checkpoint"] * 4]
+    assert [event for event, _ in events if event != "figures"] == ["ready", *["checkpoint"] * 4]
     reported = metrics(events)
     assert reported[-1]["bits_per_byte"] < 1.5, "8 before training"
     assert reported[-1]["training_loss"] < reported[0]["training_loss"]

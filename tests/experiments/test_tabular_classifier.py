@@ -157,7 +157,7 @@ def test_recomputing_activations_changes_no_gradient():
 def test_training_tells_malignant_from_benign_tumours_and_keeps_a_model(architecture, make_run, tmp_path):
     run, events = make_run(architecture=architecture)
     TabularClassifier().train(run)
-    assert [event for event, _ in events] == ["ready"] + ["checkpoint"] * 4
+    assert [event for event, _ in events if event != "figures"] == ["ready"] + ["checkpoint"] * 4
     assert reported(events)[-1] > 0.9
     assert reported(events, "auroc")[-1] > 0.97 and reported(events, "recall_at_precision")[-1] > 0.85
     assert run.summary["test_balanced_accuracy"] > 0.9 and run.summary["test_auroc"] > 0.97

@@ -78,7 +78,7 @@ def test_heads_that_cannot_share_the_width_are_refused_before_anything_is_prepar
 def test_training_learns_reports_every_epoch_and_keeps_a_model_that_loads(make_run, tmp_path):
     run, events = make_run()
     TextClassifier().train(run)
-    assert [event for event, _ in events] == ["ready", "checkpoint", "checkpoint", "checkpoint"]
+    assert [event for event, _ in events if event != "figures"] == ["ready", "checkpoint", "checkpoint", "checkpoint"]
     assert accuracies(events)[-1] > 0.8, "chance is one in three"
     assert checkpoints(events)[-1]["metrics"]["training_loss"] < checkpoints(events)[0]["metrics"]["training_loss"]
     assert run.summary["test_accuracy"] > 0.8

@@ -194,7 +194,7 @@ def test_flops_are_three_times_those_counted_in_a_forward_pass(attempt):
 
 def test_it_learns_to_write_letters_the_other_way_round_and_reports_every_epoch(trained):
     made, _ = trained
-    assert [event for event, _ in made.events] == ["ready", *["checkpoint"] * 14]
+    assert [event for event, _ in made.events if event != "figures"] == ["ready", *["checkpoint"] * 14]
     assert made.reported[-1]["chrf"] > 80 > 2 * made.reported[0]["chrf"]
     assert made.reported[-1]["bleu"] > 60 > 2 * made.reported[0]["bleu"]
     assert made.reported[-1]["training_loss"] < 0.5 * made.reported[0]["training_loss"]
@@ -248,7 +248,7 @@ def test_a_training_that_was_paused_ends_as_one_that_was_not(attempt, tmp_path):
     assert first.reported + second.reported == whole.reported
     speeds = {"samples_per_second", "predictions_per_second"}
     for name in whole.run.summary.keys() - speeds:
-        assert second.run.summary[name] == whole.run.summary[name], name
+        assert (first.run.summary | second.run.summary)[name] == whole.run.summary[name], name
 
 
 def test_the_same_seed_gives_the_same_result_and_another_seed_another(attempt):

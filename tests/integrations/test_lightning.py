@@ -318,6 +318,28 @@ def test_validation_and_test_count_as_evaluation_and_the_trial_validation_as_sta
     assert meter.phases().startup_seconds >= 0.1
 
 
+class SlowPoints(TensorDataset):
+    """64 points, each of which takes 0.01 s to read."""
+
+    def __getitem__(self, number):
+        time.sleep(0.01)
+        return super().__getitem__(number)
+
+
+@pytest.mark.parametrize("profiler", [None, "simple"])
+def test_waiting_for_batches_to_train_on_is_kept_apart_unless_another_profiler_is_in_use(make_run, profiler):
+    meter = Meter(asked_steady=time.monotonic(), cores=1)
+    run, _ = make_run(meter=meter)
+    slow = DataLoader(SlowPoints(*points().dataset.tensors), batch_size=16)
+    callback = TrackerCallback(run, {"accuracy": "val_acc"})
+    trainer = Trainer(callbacks=[callback], max_epochs=2, profiler=profiler, **trainer_arguments(run))
+    trainer.fit(Slow(), slow, slow)
+    phases = meter.phases()
+    assert phases.data_seconds >= 1.28 if profiler is None else phases.data_seconds == 0.0
+    assert phases.evaluation_seconds >= 1.28 + 0.4, "what validation waits for is evaluation"
+    assert phases.train_seconds >= 0.4
+
+
 def test_a_validation_outside_of_training_is_no_checkpoint(make_run):
     run, events = make_run()
     module = Points()

@@ -57,13 +57,15 @@ def checkpoints(events):
     return [payload for event, payload in events if event == "checkpoint"]
 
 
-def trainer_of(run, callback, compute_metrics=accuracy, evaluation=None, callbacks=(), model=None, **arguments):
+def trainer_of(
+    run, callback, compute_metrics=accuracy, training=None, evaluation=None, callbacks=(), model=None, **arguments
+):
     chosen = {**trainer_arguments(run), "num_train_epochs": 3, "learning_rate": 0.01, **arguments}
     plain = BertForSequenceClassification(CONFIG)
     return Trainer(
         model(plain) if model else plain,
         TrainingArguments(per_device_train_batch_size=16, **chosen),
-        train_dataset=Sequences(64),
+        train_dataset=training or Sequences(64),
         eval_dataset=evaluation or Sequences(32),
         compute_metrics=compute_metrics,
         callbacks=[callback, *callbacks],
@@ -297,16 +299,33 @@ def test_a_declared_metric_that_is_not_reported_is_noted_and_fails_nothing(make_
     assert notes == ["the training declares the metric 'f1' and does not report it"]
 
 
+class SlowSequences(Sequences):
+    """Each takes 0.03 s to read."""
+
+    def __getitem__(self, number):
+        time.sleep(0.03)
+        return super().__getitem__(number)
+
+
+class SlowSteps(transformers.TrainerCallback):
+    def on_pre_optimizer_step(self, *arguments, **named):
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("arguments", [{}, {"logging_steps": 1, "eval_strategy": "steps", "eval_steps": 2}])
+def test_waiting_for_batches_to_train_on_is_kept_apart(make_run, arguments):
+    meter = Meter(asked_steady=time.monotonic(), cores=1)
+    run, _ = make_run(meter=meter)
+    trainer = train(run, training=SlowSequences(64), callbacks=[SlowSteps()], num_train_epochs=2, **arguments)
+    phases = meter.phases()
+    assert phases.data_seconds >= 3.84, "64 sequences, twice"
+    assert phases.train_seconds >= 0.4, "two times four steps"
+    trainer.evaluate(SlowSequences(24))
+    time.sleep(0.2)
+    assert meter.phases().data_seconds == phases.data_seconds, "after the training nothing waits for its batches"
+
+
 def test_evaluation_and_prediction_count_as_evaluation(make_run):
-    class SlowSequences(Sequences):
-        def __getitem__(self, number):
-            time.sleep(0.03)
-            return super().__getitem__(number)
-
-    class SlowSteps(transformers.TrainerCallback):
-        def on_pre_optimizer_step(self, *arguments, **named):
-            time.sleep(0.05)
-
     meter = Meter(asked_steady=time.monotonic(), cores=1)
     run, events = make_run(meter=meter)
     trainer = train(run, evaluation=SlowSequences(8), num_train_epochs=2, callbacks=[SlowSteps()])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 
 import jsonschema
@@ -13,9 +14,9 @@ import pytest
 from tests.support.near_fleet import NearFleet
 from tests.support.pausable import study
 from tests.support.studies import digits
-from tracker import open_study, resume_study, run_study
+from tracker import confirm_study, open_study, resume_study, run_study
 from tracker.engine.cluster.cluster import ClusterEngine
-from tracker.errors import HardwareError
+from tracker.errors import ClusterError, HardwareError, RequestError
 from tracker.export.markdown import report_markdown
 from tracker.export.page import report_page
 from tracker.export.report_document import report_document, schema
@@ -88,6 +89,11 @@ def on_fleet(fleet, monkeypatch):
     return on
 
 
+def cluster_of(fleet):
+    """What connects to a fleet, wherever it is said to be."""
+    return lambda *_, **__: contextlib.nullcontext(fleet)
+
+
 @pytest.fixture
 def cluster(tmp_path, monkeypatch):
     """A cluster of two machines that say they have two cores, and give one, for studies whose engine is "ray"."""
@@ -95,7 +101,7 @@ def cluster(tmp_path, monkeypatch):
     fleet = NearFleet(tmp_path / "cluster", [CORES[:1], CORES[1:2]], labels, address="127.0.0.1")
     hardware = Hardware("Linux", "cpu", "x86_64", 2, 2**33, precisions={"cpu": ("fp32",)})
     machines = [FleetMachine(node, hardware, 0.0) for node in fleet.nodes()]
-    monkeypatch.setattr("tracker.runner.machines.connected", lambda *_, **__: contextlib.nullcontext(fleet))
+    monkeypatch.setattr("tracker.runner.machines.connected", cluster_of(fleet))
     monkeypatch.setattr("tracker.runner.machines.greet", lambda _: machines)
     yield fleet
     fleet.close()
@@ -189,6 +195,44 @@ def test_a_study_whose_coordinator_is_killed_continues_its_attempts(on_fleet, ne
     assert audit_study("pausable", Home(home)).findings == ()
 
 
+def test_what_still_runs_on_a_cluster_is_left_to_a_resume(cluster, new_home, monkeypatch):
+    home = new_home()
+    content = {**study(epochs=40, epoch_seconds=0.2), "engine": {"name": "ray"}}
+    with monkeypatch.context() as patch:
+        patch.setattr("tracker.runner.machines.ClusterEngine", Vanishing)
+        with pytest.raises(KeyboardInterrupt):
+            run_study(content, home=home, observer=Kills())
+    monkeypatch.setattr("tracker.runner.still_running.connected", cluster_of(cluster))
+    said = "#0 still runs on the cluster: `tracker resume pausable` continues what is paid for there"
+    with pytest.raises(RequestError, match=re.escape(said)):
+        repair_study("pausable", Places(Home(home)))
+    with pytest.raises(RequestError, match=re.escape(said)):
+        confirm_study("pausable", home=home)
+    resume_study("pausable", home=home)
+    trial = open_study("pausable", home=home).runs().query("role == 'trial'").iloc[0]
+    assert (trial["state"], trial["attempts"]) == ("completed", 1)
+
+
+def test_where_the_cluster_is_away_a_repair_closes_what_ran_there(cluster, new_home, monkeypatch):
+    home, said = new_home(), []
+    content = {**study(epochs=40, epoch_seconds=0.2), "engine": {"name": "ray"}}
+    with monkeypatch.context() as patch:
+        patch.setattr("tracker.runner.machines.ClusterEngine", Vanishing)
+        with pytest.raises(KeyboardInterrupt):
+            run_study(content, home=home, observer=Kills())
+
+    def away(*_, **__):
+        raise ClusterError("no Ray cluster at 'auto': it is away")
+
+    monkeypatch.setattr("tracker.runner.still_running.connected", away)
+    observer = Silent()
+    observer.notify = said.append
+    assert repair_study("pausable", Places(Home(home)), observer).findings == ()
+    assert "no Ray cluster at 'auto': it is away; what ran there is closed as killed" in said
+    trial = open_study("pausable", home=home).runs().query("role == 'trial'").iloc[0]
+    assert trial["state"] == "killed"
+
+
 class FreesOnce(Silent):
     """Frees what others had reserved once a trial has ended."""
 
@@ -249,6 +293,16 @@ def test_a_study_whose_trials_have_several_machines_bills_each_as_their_sum(clus
     assert audit_study("pausable", Home(home)).findings == ()
     asked = json.loads(next(home.glob("studies/pausable/trials/1/1.jsonl")).read_text().splitlines()[0])
     assert sorted(asked["nodes"]) == ["node-0", "node-1"]
+    spend = spend_across(Home(home), ("node", "role"))
+    trials = spend.table.query("role == 'trial'").set_index("node")
+    alone = next(path for path in home.glob("studies/pausable/trials/0/1.jsonl"))
+    first = json.loads(alone.read_text().splitlines()[0])["node"]
+    other = ({"node-0", "node-1"} - {first}).pop()
+    assert trials.loc[first, "billed_usd"] == pytest.approx(one["price_usd"] + two["price_usd"] / 2)
+    assert trials.loc[other, "billed_usd"] == pytest.approx(two["price_usd"] / 2)
+    assert (trials.loc[first, "attempts"], trials.loc[other, "attempts"]) == (2, 1)
+    whole = spend_across(Home(home), ("study",))
+    assert spend.total_usd["billed"] == pytest.approx(whole.total_usd["billed"])
 
 
 def test_several_machines_of_one_are_refused(new_home):

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.command import ROOT, tracker
 from tests.support.studies import digits
-from tracker.runner.consent import allow, code_to_allow, is_allowed
+from tracker.runner.consent import allow, code_to_allow, is_allowed, update_to_allow
 from tracker.runner.detached import start_study
 from tracker.store.home import Home
 from tracker.study.document import StudyDocument
@@ -189,3 +189,27 @@ def test_with_yes_and_from_the_library_it_runs_unasked_and_a_resume_asks_nothing
     mark.unlink()
     start_study(path, home=home, name="detached")
     assert any(mark.exists() or time.sleep(0.1) for _ in range(1200))
+
+
+def test_a_cluster_that_an_edit_names_is_asked_about_before_the_study_is_resumed_there(stranger, new_home):
+    path, home = stranger(), new_home()
+    assert tracker("run", path, home=home).returncode == 0
+    stranger(engine={"name": "ray", "address": "127.0.0.1:1", "states": "s3://theirs"}, tags={"team": "a"})
+    asked = tracker("resume", "digits", "--update", "--trials", "1", home=home)
+    assert asked.returncode == 2
+    assert "uses the Ray cluster at '127.0.0.1:1'" in asked.stderr
+    assert "writes the states of its trials to 's3://theirs'" in asked.stderr and "give --yes" in asked.stderr
+    allowed = tracker("resume", "digits", "--update", "--trials", "1", "--yes", home=home)
+    assert "no Ray cluster at '127.0.0.1:1'" in allowed.stderr, "it was used"
+    detached = tracker("resume", "digits", "--update", "--detach", home=home)
+    assert detached.returncode == 2 and "give --yes" in detached.stderr
+
+
+def test_only_what_an_edit_newly_reaches_is_asked_about(stranger):
+    there = {"name": "ray", "address": "head:6379"}
+    stored = StudyDocument.read(stranger(engine=there))
+    same = StudyDocument.read(stranger(engine=there, tags={"team": "a"}))
+    assert update_to_allow(stored, same) == ""
+    other = StudyDocument.read(stranger(engine={**there, "allow_open": True}))
+    assert update_to_allow(stored, other).count("\n") == 0
+    assert "without a token" in update_to_allow(stored, other)

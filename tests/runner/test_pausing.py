@@ -37,10 +37,20 @@ def test_an_interrupted_trial_goes_on_to_the_same_result_and_both_attempts_are_p
         stopped = run_study(study(epochs=4, epoch_seconds=0.5), home=tmp_path)
     paused = stopped.runs().query("role == 'trial'").iloc[0]
     assert (paused["state"], paused["reason"]) == ("paused", "interrupted")
+    assert paused["summary"]["step_flops"] > 1e6 and paused["summary"]["step_operations"] > 10, "counted in any state"
     finished = resume_study("pausable", home=tmp_path)
     trial = finished.runs().query("role == 'trial'").iloc[0]
     assert (trial["state"], trial["attempts"]) == ("completed", 2)
     assert metrics_of(finished) == uninterrupted
+    assert [len([event for event in events_of(tmp_path, each) if event["event"] == "figures"]) for each in (1, 2)] == [
+        1,
+        0,
+    ]
+    for figure in ("step_flops", "step_operations"):
+        assert trial["summary"][figure] == paused["summary"][figure], "the first attempt's"
+    phases = ("startup_seconds", "train_seconds", "evaluation_seconds", "data_seconds", "saving_seconds")
+    assert sum(trial["summary"].get(each, 0.0) for each in phases) == pytest.approx(trial["wall_seconds"], rel=0.01)
+    assert trial["summary"]["saving_seconds"] > 0.0
     assert trial["price_usd"] > paused["price_usd"] > 0
     walls = [events_of(tmp_path, attempt)[-1]["usage"]["wall_seconds"] for attempt in (1, 2)]
     assert trial["wall_seconds"] == pytest.approx(sum(walls))

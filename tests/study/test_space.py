@@ -173,3 +173,12 @@ def test_one_machine_offers_itself():
         space_of(CPU_ONLY, {"market": ["spot"]})
     with pytest.raises(StudyFileError, match=r"'spott' is not one of its values; did you mean 'spot'"):
         space_of(CPU_ONLY, {"market": ["spott", "spot"]})
+
+
+def test_memory_is_searched_as_far_as_the_machine_has_it():
+    space = space_of(CPU_ONLY, {"memory_gb": [2, 7.2, 7.3]})
+    assert space.by_device["cpu"]["memory_gb"] == Choices((2, 7.2))
+    assert space.left_out == ("memory_gb 7.3: the machine has 8.0 GB, and its trials may take 7.2",)
+    assert space_of(CPU_ONLY, {"width": [4]}, engine="ray", nodes=2, processes=2, memory_gb=14).fixed["memory_gb"] == 14
+    with pytest.raises(StudyFileError, match=r"memory_gb: 0 is not a number of at least 0\.1"):
+        space_of(CPU_ONLY, {"width": [4]}, memory_gb=0)

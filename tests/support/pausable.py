@@ -41,10 +41,11 @@ def pausable(
     while epoch < epochs:
         epoch += 1
         for _ in range(10):
-            loss = torch.nn.functional.cross_entropy(trained(images[share]), labels[share])
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
+            with run.counting_step():
+                loss = torch.nn.functional.cross_entropy(trained(images[share]), labels[share])
+                optimiser.zero_grad()
+                loss.backward()
+                optimiser.step()
         if accident == "memory" and epoch == 2:
             torch.empty(2**50)
         if accident == "companion" and epoch == 2 and run.rank == 1:

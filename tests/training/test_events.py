@@ -28,7 +28,7 @@ def write_attempt(path):
     log.write("ready", {"startup_seconds": 0.25})
     log.write("checkpoint", {"epoch": 1, "metrics": {"accuracy": 0.5}, "usage": USAGE})
     ended = {"state": TrialState.COMPLETED, "reason": "", "message": "", "summary": {"test_accuracy": 0.4}}
-    log.write("ended", {**ended, "usage": USAGE, "phases": PhaseSeconds(0.25, 1.5, 0.25)})
+    log.write("ended", {**ended, "usage": USAGE, "phases": PhaseSeconds(0.25, 1.25, 0.25, 0.125, 0.125)})
 
 
 def test_what_was_written_is_read_back_as_records(tmp_path):
@@ -36,11 +36,59 @@ def test_what_was_written_is_read_back_as_records(tmp_path):
     record = read_attempt(tmp_path / "1.jsonl", 1)
     assert record.state is TrialState.COMPLETED
     assert record.usage == USAGE
-    assert record.phases == PhaseSeconds(0.25, 1.5, 0.25)
+    assert record.phases == PhaseSeconds(0.25, 1.25, 0.25, 0.125, 0.125)
     assert record.summary == {"test_accuracy": 0.4}
     assert [(each.epoch, dict(each.metrics), each.usage) for each in record.checkpoints] == [
         (1, {"accuracy": 0.5}, USAGE)
     ]
+
+
+def test_figures_are_known_as_soon_as_they_are_written_and_stay_however_the_attempt_ends(tmp_path):
+    path = tmp_path / "1.jsonl"
+    log = EventLog(path)
+    log.write("asked", ASKED)
+    log.write("figures", {"figures": {"step_flops": 4e6, "parameters": 1}})
+    log.write("figures", {"figures": {"parameters": 2}})
+    assert read_attempt(path, 1).summary == {"step_flops": 4e6, "parameters": 2}
+    ended = write_ending(path, read_attempt(path, 1), Ending(TrialState.KILLED, "killed"), 2.0)
+    assert ended.summary == read_attempt(path, 1).summary == {"step_flops": 4e6, "parameters": 2}
+
+
+def test_what_an_attempt_ends_with_adds_to_its_figures(tmp_path):
+    path = tmp_path / "1.jsonl"
+    EventLog(path).write("figures", {"figures": {"step_flops": 4e6, "test_accuracy": 0.1}})
+    write_attempt(path)
+    assert read_attempt(path, 1).summary == {"step_flops": 4e6, "test_accuracy": 0.4}
+
+
+@pytest.mark.parametrize("figures", [{"step_flops": "many"}, {"step_flops": float("nan")}, [1.0], None], ids=str)
+def test_figures_that_are_no_numbers_are_no_event(tmp_path, figures):
+    path = tmp_path / "1.jsonl"
+    EventLog(path).write("figures", {"figures": figures})
+    reader = EventReader(path)
+    assert reader.new_events() == []
+    assert "figures of event 'figures' is" in reader.unreadable[0]
+
+
+def test_older_logs_have_fewer_phases_and_newer_ones_may_have_more(tmp_path):
+    path = tmp_path / "1.jsonl"
+    ended = {"state": TrialState.COMPLETED, "reason": "", "message": "", "summary": {}, "usage": USAGE}
+    phases = {"startup_seconds": 0.25, "train_seconds": 1.5, "evaluation_seconds": 0.25}
+    EventLog(path).write("ended", {**ended, "phases": phases})
+    assert read_attempt(path, 1).phases == PhaseSeconds(0.25, 1.5, 0.25)
+    EventLog(path).write("ended", {**ended, "phases": {**phases, "saving_seconds": 0.125, "moving_seconds": 1.0}})
+    assert read_attempt(path, 1).phases == PhaseSeconds(0.25, 1.5, 0.25, saving_seconds=0.125)
+
+
+def test_of_a_worker_that_vanished_evaluation_is_known_until_its_last_checkpoint(tmp_path):
+    path = tmp_path / "1.jsonl"
+    log = EventLog(path)
+    log.write("asked", ASKED)
+    log.write("ready", {"startup_seconds": 0.25})
+    reached = {"epoch": 1, "metrics": {"accuracy": 0.5}, "usage": USAGE, "evaluation_seconds": 0.5}
+    log.write("checkpoint", reached)
+    ended = write_ending(path, read_attempt(path, 1), Ending(TrialState.KILLED, "killed"), 4.0)
+    assert ended.phases == PhaseSeconds(0.25, 3.25, 0.5)
 
 
 @pytest.mark.parametrize(

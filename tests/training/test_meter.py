@@ -36,9 +36,9 @@ def test_what_the_process_did_before_is_not_the_attempts():
 def test_phases_add_up_to_the_wall_time():
     meter = Meter(asked_steady=time.monotonic(), cores=1)
     spin(0.05)
-    meter.ready()
+    meter.clock.ready()
     spin(0.05)
-    with meter.evaluating():
+    with meter.clock.evaluating():
         spin(0.05)
     before, phases, after = meter.wall_seconds(), meter.phases(), meter.wall_seconds()
     assert min(phases.startup_seconds, phases.train_seconds, phases.evaluation_seconds) >= 0.05
@@ -212,7 +212,7 @@ def test_start_up_is_all_the_time_until_training_begins():
     meter = Meter(asked_steady=time.monotonic() - 2.0, cores=1)
     usage = meter.usage()
     assert usage.startup_seconds == usage.wall_seconds
-    meter.ready()
+    meter.clock.ready()
     spin(0.05)
     usage = meter.usage()
     assert 2.0 <= usage.startup_seconds < usage.wall_seconds - 0.04

@@ -32,6 +32,7 @@ COMMANDS = {
     "confirm": "Train the frontier's points again with other seeds.",
     "runs": "Every run of a study, with its spend.",
     "frontier": "The best quality for the money, point by point.",
+    "advise": "Which run to take for a quality, a sum or a deadline.",
     "compare": "Studies at equal dollars and at equal quality, with intervals.",
     "predict": "Time and price of a study's runs on hardware that you have not rented.",
     "build-or-buy": "Your own model's price beside that of a hosted language model.",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
+import math
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any, TypeVar, cast
 import click
 
 from tracker.cli.output import say
+from tracker.errors import RequestError
 from tracker.pricing.scenario import Scenario, compose
 from tracker.pricing.scenario_file import read_scenario
 from tracker.records import Market
@@ -99,6 +102,47 @@ def _day(ctx: click.Context, parameter: click.Parameter, value: datetime | None)
 def day_option(name: str, help_: str) -> Callable[[Command], Command]:
     """An option for a day, such as 2024-03-01."""
     return click.option(name, type=click.DateTime(["%Y-%m-%d"]), callback=_day, metavar="DATE", help=help_)
+
+
+_UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def seconds_until(text: str, now: datetime) -> float:
+    """The seconds of a duration such as 90, 90s, 45min, 2h or 1.5d, or until a time such as 2027-01-31T18:00.
+
+    A time without a zone is local. Raises RequestError for what is neither, for a duration that is not above 0, and for
+    a time that is past.
+    """
+    wanted = text.strip()
+    unit = next((unit for unit in sorted(_UNITS, key=len, reverse=True) if wanted.endswith(unit)), "")
+    with contextlib.suppress(ValueError):
+        seconds = float(wanted.removesuffix(unit)) * _UNITS.get(unit, 1.0)
+        if not (math.isfinite(seconds) and seconds > 0):
+            raise RequestError(f"--deadline {text}: allowed is a time above 0, such as 45min or 2h")
+        return seconds
+    try:
+        left = (datetime.fromisoformat(wanted).astimezone() - now).total_seconds()
+    except (ValueError, OverflowError, OSError):
+        raise RequestError(
+            f"--deadline {text!r} is no time; allowed: seconds (90), a number with {', '.join(_UNITS)} (2h), or a time"
+            " such as 2027-01-31T18:00"
+        ) from None
+    if left <= 0:
+        raise RequestError(f"--deadline {text} is past: it is {now:%Y-%m-%dT%H:%M} now")
+    return left
+
+
+def _deadline(ctx: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
+    del ctx, parameter
+    return None if value is None else seconds_until(value, datetime.now().astimezone())
+
+
+deadline_option = click.option(
+    "--deadline",
+    callback=_deadline,
+    metavar="TIME",
+    help="Only what was trained in that time: 90s, 45min, 2h, 1d, or until 2027-01-31T18:00.",
+)
 
 
 def scenario_options(command: Command) -> Command:

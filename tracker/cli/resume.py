@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from tracker.cli.consent import ask_update
 from tracker.cli.display import end_study, observer, print_started
 from tracker.cli.options import (
     STUDY_NAME,
@@ -30,6 +31,7 @@ from tracker.store.home import Home
 @workers_option
 @engine_options
 @click.option("--update", is_flag=True, help="Apply edits of the study's file since the start.")
+@click.option("--yes", is_flag=True, help="With --update, use a cluster that the file newly names without asking.")
 @detach_option
 @home_option
 @storage_option
@@ -41,6 +43,7 @@ def resume(
     workers: int | None,
     update: bool,
     engine: dict[str, object],
+    yes: bool,
     detach: bool,
     home: Home,
     storage: str | None,
@@ -49,8 +52,10 @@ def resume(
 
     What MLflow or Optuna lack of it is restored from its event logs. With --update, edits of the study's file to
     [budget], [pricing], [tags], [engine], and of [search] sampler, options and disk_limit_gb are applied; other edits
-    are refused.
+    are refused. Where they name another cluster, an open one, or another place for states, you are asked first.
     """
+    if update:
+        ask_update(folder_of(home, name).document(), home, yes=yes)
     if detach:
         print_started(
             start_resume(

@@ -27,12 +27,13 @@ def write_request(request: AttemptRequest) -> None:
         **({"node": request.node} if request.node else {}),
         **({"nodes": [part.node for part in request.span.parts]} if request.span else {}),
     }
-    log = EventLog(request.log_path)
+    path = request.log_path
+    log = EventLog(path)
     try:
         request.folder.mkdir(parents=True, exist_ok=True)
-        set_aside(request.log_path)
+        set_aside(path)
         problem = "" if log.write("asked", asked) else log.problem
     except OSError as error:
         problem = error.strerror or str(error)
     if problem:
-        raise StoreError(f"event log '{request.log_path}' cannot be written: {problem}; {request.label} did not start")
+        raise StoreError(f"event log '{path}' cannot be written: {problem}; {request.label} did not start")

@@ -53,9 +53,12 @@ class Attempt(abc.ABC):
         """How much of its event log was read."""
         return self._reader.read_bytes
 
-    def read(self) -> list[Event]:
-        """Update ``record``, and return the events that are new. Raises StoreError where the log cannot be read."""
-        events = self._reader.new_events()
+    def read(self, text: bytes | None = None) -> list[Event]:
+        """Update ``record``, and return the events that are new. Raises StoreError where the log cannot be read.
+
+        ``text`` is what the log has after ``read_bytes``, where that is known; None to read it.
+        """
+        events = self._reader.new_events() if text is None else self._reader.events_in(text)
         if events:
             self.record = follow(self.record, events)
             self._unseen.extend(events if self.on_event is not None else ())

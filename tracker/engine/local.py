@@ -41,12 +41,20 @@ class LocalEngine:
     def reserve(self, needs: Needs, folder: Path | None = None) -> Reservation | None:
         """Reserve cores and GPUs; None when they are not free or enough workers are running.
 
-        Raises HardwareError for an attempt at a trial that was started on several machines of a cluster.
+        Raises HardwareError for an attempt at a trial that was started where there is more: on several machines of a
+        cluster, or with more memory.
         """
         del folder  # this machine has every state
         if needs.nodes > 1:
             raise HardwareError(f"a trial trains on {needs.nodes} machines, and this is one; resume on a cluster")
-        return self._reservations.take(needs.cores, needs.accelerators) if self.has_room else None
+        if needs.memory_bytes > (most := self._reservations.memory_bytes):
+            raise HardwareError(
+                f"a trial takes {needs.memory_bytes / 2**30:.1f} GB of memory, and those of this machine may take "
+                f"{most / 2**30:.1f}; resume where there is more"
+            )
+        if not self.has_room:
+            return None
+        return self._reservations.take(needs.cores, needs.accelerators, needs.memory_bytes)
 
     def start(
         self, request: AttemptRequest, reservation: Reservation, on_event: Callable[[Event], None] | None = None

@@ -49,9 +49,9 @@ class LocalAttempt(Attempt):
         """Whether it was asked to stop or to pause at once."""
         return self._stop_deadline is not None
 
-    def read(self) -> list[Event]:
-        """Update ``record``, and return the events that are new. Raises StoreError where the log cannot be read."""
-        events = super().read()
+    def read(self, text: bytes | None = None) -> list[Event]:
+        """As Attempt.read."""
+        events = super().read(text)
         if events:
             self._heard_at = time.monotonic()
         return events

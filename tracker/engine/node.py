@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from tracker.records import trial_memory_bytes
+
 Kind = tuple[bool, str, str]
 """A kind of machine: whether with GPUs, their model, and the market; "" for any."""
 
@@ -37,10 +39,11 @@ class Needs:
     def words(self) -> str:
         """The needs in words.
 
-        >>> Needs(2, 1, "H100", market="spot").words
-        '2 cores and 1 × H100 (spot)'
+        >>> Needs(2, 1, "H100", memory_bytes=2**35, market="spot").words
+        '2 cores, 32.0 GB of memory and 1 × H100 (spot)'
         """
-        return _words(self.cores, self.accelerators, self.accelerator_model) + (f" ({self.market})" * bool(self.market))
+        words = _words(self.cores, self.memory_bytes, self.accelerators, self.accelerator_model)
+        return words + f" ({self.market})" * bool(self.market)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +67,20 @@ class Node:
     @property
     def words(self) -> str:
         """The machine in words."""
-        return f"{self.address} with {_words(self.cores, self.accelerators, self.accelerator_model)}"
+        return f"{self.address} with {_words(self.cores, 0, self.accelerators, self.accelerator_model)}"
+
+    @property
+    def trial_memory_bytes(self) -> int:
+        """The memory that trials may take there."""
+        return trial_memory_bytes(self.memory_bytes)
 
     def share(self, cores: int, accelerators: int) -> float:
         """The share of the machine that cores and GPUs take: the larger one."""
         return max(cores / self.cores, accelerators / self.accelerators if accelerators else 0.0)
 
 
-def _words(cores: int, accelerators: int, model: str) -> str:
-    gpus = f" and {accelerators} × {model or 'GPU'}" if accelerators else ""
-    return f"{cores} core{'s' * (cores != 1)}{gpus}"
+def _words(cores: int, memory_bytes: int, accelerators: int, model: str) -> str:
+    parts = [f"{cores} core{'s' * (cores != 1)}"]
+    parts += [f"{memory_bytes / 2**30:.1f} GB of memory"] if memory_bytes else []
+    parts += [f"{accelerators} × {model or 'GPU'}"] if accelerators else []
+    return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))

@@ -25,6 +25,15 @@ def t_quantile(degrees: int, confidence: float = CONFIDENCE) -> float:
     return high
 
 
+def t_below(bound: float, degrees: int) -> float:
+    """The probability that Student's t is below ``bound``.
+
+    >>> round(t_below(2.353, 3), 3), round(t_below(-2.353, 3), 3)
+    (0.95, 0.05)
+    """
+    return 0.5 + math.copysign(_t_inside(abs(bound), degrees) / 2, bound)
+
+
 def _t_inside(bound: float, degrees: int) -> float:
     """The probability that Student's t is between -bound and bound."""
     angle = math.atan(bound / math.sqrt(degrees))

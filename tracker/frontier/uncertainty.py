@@ -74,16 +74,19 @@ class Measurements:
 class Certainty:
     """What is known of n points; every array is [n].
 
-    ``quality_low`` and ``quality_high`` bound the 95 % interval of the mean quality, and ``probability`` is that of
-    being on the frontier; NaN where no point has a repeat. ``price_mean_usd`` is the geometric mean. ``tied_with`` is
-    the index of the next cheaper point of the frontier where the qualities of the two cannot be distinguished: buy the
-    cheaper one; -1 elsewhere.
+    ``quality_low`` and ``quality_high`` bound the 95 % interval of the mean quality, ``quality_error`` is the mean's
+    standard error and ``quality_degrees`` that error's degrees of freedom, and ``probability`` is that of being on the
+    frontier; NaN, and 0 degrees, where no point has a repeat. ``price_mean_usd`` is the geometric mean. ``tied_with``
+    is the index of the next cheaper point of the frontier where the qualities of the two cannot be distinguished: buy
+    the cheaper one; -1 elsewhere.
     """
 
     repeats: NDArray[np.int64]
     quality_mean: Floats
     quality_low: Floats
     quality_high: Floats
+    quality_error: Floats
+    quality_degrees: NDArray[np.int64]
     price_mean_usd: Floats
     probability: Floats
     tied_with: NDArray[np.int64]
@@ -114,6 +117,8 @@ def certainty(measured: Measurements, on_frontier: ArrayLike, direction: Directi
         quality_mean=mean,
         quality_low=mean - half,
         quality_high=mean + half,
+        quality_error=spread.deviation / np.sqrt(count),
+        quality_degrees=spread.degrees,
         price_mean_usd=np.exp(log_price),
         probability=probability,
         tied_with=_ties(mean, count, spread, measured, on),

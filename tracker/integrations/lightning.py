@@ -23,12 +23,16 @@ try:
         ModelPruning,
         StochasticWeightAveraging,
     )
+    from lightning.pytorch.profilers import PassThroughProfiler
     from lightning.pytorch.trainer.states import TrainerFn
 except ImportError as error:
     raise not_installed("lightning", error) from error
 
 PRECISIONS: Mapping[str, str] = {"fp32": "32-true", "tf32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 """Lightning's name of each of the tracker's number formats; TensorFloat-32 is switched on by the tracker's worker."""
+
+_NEXT_BATCH = "train_dataloader_next"
+"""What Lightning calls, to its profilers, taking the next batch to train on."""
 
 _NOT_RESUMED = (BaseFinetuning, ModelPruning, StochasticWeightAveraging)
 """Callbacks that change the model or its optimizers in ways that only a resuming by Lightning itself can repeat."""
@@ -99,8 +103,10 @@ class TrackerCallback(Callback):
             self._restore(state, trainer, pl_module)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start-up ends here."""
+        """Start-up ends here; from here on, waiting for batches is timed, unless another profiler is in use."""
         self._reporter.start(trainer.strategy.root_device, trainer.world_size)
+        if type(trainer.profiler) is PassThroughProfiler:  # type: ignore[attr-defined]
+            trainer.profiler = _WaitingForData(self._reporter)  # type: ignore[attr-defined]
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Report the epoch before this one, and save what this one starts from."""
@@ -211,6 +217,22 @@ class TrackerCallback(Callback):
 
     def _others(self, trainer: Trainer) -> list[Callback]:
         return [each for each in trainer.callbacks if each is not self]  # type: ignore[attr-defined]
+
+
+class _WaitingForData(PassThroughProfiler):
+    """Times one action of the Trainer: taking the next batch to train on."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        super().__init__()
+        self._reporter = reporter
+
+    def start(self, action_name: str) -> None:
+        if action_name.endswith(_NEXT_BATCH):
+            self._reporter.begin_waiting()
+
+    def stop(self, action_name: str) -> None:
+        if action_name.endswith(_NEXT_BATCH):
+            self._reporter.end_waiting()
 
 
 def _validates_once_an_epoch(trainer: Trainer) -> bool:

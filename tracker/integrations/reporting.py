@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
 import torch
@@ -32,7 +32,7 @@ class Reporter:
         self.evaluations = 0
         self._metrics = metrics
         self._started = False
-        self._evaluation: ExitStack | None = None
+        self._counted, self._counts_as = ExitStack(), ""  # the phase that time is counted as, "" for training
 
     def start(self, device: torch.device, devices: int) -> None:
         """Training starts now, on ``devices`` of the kind of ``device``.
@@ -50,15 +50,31 @@ class Reporter:
 
     def begin_evaluation(self) -> None:
         """From here on time is counted as evaluation; without effect before the training and within an evaluation."""
-        if self._started and self._evaluation is None:
-            self._evaluation = ExitStack()
-            self._evaluation.enter_context(self.run.evaluating())
+        if self._started and self._counts_as != "evaluation":
+            self.end_waiting()
+            self._count_as("evaluation", self.run.evaluating())
 
     def end_evaluation(self) -> None:
         """Time is counted as training again; without effect outside of an evaluation."""
-        if self._evaluation is not None:
-            self._evaluation.close()
-            self._evaluation = None
+        self._end("evaluation")
+
+    def begin_waiting(self) -> None:
+        """From here on time is counted as waiting for data, but within an evaluation and before the training."""
+        if self._started and not self._counts_as:
+            self._count_as("data", self.run.waiting_for_data())
+
+    def end_waiting(self) -> None:
+        """Time is counted as training again; without effect where it is not counted as waiting."""
+        self._end("data")
+
+    def _count_as(self, phase: str, context: AbstractContextManager[None]) -> None:
+        self._counted.enter_context(context)
+        self._counts_as = phase
+
+    def _end(self, phase: str) -> None:
+        if self._counts_as == phase:
+            self._counted.close()
+            self._counts_as = ""
 
     def report(self, epoch: int, found: Mapping[str, Any]) -> None:
         """Report a checkpoint with what the library ``found``; what it lacks of ``metrics``, quality apart, is noted.

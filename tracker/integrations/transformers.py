@@ -83,6 +83,7 @@ class TrackerCallback(transformers.TrainerCallback):
         """The metrics of an evaluation that is still to be reported."""
         self._reported_step = 0
         self._resumable = False
+        self._in_epoch = False
         self._folder: TemporaryDirectory[str] | None = None
 
     def checkpoint(self) -> str | None:
@@ -116,18 +117,34 @@ class TrackerCallback(transformers.TrainerCallback):
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Report an evaluation that what comes before ended with."""
+        """The batch is there; report an evaluation that what comes before ended with."""
         self._report(args, state)
 
-    on_epoch_begin = on_step_begin
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Report an evaluation that what comes before ended with; the Trainer takes the first batch next."""
+        self._report(args, state)
+        self._in_epoch = True
+        self._wait_for_data(control)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Report an evaluation of the epoch's last step; another may begin."""
+        """Report an evaluation of the epoch's last step; another may begin, or the Trainer takes the next batch."""
         self._report(args, state)
         if control.should_evaluate:
             self._reporter.begin_evaluation()
+        self._wait_for_data(control)
 
-    on_epoch_end = on_step_end
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Report an evaluation of the epoch's last step; another may begin."""
+        self._in_epoch = False
+        self.on_step_end(args, state, control, **kwargs)
+
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """What comes after a step may end with this: then the Trainer takes the next batch."""
+        self._wait_for_data(control)
 
     def on_prediction_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -160,6 +177,7 @@ class TrackerCallback(transformers.TrainerCallback):
             return  # nothing is trained yet
         self._found.update(metrics or {})
         control.should_save = control.should_save or self._resumable
+        self._wait_for_data(control)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Report the evaluation, and offer the run the checkpoint that the Trainer has written."""
@@ -175,14 +193,21 @@ class TrackerCallback(transformers.TrainerCallback):
         finally:
             if args.save_strategy == "no":
                 shutil.rmtree(folder, ignore_errors=True)
+        self._wait_for_data(control)
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Report the last evaluation."""
+        self._in_epoch = False
         self._report(args, state)
         if self._folder is not None:
             self._folder.cleanup()
+
+    def _wait_for_data(self, control: TrainerControl) -> None:
+        """Count time as waiting for data where the Trainer has nothing to do before the next step."""
+        if self._in_epoch and not (control.should_log or control.should_evaluate or control.should_save):
+            self._reporter.begin_waiting()
 
     def _run_on(self, problem: str) -> None:
         self._resumable = False
@@ -199,6 +224,7 @@ class TrackerCallback(transformers.TrainerCallback):
 
     def _report(self, args: TrainingArguments, state: TrainerState) -> None:
         """Report what was found and not reported yet."""
+        self._reporter.end_waiting()
         self._reporter.end_evaluation()
         if not self._found:
             return

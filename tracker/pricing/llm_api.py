@@ -10,12 +10,15 @@ import importlib
 import math
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import partial
 from typing import Any
 
 from tracker.errors import PriceBookError, RequestError, did_you_mean
 
 EXTRA = "pip install 'cost-quality-tracker[llm]'"
 """How the optional packages of this comparison are installed."""
+READ_SHARE = 0.75
+"""Of the tokens that a model's one price is for: three read for each one written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,9 @@ class ApiPrice:
     where there are no such tokens to price. ``charges_output`` is False where the model has no price for output.
     ``effective_from`` and ``effective_to`` are the ISO dates that the price began on and that the next one begins
     on, None where the package gives none; ``by_hour`` is True where the price changes with the hour of the day.
+    ``batch`` is True for the price of batch processing; ``cached_tokens`` of those read are priced as read from the
+    prompt cache, at ``usd_per_million_cached``. ``usd_per_million`` is the list price of a million tokens of which
+    READ_SHARE are read, in requests of the usual length.
     """
 
     model: str
@@ -66,6 +72,10 @@ class ApiPrice:
     effective_to: str | None
     by_hour: bool
     package: str
+    batch: bool = False
+    cached_tokens: float = 0.0
+    usd_per_million_cached: float | None = None
+    usd_per_million: float = 0.0
 
     @property
     def name(self) -> str:
@@ -73,33 +83,50 @@ class ApiPrice:
         return f"{self.provider}:{self.model}"
 
 
-def api_price(model: str, input_tokens: float, output_tokens: float, on: datetime | None = None) -> ApiPrice:
+def api_price(
+    model: str,
+    input_tokens: float,
+    output_tokens: float,
+    on: datetime | None = None,
+    *,
+    batch: bool = False,
+    cached_tokens: float = 0.0,
+) -> ApiPrice:
     """The price of one prediction by ``model`` that reads and writes this many tokens, at the time ``on`` or now.
 
     ``model`` is "provider:model", or a model alone where its name tells the provider; a time without a zone is
-    UTC. Batch discounts, cached input and service tiers are left out. Raises PriceBookError where genai-prices is
-    not installed, does not know the model or has no price of its tokens, RequestError for tokens that are no count.
+    UTC. ``batch`` asks for the price of batch processing; ``cached_tokens`` of the input are read from the prompt
+    cache (writing it once is left out, and so are service tiers). Raises PriceBookError where genai-prices is not
+    installed, does not know the model or has no such price of its tokens, RequestError for tokens that are no count.
     """
     check_tokens("input tokens", input_tokens)
     check_tokens("output tokens", output_tokens)
-    package = _package()
+    check_tokens("cached tokens", cached_tokens)
+    package = price_package()
     provider_id, reference = _split(model, package)
-    usage = package.Usage(input_tokens=input_tokens, output_tokens=output_tokens)
+    usage = package.Usage(input_tokens=input_tokens, output_tokens=output_tokens, cache_read_tokens=cached_tokens)
+    asked = partial(package.calc_price, usage, reference, provider_id=provider_id, genai_request_timestamp=on)
     try:
-        priced = package.calc_price(usage, reference, provider_id=provider_id, genai_request_timestamp=on)
+        listed = asked()
     except LookupError:
         raise PriceBookError(_unknown(model, provider_id, reference, package)) from None
-    rates = priced.model_price
+    priced = asked(price_context={"processing": "batch"}) if batch else listed
+    rates, usual, name = priced.model_price, listed.model_price, f"{priced.provider.id}:{priced.model.id}"
+    if batch and rates == usual:
+        raise PriceBookError(f"genai-prices has no batch price of {name}; allowed: ask without it")
+    if cached_tokens and rates.cache_read_mtok is None:
+        raise PriceBookError(f"genai-prices has no price of cached tokens of {name}; allowed: ask without it")
     if rates.input_mtok is None and rates.output_mtok is None:
-        raise PriceBookError(f"genai-prices has no price of the tokens of {priced.provider.id}:{priced.model.id}")
-    began, ends, by_hour = _validity(priced.model.prices, rates)
+        raise PriceBookError(f"genai-prices has no price of the tokens of {name}")
+    began, ends, by_hour = _validity(priced.model.prices, usual)
+    cached, uncached = (_rate(rates.cache_read_mtok) or 0.0) * cached_tokens / 1e6, input_tokens - cached_tokens
     return ApiPrice(
         model=str(priced.model.id),
         provider=str(priced.provider.id),
         usd_per_prediction=float(priced.total_price),
         usd_input=float(priced.input_price),
         usd_output=float(priced.output_price),
-        usd_per_million_input=_per_million(rates.input_mtok, float(priced.input_price), input_tokens),
+        usd_per_million_input=_per_million(rates.input_mtok, float(priced.input_price) - cached, uncached),
         usd_per_million_output=_per_million(rates.output_mtok, float(priced.output_price), output_tokens),
         charges_output=rates.output_mtok is not None,
         source=str((priced.provider.pricing_urls or [""])[0]),
@@ -107,6 +134,10 @@ def api_price(model: str, input_tokens: float, output_tokens: float, on: datetim
         effective_to=ends.isoformat() if ends else None,
         by_hour=by_hour,
         package=f"genai-prices {package.__version__}",
+        batch=batch,
+        cached_tokens=cached_tokens,
+        usd_per_million_cached=_rate(rates.cache_read_mtok) if cached_tokens else None,
+        usd_per_million=blended_usd(_rate(usual.input_mtok) or 0.0, _rate(usual.output_mtok) or 0.0),
     )
 
 
@@ -117,14 +148,16 @@ def check_tokens(what: str, count: float) -> float:
     return count
 
 
-def _package() -> Any:
+def price_package() -> Any:
+    """The package genai-prices. Raises PriceBookError where it is not installed."""
     try:
         return importlib.import_module("genai_prices")
     except ImportError:
         raise PriceBookError(f"genai-prices is not installed; {EXTRA}") from None
 
 
-def _providers(package: Any) -> dict[str, Any]:
+def providers_of(package: Any) -> dict[str, Any]:
+    """Its providers by their ids, each with its models."""
     snapshot = importlib.import_module(f"{package.__name__}.data_snapshot").get_snapshot()
     return {provider.id: provider for provider in snapshot.providers}
 
@@ -132,11 +165,11 @@ def _providers(package: Any) -> dict[str, Any]:
 def _split(model: str, package: Any) -> tuple[str | None, str]:
     """Provider and model; the provider is None where none is named, for a model's own name may hold a colon."""
     provider_id, _, reference = model.partition(":")
-    return (provider_id, reference) if provider_id in _providers(package) else (None, model)
+    return (provider_id, reference) if provider_id in providers_of(package) else (None, model)
 
 
 def _unknown(model: str, provider_id: str | None, reference: str, package: Any) -> str:
-    providers = _providers(package)
+    providers = providers_of(package)
     if provider_id is not None:
         names = [each.id for each in providers[provider_id].models]
         return f"genai-prices knows no model '{reference}' of {provider_id}; {did_you_mean(reference, names)}"
@@ -154,6 +187,17 @@ def _validity(prices: Any, rates: Any) -> tuple[date | None, date | None, bool]:
     starts: list[date] = [each.constraint.start_date for each in conditional if hasattr(each.constraint, "start_date")]
     later = [start for start in starts if began is None or start > began]
     return began, min(later, default=None), any(hasattr(each.constraint, "start_time") for each in conditional)
+
+
+def blended_usd(input_usd: float, output_usd: float) -> float:
+    """The price of a million tokens, READ_SHARE of them read, from the rates of a million of either."""
+    return READ_SHARE * input_usd + (1 - READ_SHARE) * output_usd
+
+
+def _rate(rate: Any) -> float | None:
+    """USD a million tokens, in a request of the usual length where it depends on that."""
+    usual = getattr(rate, "base", rate)
+    return None if usual is None else float(usual)
 
 
 def _per_million(rate: Any, usd: float, tokens: float) -> float | None:

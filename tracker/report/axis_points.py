@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from tracker.frontier.pareto import POINT, frontier_mask, slope_per_point
 from tracker.records import Direction, Role
 from tracker.report.axes import Axes, Measure, checked, costs, x_measure, y_direction
-from tracker.report.repeats import certainty_table
-from tracker.report.tables import keeps_limits, trial_checkpoints
+from tracker.report.tables import certainty_of, keeps_limits
 from tracker.store.run_table import StudyTable
 
 COLUMNS = ["run", "trial", "epoch", "quality", "price_usd", "wall_seconds"]
@@ -27,6 +26,7 @@ class AxisPoints:
     ``points``: one row a checkpoint that has both figures, x above zero: at (its row in table.checkpoints), run (its
     row in table.runs), trial, epoch, x, y, quality, price_usd, wall_seconds, kept (it keeps the study's limits) and
     on_frontier. x is in USD, seconds, joules or grams. ``left_out`` counts the checkpoints without a place.
+    ``wall_limit`` is the time in seconds that all of them were reached in, where there is such a bound.
     """
 
     table: StudyTable
@@ -36,6 +36,7 @@ class AxisPoints:
     points: pd.DataFrame
     left_out: int
     x_measure: Measure
+    wall_limit: float = math.inf
 
     @property
     def sign(self) -> float:
@@ -62,11 +63,25 @@ class AxisPoints:
 
     @cached_property
     def certainty(self) -> pd.DataFrame:
-        """report.repeats.certainty_table where the axes are the study's own and trials were repeated, else empty."""
-        table = self.table
-        if not self.axes.is_of_study(table) or not (table.runs["role"] == Role.REPEAT).any():
+        """report.tables.certainty_of where the axes are the study's own, else empty."""
+        if not self.axes.is_of_study(self.table):
             return pd.DataFrame(columns=["trial", "epoch"])
-        return certainty_table(trial_checkpoints(table), table)
+        return certainty_of(self.table)
+
+    def within(self, wall_seconds: float) -> AxisPoints:
+        """Only the checkpoints that were reached in so many seconds, with the frontier among these."""
+        points = self.points[self.points["wall_seconds"].to_numpy() <= wall_seconds]
+        return replace(self.of(points), wall_limit=wall_seconds)
+
+    def of(self, points: pd.DataFrame) -> AxisPoints:
+        """Other ``points`` on the same axes, with the frontier among these; they may have more columns."""
+        points = points.reset_index(drop=True)
+        return replace(self, points=points.assign(on_frontier=_on_frontier(points, self.direction)))
+
+    @property
+    def is_predicted(self) -> bool:
+        """Whether the points are predictions of other hardware (report.predicted_candidates), in column on."""
+        return "on" in self.points
 
 
 def axis_points(table: StudyTable, axes: Axes | None = None) -> AxisPoints:
@@ -87,10 +102,8 @@ def axis_points(table: StudyTable, axes: Axes | None = None) -> AxisPoints:
     own = np.isfinite(quality) & np.isfinite(price)
     placed = own & np.isfinite(x) & (x > 0) & np.isfinite(y)
     points = points[placed].reset_index(drop=True)
-    kept = keeps_limits(points["at"].to_numpy(), table)
-    on_frontier = np.zeros(len(points), dtype=np.bool_)
-    on_frontier[kept] = frontier_mask(points["y"].to_numpy()[kept], points["x"].to_numpy()[kept], direction)
-    points["kept"], points["on_frontier"] = kept, on_frontier
+    points["kept"] = keeps_limits(points["at"].to_numpy(), table)
+    points["on_frontier"] = _on_frontier(points, direction)
     measure = x_measure(table, axes, points["x"].to_numpy())
     return AxisPoints(table, axes, metric, direction, points, int((own & ~placed).sum()), measure)
 
@@ -140,8 +153,9 @@ def run_ids(table: StudyTable, points: pd.DataFrame) -> list[str]:
 
 
 def short_names(points: pd.DataFrame) -> list[str]:
-    """Each checkpoint's short name: #12 e3 is trial 12 after epoch 3."""
-    return [f"#{trial} e{epoch}" for trial, epoch in zip(points["trial"], points["epoch"], strict=True)]
+    """Each checkpoint's short name: #12 e3 is trial 12 after epoch 3; a predicted one says where."""
+    names = [f"#{trial} e{epoch}" for trial, epoch in zip(points["trial"], points["epoch"], strict=True)]
+    return [f"{name} on {on}" for name, on in zip(names, points["on"], strict=True)] if "on" in points else names
 
 
 def point_key(run_id: str, epoch: int) -> str:
@@ -161,6 +175,14 @@ def parse_key(key: str) -> tuple[str, int | None]:
     """
     run_id, at, epoch = key.rpartition("@")
     return (run_id, int(epoch)) if at and epoch.isdecimal() else (key, None)
+
+
+def _on_frontier(points: pd.DataFrame, direction: Direction) -> NDArray[np.bool_]:
+    """Which of ``points`` [n] are non-dominated among those that keep the study's limits."""
+    kept = points["kept"].to_numpy(dtype=np.bool_)
+    on_frontier = np.zeros(len(points), dtype=np.bool_)
+    on_frontier[kept] = frontier_mask(points["y"].to_numpy()[kept], points["x"].to_numpy()[kept], direction)
+    return on_frontier
 
 
 def _metric(table: StudyTable, metric: str, points: pd.DataFrame) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from tracker.errors import StoreError
 from tracker.pricing.cost import SECONDS_PER_HOUR
 from tracker.records import TrialState
 from tracker.report.attempts import PLACE, places_in
-from tracker.runner.account import SHORT_ID
+from tracker.runner.account import BESIDE, SHORT_ID
 from tracker.store.home import Home
 from tracker.store.run_table import StudyTable
 
@@ -70,4 +70,4 @@ def _running(table: StudyTable) -> Counter[str]:
     """How many attempts run on each machine, by a part of its id."""
     runs = table.runs[(table.runs["state"] == TrialState.RUNNING).to_numpy()]
     places = [places_in(text) for text in runs["places"] if text] if "places" in runs else []
-    return Counter(each[-1][PLACE.index("node")] for each in places if each)
+    return Counter(node for each in places if each for node in each[-1][PLACE.index("node")].split(BESIDE))

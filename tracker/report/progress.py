@@ -56,16 +56,26 @@ def paid_points(table: StudyTable, *, trials_only: bool = False) -> Payments:
 
     Their ``trial`` is the row in ``table.runs``; ``trials_only`` leaves out preparation, baselines and repeats.
     """
-    reached, paid = trial_checkpoints(table), payments(table)
+    return points_of(table, trial_payments(table) if trials_only else payments(table))
+
+
+def trial_payments(table: StudyTable) -> pd.DataFrame:
+    """``payments`` without preparation, baselines and repeats."""
+    paid = payments(table)
+    mine = (table.runs["role"] == Role.TRIAL).to_numpy()[paid["run"].to_numpy(dtype=np.int64)]
+    kept: pd.DataFrame = paid[mine]
+    return kept
+
+
+def points_of(table: StudyTable, paid: pd.DataFrame) -> Payments:
+    """Rows of ``payments`` with the points that they bought."""
+    reached = trial_checkpoints(table)
     at, points = paid["at"].to_numpy(), np.full((2, len(table.checkpoints) + 1), np.nan)  # the last for no checkpoint
     kept = reached[reached["kept"].to_numpy(dtype=np.bool_)]
     points[:, kept["at"]] = kept["quality"], kept["price_usd"]
     quality, price_usd = points[:, at]
     of = paid["run"].to_numpy(dtype=np.int64)
     usd = paid["paid_usd"].to_numpy(dtype=np.float64)
-    if trials_only:
-        mine = (table.runs["role"] == Role.TRIAL).to_numpy()[of]
-        of, usd, quality, price_usd = of[mine], usd[mine], quality[mine], price_usd[mine]
     return Payments(of, usd, quality, price_usd)
 
 

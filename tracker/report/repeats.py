@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
+from tracker.frontier.student_t import t_below
 from tracker.frontier.uncertainty import Measurements, certainty
 from tracker.records import Role
 from tracker.store.run_table import StudyTable
@@ -13,6 +18,8 @@ CERTAINTY_COLUMNS = [
     *("repeats", "quality_mean", "quality_low", "quality_high", "price_mean_usd"),
     *("probability_on_frontier", "tied_with"),
 ]
+CONFIDENCE_COLUMNS = ["quality_error", "quality_degrees"]
+"""What confidence in a quality is worked out of (``confidence_of``); no reader of the frontier is shown them."""
 
 
 def repeat_runs(table: StudyTable) -> pd.DataFrame:
@@ -27,9 +34,10 @@ def certainty_table(points: pd.DataFrame, table: StudyTable) -> pd.DataFrame:
     were stopped are no evidence. Columns: trial, epoch, on_frontier; repeats (how many reached that epoch),
     quality_mean with the bounds quality_low and quality_high of its 95 % interval, price_mean_usd (geometric),
     probability_on_frontier (from 0 to 1), and tied_with: the next cheaper point of the frontier, as "#3 e2", where the
-    qualities of the two cannot be distinguished, None elsewhere. The method is in frontier.uncertainty.
+    qualities of the two cannot be distinguished, None elsewhere; then CONFIDENCE_COLUMNS, the standard error of
+    quality_mean and its degrees of freedom. The method is in frontier.uncertainty.
     """
-    nothing = pd.DataFrame(columns=["trial", "epoch", "on_frontier", *CERTAINTY_COLUMNS])
+    nothing = pd.DataFrame(columns=["trial", "epoch", "on_frontier", *CERTAINTY_COLUMNS, *CONFIDENCE_COLUMNS])
     if not (table.runs["role"] == Role.REPEAT).any():
         return nothing
     kept = points[points["kept"].to_numpy(dtype=np.bool_)].reset_index(drop=True)
@@ -46,7 +54,20 @@ def certainty_table(points: pd.DataFrame, table: StudyTable) -> pd.DataFrame:
         price_mean_usd=known.price_mean_usd,
         probability_on_frontier=known.probability,
         tied_with=pd.Series([labels[at] if at >= 0 else None for at in known.tied_with], dtype=object),
+        quality_error=known.quality_error,
+        quality_degrees=known.quality_degrees,
     )
+
+
+def confidence_of(row: Mapping[Any, Any], target: float, sign: float) -> float:
+    """The probability that the mean quality of a point is at least as good as ``target``; NaN where it has no repeat.
+
+    ``row`` is one of ``certainty_table``; ``sign`` is 1 where more is better, else -1. One side of the distribution
+    that the 95 % interval is of.
+    """
+    if not row["repeats"] or not row["quality_error"] > 0:
+        return math.nan
+    return t_below(sign * (row["quality_mean"] - target) / row["quality_error"], int(row["quality_degrees"]))
 
 
 def _measurements(points: pd.DataFrame, table: StudyTable) -> Measurements:

@@ -21,6 +21,7 @@ from tracker.report import words
 from tracker.report.charges import TAG, charges_table
 from tracker.report.plain import plain, plain_rows
 from tracker.report.repricing import priced_study_table
+from tracker.runner.account import BESIDE
 from tracker.runner.study_lookup import studies_of
 from tracker.runner.study_reading import warn
 from tracker.store.home import Home
@@ -80,7 +81,7 @@ class Spend:
 
         By falling cost, months in their order. Money is in USD.
         """
-        charges = self.charges
+        charges = _by_machine(self.charges) if "node" in self.by else self.charges
         groups = charges.assign(
             attempt=charges.groupby(["run_id", "attempt"]).ngroup(),
             machine_hours=charges["machine_hours"].where(charges["part"] == CostPart.COMPUTE, 0.0),
@@ -243,6 +244,14 @@ def _since(charges: pd.DataFrame, since: date) -> pd.DataFrame:
     return charges.assign(
         started_at=started.clip(lower=begin), usd=charges["usd"] * share, machine_hours=charges["machine_hours"] * share
     )
+
+
+def _by_machine(charges: pd.DataFrame) -> pd.DataFrame:
+    """The charges of attempts on several machines, divided evenly: they have as much of each, at one rate."""
+    nodes = charges["node"].str.split(BESIDE)
+    share = 1.0 / (charges["node"].str.count(re.escape(BESIDE)) + 1)
+    divided = charges.assign(node=nodes, usd=charges["usd"] * share, machine_hours=charges["machine_hours"] * share)
+    return divided.explode("node", ignore_index=True)
 
 
 def _day(seconds: float) -> date:

@@ -117,10 +117,17 @@ def frontier_table(table: StudyTable) -> pd.DataFrame:
 
 
 @remembered
+def certainty_of(table: StudyTable) -> pd.DataFrame:
+    """report.repeats.certainty_table of all checkpoints of trials; empty where the study has no completed repeat."""
+    return certainty_table(trial_checkpoints(table), table)
+
+
+@remembered
 def confirmed_frontier_table(table: StudyTable) -> pd.DataFrame:
-    """``frontier_table`` with the CERTAINTY_COLUMNS of ``certainty_table`` where the study has repeats."""
-    frontier, known = frontier_table(table), certainty_table(trial_checkpoints(table), table)
-    return frontier if known.empty else frontier.merge(known.drop(columns="on_frontier"), on=["trial", "epoch"])
+    """``frontier_table`` with the CERTAINTY_COLUMNS of ``certainty_of`` where the study has repeats."""
+    frontier, known = frontier_table(table), certainty_of(table)
+    certain = known[["trial", "epoch", *CERTAINTY_COLUMNS]]
+    return frontier if known.empty else frontier.merge(certain, on=["trial", "epoch"])
 
 
 def confirmation_document(table: StudyTable) -> dict[str, Any] | None:
@@ -132,10 +139,10 @@ def confirmation_document(table: StudyTable) -> dict[str, Any] | None:
     runs = repeat_runs(table)
     if runs.empty:
         return None
-    known = certainty_table(trial_checkpoints(table), table)
+    known = certainty_of(table)
     rivals = known[~known["on_frontier"].astype(bool) & (known["probability_on_frontier"] >= MINOR_PROBABILITY)]
     contenders = rivals.sort_values("probability_on_frontier", ascending=False, kind="stable")
-    columns = [name for name in contenders.columns if name not in ("on_frontier", "tied_with")]
+    columns = ["trial", "epoch", *(name for name in CERTAINTY_COLUMNS if name != "tied_with")]
     return {
         "repeats": len(runs),
         "completed": int((runs["state"] == "completed").sum()),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +16,8 @@ from tracker.records import Direction
 from tracker.report.axes import y_words
 from tracker.report.axis_points import AxisPoints, point_key
 from tracker.report.hovers import one_more
+from tracker.report.repeats import confidence_of
+from tracker.report.tables import certainty_of
 from tracker.report.words import money, percent, quality, several
 
 _CHEAPEST = {"wall_seconds": "Quickest", "energy_joules": "Least energy for", "co2_grams": "Least CO2 for"}
@@ -25,8 +29,9 @@ class Answer:
     """An answer in plain sentences: ``sentence``, how ``sure`` it is, and what the ``next_better`` point costs.
 
     ``key`` is that of the point that it names (axis_points.point_key) and ``run`` its run's row in StudyTable.runs; ""
-    and -1 where there is no point. ``reached`` is False where no point answers the question: then the point is the
-    nearest one. ``sure`` and ``next_better`` are "" where there is nothing to say.
+    and -1 where there is no point. ``point`` is it in words, ``x`` what it costs, ``wall_seconds`` how long it took.
+    ``reached`` is False where no point answers the question: then the point is the nearest one. ``sure`` and
+    ``next_better`` are "" where there is nothing to say.
     """
 
     question: str
@@ -35,6 +40,9 @@ class Answer:
     next_better: str = ""
     key: str = ""
     run: int = -1
+    point: str = ""
+    x: float = math.nan
+    wall_seconds: float = math.nan
     reached: bool = True
 
 
@@ -46,14 +54,15 @@ def cheapest_reaching(found: AxisPoints, target: float) -> Answer:
     question = question or f"{verb} reaching {found.metric} {y_words(target)}{bound}"
     frontier = found.frontier
     if frontier.empty:
-        return _nothing(found, question)
+        return no_answer(found, question)
     reached = np.flatnonzero(found.sign * (frontier["y"].to_numpy() - target) >= 0)
     if not len(reached):
         best = len(frontier) - 1
-        sentence = f"No checkpoint reaches {found.metric} {y_words(target)}; the best is {_point_text(found, best)}."
-        return _answer(found, question, sentence, best, reached=False)
+        reaches_it = f"No checkpoint reaches {found.metric} {y_words(target)}{_in_time(found)}"
+        sentence = f"{reaches_it}; the best is {_point_text(found, best)}."
+        return answer_at(found, question, sentence, at=best, reached=False)
     at = int(reached[0])
-    return _answer(found, question, f"T{_point_text(found, at)[1:]}.", at, sure=_sure(found, at, target))
+    return answer_at(found, question, at=at, sure=_sure(found, at, target))
 
 
 def best_under(found: AxisPoints, budget: float) -> Answer:
@@ -61,13 +70,21 @@ def best_under(found: AxisPoints, budget: float) -> Answer:
     question = f"Best under {found.x_measure.words(budget)}"
     frontier = found.frontier
     if frontier.empty:
-        return _nothing(found, question)
+        return no_answer(found, question)
     within = np.flatnonzero(frontier["x"].to_numpy() <= budget)
     if not len(within):
         sentence = f"No checkpoint costs {found.x_measure.words(budget)} or less; the cheapest is"
-        return _answer(found, question, f"{sentence} {_point_text(found, 0)}.", 0, reached=False)
+        return answer_at(found, question, f"{sentence} {_point_text(found, 0)}.", at=0, reached=False)
     at = int(within[-1])
-    return _answer(found, question, f"T{_point_text(found, at)[1:]}.", at, sure=_sure(found, at, None))
+    return answer_at(found, question, at=at, sure=_sure(found, at, None))
+
+
+def best_of(found: AxisPoints, question: str) -> Answer:
+    """The best checkpoint at any price, of those within the study's limits."""
+    if found.frontier.empty:
+        return no_answer(found, question)
+    at = len(found.frontier) - 1
+    return answer_at(found, question, at=at, sure=_sure(found, at, None))
 
 
 def target_stops(found: AxisPoints) -> list[float]:
@@ -98,24 +115,41 @@ def _rounded(values: NDArray[np.float64], digits: int, *, up: bool) -> list[floa
     return list(dict.fromkeys(float(f"{each:.{digits}g}") for each in rounded))
 
 
-def _nothing(found: AxisPoints, question: str) -> Answer:
+def no_answer(found: AxisPoints, question: str) -> Answer:
+    """The answer where there is no point at all."""
     limits = " within the study's limits" if len(found.points) else ""
     return Answer(question, f"No trial has reached a checkpoint{limits} yet.", reached=False)
 
 
-def _answer(
-    found: AxisPoints, question: str, sentence: str, at: int, sure: str = "", *, reached: bool = True
+def answer_at(
+    found: AxisPoints, question: str, sentence: str = "", *, at: int, sure: str = "", reached: bool = True
 ) -> Answer:
+    """The answer that names the frontier's point ``at``; ``sentence`` is that point, where it is none."""
+    point = _point_text(found, at)
     row = found.frontier.iloc[at]
-    key = point_key(str(row["run_id"]), int(row["epoch"]))
-    return Answer(question, sentence, sure, _next_better(found, at), key, int(row["run"]), reached)
+    return Answer(
+        question,
+        sentence or f"{point[0].upper()}{point[1:]}.",
+        sure,
+        _next_better(found, at),
+        key=point_key(str(row["run_id"]), int(row["epoch"])),
+        run=int(row["run"]),
+        point=point,
+        x=float(row["x"]),
+        wall_seconds=float(row["wall_seconds"]),
+        reached=reached,
+    )
 
 
 def _point_text(found: AxisPoints, at: int) -> str:
     """A frontier point in words."""
     row = found.frontier.iloc[at]
     name = f"trial #{row['trial']} after epoch {row['epoch']}"
+    name += f" on {row['on']}" if found.is_predicted else ""
     figures = f"{found.metric} {y_words(row['y'])} for {found.x_measure.words(row['x'])}"
+    if found.axes.x == "total_usd":
+        training = money(row["price_usd"], found.table.unit)
+        return f"{name}, {figures} including {found.axes.predictions:,.0f} predictions, {training} of it for training"
     if found.axes.is_of_study(found.table):
         return f"{name}, {figures}"
     of_study = (
@@ -127,11 +161,16 @@ def _point_text(found: AxisPoints, at: int) -> str:
     return f"{name}, {figures}{beside}"
 
 
+def _in_time(found: AxisPoints) -> str:
+    return " in that time" if math.isfinite(found.wall_limit) else ""
+
+
 def _next_better(found: AxisPoints, at: int) -> str:
     """The next better frontier point, and what one more point of y costs on the way there."""
     frontier = found.frontier
     if at + 1 >= len(frontier):
-        return "No checkpoint is better at any price." if found.x_measure.is_money else "No checkpoint is better."
+        price = " at any price" if found.x_measure.is_money else ""
+        return f"No checkpoint is better{price}{_in_time(found)}."
     here, following = frontier.iloc[at], frontier.iloc[at + 1]
     more = found.x_measure.words(following["x"] - here["x"])
     return (
@@ -142,33 +181,65 @@ def _next_better(found: AxisPoints, at: int) -> str:
 
 def _sure(found: AxisPoints, at: int, target: float | None) -> str:
     """How certain an answer is: from its repeats, or that it was measured once."""
-    if not found.axes.is_of_study(found.table):
+    if not is_quality(found):
         return ""
-    row, known = found.frontier.iloc[at], found.certainty
-    mine: pd.DataFrame = (
-        known[(known["trial"] == row["trial"]) & (known["epoch"] == row["epoch"])] if len(known) else known
-    )
-    if mine.empty or not mine["repeats"].iloc[0]:
+    row = found.frontier.iloc[at]
+    mine = certainty_at(certainty_of(found.table), int(row["trial"]), int(row["epoch"]))
+    if mine is None:
         once = "It was measured once, so its uncertainty is unknown."
         confirm = f"tracker confirm {shlex.quote(found.table.study)}"
         return once if found.table.origin else f"{once} To find out, run: {confirm}"
-    return _by_repeats(found, mine.iloc[0], target)
+    return _by_repeats(found, mine, target)
+
+
+def is_quality(found: AxisPoints) -> bool:
+    """Whether y is the study's quality, better the way that the study says."""
+    return found.metric == found.table.quality.name and not found.axes.turned
+
+
+def certainty_at(known: pd.DataFrame, trial: int, epoch: int) -> Mapping[Any, Any] | None:
+    """The row of report.repeats.certainty_table for a checkpoint; None where it has no repeat."""
+    if not len(known):
+        return None
+    mine = known[((known["trial"] == trial) & (known["epoch"] == epoch) & (known["repeats"] > 0)).to_numpy()]
+    return mine.iloc[0].to_dict() if len(mine) else None
 
 
 def _by_repeats(found: AxisPoints, row: Any, target: float | None) -> str:
     low, high = row["quality_low"], row["quality_high"]
     count = int(row["repeats"])
+    own_frontier = found.axes.is_of_study(found.table) and not found.is_predicted
+    on_it = f"; on the frontier with a probability of {percent(row['probability_on_frontier'])}" if own_frontier else ""
     parts = [
         f"{several(count, 'repeat')}: mean {quality(row['quality_mean'])}, 95 % interval {quality(low)} to"
-        f" {quality(high)}{_against(found, low, high, target)};"
-        f" on the frontier with a probability of {percent(row['probability_on_frontier'])}."
+        f" {quality(high)}{_against(found, low, high, target)}{on_it}."
     ]
-    if row["tied_with"]:
+    if target is not None:
+        parts.append(reaches(y_words(target), confidence_of(row, target, found.sign)))
+    if row["tied_with"] and own_frontier:
         parts.append(
             f"A tie: it cannot be distinguished from the cheaper {row['tied_with']}; buy that one, unless more seeds"
             " separate them."
         )
     return " ".join(parts)
+
+
+def reaches(target: str, confidence: float) -> str:
+    """How sure it is that a mean quality reaches a target, ``confidence`` as of report.repeats.confidence_of."""
+    if not math.isfinite(confidence):
+        return "How sure it is to reach it is not known: its repeats do not differ."
+    return f"On average it reaches {target} with {confidence_words(confidence)} confidence."
+
+
+def confidence_words(confidence: float) -> str:
+    """A confidence as a percentage that never reads as certainty.
+
+    >>> confidence_words(0.934), confidence_words(0.9999), confidence_words(0.0)
+    ('93 %', 'more than 99 %', 'less than 1 %')
+    """
+    if confidence > 0.99:
+        return "more than 99 %"
+    return "less than 1 %" if confidence < 0.01 else percent(confidence)
 
 
 def _against(found: AxisPoints, low: float, high: float, target: float | None) -> str:

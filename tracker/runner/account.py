@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import json
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import reduce
 from typing import Any, NamedTuple
 
 from tracker.pricing.cost import SECONDS_PER_HOUR, price_of
 from tracker.pricing.price_point import PricePoint
-from tracker.records import STEADY_USAGE, AttemptRecord, Checkpoint, CostPart, Price, TrialState, Usage, added
+from tracker.records import (
+    STEADY_USAGE,
+    AttemptRecord,
+    Checkpoint,
+    CostPart,
+    PhaseSeconds,
+    Price,
+    TrialState,
+    Usage,
+    added,
+)
 from tracker.runner.job import Job
 from tracker.store.run_logs import RunLog
 from tracker.study.costs import CostTerms
@@ -35,10 +45,15 @@ def prediction_price_usd(
 
 
 SHORT_ID = 8
+BESIDE = "+"
+"""Between the machines of an attempt that ran on several."""
 """How much of a machine's id tells it from others."""
 _ADDED = (*(f"{part}_usd" for part in CostPart), "billed_seconds")
 """What of several prices adds up."""
 
+
+_PHASES = tuple(name for name in PhaseSeconds.__slots__ if name not in STEADY_USAGE)
+"""What of a run's phases is logged at its end alone."""
 
 _LATER_SECONDS = 0.002
 """By how much a time is later for sure to MLflow, which knows milliseconds."""
@@ -80,12 +95,19 @@ def attempt_tags(
 
 def _places(places: Sequence[Place]) -> str:
     """Those of a run's attempts as a tag, which is cut off beyond some length: machines by a part of their ids."""
-    short = [place._replace(node=place.node[:SHORT_ID]) for place in places]
+    short = [
+        place._replace(node=named_together(each[:SHORT_ID] for each in place.node.split(BESIDE))) for place in places
+    ]
     return json.dumps(short, separators=(",", ":"))
 
 
+def named_together(nodes: Iterable[str]) -> str:
+    """The machines of an attempt as one name."""
+    return BESIDE.join(nodes)
+
+
 class Place(NamedTuple):
-    """What an attempt was billed as, and on which machine of a cluster it ran."""
+    """What an attempt was billed as, and on which machine of a cluster, or machines named together, it ran."""
 
     sku: str
     market: str
@@ -122,6 +144,7 @@ class Account:
         self.ended_at = self._finals_at = 0.0
         self._logged: dict[str, float] = {}
         self._earlier: list[tuple[Usage, Price]] = []
+        self._phases = dict.fromkeys(_PHASES, 0.0)  # of the attempts that have ended
         self.state = TrialState.RUNNING
 
     def resume(self, job: Job, point: PricePoint, node: str = "") -> None:
@@ -185,6 +208,7 @@ class Account:
         self.state = record.state
         self.ended_at = ended_at = record.ended_at or record.started_at + record.usage.wall_seconds
         self._finals_at = max(ended_at, self._finals_at + _LATER_SECONDS)
+        self._phases = {name: seconds + getattr(record.phases, name) for name, seconds in self._phases.items()}
         self.log.add(self._finals(record), step=self._last_step + 1, timestamp=self._finals_at)
         self.log.tag(
             {
@@ -211,7 +235,7 @@ class Account:
         return {**costs, **new}
 
     def _finals(self, record: AttemptRecord) -> dict[str, float]:
-        usage, phases, price = self.usage(record.usage), record.phases, self.price(record.usage)
+        usage, price = self.usage(record.usage), self.price(record.usage)
         finals = {
             **record.summary,
             **self._costs(usage, price),
@@ -219,8 +243,7 @@ class Account:
             "billed_seconds": price.billed_seconds,
             "machine_share": price.share,
             "cpu_seconds": usage.cpu_seconds,
-            "train_seconds": phases.train_seconds,
-            "evaluation_seconds": phases.evaluation_seconds,
+            **self._phases,
         }
         if usage.waiting_seconds is not None:
             finals["waiting_seconds"] = usage.waiting_seconds

@@ -23,6 +23,7 @@ from tracker.runner.machines import machines_of
 from tracker.runner.progress import Observer, Silent
 from tracker.runner.repeat_work import Order, RepeatWork
 from tracker.runner.session import Places, reopen_session
+from tracker.runner.still_running import refuse_while_running
 from tracker.runner.study_lookup import folder_of
 from tracker.study.edits import to_resume
 
@@ -46,7 +47,8 @@ def confirm_study(
     again, nor is a failed one: it was paid for and is no evidence. An interrupted or killed one stays paid, and another
     replaces it. Baselines are not repeated: they are references, and not on the frontier.
 
-    Raises StudyNotFoundError, RequestError (an invalid figure, a study that is running or has no frontier),
+    Raises StudyNotFoundError, RequestError (an invalid figure, a study that is running, as parts of it
+    may be on a cluster without a coordinator, or that has no frontier),
     HardwareError where this machine can repeat none of the trials, and what ``resume_study`` raises.
     """
     _check_figures(seeds, budget_usd)
@@ -54,6 +56,8 @@ def confirm_study(
     folder = folder_of(home, name)
     document = to_resume(folder.document(), observer.notify)
     with machines_of(document, home, workers, observer) as machines, Interrupts() as interrupts, folder.locked():
+        if machines.cluster is not None:
+            refuse_while_running(machines.cluster.fleet, folder, name)
         plan, engine = machines.plan, machines.engine(folder)
         session = reopen_session(plan, home, folder, observer)
         frontier, done = session.books.frontier, replay_logs(session).last

@@ -26,6 +26,14 @@ def code_to_allow(document: StudyDocument, folder: Path | None) -> str:
     return "\n".join(filter(None, [_code(document, folder), _cluster(document)]))
 
 
+def update_to_allow(stored: StudyDocument, now: StudyDocument) -> str:
+    """What a started study would reach with its edited file, and did not before, in a few lines; "" for nothing.
+
+    Edits of what it trains by are refused (study.edits), so only a cluster is left to ask about.
+    """
+    return _cluster(now, stored)
+
+
 def _code(document: StudyDocument, folder: Path | None) -> str:
     workload = document.workload
     if workload is None:
@@ -60,21 +68,25 @@ def _record(home: Home, code: str) -> Path:
     return home.allowed / f"{hashlib.sha256(code.encode(errors='surrogateescape')).hexdigest()[:32]}.txt"
 
 
-def _cluster(document: StudyDocument) -> str:
+def _cluster(document: StudyDocument, before: StudyDocument | None = None) -> str:
+    """What a file's own [engine] reaches, and that of the study ``before`` did not."""
+    known = _reached(before) if before is not None else []
+    return "\n".join(f"{document.source} {each}" for each in _reached(document) if each not in known)
+
+
+def _reached(document: StudyDocument) -> list[str]:
     """What a file's own [engine] reaches; its checks report one that is wrong."""
     engine = document.content.get("engine")
     if not isinstance(engine, Mapping):  # an option may add the name of the engine
-        return ""
+        return []
     lines = []
     if (address := engine.get("address", "auto")) != "auto":
-        lines.append(f"{document.source} uses the Ray cluster at {address!r}: whoever runs that can run code here")
+        lines.append(f"uses the Ray cluster at {address!r}: whoever runs that can run code here")
     if engine.get("allow_open"):
-        lines.append(
-            f"{document.source} uses a Ray cluster without a token: whoever reaches its ports can run code here"
-        )
+        lines.append("uses a Ray cluster without a token: whoever reaches its ports can run code here")
     if states := engine.get("states"):
-        lines.append(f"{document.source} writes the states of its trials to {states!r}")
-    return "\n".join(lines)
+        lines.append(f"writes the states of its trials to {states!r}")
+    return lines
 
 
 def _command(document: StudyDocument) -> str:

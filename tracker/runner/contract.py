@@ -54,7 +54,9 @@ def check_workload(document: StudyDocument, home: Home, notify: Callable[[str], 
     forkserver = Forkserver(str(document.workload or ""))
     plan = make_plan(_single(document), forkserver, home)
     cores = sorted(os.sched_getaffinity(0))[: plan.hardware.cores]
-    engine = LocalEngine(forkserver, Reservations(cores, range(plan.hardware.accelerator_count)))
+    engine = LocalEngine(
+        forkserver, Reservations(cores, range(plan.hardware.accelerator_count), plan.hardware.trial_memory_bytes)
+    )
     with tempfile.TemporaryDirectory(prefix="tracker-check-") as folder:
         home.make()
         trials = _Trials(plan, engine, Path(folder), home.cache)

@@ -6,8 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from tracker.engine.cluster.node_times import nodes_of
 from tracker.engine.engine import Attempt
 from tracker.records import AttemptRecord, TrialState
+from tracker.runner.account import named_together
 from tracker.runner.job import Job, job_of
 from tracker.runner.jobs import rate_of
 from tracker.runner.leftovers import attempts_without_workers
@@ -54,7 +56,7 @@ def replay_logs(session: Session, *, rewrite: bool = False, adopted: Sequence[At
             record = end_lost(path, record, events)
         user = str(events[0].get("user", ""))  # older logs have none
         run_id = logged[job.label].run_id if job.label in logged else ""
-        node = str(events[0].get("node", ""))
+        node = named_together(nodes_of(events[0]))
         books.open(job, *rate_of(events[0], plan), record.started_at, user=user, node=node, run_id=run_id)
         if record.ended_at is not None:
             ended.append((events[0], record))

@@ -9,10 +9,11 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tracker.engine.cluster.node_times import nodes_of
 from tracker.errors import StoreError
 from tracker.pricing.price_point import price_point_from_row
 from tracker.records import TrialState
-from tracker.runner.account import Account, attempt_tags
+from tracker.runner.account import Account, attempt_tags, named_together
 from tracker.runner.job import job_of
 from tracker.runner.study_folder import StudyFolder, read_attempts
 from tracker.runner.study_notes import StudyNotes
@@ -72,7 +73,7 @@ def _run_entries(study: str, logs: Sequence[Path], terms: CostTerms, tags: Mappi
         if "price_point" not in asked:
             raise StoreError(f"event log '{path}' does not say its rate: an older version wrote it")
         point = price_point_from_row(asked["price_point"], job.label)
-        user, node = str(asked.get("user", "")), str(asked.get("node", ""))
+        user, node = str(asked.get("user", "")), named_together(nodes_of(asked))
         own = {**tags, **attempt_tags(job, point, asked["price_book"], user, node, account)}
         if account is None:
             outbox = Outbox(_Nobody(), study)

@@ -86,4 +86,5 @@ def _given(hardware: Hardware, node: Node) -> Hardware:
         hardware,
         cores=min(hardware.cores, node.cores),
         accelerator_count=min(hardware.accelerator_count, node.accelerators),
+        memory_bytes=min(hardware.memory_bytes, node.memory_bytes or hardware.memory_bytes),
     )

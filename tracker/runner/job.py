@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tracker.engine.node import Needs
 from tracker.records import Role, Settings
+from tracker.study.space import GB
 from tracker.training.events import Event
 
 
@@ -54,7 +55,9 @@ class Job:
         """What it needs of each of its machines."""
         model = str(self.settings.get("accelerator_model", "")) if self.accelerators else ""
         cores, accelerators = self.threads // self.nodes, self.accelerators // self.nodes
-        return Needs(cores, accelerators, model, market=str(self.settings.get("market", "")), nodes=self.nodes)
+        memory_bytes = math.ceil(float(self.settings.get("memory_gb", 0.0)) * GB / self.nodes)
+        market = str(self.settings.get("market", ""))
+        return Needs(cores, accelerators, model, memory_bytes, market, self.nodes)
 
 
 def job_of(asked: Event) -> Job:

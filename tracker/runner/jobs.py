@@ -18,9 +18,6 @@ from tracker.study.spec import StudySpec
 from tracker.training.events import Event
 from tracker.training.request import AttemptRequest
 
-MEMORY_SHARE = 0.9
-"""The share of the machine's memory that one CPU attempt may use: the rest is for the system and the coordinator."""
-
 REPEAT_SEEDS = 1_000_000
 """The distance between the seeds of a trial's repeats: larger than any number of trials."""
 
@@ -70,7 +67,8 @@ class Grounds:
 
 def attempt_request(job: Job, reservation: Reservation, grounds: Grounds) -> AttemptRequest:
     """The request for a worker to run ``job`` on its reservation, starting now."""
-    plan, node = grounds.plan, reservation.node
+    plan, node, memory_bytes = grounds.plan, reservation.node, reservation.memory_bytes
+    most_bytes = node.trial_memory_bytes if node else plan.hardware.trial_memory_bytes
     return AttemptRequest(
         study=plan.spec.name,
         folder=grounds.trials_folder / job.folder,
@@ -94,7 +92,8 @@ def attempt_request(job: Job, reservation: Reservation, grounds: Grounds) -> Att
         report_table=plan.spec.report,
         tracking_uri=grounds.tracking_uri,
         command_store=grounds.command_store,
-        memory_limit_bytes=int(MEMORY_SHARE * (node.memory_bytes if node else plan.hardware.memory_bytes)),
+        memory_bytes=memory_bytes,
+        memory_limit_bytes=memory_bytes or most_bytes,
         time_limit_seconds=None if job.role is Role.PREPARATION else plan.spec.budget.trial_seconds,
         last_epoch=job.last_epoch,
         own_last_epoch=job.own_last_epoch,
@@ -125,4 +124,5 @@ def _everyday_settings(spec: StudySpec, hardware: Hardware) -> Settings:
         "processes": 1,
     }
     settings = {**spec.default_settings, **everyday}
+    settings.pop("memory_gb", None)  # that is for trials
     return {**settings, "nodes": 1} if "nodes" in settings else settings

@@ -133,7 +133,9 @@ def engine_for(plan: StudyPlan, forkserver: Forkserver, workers: int | None) -> 
     if workers is not None and workers < 1:
         raise RequestError(f"--workers {workers} is not a whole number of at least 1")
     usable = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(hardware.cores)
-    reservations = Reservations(usable[: hardware.cores], range(hardware.accelerator_count))
+    reservations = Reservations(
+        usable[: hardware.cores], range(hardware.accelerator_count), hardware.trial_memory_bytes
+    )
     return LocalEngine(forkserver, reservations, workers)
 
 
@@ -171,6 +173,7 @@ def combined(machines: Sequence[Hardware]) -> Hardware:
     return replace(
         largest,
         cpu_model=f"{len(machines)} machines",
+        memory_bytes=max(each.memory_bytes for each in machines),
         accelerator=with_most.accelerator,
         accelerator_count=with_most.accelerator_count,
         accelerator_memory_bytes=min(memories, default=0),

@@ -12,6 +12,7 @@ from tracker.engine.engine import Attempt, Engine
 from tracker.engine.node import Kind
 from tracker.pricing.money_unit import money_unit
 from tracker.records import AttemptRecord, TrialState
+from tracker.runner.account import named_together
 from tracker.runner.coordinator import POLL_SECONDS, Work
 from tracker.runner.job import Job
 from tracker.runner.progress import EndedAttempt, Progress
@@ -115,7 +116,8 @@ class RepeatWork(Work):
         self._waiting.remove(order)
         self._running[job.label] = order
         self._labels.append(job.label)
-        self._books.open(job, request.price_point, request.price_book, request.asked_at, user=request.user)
+        node = named_together(request.nodes)
+        self._books.open(job, request.price_point, request.price_book, request.asked_at, user=request.user, node=node)
 
     def followed(self, job: Job, attempt: Attempt) -> None:
         """Price what it has used."""

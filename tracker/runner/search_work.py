@@ -10,7 +10,7 @@ from tracker.engine.engine import Attempt, Engine
 from tracker.engine.node import Kind
 from tracker.errors import RequestError
 from tracker.records import AttemptRecord, TrialState
-from tracker.runner.account import Reached
+from tracker.runner.account import Reached, named_together
 from tracker.runner.coordinator import Work
 from tracker.runner.decisions import FILE_NAME as DECISIONS_FILE
 from tracker.runner.decisions import Decisions, steps_of
@@ -107,7 +107,7 @@ class SearchWork(Work):
         self._learned = True  # or decided, which it keeps as well
         self._waiting.started(job)
         point, book = request.price_point, request.price_book
-        self._books.open(job, point, book, request.asked_at, user=request.user, node=request.node)
+        self._books.open(job, point, book, request.asked_at, user=request.user, node=named_together(request.nodes))
         if job.trial is not None and (move := self._moves.of(job.trial, request)) is not None:
             self._searcher.moved(job.trial, move.usd_ratio, move.seconds_ratio)
             numbers = {"usd_ratio": move.usd_ratio, "low": move.low, "high": move.high}

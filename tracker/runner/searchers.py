@@ -12,7 +12,6 @@ from tracker.errors import NewerFormatError, RequestError, StoreError, StudyNotF
 from tracker.records import AttemptRecord, Settings, TrialState
 from tracker.runner.account import Reached
 from tracker.runner.job import Job
-from tracker.runner.jobs import MEMORY_SHARE
 from tracker.runner.plan import StudyPlan
 from tracker.search.frontier_search import FrontierSearch
 from tracker.search.full_runs import FullRuns
@@ -114,7 +113,7 @@ def make_searcher(
             [Objective(name, direction) for name, direction in spec.search.objectives.items()],
             sampling=sampling_of(plan),
             reference={**budgets, **spec.search.reference},
-            limits=[*spec.limits, Limit("peak_memory_bytes", high=MEMORY_SHARE * plan.hardware.memory_bytes)],
+            limits=[*spec.limits, Limit("peak_memory_bytes", high=plan.hardware.trial_memory_bytes)],
             last_step=spec.last_step,
             seed=spec.seed,
             notify=notify,

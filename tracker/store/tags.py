@@ -51,7 +51,7 @@ RUN_TAGS: Mapping[str, str] = {
     "tracker.sku": "the machine that it is billed as",
     "tracker.region": "the region of the rate",
     "tracker.market": "on_demand, spot, reserved or on_prem",
-    "tracker.node": "on a cluster, the machine that its last attempt ran on",
+    "tracker.node": "on a cluster, the machine that its last attempt ran on, or the machines, with + between",
     "tracker.places": "on a cluster, the SKU, market, region and machine of each attempt, as JSON",
     "tracker.usd_per_hour": "the rate of the whole machine in USD an hour",
     "tracker.price_source": "where the rate is from",

@@ -85,7 +85,10 @@ HARDWARE_KNOBS: Mapping[str, Knob] = {
     "device": Knob("str", None, "where the model trains", choices=("cpu", "cuda")),
     "threads": Knob("int", None, "CPU cores that the trial takes for itself, shared by its processes", low=1),
     "processes": Knob("int", 1, "processes that train the one model together, each on a GPU of its own", low=1),
-    "nodes": Knob("int", 1, "machines of a cluster that the trial's processes and threads divide over evenly", low=1),
+    "nodes": Knob("int", 1, "machines of a cluster that the trial divides over evenly", low=1),
+    "memory_gb": Knob(
+        "float", None, "memory that the trial takes for itself, in GB of 2^30 bytes; what is free without it", low=0.1
+    ),
     "precision": Knob("str", "fp32", "number format of the matrix products", choices=("fp32", "tf32", "bf16", "fp16")),
     "compile": Knob("bool", False, "torch.compile the model first"),
     "accelerator_model": Knob("str", None, "on a cluster, the model of GPU, as in the price book; any without it"),

@@ -12,6 +12,9 @@ from tracker.records import Hardware, Settings, SettingValue
 from tracker.study.domains import Choices, Domain
 from tracker.study.spec import StudySpec
 
+GB = 2**30
+"""Bytes of a GB of memory, as clouds and people mean it."""
+
 
 @dataclass(frozen=True, slots=True)
 class SearchSpace:
@@ -130,7 +133,8 @@ def _limits_of_nodes(spec: StudySpec) -> dict[str, tuple[str, _Allows]]:
 
 def _limits(device: str, hardware: Hardware, compile_problem: str, nodes: int) -> dict[str, tuple[str, _Allows]]:
     """For each hardware knob, which values so many such machines can do, and why not the others."""
-    precisions = hardware.precisions.get(device, ("fp32",))
+    precisions, room = hardware.precisions.get(device, ("fp32",)), hardware.trial_memory_bytes
+    room_gb = math.floor(10 * room / GB) / 10
     most = hardware.accelerator_count if device == "cuda" else hardware.cores
     has = (
         f"the machine has {most} GPU{'s' if most != 1 else ''}" if device == "cuda" else f"the machine has {most} cores"
@@ -139,6 +143,10 @@ def _limits(device: str, hardware: Hardware, compile_problem: str, nodes: int) -
         "precision": (f"not computed by this machine's {device} device", lambda value: value in precisions),
         "threads": (f"the machine has {hardware.cores} cores", lambda value: int(value) <= hardware.cores * nodes),
         "processes": (has, lambda value: int(value) <= most * nodes),
+        "memory_gb": (
+            f"the machine has {hardware.memory_bytes / GB:.1f} GB, and its trials may take {room_gb:.1f}",
+            lambda value: float(value) * GB <= room * nodes,
+        ),
         "compile": (compile_problem, lambda value: not value or not compile_problem),
     }
 

@@ -11,6 +11,8 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
+
 CGROUP_ROOT = Path("/sys/fs/cgroup")
 MEMBERSHIP = Path("/proc/self/cgroup")
 
@@ -35,6 +37,11 @@ def memory_limit_bytes(membership: Path = MEMBERSHIP, root: Path = CGROUP_ROOT) 
         if text.isdecimal():
             limits.append(float(text))
     return min(limits)
+
+
+def machine_memory_bytes() -> int:
+    """Bytes of memory of this machine, as far as this process may use them."""
+    return int(min(psutil.virtual_memory().total, memory_limit_bytes()))
 
 
 def _groups(controller: str, membership: Path, root: Path) -> Iterator[Path]:

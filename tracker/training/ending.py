@@ -135,17 +135,20 @@ def write_ending(
 ) -> AttemptRecord:
     """Write the end of a worker that could not do it itself, and return the record with it.
 
-    All the time until then was paid for. ``ended_at`` is in seconds since 1970, None for now; ``kept_epoch`` is as in
-    AttemptRecord. A disk that takes no event costs the event, not the record.
+    All the time until then was paid for; evaluation is kept apart from training until the last checkpoint. ``ended_at``
+    is in seconds since 1970, None for now; ``kept_epoch`` is as in AttemptRecord. A disk that takes no event costs the
+    event, not the record.
     """
     startup_seconds = record.phases.startup_seconds or wall_seconds
+    running_seconds = max(0.0, wall_seconds - startup_seconds)
+    evaluation_seconds = min(running_seconds, record.checkpoints[-1].evaluation_seconds if record.checkpoints else 0.0)
     ended = replace(
         record,
         state=ending.state,
-        reason=reason_of_end(record, ending.state, ending.reason),
+        reason=reason_of_end(record.reason, ending.state, ending.reason),
         message=ending.message,
         usage=replace(record.usage, wall_seconds=wall_seconds, startup_seconds=startup_seconds),
-        phases=PhaseSeconds(startup_seconds, max(0.0, wall_seconds - startup_seconds), 0.0),
+        phases=PhaseSeconds(startup_seconds, running_seconds - evaluation_seconds, evaluation_seconds),
         ended_at=max(record.started_at, time.time() if ended_at is None else ended_at),
         kept_epoch=kept_epoch,
     )

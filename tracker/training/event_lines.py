@@ -7,6 +7,7 @@ of a newer tracker, and pass.
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import re
@@ -29,7 +30,7 @@ _MOST = 2**63 - 1
 def read_line(line: bytes) -> Event:
     """The event that a line holds. Raises ValueError, saying what is wrong with it."""
     try:
-        event = json.loads(line)
+        event = json.loads(line.decode())
     except (ValueError, RecursionError):  # torn by a power cut or a full disk
         raise ValueError("it is not JSON") from None
     if not isinstance(event, dict) or not isinstance(event.get("event"), str):
@@ -53,10 +54,18 @@ def _check_request(asked: Event) -> None:
     if "price_point" in asked:
         if "price_book" not in asked:
             raise ValueError("price_book of event 'asked' is missing")
-        try:
-            price_point_from_row(asked["price_point"], "price_point of event 'asked'")
-        except PriceBookError as error:
-            raise ValueError(str(error)) from None
+        if problem := _problem_of_rate(tuple(asked["price_point"].items())):
+            raise ValueError(problem)
+
+
+@functools.lru_cache
+def _problem_of_rate(row: tuple[tuple[str, str], ...]) -> str:
+    """What is wrong with a price point's row, "" where it is one: many attempts have the same."""
+    try:
+        price_point_from_row(dict(row), "price_point of event 'asked'")
+    except PriceBookError as error:
+        return str(error)
+    return ""
 
 
 _ABSENT = object()
@@ -71,9 +80,9 @@ def _whole(value: Any) -> bool:
 
 def is_number(value: Any) -> bool:
     """Whether it is a number that is finite and no larger than databases hold."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return math.isfinite(value) if isinstance(value, float) else abs(value) <= _MOST
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _MOST
 
 
 def _port(value: Any) -> bool:
@@ -125,25 +134,24 @@ def _one_of(words: type[EnergySource] | type[Role] | type[TrialState]) -> Check:
 
 
 _a_state = _one_of(TrialState)
-_USAGE: Mapping[str, Check] = {
-    "wall_seconds": _seconds,
-    "cpu_seconds": _amount,
-    "cores": _whole,
-    "energy_source": _one_of(EnergySource),
-    "startup_seconds": _or_absent(_seconds),
-    **dict.fromkeys(("waiting_seconds", "energy_joules"), _or_absent(_or_none(_amount))),
-    **dict.fromkeys(
-        (
-            *("accelerators", "peak_memory_bytes", "peak_accelerator_memory_bytes"),
-            *("acquired_samples", "acquired_bytes", "stored_bytes", "kept_bytes"),
-        ),
-        _or_absent(_whole),
-    ),
-}
+_is_energy_source = _one_of(EnergySource)
+_USAGE_WHOLES = (
+    *("accelerators", "peak_memory_bytes", "peak_accelerator_memory_bytes"),
+    *("acquired_samples", "acquired_bytes", "stored_bytes", "kept_bytes"),
+)
 
 
 def _usage(value: Any) -> bool:
-    return isinstance(value, dict) and all(check(value.get(name, _ABSENT)) for name, check in _USAGE.items())
+    return (
+        isinstance(value, dict)
+        and _seconds(value.get("wall_seconds"))
+        and _amount(value.get("cpu_seconds"))
+        and _whole(value.get("cores"))
+        and _is_energy_source(value.get("energy_source"))
+        and _seconds(value.get("startup_seconds", 0.0))
+        and all(value.get(name) is None or _amount(value[name]) for name in ("waiting_seconds", "energy_joules"))
+        and all(map(_whole, [value.get(name, 0) for name in _USAGE_WHOLES]))
+    )
 
 
 def _phases(value: Any) -> bool:
@@ -193,6 +201,7 @@ _KINDS: Mapping[str, Mapping[str, Check]] = {
         "evaluation_seconds": _or_absent(_seconds),
     },
     "heartbeat": {"usage": _usage},
+    "figures": {"figures": _numbers},
     "note": {"message": _text},
     "stop_asked": {"reason": _text},
     "saved": {"epoch": _whole},

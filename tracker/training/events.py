@@ -19,6 +19,7 @@ that is never set and stands still while the machine is suspended; differences w
 | ready      | worker      | startup_seconds                                                      |
 | checkpoint | worker      | epoch, metrics, usage, evaluation_seconds                            |
 | heartbeat  | worker      | usage                                                                |
+| figures    | worker      | figures: numbers about the run by name, as soon as they are known    |
 | note       | worker      | message: a sentence for the person who runs the study                |
 | stop_asked | coordinator | reason                                                               |
 | saved      | worker      | epoch: training can be resumed after it                          |
@@ -162,6 +163,10 @@ class EventReader:
             return []
         except OSError as error:
             raise StoreError(f"event log '{self._path}' cannot be read: {error.strerror}") from None
+        return self.events_in(text)
+
+    def events_in(self, text: bytes) -> list[Event]:
+        """The events of what the log has from ``read_bytes`` on, for who has just written it. Raises StoreError."""
         whole = text[: text.rfind(b"\n") + 1]
         self.read_bytes += len(whole)
         return [event for line in whole.split(b"\n")[:-1] if (event := self._event(line)) is not None]
@@ -183,23 +188,17 @@ class EventReader:
 
 def set_aside(path: Path) -> None:
     """Rename a log that is there before its attempt starts: nobody could read it, so its number is given again."""
-    with contextlib.suppress(FileNotFoundError):
+    if path.exists():
         path.rename(path.with_name(f"{path.name}.{time.time():.0f}.unreadable"))
 
 
 def follow(record: AttemptRecord, events: Iterable[Event]) -> AttemptRecord:
     """The record of an attempt after some more of its events."""
-    checkpoints = list(record.checkpoints)
+    known = {name: getattr(record, name) for name in AttemptRecord.__slots__}
+    known["checkpoints"] = list(record.checkpoints)
     for event in events:
-        if event["event"] == "checkpoint":
-            if not checkpoints or event["epoch"] > checkpoints[-1].epoch:
-                usage, evaluation_seconds = _usage(event["usage"]), event.get("evaluation_seconds", 0.0)
-                reached = Checkpoint(event["epoch"], event["metrics"], usage, event["time"], evaluation_seconds)
-                checkpoints.append(reached)
-                record = replace(record, usage=_later(record.usage, usage))
-        else:
-            record = _after(record, event)
-    return replace(record, checkpoints=tuple(checkpoints))
+        _enter(known, event)
+    return AttemptRecord(**{**known, "checkpoints": tuple(known["checkpoints"])})
 
 
 def read_attempt(path: Path, number: int) -> AttemptRecord:
@@ -223,46 +222,58 @@ def new_attempt(number: int, started_at: float = 0.0, cores: int = 0) -> Attempt
     return AttemptRecord(number, TrialState.RUNNING, started_at, Usage(0.0, 0.0, cores))
 
 
-def _after(record: AttemptRecord, event: Event) -> AttemptRecord:
+def _enter(known: dict[str, Any], event: Event) -> None:
+    """Enter an event into the fields of a record."""
     match event["event"]:
-        case "asked":
-            usage = replace(record.usage, cores=len(event["cores"]), accelerators=len(_accelerators(event)))
-            return replace(record, started_at=event["time"], usage=usage)
-        case "ready":
-            return replace(record, phases=PhaseSeconds(startup_seconds=event["startup_seconds"]))
+        case "checkpoint":
+            _enter_checkpoint(known, event)
         case "heartbeat":
-            return replace(record, usage=_later(record.usage, _usage(event["usage"])))
-        case "stop_asked" if record.ended_at is None:  # else it came too late
-            return replace(record, reason=event["reason"])
+            known["usage"] = _later(known["usage"], _usage(event["usage"]))
         case "saved" | "restored":
-            return replace(record, saved_epoch=event["epoch"])
+            known["saved_epoch"] = event["epoch"]
+        case "asked":
+            known["started_at"] = event["time"]
+            cores, accelerators = len(event["cores"]), len(_accelerators(event))
+            known["usage"] = replace(known["usage"], cores=cores, accelerators=accelerators)
+        case "ready":
+            known["phases"] = PhaseSeconds(startup_seconds=event["startup_seconds"])
+        case "stop_asked" if known["ended_at"] is None:  # else it came too late
+            known["reason"] = event["reason"]
+        case "figures":
+            known["summary"] = {**known["summary"], **event["figures"]}
         case "note":
-            return replace(record, notes=(*record.notes, event["message"]))
+            known["notes"] = (*known["notes"], event["message"])
         case "state_lost":
-            return replace(record, saved_epoch=None)
+            known["saved_epoch"] = None
         case "ended":
-            return replace(
-                record,
-                state=TrialState(event["state"]),
-                usage=_later(record.usage, _usage(event["usage"])),
-                phases=PhaseSeconds(**_known(PhaseSeconds, event["phases"])),
-                summary=event["summary"],
-                reason=reason_of_end(record, event["state"], event["reason"]),
-                message=event["message"],
-                ended_at=max(record.started_at, event["time"]),  # the clock may have been set back
-                kept_epoch=event.get("kept_epoch"),
-            )
+            known |= {
+                "state": TrialState(event["state"]),
+                "usage": _later(known["usage"], _usage(event["usage"])),
+                "phases": PhaseSeconds(**_known(PhaseSeconds, event["phases"])),
+                "summary": {**known["summary"], **event["summary"]},
+                "reason": reason_of_end(known["reason"], event["state"], event["reason"]),
+                "message": event["message"],
+                "ended_at": max(known["started_at"], event["time"]),  # the clock may have been set back
+                "kept_epoch": event.get("kept_epoch"),
+            }
         case "dropped":
-            return replace(record, state=TrialState.STOPPED, reason="dropped", message=event["message"])
-    return record
+            known |= {"state": TrialState.STOPPED, "reason": "dropped", "message": event["message"]}
 
 
-def reason_of_end(record: AttemptRecord, state: str, reason: str) -> str:
-    """Why an attempt ended as ``state``: what its end says, or else what it was asked to stop for.
+def _enter_checkpoint(known: dict[str, Any], event: Event) -> None:
+    checkpoints = known["checkpoints"]
+    if not checkpoints or event["epoch"] > checkpoints[-1].epoch:
+        usage, evaluation_seconds = _usage(event["usage"]), event.get("evaluation_seconds", 0.0)
+        checkpoints.append(Checkpoint(event["epoch"], event["metrics"], usage, event["time"], evaluation_seconds))
+        known["usage"] = _later(known["usage"], usage)
+
+
+def reason_of_end(asked_for: str, state: str, reason: str) -> str:
+    """Why an attempt ended as ``state``: what its end says, or else what it was asked to stop for, "" for nothing.
 
     One that completed while it was asked to stop has none.
     """
-    return "" if state == TrialState.COMPLETED else reason or record.reason
+    return "" if state == TrialState.COMPLETED else reason or asked_for
 
 
 def _accelerators(asked: Event) -> list[int]:

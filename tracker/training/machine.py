@@ -12,10 +12,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import psutil
-
 from tracker.records import Hardware
-from tracker.training.cgroup import cpu_limit, memory_limit_bytes
+from tracker.training.cgroup import cpu_limit, machine_memory_bytes
 
 _MAKERS = re.compile(r"^((NVIDIA|Tesla|AMD|Instinct) )+")
 _ACCELERATORS = (
@@ -71,7 +69,7 @@ def machine_without_accelerators() -> Hardware:
         cpu_model=cpu_model(),
         architecture=_ARCHITECTURES.get(machine, machine),
         cores=usable_cores(),
-        memory_bytes=int(min(psutil.virtual_memory().total, memory_limit_bytes())),
+        memory_bytes=machine_memory_bytes(),
     )
 
 

@@ -10,8 +10,7 @@ import contextlib
 import os
 import resource
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +19,7 @@ from tracker.pricing.energy import energy_of
 from tracker.records import DataCard, EnergySource, PhaseSeconds, Usage
 from tracker.training.descendants import Descendants, run_queue_seconds
 from tracker.training.energy_counters import energy_counter
+from tracker.training.phase_clock import PhaseClock
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,8 @@ class Meter:
         machines: int = 1,
     ) -> None:
         self._asked_steady = asked_steady
+        self.clock = PhaseClock(self.wall_seconds, on_gpu=bool(accelerators))
+        """Divides the wall time."""
         self._cores = cores
         self._accelerators = tuple(accelerators)
         self._machines = machines
@@ -66,8 +68,6 @@ class Meter:
         # What this process did before is not the attempt's: a child may have imported a lot by then.
         self._cpu_seconds_before = self._cpu_seconds = _cpu_seconds() + self._descendants.look().cpu_seconds
         self._waiting_seconds_before = run_queue_seconds() or 0.0
-        self._startup_seconds: float | None = None
-        self._evaluation_seconds = 0.0
         self._data_bytes = data_bytes
         self._kept_files = kept_files
         self._acquired: DataCard | None = None
@@ -81,32 +81,13 @@ class Meter:
         """Seconds since the attempt was requested."""
         return max(0.0, time.monotonic() - self._asked_steady)
 
-    def ready(self) -> None:
-        """Mark the end of start-up; only the first call counts."""
-        if self._startup_seconds is None:
-            self._startup_seconds = self.wall_seconds()
-
     def acquired(self, card: DataCard) -> None:
         """Record the data that the attempt has prepared: they count as acquired and kept."""
         self._acquired = card
 
-    @contextmanager
-    def evaluating(self) -> Iterator[None]:
-        """Count the time inside as evaluation."""
-        begin = time.monotonic()
-        try:
-            yield
-        finally:
-            self._evaluation_seconds += time.monotonic() - begin
-
     def phases(self) -> PhaseSeconds:
         """How the wall time so far divides."""
-        if self._ended is not None:
-            return self._ended[1]
-        wall = self.wall_seconds()
-        startup = wall if self._startup_seconds is None else self._startup_seconds
-        train = max(0.0, wall - startup - self._evaluation_seconds)
-        return PhaseSeconds(startup, train, self._evaluation_seconds)
+        return self.clock.phases() if self._ended is None else self._ended[1]
 
     def usage(self) -> Usage:
         """What this process, its threads and the processes below it have used since the meter was made.
@@ -138,7 +119,7 @@ class Meter:
             waiting_seconds=None if waiting is None else max(0.0, waiting - self._waiting_seconds_before) * machines,
             energy_joules=joules,
             energy_source=EnergySource.UNAVAILABLE if joules is None else EnergySource.MEASURED,
-            startup_seconds=wall_seconds if self._startup_seconds is None else self._startup_seconds,
+            startup_seconds=self.clock.startup_seconds if self.clock.is_ready else wall_seconds,
             acquired_samples=sum(card.rows.values()) if card else 0,
             acquired_bytes=card.size_bytes if card else 0,
             stored_bytes=self._data_bytes * machines + kept_bytes,

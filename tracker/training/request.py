@@ -30,8 +30,9 @@ class AttemptRequest:
     reports by the study's [report] table. ``user`` is who runs the study,
     ``node`` the machine that it runs on, "" for the coordinator's own. ``prepared_with`` are the settings that the
     study's data are prepared with, where that machine may lack them; None where it has them.
-    ``memory_limit_bytes`` is what training on the CPU may take; ``pause_after_epoch`` pauses it there, and after
-    ``last_epoch`` it is done, whatever the settings say: they decide how the epochs until then are trained.
+    ``memory_bytes`` is what was reserved for it, ``memory_limit_bytes`` what training on the CPU may take;
+    ``pause_after_epoch`` pauses it there, and after ``last_epoch`` it is done, whatever the settings say: they decide
+    how the epochs until then are trained.
     After ``own_last_epoch`` the training ends by itself, as far as is known: it is not paused there.
     ``span`` are its machines where it trains on several; what is said of cores, GPUs, node and folder is of this one.
     """
@@ -58,6 +59,7 @@ class AttemptRequest:
     tracking_uri: str = ""
     command_store: Path | None = None
     report_table: ReportTable | None = None
+    memory_bytes: int = 0
     memory_limit_bytes: int | None = None
     time_limit_seconds: float | None = None
     pause_after_epoch: int | None = None
@@ -98,6 +100,11 @@ class AttemptRequest:
     def ranks(self) -> range:
         """Those of its processes that train on this machine."""
         return self.span.ranks(self.processes) if self.span else range(self.processes)
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """The machines of a cluster that it trains on; none for the coordinator's own."""
+        return tuple(part.node for part in self.span.parts) if self.span else (self.node,) if self.node else ()
 
     @property
     def machines(self) -> int:

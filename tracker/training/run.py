@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, SupportsFloat, TypeVar
 
@@ -19,11 +19,13 @@ from tracker.records import Direction, SettingValue
 from tracker.training.assignment import Place, Reporting, Saving, Seat, Task
 from tracker.training.reports import Reports
 from tracker.training.state import SavedState, StateLostError, read_state, write_state
+from tracker.training.step_counts import StepCounting
 
 SAVING_SHARE = 0.05
 """The share of the time that saving states may take: an assumption."""
 
 Model = TypeVar("Model", bound=nn.Module)
+Batch = TypeVar("Batch")
 
 
 class Paused(BaseException):
@@ -78,6 +80,8 @@ class Run:
         self._meter = reporting.meter
         self._write = reporting.write
         self._saving = saving or Saving()
+        alone_and_eager = seat.processes == 1 and not task.settings.get("compile", False)
+        self._step_counting = StepCounting(self.conclude, off=not alone_and_eager)
         self._restored: SavedState | None = None
         self._best: float | None = None
         self._next_save = 0.0
@@ -88,14 +92,50 @@ class Run:
 
     def ready(self) -> None:
         """Mark that model and data are loaded and training starts: start-up time ends here."""
-        self._meter.ready()
-        self._write("ready", {"startup_seconds": self._meter.phases().startup_seconds})
+        self._meter.clock.ready()
+        self._write("ready", {"startup_seconds": self._meter.clock.startup_seconds})
 
-    @contextmanager
-    def evaluating(self) -> Iterator[None]:
+    def evaluating(self) -> AbstractContextManager[None]:
         """Count the time inside as evaluation instead of training; it is paid for as well."""
-        with self._meter.evaluating():
-            yield
+        return self._meter.clock.evaluating()
+
+    def saving(self) -> AbstractContextManager[None]:
+        """Count the time inside as saving instead of training, where files are written; ``save`` does it by itself."""
+        return self._meter.clock.saving()
+
+    def waiting_for_data(self) -> AbstractContextManager[None]:
+        """Count the time inside as waiting for data instead of training; on a GPU, as ``batches`` does."""
+        return self._meter.clock.waiting_for_data()
+
+    def batches(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """The batches to train on, one after another; the time until each is there counts as waiting for data.
+
+        So it does on the CPU. The host runs ahead of a GPU, which trains while the host reads the next batch: there
+        the time counts in which the GPU has nothing left to do, or works on the batch itself. Start-up time ends with
+        the first batch at the latest.
+        """
+        if not self._meter.clock.is_ready:
+            self.ready()
+        with self.waiting_for_data():
+            remaining = iter(batches)
+        while True:
+            with self.waiting_for_data():
+                try:
+                    batch = next(remaining)
+                except StopIteration:
+                    return
+            yield batch
+
+    def counting_step(self) -> AbstractContextManager[None]:
+        """Put every training step into it: what one step computes is counted once a run, and logged at once.
+
+        The figures are ``step_flops``, the floating-point operations of matrix products, convolutions and attention
+        (a multiplication and an addition are two), and ``step_operations``, the number of kernels that are started.
+        What is recomputed counts as often as it is computed. The second step is counted, because the first one sets
+        the optimizer up: a training of a single step has no figures. Nothing is counted where the training is resumed,
+        compiled (the setting ``compile``) or in several processes. Counting changes no result.
+        """
+        return self._step_counting.step()
 
     def report(self, epoch: int, /, **metrics: SupportsFloat) -> None:
         """Report a checkpoint: after step ``epoch`` the model has these metrics.
@@ -134,12 +174,16 @@ class Run:
         self._meter.end()
 
     def conclude(self, **figures: SupportsFloat) -> None:
-        """Log figures about the whole run; the search does not use them.
+        """Log figures about the whole run, as soon as they are known; the search does not use them.
 
-        Such as ``test_accuracy``, ``parameters``, ``flops``, ``samples_per_second``. What is not a finite number, or is
-        measured by the tracker itself, is left out, and that is said once.
+        Such as ``test_accuracy``, ``parameters``, ``flops``, ``samples_per_second``. A trial that is paused or stopped
+        keeps those that it has logged by then. What is not a finite number, or is measured by the tracker itself, is
+        left out, and that is said once.
         """
-        self.summary.update(self._reports.figures(figures))
+        known = self._reports.figures(figures)
+        self.summary.update(known)
+        if known:
+            self._write("figures", {"figures": known})
 
     def note(self, message: str) -> None:
         """Show a sentence to the user; each is shown once per study."""
@@ -163,9 +207,9 @@ class Run:
         if self.rank == 0 and self._saving.path is not None and (pause or time.monotonic() >= self._next_save):
             begin = time.monotonic()
             try:
-                write_state(
-                    self._saving.path, SavedState(epoch, self._best, dict(state), self._saving.source_files.hashes())
-                )
+                saved = SavedState(epoch, self._best, dict(state), self._saving.source_files.hashes())
+                with self.saving():
+                    write_state(self._saving.path, saved)
                 self._write("saved", {"epoch": epoch})
             except OSError as error:
                 # A full disk costs the chance to resume after this epoch, not the training.
@@ -197,7 +241,7 @@ class Run:
             )
             return None
         self._reports.last_step, self._best, self.reported = saved.epoch, saved.best_quality, True
-        self._restored = saved
+        self._restored, self._step_counting.off = saved, True
         self._write("restored", {"epoch": saved.epoch})
         return saved.state
 

@@ -151,7 +151,7 @@ def _carry_out(
 
     if request.role is Role.PREPARATION:
         torch.set_num_threads(len(request.cores))
-        meter.ready()
+        meter.clock.ready()
         card = workload.prepare(request.data, request.settings, request.cache, progress)
         meter.acquired(card)
         mark_prepared(request)

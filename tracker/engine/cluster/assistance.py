@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 
 from tracker.engine.cluster.attempt import ClusterAttempt
 from tracker.engine.cluster.contact import Contact
-from tracker.engine.cluster.errands import Errand
+from tracker.engine.cluster.errands import Errand, single
 from tracker.engine.cluster.messages import Key
 from tracker.engine.cluster.node_times import NodeTimes
 from tracker.engine.cluster.shipping import REFUSED_SECONDS, send_state
-from tracker.engine.node import Needs, Node
+from tracker.engine.node import Node
 from tracker.engine.reservations import Reservation
 from tracker.errors import WorkFailedError
 from tracker.training.ending import NODE_LOST, NODE_REFUSED, PROCESS_DIED
@@ -80,7 +80,7 @@ class Assistance:
                 continue
             contact = self._contacts.get(reservation.node.node_id) or self._gone(reservation.node)
             assisted.lost_by = NODE_LOST if contact.lost else assisted.lost_by
-            contact.held[reservation.token] = Needs(len(reservation.cores), len(reservation.accelerators))
+            contact.hold(reservation.token, reservation.holds)
             assisted.parts.append(_Part(number, contact, reservation))
         return not assisted.lost_by
 
@@ -109,7 +109,7 @@ class Assistance:
                 if self._now() - part.missed_at > MISSED_SECONDS:
                     self._lost(assisted, PROCESS_DIED)
         for key in there - known:
-            self._send(contact.node.node_id, _once("fence", key))
+            self._send(contact.node.node_id, single("fence", key))
         for key in contact.attempts.keys() & self._assisted.keys():
             self._kill_lost(self._assisted[key])
 
@@ -123,7 +123,7 @@ class Assistance:
         assisted = self._assisted.pop(attempt.key, None)
         for part in assisted.parts if assisted else ():
             contact, reservation = part.contact, part.reservation
-            contact.held.pop(reservation.token, None)
+            contact.let_go(reservation.token)
             share = contact.node.share(len(reservation.cores), len(reservation.accelerators))
             contact.time.enter(attempt.record, share)
             if contact.lost:  # it is a stranger there once that machine is heard again
@@ -167,10 +167,6 @@ class Assistance:
         if assisted.lost_by and self._now() - assisted.killed_at >= KILL_SECONDS:
             assisted.killed_at = self._now()
             assisted.attempt.kill(assisted.lost_by)
-
-
-def _once(*question: object) -> Errand:
-    yield question
 
 
 def _end(key: Key, token: str) -> Errand:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,31 +18,56 @@ from tracker.training.events import DURABLE, Event
 from tracker.training.request import AttemptRequest
 
 _DURABLE = tuple(f'"event": "{kind}"'.encode() for kind in DURABLE)
+SYNC_SECONDS = 5.0
+"""A log is forced onto the disk at most so often while its attempt runs, and again with its end."""
 
 
 class Copy:
     """A copy of a log that grows on another machine: ``offset`` is how much of that one is here, in bytes.
 
-    The copy, at ``path``, begins at its byte ``begins``; None where nobody wants one.
+    The copy, at ``path``, begins at its byte ``begins``; None where nobody wants one. ``sync`` forces it onto the disk:
+    until its machine is asked to release an attempt, that one keeps the whole log.
     """
 
     def __init__(self, path: Path | None, begins: int, offset: int) -> None:
         self._path = path
         self._begins = begins
-        self.offset = offset
+        self.offset = self._synced = offset
+        self._waits = False
+        self._sync_at = -math.inf
 
-    def append(self, lines: Lines) -> bool:
-        """Append what is new of some lines, exactly where it belongs, whoever wrote a part of it before.
+    def append(self, lines: Lines) -> bytes:
+        """Append what is new of some lines, exactly where it belongs, whoever wrote a part of it before; return that.
 
-        Returns whether there was any. Raises OSError; the same lines may come again then.
+        Raises OSError; the same lines may come again then.
         """
         if not self.offset - len(lines.text) < lines.offset <= self.offset:
-            return False
+            return b""
         new = lines.text[self.offset - lines.offset :]
         if self._path is not None:
             self._write(self._path, new)
+            self._waits = self._waits or any(mark in new for mark in _DURABLE)
         self.offset += len(new)
-        return True
+        return new
+
+    def is_due(self, now: float) -> bool:
+        """Whether events wait to be forced onto the disk, and none were in the last SYNC_SECONDS."""
+        return self._waits and now >= self._sync_at
+
+    def sync(self, now: float) -> None:
+        """Force what must be onto the disk. Raises OSError; what has come since it was done last is asked for again."""
+        if not self._waits or self._path is None:
+            return
+        try:
+            descriptor = os.open(self._path, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError:
+            self.offset = self._synced
+            raise
+        self._synced, self._waits, self._sync_at = self.offset, False, now + SYNC_SECONDS
 
     def _write(self, path: Path, new: bytes) -> None:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o644)
@@ -50,20 +76,19 @@ class Copy:
             while left:
                 written = os.pwrite(descriptor, left, place)
                 place, left = place + written, left[written:]
-            if any(mark in new for mark in _DURABLE):
-                os.fsync(descriptor)
         finally:
             os.close(descriptor)
 
 
 class ClusterAttempt(Attempt):
-    """``wish`` asks something of its worker; ``now`` is the fleet's clock, in seconds."""
+    """``head`` is what its log holds here; ``wish`` asks something of its worker, ``now`` is the fleet's clock."""
 
     def __init__(
         self,
         key: Key,
         request: AttemptRequest,
         reservation: Reservation,
+        head: bytes,
         wish: Callable[[ClusterAttempt, Wish, str], None],
         now: Callable[[], float],
     ) -> None:
@@ -78,8 +103,7 @@ class ClusterAttempt(Attempt):
         """What was asked of it before its host had it; None from then on."""
         self.closed = False
         """Whether it has ended; its files may still be on their way."""
-        size = request.log_path.stat().st_size
-        self.copy = Copy(request.log_path, 0, size)
+        self.copy = Copy(request.log_path, 0, len(head))
         self.meeting: tuple[int, int] | None = None
         """The ports on which its other machines reach the first, once its worker has opened them."""
         self.copy_again_at = 0.0
@@ -104,9 +128,9 @@ class ClusterAttempt(Attempt):
         """How much of its log is here, in bytes; None once it has ended."""
         return None if self.closed else self.copy.offset
 
-    def read(self) -> list[Event]:
-        """Update ``record``, and return the events that are new. Raises StoreError where the log cannot be read."""
-        events = super().read()
+    def read(self, text: bytes | None = None) -> list[Event]:
+        """As Attempt.read."""
+        events = super().read(text)
         for event in events:
             if event["event"] == "restored":
                 self.kept_epoch = max(event["epoch"], self.kept_epoch)
@@ -130,8 +154,9 @@ class ClusterAttempt(Attempt):
 
     def take(self, lines: Lines) -> None:
         """Take what its host says of its log. Raises OSError, StoreError."""
-        if self.copy.append(lines):
-            self.read()
+        place = self.copy.offset
+        if new := self.copy.append(lines):
+            self.read(new if place == self.read_bytes else None)
 
     def heard(self, wall_seconds: float) -> None:
         """Its host says how long it has run."""

@@ -38,10 +38,10 @@ class Booking:
         """Places on as many of these machines as an attempt needs, or on none."""
         found: list[Reservation] = []
         for contact in contacts:
-            if (reservation := self._ask(contact, needs)) is not None:
-                found.append(replace(reservation, node=contact.node, price_point=point))
+            if (reservation := self._ask(contact, needs, point)) is not None:
+                found.append(reservation)
             if len(found) == needs.nodes:
-                return replace(found[0], others=tuple(found[1:]))
+                return replace(found[0], others=tuple(found[1:])) if found[1:] else found[0]
         self.give_back(found)
         return None
 
@@ -52,10 +52,12 @@ class Booking:
                 if each.node is not None and (contact := self._pump.contacts.get(each.node.node_id)) is not None:
                     self._pump.give_back(contact, each.token)
 
-    def _ask(self, contact: Contact, needs: Needs) -> Reservation | None:
+    def _ask(self, contact: Contact, needs: Needs, point: PricePoint) -> Reservation | None:
         token = uuid.uuid4().hex
         node_id = contact.node.node_id
-        answer = self._fleet.ask(node_id, "take", token, needs.cores, needs.accelerators, HOLD_SECONDS)
+        answer = self._fleet.ask(
+            node_id, "take", token, needs.cores, needs.accelerators, HOLD_SECONDS, needs.memory_bytes
+        )
         reservation: Reservation | None = None
         pause_seconds = SILENT_SECONDS
         if self._fleet.wait([answer], RESERVE_SECONDS):
@@ -64,8 +66,8 @@ class Booking:
                 reservation = self._fleet.take(answer)
         with self._changed:
             if reservation is not None:
-                contact.held[token] = needs
-                return replace(reservation, token=token)
+                contact.hold(token, needs)
+                return replace(reservation, node=contact.node, price_point=point, token=token)
             contact.full_until = self._fleet.now() + pause_seconds
             if contact.node.node_id in self._pump.contacts:  # it may have heard the question, and its answer was lost
                 self._pump.give_back(contact, token)

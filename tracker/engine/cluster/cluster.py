@@ -111,12 +111,13 @@ class ClusterEngine:
             self._booking.give_back((reservation, *reservation.others))
             raise
         with self._changed:
-            self.pump.trials = request.folder.parent
-            attempt = self._attempt(request, reservation)
+            self.pump.hearing.trials = request.folder.parent
+            head = request.log_path.read_bytes()
+            attempt = self._attempt(request, reservation, head)
             attempt.on_event = on_event
             self.running.append(attempt)
-            attempt.read()
-            self.pump.start(attempt, request.log_path.read_bytes())
+            attempt.read(head)
+            self.pump.start(attempt, head)
         return attempt
 
     def adopt(self, trials: Path) -> Sequence[ClusterAttempt]:
@@ -125,7 +126,7 @@ class ClusterEngine:
         ``trials`` has the attempts' folders. Those that have ended meanwhile, and are known to have, only send their
         files; what is in no folder there, or was given up, is killed once its machine says that it has it.
         """
-        self.pump.trials = trials
+        self.pump.hearing.trials = trials
         self.pump.look_at_nodes()
         contacts = dict(self.pump.contacts)
         for node_id, attempts in ask_all(self._fleet, contacts, FIND_SECONDS, "found", self._study):
@@ -209,9 +210,9 @@ class ClusterEngine:
             if self.pump.problem is not None:
                 self._done.wait(PROBLEM_SECONDS)
 
-    def _attempt(self, request: AttemptRequest, reservation: Reservation) -> ClusterAttempt:
+    def _attempt(self, request: AttemptRequest, reservation: Reservation, head: bytes) -> ClusterAttempt:
         key = Key(self._study, request.folder.name, request.attempt)
-        return ClusterAttempt(key, request, reservation, self.pump.wish, self._fleet.now)
+        return ClusterAttempt(key, request, reservation, head, self.pump.wish, self._fleet.now)
 
     def _adopt(self, contact: Contact, found: Found, trials: Path) -> None:
         request = replace(found.request, folder=trials / found.key.folder)
@@ -219,11 +220,13 @@ class ClusterEngine:
             return
         reservation = Reservation(
             *(request.cores, request.accelerators, contact.node, request.price_point, uuid.uuid4().hex),
+            memory_bytes=request.memory_bytes,
             others=tuple(self._reserved(part, request) for part in (request.span.parts[1:] if request.span else ())),
         )
+        head = request.log_path.read_bytes()
         with self._changed:
-            attempt = self._attempt(request, reservation)
-            attempt.read()
+            attempt = self._attempt(request, reservation, head)
+            attempt.read(head)
             if attempt.record.ended_at is None:
                 others = [each.node.node_id for each in reservation.others if each.node]
                 for each in (contact, *(self.pump.contacts[other] for other in others if other in self.pump.contacts)):
@@ -236,7 +239,8 @@ class ClusterEngine:
     def _reserved(self, part: Part, request: AttemptRequest) -> Reservation:
         """What an attempt has on a further machine, which may be gone."""
         node = next((time.node for time in self.times if time.node.node_id == part.node), None)
-        return Reservation(part.cores, part.accelerators, node, request.price_point, part.token)
+        held = part.cores, part.accelerators, node, request.price_point, part.token
+        return Reservation(*held, memory_bytes=request.memory_bytes)
 
     def _count_unwatched(self, contact: Contact, attempt: ClusterAttempt, found: Found) -> None:
         """Count the time of a machine for which no coordinator watched it, as far as it was for this attempt."""

@@ -31,9 +31,8 @@ class Contact:
     """``met_at`` is when it was first seen, ``heard_at`` when it last said something, in seconds of the fleet's clock.
 
     ``time`` is how its time divides. ``following`` is whether it is being asked for news, ``lost`` whether what
-    ran there was given up since it last said any. ``held`` is what was reserved there, by its token. ``late`` are the
-    attempts that were given up, until their last word is here; ``states`` the trials whose state it has. It takes
-    nothing more before ``full_until``.
+    ran there was given up since it last said any. ``late`` are the attempts that were given up, until their last word
+    is here; ``states`` the trials whose state it has. It takes nothing more before ``full_until``.
     """
 
     node: Node
@@ -45,9 +44,12 @@ class Contact:
     drains: bool = False
     attempts: dict[Key, ClusterAttempt] = field(default_factory=dict)
     late: dict[Key, Late] = field(default_factory=dict)
-    held: dict[str, Needs] = field(default_factory=dict)
     states: set[str] = field(default_factory=set)
     full_until: float = 0.0
+    _held: dict[str, Needs] = field(default_factory=dict)
+    _held_cores: int = 0
+    _held_accelerators: int = 0
+    _held_memory_bytes: int = 0
 
     def heard(self, now: float, clock: float) -> None:
         """It says something at ``now``, when its own clock reads ``clock``."""
@@ -62,20 +64,41 @@ class Contact:
             self.time.heard(self.time.clock + now - self.heard_at)
             self.heard_at = now
 
+    def hold(self, token: str, needs: Needs) -> None:
+        """This was reserved there."""
+        self.let_go(token)
+        self._held[token] = needs
+        self._held_cores += needs.cores
+        self._held_accelerators += needs.accelerators
+        self._held_memory_bytes += needs.memory_bytes
+
+    def let_go(self, token: str) -> None:
+        """It is free again; nothing where it was."""
+        if (needs := self._held.pop(token, None)) is not None:
+            self._held_cores -= needs.cores
+            self._held_accelerators -= needs.accelerators
+            self._held_memory_bytes -= needs.memory_bytes
+
+    def let_all_go(self) -> None:
+        """All is free again."""
+        for token in list(self._held):
+            self.let_go(token)
+
     @property
     def free_cores(self) -> int:
         """The cores that this coordinator has not reserved; others may have."""
-        return self.node.cores - sum(needs.cores for needs in self.held.values())
-
-    @property
-    def free_accelerators(self) -> int:
-        """The GPUs that this coordinator has not reserved; others may have."""
-        return self.node.accelerators - sum(needs.accelerators for needs in self.held.values())
+        return self.node.cores - self._held_cores
 
     def has_room(self, needs: Needs, now: float) -> bool:
         """Whether it may be asked for a place."""
-        fits = needs.cores <= self.free_cores and needs.accelerators <= self.free_accelerators
-        return fits and not self.lost and not self.drains and now >= self.full_until
+        return (
+            needs.cores <= self.node.cores - self._held_cores
+            and needs.accelerators <= self.node.accelerators - self._held_accelerators
+            and needs.memory_bytes <= self.node.trial_memory_bytes - self._held_memory_bytes
+            and not self.lost
+            and not self.drains
+            and now >= self.full_until
+        )
 
     @property
     def known(self) -> dict[Key, int | None]:

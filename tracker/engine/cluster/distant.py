@@ -106,6 +106,8 @@ def discard(folder: Path) -> None:
 
 def discard_elsewhere(folder: Path) -> None:
     """Delete the state of a trial that is elsewhere; a store that does not answer keeps what it has."""
+    if not (folder / ELSEWHERE_NAME).exists():
+        return
     state = None
     with contextlib.suppress(WorkFailedError):
         state = noted(folder)

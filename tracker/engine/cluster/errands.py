@@ -13,10 +13,16 @@ ANSWER_SECONDS = 30.0
 """After so long a question is asked again: it, or its answer, may be lost. Hosts answer the same again."""
 NEWS_SECONDS = 10.0
 """The same for news, of which several may be lost within a lease."""
+LOOK_SECONDS = 1.0
 Question = tuple[Any, ...]
 """A host's method and its arguments."""
 Errand = Generator[Question, Any, None]
 """HostLostError is raised in it where its host is lost, and whatever its question raised there."""
+
+
+def single(*question: Any) -> Errand:
+    """An errand of one question, whose answer says nothing."""
+    yield question
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,7 @@ class Errands:
         self._failed = failed
         self._asked: dict[Answer, _Asked] = {}
         self._unheard: list[_Asked] = []
+        self._look_at = 0.0
 
     @property
     def answers(self) -> Collection[Answer]:
@@ -67,11 +74,14 @@ class Errands:
             self._proceed(asked.node_id, asked.errand, partial(asked.errand.send, value))
 
     def ask_again(self) -> None:
-        """Ask again what may not have been heard, and what has waited too long for its answer."""
+        """Ask again what may not have been heard, and, once a second, what has waited too long for its answer."""
         now = self._fleet.now()
         unheard, self._unheard = self._unheard, []
         for asked in unheard:
             self._ask(asked.node_id, asked.errand, asked.question)
+        if now < self._look_at:
+            return
+        self._look_at = now + LOOK_SECONDS
         for answer, asked in list(self._asked.items()):
             if now - asked.at > (NEWS_SECONDS if asked.question[0] == "news" else ANSWER_SECONDS):
                 del self._asked[answer]

@@ -31,9 +31,9 @@ def could_meet(node: Node, needs: Needs) -> bool:
     return (
         needs.cores <= node.cores
         and needs.accelerators <= node.accelerators
-        and needs.memory_bytes <= node.memory_bytes
+        and needs.memory_bytes <= node.trial_memory_bytes
         and needs.accelerator_model in ("", node.accelerator_model)
-        and market_of(node) in ("", needs.market or market_of(node))
+        and (not needs.market or market_of(node) in ("", needs.market))
     )
 
 
@@ -48,7 +48,10 @@ def lacking(nodes: Sequence[Node], needs: Needs, rate: Rate) -> str:
     wanted = f"a machine with {needs.words}"
     if needs.nodes > 1:
         wanted = f"{needs.nodes} machines of one SKU, market and region, each with {needs.words}"
-    there = ", ".join(node.words for node in nodes[:5])
+    there = ", ".join(
+        node.words + f", {node.trial_memory_bytes / 2**30:.1f} GB of memory for trials" * bool(needs.memory_bytes)
+        for node in nodes[:5]
+    )
     more = f" and {len(nodes) - 5} more" if len(nodes) > 5 else ""
     return f"waiting for {wanted}; there are: {there or 'none'}{more}"
 

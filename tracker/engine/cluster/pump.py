@@ -7,23 +7,20 @@ says that it is dead. What ran there is given up then: killed, should the machin
 
 from __future__ import annotations
 
-import math
 import threading
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Collection
 
 from tracker.engine.cluster.assistance import Assistance
 from tracker.engine.cluster.attempt import ClusterAttempt, Copy
 from tracker.engine.cluster.contact import Contact, Late
-from tracker.engine.cluster.errands import Errand, Errands
+from tracker.engine.cluster.errands import Errand, Errands, single
 from tracker.engine.cluster.fleet import Fleet
-from tracker.engine.cluster.messages import Key, Lines, News, Wish
+from tracker.engine.cluster.hearing import Hearing
+from tracker.engine.cluster.messages import News, Wish
 from tracker.engine.cluster.node_times import NodeTimes
 from tracker.engine.cluster.shipping import Shipping
-from tracker.engine.node import Needs, Node
+from tracker.engine.node import Node
 from tracker.errors import ClusterError, StoreError, WorkFailedError
-from tracker.records import Market
 from tracker.training.ending import NODE_DRAINS, NODE_LOST
 
 LEASE_SECONDS = 30.0
@@ -35,6 +32,9 @@ NODES_SECONDS = 1.0
 """How often the fleet is asked which machines there are."""
 SAVE_SECONDS = 5.0
 """How often what machines did is saved."""
+REST_SECONDS = 0.001
+"""How long it rests after a turn for each machine that there is, and MOST_REST_SECONDS at most: news come together."""
+MOST_REST_SECONDS = 0.05
 LATE_SECONDS = 1.0
 """A turn that took longer says nothing of the machines: this process was late."""
 
@@ -42,8 +42,7 @@ LATE_SECONDS = 1.0
 class Pump:
     """``ended`` receives each attempt that has ended, its files here, and ``notify`` sentences for people.
 
-    ``changed`` guards everything; ``times`` says how the time of machines divides, ``states`` is as in Shipping, and
-    ``trials`` is where the logs of attempts go that nobody here asked for.
+    ``changed`` guards everything; ``times`` says how the time of machines divides, and ``states`` is as in Shipping.
     """
 
     def __init__(
@@ -58,7 +57,6 @@ class Pump:
     ) -> None:
         self.contacts: dict[str, Contact] = {}
         self.problem: Exception | None = None
-        self.trials: Path | None = None
         self._fleet = fleet
         self._study = study
         self._changed = changed
@@ -68,13 +66,16 @@ class Pump:
         self._shipping = Shipping(fleet.now, self._done, states)
         self._errands = Errands(fleet, self._lose, self.failed)
         self._assistance = Assistance(self.contacts, times, self._errands.send, fleet.now)
+        self.hearing = Hearing(fleet.now, self._errands, self._shipping, self._assistance)
         self._turned_at = self._saved_at = fleet.now()
         self._next_nodes = 0.0
 
     def turn(self, timeout_seconds: float) -> None:
         """Wait for answers, at most so long, and do what follows from them and from the time."""
-        answers = self._errands.answers
-        ready = self._fleet.wait(answers, timeout_seconds)
+        rest_seconds = min(MOST_REST_SECONDS, REST_SECONDS * len(self.contacts))
+        if (left := self._turned_at + rest_seconds - self._fleet.now()) > 0:
+            self._fleet.wait((), left)
+        ready = self._fleet.wait(self._errands.answers, timeout_seconds)
         if self._fleet.now() >= self._next_nodes:
             self._next_nodes = self._fleet.now() + NODES_SECONDS
             self.look_at_nodes()
@@ -90,9 +91,19 @@ class Pump:
             for contact in list(self.contacts.values()):
                 if not contact.lost and now - contact.heard_at > LEASE_SECONDS + PATIENCE_SECONDS:
                     self._lose(contact.node.node_id)
+            due = self.hearing.due()
+        self._sync(due)
         if now > self._saved_at + SAVE_SECONDS:
             self._saved_at = now
             self._times.save()
+
+    def _sync(self, due: Collection[Copy]) -> None:
+        """Force logs onto the disk, while others use the engine."""
+        for copy in due:
+            try:
+                self.hearing.sync(copy)
+            except OSError as error:
+                self.failed(StoreError(f"an event log: {error}"))
 
     def look_at_nodes(self) -> None:
         """Meet machines that are new, and take leave of those that are gone or go; one without cores takes no part."""
@@ -125,7 +136,7 @@ class Pump:
         """Follow an attempt that runs on a machine already."""
         attempt.early = None
         contact.attempts[attempt.key] = attempt
-        contact.held[attempt.reservation.token] = Needs(len(attempt.request.cores), len(attempt.request.accelerators))
+        contact.hold(attempt.reservation.token, attempt.reservation.holds)
         if attempt.reservation.others:
             self._assistance.begin(attempt)
             self._assistance.call(attempt)  # hosts that have its parts already do nothing more
@@ -142,17 +153,12 @@ class Pump:
             if attempt.early is not None:
                 attempt.early.append((wish, reason))
             elif (contact := self._contact_of(attempt)) is not None:
-                self._errands.send(contact.node.node_id, _one("signal", attempt.key, wish, reason))
+                self._errands.send(contact.node.node_id, single("signal", attempt.key, wish, reason))
 
     def give_back(self, contact: Contact, token: str) -> None:
         """Give back what was reserved, and will not be used."""
-        contact.held.pop(token, None)
-        self._errands.send(contact.node.node_id, _one("give_back", token))
-
-    def fence(self, contact: Contact, key: Key, late: Late) -> None:
-        """Have an attempt end that nobody follows."""
-        contact.late[key] = late
-        self._errands.send(contact.node.node_id, _one("fence", key))
+        contact.let_go(token)
+        self._errands.send(contact.node.node_id, single("give_back", token))
 
     def _meet(self, node: Node) -> None:
         contact = self.contacts.get(node.node_id)
@@ -188,54 +194,13 @@ class Pump:
                 self._leave_out(contact, error)
                 return
             try:
-                self._take(contact, news)
+                self.hearing.take(contact, news)
             except (OSError, StoreError) as error:  # the same lines come again
                 self.failed(error if isinstance(error, StoreError) else StoreError(f"an event log: {error}"))
 
-    def _take(self, contact: Contact, news: News) -> None:
-        contact.heard(self._fleet.now(), news.clock)
-        if contact.lost:
-            contact.lost = False
-            for key, late in contact.late.items():
-                self.fence(contact, key, late)
-        for key in contact.late.keys() - news.wall_seconds.keys():  # it never came there, or its host is a new one
-            del contact.late[key]
-        for key in news.wall_seconds.keys() - contact.known.keys():
-            self.fence(contact, key, self._stranger(key))
-        for key, lines in news.lines.items():
-            if key in contact.late:
-                contact.late[key].copy.append(lines)
-            elif (attempt := contact.attempts.get(key)) is not None and not attempt.closed:
-                self._hear(contact, attempt, lines)
-        for key, seconds in news.wall_seconds.items():
-            if key in contact.late:
-                late = contact.late[key]
-                contact.time.late_seconds += late.share * max(0.0, seconds - late.seconds)
-                late.seconds = max(late.seconds, seconds)
-            elif (attempt := contact.attempts.get(key)) is not None and not attempt.closed:
-                attempt.heard(seconds)
-        for key, record in news.ended.items():
-            if (attempt := contact.attempts.get(key)) is not None and not attempt.closed:
-                attempt.close(record)
-                self._assistance.dismiss(attempt)
-                self._errands.send(contact.node.node_id, self._shipping.end(contact, attempt))
-            elif key in contact.late:
-                del contact.late[key]
-                self._errands.send(contact.node.node_id, _one("release", key, False))
-        self._assistance.heard(contact, news.assisting)
-
-    def _hear(self, contact: Contact, attempt: ClusterAttempt, lines: Lines) -> None:
-        saved, now = attempt.record.saved_epoch, self._fleet.now()
-        attempt.take(lines)
-        self._assistance.call(attempt)
-        is_news = attempt.record.saved_epoch not in (None, saved)
-        if is_news and attempt.request.price_point.market is Market.SPOT and now >= attempt.copy_again_at:
-            attempt.copy_again_at = math.inf
-            self._errands.send(contact.node.node_id, self._shipping.copy_state(attempt))
-
     def _done(self, contact: Contact, attempt: ClusterAttempt) -> None:
         contact.attempts.pop(attempt.key, None)
-        contact.held.pop(attempt.reservation.token, None)
+        contact.let_go(attempt.reservation.token)
         contact.time.enter(attempt.record, attempt.share)
         self._assistance.dismiss(attempt)
         self._ended(attempt)
@@ -260,13 +225,4 @@ class Pump:
             contact.late[attempt.key] = Late.of(attempt)
             self._done(contact, attempt)
         self._assistance.lost(contact)
-        contact.held.clear()
-
-    def _stranger(self, key: Key) -> Late:
-        """An attempt that nobody here knows: its log goes beside those of its trial, if that has any."""
-        folder = self.trials / key.folder if self.trials else None
-        return Late(Copy(folder / f"{key.attempt}.late.jsonl" if folder and folder.is_dir() else None, 0, 0))
-
-
-def _one(*question: Any) -> Errand:
-    yield question
+        contact.let_all_go()

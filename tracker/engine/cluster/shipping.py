@@ -132,6 +132,8 @@ def _bring(
     Raises TornError where they did not arrive as they left, OSError where the disk does not take them.
     """
     files = yield "leave", attempt.key, name, what
+    if not files:
+        return
     arriving = Arriving(attempt.request.folder, name)
     try:
         for file in files:

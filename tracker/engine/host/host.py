@@ -26,6 +26,8 @@ from tracker.engine.local_attempt import LocalAttempt, launch
 from tracker.engine.reservations import Reservation, Reservations
 from tracker.engine.watcher import Watcher
 from tracker.errors import WorkFailedError
+from tracker.records import trial_memory_bytes
+from tracker.training.cgroup import machine_memory_bytes
 from tracker.training.request import AttemptRequest
 from tracker.training.state import discard_state
 
@@ -35,9 +37,9 @@ _HOUSE_SECONDS = 1.0
 
 
 class Host(HostFiles):
-    """The attempts of one machine, below ``folder``; ``cores`` and ``accelerators`` are what they may have.
+    """The attempts of one machine, below ``folder``; ``cores``, ``accelerators`` and ``memory_bytes`` they may have.
 
-    None for a temporary folder, and the cores and GPUs that this process may use.
+    None for a temporary folder, and for the cores and GPUs that this process may use, and its share of the memory.
     """
 
     def __init__(
@@ -46,11 +48,13 @@ class Host(HostFiles):
         cores: Sequence[int] | None = None,
         accelerators: Sequence[int] | None = None,
         orphan_seconds: float = ORPHAN_SECONDS,
+        memory_bytes: int | None = None,
     ) -> None:
         super().__init__(folder or Path(tempfile.mkdtemp(prefix="tracker-host-")))
         usable = sorted(os.sched_getaffinity(0)) if cores is None else cores
         gpus = range(visible_accelerators()) if accelerators is None else accelerators
-        self._seats = Seats(Reservations(usable, gpus))
+        memory = trial_memory_bytes(machine_memory_bytes()) if memory_bytes is None else memory_bytes
+        self._seats = Seats(Reservations(usable, gpus, memory))
         self._assistants = Assistants(self._seats)
         self._hosted: dict[LocalAttempt, HostedAttempt] = {}
         self._starting = threading.Lock()
@@ -64,12 +68,14 @@ class Host(HostFiles):
         self._closed = threading.Event()
         threading.Thread(target=self._keep_house, name="host", daemon=True).start()
 
-    def take(self, token: str, cores: int, accelerators: int, hold_seconds: float) -> Reservation | None:
-        """Reserve cores and GPUs under a name, for so long unless an attempt starts on them; None where none are free.
+    def take(
+        self, token: str, cores: int, accelerators: int, hold_seconds: float, memory_bytes: int = 0
+    ) -> Reservation | None:
+        """Reserve cores, GPUs and memory under a name, for so long unless an attempt starts on them.
 
-        Raises WorkFailedError where the machine has fewer.
+        None where they are not free. Raises WorkFailedError where the machine has less.
         """
-        return self._seats.take(token, cores, accelerators, hold_seconds)
+        return self._seats.take(token, cores, accelerators, hold_seconds, memory_bytes)
 
     def give_back(self, token: str) -> None:
         """Free what was reserved under a name."""
@@ -84,7 +90,7 @@ class Host(HostFiles):
         with self._starting:
             if key in self._attempts or self._is_over(key):
                 return
-            reservation = self._seats.use(token, len(request.cores), len(request.accelerators))
+            reservation = self._used(token, request)
             try:
                 local = self._launched(key, request, head, reservation, resumes)
             except OSError as error:
@@ -105,7 +111,7 @@ class Host(HostFiles):
         with self._starting:
             if key in self._assistants or self._is_over(key):
                 return
-            reservation = self._seats.use(token, len(request.cores), len(request.accelerators))
+            reservation = self._used(token, request)
             try:
                 self._assistants.start(key, self._here(key, request, reservation, resumes), reservation)
             except OSError as error:
@@ -115,6 +121,9 @@ class Host(HostFiles):
                 self._leases.setdefault(key.study, time.monotonic())
         if self._is_over(key):
             self._assistants.dismiss(key)
+
+    def _used(self, token: str, request: AttemptRequest) -> Reservation:
+        return self._seats.use(token, len(request.cores), len(request.accelerators), request.memory_bytes)
 
     def _launched(
         self, key: Key, request: AttemptRequest, head: bytes, reservation: Reservation, resumes: bool

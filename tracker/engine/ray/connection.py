@@ -24,6 +24,7 @@ from ray._private.utils import compute_version_info
 from ray._raylet import AuthenticationTokenLoader, Config, GcsClient
 
 from tracker.engine.ray.guards import in_a_line, reach
+from tracker.engine.ray.words import differ, versions_in
 from tracker.errors import ClusterError, RequestError
 
 _REACH_SECONDS = 3
@@ -67,6 +68,8 @@ def connect(address: str, namespace: str, allow_open: bool) -> bool:
             _initialise(address, namespace)
             break
         except Exception as error:
+            if (versions := versions_in(error)) is not None:
+                raise ClusterError(differ(address, *versions)) from error
             if not tries_left:
                 raise ClusterError(f"the Ray cluster at '{address}' cannot be used: {in_a_line(error)}") from error
     return from_outside
@@ -117,12 +120,9 @@ def _head_accepts(place: str) -> bool:
     except exceptions.RpcError as error:
         raise ClusterError(f"what answers at '{place}' is not the head of a Ray cluster") from error
     ray_here, python_here, *_ = compute_version_info()
-    ray_there, python_there = there.get("ray_version", ray_here), there.get("python_version", python_here)
-    if (ray_there, python_there) != (ray_here, python_here):
-        raise ClusterError(
-            f"the cluster at '{place}' runs Ray {ray_there} on Python {python_there}, "
-            f"and here are Ray {ray_here} and Python {python_here}: both must be the same"
-        )
+    versions = there.get("ray_version", ray_here), there.get("python_version", python_here)
+    if versions != (ray_here, python_here):
+        raise ClusterError(differ(place, versions, (ray_here, python_here)))
     return True
 
 

@@ -1,12 +1,14 @@
-"""Ray's words for machines and needs, translated into the tracker's and back. It imports no Ray."""
+"""Ray's words for machines, needs and versions, translated into the tracker's and back. It imports no Ray."""
 
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
 from tracker.engine.node import Needs, Node
+from tracker.records import TRIAL_MEMORY_SHARE
 
 _MODEL = "accelerator_type:"
 _NAMES = {
@@ -22,6 +24,25 @@ _DETECTED = {
     "A100-80GB": "A100",
     "V100-32GB": "V100",
 }
+
+
+Versions = tuple[str, str]
+"""Those of Ray and of Python."""
+
+
+def versions_in(error: BaseException) -> tuple[Versions, Versions] | None:
+    """The versions there and here, where an error of Ray's client says that they differ; None where it does not."""
+    text = str(error)
+    found: list[Versions] = re.findall(r"Ray: (\S+)\s+Python: (\S+)", text)
+    return (found[0], found[1]) if "Version mismatch" in text and len(found) == 2 else None
+
+
+def differ(address: str, there: Versions, here: Versions) -> str:
+    """What people read of versions that differ."""
+    return (
+        f"the cluster at '{address}' runs Ray {there[0]} on Python {there[1]}, and here are Ray {here[0]} and Python "
+        f"{here[1]}: both must be the same; start the study where they are, for example on a node of the cluster"
+    )
 
 
 def node_of(
@@ -55,7 +76,7 @@ def request_for(nodes: Iterable[Node], needs: Sequence[Needs]) -> tuple[list[dic
     there = [(_bundle(node.cores, node.accelerators), {"ray.io/node-id": node.node_id}) for node in nodes]
     wanted = [
         (
-            _bundle(each.cores, each.accelerators, each.memory_bytes, each.accelerator_model),
+            _bundle(each.cores, each.accelerators, each.memory_bytes / TRIAL_MEMORY_SHARE, each.accelerator_model),
             {"ray.io/market-type": each.market.replace("_", "-")} if each.market else {},
         )
         for each in needs
@@ -65,8 +86,8 @@ def request_for(nodes: Iterable[Node], needs: Sequence[Needs]) -> tuple[list[dic
     return [bundle for bundle, _ in asked], [selector for _, selector in asked]
 
 
-def _bundle(cores: int, accelerators: int, memory_bytes: int = 0, model: str = "") -> dict[str, float]:
-    amounts = {"CPU": float(cores), "GPU": float(accelerators), "memory": float(memory_bytes)}
+def _bundle(cores: int, accelerators: int, memory_bytes: float = 0.0, model: str = "") -> dict[str, float]:
+    amounts = {"CPU": float(cores), "GPU": float(accelerators), "memory": float(math.ceil(memory_bytes))}
     if model:
         amounts[_MODEL + _DETECTED.get(model, _NAMES.get(model, model))] = 0.001
     return {name: amount for name, amount in amounts.items() if amount}

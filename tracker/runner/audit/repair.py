@@ -20,6 +20,7 @@ from tracker.runner.plan import StudyPlan, make_plan
 from tracker.runner.progress import Observer, Silent
 from tracker.runner.searchers import load_trials
 from tracker.runner.session import Places, reopen_session
+from tracker.runner.still_running import refuse_while_cluster_runs
 from tracker.runner.study_lookup import folder_of
 from tracker.search.optuna_trials import OptunaTrial, read_optuna_study
 from tracker.search.sampler import Trials
@@ -33,16 +34,17 @@ def repair_study(name: str, places: Places, observer: Observer | None = None) ->
 
     Attempts that lost their coordinator are closed as killed; runs that MLflow has twice, or with values that no event
     has, are deleted there (MLflow can restore them) and logged again; what MLflow or Optuna lack is restored, and what
-    attempts took of machines is counted again. Raises
-    RequestError where a coordinator runs the study, and what ``resume_study`` raises before it trains.
+    attempts took of machines is counted again. Raises RequestError where a coordinator runs the study, or attempts of
+    it still run on a cluster without one, and what ``resume_study`` raises before it trains.
     """
     observer, home = observer or Silent(), places.home
     folder = folder_of(home, name)
     with folder.locked():
         attempts_without_workers(folder)
-        found = audit_books(name, home, places.storage, folder, None).findings
         document = folder.document()
         plan = make_plan(document, Forkserver(document.workload or ""), home)
+        refuse_while_cluster_runs(plan.spec.engine, folder, name, observer)
+        found = audit_books(name, home, places.storage, folder, None).findings
         _delete_in_mlflow(home.tracking_uri, found)
         remove_stagings(folder)
         session = reopen_session(plan, home, folder, observer)
