@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         audit_study,
         compare,
         confirm_study,
+        estimate_study,
         import_export,
         import_mlflow,
         import_optuna,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from tracker.pricing.rate_change import RateChange
     from tracker.pricing.scenario import Scenario
     from tracker.pricing.scenario_file import read_scenario
+    from tracker.report.estimate.estimate import Estimate
     from tracker.report.study_comparison import StudyComparison
     from tracker.runner.detached import start_resume, start_study, stop_study
     from tracker.study.knobs import Knob
@@ -45,7 +47,8 @@ _MODULES = {
     **dict.fromkeys(("Study", "audit_study", "compare", "confirm_study"), "tracker.library"),
     **dict.fromkeys(("import_export", "import_mlflow", "import_optuna"), "tracker.library"),
     **dict.fromkeys(("import_table", "import_tensorboard", "import_wandb"), "tracker.library"),
-    **dict.fromkeys(("open_study", "resume_study", "run_study", "spend"), "tracker.library"),
+    **dict.fromkeys(("estimate_study", "open_study", "resume_study", "run_study", "spend"), "tracker.library"),
+    "Estimate": "tracker.report.estimate.estimate",
     **dict.fromkeys(("start_resume", "start_study", "stop_study"), "tracker.runner.detached"),
     "StudyComparison": "tracker.report.study_comparison",
     "RateChange": "tracker.pricing.rate_change",
@@ -57,6 +60,7 @@ _MODULES = {
     "Run": "tracker.training.run",
 }
 __all__ = [
+    "Estimate",
     "Knob",
     "RateChange",
     "Run",
@@ -66,6 +70,7 @@ __all__ = [
     "audit_study",
     "compare",
     "confirm_study",
+    "estimate_study",
     "import_export",
     "import_mlflow",
     "import_optuna",

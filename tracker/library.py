@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import pandas as pd
 
@@ -30,14 +30,17 @@ from tracker.report.study_comparison import StudyComparison, compare_sides
 from tracker.report.tables import confirmed_frontier_table, frontier_document, with_dictionaries
 from tracker.report.wish import Wish
 from tracker.runner.audit.finding import Audit
-from tracker.runner.progress import Observer
+from tracker.runner.progress import Observer, Silent
 from tracker.runner.study_lookup import folder_of
 from tracker.store.home import Home
 from tracker.store.run_table import StudyTable
 from tracker.study.document import StudyDocument
 
+if TYPE_CHECKING:
+    from tracker.report.estimate.estimate import Estimate
+
 __all__ = [
-    *("Study", "audit_study", "compare", "confirm_study", "open_study"),
+    *("Study", "audit_study", "compare", "confirm_study", "estimate_study", "open_study"),
     *("import_export", "import_mlflow", "import_optuna"),
     *("import_table", "import_tensorboard", "import_wandb"),
     *("resume_study", "run_study", "spend"),
@@ -194,6 +197,48 @@ def run_study(
     places = session.Places(Home.find(home), storage)
     studies.run_study(document, places, workers=workers, warm_start=warm_start, observer=observer)
     return Study(str(document.content["name"]), places.home)
+
+
+def estimate_study(
+    study: str | Path | Mapping[str, Any],
+    *,
+    home: str | Path | None = None,
+    storage: str | None = None,
+    name: str | None = None,
+    budget_usd: float | None = None,
+    trials: int | None = None,
+    wall_seconds: float | None = None,
+    smoke: bool = False,
+    settings: Mapping[str, object] | None = None,
+    workers: int | None = None,
+    scenario: Scenario = AS_BILLED,
+    currency: str = "USD",
+    on: Sequence[str] = (),
+    probe: bool = False,
+    observer: Observer | None = None,
+) -> Estimate:
+    """What a study will cost, from past runs of its training code in the home; see report.estimate.
+
+    ``on`` are SKUs to price it on too. ``probe`` trains two short trials first, as a study of their own: NAME-probe.
+    The other arguments are those of ``run_study`` and the options of ``tracker estimate``. Raises TrackerError.
+    """
+    document = StudyDocument("study", study) if isinstance(study, Mapping) else StudyDocument.read(Path(study))
+    document = document.smoke() if smoke else document
+    document = document.override(
+        settings or {}, name=name, budget_usd=budget_usd, trials=trials, wall_seconds=wall_seconds
+    ).anchored(Path.cwd())
+    from tracker.report.estimate.estimate import check_known, estimate_cost  # scipy, which takes a third of a second
+
+    places, probed = Home.find(home), ""
+    if probe:
+        Forkserver(document.workload or "").warm_up()
+        from tracker.runner.probe import run_probe  # MLflow and Optuna, while the forkserver imports torch
+        from tracker.runner.session import Places
+
+        probed = run_probe(document, Places(places, storage), workers=workers, observer=observer or Silent())
+    found = estimate_cost(document, places, scenario=scenario, currency=currency, on=on, workers=workers, probe=probed)
+    check_known(found)
+    return found
 
 
 def resume_study(

@@ -28,7 +28,7 @@ from experiments.benchmarks.search_methods import METHODS
 from tracker.frontier.estimates import Estimate
 from tracker.frontier.half_splits import DEGREES, Corner, Payments, hypervolume_at, scatter_between_halves
 from tracker.records import Direction
-from tracker.training.hardware import usable_cores
+from tracker.training.machine import usable_cores
 
 SHARES = np.array([0.1, 0.25, 0.5, 0.97])
 """Of the budget; a search does not spend all of it."""

@@ -16,7 +16,7 @@ from experiments.data.token_streams import prepare_streams
 from experiments.workloads.language_model import LanguageModel
 from tracker.records import Direction, QualityMetric, Settings
 from tracker.training.assignment import Place
-from tracker.training.hardware import usable_cores
+from tracker.training.machine import usable_cores
 from tracker.training.meter import Meter
 from tracker.training.precision import PRECISIONS
 from tracker.training.run import Run

@@ -21,7 +21,7 @@ from pathlib import Path
 from experiments.benchmarks.figures import Figure, main
 from experiments.benchmarks.gpt_speed import known_peak, our_speed, prepare, script_speed, utilisation
 from tracker.engine.forkserver import Forkserver
-from tracker.training.hardware import usable_cores
+from tracker.training.machine import usable_cores
 
 WORKLOAD = "experiments.workloads.language_model:LanguageModel"
 SETTINGS = {"size": 2, "context_length": 256, "batch_size": 16, "train_bytes": 100_000, "validation_bytes": 40_000}

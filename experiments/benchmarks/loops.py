@@ -17,7 +17,7 @@ from pathlib import Path
 from experiments.benchmarks.figures import Figure, main
 from experiments.benchmarks.gallery_training import LOOPS, prepare, smoke_study, train
 from tracker.engine.forkserver import Forkserver
-from tracker.training.hardware import usable_cores
+from tracker.training.machine import usable_cores
 
 GALLERY = (
     "docstrings",

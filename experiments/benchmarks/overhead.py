@@ -27,7 +27,7 @@ from tracker.runner.account import Account
 from tracker.runner.job import Job
 from tracker.store.mlflow_store import MlflowStore
 from tracker.training.events import EventLog
-from tracker.training.hardware import usable_cores
+from tracker.training.machine import usable_cores
 
 WORKLOAD = "experiments.workloads.text_classifier:TextClassifier"
 

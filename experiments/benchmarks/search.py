@@ -39,7 +39,7 @@ from experiments.benchmarks.search_statistics import (
     table_of,
 )
 from tracker.errors import RequestError
-from tracker.training.hardware import usable_cores
+from tracker.training.machine import usable_cores
 
 RECORDED = Path(__file__).parents[2] / "results/records/curves"
 FULL_TRAININGS = 60

@@ -21,7 +21,7 @@ from experiments.data.token_arrays import digest
 from tracker.errors import DataError
 from tracker.records import Settings
 from tracker.study.knobs import Knob
-from tracker.training.hardware import usable_cores
+from tracker.training.machine import usable_cores
 from tracker.training.run import Run
 
 PREPARATION_VERSION = 1

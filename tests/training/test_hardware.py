@@ -10,7 +10,9 @@ import torch
 
 from tracker.pricing.price_book import load_price_book
 from tracker.records import Hardware, Market
-from tracker.training.hardware import accelerator_name, can_compile, describe_hardware, usable_cores
+from tracker.training.hardware import can_compile, describe_hardware
+from tracker.training.machine import DEVICE_PRECISIONS, accelerator_name, untried_hardware, usable_cores
+from tracker.training.precision import PRECISIONS
 
 
 def in_a_child(function, *arguments):
@@ -47,6 +49,19 @@ def test_tells_the_precisions_that_work(here):
     assert "fp32" in here.precisions["cpu"]
     assert not {"tf32", "fp16"} & set(here.precisions["cpu"])
     assert set(here.precisions) == set(here.devices)
+
+
+def test_a_machine_that_is_not_tried_is_the_same_machine(here):
+    untried = untried_hardware()
+    assert untried.label == here.label
+    assert (untried.architecture, untried.devices) == (here.architecture, here.devices)
+    for device in here.devices:
+        assert set(here.precisions[device]) <= set(untried.precisions[device])
+
+
+def test_the_precisions_of_a_device_are_those_that_are_tried_on_it():
+    for device, names in DEVICE_PRECISIONS.items():
+        assert names == tuple(name for name, each in PRECISIONS.items() if device in each.devices)
 
 
 def test_this_machine_can_be_billed(here):

@@ -21,6 +21,7 @@ from tracker.errors import BehindWarning, TrackerError, did_you_mean
 
 COMMANDS = {
     "doctor": "What this machine is, can do, and would be billed as.",
+    "estimate": "What a study will cost, before it is run.",
     "run": "Run a study from its TOML file.",
     "resume": "Resume a study, with its budget or a new one.",
     "stop": "Ask a running study to stop, as Ctrl-C does.",

@@ -19,7 +19,7 @@ from tracker.report.tables import frontier_table
 from tracker.runner.study_lookup import folder_of
 from tracker.store.home import Home
 from tracker.store.run_table import StudyTable
-from tracker.training.hardware import usable_cores
+from tracker.training.machine import usable_cores
 from tracker.training.serving_cost import measure_serving, serving_inputs
 
 INPUTS = 256

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tracker.engine.cluster.distant import bring_all
@@ -56,13 +56,14 @@ def run_study(
     workers: int | None = None,
     warm_start: Sequence[str] = (),
     observer: Observer | None = None,
+    searcher_of: Callable[[StudyPlan, Trials], Searcher] | None = None,
 ) -> TrialState:
     """Run a new study until it completes, or until someone stops it.
 
-    ``warm_start`` names earlier studies of the same space to learn from, at this study's prices. A wrong request leaves
-    nothing behind. Raises StudyFileError, StudyExistsError, DataError, HardwareError, PriceBookError, StoreError, and
-    RequestError where an earlier study has another space, the sampler cannot suggest for the study, or none of its
-    trials beats the reference point.
+    ``warm_start`` names earlier studies of the same space to learn from, at this study's prices. ``searcher_of`` makes
+    what chooses its trials, in place of its strategy. A wrong request leaves nothing behind. Raises StudyFileError,
+    StudyExistsError, DataError, HardwareError, PriceBookError, StoreError, and RequestError where an earlier study has
+    another space, the sampler cannot suggest for the study, or none of its trials beats the reference point.
     """
     observer, document = observer or Silent(), document.anchored(Path.cwd())
     home = places.home
@@ -96,7 +97,10 @@ def run_study(
                 undo.pop_all()
             session = open_session(plan, home, folder, log, observer)
             replayed = replay_logs(session)
-            searcher = make_searcher(plan, trials, {}, evidence, notify=observer.notify)
+            if searcher_of is None:
+                searcher = make_searcher(plan, trials, {}, evidence, notify=observer.notify)
+            else:
+                searcher = searcher_of(plan, trials)
             return _search(session, engine, trials, searcher, replayed, interrupts)
 
 

@@ -86,7 +86,9 @@ def _missing(home: Home) -> str:
 
 def _summary(name: str, folder: StudyFolder) -> StudySummary:
     end = folder.end()
-    return StudySummary(name, TrialState.RUNNING if end is None else end[0], folder.started_at)
+    state = TrialState.RUNNING if end is None else end[0]
+    workload = StudyNotes(folder.path).tags().get("tracker.workload", "")
+    return StudySummary(name, state, folder.started_at, workload)
 
 
 def check_name_is_free(home: Home, name: str, storage: str, trials_started: int | None) -> None:

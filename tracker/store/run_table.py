@@ -188,11 +188,12 @@ class StudyTable:
 
 @dataclass(frozen=True, slots=True)
 class StudySummary:
-    """A study in a list of studies; ``started_at`` in seconds since 1970."""
+    """A study in a list of studies; ``started_at`` in seconds since 1970, ``workload`` its reference, "" if unknown."""
 
     name: str
     state: str
     started_at: float
+    workload: str = ""
 
 
 class _Store(Source, Protocol):
@@ -204,7 +205,12 @@ class _Store(Source, Protocol):
 def list_studies(tracking_uri: str) -> list[StudySummary]:
     """Every study in an MLflow store, newest first. Raises StoreError."""
     return [
-        StudySummary(parent.study, parent.tags.get("tracker.state", "running"), parent.started_at_ms / 1000)
+        StudySummary(
+            parent.study,
+            parent.tags.get("tracker.state", "running"),
+            parent.started_at_ms / 1000,
+            parent.tags.get("tracker.workload", ""),
+        )
         for parent in _store(tracking_uri).parents()
     ]
 

@@ -30,6 +30,16 @@ class Choices:
         """What tells a value from the others."""
         return value
 
+    def at_share(self, share: float) -> SettingValue:
+        """The value that is this far, from 0 to 1, along its values: numbers by size, others as they are written.
+
+        >>> Choices((64, 16, 32)).at_share(0.0), Choices(("sgd", "adam")).at_share(1.0)
+        (16, 'adam')
+        """
+        numbers = all(isinstance(value, int | float) for value in self.values)
+        ordered = sorted(self.values) if numbers else self.values
+        return ordered[round(share * (len(ordered) - 1))]
+
 
 @dataclass(frozen=True, slots=True)
 class Range:
@@ -66,6 +76,21 @@ class Range:
         """The value ``index`` steps above ``low``, of a range that keeps to a step: 0.3, not 0.30000000000000004."""
         value = Decimal(str(self.low)) + index * (self._stride or 1)
         return int(value) if self.integer else float(value)
+
+    def at_share(self, share: float) -> SettingValue:
+        """The value that is this far, from 0 to 1, along the range; on the logarithm where it draws on that.
+
+        >>> Range(1.0, 100.0, log=True).at_share(0.5), Range(1, 9, step=2, integer=True).at_share(0.25)
+        (10.0, 3)
+        """
+        if self.log:
+            value = math.exp(math.log(self.low) + share * math.log(self.high / self.low))
+            value = min(max(value, self.low), self.high)
+        elif math.isinf(self.size):
+            value = self.low + share * (self.high - self.low)
+        else:
+            return self.at(round(share * (self.size - 1)))
+        return round(value) if self.integer else value
 
     def has(self, value: SettingValue) -> bool:
         """Whether it is a number from ``low`` to ``high``."""

@@ -29,8 +29,8 @@ from tracker.records import DataCard, Role, TrialState
 from tracker.training.assignment import Place, Reporting, Saving, Seat, Task
 from tracker.training.ending import DISK_FAILED, NO_EVENTS, Ending, ends_well, failure
 from tracker.training.events import EventLog
-from tracker.training.hardware import cpu_model
 from tracker.training.loading import load_workload
+from tracker.training.machine import cpu_model
 from tracker.training.meeting import meet_across, meet_here
 from tracker.training.meter import Meter
 from tracker.training.parts import Parts
