@@ -170,6 +170,16 @@ def test_the_cheapest_that_surely_reaches_it_is_named_beside_a_lucky_one(by_hand
     assert "None of the 2 repeated checkpoints reaches accuracy 0.7550 with 90 % confidence." in none
 
 
+def test_repeats_beyond_the_other_bounds_are_not_said_to_miss_the_quality(by_hand):
+    rows = [by_hand.trial(0, [0.60], [HOUR]), by_hand.trial(1, [0.95], [5 * HOUR])]
+    found = candidates(by_hand.build([*rows, *again(by_hand, 1, (0.949, 0.950, 0.951), 5.0)]))
+    for bounds in ({"cost": 2.0}, {"wall_seconds": 2 * HOUR}):
+        sentences = advice_sentences(advise(found, Wish(quality=0.9, **bounds)))
+        assert "No checkpoint within these bounds was repeated." in sentences
+    within = "\n".join(advice_sentences(advise(found, Wish(quality=0.96, cost=6.0))))
+    assert "None of the 1 repeated checkpoint within these bounds reaches accuracy 0.9600 with 90 %" in within
+
+
 def test_a_baseline_that_would_do_for_no_more_is_named(small):
     # The baseline has 0.65 for $1.50; the cheapest trial with 0.55 costs $2.
     advice = advise(candidates(small), Wish(quality=0.55))

@@ -102,14 +102,21 @@ def baselines(found: AxisPoints, wish: Wish, answer: Answer | None) -> pd.DataFr
     return meeting.sort_values("price_usd", kind="stable").reset_index(drop=True)
 
 
+def repeated_within(found: AxisPoints, wish: Wish) -> pd.DataFrame:
+    """The repeated candidates within the cost and the time of a wish, with columns of report.tables.certainty_of."""
+    points, known = found.points, certainty_of(found.table)
+    if wish.wall_seconds is not None:
+        points = points[(points["wall_seconds"] <= wish.wall_seconds).to_numpy()]
+    if wish.cost is not None:
+        points = points[(points["x"] <= wish.cost).to_numpy()]
+    return points.merge(known[(known["repeats"] > 0).to_numpy()].drop(columns="on_frontier"), on=["trial", "epoch"])
+
+
 def _confident(found: AxisPoints, wish: Wish) -> Mapping[Any, Any] | None:
     """The cheapest repeated candidate within the other bounds that reaches the quality with CONFIDENCE."""
-    known = certainty_of(found.table)
-    if wish.quality is None or known.empty or not is_quality(found):
+    if wish.quality is None or certainty_of(found.table).empty or not is_quality(found):
         return None
-    points = found.points[(found.points["wall_seconds"] <= (wish.wall_seconds or math.inf)).to_numpy()]
-    points = points[(points["x"] <= (wish.cost or math.inf)).to_numpy()]
-    rows = points.merge(known[known["repeats"] > 0].drop(columns="on_frontier"), on=["trial", "epoch"])
+    rows = repeated_within(found, wish)
     sure = [confidence_of(row, wish.quality, found.sign) for row in rows.to_dict("records")]
     rows = rows.assign(confidence=np.asarray(sure, dtype=np.float64))
     rows = rows[rows["confidence"] >= CONFIDENCE].sort_values("x", kind="stable")
