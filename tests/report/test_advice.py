@@ -191,6 +191,18 @@ def test_a_baseline_that_would_do_for_no_more_is_named(small):
     assert baseline in advice_sentences(advise(candidates(small), Wish(cost=3.0)))
 
 
+def test_a_baseline_that_misses_the_study_s_limits_would_not_do(small, by_hand):
+    # The baseline has a validation loss of 0.35, the trials within the limit have 0.5 and 0.4.
+    wish = Wish(quality=0.55)
+    assert len(advise(candidates(small), wish).baselines) == 1
+    limited = by_hand.replaced(small, limits=(Limit("validation_loss", low=0.38),))
+    advice = advise(candidates(limited), wish)
+    assert advice.baselines.empty
+    assert "baseline" not in "\n".join(advice_sentences(advice))
+    kept = by_hand.replaced(small, limits=(Limit("validation_loss", high=0.45),))
+    assert len(advise(candidates(kept), wish).baselines) == 1
+
+
 def test_out_of_reach_it_names_the_best_and_what_the_curves_suggest(small):
     advice = advise(candidates(small), Wish(quality=0.9))
     text = "\n".join(advice_sentences(advice))
