@@ -85,6 +85,18 @@ def test_a_quality_that_costs_more_than_the_sum_is_priced_and_the_best_for_the_s
     assert "No checkpoint costs $0.50 or less" in nothing.sentence
 
 
+def test_a_sum_and_a_deadline_name_what_is_cheaper_only_where_it_is_within_the_sum(by_hand, quick):
+    assert said(quick, cost=1.5, wall_seconds=3600).sentence == (
+        "No checkpoint costs $1.50 or less in that time; the cheapest is trial #1 after epoch 1, accuracy 0.6500 for"
+        " $2.00."
+    )
+    assert "Without the deadline" not in said(quick, quality=0.7, cost=2.5, wall_seconds=3600).sentence
+    assert "Without the deadline it is trial #2" in said(quick, quality=0.7, cost=3.0, wall_seconds=3600).sentence
+    in_time = said(quick, quality=0.65, cost=1.5, wall_seconds=3600).sentence
+    assert "The cheapest with accuracy 0.6500 in that time costs more than that: trial #1" in in_time
+    assert "Without the deadline" not in in_time
+
+
 def test_predictions_change_what_is_cheapest(by_hand):
     fast, slow = {"predictions_per_second": 100.0}, {"predictions_per_second": 1.0}
     rows = [
