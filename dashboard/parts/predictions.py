@@ -9,7 +9,7 @@ import streamlit as st
 from dashboard import studies, view
 from dashboard.parts.chart import chart
 from dashboard.text import literal
-from tracker.errors import PriceBookError, TrackerError
+from tracker.errors import RequestError, TrackerError
 from tracker.report.prediction_chart import prediction_figure
 from tracker.report.prediction_targets import ALL, targets_of
 from tracker.report.prediction_words import prediction_sentences
@@ -35,7 +35,7 @@ def predictions(table: StudyTable) -> None:
     st.header("On hardware that you have not rented")
     try:
         names = [target.name for target in targets_of(table, studies.home(), [ALL])]
-    except PriceBookError as error:
+    except RequestError as error:
         st.caption(literal(str(error)))
         return
     chosen = [name for name in view.HARDWARE.all() if name in names]

@@ -74,15 +74,14 @@ def left_out_errors(pairs: Pairs, blind: bool = False) -> NDArray[np.float64]:
 def ranges(pairs: Pairs, errors: NDArray[np.float64]) -> dict[Pair, float]:
     """The factor of each class that covers 90 % of its worst source's pairs.
 
-    A class that fewer than two sources tell of has at least ONE_SOURCE, and one whose chips are further apart no less
-    than one whose chips are nearer (same chip, same generation, adjacent), as far as two sources tell.
+    A class that fewer than two sources tell of has at least ONE_SOURCE.
     """
     classes, sources = pair_classes(pairs.origin, pairs.target, pairs.mfu), pairs.rows["source"].to_numpy()
     found = {}
     for number, pair in enumerate(PAIRS):
         of_class = [np.abs(errors[(classes == number) & (sources == source)]) for source in np.unique(sources)]
         worst = [float(np.exp(np.quantile(each, COVERED))) for each in of_class if len(each) >= FEWEST]
-        found[pair] = max(worst) if len(worst) > 1 else max(ONE_SOURCE, *worst, ONE_SOURCE)
+        found[pair] = max(worst) if len(worst) > 1 else max(ONE_SOURCE, *worst)
     return found
 
 

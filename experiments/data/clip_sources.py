@@ -7,6 +7,8 @@ frames × height × width × 1 or 3. Imported only where there is something to p
 from __future__ import annotations
 
 import hashlib
+import os
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -190,7 +192,7 @@ def _visible(folder: Path, kind: Callable[[Path], bool], needed: str) -> list[Pa
 def _content(path: Path) -> str:
     try:
         files = [path] if path.is_file() else sorted(each for each in path.iterdir() if each.is_file())
-        return hashlib.sha256(b"".join(each.name.encode() + each.read_bytes() for each in files)).hexdigest()
+        return hashlib.sha256(b"".join(os.fsencode(each.name) + each.read_bytes() for each in files)).hexdigest()
     except OSError as error:
         return f"error {error.errno}"  # said, or left out, where it is to be read
 
@@ -200,20 +202,26 @@ def _frames_of(path: Path, name: str, channels: int, side: int) -> np.ndarray:
         return _from_images(path, name, channels, side)
     try:
         frames = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"{name}: cannot be read as an array: {str(error).splitlines()[0]}") from None
+    if not isinstance(frames, np.ndarray) or not (np.issubdtype(frames.dtype, np.number) or frames.dtype == bool):
+        held = f"an array of {frames.dtype}" if isinstance(frames, np.ndarray) else "several arrays"
+        raise DataError(f"{name}: it holds {held}; allowed: one array of whole numbers from 0 to 255")
     if frames.ndim not in (3, 4) or not frames.size or frames.shape[3:] not in ((), (1,), (3,)):
         shape = " × ".join(map(str, frames.shape))
         raise DataError(f"{name}: its shape is {shape}; allowed: frames × height × width, or that × 1 or 3")
     if not (np.issubdtype(frames.dtype, np.integer) and frames.min() >= 0 and frames.max() <= 255):
-        held = f"{frames.dtype} from {frames.min():g} to {frames.max():g}"
+        held = f"{frames.dtype} from {frames.min()} to {frames.max()}"
         raise DataError(f"{name}: it holds {held}; allowed: whole numbers from 0 to 255")
     pictures = frames[..., None] if frames.ndim == 3 else frames
     return _resized(pictures.astype(np.uint8).transpose(0, 3, 1, 2), channels, side)
 
 
 def _from_images(folder: Path, name: str, channels: int, side: int) -> np.ndarray:
-    paths = sorted(each for each in folder.iterdir() if each.suffix.lower() in ENDINGS)
+    try:
+        paths = sorted(each for each in folder.iterdir() if each.suffix.lower() in ENDINGS and each.name[0] != ".")
+    except OSError as error:
+        raise DataError(f"{name}: cannot be read: {error.strerror}") from None
     if not paths:
         raise DataError(f"{name}: no image is in it; allowed endings: {', '.join(ENDINGS)}")
     found, size = [], None

@@ -205,6 +205,13 @@ def broken(folder, kind):
         np.save(place / "a.npy", np.zeros((8, 16, 16)))
     elif kind == "shape":
         np.save(place / "a.npy", np.zeros((8, 16), np.uint8))
+    elif kind == "texts":
+        np.save(place / "a.npy", np.array([["a"]]))
+    elif kind == "zip":
+        with (place / "a.npy").open("wb") as file:
+            np.savez(file, a=np.zeros(3))
+    elif kind == "no zip":
+        (place / "a.npy").write_bytes(b"PK\x03\x04 and nothing more")
     elif kind == "pickle":
         np.save(place / "a.npy", np.array([{"a": 1}], dtype=object))
     elif kind == "torn":
@@ -226,6 +233,9 @@ def broken(folder, kind):
         ("short", "falls/a.npy: it has 3 frames; stored_frames = 6"),
         ("float", "falls/a.npy: it holds float64"),
         ("shape", "falls/a.npy: its shape is 8 × 16"),
+        ("texts", "falls/a.npy: it holds an array of <U1"),
+        ("zip", "falls/a.npy: it holds several arrays"),
+        ("no zip", "falls/a.npy: cannot be read as an array"),
         ("pickle", "falls/a.npy: cannot be read as an array"),
         ("torn", "falls/a.npy: cannot be read as an array"),
         ("image", r"falls/a/1.png: cannot be read as an image"),

@@ -203,3 +203,68 @@ def test_the_frontier_of_predictions_is_non_dominated():
     best = predicted_frontier(table, found)
     assert list(best["quality"]) == sorted(best["quality"]) and list(best["price_usd"]) == sorted(best["price_usd"])
     assert set(best["price_basis"]) == {"predicted"}
+
+
+def test_what_ran_on_the_target_itself_is_a_price_and_no_prediction():
+    table = table_of(on_gpu(0, [0.8], [100.0], "H100"))
+    row = frontier_predictions(table, find_targets(["H100"], BOOK)).iloc[0]
+    assert "it ran on H100 SXM itself" in row["refused"] and np.isnan(row["price_usd"])
+
+
+def test_trials_on_several_of_the_target_pull_nothing():
+    same = {"precision": "bf16", "size": 1, "device": "cuda"}
+    rows = [on_gpu(0, [0.6], [100.0], settings=same), on_gpu(1, [0.5], [30.0], "H100", count=4, settings=same)]
+    found = frontier_predictions(table_of(*rows), find_targets(["H100"], BOOK)).set_index("trial")
+    assert found.loc[0, "measured_there"] == 0 and "4 × H100" in found.loc[1, "refused"]
+
+
+def test_on_a_cluster_the_price_says_what_a_run_trained_on():
+    row, steps = on_gpu(0, [0.5], [50.0])
+    row |= {"hardware": "3 machines, 96 cores + 8 × H100", "price_point": A100}
+    table = table_of((row, steps))
+    places = json.dumps([["aws/p4de.24xlarge", "spot", "us-east-1", "a"]])
+    table = replace(table, runs=table.runs.assign(places=[places]))
+    found = frontier_predictions(table, find_targets(["H100"], BOOK)).iloc[0]
+    assert (found["measured_on"], found["refused"]) == ("A100-80GB", "")
+
+
+def test_several_processes_on_processors_are_refused():
+    settings = {"precision": "fp32", "device": "cpu", "processes": 4}
+    table = table_of(trial(0, [0.5], [50.0], settings=settings, summary={"train_seconds": 40.0, "flops": 1e12}))
+    found = frontier_predictions(table, find_targets(["H100", "aws/c7i.4xlarge"], BOOK))
+    assert all("4 × processes or machines" in why for why in found["refused"])
+
+
+def test_phases_of_earlier_attempts_tell_the_share_of_a_trial_that_runs_on():
+    row, steps = on_gpu(0, [0.8], [100.0])
+    finished = frontier_predictions(table_of((row, steps)), find_targets(["H100"], BOOK)).iloc[0]
+    row, steps = on_gpu(0, [0.8], [400.0])
+    row["startup_seconds"] = 10.0
+    row["summary"] |= {"train_seconds": 72.0, "evaluation_seconds": 18.0, "flops": np.nan}
+    for step in steps:
+        step["metrics"]["startup_seconds"] = 10.0
+    running = frontier_predictions(table_of((row, steps)), find_targets(["H100"], BOOK)).iloc[0]
+    assert 0.2 * 390 < running["wall_seconds"] < 0.75 * 400
+    assert finished["refused"] == running["refused"] == ""
+
+
+def test_on_a_gpu_no_more_cores_count_than_its_machine_has():
+    summary = {"train_seconds": 40.0, "flops": 1e15}
+    prices = [
+        frontier_predictions(
+            table_of(trial(0, [0.5], [50.0], cores=cores, summary=summary)), find_targets(["aws/g4dn.xlarge"], BOOK)
+        ).iloc[0]["price_usd"]
+        for cores in (2, 16)
+    ]
+    assert prices[0] == pytest.approx(prices[1])
+
+
+def test_from_a_processor_a_measurement_there_moves_the_range_and_leaves_its_width():
+    same = {"precision": "fp32", "size": 1}
+    cpu = trial(0, [0.6], [1000.0], settings={**same, "device": "cpu"}, summary={"train_seconds": 900.0, "flops": 1e15})
+    there = on_gpu(1, [0.5], [100.0], settings={**same, "device": "cuda"})
+    targets = find_targets(["A100-80GB"], BOOK)
+    alone, pulled = (frontier_predictions(table_of(*rows), targets, trial=0).iloc[0] for rows in ([cpu], [cpu, there]))
+    assert pulled["measured_there"] == 1 and pulled["wall_seconds"] != alone["wall_seconds"]
+    wide = [row["wall_seconds_high"] - row["wall_seconds_low"] for row in (alone, pulled)]
+    assert wide[1] > 0.2 * wide[0]

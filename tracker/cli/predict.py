@@ -54,6 +54,8 @@ def predict(
     table = priced_study_table(home, name, scenario, currency)
     targets = targets_of(table, home, names or (ALL,))
     predictions = frontier_predictions(table, targets, trial)
+    if predictions.empty:
+        raise RequestError(f"study '{name}' has no checkpoint on the frontier: there is nothing to predict")
     if as_json:
         print_json(predictions_document(table, predictions, targets))
         return

@@ -96,6 +96,12 @@ def shift(errors: NDArray[np.float64]) -> float:
     return float(np.sum(errors) / (len(errors) + SHRINK)) if len(errors) else 0.0
 
 
+def measured_factor(trainings: int) -> float:
+    """The factor of a range where so many other trainings, one or more, were measured on both accelerators."""
+    factors = load_coefficients().measured_factors
+    return factors[min(trainings, len(factors)) - 1]
+
+
 def busy_share(mfu: NDArray[np.float64], half_mfu: float, slope: float) -> NDArray[np.float64]:
     """How much of the hardware's speed-up a step gets, from 0 to 1, by the source's MFU; NaN counts as TYPICAL_MFU."""
     used = np.where(np.isnan(mfu), TYPICAL_MFU, np.clip(mfu, 1e-6, 1.0))

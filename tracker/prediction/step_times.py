@@ -41,7 +41,7 @@ _GIB = 2.0**30
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What runs were measured on: ``count`` accelerators of a kind, or machines with a processor, in one precision.
+    """What runs were measured on: ``count`` accelerators of a kind, or processes on processors, in one precision.
 
     ``refused`` is why nothing is predicted from here, "" where something is.
     """
@@ -164,8 +164,10 @@ def _refusal(target: Accelerator | None, source: Source) -> str:
         return source.refused
     origin = source.accelerator
     if source.count > 1:
-        kind = origin.name if origin else "machines"
+        kind = origin.name if origin else "processes or machines"
         return f"it ran on {source.count} × {kind}: what several exchange is not predicted"
+    if target is not None and origin is target:
+        return f"it ran on {target.name} itself: what it costs there is no prediction (--sku prices it as another SKU)"
     if target is None:
         return "" if origin is None else "from an accelerator nothing is predicted for a processor"
     for each in (target, origin):

@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,8 @@ from tracker.store.run_table import StudyTable
 
 Floats = NDArray[np.float64]
 _ACCELERATORS = re.compile(r" \+ \d+ × (.+)$")
+_TOGETHER = {"precision": "fp32", "nodes": 1, "processes": 1}
+"""The settings that say in which precision, and by how many together, a run trained; with what is meant without one."""
 _NOT_STEPS = ("evaluation_seconds", "data_seconds", "saving_seconds")
 """Of a run's wall time beside its start-up, what no accelerator makes faster: it stays as measured."""
 
@@ -27,12 +30,13 @@ class RunSteps:
     """The steps of n runs, and how their wall time divides: [n] each, in seconds.
 
     ``measured`` is what predictions start from. ``share`` is the part of the wall time after the start-up that the
-    steps took, 0 to 1; ``names`` what each ran on, in words.
+    steps took, 0 to 1; ``names`` what each ran on, in words; ``phased`` whether it logged what its time was spent on.
     """
 
     measured: MeasuredSteps
     share: Floats
     names: tuple[str, ...]
+    phased: NDArray[np.bool_]
 
     @property
     def on_processor(self) -> NDArray[np.bool_]:
@@ -58,11 +62,10 @@ def run_steps(table: StudyTable, rows: NDArray[np.int64]) -> RunSteps:
 
     wall, startup = (runs[name].to_numpy(dtype=np.float64) for name in ("wall_seconds", "startup_seconds"))
     after = np.maximum(wall - startup, 0.0)
-    others = sum((np.nan_to_num(figure(name)) for name in _NOT_STEPS), np.zeros(len(rows)))
-    steps = np.fmin(figure("train_seconds"), after)  # what was logged last may be a moment older
-    steps = np.where(np.isnan(steps), np.maximum(after - others, 0.0), steps)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        share = np.where(after > 0, steps / after, 0.0)
+    train = figure("train_seconds")
+    logged = train + sum((np.nan_to_num(figure(name)) for name in _NOT_STEPS), np.zeros(len(rows)))
+    # Of what was logged last: while a later attempt runs, phases are those of the ones before it.
+    share = np.divide(train, logged, out=np.where(np.isnan(train), 1.0, 0.0), where=logged > 0)
     done = _epochs(table, rows) * figure("steps_per_epoch")
     flops = figure("flops")
     flops = np.where(np.isnan(flops), done * figure("step_flops"), flops)
@@ -70,12 +73,12 @@ def run_steps(table: StudyTable, rows: NDArray[np.int64]) -> RunSteps:
     measured = MeasuredSteps(
         sources=sources,
         codes=codes,
-        step_seconds=steps,
+        step_seconds=after * share,
         flops=flops,
         launches=done * figure("step_operations"),
         memory_bytes=np.nan_to_num(figure("peak_accelerator_memory_bytes")),
     )
-    return RunSteps(measured, share, names)
+    return RunSteps(measured, share, names, ~np.isnan(train))
 
 
 def _epochs(table: StudyTable, rows: NDArray[np.int64]) -> Floats:
@@ -87,17 +90,15 @@ def _epochs(table: StudyTable, rows: NDArray[np.int64]) -> Floats:
 def _sources(table: StudyTable, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], list[Source], tuple[str, ...]]:
     """What each run ran on: its number among the sources, these, and its words."""
     runs = table.runs.take(rows)
-    if "precision" in table.settings:
-        precisions = table.settings["precision"].take(rows).fillna("fp32").astype(str).to_numpy(dtype=object)
-    else:
-        precisions = np.full(len(runs), "fp32", dtype=object)
+    settings = {name: _setting(table, name, default, rows) for name, default in _TOGETHER.items()}
     texts = runs["places"].to_numpy(dtype=object) if "places" in runs else np.full(len(runs), "", dtype=object)
     keys = list(
         zip(
             *(runs[name].astype(str) for name in ("hardware", "price_point")),
             runs["accelerators"].astype(int),
-            precisions,
-            map(_distinct_places, texts),
+            settings["precision"],
+            map(max, settings["nodes"], settings["processes"]),
+            texts,
             strict=True,
         )
     )
@@ -106,19 +107,22 @@ def _sources(table: StudyTable, rows: NDArray[np.int64]) -> tuple[NDArray[np.int
     return codes.astype(np.int64), [source for source, _ in named], tuple(named[code][1] for code in codes)
 
 
+def _setting(table: StudyTable, name: str, default: object, rows: NDArray[np.int64]) -> list[Any]:
+    if name not in table.settings:
+        return [default] * len(rows)
+    return [default if value is None else value for value in table.settings[name].to_numpy(dtype=object)[rows]]
+
+
 @cache
-def _distinct_places(text: str) -> int:
-    """On how many kinds of machine the attempts at a run were."""
-    return len({place[0] for place in places_in(text)}) if text else 1
-
-
-def _source(hardware: str, price_point: str, count: int, precision: str, places: int) -> tuple[Source, str]:
-    """What a run ran on, and the same in words."""
-    if places > 1:
+def _source(
+    hardware: str, price_point: str, count: int, precision: str, together: int, places: str
+) -> tuple[Source, str]:
+    """What a run ran on, and the same in words; on a cluster its price says what, not the study's label."""
+    if len({place[0] for place in places_in(places)} if places else ()) > 1:
         return Source(None, precision, refused="its attempts ran on several kinds of machine"), "several machines"
     if not count:
-        return Source(None, precision), hardware or "a processor"
-    found = _ACCELERATORS.search(hardware)
+        return Source(None, precision, together), hardware or "a processor"
+    found = None if places else _ACCELERATORS.search(hardware)
     name = found[1] if found else str(json.loads(price_point or "{}").get("accelerator", ""))
     if not is_known(name):
         refused = f"it ran on {name or 'an accelerator without a name'}, which the table of accelerators does not have"

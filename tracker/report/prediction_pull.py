@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tracker.prediction.speed import load_coefficients, shift
+from tracker.prediction.speed import PAIRS, measured_factor, shift
 from tracker.prediction.step_times import MeasuredSteps, PredictedSteps, predict_on
 from tracker.records import Role
 from tracker.report.measured_steps import run_steps
@@ -24,7 +24,7 @@ _SAME_WORK = ("precision", "compile")
 
 @dataclass(frozen=True)
 class Pull:
-    """What was learnt for one target: by the trial, how long its steps really took there over the prediction.
+    """What was learnt for one target: of each trial there, how long its steps took over what others predict (log).
 
     ``residuals`` are rows with trial, trial_there, on, predicted_seconds and measured_seconds of an epoch's steps.
     """
@@ -38,14 +38,18 @@ class Pull:
         return len(self.log_errors)
 
     def applied(self, predicted: PredictedSteps) -> PredictedSteps:
-        """The predictions, moved by what was measured, with the narrower range; as they were without any."""
+        """The predictions, moved by what was measured; as they were without any.
+
+        From an accelerator the range is narrower too, as it was on published pairs; from a processor it stays as wide.
+        """
         if not self.log_errors:
             return predicted
-        factors = load_coefficients().measured_factors
-        factor = factors[min(self.trainings, len(factors)) - 1]
-        seconds = predicted.seconds * np.exp(shift(np.array(self.log_errors)))
-        narrow = np.minimum(factor, np.sqrt(predicted.high / predicted.low))
-        return replace(predicted, seconds=seconds, low=seconds / narrow, high=seconds * narrow)
+        moved = np.exp(shift(np.array(self.log_errors)))
+        width = np.sqrt(predicted.high / predicted.low)
+        narrow = np.where(np.isin(predicted.basis, PAIRS), np.minimum(measured_factor(self.trainings), width), width)
+        middle = np.sqrt(predicted.high * predicted.low)
+        seconds, low, high = (each * moved for each in (predicted.seconds, middle / narrow, middle * narrow))
+        return replace(predicted, seconds=seconds, low=np.minimum(low, seconds), high=np.maximum(high, seconds))
 
 
 def pulls(table: StudyTable, targets: Sequence[Target]) -> list[Pull]:
@@ -80,19 +84,23 @@ def _pull(
 ) -> Pull:
     if target.accelerator is None:
         return Pull()
-    there = np.array([each.accelerator is target.accelerator for each in measured.sources])[measured.codes]
+    alone = [each.accelerator is target.accelerator and each.count == 1 for each in measured.sources]
+    there = np.array(alone, dtype=bool)[measured.codes]
     predicted = predict_on(target.accelerator, measured).seconds / epochs
-    errors, residuals = [], []
+    errors: list[float] = []
+    residuals: list[dict[str, Any]] = []
     for row in np.flatnonzero(there & (an_epoch > 0)):
-        for other in np.flatnonzero(~there & (alike == alike[row]) & (predicted > 0)):
-            errors.append(float(np.log(an_epoch[row] / predicted[other])))
-            residuals.append(
-                {
-                    "on": target.name,
-                    "trial": int(trials[other]),
-                    "trial_there": int(trials[row]),
-                    "predicted_seconds": float(predicted[other]),
-                    "measured_seconds": float(an_epoch[row]),
-                }
-            )
+        others = np.flatnonzero(~there & (alike == alike[row]) & (predicted > 0))
+        if len(others):
+            errors.append(float(np.log(an_epoch[row] / predicted[others]).mean()))
+        residuals += [
+            {
+                "on": target.name,
+                "trial": int(trials[other]),
+                "trial_there": int(trials[row]),
+                "predicted_seconds": float(predicted[other]),
+                "measured_seconds": float(an_epoch[row]),
+            }
+            for other in others
+        ]
     return Pull(tuple(errors), residuals)

@@ -21,10 +21,6 @@ _BASES = {
         "what was measured on a processor is predicted from its FLOPs, so ranges are wide; a start on a GPU is assumed "
         "to take 1 to 6 s more"
     ),
-    BOUND_BY_LAUNCHES: (
-        "what is bound by launches takes about as long on any accelerator: its operations are too small. "
-        "Rent the cheapest"
-    ),
     OTHER_PROCESSOR: "another processor is taken to be as fast, within a factor of 2 that is assumed, not fitted",
 }
 
@@ -38,6 +34,7 @@ def prediction_sentences(table: StudyTable, predictions: pd.DataFrame, targets: 
     blind = known["utilisation"].isna() & ~known["rests_on"].isin(_BASES)
     if blind.any():
         bases.append("utilisation is not known without FLOPs (run.conclude(flops=…)), so ranges are wider")
+    bases += _unphased(known) + _bound(known)
     idle = known["rests_on"] == "idle source"
     if idle.any():
         bases.append("utilisation below 6 %: the steps waited for the host, which a faster accelerator does not change")
@@ -59,6 +56,28 @@ def _order(predictions: pd.DataFrame) -> list[str]:
         sure = f"{first} is cheaper than {_listed(than)}" if than else "no order is sure"
         return [f"{sure}; ranges overlap with {_listed(rest)}"]
     return []
+
+
+def _unphased(known: pd.DataFrame) -> list[str]:
+    trials = sorted(set(known.loc[~known["phased"].astype(bool), "trial"]))
+    if not trials:
+        return []
+    which = ", ".join(map(str, trials[:8])) + (" …" if len(trials) > 8 else "")
+    whose = f"trial {which}" if len(trials) == 1 else f"trials {which}"
+    return [f"{whose}: what the time was spent on was not logged, so all of it is taken for training steps"]
+
+
+def _bound(known: pd.DataFrame) -> list[str]:
+    """Where launching takes longer than computing, a faster accelerator changes nothing."""
+    bound = known["rests_on"] == BOUND_BY_LAUNCHES
+    if not bound.any():
+        return []
+    if bound.all():
+        return [
+            "bound by launches everywhere: operations are too small for any of these to be faster. Rent the cheapest"
+        ]
+    names = _listed(list(dict.fromkeys(known.loc[bound, "on"])))
+    return [f"bound by launches on {names}: operations are too small, so one that is faster would change nothing there"]
 
 
 def _pulled(known: pd.DataFrame) -> list[str]:

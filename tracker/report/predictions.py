@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from tracker.errors import PredictionError
 from tracker.frontier.pareto import frontier_mask
-from tracker.prediction.speed import load_coefficients
+from tracker.prediction.speed import PAIRS, measured_factor
 from tracker.prediction.step_times import CUDA_START_SECONDS, predict_on
 from tracker.pricing.cost import RateColumns, UsageColumns, price_parts
 from tracker.records import STEADY_USAGE, PriceBasis
@@ -39,7 +39,7 @@ COLUMNS = (
     *("measured_on", "measured_seconds", "measured_usd", "utilisation"),
     *("on", "sku", "market", "region", "usd_per_hour"),
     *("wall_seconds", "wall_seconds_low", "wall_seconds_high"),
-    *("price_usd", "price_usd_low", "price_usd_high", "price_basis", "rests_on", "measured_there", "refused"),
+    *("price_usd", "price_usd_low", "price_usd_high", "price_basis", "rests_on", "measured_there", "phased", "refused"),
 )
 
 
@@ -58,8 +58,9 @@ def predictions_table(table: StudyTable, targets: Sequence[Target], points: pd.D
 
     ``points`` are rows of ``trial_checkpoints``. Prices and times are in USD and seconds with the low and high end of
     their 90 % range; those that are refused are NaN, and ``refused`` says why. ``rests_on`` is what a prediction rests
-    on; ``measured_there`` how many other trainings of the study ran on both devices and pulled it. ``price_basis`` is
-    always PriceBasis.PREDICTED.
+    on; ``measured_there`` how many trainings of the study that ran there pulled it. ``phased`` is whether the run
+    logged what its time was spent on: where it did not, all of it is taken for training steps, and the high end is no
+    lower than what was measured. ``price_basis`` is always PriceBasis.PREDICTED.
     """
     steps, learnt = _steps(table, points), pulls(table, targets)
     found = [_on(table, steps, target, pull) for target, pull in zip(targets, learnt, strict=True)]
@@ -71,6 +72,7 @@ def predictions_table(table: StudyTable, targets: Sequence[Target], points: pd.D
         "measured_seconds": steps.wall_seconds,
         "measured_usd": points["price_usd"].to_numpy(dtype=np.float64),
         "utilisation": steps.runs.utilisation(),
+        "phased": steps.runs.phased,
     }
     each: dict[str, list[Any]] = {
         "on": [target.name for target in targets],
@@ -109,10 +111,12 @@ def _on(table: StudyTable, steps: _Steps, target: Target, pull: Pull) -> dict[st
         small = (refused == "") & (steps.cores > target.point.vcpu)
         refused[small] = f"it ran on more cores than the {target.point.vcpu:g} of {target.name}"
     accelerators, usage = 0.0 if target.accelerator is None else 1.0, steps.usage
+    # A run on a GPU needs no more cores than its machine has: those that it trained on elsewhere are free there.
+    cores = steps.cores if target.accelerator is None else np.fmin(steps.cores, target.point.vcpu or np.nan)
     columns: dict[str, NDArray[Any]] = {"rests_on": basis, "refused": refused}
     for end, seconds in times.items():
         wall = np.where(refused == "", seconds, np.nan)
-        used = UsageColumns(wall_seconds=wall, cores=steps.cores, accelerators=accelerators, **usage)
+        used = UsageColumns(wall_seconds=wall, cores=cores, accelerators=accelerators, **usage)
         price = price_parts(used, RateColumns.of(target.point), table.terms).usd
         columns |= {f"wall_seconds{end}": wall, f"price_usd{end}": np.where(refused == "", price, np.nan)}
     return columns
@@ -135,6 +139,7 @@ def _times(
         ratios = [each / steps.runs.measured.step_seconds for each in (pulled.seconds, pulled.low, pulled.high)]
     likely, low, high = (startup + others + training * ratio for ratio in ratios)
     low = np.fmin(low, startup + (others + training) * ratios[1])
+    high = np.where(steps.runs.phased, high, np.fmax(high, wall))
     if target.accelerator is not None:
         least, more, most = (steps.runs.on_processor * each for each in CUDA_START_SECONDS)
         likely, low, high = likely + more, low + least, high + most
@@ -166,10 +171,7 @@ def wanted_predictions(table: StudyTable) -> tuple[list[Target], pd.DataFrame]:
 
 
 def predicted_frontier(table: StudyTable, predictions: pd.DataFrame) -> pd.DataFrame:
-    """The rows of ``predictions`` that no other beats in quality and likely price, by rising price.
-
-    With ``measured_usd`` of the study's own frontier among what they must beat where its prices are measured.
-    """
+    """The rows of ``predictions`` that no other beats in quality and likely price, by rising price."""
     known = predictions[predictions["refused"] == ""]
     usable = known[known["price_usd"] > 0]
     kept = frontier_mask(usable["quality"], usable["price_usd"], table.quality.direction)
@@ -210,15 +212,17 @@ def predictions_document(table: StudyTable, predictions: pd.DataFrame, targets: 
 def trial_there(predictions: pd.DataFrame, targets: Sequence[Target]) -> list[tuple[float | None, float | None]]:
     """What measuring the cheapest of the predicted checkpoints on each target would cost, and the factor that is left.
 
-    None where nothing is predicted there.
+    None where nothing is predicted there; no factor where another trial would leave the range as wide as it is.
     """
-    factors = load_coefficients().measured_factors
     found: list[tuple[float | None, float | None]] = []
     for target in targets:
         rows = predictions[(predictions["on"] == target.name) & (predictions["refused"] == "")]
         if rows.empty:
             found.append((None, None))
             continue
-        there = int(rows["measured_there"].iloc[0])
-        found.append((float(rows["price_usd"].min()), factors[min(there, len(factors) - 1)]))
+        cheapest = rows.sort_values("price_usd").to_dict("records")[0]
+        factor = measured_factor(int(cheapest["measured_there"]) + 1)
+        now = (cheapest["wall_seconds_high"] / cheapest["wall_seconds_low"]) ** 0.5
+        narrower = cheapest["rests_on"] in PAIRS and factor < now
+        found.append((float(cheapest["price_usd"]), factor if narrower else None))
     return found
