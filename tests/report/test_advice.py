@@ -85,6 +85,18 @@ def test_a_quality_that_costs_more_than_the_sum_is_priced_and_the_best_for_the_s
     assert "No checkpoint costs $0.50 or less" in nothing.sentence
 
 
+def test_a_sum_and_a_deadline_name_what_is_cheaper_only_where_it_is_within_the_sum(by_hand, quick):
+    assert said(quick, cost=1.5, wall_seconds=3600).sentence == (
+        "No checkpoint costs $1.50 or less in that time; the cheapest is trial #1 after epoch 1, accuracy 0.6500 for"
+        " $2.00."
+    )
+    assert "Without the deadline" not in said(quick, quality=0.7, cost=2.5, wall_seconds=3600).sentence
+    assert "Without the deadline it is trial #2" in said(quick, quality=0.7, cost=3.0, wall_seconds=3600).sentence
+    in_time = said(quick, quality=0.65, cost=1.5, wall_seconds=3600).sentence
+    assert "The cheapest with accuracy 0.6500 in that time costs more than that: trial #1" in in_time
+    assert "Without the deadline" not in in_time
+
+
 def test_predictions_change_what_is_cheapest(by_hand):
     fast, slow = {"predictions_per_second": 100.0}, {"predictions_per_second": 1.0}
     rows = [
@@ -170,6 +182,16 @@ def test_the_cheapest_that_surely_reaches_it_is_named_beside_a_lucky_one(by_hand
     assert "None of the 2 repeated checkpoints reaches accuracy 0.7550 with 90 % confidence." in none
 
 
+def test_repeats_beyond_the_other_bounds_are_not_said_to_miss_the_quality(by_hand):
+    rows = [by_hand.trial(0, [0.60], [HOUR]), by_hand.trial(1, [0.95], [5 * HOUR])]
+    found = candidates(by_hand.build([*rows, *again(by_hand, 1, (0.949, 0.950, 0.951), 5.0)]))
+    for bounds in ({"cost": 2.0}, {"wall_seconds": 2 * HOUR}):
+        sentences = advice_sentences(advise(found, Wish(quality=0.9, **bounds)))
+        assert "No checkpoint within these bounds was repeated." in sentences
+    within = "\n".join(advice_sentences(advise(found, Wish(quality=0.96, cost=6.0))))
+    assert "None of the 1 repeated checkpoint within these bounds reaches accuracy 0.9600 with 90 %" in within
+
+
 def test_a_baseline_that_would_do_for_no_more_is_named(small):
     # The baseline has 0.65 for $1.50; the cheapest trial with 0.55 costs $2.
     advice = advise(candidates(small), Wish(quality=0.55))
@@ -179,6 +201,18 @@ def test_a_baseline_that_would_do_for_no_more_is_named(small):
     for wish in (Wish(quality=0.5), Wish(quality=0.66), Wish(cost=1.2), Wish(quality=0.55, wall_seconds=1.0)):
         assert baseline not in advice_sentences(advise(candidates(small), wish))
     assert baseline in advice_sentences(advise(candidates(small), Wish(cost=3.0)))
+
+
+def test_a_baseline_that_misses_the_study_s_limits_would_not_do(small, by_hand):
+    # The baseline has a validation loss of 0.35, the trials within the limit have 0.5 and 0.4.
+    wish = Wish(quality=0.55)
+    assert len(advise(candidates(small), wish).baselines) == 1
+    limited = by_hand.replaced(small, limits=(Limit("validation_loss", low=0.38),))
+    advice = advise(candidates(limited), wish)
+    assert advice.baselines.empty
+    assert "baseline" not in "\n".join(advice_sentences(advice))
+    kept = by_hand.replaced(small, limits=(Limit("validation_loss", high=0.45),))
+    assert len(advise(candidates(kept), wish).baselines) == 1
 
 
 def test_out_of_reach_it_names_the_best_and_what_the_curves_suggest(small):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -68,6 +69,8 @@ def test_what_the_curves_suggest_of_a_quality_out_of_reach_is_the_best_open_fore
     assert near.endswith("1 of 1 ranges reach 0.6600.")
     (far,) = curve_sentences(outlook, paused, 0.9)
     assert far.endswith("no range reaches 0.9000.")
+    spot = replace(paused, scenario=Scenario(name="spot"))
+    assert " for $3.00 in all at the billed prices; " in curve_sentences(money_outlook(spot), spot, 0.66)[0]
 
 
 def growing(by_hand, home, trials=40):

@@ -64,6 +64,10 @@ def test_a_sum_that_the_range_passes_is_no_promise(table):
     far = "\n".join(advice_sentences(advise(found, Wish(cost=likely * 100, wall_seconds=1e7))))
     assert "may cost more" not in far
     assert "may take longer" not in far
+    low = found.points["price_usd_low"].min()
+    none = "\n".join(advice_sentences(advise(found, Wish(cost=low / 2, wall_seconds=1e7))))
+    assert "It costs more than" in none
+    assert "may cost more" not in none
 
 
 def test_a_deadline_is_held_by_the_likely_time_there(table):

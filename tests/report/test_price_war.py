@@ -80,6 +80,21 @@ def test_a_hosted_price_below_ones_own_never_pays_off_unless_it_rises():
     assert years_to_break_even(1.0, 0.01, 0.001, 1000, 0.5) > math.log(10) / 0.5
 
 
+def test_what_pays_off_only_past_the_horizon_does_not_pay_at_any_decline():
+    # $10 a year saved, of $1,000 of training.
+    assert years_to_break_even(1000.0, 0.0, 1e-5, 1e6, 0.0) is None
+    assert fastest_decline(1000.0, 0.0, 1e-5, 1e6) is None
+
+
+@pytest.mark.parametrize("own", [0.0, 1e-6])
+def test_a_limit_whose_savings_are_complete_only_past_the_horizon_is_that_of_the_horizon(own):
+    # Training of $200 takes more than 20 of the 30 years at a steady price.
+    limit = math.log1p(-fastest_decline(200.0, own, 1e-5, 1e6))
+    assert years_to_cross(own, 1e-5, limit) is None
+    assert years_to_break_even(200.0, own, 1e-5, 1e6, limit * 0.999) == pytest.approx(30, rel=0.01)
+    assert years_to_break_even(200.0, own, 1e-5, 1e6, limit * 1.001) is None
+
+
 def test_own_predictions_that_cost_nothing_are_never_undercut():
     assert years_to_cross(0.0, 0.01, -0.5) is None
     assert years_to_cross(0.001, 0.01, -0.5) == pytest.approx(math.log(10) / 0.5)
@@ -103,7 +118,14 @@ def test_the_sentences_say_the_change_its_range_and_the_limit():
     assert "by -30 % a year (nine of ten: -50 % to +10 %); fitted to 3" in first
     assert "falls by less than 40 % (the dearest to train) to 62 % a year; any faster" in second
     assert "however fast" in war_sentences(document, [{"pays_below_decline": 0.99999}])[1]
-    assert "does not pay" in war_sentences(document, [{"pays_below_decline": None}])[1]
+    assert "does not pay at this pace within 30 years" in war_sentences(document, [{"pays_below_decline": None}])[1]
+
+
+@pytest.mark.parametrize(("limit", "until"), [(0.99999, "however fast"), (0.4, "as long as")])
+def test_models_that_never_pay_off_are_not_in_the_claim(limit, until):
+    points = [{"pays_below_decline": limit}, {"pays_below_decline": None}]
+    said = war_sentences(war_document(PriceWar(0.0, 0.0, 0.0, "", 6.0, START), 12_000), points)[1]
+    assert said.startswith(f"training your own pays off at this pace for 1 of 2 models {until}")
 
 
 @pytest.mark.parametrize("months", [0.0, -1.0, math.nan, math.inf])
@@ -117,4 +139,7 @@ def test_a_decline_of_all_of_it_is_refused():
     assert rate_of(-0.5) > 0  # a rise
     with pytest.raises(RequestError, match="decline: 100 % a year is not a finite number below 100 %"):
         rate_of(1.0)
+    with pytest.raises(RequestError, match=r"decline: -1e\+16 % a year is below -10000 %"):
+        rate_of(-1e14)
+    assert years_to_break_even(1e9, 0.1, 0.2, 1e-3, rate_of(-100.0)) < 30
     assert change_words(math.nan) == "0 %"

@@ -31,9 +31,9 @@ class Advice:
     """The ``answer`` to ``wish`` among the candidates ``found``; None where it asks for nothing in particular.
 
     ``confident`` is the cheapest repeated candidate that reaches the quality with CONFIDENCE on average (its row, with
-    confidence), None where there is none or nothing is asked. ``baselines`` meet the wish for no more. ``outlook`` is
-    that of more money; None where the candidates are predicted, for it is of the hardware that they were measured on.
-    ``train_again`` is the command for the answer's run.
+    confidence), None where there is none or nothing is asked. ``baselines`` meet the wish, and the study's limits, for
+    no more. ``outlook`` is that of more money; None where the candidates are predicted, for it is of the hardware that
+    they were measured on. ``train_again`` is the command for the answer's run.
     """
 
     found: AxisPoints
@@ -85,31 +85,38 @@ def advise(found: AxisPoints, wish: Wish) -> Advice:
 
 
 def baselines(found: AxisPoints, wish: Wish, answer: Answer | None) -> pd.DataFrame:
-    """The baselines that meet a wish and cost no more than its answer: rows of report.tables.references_table.
+    """The baselines that meet a wish and the study's limits and cost no more than its answer.
 
-    For a wish without a quality, those that are at least as good as the answer. None where prices are predicted, or
-    include predictions.
+    Rows of report.tables.references_table. For a wish without a quality, those that are at least as good as the
+    answer. None where prices are predicted, or include predictions.
     """
     known = references_table(found.table)
     if answer is None or not answer.key or not found.axes.is_of_study(found.table) or found.is_predicted:
         return known.iloc[:0]
     bounds = [wish.cost, answer.x if answer.reached else None]
     most = min((bound for bound in bounds if bound is not None), default=math.inf)
-    met = (known["price_usd"] <= most) & (known["wall_seconds"] <= (wish.wall_seconds or math.inf))
+    met = known["kept"] & (known["price_usd"] <= most) & (known["wall_seconds"] <= (wish.wall_seconds or math.inf))
     row = found.points[(found.points["run"] == answer.run) & (found.points["x"] == answer.x)].iloc[0]
     least = float(row["y"]) if wish.quality is None else wish.quality
     meeting: pd.DataFrame = known[(met & (found.sign * (known["quality"] - least) >= 0)).to_numpy()]
     return meeting.sort_values("price_usd", kind="stable").reset_index(drop=True)
 
 
+def repeated_within(found: AxisPoints, wish: Wish) -> pd.DataFrame:
+    """The repeated candidates within the cost and the time of a wish, with columns of report.tables.certainty_of."""
+    points, known = found.points, certainty_of(found.table)
+    if wish.wall_seconds is not None:
+        points = points[(points["wall_seconds"] <= wish.wall_seconds).to_numpy()]
+    if wish.cost is not None:
+        points = points[(points["x"] <= wish.cost).to_numpy()]
+    return points.merge(known[(known["repeats"] > 0).to_numpy()].drop(columns="on_frontier"), on=["trial", "epoch"])
+
+
 def _confident(found: AxisPoints, wish: Wish) -> Mapping[Any, Any] | None:
     """The cheapest repeated candidate within the other bounds that reaches the quality with CONFIDENCE."""
-    known = certainty_of(found.table)
-    if wish.quality is None or known.empty or not is_quality(found):
+    if wish.quality is None or certainty_of(found.table).empty or not is_quality(found):
         return None
-    points = found.points[(found.points["wall_seconds"] <= (wish.wall_seconds or math.inf)).to_numpy()]
-    points = points[(points["x"] <= (wish.cost or math.inf)).to_numpy()]
-    rows = points.merge(known[known["repeats"] > 0].drop(columns="on_frontier"), on=["trial", "epoch"])
+    rows = repeated_within(found, wish)
     sure = [confidence_of(row, wish.quality, found.sign) for row in rows.to_dict("records")]
     rows = rows.assign(confidence=np.asarray(sure, dtype=np.float64))
     rows = rows[rows["confidence"] >= CONFIDENCE].sort_values("x", kind="stable")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tracker.report.advice import CONFIDENCE, Advice
+from tracker.report.advice import CONFIDENCE, Advice, repeated_within
 from tracker.report.axes import y_words
 from tracker.report.axis_points import parse_key
 from tracker.report.marginal_steps import step_sentences
@@ -80,13 +80,15 @@ def _training(advice: Advice, answer: Answer) -> list[str]:
 def _confidence_sentence(advice: Advice) -> str:
     """Which point reaches the wished quality with CONFIDENCE; "" where nothing was repeated or the answer does."""
     found, wish, row = advice.found, advice.wish, advice.confident
-    known = certainty_of(found.table)
-    if wish.quality is None or known.empty or not is_quality(found):
+    if wish.quality is None or certainty_of(found.table).empty or not is_quality(found):
         return ""
     target, sure = f"{found.metric} {y_words(wish.quality)}", percent(CONFIDENCE)
     if row is None:
-        count = int((known["repeats"] > 0).sum())
-        return f"None of the {several(count, 'repeated checkpoint')} reaches {target} with {sure} confidence."
+        bounded = " within these bounds" if wish.cost is not None or wish.wall_seconds is not None else ""
+        count = len(repeated_within(found, wish).drop_duplicates(["trial", "epoch"]))
+        if not count:
+            return f"No checkpoint{bounded} was repeated."
+        return f"None of the {several(count, 'repeated checkpoint')}{bounded} reaches {target} with {sure} confidence."
     if (
         advice.answer is not None
         and parse_key(advice.answer.key)[1] == row["epoch"]

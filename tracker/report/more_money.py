@@ -161,7 +161,10 @@ def record_sentence(record: Record) -> str:
 
 
 def curve_sentences(outlook: MoneyOutlook, table: StudyTable, target: float) -> list[str]:
-    """What the curves suggest of a quality that nothing has reached: the best of the open forecasts, and its range."""
+    """What the curves suggest of a quality that nothing has reached: the best of the open forecasts, and its range.
+
+    Its price is as billed, under a scenario too: what a forecast was of is not priced again.
+    """
     sign = 1.0 if table.quality.direction is Direction.MAXIMIZE else -1.0
     ahead, metric = outlook.open, table.quality.name
     if ahead.empty:
@@ -170,11 +173,12 @@ def curve_sentences(outlook: MoneyOutlook, table: StudyTable, target: float) -> 
     likely = f"{y_words(best['likely_from'])} to {y_words(best['likely_to'])}"
     reach = ahead["likely_to" if sign > 0 else "likely_from"].to_numpy()
     within = int((sign * (reach - target) >= 0).sum())
+    billed = "" if table.scenario is None else " at the billed prices"
     includes = "no range reaches" if not within else f"{within} of {len(ahead)} ranges reach"
     return [
         f"What the curves suggest: of {several(len(ahead), 'trial')} that could be trained further, the best forecast"
         f" is #{best['trial']:.0f} after epoch {best['at_epoch']:.0f}: {metric} {y_words(best['expected'])} (nine of"
-        f" ten: {likely}) for {money(best['price_then_usd'], table.unit)} in all; {includes} {y_words(target)}."
+        f" ten: {likely}) for {money(best['price_then_usd'], table.unit)} in all{billed}; {includes} {y_words(target)}."
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from tracker.errors import PredictionError
@@ -46,22 +47,30 @@ def prediction_grounds(
 ) -> list[str]:
     """What a predicted answer rests on: its ranges, the bounds that these pass, and targets it is not surely below."""
     table = found.table
+    usd = partial(money, unit=table.unit)
     price, time = (
         f"{words(row[f'{name}_low'])} to {words(row[f'{name}_high'])}"
-        for name, words in (("price_usd", lambda usd: money(usd, table.unit)), ("wall_seconds", duration))
+        for name, words in (("price_usd", usd), ("wall_seconds", duration))
     )
     ranges = f"Its ranges there: {price}, {time}. Its quality is the one measured on {row['measured_on']}."
     lines = [PREDICTED, ranges]
     if cost is not None and row["price_usd_high"] > cost:
-        lines.append(f"It may cost more than {money(cost, table.unit)}: the range reaches above it.")
+        lines.append(_passed(row["price_usd_low"] > cost, "cost", "more", usd(cost)))
     if seconds is not None and row["wall_seconds_high"] > seconds:
-        lines.append(f"It may take longer than {duration(seconds)}: the range reaches above it.")
+        lines.append(_passed(row["wall_seconds_low"] > seconds, "take", "longer", duration(seconds)))
     same = found.points[((found.points["run"] == row["run"]) & (found.points["epoch"] == row["epoch"])).to_numpy()]
     than = surely_cheaper(same.assign(refused=""))[str(row["on"])]
     unsure = [str(name) for name in same["on"] if name != row["on"] and name not in than]
     if unsure:
         lines.append(f"It is not surely cheaper there than on {', '.join(unsure)}: the ranges overlap.")
     return lines
+
+
+def _passed(wholly: bool, verb: str, more: str, bound: str) -> str:
+    """That a range passes a bound, ``wholly`` or by its high end."""
+    if wholly:
+        return f"It {verb}s {more} than {bound}: the whole range is above it."
+    return f"It may {verb} {more} than {bound}: the range reaches above it."
 
 
 def predicted_row(row: Mapping[Any, Any]) -> dict[str, Any]:

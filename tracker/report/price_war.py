@@ -14,6 +14,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from tracker.errors import RequestError
+from tracker.report.words import several
 
 HORIZON_YEARS = 30.0
 """What has not paid off by then never does."""
@@ -21,6 +22,8 @@ YEAR_DAYS = 365.25
 _STEPS = 80
 _ANY = 0.999
 """A decline a year beyond which there is none to fear."""
+_LEAST = -100.0
+"""The least decline a year that is allowed: a price that grows to 101 times as much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +46,14 @@ class PriceWar:
 
 
 def rate_of(decline: float) -> float:
-    """The log rate of a decline a year, a share (0.3 for 30 %). Raises RequestError for one that is not below 1."""
+    """The log rate of a decline a year, a share (0.3 for 30 %, below 0 for a rise).
+
+    Raises RequestError for one that is not below 1, or below -100.
+    """
     if not (math.isfinite(decline) and decline < 1):
         raise RequestError(f"decline: {100 * decline:g} % a year is not a finite number below 100 %")
+    if decline < _LEAST:
+        raise RequestError(f"decline: {100 * decline:g} % a year is below {100 * _LEAST:g} %, the least allowed")
     return math.log1p(-decline)
 
 
@@ -70,15 +78,25 @@ def _saved(own: float, hosted: float, a_year: float, rate: float, years: float) 
 
 
 def fastest_decline(training: float, own: float, hosted: float, a_year: float) -> float | None:
-    """The decline a year (a share) up to which training pays off at all; None where even a steady price does not do it.
+    """The decline a year (a share) up to which training pays off within HORIZON_YEARS; None where a steady price does
+    not do it.
 
     Savings are largest when the hosted price has fallen to one's own, ln(hosted / own) / r years on; there they are
     a_year × (hosted - own - own × ln(hosted / own)) / r, which meet the training at the r that is returned as a share.
+    Where that is past the horizon, r is lower: it is searched for.
     """
-    if hosted <= own or training <= 0:
+    if hosted <= own or training <= 0 or years_to_break_even(training, own, hosted, a_year, 0.0) is None:
         return None
     spare = hosted - own - (own * math.log(hosted / own) if own > 0 else 0.0)
-    return -math.expm1(-a_year * spare / training)
+    rate = a_year * spare / training
+    if years_to_cross(own, hosted, -rate) is None:
+        slow, fast = 0.0, rate
+        for _ in range(_STEPS):
+            middle = (slow + fast) / 2
+            pays = years_to_break_even(training, own, hosted, a_year, -middle) is not None
+            slow, fast = (middle, fast) if pays else (slow, middle)
+        rate = slow
+    return -math.expm1(-rate)
 
 
 def years_to_cross(own: float, hosted: float, rate: float) -> float | None:
@@ -94,7 +112,7 @@ def over_time(training: float, own: float, hosted: float, predictions: float, wa
 
     Dates are ISO days, None for never: ``break_even_on``, ``break_even_earliest``, ``break_even_latest``,
     ``hosted_cheaper_on`` (the day that a hosted prediction gets as cheap as one of one's own, training apart).
-    ``pays_below_decline`` is the decline a year up to which training pays off at all, a share.
+    ``pays_below_decline`` is the decline a year up to which training pays off at all (fastest_decline), a share.
     """
     a_year = predictions / war.months * 12
     ends = [years_to_break_even(training, own, hosted, a_year, rate) for rate in (war.rate, war.high, war.low)]
@@ -135,15 +153,17 @@ def war_sentences(document: Mapping[str, Any], points: Sequence[Mapping[str, Any
     ]
     limits = [point["pays_below_decline"] for point in points if point["pays_below_decline"] is not None]
     if not limits:
-        return [*sentences, "training your own does not pay at this pace: a hosted prediction costs no more than yours"]
-    least, most = (f"{100 * limit:.3g} %" for limit in (min(limits), max(limits)))
+        never = f"does not pay at this pace within {HORIZON_YEARS:g} years, even if the hosted price stays as it is"
+        return [*sentences, f"training your own {never}"]
+    some = "" if len(limits) == len(points) else f" for {len(limits)} of {several(len(points), 'model')}"
+    pays = f"training your own pays off at this pace{some}"
     if min(limits) > _ANY:
-        return [*sentences, "training your own pays off at this pace however fast the hosted price falls"]
+        return [*sentences, f"{pays} however fast the hosted price falls"]
+    least, most = (f"{100 * limit:.3g} %" for limit in (min(limits), max(limits)))
     until = least if least == most else f"{least} (the dearest to train) to {most}"
     return [
         *sentences,
-        f"training your own pays off at this pace as long as the hosted price falls by less than {until} a year;"
-        " any faster, and it never does",
+        f"{pays} as long as the hosted price falls by less than {until} a year; any faster, and it never does",
     ]
 
 

@@ -158,11 +158,12 @@ def confirmation_document(table: StudyTable) -> dict[str, Any] | None:
 def references_table(table: StudyTable) -> pd.DataFrame:
     """The baselines that reached a checkpoint, one row each, at their last one.
 
-    Columns: name, quality, price_usd, wall_seconds, run_id, and dominates: how many of the frontier's
-    points cost at least as much and are no better.
+    Columns: name, quality, price_usd, wall_seconds, run_id, kept (it keeps the study's limits), and dominates: how many
+    of the frontier's points cost at least as much and are no better.
     """
     frontier = frontier_table(table)
-    rows = table.checkpoints[(table.checkpoints["role"] == Role.BASELINE).to_numpy()]
+    at = np.flatnonzero((table.checkpoints["role"] == Role.BASELINE).to_numpy())
+    rows = table.checkpoints.take(at).assign(kept=keeps_limits(at, table))
     rows = rows.sort_values("epoch", kind="stable").groupby("run", sort=False).tail(1)
     rows = rows.astype({"run_id": object, "label": object})
     rows = rows[np.isfinite(rows[["quality", "price_usd"]].to_numpy(dtype=np.float64)).all(axis=1)]
@@ -172,7 +173,7 @@ def references_table(table: StudyTable) -> pd.DataFrame:
         gain, saving = sign * (quality - frontier["quality"]), frontier["price_usd"] - price
         dominated.append(int(((gain >= 0) & (saving >= 0) & ((gain > 0) | (saving > 0))).sum()))
     named: pd.DataFrame = rows.rename(columns={"label": "name"})
-    rows = named[["name", "quality", "price_usd", "wall_seconds", "run_id"]]
+    rows = named[["name", "quality", "price_usd", "wall_seconds", "run_id", "kept"]]
     return rows.assign(dominates=np.asarray(dominated, dtype=np.int64)).reset_index(drop=True)
 
 

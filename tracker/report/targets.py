@@ -58,7 +58,7 @@ def cheapest_reaching(found: AxisPoints, target: float) -> Answer:
     reached = np.flatnonzero(found.sign * (frontier["y"].to_numpy() - target) >= 0)
     if not len(reached):
         best = len(frontier) - 1
-        reaches_it = f"No checkpoint reaches {found.metric} {y_words(target)}{_in_time(found)}"
+        reaches_it = f"No checkpoint reaches {found.metric} {y_words(target)}{in_time(found)}"
         sentence = f"{reaches_it}; the best is {_point_text(found, best)}."
         return answer_at(found, question, sentence, at=best, reached=False)
     at = int(reached[0])
@@ -73,7 +73,7 @@ def best_under(found: AxisPoints, budget: float) -> Answer:
         return no_answer(found, question)
     within = np.flatnonzero(frontier["x"].to_numpy() <= budget)
     if not len(within):
-        sentence = f"No checkpoint costs {found.x_measure.words(budget)} or less; the cheapest is"
+        sentence = f"No checkpoint costs {found.x_measure.words(budget)} or less{in_time(found)}; the cheapest is"
         return answer_at(found, question, f"{sentence} {_point_text(found, 0)}.", at=0, reached=False)
     at = int(within[-1])
     return answer_at(found, question, at=at, sure=_sure(found, at, None))
@@ -161,7 +161,8 @@ def _point_text(found: AxisPoints, at: int) -> str:
     return f"{name}, {figures}{beside}"
 
 
-def _in_time(found: AxisPoints) -> str:
+def in_time(found: AxisPoints) -> str:
+    """The bound on time in words, after a statement about all points; "" where there is none."""
     return " in that time" if math.isfinite(found.wall_limit) else ""
 
 
@@ -170,7 +171,7 @@ def _next_better(found: AxisPoints, at: int) -> str:
     frontier = found.frontier
     if at + 1 >= len(frontier):
         price = " at any price" if found.x_measure.is_money else ""
-        return f"No checkpoint is better{price}{_in_time(found)}."
+        return f"No checkpoint is better{price}{in_time(found)}."
     here, following = frontier.iloc[at], frontier.iloc[at + 1]
     more = found.x_measure.words(following["x"] - here["x"])
     return (

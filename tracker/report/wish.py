@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from tracker.errors import RequestError
 from tracker.report.axes import y_words
 from tracker.report.axis_points import AxisPoints
-from tracker.report.targets import Answer, best_of, best_under, cheapest_reaching, no_answer
+from tracker.report.targets import Answer, best_of, best_under, cheapest_reaching, in_time, no_answer
 from tracker.report.words import duration
 
 
@@ -55,7 +55,8 @@ def answer_to(found: AxisPoints, wish: Wish) -> Answer:
     if answer.reached or wish.quality is None:
         return replace(answer, question=question)
     later = cheapest_reaching(found, wish.quality)
-    slower = f" Without the deadline it is {_timed(later)}." if later.reached else ""
+    meets = later.reached and (wish.cost is None or later.x <= wish.cost) and later.wall_seconds > wish.wall_seconds
+    slower = f" Without the deadline it is {_timed(later)}." if meets else ""
     return replace(answer, question=question, sentence=f"{answer.sentence}{slower}")
 
 
@@ -78,7 +79,7 @@ def _misses(found: AxisPoints, wish: Wish, cheapest: Answer) -> str:
     if not cheapest.reached:
         return cheapest.sentence
     quality = f"{found.metric} {y_words(wish.quality or 0.0)}"
-    return f"The cheapest with {quality} costs more than that: {cheapest.point}."
+    return f"The cheapest with {quality}{in_time(found)} costs more than that: {cheapest.point}."
 
 
 def _none_in_time(found: AxisPoints, wall_seconds: float) -> Answer:
