@@ -81,7 +81,7 @@ def ranges(pairs: Pairs, errors: NDArray[np.float64]) -> dict[Pair, float]:
     for number, pair in enumerate(PAIRS):
         of_class = [np.abs(errors[(classes == number) & (sources == source)]) for source in np.unique(sources)]
         worst = [float(np.exp(np.quantile(each, COVERED))) for each in of_class if len(each) >= FEWEST]
-        found[pair] = max(worst) if len(worst) > 1 else max(ONE_SOURCE, *worst)
+        found[pair] = max(worst if len(worst) > 1 else [ONE_SOURCE, *worst])
     return found
 
 
