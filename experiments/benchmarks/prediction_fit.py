@@ -72,16 +72,18 @@ def left_out_errors(pairs: Pairs, blind: bool = False) -> NDArray[np.float64]:
 
 
 def ranges(pairs: Pairs, errors: NDArray[np.float64]) -> dict[Pair, float]:
-    """The factor of each class that covers 90 % of its worst source's pairs.
+    """The 90 % factor of each class: halfway, in logarithms, between that of its worst source and their mean.
 
-    A class that fewer than two sources tell of has at least ONE_SOURCE.
+    Of all sources together it covered too little of sources left out, of the worst alone too much. A class that fewer
+    than two sources tell of has at least ONE_SOURCE.
     """
     classes, sources = pair_classes(pairs.origin, pairs.target, pairs.mfu), pairs.rows["source"].to_numpy()
     found = {}
     for number, pair in enumerate(PAIRS):
         of_class = [np.abs(errors[(classes == number) & (sources == source)]) for source in np.unique(sources)]
-        worst = [float(np.exp(np.quantile(each, COVERED))) for each in of_class if len(each) >= FEWEST]
-        found[pair] = max(worst if len(worst) > 1 else [ONE_SOURCE, *worst])
+        widths = [float(np.quantile(each, COVERED)) for each in of_class if len(each) >= FEWEST]
+        between = float(np.exp((max(widths) + np.mean(widths)) / 2)) if widths else ONE_SOURCE
+        found[pair] = between if len(widths) > 1 else max(ONE_SOURCE, between)
     return found
 
 
