@@ -120,7 +120,7 @@ class Usage:
     ``cores`` and ``accelerators`` are what was reserved for the attempt, used or not.
     ``waiting_seconds`` is the time that the attempt's threads were ready to run but had no core,
     summed over threads (Linux run-queue delay); None where the system does not report it. ``startup_seconds``
-    are those of the wall time before the training began.
+    are those of the wall time before the training began, with what was evaluated, read and saved by then.
 
     ``acquired_samples`` and ``acquired_bytes`` are the data that the attempt brought in: those of the study's
     preparation, 0 for everything that trains on them. ``stored_bytes`` is what lay on disk for the attempt while
@@ -187,7 +187,8 @@ class PhaseSeconds:
     """How an attempt's wall time divides; the phases add up to it.
 
     Starting (process, imports, data), training, evaluating, waiting for training data, writing states and files. What
-    the training code does not keep apart is training: its seconds are no less than those that the device took.
+    the training code does not keep apart is training: its seconds are no less than those that the device took. Unlike
+    in Usage, what is evaluated, read or saved before the training begins is no start-up.
     """
 
     startup_seconds: float = 0.0

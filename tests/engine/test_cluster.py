@@ -268,6 +268,30 @@ def test_a_disk_here_that_keeps_nothing_has_its_machine_keep_everything(study, f
     assert log_of(attempt) == training_of(fleet, attempt).log
 
 
+def test_what_was_asked_for_before_the_disk_here_failed_comes_again(study, fleet, monkeypatch):
+    attempt, force, failures = study.start(0), os.fsync, []
+
+    def fail_once(descriptor):
+        if not failures and os.fstat(descriptor).st_ino == attempt.request.log_path.stat().st_ino:
+            failures.append(descriptor)
+            raise OSError(5, "Input/output error")
+        force(descriptor)
+
+    study.run(12.0)
+    monkeypatch.setattr("os.fsync", fail_once)
+    with pytest.raises(StoreError, match="Input/output error"):
+        study.run(10.0)
+    asked_from, kept = attempt.read_bytes, attempt.copy.offset
+    assert kept < asked_from
+    attempt.stop("study_stopped")
+    with pytest.raises(StoreError, match=f"lines come from byte {asked_from}, and it has {kept} here"):
+        study.run_until(lambda: study.ended)
+    study.run_until(lambda: study.ended)
+    assert log_of(attempt) == training_of(fleet, attempt).log
+    assert attempt.record.checkpoints == training_of(fleet, attempt).record.checkpoints
+    assert attempt.record.ended_at == training_of(fleet, attempt).record.ended_at
+
+
 def test_a_log_is_on_the_disk_before_its_machine_forgets_it(study, fleet, monkeypatch):
     attempt, on_disk = study.start(0), [0]
     force = os.fsync

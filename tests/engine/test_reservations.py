@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -70,3 +71,24 @@ def test_a_core_that_had_memory_has_none_for_the_next(tmp_path):
     held = ledger.take(1)
     assert held == Reservation((0,))
     assert Reservations([1], [], 1000).take(1, memory_bytes=1000) == Reservation((1,), memory_bytes=1000)
+
+
+def test_a_look_at_the_memory_takes_no_core(tmp_path):
+    ledger, other_study = Reservations(range(8), [], 1000), Reservations(range(8), [], 1000)
+    ledger.give_back(ledger.take(8))
+    done = threading.Event()
+
+    def look():
+        while not done.is_set():
+            assert other_study.take(1, memory_bytes=1001) is None
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        for _ in range(1500):
+            reservation = ledger.take(8)
+            assert reservation is not None, "every core is free"
+            ledger.give_back(reservation)
+    finally:
+        done.set()
+        looking.join()

@@ -62,6 +62,15 @@ def test_trials_run_at_once_as_far_as_their_memory_is_there(share, at_once, tmp_
     assert limits == pytest.approx([round(share * ROOM_GB, 1) * GB] * 2, abs=1), "and none takes more"
 
 
+@two_cores
+@on_linux
+def test_the_processes_of_a_trial_share_its_memory(tmp_path):
+    content = study(2.0, budget={"trials": 1}, space={"size": [1]})
+    content["settings"] |= {"threads": 2, "processes": 2}
+    run_study(content, home=tmp_path)
+    assert [checkpoint["metrics"]["limit_bytes"] for _, checkpoint, _ in trials_of(tmp_path)] == [GB]
+
+
 def test_more_memory_than_there_is_is_refused_with_what_there_is(tmp_path):
     said = rf"memory_gb = 100000 is impossible here: the machine has [0-9.]+ GB, and its trials may take {ROOM_GB:.1f}"
     with pytest.raises(HardwareError, match=said):

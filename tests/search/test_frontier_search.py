@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 
+import numpy as np
 import pytest
 
 from tracker.errors import RequestError
@@ -13,7 +14,7 @@ from tracker.search.frontier_search import FIRST_TRIALS, FrontierSearch
 from tracker.search.objectives import Objective
 from tracker.search.sampler import Sampling, Trials
 from tracker.study.domains import Choices, Range
-from tracker.study.space import SearchSpace
+from tracker.study.space import GB, SearchSpace
 from tracker.study.spec import Limit
 
 ACCURACY = QualityMetric("accuracy", Direction.MAXIMIZE)
@@ -179,6 +180,29 @@ def test_what_ran_out_of_memory_is_avoided_before_it_is_paid_for():
     late = [number for number in failed if number > len(search._known) / 2]
     assert failed
     assert len(late) <= 0.1 * len(search._known), "one in four would fail if nothing were learnt"
+
+
+@pytest.mark.parametrize(
+    ("tried_gb", "ahead_gb", "fits"), [(8.0, 0.5, False), (8.0, 8.0, True), (1.0, 8.0, True), (1.0, 1.0, False)]
+)
+def test_a_trial_s_own_memory_is_what_it_may_need(tried_gb, ahead_gb, fits):
+    memory = {"memory_gb": Choices((0.5, 1.0, 8.0))}
+    search = searcher(
+        SearchSpace({"epochs": EPOCHS}, {"cpu": {"rate": Range(1e-3, 1e-1, log=True), **memory}}),
+        limits=[Limit("peak_memory_bytes", high=64 * GB)],
+    )
+    large, small = [], []  # of 3 GB and of 0.2
+    for rate in np.geomspace(1e-3, 1e-1, 40):
+        settings = {"device": "cpu", "epochs": EPOCHS, "rate": float(rate), "memory_gb": tried_gb}
+        needs_gb = 3.0 if rate > 0.01 else 0.2
+        values = {**reached({**settings, "width": 8}, 1), "peak_memory_bytes": needs_gb * GB}
+        lacks = needs_gb > tried_gb
+        search.warm_start(settings, [] if lacks else [(1, values)], "out_of_memory" if lacks else "")
+        (large if rate > 0.01 else small).append({**settings, "memory_gb": ahead_gb})
+    assert search.next_step(1.0) is not None
+    of_large, of_small = (np.median(search._outlook.of_settings(each).sound[:, 0]) for each in (large, small))
+    assert of_large > 0.8 if fits else of_large < 0.3
+    assert of_small > 0.6
 
 
 def test_a_checkpoint_that_misses_a_limit_is_no_point_of_the_frontier():

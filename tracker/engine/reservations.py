@@ -69,13 +69,11 @@ class Reservations:
 
     def take(self, cores: int, accelerators: int = 0, memory_bytes: int = 0) -> Reservation | None:
         """Reserve that many cores and GPUs, and memory; None where they are not all free."""
-        if not memory_bytes:
-            return self._take(cores, accelerators)
         with self._alone():
-            if memory_bytes > self.memory_bytes - self._taken_memory_bytes():
+            if memory_bytes and memory_bytes > self.memory_bytes - self._taken_memory_bytes():
                 return None
             reservation = self._take(cores, accelerators)
-            if reservation is not None:
+            if memory_bytes and reservation is not None:
                 file = self._held[f"core-{reservation.cores[0]}"]
                 file.write(str(memory_bytes))
                 file.flush()
@@ -102,10 +100,13 @@ class Reservations:
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
-        """Nobody else takes memory meanwhile."""
+        """Nobody else takes anything meanwhile: whoever looks at a core's memory has its file locked for a moment."""
         with (self._folder / "memory").open("a") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+            try:
+                yield
+            finally:
+                fcntl.flock(file, fcntl.LOCK_UN)  # also of a process that was forked meanwhile
 
     def _taken_memory_bytes(self) -> int:
         """The memory that holders have for themselves: studies of this process, and others."""

@@ -45,9 +45,9 @@ def prediction_price_usd(
 
 
 SHORT_ID = 8
+"""How much of a machine's id tells it from others."""
 BESIDE = "+"
 """Between the machines of an attempt that ran on several."""
-"""How much of a machine's id tells it from others."""
 _ADDED = (*(f"{part}_usd" for part in CostPart), "billed_seconds")
 """What of several prices adds up."""
 

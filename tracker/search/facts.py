@@ -16,6 +16,7 @@ from tracker.search.ends import Ends
 from tracker.search.features import Array
 from tracker.search.objectives import GROWING, PREDICTION_PRICE
 from tracker.search.pace import Pace
+from tracker.study.space import GB
 
 _RECENT = 9
 """The next checkpoint is expected to cost the median of this many: a restart in between does not count."""
@@ -28,6 +29,12 @@ class Standing(Enum):
     PAUSED = "paused"
     ENDED = "ended"
     ELSEWHERE = "elsewhere"
+
+
+def own_memory_bytes(settings: Settings) -> float:
+    """The memory that a trial has for itself and cannot exceed; infinite without it, and where it trains on GPUs."""
+    on_cpu = settings.get("device") != "cuda"
+    return float(settings["memory_gb"]) * GB if on_cpu and "memory_gb" in settings else math.inf
 
 
 class Depth(NamedTuple):

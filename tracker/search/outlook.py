@@ -17,7 +17,7 @@ from tracker.search.costs import CostModel
 from tracker.search.curves import CurveModel, Observations
 from tracker.search.encoding import UnitCube
 from tracker.search.ends import Ends
-from tracker.search.facts import TrialFacts
+from tracker.search.facts import TrialFacts, own_memory_bytes
 from tracker.search.features import Array, Features
 from tracker.search.links import Link
 from tracker.search.objectives import LEAST_COST
@@ -137,15 +137,16 @@ class Outlook:
         self._failures = (
             SettingsModel(inputs[known], places[known], failed[known, None]) if self._failure_rate > 0 else None
         )
-        needs = np.array(
-            [
-                _OUT_OF_MEMORY * self._memory_limit_bytes if trial.failure == lacking else trial.memory_bytes
-                for trial in trials
-            ]
-        )
+        lacked = np.array([trial.failure == lacking for trial in trials])
+        limits = self._memory_limits([trial.settings for trial in trials])
+        needs = np.where(lacked, _OUT_OF_MEMORY * limits, [trial.memory_bytes for trial in trials])
         needy = (needs > 0) & np.isfinite(needs)
         bounded = math.isfinite(self._memory_limit_bytes) and needy.sum() >= 2
         self._memory = SettingsModel(inputs[needy], places[needy], np.log(needs[needy])[:, None]) if bounded else None
+
+    def _memory_limits(self, settings: Sequence[Settings]) -> Array:
+        """The memory [n] that trials with these settings may take, in bytes."""
+        return np.array([min(self._memory_limit_bytes, own_memory_bytes(each)) for each in settings])
 
     def of_trials(self, trials: Sequence[TrialFacts], live_trial: TrialFacts | None = None) -> Forecast:
         """Forecast n trials with a checkpoint; all but ``live_trial`` need a new process first.
@@ -201,7 +202,7 @@ class Outlook:
         mean, deviation = _stacked(model.of_new(points, np.log2(depths)) for model in self.curves)
         firsts, rates, predictions = self.costs.of_settings(points)
         costs = firsts[:, None, :] + (depths - 1)[:, :, None] * rates[:, None, :]
-        sound = self._keeps_limits(mean, deviation) * self._succeeds(points)[:, None]
+        sound = self._keeps_limits(mean, deviation) * self._succeeds(points, self._memory_limits(settings))[:, None]
         return Forecast(
             depths, mean, deviation, costs, costs[:, :, 0], rates[:, 0], predictions, sound, self._links, self._futures
         )
@@ -218,12 +219,12 @@ class Outlook:
                     keeps = keeps * ndtr(outside * link.rising * (link.to(np.array([bound])) - middle) / width)
         return keeps
 
-    def _succeeds(self, points: Array) -> Array:
-        """The probability [n] that settings fit in memory and do not fail."""
+    def _succeeds(self, points: Array, memory_limits: Array) -> Array:
+        """The probability [n] that settings fit in their memory [n], in bytes, and do not fail."""
         inputs, places = self._plain(points), self._plain.places(points)
         succeeds = np.ones(len(points))
         if self._memory is not None:
-            room = math.log(self._memory_limit_bytes) - self._memory.expected(inputs, places)[:, 0]
+            room = np.log(memory_limits) - self._memory.expected(inputs, places)[:, 0]
             succeeds *= ndtr(room / self._memory.deviation(inputs, places)[:, 0])
         if self._failures is not None:
             failing = self._failures.expected(inputs, places)[:, 0]

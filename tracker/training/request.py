@@ -30,7 +30,7 @@ class AttemptRequest:
     reports by the study's [report] table. ``user`` is who runs the study,
     ``node`` the machine that it runs on, "" for the coordinator's own. ``prepared_with`` are the settings that the
     study's data are prepared with, where that machine may lack them; None where it has them.
-    ``memory_bytes`` is what was reserved for it, ``memory_limit_bytes`` what training on the CPU may take;
+    ``memory_bytes`` is what was reserved for it, ``memory_limit_bytes`` what its processes may take on the CPU;
     ``pause_after_epoch`` pauses it there, and after ``last_epoch`` it is done, whatever the settings say: they decide
     how the epochs until then are trained.
     After ``own_last_epoch`` the training ends by itself, as far as is known: it is not paused there.

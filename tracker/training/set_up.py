@@ -37,11 +37,14 @@ def take_cores(cores: tuple[int, ...]) -> None:
 def limit_memory(request: AttemptRequest) -> None:
     """Limit this process's memory, so that an allocation fails before the system runs out and kills some process.
 
-    Linux counts what is private and writable (RLIMIT_DATA); a process that drives GPUs reserves far more than it uses.
+    The processes that train here get equal parts. Linux counts what is private and writable of each process
+    (RLIMIT_DATA): those that read data for it may each take as much again. A process that drives GPUs reserves far
+    more than it uses.
     """
     if request.memory_limit_bytes is not None and not request.accelerators and sys.platform == "linux":
+        each_bytes = request.memory_limit_bytes // len(request.ranks)
         with contextlib.suppress(OSError, ValueError):  # a tighter limit is set already
-            resource.setrlimit(resource.RLIMIT_DATA, (request.memory_limit_bytes, resource.RLIM_INFINITY))
+            resource.setrlimit(resource.RLIMIT_DATA, (each_bytes, resource.RLIM_INFINITY))
         with contextlib.suppress(OSError):
             Path("/proc/self/oom_score_adj").write_text("500")  # prefer killing the worker to killing the coordinator
 

@@ -12,6 +12,7 @@ from tracker.engine.cluster.distant import discard
 from tracker.engine.cluster.messages import Key, Lines, Wish
 from tracker.engine.engine import Attempt
 from tracker.engine.reservations import Reservation
+from tracker.errors import StoreError
 from tracker.records import AttemptRecord, TrialState
 from tracker.training.ending import NODE_LOST, Ending, ending_of, write_ending
 from tracker.training.events import DURABLE, Event
@@ -32,23 +33,32 @@ class Copy:
     def __init__(self, path: Path | None, begins: int, offset: int) -> None:
         self._path = path
         self._begins = begins
-        self.offset = self._synced = offset
+        self.offset = self._synced = self._was_here = offset
         self._waits = False
         self._sync_at = -math.inf
 
     def append(self, lines: Lines) -> bytes:
         """Append what is new of some lines, exactly where it belongs, whoever wrote a part of it before; return that.
 
-        Raises OSError; the same lines may come again then.
+        Raises OSError, and StoreError where they lie beyond what is here: ``sync`` has failed since they were asked
+        for. The same lines may come again then.
         """
-        if not self.offset - len(lines.text) < lines.offset <= self.offset:
+        if lines.offset > self.offset:
+            raise StoreError(f"an event log: lines come from byte {lines.offset}, and it has {self.offset} here")
+        if lines.offset + len(lines.text) <= self.offset:
             return b""
         new = lines.text[self.offset - lines.offset :]
         if self._path is not None:
             self._write(self._path, new)
             self._waits = self._waits or any(mark in new for mark in _DURABLE)
         self.offset += len(new)
+        self._was_here = max(self._was_here, self.offset)
         return new
+
+    @property
+    def lacks_lines(self) -> bool:
+        """Whether lines that were here come again, because ``sync`` has failed."""
+        return self.offset < self._was_here
 
     def is_due(self, now: float) -> bool:
         """Whether events wait to be forced onto the disk, and none were in the last SYNC_SECONDS."""

@@ -12,6 +12,7 @@ from tracker.engine.cluster.contact import Contact, Late
 from tracker.engine.cluster.errands import Errands, single
 from tracker.engine.cluster.messages import Key, Lines, News
 from tracker.engine.cluster.shipping import Shipping
+from tracker.errors import StoreError
 from tracker.records import AttemptRecord, Market
 
 
@@ -101,6 +102,8 @@ class Hearing:
             self._errands.send(contact.node.node_id, single("release", key, False))
 
     def _sync_end(self, copy: Copy) -> None:
+        if copy.lacks_lines:
+            raise StoreError("an event log: its end came before lines that its disk had not taken")
         copy.sync(self._now())
         self._grown.discard(copy)
 
