@@ -268,3 +268,13 @@ def test_from_a_processor_a_measurement_there_moves_the_range_and_leaves_its_wid
     assert pulled["measured_there"] == 1 and pulled["wall_seconds"] != alone["wall_seconds"]
     wide = [row["wall_seconds_high"] - row["wall_seconds_low"] for row in (alone, pulled)]
     assert wide[1] > 0.2 * wide[0]
+
+
+def test_what_is_bound_by_launches_is_said_once_and_asks_for_no_flops():
+    summary = {"train_seconds": 40.0, "step_flops": 1e6, "step_operations": 1e5, "steps_per_epoch": 100.0}
+    table = table_of(trial(0, [0.5], [50.0], summary=summary))
+    targets = find_targets(["H100", "L4"], BOOK)
+    found = frontier_predictions(table, targets)
+    assert set(found["rests_on"]) == {"bound by launches"}
+    said = " ".join(prediction_sentences(table, found, targets))
+    assert "Rent the cheapest" in said and "FLOPs" not in said

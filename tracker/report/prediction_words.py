@@ -31,7 +31,7 @@ def prediction_sentences(table: StudyTable, predictions: pd.DataFrame, targets: 
     if known.empty:
         return _refusals(predictions)
     bases = [text for basis, text in _BASES.items() if (known["rests_on"] == basis).any()]
-    blind = known["utilisation"].isna() & ~known["rests_on"].isin(_BASES)
+    blind = known["utilisation"].isna() & ~known["rests_on"].isin([*_BASES, BOUND_BY_LAUNCHES])
     if blind.any():
         bases.append("utilisation is not known without FLOPs (run.conclude(flops=…)), so ranges are wider")
     bases += _unphased(known) + _bound(known)
