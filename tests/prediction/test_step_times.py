@@ -103,3 +103,9 @@ def test_many_runs_of_several_sources_at_once():
     alone = replace(runs, codes=runs.codes[3:], step_seconds=runs.step_seconds[3:], flops=runs.flops[3:],
                     launches=runs.launches[3:], memory_bytes=runs.memory_bytes[3:])  # fmt: skip
     assert predict_on(L4, alone).seconds[0] == found.seconds[3]
+
+
+def test_on_another_machine_with_the_same_accelerator_steps_take_as_long_within_the_range():
+    found = predict_on(accelerator("A100-80GB"), on_gpu(flops=100 * 311.9e12 * 0.4))
+    assert found.refused[0] == "" and found.seconds[0] == 100.0
+    assert found.low[0] < 100.0 < found.high[0] and found.basis[0] == "same chip"

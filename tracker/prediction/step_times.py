@@ -166,8 +166,6 @@ def _refusal(target: Accelerator | None, source: Source) -> str:
     if source.count > 1:
         kind = origin.name if origin else "processes or machines"
         return f"it ran on {source.count} × {kind}: what several exchange is not predicted"
-    if target is not None and origin is target:
-        return f"it ran on {target.name} itself: what it costs there is no prediction (--sku prices it as another SKU)"
     if target is None:
         return "" if origin is None else "from an accelerator nothing is predicted for a processor"
     for each in (target, origin):

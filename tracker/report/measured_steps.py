@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tracker.prediction.accelerators import accelerator, is_known
+from tracker.prediction.accelerators import Accelerator, accelerator, is_known
 from tracker.prediction.step_times import MeasuredSteps, Source
 from tracker.report.attempts import places_in
 from tracker.store.run_table import StudyTable
@@ -41,7 +41,11 @@ class RunSteps:
     @property
     def on_processor(self) -> NDArray[np.bool_]:
         """Which ran on a processor."""
-        return np.array([each.accelerator is None for each in self.measured.sources])[self.measured.codes]
+        return np.array([each.accelerator is None for each in self.measured.sources], dtype=bool)[self.measured.codes]
+
+    def ran_on(self, kind: Accelerator) -> NDArray[np.bool_]:
+        """Which ran on an accelerator of this kind."""
+        return np.array([each.accelerator is kind for each in self.measured.sources], dtype=bool)[self.measured.codes]
 
     def utilisation(self) -> Floats:
         """The model FLOPs utilisation of each; NaN on processors and where FLOPs are not known."""

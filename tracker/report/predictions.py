@@ -107,7 +107,12 @@ def _steps(table: StudyTable, points: pd.DataFrame) -> _Steps:
 def _on(table: StudyTable, steps: _Steps, target: Target, pull: Pull) -> dict[str, NDArray[Any]]:
     """The columns that differ by target and checkpoint: [n] each."""
     refused, basis, times = _times(steps, target, pull)
-    if target.accelerator is None and target.point.vcpu is not None:
+    if target.accelerator is not None:
+        name = target.accelerator.name
+        refused[(refused == "") & steps.runs.ran_on(target.accelerator)] = (
+            f"it ran on {name} itself: what it costs there is no prediction (--sku prices it as another SKU)"
+        )
+    elif target.point.vcpu is not None:
         small = (refused == "") & (steps.cores > target.point.vcpu)
         refused[small] = f"it ran on more cores than the {target.point.vcpu:g} of {target.name}"
     accelerators, usage = 0.0 if target.accelerator is None else 1.0, steps.usage

@@ -42,10 +42,7 @@ def elsewhere(runs: Sequence[PastRun], target: Accelerator | None) -> Elsewhere:
     measured = MeasuredSteps(
         [each.source for each in steps],
         np.arange(len(steps), dtype=np.int64),
-        *(
-            np.array([getattr(each, name) for each in steps])
-            for name in ("seconds", "flops", "launches", "memory_bytes")
-        ),
+        *(np.array([getattr(each, name) for each in steps]) for name in _MEASURED),
     )
     found = predict_on(target, measured)
     known = found.refused == ""
