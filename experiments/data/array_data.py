@@ -21,7 +21,9 @@ from experiments.data.files import whole_folder
 from experiments.training_loop import Batch
 from tracker.errors import DataError
 from tracker.records import DataCard
+from tracker.study.knobs import Knob
 from tracker.training.meter import bytes_below
+from tracker.training.run import Run
 
 _EXTRA_KEY = "told"  # of card.json, which prepared folders already have
 Arrays = Mapping[str, np.ndarray]
@@ -87,6 +89,29 @@ def prepared_folder(
         stored[_EXTRA_KEY] = stored.pop("extra")
         (partial / "card.json").write_text(json.dumps(stored, indent=2))
     return folder
+
+
+def prepared_for(run: Run, kind: str, key: str, prepare: Callable[[], Path]) -> Path:
+    """The folder of ``kind`` with this key, for a run, without looking at the source where it is there already.
+
+    Where a study searches a knob of the preparation, the first trial with a value prepares its data, and pays for that.
+    Raises DataError where the source is no longer what the study started with.
+    """
+    folder = run.cache / f"{kind}-{key}"
+    if folder.is_dir() or prepare() == folder:
+        return folder
+    fingerprint = run.data_card.fingerprint
+    raise DataError(f"the data are no longer those that the study started with, of fingerprint {fingerprint}")
+
+
+def chosen_options(data: Mapping[str, Any], place: str, known: Mapping[str, Knob]) -> dict[str, Any]:
+    """The values of a source's own options, with their defaults. Raises DataError for one that is unknown or wrong."""
+    for name, value in data.items():
+        if name != "source" and name not in known:
+            raise DataError(f"data option '{name}' is not for source = '{place}'; allowed with it: {', '.join(known)}")
+        if name in known and (problem := known[name].problem(value)):
+            raise DataError(f"data option '{name}': {problem}")
+    return {name: data.get(name, knob.default) for name, knob in known.items()}
 
 
 def load_array_card(folder: Path) -> ArrayCard:

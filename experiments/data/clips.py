@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from experiments import lazy
-from experiments.data.array_data import prepared_folder
+from experiments.data.array_data import chosen_options, prepared_folder, prepared_for
 from experiments.data.token_arrays import digest
-from tracker.errors import DataError
 from tracker.records import Settings
 from tracker.study.knobs import Knob
 from tracker.training.run import Run
@@ -42,31 +41,16 @@ def prepare_clips(data: Mapping[str, Any], settings: Settings, cache: Path, prog
 
 
 def prepared_clips(run: Run) -> Path:
-    """The same folder for a run, without looking at the source again where it was prepared for its settings before.
-
-    Where a study searches one of PREPARATION_KNOBS, the first trial with a value prepares it, and pays for that.
-    Raises DataError where the source is no longer what the study started with.
-    """
-    fingerprint = run.data_card.fingerprint
-    folder = run.cache / f"clips-{_key(fingerprint, run.settings)}"
-    if folder.is_dir():
-        return folder
-    made = prepare_clips(run.data, run.settings, run.cache, print)
-    if made != folder:
-        raise DataError(f"the data are no longer those that the study started with, of fingerprint {fingerprint}")
-    return made
+    """The same folder for a run: array_data.prepared_for. Raises DataError."""
+    key = _key(run.data_card.fingerprint, run.settings)
+    return prepared_for(run, "clips", key, lambda: prepare_clips(run.data, run.settings, run.cache, print))
 
 
 def _options(data: Mapping[str, Any]) -> dict[str, Any]:
     """The source's options by name, ``source`` among them, with their defaults. Raises DataError."""
     place = str(data.get("source", SYNTHETIC))
     known = SYNTHETIC_OPTIONS if place == SYNTHETIC else FOLDER_OPTIONS
-    for name, value in data.items():
-        if name != "source" and name not in known:
-            raise DataError(f"data option '{name}' is not for source = '{place}'; allowed with it: {', '.join(known)}")
-        if name in known and (problem := known[name].problem(value)):
-            raise DataError(f"data option '{name}': {problem}")
-    return {"source": place} | {name: data.get(name, knob.default) for name, knob in known.items()}
+    return {"source": place} | chosen_options(data, place, known)
 
 
 def _key(fingerprint: str, settings: Settings) -> str:

@@ -13,9 +13,8 @@ import torch
 from torch import Tensor
 
 from experiments import lazy
-from experiments.data.array_data import prepared_folder
+from experiments.data.array_data import prepared_folder, prepared_for
 from experiments.data.token_arrays import digest
-from tracker.errors import DataError
 from tracker.records import Settings
 from tracker.training.run import Run
 
@@ -45,19 +44,9 @@ def prepare_images(data: Mapping[str, Any], settings: Settings, cache: Path, pro
 
 
 def prepared_images(run: Run) -> Path:
-    """The same folder for a run, without looking at the source again where it was prepared for its settings before.
-
-    Where a study searches one of PREPARATION_KNOBS, the first trial with a value prepares it, and pays for that.
-    Raises DataError where the source is no longer what the study started with.
-    """
-    fingerprint = run.data_card.fingerprint
-    folder = run.cache / f"images-{_key(fingerprint, run.settings)}"
-    if folder.is_dir():
-        return folder
-    made = prepare_images(run.data, run.settings, run.cache, progress=print)
-    if made != folder:
-        raise DataError(f"the data are no longer those that the study started with, of fingerprint {fingerprint}")
-    return made
+    """The same folder for a run: array_data.prepared_for. Raises DataError."""
+    key = _key(run.data_card.fingerprint, run.settings)
+    return prepared_for(run, "images", key, lambda: prepare_images(run.data, run.settings, run.cache, print))
 
 
 def _key(fingerprint: str, settings: Settings) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from experiments.data import synthetic_sounds
-from experiments.data.array_data import ArrayCard, Arrays, prepared_folder
+from experiments.data.array_data import ArrayCard, Arrays, chosen_options, prepared_folder, prepared_for
 from experiments.data.corpus import SPLITS, stable_hash
 from experiments.data.sounds import clip_of, files_fingerprint, read_wav, sound_files
 from experiments.data.token_arrays import digest
@@ -73,31 +73,16 @@ def prepare_sounds(data: Mapping[str, Any], settings: Settings, cache: Path, pro
 
 
 def prepared_sounds(run: Run) -> Path:
-    """The same folder for a run, without looking at the source again where it was prepared for its settings before.
-
-    Where a study searches one of PREPARATION_KNOBS, the first trial with a value prepares it, and pays for that.
-    Raises DataError where the source is no longer what the study started with.
-    """
-    fingerprint = run.data_card.fingerprint
-    folder = run.cache / f"sounds-{_key(fingerprint, run.settings)}"
-    if folder.is_dir():
-        return folder
-    made = prepare_sounds(run.data, run.settings, run.cache, print)
-    if made != folder:
-        raise DataError(f"the data are no longer those that the study started with, of fingerprint {fingerprint}")
-    return made
+    """The same folder for a run: array_data.prepared_for. Raises DataError."""
+    key = _key(run.data_card.fingerprint, run.settings)
+    return prepared_for(run, "sounds", key, lambda: prepare_sounds(run.data, run.settings, run.cache, print))
 
 
 def sound_source(data: Mapping[str, Any]) -> Source:
     """The source that a study's ``[data]`` table names. Raises DataError."""
     place = str(data.get("source", SYNTHETIC))
     known = SYNTHETIC_OPTIONS if place == SYNTHETIC else FOLDER_OPTIONS
-    for name, value in data.items():
-        if name != "source" and name not in known:
-            raise DataError(f"data option '{name}' is not for source = '{place}'; allowed with it: {', '.join(known)}")
-        if name in known and (problem := known[name].problem(value)):
-            raise DataError(f"data option '{name}': {problem}")
-    chosen = {name: data.get(name, knob.default) for name, knob in known.items()}
+    chosen = chosen_options(data, place, known)
     if place == SYNTHETIC:
         return _synthetic(**chosen)
     return _folder(Path(place), skip=chosen["corrupt"] == "skip")
