@@ -80,7 +80,7 @@ class Range:
     def at_share(self, share: float) -> SettingValue:
         """The value that is this far, from 0 to 1, along the range; on the logarithm where it draws on that.
 
-        >>> Range(1.0, 100.0, log=True).at_share(0.5), Range(1, 9, step=2, integer=True).at_share(0.25)
+        >>> round(Range(1.0, 100.0, log=True).at_share(0.5), 9), Range(1, 9, step=2, integer=True).at_share(0.25)
         (10.0, 3)
         """
         if self.log:
