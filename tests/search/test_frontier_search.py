@@ -8,8 +8,9 @@ import math
 import numpy as np
 import pytest
 
+from tests.support.search_parts import ACCURACY, DIRECTIONS, EPOCHS, SPACE, reached
 from tracker.errors import RequestError
-from tracker.records import Direction, QualityMetric, TrialState
+from tracker.records import Direction, TrialState
 from tracker.search.frontier_search import FrontierSearch
 from tracker.search.objectives import Objective
 from tracker.search.policies.first_trials import FIRST_TRIALS
@@ -17,14 +18,6 @@ from tracker.search.sampler import Sampling, Trials
 from tracker.study.domains import Choices, Range
 from tracker.study.space import GB, SearchSpace
 from tracker.study.spec import Limit
-
-ACCURACY = QualityMetric("accuracy", Direction.MAXIMIZE)
-DIRECTIONS = {"accuracy": Direction.MAXIMIZE, "price_usd": Direction.MINIMIZE}
-EPOCHS = 16
-SPACE = SearchSpace(
-    {"epochs": EPOCHS}, {"cpu": {"rate": Range(1e-3, 1e-1, log=True), "width": Choices((8, 16, 32, 64))}}
-)
-
 
 TPE = Sampling()
 
@@ -34,15 +27,6 @@ def searcher(space=SPACE, directions=DIRECTIONS, sampling=TPE, **options):
     objectives = [Objective(name, direction) for name, direction in directions.items()]
     options.setdefault("reference", {"price_usd": 1.0})
     return FrontierSearch(trials, space, ACCURACY, objectives, sampling=sampling, **options)
-
-
-def reached(settings, epoch):
-    """A made-up curve: wider is better in the end, slower at first and dearer; the rate has an optimum."""
-    width = math.log2(settings["width"]) / 6
-    best = 0.6 + 0.35 * width - 0.15 * abs(math.log10(settings["rate"]) + 2)
-    accuracy = best * (1 - 2 ** (-epoch / (0.5 + 3 * width)))
-    price_usd = 1e-4 * settings["width"] / 8 * epoch
-    return {"accuracy": accuracy, "price_usd": price_usd, "wall_seconds": 1e3 * price_usd, "peak_memory_bytes": 1e6}
 
 
 class Replay:
