@@ -4,9 +4,9 @@ Each step starts a trial, or resumes a paused one until its training has cost tw
 For each choice, learning-curve extrapolation predicts what the trial would reach after one, two, … further doublings,
 and at what price. The acquisition is the expected growth of the hypervolume per dollar, at the best horizon (the idea
 of the index of Gittins, J. R. Statist. Soc. B 41, 1979); the highest one wins. Forecasts at each rung are trusted as
-far as earlier ones came true. Two other rules do not depend on forecasts: some steps go to trials that rank high among
-those as deep, as in successive halving; and a share of the dollars trains uniformly drawn settings to their end,
-because learning curves cross.
+far as earlier ones came true. Three other rules do not depend on forecasts: the first trials are drawn evenly and
+trained far enough to tell settings apart; some steps go to trials that rank high among those as deep, as in successive
+halving; and a share of the dollars trains uniformly drawn settings to their end, because learning curves cross.
 
 Here the parts meet: what is known (knowledge, fitted_models), what it is worth (reached_frontier, valuation, choices),
 what limits it (limits, budget.Allowance) and who chooses (policies).
@@ -40,6 +40,7 @@ from tracker.search.policies.by_rank import ByRank
 from tracker.search.policies.deep import Deep
 from tracker.search.policies.first_trials import FIRST_TRIALS, FirstTrials
 from tracker.search.policies.policy import Decision, Ending, Policy, Situation
+from tracker.search.policies.survey import Survey
 from tracker.search.policies.to_the_end import ToTheEnd
 from tracker.search.reached_frontier import ReachedFrontier
 from tracker.search.sampler import Sampling, Trials
@@ -95,6 +96,7 @@ class FrontierSearch:
         self._first = FirstTrials(known, trials.tried)
         self._deep = Deep(known, fitted, choices, seed)
         self._policies: Sequence[Policy] = (
+            Survey(known, fitted, choices, candidates),
             self._deep,
             ByRank(known, fitted, valuation, choices, candidates),
             ByForecast(known, fitted, valuation, choices, self._new),
