@@ -35,9 +35,11 @@ from tracker.search.measures import Measures
 from tracker.search.new_trials import NewTrials
 from tracker.search.objectives import Objective
 from tracker.search.outcomes import OpenSteps
+from tracker.search.overruns import Overruns
 from tracker.search.policies.by_forecast import ByForecast
 from tracker.search.policies.by_rank import ByRank
 from tracker.search.policies.deep import Deep
+from tracker.search.policies.enough import Enough
 from tracker.search.policies.first_trials import FIRST_TRIALS, FirstTrials
 from tracker.search.policies.policy import Decision, Ending, Policy, Situation
 from tracker.search.policies.survey import Survey
@@ -60,7 +62,8 @@ class FrontierSearch:
     suggestions are among the candidates. ``objectives`` are two to four, the study's quality first. ``reference`` has
     values of the reference point; missing ones are frozen once the first trials have a checkpoint. ``limits`` are on
     reported metrics and on peak_memory_bytes. ``last_step`` is where the study says that trainings end
-    (search.ends.Ends). ``notify`` receives messages for people.
+    (search.ends.Ends). Where the hypervolume stands still, and is expected to grow by less than ``least_growth`` of
+    itself with all that is left, the search ends; never at 0. ``notify`` receives messages for people.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class FrontierSearch:
         reference: Mapping[str, float],
         limits: Sequence[Limit] = (),
         last_step: int | str | None = None,
+        least_growth: float = 0.0,
         seed: int = 0,
         notify: Callable[[str], None] | None = None,
     ) -> None:
@@ -89,17 +93,21 @@ class FrontierSearch:
         self._valuation = valuation = Valuation(measures, self._reached)
         self._trust = Trust()
         self._open = OpenSteps()
+        self._overruns = Overruns()
         self._recalled: dict[str, Any] = {}
         candidates = Candidates(space, cube, trials.tried, sampling, seed)
         self._new = NewTrials(candidates, known, fitted, valuation, seed)
         choices = Choices(known, fitted, valuation, self._trust)
         self._first = FirstTrials(known, trials.tried)
         self._deep = Deep(known, fitted, choices, seed)
+        by_forecast = ByForecast(known, fitted, valuation, choices, self._new)
+        self._enough = Enough(known, valuation, by_forecast, least_growth)
         self._policies: Sequence[Policy] = (
+            self._enough,
             Survey(known, fitted, choices, candidates),
             self._deep,
             ByRank(known, fitted, valuation, choices, candidates),
-            ByForecast(known, fitted, valuation, choices, self._new),
+            by_forecast,
             ToTheEnd(known, fitted, self._new, trials.tried),
         )
 
@@ -109,10 +117,15 @@ class FrontierSearch:
         return self._reached.reference
 
     def memory(self) -> dict[str, Any]:
-        """The frozen reference point, how far forecasts came true, and the trials drawn to be trained to their end."""
+        """The frozen reference point, how far forecasts came true, the trials drawn for depth, the last movement."""
         if self.reference is None:
             return self._recalled
-        return {"reference": dict(self.reference), "trust": self._trust.memory(), "deep": self._deep.memory()}
+        return {
+            "reference": dict(self.reference),
+            "trust": self._trust.memory(),
+            "deep": self._deep.memory(),
+            "enough": self._enough.memory(),
+        }
 
     def recall(self, memory: Mapping[str, Any]) -> None:
         """Restore what ``memory`` returned."""
@@ -120,6 +133,7 @@ class FrontierSearch:
         self._reached.recall(memory.get("reference", {}))
         self._trust.recall(memory.get("trust", {}))
         self._deep.recall(memory.get("deep", ()))
+        self._enough.recall(memory.get("enough", {}))
 
     # Outcomes of steps.
 
@@ -163,6 +177,7 @@ class FrontierSearch:
         outcome = self._open.settle(trial, price_usd)
         if outcome is not None:
             self._trust.learn(outcome)
+            self._overruns.learn(outcome.expected_usd, outcome.usd)
 
     def _note(self, trial: int, state: TrialState) -> None:
         facts = self._knowledge.trials[trial]
@@ -178,7 +193,7 @@ class FrontierSearch:
         """
         self._steps += 1
         known = self._knowledge
-        allowance = Allowance(left_usd, new_trials and not self._trials.tried.all)
+        allowance = Allowance(left_usd, new_trials and not self._trials.tried.all, self._overruns.factor)
         random = np.random.default_rng([self._seed, known.observed, self._steps])
         now = Situation(allowance, known.waiting, random, live_trial)
         # One thread: the cores belong to the trainings, and matrices this small do not gain from more.
@@ -210,7 +225,7 @@ class FrontierSearch:
             self.register(trial, settings)
         else:
             self._knowledge.trials.stands(trial, Standing.RUNNING)
-        self._open.start(trial, policy.name, decision.rung, decision.expected_gain)
+        self._open.start(trial, policy.name, decision.rung, decision.expected_gain, decision.expected_usd)
         facts = self._knowledge.trials[trial]
         return Step(
             trial,

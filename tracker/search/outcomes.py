@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 class Outcome:
     """A step on ``trial`` that ``policy`` chose: ``gain`` is the growth of the hypervolume, ``usd`` what it cost.
 
-    ``expected_gain`` was forecast, at ``rung``; None where the step was taken without a forecast.
+    ``expected_gain`` was forecast, at ``rung``; None where the step was taken without a forecast. It was expected to
+    cost ``expected_usd``.
     """
 
     trial: int
@@ -18,6 +19,7 @@ class Outcome:
     expected_gain: float | None
     gain: float = 0.0
     usd: float = 0.0
+    expected_usd: float = 0.0
 
 
 class OpenSteps:
@@ -27,9 +29,9 @@ class OpenSteps:
         self._open: dict[int, Outcome] = {}
         self._paid_usd: dict[int, float] = {}
 
-    def start(self, trial: int, policy: str, rung: int, expected_gain: float | None) -> None:
+    def start(self, trial: int, policy: str, rung: int, expected_gain: float | None, expected_usd: float = 0.0) -> None:
         """A step starts that ``policy`` chose."""
-        self._open[trial] = Outcome(trial, policy, rung, expected_gain)
+        self._open[trial] = Outcome(trial, policy, rung, expected_gain, expected_usd=expected_usd)
 
     def came(self, trial: int, gain: float) -> None:
         """A checkpoint of the trial added ``gain``."""

@@ -39,14 +39,19 @@ class ByForecast:
 
     def choose(self, now: Situation) -> Decision | None:
         """The best step; None where none fits."""
-        choices = self._to_resume(now)
-        if now.allowance.new_trials:
-            choices += self._to_start(now)
+        choices = self.choices(now)
         if not choices:
             return None
         choice, why = _best(choices)
         runner_up = max((other for other in choices if other is not choice), key=_rate, default=None)
         return Decision.of(choice, why, now.allowance, runner_up)
+
+    def choices(self, now: Situation) -> list[Choice]:
+        """The steps that fit, those that are best by an optimistic forecast: of paused trials, and of new ones."""
+        choices = self._to_resume(now)
+        if now.allowance.new_trials:
+            choices += self._to_start(now)
+        return choices
 
     def _to_resume(self, now: Situation) -> list[Choice]:
         waiting = now.waiting
