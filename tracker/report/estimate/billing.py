@@ -13,7 +13,7 @@ from tracker.pricing.price_point import PricePoint
 from tracker.pricing.scenario import Scenario
 from tracker.records import CostPart, Role, Settings
 from tracker.report.estimate.past import PastRun
-from tracker.report.estimate.trainings import TrainingUsage
+from tracker.report.estimate.training_usage import TrainingUsage
 from tracker.runner.job import Job
 from tracker.runner.plan import StudyPlan
 from tracker.study.costs import CostTerms

@@ -17,9 +17,8 @@ from tracker.report import words
 from tracker.report.estimate.billing import Billing
 from tracker.report.estimate.fixed_work import fixed_work
 from tracker.report.estimate.grounds import Grounds, grounds_of
-from tracker.report.estimate.likely import LikelyCost, room_of
 from tracker.report.estimate.offers import Offer, offers, targets_in_markets
-from tracker.report.estimate.outlay import Fixed, Outlay
+from tracker.report.estimate.outlay import Fixed, Outlay, Room
 from tracker.report.estimate.past import PastRun, past_of
 from tracker.report.estimate.sizes import TrainingCost, training_costs
 from tracker.report.plain import plain
@@ -135,6 +134,8 @@ def estimate_cost(
     fixed, remarks = fixed_work(plan, before, billing)
     at_most, likely = _lowest(list(bounds(billing.on(plan)))), None
     if runs:
+        from tracker.report.estimate.likely import LikelyCost  # it learns with scipy, whose import takes long
+
         cost = LikelyCost(plan, runs, before, workers, grounds.deviation)
         priced = cost.at(billing)
         trials = most_trials(plan)
@@ -153,7 +154,7 @@ def estimate_cost(
         likely,
         grounds,
         fixed,
-        room_of(plan, workers).workers,
+        Room.of(plan, workers).workers,
         most_trials(plan),
         billing.scenario,
         plan.price_book.version,

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.report.estimate.billing import Pool
+from tracker.runner.plan import StudyPlan
 from tracker.study.spec import Budget
 
 Array = NDArray[np.float64]
@@ -62,6 +63,12 @@ class Room:
     workers: int
     cores: int
     accelerators: int
+
+    @classmethod
+    def of(cls, plan: StudyPlan, workers: int | None) -> Room:
+        """That of the plan's machine, with at most so many trials."""
+        cores = plan.hardware.cores
+        return cls(min(workers or cores, cores), cores, plan.hardware.accelerator_count)
 
 
 @dataclass(frozen=True, slots=True)
