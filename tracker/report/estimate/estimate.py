@@ -133,11 +133,13 @@ def estimate_cost(
     before = [run for run in past.runs if run.hardware == (grounds.machine or plan.hardware.label)]
     fixed, remarks = fixed_work(plan, before, billing)
     at_most, likely = _lowest(list(bounds(billing.on(plan)))), None
+    at_once = Room.of(plan, workers).workers
     if runs:
         from tracker.report.estimate.likely import LikelyCost  # it learns with scipy, whose import takes long
 
         cost = LikelyCost(plan, runs, before, workers, grounds.deviation)
         priced = cost.at(billing)
+        at_once = cost.room.at_once(priced.pool)
         trials = most_trials(plan)
         if at_most is None and trials is not None:
             at_most = cost.dearest(priced, trials)
@@ -154,7 +156,7 @@ def estimate_cost(
         likely,
         grounds,
         fixed,
-        Room.of(plan, workers).workers,
+        at_once,
         most_trials(plan),
         billing.scenario,
         plan.price_book.version,
