@@ -14,6 +14,7 @@ from tracker.pricing.price_book import load_price_book
 from tracker.pricing.rate_change import RateChange
 from tracker.pricing.scenario import Scenario
 from tracker.records import Market
+from tracker.report.prediction_pull import pulls
 from tracker.report.prediction_targets import ALL, find_targets
 from tracker.report.prediction_words import prediction_sentences
 from tracker.report.predictions import (
@@ -142,7 +143,9 @@ def test_trials_on_both_devices_pull_the_prediction_and_narrow_its_range():
     assert pulled["wall_seconds"] > alone["wall_seconds"], "the H100 was slower than predicted"
     width = [row["wall_seconds_high"] / row["wall_seconds"] for row in (alone, pulled)]
     assert width[1] < width[0]
-    (residual,) = predictions_document(table, frontier_predictions(table, targets), targets)["residuals"]
+    (residual,) = predictions_document(table, frontier_predictions(table, targets), targets, pulls(table, targets))[
+        "residuals"
+    ]
     assert (residual["trial"], residual["trial_there"]) == (0, 1)
     assert residual["measured_seconds"] > residual["predicted_seconds"]
     said = prediction_sentences(table, frontier_predictions(table, targets), targets)
@@ -193,7 +196,7 @@ def test_an_empty_study_has_nothing_to_predict():
     targets = find_targets(["H100"], BOOK)
     found = frontier_predictions(table, targets)
     assert found.empty and predicted_frontier(table, found).empty
-    document = predictions_document(table, found, targets)
+    document = predictions_document(table, found, targets, pulls(table, targets))
     assert document["predictions"] == [] and json.dumps(document)
 
 

@@ -13,6 +13,7 @@ from tracker.cli.tables import print_table
 from tracker.errors import RequestError
 from tracker.pricing.scenario import Scenario
 from tracker.report import words
+from tracker.report.prediction_pull import pulls
 from tracker.report.prediction_targets import ALL, targets_of
 from tracker.report.prediction_words import prediction_sentences
 from tracker.report.predictions import frontier_predictions, predictions_document
@@ -53,11 +54,12 @@ def predict(
         raise RequestError("--frontier and --trial: choose one")
     table = priced_study_table(home, name, scenario, currency)
     targets = targets_of(table, home, names or (ALL,))
-    predictions = frontier_predictions(table, targets, trial)
+    learnt = pulls(table, targets)
+    predictions = frontier_predictions(table, targets, trial, learnt)
     if predictions.empty:
         raise RequestError(f"study '{name}' has no checkpoint on the frontier: there is nothing to predict")
     if as_json:
-        print_json(predictions_document(table, predictions, targets))
+        print_json(predictions_document(table, predictions, targets, learnt))
         return
     for _, rows in predictions.groupby(["trial", "epoch"], sort=False):
         _print_checkpoint(table, rows, None if names and ALL not in names else SHOWN)
