@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.tables import build, run_row, trial
 from tracker.errors import PredictionError, PriceBookError
+from tracker.prediction.accelerators import accelerator
 from tracker.pricing.price_book import load_price_book
 from tracker.pricing.rate_change import RateChange
 from tracker.pricing.scenario import Scenario
@@ -53,6 +54,17 @@ def on_gpu(number, qualities, seconds, name="A100-80GB", *, count=1, mfu=0.4, se
 
 def table_of(*rows):
     return build(list(rows))
+
+
+def test_what_steps_use_of_the_peak_and_of_the_bandwidth_is_said():
+    row, steps = on_gpu(0, [0.5, 0.8], [50.0, 100.0])
+    moved = 0.25 * accelerator("A100-80GB").bandwidth * row["summary"]["train_seconds"]
+    row["summary"] |= {"steps_per_epoch": 100.0, "step_bytes": moved / 200}
+    found = frontier_predictions(table_of((row, steps)), find_targets(["H100"], BOOK))
+    assert found["utilisation"].to_numpy() == pytest.approx(np.array([0.4, 0.4]))
+    assert found["bandwidth_use"].to_numpy() == pytest.approx(np.array([0.25, 0.25]))
+    uncounted = frontier_predictions(table_of(on_gpu(0, [0.5], [100.0])), find_targets(["H100"], BOOK))
+    assert uncounted["bandwidth_use"].isna().all()
 
 
 def test_only_the_training_steps_scale():

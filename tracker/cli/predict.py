@@ -71,9 +71,11 @@ def _print_checkpoint(table: StudyTable, rows: pd.DataFrame, most: int | None) -
     known = rows[rows["refused"] == ""]
     first = rows.iloc[0]
     reached = f"{table.quality.name} {words.quality(first['quality'])}"
-    share = (
-        f", {words.percent(first['utilisation'])} of its peak" if first["utilisation"] == first["utilisation"] else ""
+    shares = {"utilisation": "peak", "bandwidth_use": "bandwidth"}
+    known_shares = (
+        f", {words.percent(first[name])} of its {of}" for name, of in shares.items() if pd.notna(first[name])
     )
+    share = "".join(known_shares)
     say(
         f"trial {first['trial']}, epoch {first['epoch']}: {reached}; measured on {first['measured_on']}{share}: "
         f"{words.duration(first['measured_seconds'])}, {words.money(first['measured_usd'], table.unit)}"

@@ -36,7 +36,7 @@ RANGE = 0.90
 NAMED = ("trial", "epoch", "quality")
 COLUMNS = (
     *NAMED,
-    *("measured_on", "measured_seconds", "measured_usd", "utilisation"),
+    *("measured_on", "measured_seconds", "measured_usd", "utilisation", "bandwidth_use"),
     *("on", "sku", "market", "region", "usd_per_hour"),
     *("wall_seconds", "wall_seconds_low", "wall_seconds_high"),
     *("price_usd", "price_usd_low", "price_usd_high", "price_basis", "rests_on", "measured_there", "phased", "refused"),
@@ -75,6 +75,7 @@ def predictions_table(
         "measured_seconds": steps.wall_seconds,
         "measured_usd": points["price_usd"].to_numpy(dtype=np.float64),
         "utilisation": steps.runs.utilisation(),
+        "bandwidth_use": steps.runs.bandwidth_use(),
         "phased": steps.runs.phased,
     }
     each: dict[str, list[Any]] = {
