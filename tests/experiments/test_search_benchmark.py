@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +61,9 @@ def written(folder: Path, changed: Mapping[str, Any] | None = None, left_out: st
     return path
 
 
-def put(names: str | tuple[str, ...], where: Any, value: float) -> dict[str, Any]:
+def put(names: Sequence[str], where: Any, value: float) -> dict[str, Any]:
     """The made-up arrays of these names, with a value put somewhere."""
-    changed = {
-        f"made_up/{name}": arrays()[f"made_up/{name}"] for name in ((names,) if isinstance(names, str) else names)
-    }
+    changed = {f"made_up/{name}": arrays()[f"made_up/{name}"] for name in names}
     for each in changed.values():
         each[where] = value
     return changed
@@ -160,16 +158,16 @@ class TestTables:
             ({"made_up/seconds": np.ones((60, EPOCHS)) * -1}, "row 0: seconds must be above 0"),
             ({"made_up/seconds": np.full((60, EPOCHS), np.nan)}, "finite up to the same epoch"),
             ({"made_up/seconds": np.ones((60, EPOCHS)) * np.arange(EPOCHS, 0, -1)}, "never fall"),
-            (put("seconds", (7, 3), np.nan), r"task made_up: row 7: .* they are nan and 0\.\d+ at epoch 4"),
-            (put("accuracy", (7, 3), np.nan), r"task made_up: row 7: .* and nan at epoch 4"),
-            (put("accuracy", (7, 0), np.inf), r"task made_up: row 7: .* and inf at epoch 1"),
-            (put(("seconds", "accuracy"), (7, 3), np.nan), r"task made_up: row 7: .* they are nan and nan at epoch 4"),
-            (put(("seconds", "accuracy"), (7, slice(None)), np.nan), "task made_up: row 7 has no epoch"),
-            (put("seconds", (9, 5), 0.5), r"task made_up: row 9: .* never fall.* are 0\.5 at epoch 6 after [\d.]+$"),
-            (put("settings", (4, 1), np.nan), "task made_up: row 4: settings must be finite"),
+            (put(["seconds"], (7, 3), np.nan), r"task made_up: row 7: .* they are nan and 0\.\d+ at epoch 4"),
+            (put(["accuracy"], (7, 3), np.nan), r"task made_up: row 7: .* and nan at epoch 4"),
+            (put(["accuracy"], (7, 0), np.inf), r"task made_up: row 7: .* and inf at epoch 1"),
+            (put(["seconds", "accuracy"], (7, 3), np.nan), r"task made_up: row 7: .* they are nan and nan at epoch 4"),
+            (put(["seconds", "accuracy"], (7, slice(None)), np.nan), "task made_up: row 7 has no epoch"),
+            (put(["seconds"], (9, 5), 0.5), r"task made_up: row 9: .* never fall.* are 0\.5 at epoch 6 after [\d.]+$"),
+            (put(["settings"], (4, 1), np.nan), "task made_up: row 4: settings must be finite"),
             (cut(rows=1), "task made_up: there is only row 0; allowed: two rows or more"),
             (cut(epochs=1), "task made_up: row 0, as every row, has 1 epoch; allowed: curves of 2 epochs or more"),
-            (put(("seconds", "accuracy"), (slice(None), slice(1, None)), np.nan), "as every row, has 1 epoch"),
+            (put(["seconds", "accuracy"], (slice(None), slice(1, None)), np.nan), "as every row, has 1 epoch"),
             ({"made_up/settings": np.ones((60, 3))}, "no setting varies"),
             ({"made_up/settings": np.full((60, 3), np.inf)}, "settings must be finite"),
             ({"made_up/settings": np.full((60, 3), "wide")}, "must be of numbers"),
@@ -299,7 +297,7 @@ class TestReport:
     def test_a_table_that_is_wrong_is_reported_in_a_line(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        path = written(tmp_path, put("seconds", (7, 3), np.nan))
+        path = written(tmp_path, put(["seconds"], (7, 3), np.nan))
         monkeypatch.setattr(sys, "argv", ["search", str(path), "--seeds", "1"])
         with pytest.raises(SystemExit) as ended:
             figures.main("search", search._arguments, search.measure)
