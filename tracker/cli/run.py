@@ -8,6 +8,7 @@ import click
 
 from tracker.cli.consent import ask, ask_above, confirm_above_option, yes_option
 from tracker.cli.display import end_study, observer, print_started
+from tracker.cli.more_money import say_more_money
 from tracker.cli.options import (
     budget_option,
     detach_option,
@@ -112,6 +113,7 @@ def run(
 
     with observer() as shown:
         state = run_study(overridden, Places(home, storage), workers=workers, warm_start=warm_start, observer=shown)
+    say_more_money(home, str(overridden.content["name"]), state)
     end_study(str(overridden.content["name"]), state)
 
 
