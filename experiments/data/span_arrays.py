@@ -123,7 +123,7 @@ class Written:
 
 def save_spans(folder: Path, split: str, spans: SplitSpans) -> None:
     """Write a split."""
-    save_texts(folder, f"{split}-texts", spans.texts, np.zeros(len(spans.texts), np.int64), LONGEST_TEXT)
+    save_texts(folder, f"{split}-texts", spans.texts, [0] * len(spans.texts), LONGEST_TEXT)
     asked = [[BEGIN, *tokens] for tokens in spans.questions]
     save_texts(folder, f"{split}-questions", asked, spans.text_of_question)
     np.save(folder / f"{split}-offsets.npy", _flat_offsets(spans.offsets))

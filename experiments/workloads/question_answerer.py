@@ -92,7 +92,8 @@ class Layer(nn.Module):
         query, key, value = parts.permute(2, 0, 3, 1, 4)
         mixed = attention(query, key, value, real[:, None, None, :]).transpose(1, 2).flatten(2)
         states = states + self.out(mixed)
-        return states + self.mlp(states)
+        states = states + self.mlp(states)
+        return states
 
 
 class Reader(nn.Module):
@@ -183,7 +184,8 @@ class QuestionAnswerer:
         validation = load_windows(folder, "validation", run.device, settings, int(settings["validation_questions"]))
         written = load_written(folder, "validation")
         unanswered = has_unanswered(folder)
-        model = Reader(Shape.of(settings, card.vocabulary_size)).to(run.device)
+        shape = Shape.of(settings, card.vocabulary_size)
+        model = Reader(shape).to(run.device)
         if settings["compile"]:
             model.compile(dynamic=True)  # one compilation for batches of every width
 
@@ -198,7 +200,7 @@ class QuestionAnswerer:
             train_batches=lambda epoch: map(train.batch, plan(epoch)),
             loss=span_loss(run),
             evaluate=lambda trained: measure(run, trained, validation, written, unanswered).reported,
-            keep=lambda trained, kept: save(run, trained, folder / "tokenizer.json", unanswered, kept),
+            keep=lambda trained, kept: save(run, trained, shape, folder / "tokenizer.json", unanswered, kept),
         )
         if run.rank:
             return
@@ -355,9 +357,9 @@ def question_of(given: Any, number: int) -> tuple[str, str]:
     return question, context
 
 
-def save(run: Run, model: nn.Module, tokenizer: Path, unanswered: bool, folder: Path) -> None:
+def save(run: Run, model: nn.Module, shape: Shape, tokenizer: Path, unanswered: bool, folder: Path) -> None:
     """Keep the weights (a state dict, readable with weights_only=True), the tokenizer and the settings."""
     torch.save(model.state_dict(), folder / "model.pt")
     shutil.copyfile(tokenizer, folder / "tokenizer.json")
-    saved = {"shape": asdict(model.shape), "settings": dict(run.settings), "unanswered": unanswered}
+    saved = {"shape": asdict(shape), "settings": dict(run.settings), "unanswered": unanswered}
     (folder / "settings.json").write_text(json.dumps(saved, indent=2))
