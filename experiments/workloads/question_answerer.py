@@ -92,8 +92,8 @@ class Layer(nn.Module):
         query, key, value = parts.permute(2, 0, 3, 1, 4)
         mixed = attention(query, key, value, real[:, None, None, :]).transpose(1, 2).flatten(2)
         states = states + self.out(mixed)
-        states = states + self.mlp(states)
-        return states
+        changed: Tensor = self.mlp(states)
+        return states + changed
 
 
 class Reader(nn.Module):
