@@ -28,6 +28,7 @@ GALLERY = (
     "audio_classifier",
     "video_classifier",
     "question_answerer",
+    "object_detector",
 )
 
 

@@ -30,7 +30,7 @@ from tracker.training.loading import load_workload
 from tracker.training.run import Paused
 from tracker.training.workload import WEIGHTS, Predicts
 
-SMALL = {"size": 1, "image_side": 32, "batch_size": 8, "epochs": 10, "learning_rate": 1e-2}
+SMALL = {"size": 1, "image_side": 32, "batch_size": 8, "learning_rate": 1e-2}
 CLASSES = {1: "dark", 7: "light \"🎈\" 'q'"}
 
 
@@ -94,9 +94,9 @@ def test_it_is_a_workload_whose_models_can_be_served():
 
 
 def test_it_learns_from_a_file_and_keeps_a_model_that_finds_boxes_in_pixels_of_the_image(make_run, tmp_path):
-    run, events = make_run(epochs=20)
+    run, events = make_run(epochs=15, image_side=48)
     ObjectDetector().train(run)
-    assert max(each["average_precision_50"] for each in checkpoints(events)) > 0.6
+    assert max(each["average_precision_50"] for each in checkpoints(events)) > 0.7
     assert run.summary["parameters"] > 0 and run.summary["flops"] > 0
     predict = ObjectDetector().predictor(kept_folder(tmp_path), "fp32", torch.device("cpu"))
     picture = np.full((80, 120), 125)
@@ -173,7 +173,9 @@ def test_generalised_overlap_is_one_of_equals_and_negative_of_what_is_far_apart(
 def test_average_precision_is_that_of_coco():
     right = [np.array([[0, 0, 10, 10, 0], [20, 20, 10, 10, 1]], float), np.empty((0, 5))]
     exact = [np.array([[0, 0, 10, 10, 0.9, 0], [20, 20, 10, 10, 0.8, 1]], float), np.empty((0, 6))]
-    assert average_precisions(exact, right, 2) == {"mean_average_precision": 1.0, "average_precision_50": 1.0}
+    assert average_precisions(exact, right, 2) == pytest.approx(
+        {"mean_average_precision": 1.0, "average_precision_50": 1.0}
+    )
     shifted = [exact[0] + [0, 0, 0, 4, 0, 0], exact[1]]  # an overlap of 10 / 14, above 0.5 to 0.7
     found = average_precisions(shifted, right, 2)
     assert found["average_precision_50"] == pytest.approx(1) and found["mean_average_precision"] == pytest.approx(0.5)
