@@ -15,8 +15,8 @@ import numpy as np
 from tracker.errors import DataError
 
 try:
-    from pycocotools.coco import COCO  # type: ignore[import-untyped]
-    from pycocotools.cocoeval import COCOeval  # type: ignore[import-untyped]
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
 except ImportError as error:
     raise DataError(f"pycocotools is needed to judge detections: pip install pycocotools ({error})") from error
 

@@ -183,8 +183,8 @@ def windows_of(questions: TokenizedTexts, texts: TokenizedTexts, spans: np.ndarr
     found = np.where(whole[:, None], np.stack([first, last], axis=1) + 1, NOWHERE)
     begin = starts[of_text[question]] + within
     host_widths = torch.stack([questions.host_lengths[question], torch.from_numpy(length)], dim=1)
-    parts = (torch.from_numpy(each.astype(np.int64)).to(device) for each in (question, begin, length, found))
-    return Windows(questions, texts, *parts, host_widths)
+    parts = [torch.from_numpy(each.astype(np.int64)).to(device) for each in (question, begin, length, found)]
+    return Windows(questions, texts, parts[0], parts[1], parts[2], parts[3], host_widths)
 
 
 def _texts(tokens: Sequence[Sequence[int]], labels: Sequence[int], longest: int) -> TokenizedTexts:

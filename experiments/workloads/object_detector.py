@@ -98,6 +98,7 @@ class Detector(nn.Module):
         self.neck = convolution(width, width)
         self.classes = nn.Conv2d(width, shape.classes, 1)
         self.edges = nn.Conv2d(width, 4, 1)
+        assert self.classes.bias is not None
         nn.init.constant_(self.classes.bias, -4.0)  # nothing anywhere, as the focal loss needs at its start
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -165,7 +166,7 @@ class ObjectDetector:
 
         def train_batches(epoch: int) -> Iterator[Batch]:
             order = torch.randperm(len(train), generator=torch.Generator().manual_seed(run.seed + epoch))
-            return (train.take(rows.to(run.device, non_blocking=True)) for rows in order.split(batch_size))
+            return (train.take(rows.to(run.device, non_blocking=True)) for rows in torch.split(order, batch_size))
 
         run.ready()
         done = fit(
@@ -311,7 +312,7 @@ def detections(maps: tuple[Tensor, Tensor], least: float) -> list[Tensor]:
 def measure(run: Run, model: nn.Module, scenes: Scenes, objects: float) -> Measured:
     """The model's loss on these images, and its average precisions."""
     begin, loss_sum, found = time.perf_counter(), torch.zeros((), device=run.device), list[np.ndarray]()
-    for rows in torch.arange(len(scenes)).split(EVALUATION_BATCH):
+    for rows in torch.split(torch.arange(len(scenes)), EVALUATION_BATCH):
         images, boxes, labels = scenes.take(rows.to(run.device))
         with torch.no_grad(), run.precision.autocast(run.device):
             maps = model(images)
@@ -338,7 +339,7 @@ def training_flops(shape: Shape) -> float:
     image = torch.zeros(1, shape.channels, shape.side, shape.side)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         Detector(shape).eval()(image)
-    return 3.0 * counter.get_total_flops()
+    return 3.0 * float(counter.get_total_flops())
 
 
 def save(run: Run, model: nn.Module, shape: Shape, classes: tuple[str, ...], folder: Path) -> None:

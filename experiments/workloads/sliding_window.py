@@ -24,9 +24,9 @@ from tracker.training.run import Run
 PATCH = 8
 SIZES = (0.15, 0.5, 0.85)
 """Quantiles of the longer sides of training boxes: the sides of windows."""
-STEPS_A_WINDOW = 4
+STEPS_A_WINDOW = 3
 NEIGHBOURS = 5
-MOST_EXAMPLES = 1500
+MOST_EXAMPLES = 1000
 """Objects that are kept to compare with; of places without any, twice as many."""
 LEAST_SCORE = 0.3
 MOST_SHARED = 0.3
@@ -138,8 +138,9 @@ def patches(image: Tensor, boxes: np.ndarray) -> np.ndarray:
     steps = (torch.arange(PATCH) + 0.5) / PATCH
     x, y = (given[:, axis, None] + given[:, 2 + axis, None] * steps for axis in range(2))
     grid = torch.stack([x[:, None, :].expand(-1, PATCH, -1), y[:, :, None].expand(-1, -1, PATCH)], dim=3)
-    whole = image.float().unsqueeze(0).expand(len(boxes), -1, -1, -1)
-    found = F.grid_sample(whole, grid / image.shape[-1] * 2 - 1, align_corners=False).flatten(1)
+    places = (grid / image.shape[-1] * 2 - 1).flatten(0, 1).unsqueeze(0)
+    whole = F.grid_sample(image.float().unsqueeze(0), places, align_corners=False)[0]
+    found = whole.unflatten(1, (len(boxes), PATCH)).transpose(0, 1).flatten(1)
     even: np.ndarray = ((found - found.mean(1, keepdim=True)) / (found.std(1, keepdim=True) + 8.0)).numpy()
     return even
 
