@@ -26,8 +26,10 @@ SIZES = (0.15, 0.5, 0.85)
 """Quantiles of the longer sides of training boxes: the sides of windows."""
 STEPS_A_WINDOW = 3
 NEIGHBOURS = 5
-MOST_EXAMPLES = 1000
+MOST_EXAMPLES = 600
 """Objects that are kept to compare with; of places without any, twice as many."""
+MOST_JUDGED = 300
+"""Objects whose classes the losses are the mean of, the first ones."""
 LEAST_SCORE = 0.3
 MOST_SHARED = 0.3
 """Of two windows of a class that share more than this (intersection over union), the one of lower score is left out."""
@@ -123,10 +125,10 @@ class SlidingWindow:
         return scores
 
     def loss(self, scenes: Scenes) -> float:
-        """Mean cross-entropy of the classes of the objects' boxes, of MOST_EXAMPLES at most."""
+        """Mean cross-entropy of the classes of the objects' boxes, of about MOST_JUDGED at most."""
         losses = list[float]()
         for image, found in zip(scenes.inputs, objects_of(scenes), strict=True):
-            if len(found) and len(losses) < MOST_EXAMPLES:
+            if len(found) and len(losses) < MOST_JUDGED:
                 likelihood = self.likelihoods(patches(image, squared(found[:, :4])))
                 losses += (-np.log(likelihood[np.arange(len(found)), found[:, 4].astype(int)].clip(min=1e-3))).tolist()
         return float(np.mean(losses))
