@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -180,6 +181,13 @@ def test_average_precision_is_that_of_coco():
     found = average_precisions(shifted, right, 2)
     assert found["average_precision_50"] == pytest.approx(1) and found["mean_average_precision"] == pytest.approx(0.5)
     assert average_precisions([exact[1]] * 2, right, 2)["mean_average_precision"] == 0
+
+
+def test_a_missing_pycocotools_is_named_before_anything_is_prepared(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "pycocotools.coco", None)
+    monkeypatch.delitem(sys.modules, "experiments.detection_scores", raising=False)
+    with pytest.raises(DataError, match="pip install pycocotools"):
+        ObjectDetector().prepare({}, {"image_side": 32}, tmp_path, print)
 
 
 @pytest.mark.parametrize("weights", WEIGHTS)
