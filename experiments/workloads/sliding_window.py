@@ -10,8 +10,6 @@ import time
 
 import numpy as np
 import torch
-from sklearn.neighbors import KNeighborsClassifier
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -39,7 +37,7 @@ CPU = torch.device("cpu")
 
 
 def train(run: Run) -> None:
-    """Fit once and report one checkpoint. Of the settings it reads those of the data, and ``threads``.
+    """Fit once and report one checkpoint. Of the settings it reads those of the data.
 
     The losses are the mean cross-entropy of what is in the objects' boxes.
     """
@@ -50,17 +48,16 @@ def train(run: Run) -> None:
     test = load_scenes(folder, "test", CPU, first=int(settings["test_images"]))
     run.ready()
     begin = time.perf_counter()
-    with threadpool_limits(int(settings["threads"])):
-        window = SlidingWindow(train_split, classes, run.seed)
-        seconds = time.perf_counter() - begin
-        with run.evaluating():
-            losses = {"training_loss": window.loss(train_split), "validation_loss": window.loss(validation)}
-            scores = window.scores(validation)
-        run.report(1, **losses, **scores)
-        with run.evaluating():
-            begin = time.perf_counter()
-            scores = window.scores(test)
-            test_seconds = time.perf_counter() - begin
+    window = SlidingWindow(train_split, classes, run.seed)
+    seconds = time.perf_counter() - begin
+    with run.evaluating():
+        losses = {"training_loss": window.loss(train_split), "validation_loss": window.loss(validation)}
+        scores = window.scores(validation)
+    run.report(1, **losses, **scores)
+    with run.evaluating():
+        begin = time.perf_counter()
+        scores = window.scores(test)
+        test_seconds = time.perf_counter() - begin
     run.conclude(
         test_mean_average_precision=scores["mean_average_precision"],
         samples_per_second=len(train_split) / seconds,
@@ -85,8 +82,8 @@ class SlidingWindow:
             labels.append(np.concatenate([found[:, 4], np.full(len(empty), classes)]))
             if sum(map(len, labels)) > 3 * MOST_EXAMPLES:
                 break
-        self.model = KNeighborsClassifier(NEIGHBOURS, weights="distance")
-        self.model.fit(np.concatenate(examples), np.concatenate(labels).astype(np.int64))
+        self.examples = torch.from_numpy(np.concatenate(examples))
+        self.labels = torch.from_numpy(np.concatenate(labels).astype(np.int64))
 
     def windows(self, image: Tensor) -> np.ndarray:
         """Every window of an image (channels, side, side): (windows, 4) of left, top, width and height."""
@@ -98,10 +95,13 @@ class SlidingWindow:
         return np.concatenate(found).astype(np.float64)
 
     def likelihoods(self, examples: np.ndarray) -> np.ndarray:
-        """Of each class, and of nothing, (examples, classes + 1)."""
-        found = np.zeros((len(examples), self.classes + 1))
-        found[:, self.model.classes_] = self.model.predict_proba(examples)
-        return found
+        """Of each class, and of nothing, (examples, classes + 1): a neighbour counts by how near it is."""
+        neighbours = min(NEIGHBOURS, len(self.labels))
+        apart, nearest = torch.cdist(torch.from_numpy(examples), self.examples).topk(neighbours, largest=False)
+        nearness = 1 / apart.double().clamp(min=1e-3)
+        found = torch.zeros(len(examples), self.classes + 1, dtype=torch.float64)
+        found.scatter_add_(1, self.labels[nearest], nearness / nearness.sum(1, keepdim=True))
+        return np.asarray(found.numpy())
 
     def detections(self, image: Tensor) -> np.ndarray:
         """What is in an image: (n, 6) of left, top, width, height, score and class."""
