@@ -27,6 +27,8 @@ GALLERY = (
     "tabular_classifier",
     "audio_classifier",
     "video_classifier",
+    "question_answerer",
+    "object_detector",
 )
 
 
