@@ -31,11 +31,11 @@ class Prompter:
 
     def prompts(self, sources: Sequence[str]) -> list[list[int]]:
         """The prompt of each source, of which at most ``source_length`` tokens are read."""
-        return [[*self.before, *tokens[: self.source_length], *self.after] for tokens in self._cut(sources)]
+        return [[*self.before, *tokens[: self.source_length], *self.after] for tokens in self.cut(sources)]
 
     def answers(self, targets: Sequence[str]) -> list[list[int]]:
         """At most ``target_length`` tokens of each target, and the end where nothing is cut off."""
-        return [[*tokens, self.end][: self.target_length] for tokens in self._cut(targets)]
+        return [[*tokens, self.end][: self.target_length] for tokens in self.cut(targets)]
 
     def examples(self, pairs: Sequence[tuple[str, Any]]) -> Examples:
         """Pairs of a source and a target."""
@@ -64,7 +64,8 @@ class Prompter:
         padding = self.tokenizer.pad_token_id
         return self.end if padding is None else int(padding)
 
-    def _cut(self, texts: Sequence[str]) -> list[list[int]]:
+    def cut(self, texts: Sequence[str]) -> list[list[int]]:
+        """The tokens of each text alone."""
         # What looks like a special token in a text is text.
         cut = self.tokenizer(list(texts), add_special_tokens=False, split_special_tokens=True)
         found: list[list[int]] = cut["input_ids"]

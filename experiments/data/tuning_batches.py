@@ -123,3 +123,11 @@ def padded_prompts(prompts: Sequence[Sequence[int]], padding: int, device: torch
     tokens = torch.tensor([[padding] * (longest - len(each)) + list(each) for each in prompts])
     real = torch.tensor([[0] * (longest - len(each)) + [1] * len(each) for each in prompts])
     return tokens.to(device), real.to(device)
+
+
+def padded_texts(texts: Sequence[Sequence[int]], padding: int, device: torch.device) -> Tensor:
+    """Tokens (texts, width), filled up with ``padding`` on the right."""
+    width = max(map(len, texts))
+    width += -width % WIDTH_MULTIPLE
+    tokens = torch.tensor([list(each) + [padding] * (width - len(each)) for each in texts])
+    return tokens.to(device, non_blocking=True)

@@ -8,6 +8,7 @@ experiments.lazy).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +52,8 @@ def make_family(names: Sequence[str], base_bytes: int, cache: Path, progress: Ca
     tokens = torch.from_numpy(np.concatenate([part for each in cut_texts(tokenizer, texts) for part in (each, [end])]))
     for name in missing:
         progress(f"training the base model {name} on {len(tokens):,} tokens")
-        model = _train(FAMILY[name], tokenizer.get_vocab_size(), tokens)
+        with _one_thread():
+            model = _train(FAMILY[name], tokenizer.get_vocab_size(), tokens)
         with whole_folder(family_folder(cache, name, base_bytes)) as folder:
             save_as_persimmon(model, tokenizer, folder)
 
@@ -121,6 +123,17 @@ def _train(size: int, vocabulary_size: int, tokens: Tensor) -> Gpt:
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
     return model.eval()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Such small matrices gain little from more, and on busy cores threads wait for each other most of the time."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _settings(size: int) -> Settings:

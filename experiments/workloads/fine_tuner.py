@@ -47,7 +47,7 @@ from tracker.study.knobs import Knob
 from tracker.training.run import Run
 from tracker.training.workload import PredictionTexts, Predictor
 
-BASE_BYTES = 1_500_000
+BASE_BYTES = 1_000_000
 EVALUATION_BATCH = 64
 SEED_STEP = 100_003
 SETTINGS = "settings.json"
@@ -133,7 +133,7 @@ class Start:
     network: Any
 
     @classmethod
-    def of(cls, run: Run, name: str, task: str, classes: int = 0) -> Start:
+    def of(cls, run: Run, name: str, task: str, template: str, classes: int = 0) -> Start:
         """Find, check and load the base model ``name``; nothing of it is trained yet. Raises DataError."""
         settings, data = run.settings, run.data
         tuning = tuning_of(settings, classes)
@@ -142,7 +142,7 @@ class Start:
             raise DataError(f"base model '{name}' was not prepared; prepared: {', '.join(prepared)}; see base_models")
         base = find_base(name, run.cache, base_bytes_of(data), task)
         check_memory(base, tuning, settings, run.device)
-        cutter = prompter_of(base, template_of(data), settings, task)
+        cutter = prompter_of(base, template, settings)
         torch.manual_seed(run.seed)  # a classifier's head is drawn at random
         return cls(base, cutter, tuning, load_base(base, tuning, cutter.padding, run.device))
 
@@ -157,9 +157,8 @@ class Start:
         (folder / SETTINGS).write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8")
 
 
-def prompter_of(base: BaseModel, template: str, settings: Mapping[str, Any], task: str) -> Prompter:
-    """What cuts texts for a base model; a classifier reads the text alone. Raises DataError."""
-    template = "{source}" if task == "classification" else template
+def prompter_of(base: BaseModel, template: str, settings: Mapping[str, Any]) -> Prompter:
+    """What cuts texts for a base model. Raises DataError."""
     lengths = int(settings["source_length"]), int(settings.get("target_length", 0))
     return prompter(base, template, *lengths, load_tokenizer(base))
 
@@ -180,7 +179,7 @@ def kept_network(folder: Path, weights: str, device: torch.device, task: str) ->
         )
     if weights != "fp32":
         tuning = Tuning(**{**saved["tuning"], "base_weights": "fp32"})
-    cutter = prompter_of(base, saved["template"], saved, task)
+    cutter = prompter_of(base, saved["template"], saved)
     network = load_base(base, tuning, cutter.padding, device)
     tuned = network if whole else load_trained(network, tuning, folder)
     if weights == "fp32":
@@ -296,7 +295,7 @@ class FineTuner:
         """Make or check the base models and gather the pairs. Raises DataError, WorkloadError."""
 
         def check(base: BaseModel) -> None:
-            prompter_of(base, template_of(data), settings, self.task)
+            prompter_of(base, template_of(data), settings)
 
         bases = prepare_bases(data, settings, self.task, cache, progress, check)
         folder = prepare_texts(data, self.task, bases, cache, progress)
@@ -308,7 +307,7 @@ class FineTuner:
         if run.device.type == "cpu":
             keep_freed_memory()
         folder = prepared_texts(run)
-        start = Start.of(run, str(settings["base_model"]), self.task)
+        start = Start.of(run, str(settings["base_model"]), self.task, template_of(run.data))
         packed, batch_size = bool(settings["packing"]), int(settings["batch_size"])
         used = max(1, round(float(settings["train_share"]) * load_text_card(folder).rows["train"]))
         train = start.prompter.examples(load_rows(folder, "train", used))
