@@ -18,6 +18,7 @@ from transformers.utils import logging
 from experiments.data.base_models import BaseModel
 from experiments.quantisation import QUANTISED, quantise
 from tracker.errors import DataError, WorkloadError
+from tracker.records import Settings
 
 logging.set_verbosity_error()
 logging.disable_progress_bar()
@@ -53,6 +54,21 @@ class Tuning:
                 f"base_weights = {self.base_weights} with method = full: the steps of an optimizer are too small for"
                 " such weights; allowed: fp32, or the methods lora and head, which leave the base as it is"
             )
+
+
+def tuning_of(settings: Settings, classes: int = 0) -> Tuning:
+    """What the settings ask to be trained. Raises WorkloadError where that is impossible."""
+    tuning = Tuning(
+        method=str(settings["method"]),
+        base_weights=str(settings["base_weights"]),
+        rank=int(settings["lora_rank"]),
+        target_modules=str(settings["target_modules"]),
+        dropout=float(settings["lora_dropout"]),
+        classes=classes,
+        activation_checkpointing=bool(settings["activation_checkpointing"]),
+    )
+    tuning.check()
+    return tuning
 
 
 class Tuned(nn.Module):
@@ -164,7 +180,7 @@ def save_trained(model: Tuned, method: str, folder: Path) -> None:
 
 
 def load_trained(network: PreTrainedModel, tuning: Tuning, folder: Path) -> nn.Module:
-    """``network`` as it was trained, by what ``save_trained`` wrote. Adapters are merged where the base can take them."""
+    """``network`` as it was trained, by what ``save_trained`` wrote; adapters are merged where the base allows it."""
     if tuning.method == "lora":
         adapted: Any = PeftModel.from_pretrained(network, str(folder))
         merged: nn.Module = adapted if tuning.base_weights in QUANTISED else adapted.merge_and_unload()
@@ -214,4 +230,3 @@ def _train_in_fp32(module: nn.Module) -> None:
 def _in_fp32(module: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:
     del module
     return tuple(each.float() if isinstance(each, Tensor) else each for each in given)
-

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import torch
 
 from experiments.data.base_models import BaseModel
-from experiments.tuned_models import Tuning
+from experiments.tuned_models import Tuning, tuning_of
 from tracker.errors import DataError
 from tracker.records import Settings
 from tracker.training.machine import machine_memory_bytes
@@ -47,9 +48,24 @@ def check_memory(base: BaseModel, tuning: Tuning, settings: Settings, device: to
     if needed > room:
         raise DataError(
             f"base model '{base.name}' with {base.parameters:,} parameters does not fit: method = {tuning.method} with"
-            f" base_weights = {tuning.base_weights} needs at least {needed / GIB:,.3g} GiB for weights, gradients and the"
-            f" optimizer, {whose} {room / GIB:,.3g}; smaller: method = lora, base_weights = bf16, int8 or nf4"
+            f" base_weights = {tuning.base_weights} needs at least {needed / GIB:,.3g} GiB for weights, gradients and"
+            f" the optimizer, {whose} {room / GIB:,.3g}; smaller: method = lora, base_weights = bf16, int8 or nf4"
         )
+
+
+def check_least(base: BaseModel, settings: Settings, progress: Callable[[str], None]) -> None:
+    """Before a study: refuse a base model that no settings can make fit, and say where the usual ones do not.
+
+    A study may search the method and the weights, which are not known yet. Raises DataError.
+    """
+    usual, cpu = tuning_of(settings), torch.device("cpu")
+    check_memory(
+        base, usual if usual.method == "full" else replace(usual, method="head", base_weights="nf4"), settings, cpu
+    )
+    try:
+        check_memory(base, usual, settings, cpu)
+    except DataError as error:
+        progress(f"{error}; trials with these settings will fail at their start")
 
 
 def _trained(base: BaseModel, tuning: Tuning, matrices: Mapping[str, tuple[int, ...]]) -> int:

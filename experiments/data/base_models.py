@@ -1,9 +1,9 @@
 """Base models to fine-tune: where they are, whether they can be used, and what memory that takes.
 
-A base model is one of FAMILY, which the preparation trains, a folder in Hugging Face's format, or a name of the Hub that
-is in the cache of this machine: nothing is downloaded. Weights are read from safetensors alone, and no code of a model
-is run. What is said of a model here is read from its configuration and from the heads of its weight files, before
-anything is loaded. Imported only where transformers is (see experiments.lazy).
+A base model is one of FAMILY, which the preparation trains, a folder in Hugging Face's format, or a name of the Hub
+that is in the cache of this machine: nothing is downloaded. Weights are read from safetensors alone, and no code of a
+model is run. What is said of a model here is read from its configuration and from the heads of its weight files, before
+anything is loaded.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class BaseModel:
 
     @cached_property
     def content(self) -> str:
-        """64 hexadecimal digits that follow from its configuration, its weights and its tokenizer. It reads them all."""
+        """64 hexadecimal digits that follow from its configuration, weights and tokenizer. It reads them all."""
         found = hashlib.sha256()
         for path in sorted({*_files(self.folder, WEIGHTS), *_files(self.folder, TOKENIZER)}):
             with path.open("rb") as file:
@@ -147,7 +147,9 @@ def _configuration(name: str, folder: Path) -> Mapping[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        kind = "adapters, not the model they belong to" if (folder / "adapter_config.json").exists() else "no base model"
+        kind = (
+            "adapters, not the model they belong to" if (folder / "adapter_config.json").exists() else "no base model"
+        )
         raise DataError(f"base model '{name}': {folder} holds {kind}: it has no {CONFIGURATION}") from None
     except (OSError, ValueError) as error:
         raise DataError(f"base model '{name}': {path} cannot be read: {' '.join(str(error).split())[:200]}") from None

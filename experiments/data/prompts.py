@@ -1,4 +1,4 @@
-"""From texts to what a base model reads: a template around each source, cut into tokens by the model's own tokenizer."""
+"""From texts to what a base model reads: a template around each source, cut into tokens by its own tokenizer."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
 from experiments.data.base_models import BaseModel, check_tokenizer
 from experiments.data.token_arrays import digest
 from experiments.data.tuning_batches import Examples
 from tracker.errors import DataError
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 SOURCE = "{source}"
 CHAT = "chat"
@@ -76,7 +77,7 @@ def load_tokenizer(base: BaseModel) -> PreTrainedTokenizerBase:
     """The tokenizer in a base model's folder. Raises DataError where there is none, or it is another model's."""
     try:
         found = AutoTokenizer.from_pretrained(base.folder, local_files_only=True, trust_remote_code=False)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 (of many kinds, by tokenizer)
         reason = " ".join(str(error).split())[:200]
         raise DataError(f"base model '{base.name}': its tokenizer in {base.folder} cannot be read: {reason}") from None
     check_tokenizer(base, found.get_vocab())

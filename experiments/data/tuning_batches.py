@@ -118,7 +118,7 @@ def _row(examples: Examples, row: Row) -> tuple[list[int], list[int], list[int]]
 
 
 def padded_prompts(prompts: Sequence[Sequence[int]], padding: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Tokens (prompts, longest), filled up on the left, where writing continues on the right, and what is no padding."""
+    """Tokens (prompts, longest), filled up on the left because writing continues on the right, and what is real."""
     longest = max(map(len, prompts))
     tokens = torch.tensor([[padding] * (longest - len(each)) + list(each) for each in prompts])
     real = torch.tensor([[0] * (longest - len(each)) + [1] * len(each) for each in prompts])

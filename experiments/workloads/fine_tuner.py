@@ -38,8 +38,9 @@ from experiments.tuned_models import (
     load_trained,
     save_trained,
     tunable,
+    tuning_of,
 )
-from experiments.tuning_memory import check_memory
+from experiments.tuning_memory import check_least, check_memory
 from experiments.workloads.translator import TextTranslator
 from tracker.errors import DataError
 from tracker.records import DataCard, Direction, Settings
@@ -77,21 +78,6 @@ TUNING_OPTIONS: Mapping[str, str] = {
 }
 
 
-def tuning_of(settings: Settings, classes: int = 0) -> Tuning:
-    """What the settings ask to be trained. Raises WorkloadError where that is impossible."""
-    tuning = Tuning(
-        method=str(settings["method"]),
-        base_weights=str(settings["base_weights"]),
-        rank=int(settings["lora_rank"]),
-        target_modules=str(settings["target_modules"]),
-        dropout=float(settings["lora_dropout"]),
-        classes=classes,
-        activation_checkpointing=bool(settings["activation_checkpointing"]),
-    )
-    tuning.check()
-    return tuning
-
-
 def base_bytes_of(data: Mapping[str, Any]) -> int:
     """How much text the models of FAMILY learn. Raises DataError."""
     given = data.get("base_bytes", BASE_BYTES)
@@ -108,7 +94,7 @@ def prepare_bases(
     progress: Callable[[str], None],
     check: Callable[[BaseModel], object],
 ) -> dict[str, str]:
-    """Make or find each base model that the study names, check it, and return what identifies each. Raises DataError."""
+    """Make or find each base model that a study names, check it, and return what identifies each. Raises DataError."""
     base_bytes, own = base_bytes_of(data), str(settings["base_model"])
     names = data.get("base_models", list(FAMILY) if own in FAMILY else [own])
     if not isinstance(names, list) or not names or not all(isinstance(each, str) for each in names):
@@ -119,7 +105,7 @@ def prepare_bases(
     bases = {name: find_base(name, cache, base_bytes, task) for name in names}
     for base in bases.values():
         check(base)
-        check_memory(base, tuning_of(settings), settings, torch.device("cpu"))
+        check_least(base, settings, progress)
     return {name: family_identity(base_bytes) if name in FAMILY else base.content for name, base in bases.items()}
 
 
