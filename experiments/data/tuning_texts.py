@@ -1,7 +1,7 @@
 """What a base model is tuned on, as texts: pairs of a prompt and an answer, or texts with their classes.
 
 A prepared folder holds ``texts.json``, with the card, and SPLIT.json, the rows of each split: [source, target], or
-[text, index of the class]. They are cut into tokens where a trial starts, by the tokenizer of its base model. Light to import.
+[text, index of the class]. They are cut into tokens where a trial starts, by the tokenizer of its base model.
 """
 
 from __future__ import annotations
