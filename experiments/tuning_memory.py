@@ -60,9 +60,9 @@ def check_least(base: BaseModel, settings: Settings, progress: Callable[[str], N
     A study may search the method and the weights, which are not known yet. Raises DataError.
     """
     usual, cpu = tuning_of(settings), torch.device("cpu")
-    check_memory(
-        base, usual if usual.method == "full" else replace(usual, method="head", base_weights="nf4"), settings, cpu
-    )
+    smaller = (replace(usual, method=method, rank=1, base_weights="nf4") for method in ("head", "lora"))
+    least = usual if usual.method == "full" else min(smaller, key=partial(needed_bytes, base))
+    check_memory(base, least, settings, cpu)
     try:
         check_memory(base, usual, settings, cpu)
     except DataError as error:
