@@ -47,8 +47,16 @@ class Tuning:
     classes: int = 0
     activation_checkpointing: bool = False
 
-    def check(self) -> None:
-        """Raises WorkloadError where everything is to be trained in weights that training cannot move."""
+    def check(self, *, averaged: bool) -> None:
+        """Raises WorkloadError where everything is to be trained in weights that training cannot move.
+
+        Or where an average is to be taken of weights that have none.
+        """
+        if averaged and self.base_weights in QUANTISED:
+            raise WorkloadError(
+                f"weight_average with base_weights = {self.base_weights}: quantised weights have no average; allowed:"
+                " weight_average = 0, or base_weights fp32 or bf16"
+            )
         if self.method == "full" and self.base_weights != "fp32":
             raise WorkloadError(
                 f"base_weights = {self.base_weights} with method = full: the steps of an optimizer are too small for"
@@ -67,7 +75,7 @@ def tuning_of(settings: Settings, classes: int = 0) -> Tuning:
         classes=classes,
         activation_checkpointing=bool(settings["activation_checkpointing"]),
     )
-    tuning.check()
+    tuning.check(averaged=bool(settings["weight_average"]))
     return tuning
 
 

@@ -43,7 +43,7 @@ TASKS: Mapping[str, Mapping[str, Any]] = {
 
 CONFIGURATION = "config.json"
 WEIGHTS = "*.safetensors"
-TOKENIZER = "tokenizer*"
+TOKENIZER = ("tokenizer*", "vocab*", "merges.txt", "*.model")
 LARGEST_HEAD_BYTES = 100_000_000
 LENGTH = struct.Struct("<Q")
 
@@ -78,7 +78,7 @@ class BaseModel:
     def content(self) -> str:
         """64 hexadecimal digits that follow from its configuration, weights and tokenizer. It reads them all."""
         found = hashlib.sha256()
-        for path in sorted({*_files(self.folder, WEIGHTS), *_files(self.folder, TOKENIZER)}):
+        for path in sorted({path for pattern in (WEIGHTS, *TOKENIZER) for path in _files(self.folder, pattern)}):
             with path.open("rb") as file:
                 found.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
         found.update((self.folder / CONFIGURATION).read_bytes())

@@ -31,6 +31,7 @@ from experiments.workloads.fine_tuner import (
     prepare_bases,
     prompter_of,
     sizes,
+    training_flops,
 )
 from experiments.workloads.text_classifier import TextClassifier, seeded
 from tracker.records import DataCard, Direction, Settings
@@ -85,8 +86,11 @@ class ClassifierTuner:
             model.compile(dynamic=True)
         batch_size = int(settings["batch_size"])
 
+        tokens: list[int] = []
+
         def train_batches(epoch: int) -> Iterator[Batch]:
             plan = shuffled_batches(train.examples.lengths, batch_size, seeded(run.seed * SEED_STEP + epoch))
+            tokens.extend(len(each.rows) * each.width for each in plan)
             return train.batches(plan)
 
         run.ready()
@@ -107,6 +111,7 @@ class ClassifierTuner:
         run.conclude(
             test_accuracy=scores.accuracy,
             **sizes(model),
+            flops=training_flops(model, start, sum(tokens)),
             samples_per_second=done.samples / done.seconds,
             predictions_per_second=scores.predictions_per_second,
         )

@@ -22,8 +22,9 @@ from torch.nn import functional as F
 
 from experiments import lazy
 from experiments.data.base_models import FAMILY, BaseModel, family_identity, find_base
+from experiments.data.batches import WIDTH_MULTIPLE
 from experiments.data.prompts import Prompter, load_tokenizer, prompter, template_of
-from experiments.data.tuning_batches import Examples, batches, evaluation_rows, padded_prompts, training_rows
+from experiments.data.tuning_batches import Examples, Row, batches, evaluation_rows, padded_prompts, training_rows
 from experiments.data.tuning_texts import load_rows, load_text_card, prepare_texts, prepared_texts
 from experiments.data.windows import NO_TARGET
 from experiments.inference import with_weights
@@ -304,7 +305,7 @@ class FineTuner:
         if settings["compile"]:
             model.compile(dynamic=True)
 
-        def plan(epoch: int) -> list[list[list[int]]]:
+        def plan(epoch: int) -> list[list[Row]]:
             return training_rows(train, batch_size, run.seed * SEED_STEP + epoch, packed=packed)
 
         rows = sum(map(len, plan(1)))
@@ -326,6 +327,7 @@ class FineTuner:
             test_chrf=test.reported["chrf"],
             test_bits_per_byte=test.reported["bits_per_byte"],
             **sizes(model),
+            flops=training_flops(model, start, tokens_of(train, plan, done.samples // rows)),
             samples_per_second=done.samples / done.seconds * len(train) / rows,
             predictions_per_second=test.predictions_per_second,
         )
@@ -357,6 +359,25 @@ def sizes(model: Tuned) -> dict[str, float]:
     """Parameters: of the whole model, and of what is trained of it."""
     trained = sum(each.numel() for _, each in model.trained())
     return {"parameters": sum(each.numel() for each in model.parameters()), "trained_parameters": trained}
+
+
+def tokens_of(examples: Examples, plan: Callable[[int], list[list[Row]]], epochs: int) -> int:
+    """The tokens of the batches of so many epochs, padding included."""
+    lengths = examples.lengths.tolist()
+    widths = (
+        (rows, max(sum(lengths[each] for each in row) for row in rows)) for e in range(epochs) for rows in plan(e + 1)
+    )
+    return sum(len(rows) * (width + -width % WIDTH_MULTIPLE) for rows, width in widths)
+
+
+def training_flops(model: Tuned, start: Start, tokens: int) -> float:
+    """Floating-point operations of training on so many tokens, without those of attention's products.
+
+    Each token is multiplied with every parameter, and so are gradients on their way back, unless the head alone is
+    trained; parameters that are trained take as many again (Chowdhery et al. 2022, arXiv:2204.02311, appendix B).
+    """
+    passes = 1 if start.tuning.method == "head" else 2
+    return 2.0 * tokens * (passes * start.base.parameters + sizes(model)["trained_parameters"])
 
 
 def check_packing(model: Tuned, examples: Examples, device: torch.device) -> None:

@@ -1,7 +1,7 @@
 """The cheap reference for fine-tuning: each base model of the study as it is, measured on the same texts.
 
-A checkpoint is a base model: of several, the first is measured first. Imported only where it is measured (see
-experiments.lazy).
+A checkpoint is a base model, in the study's order; the last one is measured on the test split too. Imported only where
+it is measured (see experiments.lazy).
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ def train(run: Run) -> None:
             scores = measure(run, model, start.prompter, validation)
             training_loss = mean_loss(run, model, start.prompter.examples(seen))
         run.report(step, training_loss=training_loss, **scores.reported)
-        with run.evaluating():
-            last = measure(run, model, start.prompter, test)
-        run.conclude(
-            test_chrf=last.reported["chrf"],
-            test_bits_per_byte=last.reported["bits_per_byte"],
-            predictions_per_second=last.predictions_per_second,
-        )
+    with run.evaluating():
+        last = measure(run, model, start.prompter, test)
+    run.conclude(
+        test_chrf=last.reported["chrf"],
+        test_bits_per_byte=last.reported["bits_per_byte"],
+        predictions_per_second=last.predictions_per_second,
+    )
 
 
 def classify(run: Run) -> None:
@@ -58,11 +58,11 @@ def classify(run: Run) -> None:
             training_loss = _scores(run, start, model, classes, seen)["validation_loss"]
             scores = _scores(run, start, model, classes, validation)
         run.report(step, training_loss=training_loss, **scores)
-        with run.evaluating():
-            begin = time.perf_counter()
-            test_accuracy = _scores(run, start, model, classes, test)["accuracy"]
-            seconds = time.perf_counter() - begin
-        run.conclude(test_accuracy=test_accuracy, predictions_per_second=len(test) / seconds)
+    with run.evaluating():
+        begin = time.perf_counter()
+        test_accuracy = _scores(run, start, model, classes, test)["accuracy"]
+        seconds = time.perf_counter() - begin
+    run.conclude(test_accuracy=test_accuracy, predictions_per_second=len(test) / seconds)
 
 
 def _untuned(run: Run, template: str) -> Iterator[tuple[int, Start, Tuned]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 
+import huggingface_hub
 import pytest
 import torch
 from safetensors import safe_open
@@ -257,6 +258,7 @@ def test_a_frozen_base_may_have_smaller_weights(make_run, tmp_path, method, weig
     ("given", "message"),
     [
         ({"method": "full", "base_weights": "int8"}, "base_weights = int8 with method = full"),
+        ({"weight_average": 0.9, "base_weights": "nf4"}, "quantised weights have no average"),
         ({"target_modules": "querys"}, "no linear layer 'querys'; it has: .*query_key_value"),
     ],
 )
@@ -370,6 +372,21 @@ def test_what_is_no_usable_base_model_is_refused_before_a_trial(make_run, data, 
 def test_a_name_that_leads_nowhere_is_refused_and_nothing_is_downloaded(make_run, data, names, message):
     with pytest.raises(DataError, match=message):
         make_run(data={**data["writing"], "base_models": names})
+
+
+def test_a_name_that_is_in_the_cache_of_the_hub_is_found(own, tmp_path, cache, monkeypatch):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    place = tmp_path / "hub" / "models--org--tiny"
+    (place / "refs").mkdir(parents=True)
+    (place / "refs" / "main").write_text("0" * 40)
+    shutil.copytree(own, place / "snapshots" / ("0" * 40))
+    assert find_base("org/tiny", cache, 40_000, "writing").parameters > 0
+
+
+def test_what_looks_like_a_special_token_in_a_text_is_text(make_run):
+    cutter = Start.of(make_run()[0], "library-1", "writing", "{source}\n").prompter
+    assert cutter.end not in cutter.prompts(["f(a='<|end|>')"])[0]
+    assert cutter.answers(["It ends."])[0][-1] == cutter.end and cutter.end not in cutter.answers(["a " * 99])[0]
 
 
 def test_a_base_model_of_ones_own_is_tuned_without_the_family(make_run, data, own, cache):
