@@ -327,7 +327,7 @@ class FineTuner:
             test_chrf=test.reported["chrf"],
             test_bits_per_byte=test.reported["bits_per_byte"],
             **sizes(model),
-            flops=training_flops(model, start, tokens_of(train, plan, done.samples // rows)),
+            flops=training_flops(model, start, tokens_of(train, plan, round(done.samples / rows))),
             samples_per_second=done.samples / done.seconds * len(train) / rows,
             predictions_per_second=test.predictions_per_second,
         )
@@ -364,10 +364,12 @@ def sizes(model: Tuned) -> dict[str, float]:
 def tokens_of(examples: Examples, plan: Callable[[int], list[list[Row]]], epochs: int) -> int:
     """The tokens of the batches of so many epochs, padding included."""
     lengths = examples.lengths.tolist()
-    widths = (
-        (rows, max(sum(lengths[each] for each in row) for row in rows)) for e in range(epochs) for rows in plan(e + 1)
-    )
-    return sum(len(rows) * (width + -width % WIDTH_MULTIPLE) for rows, width in widths)
+    found = 0
+    for epoch in range(1, epochs + 1):
+        for rows in plan(epoch):
+            width = max(sum(lengths[each] for each in row) for row in rows)
+            found += len(rows) * (width + -width % WIDTH_MULTIPLE)
+    return found
 
 
 def training_flops(model: Tuned, start: Start, tokens: int) -> float:
