@@ -120,7 +120,7 @@ def _say_cost(document: StudyDocument, home: Home, workers: int | None) -> float
 
     Nothing that goes wrong here keeps a study from starting: what is wrong with its file is said when it starts.
     """
-    from tracker.report.estimate.estimate import estimate_cost  # scipy, while the forkserver imports torch
+    from tracker.report.estimate.estimate import estimate_cost  # while the forkserver imports torch
     from tracker.report.estimate.sentences import two_lines
 
     try:
