@@ -28,10 +28,11 @@ TUNED = ("fine_tuner",)
 
 
 def smoke_study(name: str) -> dict[str, Any]:
-    """A study of the gallery with its [smoke] settings."""
+    """A study of the gallery with its [smoke] settings and data."""
     study = tomllib.loads((STUDIES / f"{name}.toml").read_text(encoding="utf-8"))
-    smoke = {knob: value for knob, value in study.get("smoke", {}).items() if knob != "trials"}
-    return {**study, "settings": {**study.get("settings", {}), **smoke}}
+    smoke = {knob: value for knob, value in study.get("smoke", {}).items() if knob not in ("trials", "data")}
+    data = {**study.get("data", {}), **study.get("smoke", {}).get("data", {})}
+    return {**study, "settings": {**study.get("settings", {}), **smoke}, "data": data}
 
 
 def prepare(study: Mapping[str, Any], threads: int, home: Path) -> DataCard:
