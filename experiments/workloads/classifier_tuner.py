@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,8 @@ class ClassifierTuner:
 
     def prediction_texts(self, data: Mapping[str, Any], settings: Settings, cache: Path, limit: int) -> PredictionTexts:
         """Whole texts of the test split, and the names of their classes. Raises DataError."""
-        return TextClassifier().prediction_texts(data, settings, cache, limit)
+        texts = TextClassifier().prediction_texts(data, settings, cache, limit)
+        return replace(texts, fingerprint=self.prepare(data, settings, cache, lambda _: None).fingerprint)
 
     def predictor(self, folder: Path, weights: str, device: torch.device) -> Predictor:
         """Texts to the names of their classes, by the model that was kept in ``folder``. Raises DataError."""

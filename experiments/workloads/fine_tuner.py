@@ -12,7 +12,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from experiments.data.base_models import FAMILY, BaseModel, family_identity, fin
 from experiments.data.batches import WIDTH_MULTIPLE
 from experiments.data.prompts import Prompter, load_tokenizer, prompter, template_of
 from experiments.data.tuning_batches import Examples, Row, batches, evaluation_rows, padded_prompts, training_rows
-from experiments.data.tuning_texts import load_rows, load_text_card, prepare_texts, prepared_texts
+from experiments.data.tuning_texts import DEDUPLICATED, load_rows, load_text_card, prepare_texts, prepared_texts
 from experiments.data.windows import NO_TARGET
 from experiments.inference import with_weights
 from experiments.memory import keep_freed_memory
@@ -335,9 +335,9 @@ class FineTuner:
     def prediction_texts(self, data: Mapping[str, Any], settings: Settings, cache: Path, limit: int) -> PredictionTexts:
         """Whole sources of the test split, and their targets. Raises DataError."""
         texts: PredictionTexts = lazy.call(
-            "experiments.data.text_pairs:prediction_texts", data, {**settings, "deduplicate": True}, cache, limit
+            "experiments.data.text_pairs:prediction_texts", data, {**settings, **DEDUPLICATED}, cache, limit
         )
-        return texts
+        return replace(texts, fingerprint=self.prepare(data, settings, cache, lambda _: None).fingerprint)
 
     def predictor(self, folder: Path, weights: str, device: torch.device) -> Predictor:
         """Source texts to the answers of the model that was kept in ``folder``. Raises DataError."""

@@ -148,7 +148,9 @@ def test_every_method_learns_and_keeps_only_what_it_trained(make_run, tmp_path, 
     saved = json.loads((kept / "settings.json").read_text())
     assert saved["base"]["name"] == "library-1" and saved["base"]["sha256"] == base.content
     workload = FineTuner()
-    inputs = workload.prediction_inputs(data["writing"], run.settings, cache, 4)
+    texts = workload.prediction_texts(data["writing"], run.settings, cache, 4)
+    assert texts.fingerprint == run.data_card.fingerprint
+    inputs = list(texts.inputs)
     for weights in WEIGHTS:
         answers = workload.predictor(kept, weights, CPU)(inputs)
         assert len(answers) == len(inputs) and all(isinstance(each, str) for each in answers)
