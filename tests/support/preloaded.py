@@ -13,6 +13,7 @@ for _name in (
     *("experiments.workloads.video_classifier", "experiments.workloads.question_answerer"),
     "experiments.workloads.object_detector",
     *("experiments.workloads.language_model", "experiments.workloads.tabular_classifier"),
+    "experiments.workloads.fine_tuner",
     *("experiments.workloads.text_classifier", "experiments.workloads.translator", "sklearn.datasets"),
 ):
     importlib.import_module(_name)
