@@ -10,7 +10,9 @@ from tracker import run_study
 from tracker.records import PhaseSeconds
 from tracker.runner.contract import check_workload
 from tracker.store.home import Home
+from tracker.study.check import check_study
 from tracker.study.document import StudyDocument
+from tracker.training.describe import describe_workload
 
 STUDIES = Path(__file__).parents[2] / "experiments" / "studies"
 GALLERY = {StudyDocument.read(path).workload: path for path in sorted(STUDIES.glob("*.toml"), reverse=True)}
@@ -43,6 +45,14 @@ def test_every_workload_of_the_gallery_keeps_the_contract(study, home):
     assert [finding for finding in found.values() if finding.verdict == "failed"] == []
     assert found["pauses and resumes to the same result"].verdict == "passed"
     assert found["honours its seed"].verdict == "passed"
+
+
+@pytest.mark.parametrize("study", sorted(STUDIES.glob("*.toml")), ids=lambda path: path.stem)
+def test_every_study_of_the_gallery_is_one_and_has_a_smoke_study(study):
+    document = StudyDocument.read(study)
+    description = describe_workload(document.workload)
+    assert check_study(document, description).budget.usd
+    assert check_study(document.smoke(), description).budget.trials == 2
 
 
 def test_a_trial_says_what_a_step_computes_and_how_its_time_divides(home):
