@@ -52,7 +52,7 @@ def test_every_study_of_the_gallery_is_one_and_has_a_smoke_study(study):
     document = StudyDocument.read(study)
     description = describe_workload(document.workload)
     assert check_study(document, description).budget.usd
-    assert check_study(document.smoke(), description).budget.trials == 2
+    assert check_study(document.smoke(), description).budget.trials >= 2
 
 
 def test_a_trial_says_what_a_step_computes_and_how_its_time_divides(home):
