@@ -27,6 +27,7 @@ GALLERY = (
     "tabular_classifier",
     "audio_classifier",
     "video_classifier",
+    "image_generator",
 )
 
 

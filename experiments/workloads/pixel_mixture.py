@@ -21,8 +21,8 @@ from experiments.training_loop import Batch
 from tracker.training.run import Run
 
 CPU = torch.device("cpu")
-COMPONENTS = 24  # MIXTURES and COMPONENTS: the best of 1, 2, 4 and of 16, 24, 32, 48 on the validation digits
-MIXTURES = 2
+COMPONENTS = 32  # MIXTURES and COMPONENTS: the best of 1, 2, 4 and of 16, 24, 32, 48 on the validation digits
+MIXTURES = 4
 LEAST_IMAGES_A_MIXTURE = 10
 LEAST_VARIANCE = 1e-3
 """Added to each variance, in squared shades where black is -1 and white 1."""
@@ -99,4 +99,4 @@ def _mixture(states: np.ndarray, seed: int) -> GaussianMixture:
 
 
 def _pixels(examples: Examples) -> np.ndarray:
-    return examples.inputs.numpy().astype(np.float32).reshape(len(examples), -1) / 127.5 - 1
+    return examples.inputs.numpy().astype(np.float64).reshape(len(examples), -1) / 127.5 - 1

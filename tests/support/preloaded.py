@@ -10,7 +10,7 @@ for _name in (
     *("tests.support.digits", "tests.support.iterations", "tests.support.lucky", "tests.support.pausable"),
     *("tests.support.quick", "tests.support.accidents"),
     *("experiments.workloads.audio_classifier", "experiments.workloads.image_classifier"),
-    "experiments.workloads.video_classifier",
+    *("experiments.workloads.image_generator", "experiments.workloads.video_classifier"),
     *("experiments.workloads.language_model", "experiments.workloads.tabular_classifier"),
     *("experiments.workloads.text_classifier", "experiments.workloads.translator", "sklearn.datasets"),
 ):
