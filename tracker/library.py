@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
 import pandas as pd
 
@@ -17,6 +17,7 @@ from tracker.pricing.scenario import AS_BILLED, Scenario
 from tracker.report.advice import advise, candidates
 from tracker.report.advice_document import advice_document
 from tracker.report.decisions import decisions_document
+from tracker.report.estimate.estimate import Estimate, check_known, estimate_cost
 from tracker.report.hosted_api import build_or_buy
 from tracker.report.levers import levers_table
 from tracker.report.predicted_candidates import predicted_candidates
@@ -35,9 +36,6 @@ from tracker.runner.study_lookup import folder_of
 from tracker.store.home import Home
 from tracker.store.run_table import StudyTable
 from tracker.study.document import StudyDocument
-
-if TYPE_CHECKING:
-    from tracker.report.estimate.estimate import Estimate
 
 __all__ = [
     *("Study", "audit_study", "compare", "confirm_study", "estimate_study", "open_study"),
@@ -227,8 +225,6 @@ def estimate_study(
     document = document.override(
         settings or {}, name=name, budget_usd=budget_usd, trials=trials, wall_seconds=wall_seconds
     ).anchored(Path.cwd())
-    from tracker.report.estimate.estimate import check_known, estimate_cost  # scipy, which takes a third of a second
-
     places, probed = Home.find(home), ""
     if probe:
         Forkserver(document.workload or "").warm_up()

@@ -8,7 +8,8 @@ early is filled up with NaN in both. Other arrays are left alone.
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,10 +29,12 @@ USD_PER_SECOND = 0.10 / 3600
 """What a second costs here. Figures are shares of a budget in the same dollars: any rate gives the same."""
 
 QUALITY = "accuracy"
+TABLE_ENDING = ".npz"
 _ARRAYS = ("settings", "seconds", QUALITY)
 _TAKEN = ("epochs", "device")
 _MOST_CHOICES = 6
 _LOG_RATIO = 30.0
+_FEWEST_EPOCHS = 2
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,8 @@ class CurveTable:
 def load_tables(path: Path, tasks: Sequence[str] = ()) -> tuple[CurveTable, ...]:
     """The tables of a file: of all its tasks, or of these in this order.
 
-    Raises RequestError for a file that cannot be read, a task that is not there, and arrays that are no such table.
+    Raises RequestError for a file that cannot be read, a task that is not there, and arrays that are no such table; its
+    message names the task and, where one is wrong, the row, counted from 0.
     """
     arrays = _read(path)
     names = arrays.get("setting_names")
@@ -132,20 +136,37 @@ def load_tables(path: Path, tasks: Sequence[str] = ()) -> tuple[CurveTable, ...]
     setting_names = tuple(str(name) for name in names.astype(str))
     if taken := [name for name in setting_names if name in _TAKEN]:
         raise RequestError(f"{path}: a setting is named {taken[0]}, a name that searches use themselves; rename it")
-    there = [name.removesuffix("/settings") for name in arrays if name.endswith("/settings")]
-    if not there:
-        raise RequestError(f"{path}: there is no task in it, that is, no array TASK/settings")
+    there = _tasks_among(path, arrays)
     if unknown := [task for task in tasks if task not in there]:
         raise RequestError(f"{path}: there is no task '{unknown[0]}'; {did_you_mean(unknown[0], there)}")
     return tuple(_table(path, task, setting_names, arrays) for task in tasks or there)
 
 
+def tasks_of(path: Path) -> list[str]:
+    """The tasks of a file, in its order. Raises RequestError for a file that cannot be read or has none."""
+    with _opened(path) as archive:
+        return _tasks_among(path, archive.files)
+
+
+def _tasks_among(path: Path, arrays: Iterable[str]) -> list[str]:
+    there = [name.removesuffix("/settings") for name in arrays if name.endswith("/settings")]
+    if not there:
+        raise RequestError(f"{path}: there is no task in it, that is, no array TASK/settings")
+    return there
+
+
 def _read(path: Path) -> Mapping[str, NDArray[np.generic]]:
+    with _opened(path) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[np.lib.npyio.NpzFile]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise ValueError("one array, not several by name")
-            return {name: archive[name] for name in archive.files}
+            yield archive
     except FileNotFoundError:
         raise RequestError(f"{path}: no such file") from None
     except (OSError, ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
@@ -171,21 +192,50 @@ def _table(path: Path, task: str, names: tuple[str, ...], arrays: Mapping[str, N
 
 
 def _problem(settings: Numbers, seconds: Numbers, quality: Numbers) -> str:
-    """What is wrong with the numbers of a table; "" where nothing is."""
-    if not np.isfinite(settings).all():
-        return "settings must be finite"
+    """What is wrong with the numbers of a table, and in which row; "" where nothing is."""
+    if (row := _first(~np.isfinite(settings))) is not None:
+        return f"row {row}: settings must be finite"
+    if len(settings) == 1:
+        return "there is only row 0; allowed: two rows or more, each of other settings"
     if (np.ptp(settings, axis=0) == 0).all():
         return "no setting varies: there is nothing to search"
+    if problem := _curve_problem(seconds, quality):
+        return problem
     had = np.isfinite(seconds)
-    if (had != np.isfinite(quality)).any() or (had[:, 1:] > had[:, :-1]).any() or np.isinf(seconds).any():
-        return f"seconds and {QUALITY} must be finite up to the same epoch, and NaN after it"
-    if not had[:, 0].all():
-        return f"row {int(np.flatnonzero(~had[:, 0])[0])} has no epoch"
-    if (seconds[:, 0] <= 0).any() or (np.diff(seconds, axis=1) < 0).any():
-        return "seconds must be above 0 and never fall: they add up from the first epoch on"
+    if (longest := int(had.sum(axis=1).max())) < _FEWEST_EPOCHS:
+        return f"row 0, as every row, has {longest} epoch; allowed: curves of {_FEWEST_EPOCHS} epochs or more"
     if np.ptp(quality[had]) == 0:
         return f"{QUALITY} is the same everywhere: there is no frontier"
     return ""
+
+
+def _curve_problem(seconds: Numbers, quality: Numbers) -> str:
+    """What is wrong with a curve, [n, epochs] of each, and in which row and epoch; "" where nothing is."""
+    had = np.isfinite(seconds)
+    filled_up = np.isnan(seconds) & np.isnan(quality)
+    gap = ~(had & np.isfinite(quality)) & ~filled_up
+    gap[:, :-1] |= filled_up[:, :-1] & ~filled_up[:, 1:]
+    if (row := _first(gap)) is not None:
+        epoch = int(gap[row].argmax())
+        values = f"they are {seconds[row, epoch]:g} and {quality[row, epoch]:g} at epoch {epoch + 1}"
+        return f"row {row}: seconds and {QUALITY} must be finite up to the same epoch, and NaN after it; {values}"
+    if (row := _first(~had[:, :1])) is not None:
+        return f"row {row} has no epoch"
+    steps = np.diff(seconds, axis=1, prepend=0.0)
+    wrong = steps < 0
+    wrong[:, 0] = steps[:, 0] <= 0
+    if (row := _first(wrong)) is not None:
+        epoch = int(wrong[row].argmax())
+        rule = "seconds must be above 0 and never fall: they add up from the first epoch on"
+        before = f" after {seconds[row, epoch - 1]:g}" if epoch else ""
+        return f"row {row}: {rule}; they are {seconds[row, epoch]:g} at epoch {epoch + 1}{before}"
+    return ""
+
+
+def _first(wrong: NDArray[np.bool_]) -> int | None:
+    """The first row of [n, m] in which anything is wrong, from 0; None where nothing is."""
+    rows = np.flatnonzero(wrong.any(axis=1))
+    return int(rows[0]) if len(rows) else None
 
 
 def _domain(column: Numbers, values: Numbers) -> Domain:

@@ -29,7 +29,7 @@ from tracker.errors import WorkFailedError
 STUDIES = Path(__file__).parents[1] / "studies"
 GALLERY = (
     *("audio_classifier", "docstrings", "image_classifier", "language_model", "levers"),
-    *("tabular_classifier", "translator"),
+    *("tabular_classifier", "translator", "video_classifier"),
 )
 WHOLE = ("image_classifier", "tabular_classifier")
 """Studies that are run without their [smoke] table too: their trainings take seconds."""

@@ -1,11 +1,12 @@
 """How good a search is: several, replayed on tables of learning curves from the same budgets, side by side.
 
-    python -m experiments.benchmarks.search [TABLE.npz [TASK ...]] [--methods NAME ...] [--seeds 10] [--processes 2]
-        [--decision-time] [--json]
+    python -m experiments.benchmarks.search [TABLE.npz ...] [TASK ...] [--methods NAME ...] [--seeds 10]
+        [--processes 2] [--decision-time] [--json]
 
 A search spends 60 times the median price of a full training. Each is judged by the hypervolume of all checkpoints that
 it paid for, quality against the logarithm of the price, as a share of what the whole table holds. Without a table it
-runs on those in results/records/curves; experiments.benchmarks.curve_table says what a table is.
+runs on those in results/records/curves; experiments.benchmarks.curve_table says what a table is. Differences between
+two searches are paired by task and seed.
 """
 
 from __future__ import annotations
@@ -22,23 +23,21 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.benchmarks.curve_table import CurveTable, load_tables
+from experiments.benchmarks.curve_table import TABLE_ENDING, CurveTable, load_tables, tasks_of
 from experiments.benchmarks.decision_time import DecisionTime, decision_time, growth_exponent
 from experiments.benchmarks.figures import Figure, Report, main
 from experiments.benchmarks.replay import replay
 from experiments.benchmarks.search_methods import COMPARED, METHODS, OURS
+from experiments.benchmarks.search_report import ahead_lines, average_table, figures_of, table_of
 from experiments.benchmarks.search_statistics import (
     MEASURE,
-    Estimate,
-    Outcome,
     Replayed,
+    ahead_of,
     as_details,
-    average_table,
     by_task,
     over_tasks,
-    table_of,
 )
-from tracker.errors import RequestError
+from tracker.errors import RequestError, did_you_mean
 from tracker.training.machine import usable_cores
 
 RECORDED = Path(__file__).parents[2] / "results/records/curves"
@@ -47,25 +46,27 @@ FULL_TRAININGS = 60
 _Job = tuple[Path, str, str, int]
 
 
-def measure(
-    table: Path | None, tasks: Sequence[str], methods: Sequence[str], seeds: int, processes: int, decision_times: bool
-) -> Report:
+def measure(places: Sequence[str], methods: Sequence[str], seeds: int, processes: int, decision_times: bool) -> Report:
     """Replay every method on every task with every seed, in ``processes`` at a time, and report the outcome."""
-    places = _places(table, tasks)
+    tasks = _tasks(places)
     figures: list[Figure] = []
     details: dict[str, object] = {"seeds": seeds, "full_trainings": FULL_TRAININGS}
     texts: list[str] = []
     if seeds:
         compared = tuple(dict.fromkeys((MEASURE, *methods)))
-        jobs = [(path, task, name, seed) for path, task in places for name in compared for seed in range(seeds)]
+        jobs = [(path, task, name, seed) for path, task in tasks for name in compared for seed in range(seeds)]
         replayed = _all_replayed(jobs, processes)
         outcomes, averages = by_task(replayed), over_tasks(replayed)
-        figures += _figures(outcomes, averages)
-        details |= {"tasks": as_details(outcomes), "average": _plain(averages)}
+        details |= {"tasks": as_details(outcomes), "average": as_details(averages)}
         texts += [f"{task}\n{table_of(outcome)}" for task, outcome in outcomes.items()]
         texts.append(f"average over {len(outcomes)} tasks\n{average_table(averages)}")
+        if OURS in averages:
+            ahead = ahead_of(replayed, OURS)
+            figures += figures_of(replayed, OURS, outcomes, ahead)
+            details["ahead"] = as_details(ahead)
+            texts.append(ahead_lines(OURS, ahead))
     if decision_times:
-        path, task = places[0]
+        path, task = tasks[0]
         times = {name: decision_time(_table(path, task), name) for name in methods}
         figures += _decision_figures(times)
         details["decision_time"] = {name: [asdict(each) for each in trajectory] for name, trajectory in times.items()}
@@ -73,11 +74,28 @@ def measure(
     return Report(figures, details, "\n".join(texts))
 
 
-def _places(table: Path | None, tasks: Sequence[str]) -> list[tuple[Path, str]]:
-    paths = sorted(RECORDED.glob("*.npz")) if table is None else [table]
+def _tasks(places: Sequence[str]) -> list[tuple[Path, str]]:
+    """The tables and tasks that are named, in that order: of no task all, of no table those that are recorded.
+
+    Raises RequestError where a task is in no table, or in two.
+    """
+    paths = [Path(each) for each in places if each.endswith(TABLE_ENDING)] or sorted(RECORDED.glob(f"*{TABLE_ENDING}"))
     if not paths:
         raise RequestError(f"no table is recorded in {RECORDED}; name one")
-    return [(path, each.task) for path in paths for each in load_tables(path, tasks)]
+    wanted = [each for each in places if not each.endswith(TABLE_ENDING)]
+    there: dict[str, Path] = {}
+    for path in dict.fromkeys(paths):
+        for task in tasks_of(path):
+            if task in there:
+                raise RequestError(f"task '{task}' is in {there[task]} and in {path}: name one of the two tables")
+            there[task] = path
+    if unknown := [task for task in wanted if task not in there]:
+        tables = ", ".join(map(str, paths))
+        raise RequestError(f"{tables}: there is no task '{unknown[0]}'; {did_you_mean(unknown[0], list(there))}")
+    found = [(there[task], task) for task in wanted or there]
+    for path in dict.fromkeys(path for path, _ in found):  # a bad table is refused before anything is replayed
+        load_tables(path, [task for place, task in found if place == path])
+    return found
 
 
 def _all_replayed(jobs: Sequence[_Job], processes: int) -> list[Replayed]:
@@ -104,23 +122,6 @@ def _table(path: Path, task: str) -> CurveTable:
     return load_tables(path, [task])[0]
 
 
-def _figures(
-    outcomes: Mapping[str, Mapping[str, Outcome]], averages: Mapping[str, Mapping[str, Estimate]]
-) -> Iterator[Figure]:
-    """How our search keeps its targets; nothing where it was not among the methods."""
-    if OURS not in averages:
-        return
-    reached = [methods[OURS].to_measure.value for methods in outcomes.values()]
-    name = "dollars to the hypervolume of TPE / its budget"
-    median, most = statistics.median(reached), max(reached)
-    yield Figure(f"{name}, median over tasks", median, "×", "<= 0.25", median <= 0.25, reached)
-    yield Figure(f"{name}, worst task", most, "×", "<= 1", most <= 1)
-    for share, ours in averages[OURS].items():
-        others = [estimates[share].value for method, estimates in averages.items() if method != OURS]
-        more = ours.value - max(others)
-        yield Figure(f"hypervolume at {share} of the budget - the best other's", more, "", ">= 0", more >= 0)
-
-
 def _decision_figures(times: Mapping[str, Sequence[DecisionTime]]) -> Iterator[Figure]:
     if OURS in times:
         last, exponent = times[OURS][-1], growth_exponent(times[OURS])
@@ -128,15 +129,11 @@ def _decision_figures(times: Mapping[str, Sequence[DecisionTime]]) -> Iterator[F
         yield Figure("exponent of its growth with trials", exponent, "", "<= 1", exponent <= 1)
 
 
-def _plain(averages: Mapping[str, Mapping[str, Estimate]]) -> dict[str, dict[str, dict[str, float]]]:
-    return {
-        method: {share: asdict(each) for share, each in estimates.items()} for method, estimates in averages.items()
-    }
-
-
 def _arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("table", nargs="?", type=Path, help="an .npz of curves; default those that are recorded")
-    parser.add_argument("tasks", nargs="*", metavar="task", help="tasks of the table; default all")
+    parser.add_argument(
+        "places", nargs="*", metavar="TABLE.npz | TASK",
+        help="tables of curves, default those that are recorded; tasks of theirs, default all",
+    )  # fmt: skip
     parser.add_argument(
         "--methods", nargs="+", default=COMPARED, choices=METHODS, metavar="NAME",
         help=f"{', '.join(METHODS)}; {MEASURE} always, default {', '.join(COMPARED)}",

@@ -1,12 +1,17 @@
-"""The results of replaying several searches: hypervolumes and the dollars they took, with intervals over seeds."""
+"""The results of replaying several searches: hypervolumes, the dollars they took, and who is ahead, with intervals.
+
+On one task intervals are over seeds, on several over tasks: there the mean over seeds of each task is one sample.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
+from scipy.special import expit, logit
 from scipy.stats import binom, t
 
 from experiments.benchmarks.replay import Trace
@@ -33,7 +38,7 @@ class Replayed:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A figure over seeds, and its 95 % interval."""
+    """A figure over samples, and its 95 % interval."""
 
     value: float
     low: float
@@ -47,6 +52,26 @@ class Estimate:
             return cls(value, math.nan, math.nan)
         half = float(t.ppf((1 + _CONFIDENCE) / 2, count - 1) * np.std(samples, ddof=1) / math.sqrt(count))
         return cls(value, value - half, value + half)
+
+    @classmethod
+    def share(cls, samples: Sequence[float]) -> Estimate:
+        """The mean of shares, within 0 and 1: by Student's t on the logit of the mean.
+
+        Its standard error there is by the delta method (Oehlert, The American Statistician 46, 1992). Samples that are
+        all 0, or all 1, have no spread.
+        """
+        mean = cls.mean(samples)
+        if len(samples) < 2 or not 0 < mean.value < 1:
+            return mean
+        half = (mean.high - mean.value) / (mean.value * (1 - mean.value))
+        low, high = expit(logit(mean.value) - half), expit(logit(mean.value) + half)
+        return cls(mean.value, float(low), float(high))
+
+    @classmethod
+    def difference(cls, samples: Sequence[float]) -> Estimate:
+        """The mean of differences between shares, by Student's t, cut at -1 and 1: none is beyond these."""
+        mean = cls.mean(samples)
+        return cls(mean.value, float(np.maximum(mean.low, -1.0)), float(np.minimum(mean.high, 1.0)))
 
     @classmethod
     def median(cls, samples: Sequence[float]) -> Estimate:
@@ -68,7 +93,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The result of a method, on a task or on average over tasks.
+    """The result of a method on a task.
 
     ``hypervolume`` is for each of SHARES_OF_BUDGET, the mean over seeds as a share of the table's own. ``to_measure``
     are the dollars until the hypervolume that TPE had in the mean over seeds after its whole budget, as a share of that
@@ -85,20 +110,16 @@ class Outcome:
 def by_task(replayed: Sequence[Replayed]) -> dict[str, dict[str, Outcome]]:
     """The outcome for each task and method. There must be replays of MEASURE on each task."""
     found: dict[str, dict[str, Outcome]] = {}
-    for task in dict.fromkeys(each.task for each in replayed):
-        here = [each for each in replayed if each.task == task]
-        target = float(np.mean([each.trace.at(each.budget_usd) for each in here if each.method == MEASURE]))
-        methods = dict.fromkeys(each.method for each in here)
-        found[task] = {name: _outcome([each for each in here if each.method == name], target) for name in methods}
+    for task, here in _grouped(replayed, lambda each: each.task).items():
+        target = _target(here)
+        methods = _grouped(here, lambda each: each.method)
+        found[task] = {name: _outcome(of_method, target) for name, of_method in methods.items()}
     return found
 
 
 def _outcome(replayed: Sequence[Replayed], target: float) -> Outcome:
     return Outcome(
-        {
-            _percent(share): Estimate.mean([each.trace.at(share * each.budget_usd) for each in replayed])
-            for share in SHARES_OF_BUDGET
-        },
+        {_percent(share): Estimate.share([_at(share, each) for each in replayed]) for share in SHARES_OF_BUDGET},
         Estimate.median([each.trace.spend_to_reach(target) / each.budget_usd for each in replayed]),
         float(np.mean([each.trials for each in replayed])),
         float(np.mean([each.steps for each in replayed])),
@@ -107,47 +128,92 @@ def _outcome(replayed: Sequence[Replayed], target: float) -> Outcome:
 
 
 def over_tasks(replayed: Sequence[Replayed]) -> dict[str, dict[str, Estimate]]:
-    """Each method's hypervolume for each of SHARES_OF_BUDGET: averaged over tasks for each seed, then over seeds."""
-    found: dict[str, dict[str, Estimate]] = {}
-    for method in dict.fromkeys(each.method for each in replayed):
-        here = [each for each in replayed if each.method == method]
-        seeds = dict.fromkeys(each.seed for each in here)
-        found[method] = {
-            _percent(share): Estimate.mean(
-                [
-                    float(np.mean([each.trace.at(share * each.budget_usd) for each in here if each.seed == seed]))
-                    for seed in seeds
-                ]
+    """Each method's mean hypervolume for each of SHARES_OF_BUDGET."""
+    return {
+        method: {
+            _percent(share): Estimate.share(_samples({_pair(each): _at(share, each) for each in here}))
+            for share in SHARES_OF_BUDGET
+        }
+        for method, here in _grouped(replayed, lambda each: each.method).items()
+    }
+
+
+def ahead_of(replayed: Sequence[Replayed], method: str) -> dict[str, dict[str, Estimate]]:
+    """How far the hypervolume of ``method`` is ahead of each other's, for each of SHARES_OF_BUDGET.
+
+    Differences are between replays of the same task with the same seed.
+    """
+    methods = {
+        name: {_pair(each): each for each in here}
+        for name, here in _grouped(replayed, lambda each: each.method).items()
+    }
+    ours = methods.pop(method)
+    return {
+        other: {
+            _percent(share): Estimate.difference(
+                _samples({pair: _at(share, ours[pair]) - _at(share, theirs[pair]) for pair in ours if pair in theirs})
             )
             for share in SHARES_OF_BUDGET
         }
-    return found
+        for other, theirs in methods.items()
+    }
 
 
-def table_of(outcomes: Mapping[str, Outcome]) -> str:
-    """A task's outcomes as a text: a line a method."""
-    lines = [f"  {'method':10}" + "".join(f"  {'hv at ' + name:22}" for name in _names()) + "  $ to TPE's / budget"]
-    for method, outcome in outcomes.items():
-        cells = "".join(f"  {outcome.hypervolume[name]!s:22}" for name in _names())
-        lines.append(f"  {method:10}{cells}  {outcome.to_measure}")
-    return "\n".join(lines)
+def dollars_to_measure(replayed: Sequence[Replayed], method: str) -> list[float]:
+    """For each replay of a method, the dollars until the hypervolume of Outcome.to_measure, as a share of its budget.
+
+    Infinite where it was not reached.
+    """
+    return [
+        each.trace.spend_to_reach(target) / each.budget_usd
+        for here in _grouped(replayed, lambda each: each.task).values()
+        for target in [_target(here)]
+        for each in here
+        if each.method == method
+    ]
 
 
-def average_table(averages: Mapping[str, Mapping[str, Estimate]]) -> str:
-    """The averages over tasks as a text: a line a method."""
-    lines = [f"  {'method':10}" + "".join(f"  {'hv at ' + name:22}" for name in _names())]
-    for method, estimates in averages.items():
-        lines.append(f"  {method:10}" + "".join(f"  {estimates[name]!s:22}" for name in _names()))
-    return "\n".join(lines)
+def percentile(values: Sequence[float], percent: float) -> float:
+    """The least of the values that so many percent of them do not exceed; it may be infinite."""
+    return float(np.percentile(values, percent, method="inverted_cdf"))
 
 
-def as_details(outcomes: Mapping[str, Mapping[str, Outcome]]) -> dict[str, dict[str, dict[str, object]]]:
-    """The outcomes for each task and method, ready for JSON."""
-    return {task: {name: asdict(each) for name, each in methods.items()} for task, methods in outcomes.items()}
+def as_details(outcomes: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, dict[str, object]]]:
+    """Outcomes, or estimates, by two names, ready for JSON."""
+    return {first: {second: asdict(each) for second, each in found.items()} for first, found in outcomes.items()}
 
 
-def _names() -> list[str]:
+def names_of_shares() -> list[str]:
+    """How each of SHARES_OF_BUDGET is written."""
     return [_percent(share) for share in SHARES_OF_BUDGET]
+
+
+def _target(replayed: Sequence[Replayed]) -> float:
+    """What MEASURE has on a task after its whole budget, in the mean over seeds."""
+    return float(np.mean([_at(1.0, each) for each in replayed if each.method == MEASURE]))
+
+
+def _at(share: float, replayed: Replayed) -> float:
+    return replayed.trace.at(share * replayed.budget_usd)
+
+
+def _pair(replayed: Replayed) -> tuple[str, int]:
+    return replayed.task, replayed.seed
+
+
+def _samples(values: Mapping[tuple[str, int], float]) -> list[float]:
+    """Values by task and seed as samples: each task's mean over seeds, or of a single task the value of each seed."""
+    tasks: dict[str, list[float]] = {}
+    for (task, _), value in values.items():
+        tasks.setdefault(task, []).append(value)
+    return [float(np.mean(each)) for each in tasks.values()] if len(tasks) > 1 else list(values.values())
+
+
+def _grouped(replayed: Sequence[Replayed], by: Callable[[Replayed], str]) -> dict[str, list[Replayed]]:
+    found: dict[str, list[Replayed]] = {}
+    for each in replayed:
+        found.setdefault(by(each), []).append(each)
+    return found
 
 
 def _percent(share: float) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from experiments.benchmarks import figures, search
 from experiments.benchmarks.curve_table import USD_PER_SECOND, CurveTable, load_tables
@@ -18,7 +20,16 @@ from experiments.benchmarks.decision_time import DecisionTime, decision_time, gr
 from experiments.benchmarks.halving import pareto_order
 from experiments.benchmarks.replay import Trace, replay
 from experiments.benchmarks.search_methods import COMPARED, METHODS
-from experiments.benchmarks.search_statistics import Estimate
+from experiments.benchmarks.search_report import ahead_lines, figures_of
+from experiments.benchmarks.search_statistics import (
+    Estimate,
+    Replayed,
+    ahead_of,
+    by_task,
+    dollars_to_measure,
+    over_tasks,
+    percentile,
+)
 from tracker.errors import RequestError
 from tracker.records import Settings, TrialState
 from tracker.search.steps import Step
@@ -48,6 +59,21 @@ def written(folder: Path, changed: Mapping[str, Any] | None = None, left_out: st
     content = {name: each for name, each in (arrays() | dict(changed or {})).items() if name != left_out}
     np.savez(path, **content)
     return path
+
+
+def put(names: Sequence[str], where: Any, value: float) -> dict[str, Any]:
+    """The made-up arrays of these names, with a value put somewhere."""
+    changed = {f"made_up/{name}": arrays()[f"made_up/{name}"] for name in names}
+    for each in changed.values():
+        each[where] = value
+    return changed
+
+
+def cut(rows: int = 60, epochs: int = EPOCHS) -> dict[str, Any]:
+    """The made-up arrays, with only their first rows and epochs."""
+    content = arrays()
+    curves = {name: content[name][:rows, :epochs] for name in ("made_up/seconds", "made_up/accuracy")}
+    return {**curves, "made_up/settings": content["made_up/settings"][:rows]}
 
 
 @pytest.fixture
@@ -129,9 +155,19 @@ class TestTables:
             ({"setting_names": np.array(["a", "b"])}, "a column a setting name"),
             ({"setting_names": np.array(["a", "b", "epochs"])}, "a setting is named epochs"),
             ({"made_up/seconds": np.ones((60, 3))}, r"must both be \[60, epochs\]"),
-            ({"made_up/seconds": np.ones((60, EPOCHS)) * -1}, "seconds must be above 0"),
+            ({"made_up/seconds": np.ones((60, EPOCHS)) * -1}, "row 0: seconds must be above 0"),
             ({"made_up/seconds": np.full((60, EPOCHS), np.nan)}, "finite up to the same epoch"),
             ({"made_up/seconds": np.ones((60, EPOCHS)) * np.arange(EPOCHS, 0, -1)}, "never fall"),
+            (put(["seconds"], (7, 3), np.nan), r"task made_up: row 7: .* they are nan and 0\.\d+ at epoch 4"),
+            (put(["accuracy"], (7, 3), np.nan), r"task made_up: row 7: .* and nan at epoch 4"),
+            (put(["accuracy"], (7, 0), np.inf), r"task made_up: row 7: .* and inf at epoch 1"),
+            (put(["seconds", "accuracy"], (7, 3), np.nan), r"task made_up: row 7: .* they are nan and nan at epoch 4"),
+            (put(["seconds", "accuracy"], (7, slice(None)), np.nan), "task made_up: row 7 has no epoch"),
+            (put(["seconds"], (9, 5), 0.5), r"task made_up: row 9: .* never fall.* are 0\.5 at epoch 6 after [\d.]+$"),
+            (put(["settings"], (4, 1), np.nan), "task made_up: row 4: settings must be finite"),
+            (cut(rows=1), "task made_up: there is only row 0; allowed: two rows or more"),
+            (cut(epochs=1), "task made_up: row 0, as every row, has 1 epoch; allowed: curves of 2 epochs or more"),
+            (put(["seconds", "accuracy"], (slice(None), slice(1, None)), np.nan), "as every row, has 1 epoch"),
             ({"made_up/settings": np.ones((60, 3))}, "no setting varies"),
             ({"made_up/settings": np.full((60, 3), np.inf)}, "settings must be finite"),
             ({"made_up/settings": np.full((60, 3), "wide")}, "must be of numbers"),
@@ -258,6 +294,38 @@ class TestReport:
             figures.main("search", search._arguments, search.measure)
         assert ended.value.code == 2 and capsys.readouterr().err == "none.npz: no such file\n"
 
+    def test_a_table_that_is_wrong_is_reported_in_a_line(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        path = written(tmp_path, put(["seconds"], (7, 3), np.nan))
+        monkeypatch.setattr(sys, "argv", ["search", str(path), "--seeds", "1"])
+        with pytest.raises(SystemExit) as ended:
+            figures.main("search", search._arguments, search.measure)
+        shown = capsys.readouterr().err
+        assert ended.value.code == 2 and shown.startswith(f"{path}, task made_up: row 7: ") and shown.count("\n") == 1
+
+    def test_several_tables_are_searched_together(self, tmp_path: Path) -> None:
+        first, second = written(tmp_path), tmp_path / "second.npz"
+        np.savez(second, **{name.replace("made_up", "other"): each for name, each in arrays(40).items()})
+        both = [str(first), str(second)]
+        assert search._tasks(both) == [(first, "made_up"), (second, "other")]
+        assert search._tasks([*both, "other"]) == [(second, "other")]
+        assert search._tasks(["other", "made_up", *both]) == [(second, "other"), (first, "made_up")]
+        with pytest.raises(RequestError, match="did you mean 'other'"):
+            search._tasks([*both, "othr"])
+        third = tmp_path / "third.npz"
+        np.savez(third, **arrays(40))
+        with pytest.raises(RequestError, match=r"task 'made_up' is in .*curves.npz and in .*third.npz"):
+            search._tasks([*both, str(third)])
+
+
+def replayed(task: str, method: str, seed: int, at_end: float, reached_after: float = 0.2) -> Replayed:
+    """A search that had half of its final hypervolume at first, and the rest after a share of its budget of $10."""
+    trace = Trace(np.array([0.0, 0.5, 10 * reached_after]), np.array([0.0, at_end / 2, at_end]))
+    return Replayed(task, method, seed, 10.0, trace, 5, 9, 1.0)
+
+
+class TestStatistics:
     def test_intervals_are_of_the_mean_or_of_the_median(self) -> None:
         mean = Estimate.mean([1.0, 2.0, 3.0])
         assert mean.value == 2 and mean.high == pytest.approx(2 + 4.303 / math.sqrt(3), abs=1e-3)
@@ -265,6 +333,76 @@ class TestReport:
         assert (median.value, median.low, median.high) == (4.5, 1.0, 8.0)
         assert Estimate.median([1.0, math.inf, math.inf]).value == math.inf
 
+    @given(st.lists(st.floats(0, 1), min_size=2, max_size=12))
+    def test_the_interval_of_a_share_holds_it_and_stays_within_0_and_1(self, samples: list[float]) -> None:
+        share = Estimate.share(samples)
+        assert 0 <= share.low <= share.value + 1e-12 and share.value - 1e-12 <= share.high <= 1
+
+    def test_the_interval_of_a_share_is_that_of_the_mean_where_samples_are_close(self) -> None:
+        samples = [0.50, 0.51, 0.52, 0.49, 0.48]
+        mean, share = Estimate.mean(samples), Estimate.share(samples)
+        assert (share.value, share.low, share.high) == pytest.approx((mean.value, mean.low, mean.high), abs=1e-3)
+
+    def test_two_seeds_say_little_but_nothing_impossible(self) -> None:
+        share, difference = Estimate.share([0.5, 0.8]), Estimate.difference([-0.9, 0.9])
+        assert 0 < share.low < 0.1 and 0.9 < share.high < 1
+        assert (difference.low, difference.high) == (-1, 1)
+
+    def test_of_one_sample_there_is_no_interval(self) -> None:
+        for one in (Estimate.share([0.5]), Estimate.difference([0.5])):
+            assert one.value == 0.5 and math.isnan(one.low) and math.isnan(one.high)
+
+    def test_tasks_are_the_samples_of_an_average_over_several(self) -> None:
+        ends = {("a", 0): 0.4, ("a", 1): 0.6, ("b", 0): 0.7, ("b", 1): 0.9}
+        average = over_tasks([replayed(task, "tpe", seed, end) for (task, seed), end in ends.items()])
+        assert average["tpe"]["100 %"] == Estimate.share([0.5, 0.8])
+        alone = over_tasks([replayed("a", "tpe", seed, ends["a", seed]) for seed in (0, 1)])
+        assert alone["tpe"]["100 %"] == Estimate.share([0.4, 0.6]), "of one task, seeds are"
+
+    def test_differences_are_between_the_same_task_and_seed(self) -> None:
+        ours = {("a", 0): 0.5, ("a", 1): 0.7, ("b", 0): 0.9, ("b", 1): 0.95}
+        less = {("a", 0): 0.1, ("a", 1): 0.1, ("b", 0): 0.2, ("b", 1): 0.2}
+        found = [replayed(task, "ours", seed, end) for (task, seed), end in ours.items()]
+        found += [replayed(*pair[:1], "tpe", pair[1], ours[pair] - less[pair]) for pair in reversed(ours)]
+        found.append(replayed("b", "tpe", 2, 0.0))  # it has no partner
+        ahead = ahead_of(found, "ours")
+        assert ahead.keys() == {"tpe"}
+        by_hand = Estimate.difference([0.1, 0.2])
+        at_end = ahead["tpe"]["100 %"]
+        assert (at_end.value, at_end.high) == pytest.approx((by_hand.value, by_hand.high))
+        assert ahead["tpe"]["10 %"].value == pytest.approx(0.075), "then each had half"
+
+    def test_dollars_to_the_measure_are_of_all_tasks_and_seeds(self) -> None:
+        found = [replayed(task, "tpe", seed, end) for task, end in (("a", 0.5), ("b", 0.8)) for seed in (0, 1)]
+        found += [replayed("a", "ours", 0, 0.6, 0.1), replayed("a", "ours", 1, 0.4), replayed("b", "ours", 0, 0.8, 0.3)]
+        spent = dollars_to_measure(found, "ours")
+        assert spent == pytest.approx([0.1, math.inf, 0.3])
+        assert percentile(spent, 90) == math.inf and percentile(spent, 50) == pytest.approx(0.3)
+        assert percentile([*map(float, range(1, 11))], 90) == 9
+
+    def test_the_report_says_how_far_ours_is_ahead_and_keeps_the_targets(self) -> None:
+        ends = {"frontier": 0.9, "halving": 0.8, "tpe": 0.7}
+        found = [replayed(task, name, 0, end) for task in "abc" for name, end in ends.items()]
+        ahead = ahead_of(found, "frontier")
+        text = ahead_lines("frontier", ahead)
+        assert "  100 % of the budget: frontier is ahead of halving by 0.100 [0.100, 0.100]" in text.splitlines()
+        shown = {each.name: each for each in figures_of(found, "frontier", by_task(found), ahead)}
+        assert len(shown) == 3 + 4 + 2
+        early = shown["hypervolume at 10 % of the budget - that of halving"]
+        assert early.value == pytest.approx(0.05) and early.holds
+        name = "dollars to the hypervolume of TPE / its budget, 90th percentile over tasks and seeds"
+        assert shown[name].value == pytest.approx(0.2) and shown[name].holds
+
+    def test_a_lead_that_the_interval_does_not_show_misses_its_target(self) -> None:
+        found = [replayed(task, "frontier", 0, end) for task, end in (("a", 0.9), ("b", 0.5))]
+        found += [replayed(task, name, 0, 0.5) for task in "ab" for name in ("halving", "tpe")]
+        ahead = ahead_of(found, "frontier")
+        shown = {each.name: each for each in figures_of(found, "frontier", by_task(found), ahead)}
+        late = shown["hypervolume at 100 % of the budget - that of halving"]
+        assert late.value == pytest.approx(0.2) and not late.holds
+
+
+class TestDecisionTimes:
     def test_decision_times_are_reported_for_each_number_of_trials(self, table: CurveTable) -> None:
         times = decision_time(table, "random", (10, 20))
         assert [each.trials for each in times] == [10, 20] and all(each.mean_ms > 0 for each in times)

@@ -80,7 +80,7 @@ def test_what_a_step_computes_is_known_before_the_first_checkpoint(train):
     kinds = [event[0] for event in events]
     assert kinds[: kinds.index("checkpoint")] == ["ready", "figures", "figures"]
     found = figures(events)
-    assert found.keys() == {"steps_per_epoch", "step_flops", "step_operations"}
+    assert found.keys() == {"steps_per_epoch", "step_flops", "step_bytes", "step_operations"}
     assert found["steps_per_epoch"] == STEPS
     assert found["step_flops"] == 2 * BATCH * (2 * 64 * 32 + 3 * 32 * 10)
 

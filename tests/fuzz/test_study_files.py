@@ -126,7 +126,8 @@ def read_back(folder):
             for each in from_rows(found):
                 assert all(math.isfinite(value) for _, values in each.checkpoints for value in values.values())
         else:
-            trust = Trust(found.get("trust"))
+            trust = Trust()
+            trust.recall(found.get("trust", {}))
             assert all(0 <= trust.of(rung) <= 2 for rung in range(4))
             assert all(math.isfinite(value) for value in found.get("reference", {}).values())
             set(found.get("deep", ()))

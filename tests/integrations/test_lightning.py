@@ -83,6 +83,11 @@ class Slow(Points):
         super().validation_step(batch, number)
 
 
+def named(events):
+    """The names of the events, without those of figures about the run."""
+    return [event for event, _ in events if event != "figures"]
+
+
 def checkpoints(events):
     return [payload for event, payload in events if event == "checkpoint"]
 
@@ -108,13 +113,31 @@ def fit(run, module=None, metrics=None, epochs=3, callbacks=(), callback=None, d
 def test_each_epoch_is_a_checkpoint_with_its_own_metrics_under_the_names_asked_for(make_run):
     run, events = make_run()
     module, _ = fit(run)
-    assert [event for event, _ in events] == ["ready", "checkpoint", "checkpoint", "checkpoint"]
+    assert named(events) == ["ready", "checkpoint", "checkpoint", "checkpoint"]
     assert [each["epoch"] for each in checkpoints(events)] == [1, 2, 3]
     assert all(each["metrics"].keys() == {"accuracy", "training_loss"} for each in checkpoints(events))
     assert checkpoints(events)[-1]["metrics"]["accuracy"] > 0.6, "chance is one in two"
     for epoch, each in enumerate(checkpoints(events)):
         of_the_epoch = module.losses[4 * epoch : 4 * epoch + 4]
         assert each["metrics"]["training_loss"] == pytest.approx(sum(of_the_epoch) / 4), "not of the epoch before"
+
+
+def test_what_a_step_computes_is_counted_once_and_changes_nothing(make_run):
+    run, _ = make_run()
+    module, _ = fit(run)
+    # 16 points through 2 × 8 and 8 × 2 forward, and backward but for the gradient of the points themselves.
+    assert run.summary["step_flops"] == 2 * 16 * (2 * 8 + 8 * 2) + 2 * 16 * (2 * 8 + 2 * 8 * 2)
+    assert run.summary["step_operations"] > 10 and run.summary["steps_per_epoch"] == 4
+    uncounted, _ = make_run(settings={"compile": True})
+    plain, _ = fit(uncounted)
+    assert "step_flops" not in uncounted.summary
+    assert module.losses == plain.losses
+
+
+def test_a_checkpoint_within_an_epoch_has_the_steps_until_the_next_one(make_run):
+    run, _ = make_run()
+    fit(run, epochs=1, val_check_interval=2)
+    assert run.summary["steps_per_epoch"] == 2
 
 
 def test_without_names_everything_that_the_module_logs_is_reported(make_run):
@@ -154,8 +177,8 @@ def test_a_paused_training_goes_on_as_if_it_had_not_been_interrupted(make_run, t
     second, after = make_run(seed=99, state_path=tmp_path / "state.pt")
     resumed, trainer = fit(second, **arguments)
 
-    assert [event for event, _ in before] == ["ready", *["checkpoint"] * validations, "saved"]
-    assert [event for event, _ in after][:2] == ["restored", "ready"]
+    assert named(before) == ["ready", *["checkpoint"] * validations, "saved"]
+    assert named(after)[:2] == ["restored", "ready"]
     shown = [(each["epoch"], each["metrics"]) for each in [*checkpoints(before), *checkpoints(after)]]
     assert shown == [(each["epoch"], each["metrics"]) for each in checkpoints(events)]
     torch.testing.assert_close(resumed.state_dict(), expected.state_dict(), rtol=0, atol=0)

@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 from transformers import BertConfig, BertForSequenceClassification, Trainer, TrainingArguments
 
 from tracker.errors import HardwareError, TrainingFailedError, WorkloadError
+from tracker.integrations.reporting import is_compiled
 from tracker.integrations.transformers import TrackerCallback, trainer_arguments
 from tracker.records import Direction, QualityMetric
 from tracker.training.meter import Meter
@@ -53,6 +54,11 @@ def accuracy(predictions):
     return {"accuracy": (predictions.predictions.argmax(1) == predictions.label_ids).mean()}
 
 
+def named(events):
+    """The names of the events, without those of figures about the run."""
+    return [event for event, _ in events if event != "figures"]
+
+
 def checkpoints(events):
     return [payload for event, payload in events if event == "checkpoint"]
 
@@ -85,11 +91,29 @@ def train(run, metrics=None, resumable=True, **arguments):
 def test_each_epoch_is_a_checkpoint_with_its_metrics_and_without_the_trainers_speeds(make_run, tmp_path):
     run, events = make_run()
     train(run)
-    assert [event for event, _ in events] == ["ready", "checkpoint", "checkpoint", "checkpoint"]
+    assert named(events) == ["ready", "checkpoint", "checkpoint", "checkpoint"]
     assert [each["epoch"] for each in checkpoints(events)] == [1, 2, 3]
     assert all(each["metrics"].keys() == {"accuracy", "loss"} for each in checkpoints(events))
     assert checkpoints(events)[-1]["metrics"]["accuracy"] > 0.9, "chance is one in two"
     assert not [path for path in tmp_path.rglob("*") if path.is_file()], "no files of the Trainer are left"
+
+
+def test_what_a_step_computes_is_counted_once(make_run):
+    run, _ = make_run()
+    train(run, num_train_epochs=1)
+    assert run.summary["steps_per_epoch"] == 4 and run.summary["step_operations"] > 50
+    gathered, _ = make_run()
+    train(gathered, num_train_epochs=2, gradient_accumulation_steps=2)
+    assert gathered.summary["steps_per_epoch"] == 2
+    assert gathered.summary["step_flops"] == 2 * run.summary["step_flops"]
+
+
+def test_a_compiled_model_is_recognised():
+    model = BertForSequenceClassification(CONFIG)
+    assert not is_compiled(model)
+    model.compile(backend="eager")
+    assert is_compiled(model)
+    assert is_compiled(torch.compile(torch.nn.Linear(2, 2), backend="eager"))
 
 
 def test_the_names_asked_for_are_reported_and_no_others(make_run):
@@ -128,8 +152,8 @@ def test_a_paused_training_goes_on_as_if_it_had_not_been_interrupted(make_run, t
     second.seed = first.seed  # the Trainer orders its data by it
     resumed = train(second, **arguments)
 
-    assert [event for event, _ in before] == ["ready", "checkpoint", "saved"]
-    assert [event for event, _ in after][:2] == ["restored", "ready"]
+    assert named(before) == ["ready", "checkpoint", "saved"]
+    assert named(after)[:2] == ["restored", "ready"]
     shown = [(each["epoch"], each["metrics"]) for each in [*checkpoints(before), *checkpoints(after)]]
     assert shown == [(each["epoch"], each["metrics"]) for each in checkpoints(events)]
     torch.testing.assert_close(resumed.model.state_dict(), expected.model.state_dict(), rtol=0, atol=0)

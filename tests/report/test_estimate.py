@@ -128,6 +128,27 @@ def test_a_budget_of_trials_costs_their_whole_trainings(plan):
     assert alone.seconds.likely == pytest.approx(2 * many.seconds.likely, rel=0.1)
 
 
+@pytest.mark.parametrize(("share", "at_once"), [(0.2, 2), (0.5, 2), (0.6, 1), (1.0, 1)])
+def test_trials_whose_memory_does_not_go_round_take_longer(tmp_path, share, at_once):
+    plan = plan_of(tmp_path)
+    gigabytes = share * plan.hardware.trial_memory_bytes / 2**30
+    plan = plan_of(tmp_path, settings={"memory_gb": gigabytes, "threads": 1})
+    pool, room = pool_of(plan, past_runs(plan)), dataclasses.replace(Room.of(plan, 2), workers=2, cores=2)
+    found = play(pool, Budget(trials=100), Fixed(), room, NO_DOUBT, strategy="optuna", size=math.inf)
+    assert found.seconds.likely == pytest.approx(100 * pool.usage.seconds.mean() / at_once, rel=0.15)
+    assert room.at_once(pool) == at_once
+
+
+def test_small_trials_run_beside_one_that_takes_most_of_the_memory(plan):
+    pool = pool_of(plan, past_runs(plan))
+    needs = np.where(np.arange(len(pool.usd)) % 2, 9.0, 1.0)
+    mixed = dataclasses.replace(pool, memory=needs)
+    room = Room(workers=8, cores=8, accelerators=0, memory_bytes=10.0)
+    assert room.shares(mixed)[-1] == pytest.approx(needs / 10)
+    alone = dataclasses.replace(pool, memory=np.full(len(needs), 9.0))
+    assert room.shares(alone)[-1] == pytest.approx(np.ones(len(needs)))
+
+
 def test_a_budget_of_dollars_is_kept_and_what_is_left_for_less_than_a_trial_stays(plan):
     pool, fixed = pool_of(plan, past_runs(plan)), Fixed(usd=1e-4, seconds=5.0)
     usd = 20 * float(pool.usd.mean()) + fixed.usd

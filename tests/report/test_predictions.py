@@ -10,10 +10,12 @@ import pytest
 
 from tests.support.tables import build, run_row, trial
 from tracker.errors import PredictionError, PriceBookError
+from tracker.prediction.accelerators import accelerator
 from tracker.pricing.price_book import load_price_book
 from tracker.pricing.rate_change import RateChange
 from tracker.pricing.scenario import Scenario
 from tracker.records import Market
+from tracker.report.prediction_pull import pulls
 from tracker.report.prediction_targets import ALL, find_targets
 from tracker.report.prediction_words import prediction_sentences
 from tracker.report.predictions import (
@@ -52,6 +54,17 @@ def on_gpu(number, qualities, seconds, name="A100-80GB", *, count=1, mfu=0.4, se
 
 def table_of(*rows):
     return build(list(rows))
+
+
+def test_what_steps_use_of_the_peak_and_of_the_bandwidth_is_said():
+    row, steps = on_gpu(0, [0.5, 0.8], [50.0, 100.0])
+    moved = 0.25 * accelerator("A100-80GB").bandwidth * row["summary"]["train_seconds"]
+    row["summary"] |= {"steps_per_epoch": 100.0, "step_bytes": moved / 200}
+    found = frontier_predictions(table_of((row, steps)), find_targets(["H100"], BOOK))
+    assert found["utilisation"].to_numpy() == pytest.approx(np.array([0.4, 0.4]))
+    assert found["bandwidth_use"].to_numpy() == pytest.approx(np.array([0.25, 0.25]))
+    uncounted = frontier_predictions(table_of(on_gpu(0, [0.5], [100.0])), find_targets(["H100"], BOOK))
+    assert uncounted["bandwidth_use"].isna().all()
 
 
 def test_only_the_training_steps_scale():
@@ -142,7 +155,9 @@ def test_trials_on_both_devices_pull_the_prediction_and_narrow_its_range():
     assert pulled["wall_seconds"] > alone["wall_seconds"], "the H100 was slower than predicted"
     width = [row["wall_seconds_high"] / row["wall_seconds"] for row in (alone, pulled)]
     assert width[1] < width[0]
-    (residual,) = predictions_document(table, frontier_predictions(table, targets), targets)["residuals"]
+    (residual,) = predictions_document(table, frontier_predictions(table, targets), targets, pulls(table, targets))[
+        "residuals"
+    ]
     assert (residual["trial"], residual["trial_there"]) == (0, 1)
     assert residual["measured_seconds"] > residual["predicted_seconds"]
     said = prediction_sentences(table, frontier_predictions(table, targets), targets)
@@ -193,7 +208,7 @@ def test_an_empty_study_has_nothing_to_predict():
     targets = find_targets(["H100"], BOOK)
     found = frontier_predictions(table, targets)
     assert found.empty and predicted_frontier(table, found).empty
-    document = predictions_document(table, found, targets)
+    document = predictions_document(table, found, targets, pulls(table, targets))
     assert document["predictions"] == [] and json.dumps(document)
 
 

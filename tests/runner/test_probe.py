@@ -10,6 +10,11 @@ from tests.support.studies import digits
 from tracker import audit_study, open_study
 from tracker.engine.forkserver import Forkserver
 from tracker.errors import WorkFailedError
+from tracker.pricing.scenario import AS_BILLED
+from tracker.records import Role
+from tracker.report.estimate.billing import Billing
+from tracker.report.estimate.fixed_work import fixed_work
+from tracker.report.estimate.past import past_of
 from tracker.runner.outline import outline
 from tracker.runner.probe import probe_settings, run_probe
 from tracker.runner.progress import Silent
@@ -74,3 +79,14 @@ def test_the_two_trials_are_opposite_each_other_in_the_space(tmp_path):
     assert first["learning_rate"] * second["learning_rate"] == pytest.approx(1e-4)
     alone = outline(StudyDocument("study", {**digits(), "space": {"width": [4]}}), Home(tmp_path))
     assert len(probe_settings(alone.space, None)) == 1
+
+
+def test_a_probe_measures_what_finding_the_data_prepared_costs(tmp_path):
+    name = probe(digits(space={"width": [4, 64]}, settings={"epochs": 1}), tmp_path)
+    table = open_study(name, home=tmp_path).table()
+    preparations = table.runs[table.runs["role"] == "preparation"]
+    assert list(preparations["label"]) == ["preparation", "preparation again"]
+    plan = outline(StudyDocument("study", {**digits(), "name": "later"}), Home(tmp_path))
+    past = past_of(StudyDocument("study", {**digits(), "name": "later"}), Home(tmp_path)).runs
+    fixed, _ = fixed_work(plan, [run for run in past if run.role is Role.PREPARATION], Billing.of(plan, AS_BILLED))
+    assert fixed.seconds == pytest.approx(preparations["wall_seconds"].iloc[1])

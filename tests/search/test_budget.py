@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracker.search.budget import Ledger
+from tracker.search.budget import Allowance, Ledger
 from tracker.study.spec import Budget
 
 AMOUNTS = st.lists(st.tuples(st.integers(0, 5), st.floats(0, 100, allow_nan=False)), max_size=30)
@@ -51,3 +54,11 @@ def test_what_is_promised_is_not_left():
     ledger.promise("a", 0.0)
     assert ledger.left_usd == pytest.approx(0.3)
     assert Ledger(Budget(trials=3)).left_usd == float("inf")
+
+
+def test_a_step_fits_in_what_is_left_to_the_last_dollar():
+    allowance = Allowance(2.0)
+    assert allowance.fits(2.0)
+    assert not allowance.fits(2.001)
+    assert allowance.fits(np.array([[1.0, 3.0], [2.0, 2.5]])).tolist() == [[True, False], [True, False]]
+    assert Allowance(math.inf).fits(1e300), "without a budget in dollars everything does"

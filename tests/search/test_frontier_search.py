@@ -8,22 +8,16 @@ import math
 import numpy as np
 import pytest
 
+from tests.support.search_parts import ACCURACY, DIRECTIONS, EPOCHS, SPACE, reached
 from tracker.errors import RequestError
-from tracker.records import Direction, QualityMetric, TrialState
-from tracker.search.frontier_search import FIRST_TRIALS, FrontierSearch
+from tracker.records import Direction, TrialState
+from tracker.search.frontier_search import FrontierSearch
 from tracker.search.objectives import Objective
+from tracker.search.policies.first_trials import FIRST_TRIALS
 from tracker.search.sampler import Sampling, Trials
 from tracker.study.domains import Choices, Range
 from tracker.study.space import GB, SearchSpace
 from tracker.study.spec import Limit
-
-ACCURACY = QualityMetric("accuracy", Direction.MAXIMIZE)
-DIRECTIONS = {"accuracy": Direction.MAXIMIZE, "price_usd": Direction.MINIMIZE}
-EPOCHS = 16
-SPACE = SearchSpace(
-    {"epochs": EPOCHS}, {"cpu": {"rate": Range(1e-3, 1e-1, log=True), "width": Choices((8, 16, 32, 64))}}
-)
-
 
 TPE = Sampling()
 
@@ -33,15 +27,6 @@ def searcher(space=SPACE, directions=DIRECTIONS, sampling=TPE, **options):
     objectives = [Objective(name, direction) for name, direction in directions.items()]
     options.setdefault("reference", {"price_usd": 1.0})
     return FrontierSearch(trials, space, ACCURACY, objectives, sampling=sampling, **options)
-
-
-def reached(settings, epoch):
-    """A made-up curve: wider is better in the end, slower at first and dearer; the rate has an optimum."""
-    width = math.log2(settings["width"]) / 6
-    best = 0.6 + 0.35 * width - 0.15 * abs(math.log10(settings["rate"]) + 2)
-    accuracy = best * (1 - 2 ** (-epoch / (0.5 + 3 * width)))
-    price_usd = 1e-4 * settings["width"] / 8 * epoch
-    return {"accuracy": accuracy, "price_usd": price_usd, "wall_seconds": 1e3 * price_usd, "peak_memory_bytes": 1e6}
 
 
 class Replay:
@@ -171,15 +156,15 @@ def test_what_ran_out_of_memory_is_avoided_before_it_is_paid_for():
         step = search.next_step(replay.left_usd)
         if step.settings["width"] == 64 and step.trial not in replay.epochs:  # 1.28 GB
             search.ended(step.trial, TrialState.FAILED, 1e-5, "out_of_memory")
-            failed.append(len(search._known))
+            failed.append(len(search._knowledge.trials))
             continue
         values = outcome(step.settings, replay.epochs.get(step.trial, 0) + 1)
         replay.epochs[step.trial] = replay.epochs.get(step.trial, 0) + 1
         search.reached(step.trial, replay.epochs[step.trial], values)
         search.paused(step.trial, values["price_usd"])
-    late = [number for number in failed if number > len(search._known) / 2]
+    late = [number for number in failed if number > len(search._knowledge.trials) / 2]
     assert failed
-    assert len(late) <= 0.1 * len(search._known), "one in four would fail if nothing were learnt"
+    assert len(late) <= 0.1 * len(search._knowledge.trials), "one in four would fail if nothing were learnt"
 
 
 @pytest.mark.parametrize(
@@ -200,7 +185,7 @@ def test_a_trial_s_own_memory_is_what_it_may_need(tried_gb, ahead_gb, fits):
         search.warm_start(settings, [] if lacks else [(1, values)], "out_of_memory" if lacks else "")
         (large if rate > 0.01 else small).append({**settings, "memory_gb": ahead_gb})
     assert search.next_step(1.0) is not None
-    of_large, of_small = (np.median(search._outlook.of_settings(each).sound[:, 0]) for each in (large, small))
+    of_large, of_small = (np.median(search._fitted.outlook.of_settings(each).sound[:, 0]) for each in (large, small))
     assert of_large > 0.8 if fits else of_large < 0.3
     assert of_small > 0.6
 

@@ -67,6 +67,36 @@ def test_what_computes_nothing_starts_no_kernel():
     assert counted(lambda: (square + 1).relu_()).operations == 2
 
 
+def test_bytes_are_what_operators_read_and_write():
+    square = torch.randn(4, 4)
+    assert counted(lambda: square + 1).bytes == 2 * 64
+    assert counted(lambda: square.relu_()).bytes == 2 * 64, "in place as well"
+    assert counted(lambda: square @ square).bytes == 3 * 64
+    assert counted(lambda: (square.half(), square.T)).bytes == 64 + 32, "a view moves nothing"
+    assert counted(lambda: square[:, :1].expand(4, 100) + 1).bytes == 64 + 4 * 400, (
+        "nor is what is repeated there twice"
+    )
+
+
+def test_a_table_is_read_only_where_it_is_looked_up():
+    table, rows = torch.randn(1000, 8), torch.tensor([3, 5])
+    assert counted(lambda: F.embedding(rows, table)).bytes == counted(lambda: table[rows]).bytes == 2 * 8 + 2 * 2 * 32
+
+
+def test_an_optimizer_moves_weights_gradients_and_moments():
+    moved = []
+    for chosen in ({"foreach": True}, {"fused": True}):
+        weights = [nn.Parameter(torch.randn(50, 20)) for _ in range(3)]
+        optimizer = torch.optim.AdamW(weights, **chosen)
+        for each in weights:
+            each.grad = torch.randn(50, 20)
+        optimizer.step()
+        moved.append(counted(optimizer.step).bytes / (3 * 4000))
+    foreach, fused = moved
+    assert fused == pytest.approx(8, abs=1), "four are read, and all but the gradients written, which it may scale"
+    assert foreach > 2 * fused, "each of its operations reads and writes them"
+
+
 @pytest.mark.parametrize(
     "unknown",
     [
@@ -79,6 +109,11 @@ def test_what_cannot_be_worked_out_is_no_figure(unknown):
     counts = counted(unknown)
     assert counts.flops is None
     assert counts.operations > 0
+
+
+def test_tensors_of_a_kind_of_their_own_have_no_bytes():
+    ragged = torch.nested.nested_tensor([torch.randn(3, 8)], layout=torch.jagged)
+    assert counted(lambda: nn.Linear(8, 8)(ragged)).bytes is None
 
 
 def test_an_error_of_the_training_stays_its_own():
@@ -128,6 +163,8 @@ def test_the_second_step_of_a_run_is_counted_and_logged_at_once(make_run):
     assert found == run.summary
     assert found["step_flops"] == PERCEPTRON_FLOPS
     assert 20 <= found["step_operations"] <= 100
+    weights, rows = 4 * (64 * 32 + 32 * 10), 4 * ROWS * (64 + 32 + 10)
+    assert 8 * weights < found["step_bytes"] < 30 * (weights + rows)
 
 
 def test_counting_changes_no_weight(make_run):

@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from tracker.cli.consent import ask, yes_option
-from tracker.cli.display import observer
 from tracker.cli.options import (
     budget_option,
     home_option,
@@ -21,7 +20,6 @@ from tracker.cli.options import (
 )
 from tracker.cli.output import say
 from tracker.cli.tables import print_table
-from tracker.engine.forkserver import Forkserver
 from tracker.pricing.scenario import Scenario
 from tracker.report import words
 from tracker.report.estimate.estimate import Estimate, Trained, check_known, estimate_cost
@@ -89,6 +87,9 @@ def estimate(
 
 
 def _probe(document: StudyDocument, home: Home, storage: str | None, workers: int | None) -> str:
+    from tracker.cli.display import observer
+    from tracker.engine.forkserver import Forkserver
+
     Forkserver(document.workload or "").warm_up()
     from tracker.runner.probe import run_probe  # MLflow and Optuna, while the forkserver imports torch
     from tracker.runner.session import Places

@@ -13,6 +13,7 @@ from tracker.cli.tables import print_table
 from tracker.errors import RequestError
 from tracker.pricing.scenario import Scenario
 from tracker.report import words
+from tracker.report.prediction_pull import pulls
 from tracker.report.prediction_targets import ALL, targets_of
 from tracker.report.prediction_words import prediction_sentences
 from tracker.report.predictions import frontier_predictions, predictions_document
@@ -53,11 +54,12 @@ def predict(
         raise RequestError("--frontier and --trial: choose one")
     table = priced_study_table(home, name, scenario, currency)
     targets = targets_of(table, home, names or (ALL,))
-    predictions = frontier_predictions(table, targets, trial)
+    learnt = pulls(table, targets)
+    predictions = frontier_predictions(table, targets, trial, learnt)
     if predictions.empty:
         raise RequestError(f"study '{name}' has no checkpoint on the frontier: there is nothing to predict")
     if as_json:
-        print_json(predictions_document(table, predictions, targets))
+        print_json(predictions_document(table, predictions, targets, learnt))
         return
     for _, rows in predictions.groupby(["trial", "epoch"], sort=False):
         _print_checkpoint(table, rows, None if names and ALL not in names else SHOWN)
@@ -69,9 +71,11 @@ def _print_checkpoint(table: StudyTable, rows: pd.DataFrame, most: int | None) -
     known = rows[rows["refused"] == ""]
     first = rows.iloc[0]
     reached = f"{table.quality.name} {words.quality(first['quality'])}"
-    share = (
-        f", {words.percent(first['utilisation'])} of its peak" if first["utilisation"] == first["utilisation"] else ""
+    shares = {"utilisation": "peak", "bandwidth_use": "bandwidth"}
+    known_shares = (
+        f", {words.percent(first[name])} of its {of}" for name, of in shares.items() if pd.notna(first[name])
     )
+    share = "".join(known_shares)
     say(
         f"trial {first['trial']}, epoch {first['epoch']}: {reached}; measured on {first['measured_on']}{share}: "
         f"{words.duration(first['measured_seconds'])}, {words.money(first['measured_usd'], table.unit)}"

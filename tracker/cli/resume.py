@@ -6,6 +6,7 @@ import click
 
 from tracker.cli.consent import ask_update
 from tracker.cli.display import end_study, observer, print_started
+from tracker.cli.more_money import say_more_money
 from tracker.cli.options import (
     STUDY_NAME,
     budget_option,
@@ -51,8 +52,9 @@ def resume(
     """Resume study NAME. Earlier spend stays counted against the budget.
 
     What MLflow or Optuna lack of it is restored from its event logs. With --update, edits of the study's file to
-    [budget], [pricing], [tags], [engine], and of [search] sampler, options and disk_limit_gb are applied; other edits
-    are refused. Where they name another cluster, an open one, or another place for states, you are asked first.
+    [budget], [pricing], [tags], [engine], and of [search] sampler, options, disk_limit_gb and least_growth are applied;
+    other edits are refused. Where they name another cluster, an open one, or another place for states, you are asked
+    first.
     """
     if update:
         ask_update(folder_of(home, name).document(), home, yes=yes)
@@ -87,4 +89,5 @@ def resume(
             workers=workers,
             observer=shown,
         )
+    say_more_money(home, name, state)
     end_study(name, state)

@@ -8,6 +8,7 @@ import click
 
 from tracker.cli.consent import ask, ask_above, confirm_above_option, yes_option
 from tracker.cli.display import end_study, observer, print_started
+from tracker.cli.more_money import say_more_money
 from tracker.cli.options import (
     budget_option,
     detach_option,
@@ -112,6 +113,7 @@ def run(
 
     with observer() as shown:
         state = run_study(overridden, Places(home, storage), workers=workers, warm_start=warm_start, observer=shown)
+    say_more_money(home, str(overridden.content["name"]), state)
     end_study(str(overridden.content["name"]), state)
 
 
@@ -120,7 +122,7 @@ def _say_cost(document: StudyDocument, home: Home, workers: int | None) -> float
 
     Nothing that goes wrong here keeps a study from starting: what is wrong with its file is said when it starts.
     """
-    from tracker.report.estimate.estimate import estimate_cost  # scipy, while the forkserver imports torch
+    from tracker.report.estimate.estimate import estimate_cost  # while the forkserver imports torch
     from tracker.report.estimate.sentences import two_lines
 
     try:

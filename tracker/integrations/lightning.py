@@ -7,6 +7,7 @@ One process trains: Lightning's own distribution over devices or machines is ref
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,17 @@ class TrackerCallback(Callback):
             self._to_save = False
             self._run.save(self._state(trainer, pl_module))
 
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """A step starts."""
+        self._reporter.begin_step(pl_module)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """A step has ended."""
+        batches = trainer.num_training_batches if _validates_once_an_epoch(trainer) else trainer.val_check_batch
+        self._reporter.end_step(math.inf if batches is None else float(batches))
+
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Evaluation starts."""
         self._reporter.begin_evaluation()
@@ -143,6 +155,7 @@ class TrackerCallback(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Remember the progress, which counts the epoch as finished only until the next one starts."""
+        self._reporter.abandon_step()
         self._progress = trainer.fit_loop.state_dict()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -150,7 +163,8 @@ class TrackerCallback(Callback):
         self._report_epoch(trainer)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """What goes wrong within an evaluation ends it."""
+        """What goes wrong within an evaluation, or a step, ends it."""
+        self._reporter.abandon_step()
         self._reporter.end_evaluation()
 
     def _report_epoch(self, trainer: Trainer) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
 import torch
+from torch import nn
 
 from tracker.errors import HardwareError, TrainingFailedError, WorkloadError, did_you_mean
 from tracker.training.run import Run
@@ -15,6 +18,20 @@ from tracker.training.run import Run
 def not_installed(library: str, error: ImportError) -> ImportError:
     """The error that names the extra which brings ``library``; both have the same name."""
     return ImportError(f"{library} cannot be imported ({error}); pip install 'cost-quality-tracker[{library}]'")
+
+
+def is_compiled(model: nn.Module) -> bool:
+    """Whether a model, or a part of it, is compiled: what it computes cannot be counted then."""
+    return any(
+        type(each).__name__ == "OptimizedModule"  # its own module takes seconds to import
+        or each._compiled_call_impl is not None
+        or getattr(each, "_compiler_ctx", None)  # as Lightning has it
+        for each in model.modules()
+    )
+
+
+class _AbandonedError(Exception):
+    """A step was not carried out to its end."""
 
 
 class Reporter:
@@ -33,6 +50,8 @@ class Reporter:
         self._metrics = metrics
         self._started = False
         self._counted, self._counts_as = ExitStack(), ""  # the phase that time is counted as, "" for training
+        self._step = ExitStack()
+        self._compiled: bool | None = None
 
     def start(self, device: torch.device, devices: int) -> None:
         """Training starts now, on ``devices`` of the kind of ``device``.
@@ -66,6 +85,25 @@ class Reporter:
     def end_waiting(self) -> None:
         """Time is counted as training again; without effect where it is not counted as waiting."""
         self._end("data")
+
+    def begin_step(self, model: nn.Module) -> None:
+        """A training step starts: what it computes is counted once a run, unless ``model`` is compiled."""
+        self.abandon_step()
+        if self._compiled is None:
+            self._compiled = is_compiled(model)
+        if not self._compiled:
+            self._step.enter_context(self.run.counting_step())
+
+    def end_step(self, steps_per_checkpoint: float) -> None:
+        """A training step has ended; a checkpoint's number rises by 1 in so many of them, infinite where unknown."""
+        self._step.close()
+        if self.run.summary.get("steps_per_epoch") is None and math.isfinite(steps_per_checkpoint):
+            self.run.conclude(steps_per_epoch=round(steps_per_checkpoint, 6))
+
+    def abandon_step(self) -> None:
+        """A step that was not carried out to its end is not counted; without effect where none was started."""
+        with contextlib.suppress(_AbandonedError), self._step:
+            raise _AbandonedError
 
     def _count_as(self, phase: str, context: AbstractContextManager[None]) -> None:
         self._counted.enter_context(context)

@@ -117,8 +117,9 @@ class TrackerCallback(transformers.TrainerCallback):
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """The batch is there; report an evaluation that what comes before ended with."""
+        """The batch is there, and a step starts; report an evaluation that what comes before ended with."""
         self._report(args, state)
+        self._reporter.begin_step(kwargs["model"])
 
     def on_epoch_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -130,6 +131,8 @@ class TrackerCallback(transformers.TrainerCallback):
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Report an evaluation of the epoch's last step; another may begin, or the Trainer takes the next batch."""
+        by_epoch = args.eval_strategy == "epoch" and state.epoch
+        self._reporter.end_step(state.global_step / state.epoch if by_epoch else state.eval_steps)
         self._report(args, state)
         if control.should_evaluate:
             self._reporter.begin_evaluation()

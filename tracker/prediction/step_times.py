@@ -56,6 +56,11 @@ class Source:
         """The dense peak of all in FLOP/s; NaN for a processor."""
         return self.accelerator.peak(self.precision) * max(self.count, 1) if self.accelerator else np.nan
 
+    @property
+    def bandwidth(self) -> float:
+        """The memory bandwidth of all in bytes/s; NaN for a processor."""
+        return self.accelerator.bandwidth * max(self.count, 1) if self.accelerator else np.nan
+
 
 @dataclass(frozen=True, slots=True)
 class MeasuredSteps:

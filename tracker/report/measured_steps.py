@@ -30,11 +30,13 @@ class RunSteps:
     """The steps of n runs, and how their wall time divides: [n] each, in seconds.
 
     ``measured`` is what predictions start from. ``share`` is the part of the wall time after the start-up that the
-    steps took, 0 to 1; ``names`` what each ran on, in words; ``phased`` whether it logged what its time was spent on.
+    steps took, 0 to 1; ``moved_bytes`` what their operators read and wrote, NaN where that was not counted; ``names``
+    what each ran on, in words; ``phased`` whether it logged what its time was spent on.
     """
 
     measured: MeasuredSteps
     share: Floats
+    moved_bytes: Floats
     names: tuple[str, ...]
     phased: NDArray[np.bool_]
 
@@ -50,6 +52,16 @@ class RunSteps:
     def utilisation(self) -> Floats:
         """The model FLOPs utilisation of each; NaN on processors and where FLOPs are not known."""
         return self.measured.utilisation()
+
+    def bandwidth_use(self) -> Floats:
+        """The bytes a second of each over the bandwidth of its memory; NaN on processors and where bytes are not known.
+
+        Above 1 where caches spare the memory some of them.
+        """
+        bandwidths = np.array([each.bandwidth for each in self.measured.sources], dtype=np.float64)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            used: Floats = self.moved_bytes / self.measured.step_seconds / bandwidths[self.measured.codes]
+        return used
 
 
 def run_steps(table: StudyTable, rows: NDArray[np.int64]) -> RunSteps:
@@ -82,7 +94,7 @@ def run_steps(table: StudyTable, rows: NDArray[np.int64]) -> RunSteps:
         launches=done * figure("step_operations"),
         memory_bytes=np.nan_to_num(figure("peak_accelerator_memory_bytes")),
     )
-    return RunSteps(measured, share, names, ~np.isnan(train))
+    return RunSteps(measured, share, done * figure("step_bytes"), names, ~np.isnan(train))
 
 
 def _epochs(table: StudyTable, rows: NDArray[np.int64]) -> Floats:

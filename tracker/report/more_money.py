@@ -125,13 +125,14 @@ def outlook_sentences(outlook: MoneyOutlook, table: StudyTable) -> list[str]:
     """The outlook in words: the growth that is expected, and the record of forecasts of quality."""
     sentences = [f"Whether more money would help is not known: {outlook.why_not}."]
     if (growth := outlook.growth) is not None:
-        sentences = _growth_sentences(growth, table)
+        sentences = growth_sentences(growth, table)
     if record := record_sentence(outlook.record):
         sentences.append(record)
     return sentences
 
 
-def _growth_sentences(growth: Growth, table: StudyTable) -> list[str]:
+def growth_sentences(growth: Growth, table: StudyTable) -> list[str]:
+    """What the next dollars are expected to bring, in words, and how far that came true before."""
     amount, metric = money(growth.next_usd, table.unit), table.quality.name
     sentences = [
         f"More money: the search expects the next {amount}, a tenth of what the trials have cost, to grow the"

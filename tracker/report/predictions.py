@@ -36,7 +36,7 @@ RANGE = 0.90
 NAMED = ("trial", "epoch", "quality")
 COLUMNS = (
     *NAMED,
-    *("measured_on", "measured_seconds", "measured_usd", "utilisation"),
+    *("measured_on", "measured_seconds", "measured_usd", "utilisation", "bandwidth_use"),
     *("on", "sku", "market", "region", "usd_per_hour"),
     *("wall_seconds", "wall_seconds_low", "wall_seconds_high"),
     *("price_usd", "price_usd_low", "price_usd_high", "price_basis", "rests_on", "measured_there", "phased", "refused"),
@@ -53,16 +53,19 @@ class _Steps:
     runs: RunSteps
 
 
-def predictions_table(table: StudyTable, targets: Sequence[Target], points: pd.DataFrame) -> pd.DataFrame:
+def predictions_table(
+    table: StudyTable, targets: Sequence[Target], points: pd.DataFrame, learnt: Sequence[Pull] | None = None
+) -> pd.DataFrame:
     """Time and price of checkpoints on each target: a row for each of ``points`` × ``targets``, in COLUMNS.
 
     ``points`` are rows of ``trial_checkpoints``. Prices and times are in USD and seconds with the low and high end of
     their 90 % range; those that are refused are NaN, and ``refused`` says why. ``rests_on`` is what a prediction rests
     on; ``measured_there`` how many trainings of the study that ran there pulled it. ``phased`` is whether the run
     logged what its time was spent on: where it did not, all of it is taken for training steps, and the high end is no
-    lower than what was measured. ``price_basis`` is always PriceBasis.PREDICTED.
+    lower than what was measured. ``price_basis`` is always PriceBasis.PREDICTED. ``learnt`` are the targets' ``pulls``,
+    for a caller that has them.
     """
-    steps, learnt = _steps(table, points), pulls(table, targets)
+    steps, learnt = _steps(table, points), pulls(table, targets) if learnt is None else learnt
     found = [_on(table, steps, target, pull) for target, pull in zip(targets, learnt, strict=True)]
     if not found:
         return pd.DataFrame(columns=list(COLUMNS))
@@ -72,6 +75,7 @@ def predictions_table(table: StudyTable, targets: Sequence[Target], points: pd.D
         "measured_seconds": steps.wall_seconds,
         "measured_usd": points["price_usd"].to_numpy(dtype=np.float64),
         "utilisation": steps.runs.utilisation(),
+        "bandwidth_use": steps.runs.bandwidth_use(),
         "phased": steps.runs.phased,
     }
     each: dict[str, list[Any]] = {
@@ -151,7 +155,12 @@ def _times(
     return pulled.refused.copy(), pulled.basis, {"": likely, "_low": low, "_high": high}
 
 
-def frontier_predictions(table: StudyTable, targets: Sequence[Target], trial: int | None = None) -> pd.DataFrame:
+def frontier_predictions(
+    table: StudyTable,
+    targets: Sequence[Target],
+    trial: int | None = None,
+    learnt: Sequence[Pull] | None = None,
+) -> pd.DataFrame:
     """``predictions_table`` of the study's frontier, or of one trial's last checkpoint, by trial, epoch and price.
 
     Raises PredictionError where the trial has no checkpoint, naming those that have.
@@ -161,7 +170,7 @@ def frontier_predictions(table: StudyTable, targets: Sequence[Target], trial: in
         known = ", ".join(map(str, sorted(set(points["trial"]))[:20])) or "none"
         raise PredictionError(f"trial {trial} of study '{table.study}' has no checkpoint; trials with one: {known}")
     chosen = points[points["on_frontier"]] if trial is None else points[(points["trial"] == trial) & points["last"]]
-    found = predictions_table(table, targets, chosen.sort_values("price_usd"))
+    found = predictions_table(table, targets, chosen.sort_values("price_usd"), learnt)
     order = found["measured_usd"].to_numpy(), found["price_usd"].to_numpy()
     return found.iloc[np.lexsort((order[1], order[0]))].reset_index(drop=True)
 
@@ -192,8 +201,13 @@ def surely_cheaper(rows: pd.DataFrame) -> dict[str, list[str]]:
     }
 
 
-def predictions_document(table: StudyTable, predictions: pd.DataFrame, targets: Sequence[Target]) -> dict[str, Any]:
-    """All of it as one JSON-safe document: predictions, the frontier that they make, and what measuring would bring."""
+def predictions_document(
+    table: StudyTable, predictions: pd.DataFrame, targets: Sequence[Target], learnt: Sequence[Pull]
+) -> dict[str, Any]:
+    """All of it as one JSON-safe document: predictions, the frontier that they make, and what measuring would bring.
+
+    ``learnt`` are the targets' ``pulls``, whose residuals are in it.
+    """
     points = [
         {**row, "cheaper_than": names.get(row["on"], [])}
         for _, rows in predictions.groupby(["trial", "epoch"], sort=False)
@@ -210,7 +224,7 @@ def predictions_document(table: StudyTable, predictions: pd.DataFrame, targets: 
             {"on": target.name, "price_usd": usd, "narrows_to": factor}
             for target, (usd, factor) in zip(targets, trial_there(predictions, targets), strict=True)
         ],
-        "residuals": [row for pull in pulls(table, targets) for row in pull.residuals],
+        "residuals": [row for pull in learnt for row in pull.residuals],
     }
 
 

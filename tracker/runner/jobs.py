@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tracker.engine.reservations import Reservation
@@ -25,6 +25,11 @@ REPEAT_SEEDS = 1_000_000
 def preparation(spec: StudySpec, hardware: Hardware) -> Job:
     """The job that prepares the data, on all cores."""
     return Job(Role.PREPARATION, Role.PREPARATION, Role.PREPARATION, _everyday_settings(spec, hardware), spec.seed)
+
+
+def look_again(spec: StudySpec, hardware: Hardware) -> Job:
+    """The job that prepares data which are prepared already: what that costs a later study."""
+    return replace(preparation(spec, hardware), label=f"{Role.PREPARATION} again", folder=f"{Role.PREPARATION}-again")
 
 
 def baselines(spec: StudySpec, hardware: Hardware) -> list[Job]:

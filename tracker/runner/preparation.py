@@ -12,7 +12,7 @@ from tracker.records import TrialState, Usage
 from tracker.runner.coordinator import Coordinator, Work
 from tracker.runner.interrupts import Interrupts
 from tracker.runner.job import Job
-from tracker.runner.jobs import Grounds, preparation
+from tracker.runner.jobs import Grounds, look_again, preparation
 from tracker.runner.plan import StudyPlan
 from tracker.runner.progress import Observer
 from tracker.training.events import Event
@@ -22,10 +22,10 @@ from tracker.training.request import AttemptRequest
 class Preparation(Work):
     """The work of preparing a study's data: one job."""
 
-    def __init__(self, plan: StudyPlan, observer: Observer) -> None:
+    def __init__(self, job: Job, observer: Observer) -> None:
         self.attempt: Attempt | None = None
         self.on_event = self._show
-        self._job: Job | None = preparation(plan.spec, plan.hardware)
+        self._job: Job | None = job
         self._observer = observer
 
     def next_job(self, lacking: Collection[Kind] = ()) -> Job | None:
@@ -47,13 +47,28 @@ class Preparation(Work):
             self._observer.notify(event["message"])
 
 
-def prepare(plan: StudyPlan, engine: Engine, grounds: Grounds, interrupts: Interrupts, observer: Observer) -> None:
-    """Prepare the data in a worker.
+def prepare(
+    plan: StudyPlan,
+    engine: Engine,
+    grounds: Grounds,
+    interrupts: Interrupts,
+    observer: Observer,
+    *,
+    twice: bool = False,
+) -> None:
+    """Prepare the data in a worker; ``twice`` in two, one after the other: the second one finds them prepared.
 
     Raises what it failed by: DataError, WorkloadError, WorkFailedError; KeyboardInterrupt where it was interrupted;
     RequestError where the data cost the whole budget, so that not one trial could start.
     """
-    work = Preparation(plan, observer)
+    for make in (preparation, look_again) if twice else (preparation,):
+        usage = _carry_out(make(plan.spec, plan.hardware), engine, grounds, interrupts, observer)
+        _check_data_cost(plan, usage, observer)
+
+
+def _carry_out(job: Job, engine: Engine, grounds: Grounds, interrupts: Interrupts, observer: Observer) -> Usage:
+    """What the job used. Raises as ``prepare`` does."""
+    work = Preparation(job, observer)
     interrupted = Coordinator(work, engine, grounds, interrupts).run()
     if work.attempt is None or interrupted:
         raise KeyboardInterrupt
@@ -62,7 +77,7 @@ def prepare(plan: StudyPlan, engine: Engine, grounds: Grounds, interrupts: Inter
         wrong_requests = {error.__name__: error for error in (DataError, WorkloadError)}
         failure = wrong_requests.get(record.reason, WorkFailedError)
         raise failure(f"the data cannot be prepared: {record.message}")
-    _check_data_cost(plan, record.usage, observer)
+    return record.usage
 
 
 def _check_data_cost(plan: StudyPlan, usage: Usage, observer: Observer) -> None:

@@ -1,5 +1,6 @@
 """A probe: two short trials of a study, really trained before the study is run, to estimate what it will cost.
 
+Its data are prepared twice: the second time says what finding them prepared costs, as the study then will.
 They are a study of their own, NAME-probe: metered, priced, logged and counted like any other, and left as it is by the
 study NAME. It has the same space, so that NAME can learn from it (`tracker run --from NAME-probe`).
 """
@@ -51,7 +52,7 @@ def run_probe(document: StudyDocument, places: Places, *, workers: int | None, o
         made.append(_searcher(plan, trials))
         return made[0]
 
-    state = run_study(probe, places, workers=workers, observer=observer, searcher_of=searcher)
+    state = run_study(probe, places, workers=workers, observer=observer, searcher_of=searcher, prepare_twice=True)
     if state is not TrialState.COMPLETED or not made[0].useful:
         why = "its trials failed" if state is TrialState.COMPLETED else str(state)
         said = f"the probe '{name}' says nothing ({why}); what it cost is counted: `tracker runs {shlex.quote(name)}`"

@@ -115,6 +115,7 @@ def make_searcher(
             reference={**budgets, **spec.search.reference},
             limits=[*spec.limits, Limit("peak_memory_bytes", high=plan.hardware.trial_memory_bytes)],
             last_step=spec.last_step,
+            least_growth=spec.search.least_growth,
             seed=spec.seed,
             notify=notify,
         )

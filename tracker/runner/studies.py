@@ -57,13 +57,15 @@ def run_study(
     warm_start: Sequence[str] = (),
     observer: Observer | None = None,
     searcher_of: Callable[[StudyPlan, Trials], Searcher] | None = None,
+    prepare_twice: bool = False,
 ) -> TrialState:
     """Run a new study until it completes, or until someone stops it.
 
     ``warm_start`` names earlier studies of the same space to learn from, at this study's prices. ``searcher_of`` makes
-    what chooses its trials, in place of its strategy. A wrong request leaves nothing behind. Raises StudyFileError,
-    StudyExistsError, DataError, HardwareError, PriceBookError, StoreError, and RequestError where an earlier study has
-    another space, the sampler cannot suggest for the study, or none of its trials beats the reference point.
+    what chooses its trials, in place of its strategy; with ``prepare_twice`` it pays also for finding its data
+    prepared. A wrong request leaves nothing behind. Raises StudyFileError, StudyExistsError, DataError, HardwareError,
+    PriceBookError, StoreError, and RequestError where an earlier study has another space, the sampler cannot suggest
+    for the study, or none of its trials beats the reference point.
     """
     observer, document = observer or Silent(), document.anchored(Path.cwd())
     home = places.home
@@ -80,7 +82,7 @@ def run_study(
         remove_stagings(StudyFolder(home.study(name)))
         with Interrupts() as interrupts, StudyFolder.staged(home.study(name)) as staged, staged.locked():
             grounds = Grounds(machines.here, staged.trials, home.cache, home.tracking_uri)
-            prepare(machines.here, machines.local_engine(), grounds, interrupts, observer)
+            prepare(machines.here, machines.local_engine(), grounds, interrupts, observer, twice=prepare_twice)
             staged.save(document)
             staged.save_evidence(as_rows(evidence))
             # The folder claims the name: if the process is killed from here on, resume creates what is missing.

@@ -4,9 +4,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable
+from dataclasses import dataclass
 from fractions import Fraction
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
 from tracker.study.spec import Budget
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What the next step may use of the budget: at most ``left_usd``, and a new trial only where ``new_trials``.
+
+    Steps are likely to cost at most ``overrun`` times what is expected.
+    """
+
+    left_usd: float
+    new_trials: bool = True
+    overrun: float = 1.0
+
+    def fits(self, expected_usd: ArrayLike) -> NDArray[np.bool_] | np.bool_:
+        """Whether a step that is expected to cost this much [...] may be taken, [...]: it is likely to fit."""
+        fits: NDArray[np.bool_] | np.bool_ = np.less_equal(self.overrun * np.asarray(expected_usd), self.left_usd)
+        return fits
 
 
 class Ledger:

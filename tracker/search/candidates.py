@@ -75,6 +75,11 @@ class Candidates:
         fresh = [(each, source) for settings, source in sources for each in settings if each not in self._tried]
         return fresh or [(each, "drawn evenly from what is left of the space") for each in self._left(random)]
 
+    def drawn(self, random: np.random.Generator) -> list[Settings]:
+        """Untried settings, drawn evenly from the space; from what is left of it where few are; empty where none is."""
+        drawn = [self._cube.draw(random) for _ in range(_DRAWN)]
+        return [each for each in drawn if each not in self._tried] or [*self._left(random)]
+
     def taken(self, key: str) -> bool:
         """Whether the settings of this key were tried."""
         return self._tried.has(key)

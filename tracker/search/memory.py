@@ -10,7 +10,7 @@ def sound_memory(saved: Any) -> dict[str, Any]:
     """The parts of a saved state (FrontierSearch.memory) that make sense; the search works out the others again."""
     if not isinstance(saved, dict):
         return {}
-    reference, trust, deep = (saved.get(name) for name in ("reference", "trust", "deep"))
+    reference, trust, deep, enough = (saved.get(name) for name in ("reference", "trust", "deep", "enough"))
     sound: dict[str, Any] = {}
     if isinstance(reference, dict) and all(map(_is_number, reference.values())):
         sound["reference"] = reference
@@ -18,6 +18,8 @@ def sound_memory(saved: Any) -> dict[str, Any]:
         sound["trust"] = trust
     if isinstance(deep, list) and all(isinstance(trial, int) and trial >= 0 for trial in deep):
         sound["deep"] = deep
+    if isinstance(enough, dict) and all(map(_is_number, enough.values())):
+        sound["enough"] = enough
     return sound
 
 

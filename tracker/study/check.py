@@ -35,6 +35,8 @@ from tracker.study.toml_file import TomlProblems
 
 _TABLES = tuple(TABLE_KEYS)
 _TOP = (*TOP_KEYS, *_TABLES)
+_LEAST_GROWTH = 0.001
+"""Of the hypervolume: where a budget has dollars, a study does not spend them for less."""
 
 
 def check_study(document: StudyDocument, description: WorkloadDescription | str) -> StudySpec:
@@ -70,7 +72,7 @@ class _Checker:
         )
         limits = self._limits(tables["limits"])
         budget = self._budget(tables["budget"])
-        search = self._search(tables["search"], quality)
+        search = self._search(tables["search"], quality, budget)
         report = self._report(tables["report"], quality, [*search.objectives, *(each.metric for each in limits)])
         pricing = self._pricing(tables["pricing"])
         costs = self._costs(tables["costs"])
@@ -203,7 +205,7 @@ class _Checker:
             self._problem("budget", "a study needs an end: give usd, trials, wall_seconds or several")
         return Budget(usd, trials, seconds["wall_seconds"], seconds["trial_seconds"])
 
-    def _search(self, table: Mapping[str, Any], quality: QualityMetric) -> SearchSpec:
+    def _search(self, table: Mapping[str, Any], quality: QualityMetric, budget: Budget) -> SearchSpec:
         self._only("search", table, names("search"))
         objectives = self._objectives(table.get("objectives"), quality)
         sampler = self._value("search.sampler", table.get("sampler", "TPESampler"), Knob("str", None, ""))
@@ -223,7 +225,9 @@ class _Checker:
         if Knob("float", None, "").problem(gigabytes) or gigabytes <= 0:
             self._problem("search.disk_limit_gb", f"{gigabytes!r} is not a number of gigabytes above 0")
             gigabytes = 10.0
-        return SearchSpec(objectives, sampler, options, reference, predictions, gigabytes * 1e9)
+        least_growth = table.get("least_growth", 0.0 if budget.usd is None else _LEAST_GROWTH)
+        self._value("search.least_growth", least_growth, Knob("float", None, "", low=0, high=1))
+        return SearchSpec(objectives, sampler, options, reference, predictions, gigabytes * 1e9, least_growth)
 
     def _objectives(self, names: Any, quality: QualityMetric) -> Mapping[str, Direction]:
         """Names with their directions: quality, what the workload reports, and costs, of which less is better."""

@@ -22,9 +22,12 @@ CHANGEABLE: tuple[Place, ...] = (
     ("search", "sampler"),
     ("search", "options"),
     ("search", "disk_limit_gb"),
+    ("search", "least_growth"),
 )
 """What may change in a started study: not what its trials mean, nor how they are compared."""
-CHANGEABLE_WORDS = "[budget], [pricing], [tags], [engine], and of [search] sampler, options and disk_limit_gb"
+CHANGEABLE_WORDS = (
+    "[budget], [pricing], [tags], [engine], and of [search] sampler, options, disk_limit_gb and least_growth"
+)
 _NOT_COMPARED = "smoke"
 """The table that stands in the file for another study; a study that was made from it has it in its own values."""
 _ABSENT = object()

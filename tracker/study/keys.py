@@ -129,6 +129,12 @@ TABLE_KEYS: Mapping[str, Mapping[str, StudyKey]] = {
         "predictions": StudyKey(
             "a whole number of at least 1", "1000000", "how many predictions `prediction_usd` is the price of"
         ),
+        "least_growth": StudyKey(
+            "a number from 0 to 1",
+            "0.001 where the budget has dollars, else 0",
+            "the study ends where the last quarter of the spend changed the hypervolume by less than this share of "
+            "itself, and all that is left is expected to as well; 0: it spends its budget",
+        ),
         "disk_limit_gb": StudyKey(_NUMBER, "10", "GB (10^9 bytes) that the states of paused trials may take on disk"),
     },
     "settings": {

@@ -93,7 +93,8 @@ class SearchSpec:
     ``sampler`` is a class in optuna.samplers and ``options`` are its keyword arguments. ``objectives`` are what is to
     be good at once, by name, the study's quality first. ``reference`` has values to measure the hypervolume from, for
     some of them. ``predictions`` is how many the objective prediction_usd is the price of. States of paused trials
-    take at most ``state_bytes`` on disk.
+    take at most ``state_bytes`` on disk. The study ends where the hypervolume is expected to grow by less than
+    ``least_growth`` of itself with the dollars left; never at 0.
     """
 
     objectives: Mapping[str, Direction]
@@ -102,6 +103,7 @@ class SearchSpec:
     reference: Mapping[str, float] = field(default_factory=dict)
     predictions: int = 1_000_000
     state_bytes: float = 10e9
+    least_growth: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,7 +130,8 @@ class Run:
         """Put every training step into it: what one step computes is counted once a run, and logged at once.
 
         The figures are ``step_flops``, the floating-point operations of matrix products, convolutions and attention
-        (a multiplication and an addition are two), and ``step_operations``, the number of kernels that are started.
+        (a multiplication and an addition are two), ``step_bytes``, what operators read and write, caches aside, and
+        ``step_operations``, the number of kernels that are started.
         What is recomputed counts as often as it is computed. The second step is counted, because the first one sets
         the optimizer up: a training of a single step has no figures. Nothing is counted where the training is resumed,
         compiled (the setting ``compile``) or in several processes. Counting changes no result.

@@ -1,7 +1,7 @@
-"""What one training step computes: its floating-point operations, and the kernels that it starts.
+"""What one training step computes: its floating-point operations, its bytes, and the kernels that it starts.
 
-Together with the seconds of a step they say how much of a device was in use (FLOPs a second against its peak), and how
-fast a step can be at most on any device (kernels times what starting one takes).
+Together with the seconds of a step they say how much of a device was in use (FLOPs a second against its peak, bytes a
+second against its bandwidth), and how fast a step can be at most on any device (kernels times what starting one takes).
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
+
+from tracker.training.step_bytes import moved_bytes
 
 _aten = torch.ops.aten
 
@@ -81,6 +83,7 @@ class StepCounts(TorchDispatchMode):  # type: ignore[no-untyped-call]
     Attributes:
         flops: floating-point operations of matrix products, convolutions and attention; None where one of them cannot
             be worked out: recurrent networks and tensors of a kind of their own, such as nested ones.
+        bytes: what operators read and write (step_bytes.moved_bytes); None where one has tensors of such a kind.
         operations: operators that compute something, each of which starts a kernel or, over a list, a few.
     """
 
@@ -89,6 +92,7 @@ class StepCounts(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.flops: int | None = 0
+        self.bytes: int | None = 0
         self.operations = 0
 
     def __torch_dispatch__(
@@ -97,16 +101,25 @@ class StepCounts(TorchDispatchMode):  # type: ignore[no-untyped-call]
         named = kwargs or {}
         result = func(*args, **named)
         if any(map(_dispatches, types)) or not isinstance(func, torch._ops.OpOverload):
-            self.flops = None  # what is called in turn is not seen
+            self.flops = self.bytes = None  # what is called in turn is not seen
             self.operations += 1
             return result
-        self.operations += _computes(func)
+        if _computes(func):
+            self.operations += 1
+            self._move(func, args, named, result)
         if self.flops is not None and _has_products(func.overloadpacket):
             try:
                 self.flops += _flops(func.overloadpacket, args, named, result)
             except Exception:  # noqa: BLE001 - a formula that is missing or fails costs the figure alone
                 self.flops = None
         return result
+
+    def _move(self, func: Any, args: tuple[Any, ...], named: Mapping[str, Any], result: Any) -> None:
+        if self.bytes is not None:
+            try:
+                self.bytes += moved_bytes(func, args, named, result)
+            except Exception:  # noqa: BLE001 - a tensor without a storage costs the figure alone
+                self.bytes = None
 
 
 _UNCOUNTED = nullcontext()
@@ -115,7 +128,7 @@ _UNCOUNTED = nullcontext()
 class StepCounting:
     """Counts the second of the steps that are put into ``step``, unless it is ``off``: the first sets things up.
 
-    ``found`` receives the figures ``step_operations`` and, where it is known, ``step_flops``.
+    ``found`` receives the figures ``step_operations`` and, where they are known, ``step_flops`` and ``step_bytes``.
     """
 
     def __init__(self, found: Callable[..., None], *, off: bool) -> None:
@@ -138,5 +151,7 @@ class StepCounting:
         counts = StepCounts()
         with counts:
             yield
-        flops = {} if counts.flops is None else {"step_flops": counts.flops}
-        self._found(step_operations=counts.operations, **flops)
+        known = {"step_flops": counts.flops, "step_bytes": counts.bytes}
+        self._found(
+            step_operations=counts.operations, **{name: each for name, each in known.items() if each is not None}
+        )

@@ -6,6 +6,8 @@ settings as the others, and `run.report` after each epoch; everything else is op
 
 from __future__ import annotations
 
+import math
+
 import torch
 from sklearn.datasets import load_digits
 from torch import nn
@@ -43,18 +45,20 @@ def train(
         model.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
         done = state["epoch"]
+    run.conclude(steps_per_epoch=math.ceil(len(training) / batch_size))  # optional: for predictions on other hardware
     run.ready()  # optional: start-up time ends here
 
     for epoch in range(done + 1, epochs + 1):
         model.train()
         shuffled = torch.randperm(len(training), generator=torch.Generator().manual_seed(run.seed + epoch))
-        for rows in training[shuffled].split(batch_size):
-            with run.precision.autocast(run.device):
-                loss = cross_entropy(model(inputs[rows]), answers[rows])
-            optimiser.zero_grad()
-            scaler.scale(loss).backward()
-            scaler.step(optimiser)
-            scaler.update()
+        for rows in run.batches(training[shuffled].split(batch_size)):  # optional: waiting for data is timed separately
+            with run.counting_step():  # optional: what a step computes is counted once
+                with run.precision.autocast(run.device):
+                    loss = cross_entropy(model(inputs[rows]), answers[rows])
+                optimiser.zero_grad()
+                scaler.scale(loss).backward()
+                scaler.step(optimiser)
+                scaler.update()
         model.eval()
         with run.evaluating(), torch.no_grad(), run.precision.autocast(run.device):  # optional: timed separately
             logits = model(inputs[validation]).float()

@@ -13,7 +13,7 @@ from tracker.pricing.price_point import PricePoint
 from tracker.pricing.scenario import Scenario
 from tracker.records import CostPart, Role, Settings
 from tracker.report.estimate.past import PastRun
-from tracker.report.estimate.trainings import TrainingUsage
+from tracker.report.estimate.training_usage import TrainingUsage
 from tracker.runner.job import Job
 from tracker.runner.plan import StudyPlan
 from tracker.study.costs import CostTerms
@@ -61,12 +61,13 @@ class Billing:
 @dataclass(frozen=True, eq=False)
 class Pool:
     """n settings that a study may try, each with its whole training: arrays [n]. ``first_usd`` is the price until the
-    first checkpoint."""
+    first checkpoint; cores, accelerators and memory (bytes, 0 where none is asked for) are what a trial reserves."""
 
     settings: Sequence[Settings]
     usage: TrainingUsage
     cores: Array
     accelerators: Array
+    memory: Array
     usd: Array
     first_usd: Array
 
@@ -102,7 +103,8 @@ def priced_pool(settings: Sequence[Settings], usage: TrainingUsage, runs: Sequen
                 acquired_bytes=0.0,
             )
             prices[here] = billing.usd(columns, point)
-    return Pool(settings, usage, cores, accelerators, usd, first_usd)
+    memory = np.array([float(job.needs.memory_bytes) for job in jobs])
+    return Pool(settings, usage, cores, accelerators, memory, usd, first_usd)
 
 
 def run_usd(run: PastRun, billing: Billing, seconds: float | None = None) -> float:

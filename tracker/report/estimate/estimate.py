@@ -17,9 +17,8 @@ from tracker.report import words
 from tracker.report.estimate.billing import Billing
 from tracker.report.estimate.fixed_work import fixed_work
 from tracker.report.estimate.grounds import Grounds, grounds_of
-from tracker.report.estimate.likely import LikelyCost, room_of
 from tracker.report.estimate.offers import Offer, offers, targets_in_markets
-from tracker.report.estimate.outlay import Fixed, Outlay
+from tracker.report.estimate.outlay import Fixed, Outlay, Room
 from tracker.report.estimate.past import PastRun, past_of
 from tracker.report.estimate.sizes import TrainingCost, training_costs
 from tracker.report.plain import plain
@@ -134,9 +133,13 @@ def estimate_cost(
     before = [run for run in past.runs if run.hardware == (grounds.machine or plan.hardware.label)]
     fixed, remarks = fixed_work(plan, before, billing)
     at_most, likely = _lowest(list(bounds(billing.on(plan)))), None
+    at_once = Room.of(plan, workers).workers
     if runs:
+        from tracker.report.estimate.likely import LikelyCost  # it learns with scipy, whose import takes long
+
         cost = LikelyCost(plan, runs, before, workers, grounds.deviation)
         priced = cost.at(billing)
+        at_once = cost.room.at_once(priced.pool)
         trials = most_trials(plan)
         if at_most is None and trials is not None:
             at_most = cost.dearest(priced, trials)
@@ -153,7 +156,7 @@ def estimate_cost(
         likely,
         grounds,
         fixed,
-        room_of(plan, workers).workers,
+        at_once,
         most_trials(plan),
         billing.scenario,
         plan.price_book.version,

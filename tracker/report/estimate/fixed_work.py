@@ -22,8 +22,9 @@ _LATEST = 3
 def fixed_work(plan: StudyPlan, runs: Sequence[PastRun], billing: Billing) -> tuple[Fixed, list[str]]:
     """The usual preparation and each baseline, at these rates, and a sentence for what is not known.
 
-    What a preparation made is kept in the home: the next one only looks at it, which takes about as long as a baseline
-    takes to start. Where the same data were prepared more than once, the later times count.
+    What a preparation made is kept in the home: the next one only finds it. Where the same data were prepared more
+    than once, as by a probe, the later times count; else finding them is taken to last as long as a baseline takes to
+    start, which is right where both import the same libraries.
     """
     fitting = alike_at_all_cores(runs, plan.space)
     preparations = [run for run in fitting if run.role is Role.PREPARATION]

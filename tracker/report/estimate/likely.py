@@ -16,7 +16,8 @@ from tracker.report.estimate.elsewhere import elsewhere
 from tracker.report.estimate.fixed_work import drift, fixed_work
 from tracker.report.estimate.outlay import Doubt, Fixed, Outlay, Room, play
 from tracker.report.estimate.past import PastRun, alike_at_all_cores
-from tracker.report.estimate.trainings import DRIFT, Trainings, TrainingUsage
+from tracker.report.estimate.training_usage import TrainingUsage
+from tracker.report.estimate.trainings import DRIFT, Trainings
 from tracker.runner.checked import Bound
 from tracker.runner.plan import StudyPlan
 from tracker.search.encoding import UnitCube
@@ -59,7 +60,7 @@ class LikelyCost:
         self._plan = plan
         self._trained = trained
         self._before = before
-        self.room = room_of(plan, workers)
+        self.room = Room.of(plan, workers)
         off = drift(alike_at_all_cores(before, plan.space), DRIFT)
         self._model = model = Trainings(trained, plan.space, plan.spec.last_step, off)
         self.doubt = Doubt(model.deviation, math.hypot(model.level_deviation, deviation), max(off, _FIXED))
@@ -110,12 +111,6 @@ class LikelyCost:
         fixed, trials = priced.fixed, int(min(trials, self._plan.space.size))
         usd = fixed.usd * off + fixed.data_usd + trials * float(priced.pool.usd.max()) * off
         return Bound(f"{trials:,} trials, each as dear as the dearest is expected to be", usd)
-
-
-def room_of(plan: StudyPlan, workers: int | None) -> Room:
-    """What may run at once on the plan's machine, with at most so many trials."""
-    cores = plan.hardware.cores
-    return Room(min(workers or cores, cores), cores, plan.hardware.accelerator_count)
 
 
 def _settings(space: SearchSpace, *, in_order: bool) -> Sequence[Settings]:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tracker.errors import PredictionError, PriceBookError
 from tracker.pricing.price_point import PricePoint
 from tracker.pricing.scenario import Scenario
 from tracker.records import Market
 from tracker.report.estimate.billing import Billing
-from tracker.report.estimate.likely import LikelyCost
 from tracker.report.estimate.outlay import Outlay
 from tracker.report.prediction_targets import Target, find_targets
 from tracker.runner.plan import StudyPlan
+
+if TYPE_CHECKING:
+    from tracker.report.estimate.likely import LikelyCost
 
 SAME = "seconds as on this machine"
 """What a price on a machine like this one rests on."""

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.report.estimate.billing import Pool
+from tracker.runner.plan import StudyPlan
 from tracker.study.spec import Budget
 
 Array = NDArray[np.float64]
@@ -57,11 +58,31 @@ class Fixed:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What may run at once: trials, cores and GPUs."""
+    """What may run at once: trials, and those that share so many cores, GPUs and bytes of memory."""
 
     workers: int
     cores: int
     accelerators: int
+    memory_bytes: float = math.inf
+
+    @classmethod
+    def of(cls, plan: StudyPlan, workers: int | None) -> Room:
+        """That of the plan's machine, with at most so many trials."""
+        cores, hardware = plan.hardware.cores, plan.hardware
+        return cls(min(workers or cores, cores), cores, hardware.accelerator_count, hardware.trial_memory_bytes)
+
+    def shares(self, pool: Pool) -> list[Array]:
+        """What each trial of the pool takes of the machine, [n] for each thing that trials share: 1 is all of it."""
+        return [
+            np.full(len(pool.usd), 1.0 / self.workers),
+            _shares(pool.cores, self.cores),
+            _shares(pool.accelerators, self.accelerators),
+            _shares(pool.memory, self.memory_bytes),
+        ]
+
+    def at_once(self, pool: Pool) -> int:
+        """The most trials of the pool that run at once."""
+        return math.floor(min(1.0 / max(float(share.min()), _TINY) for share in self.shares(pool)) + 1e-9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +149,18 @@ class _Course:
 _TINY = 1e-300
 
 
+def _shares(needs: Array, room: float) -> Array:
+    """The share of a machine's ``room`` that trials with these needs [n] take, what stays empty beside them included.
+
+    Beside one, others run as far as the smallest of them fit; what needs more than there is takes all of it.
+    """
+    if not needs.any() or math.isinf(room):
+        return np.zeros(len(needs))
+    least = float(needs[needs > 0].min())
+    filled = needs + np.floor(np.maximum(room - needs, 0.0) / least + 1e-9) * least
+    return np.where(needs > 0, needs / np.maximum(filled, least), 0.0)
+
+
 def play(pool: Pool, budget: Budget, fixed: Fixed, room: Room, doubt: Doubt, *, strategy: str, size: float) -> Outlay:
     """Play many studies that draw their trials from ``pool``, in its order where the strategy is "grid".
 
@@ -143,13 +176,7 @@ def play(pool: Pool, budget: Budget, fixed: Fixed, room: Room, doubt: Doubt, *, 
     before = np.exp(doubt.fixed * random.standard_normal(STUDIES))
     scale = wanted / count
     seconds = pool.usage.seconds[picked] * factor + _BETWEEN_SECONDS
-    lanes = np.maximum.reduce(
-        [
-            np.cumsum(seconds, axis=1) / room.workers,
-            np.cumsum(seconds * pool.cores[picked], axis=1) / max(room.cores, 1),
-            np.cumsum(seconds * pool.accelerators[picked], axis=1) / max(room.accelerators, 1),
-        ]
-    )
+    lanes = np.maximum.reduce([np.cumsum(seconds * share[picked], axis=1) for share in room.shares(pool)])
     course = _Course(
         usd=np.cumsum(pool.usd[picked] * factor, axis=1) * scale,
         elapsed=np.maximum(lanes * scale, np.maximum.accumulate(seconds, axis=1)),
@@ -176,6 +203,6 @@ def _enough(pool: Pool, budget: Budget, fixed: Fixed, room: Room) -> float:
     if budget.usd is not None:
         limits.append(max(budget.usd - fixed.usd - fixed.data_usd, 0.0) / float(pool.usd.mean()))
     if budget.wall_seconds is not None:
-        work = float((pool.usage.seconds * np.maximum(pool.cores / room.cores, 1 / room.workers)).mean())
+        work = float((pool.usage.seconds * np.maximum.reduce(room.shares(pool))).mean())
         limits.append(max(budget.wall_seconds - fixed.seconds, 0.0) / work)
     return math.ceil(3 * min(limits) + 10) if math.isfinite(min(limits)) else math.inf

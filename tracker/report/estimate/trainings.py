@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 from tracker.errors import RequestError
 from tracker.records import Direction, QualityMetric, Settings, SettingValue
 from tracker.report.estimate.past import PastRun
+from tracker.report.estimate.training_usage import TrainingUsage
 from tracker.search.costs import CostModel
 from tracker.search.encoding import UnitCube
 from tracker.search.ends import Ends
@@ -37,17 +37,6 @@ _FEW_VALUES = 12
 """A knob with more values than this, all numbers, is a range."""
 _SHORTEST_TAIL = 1e-3  # seconds
 _NOT_MEASURED = QualityMetric("", Direction.MAXIMIZE)
-
-
-@dataclass(frozen=True, eq=False)
-class TrainingUsage:
-    """What whole trainings of n settings use: each an array [n]."""
-
-    seconds: Array
-    first_seconds: Array
-    """Until the first checkpoint."""
-    startup_seconds: Array
-    memory_bytes: Array
 
 
 class Trainings:

@@ -1,0 +1,59 @@
+"""A share of the dollars for trials that are trained to their end, whatever is forecast."""
+
+from __future__ import annotations
+
+from tests.support.search_parts import EPOCHS, reached, trained
+from tracker.search.policies.deep import DEEP_SHARE, Deep
+
+
+def policy(built, seed=0):
+    return Deep(built.knowledge, built.fitted, built.choices, seed)
+
+
+def cost_usd(built, trial, epoch=EPOCHS):
+    return reached(built.knowledge.trials[trial].settings, epoch)["price_usd"]
+
+
+def test_no_trial_is_due_before_there_are_dollars_for_it():
+    built = trained(epochs=1, count=4)
+    assert policy(built).choose(built.asked()) is None
+    assert policy(built).memory() == []
+
+
+def test_a_trial_is_trained_to_its_end_and_its_dollars_stay_within_the_share():
+    built = trained(epochs=4, count=60)
+    deep, spent_usd = policy(built), built.knowledge.trials.spent_usd()
+    taken = []
+    while (decision := deep.choose(built.asked())) is not None:
+        assert decision.trial in built.knowledge.waiting
+        assert decision.until_usd is None, "to its end"
+        taken.append(decision.trial)
+        built.resume(decision.trial, 5, EPOCHS)
+    assert taken
+    assert deep.memory() == sorted(taken)
+    deep_usd = sum(cost_usd(built, trial) for trial in taken)
+    more_usd = sum(cost_usd(built, trial) - cost_usd(built, trial, 4) for trial in taken)
+    assert deep_usd <= DEEP_SHARE * (spent_usd + more_usd) * 1.01
+
+
+def test_it_must_fit_in_what_is_left():
+    built = trained(epochs=4, count=60)
+    assert policy(built).choose(built.asked(1e-4)) is None
+    assert policy(built).choose(built.asked(1.0)) is not None
+
+
+def test_the_trial_nearest_to_the_same_drawn_settings_stays_due_until_it_is_taken():
+    built = trained(epochs=4, count=60)
+    first, again = policy(built), policy(built)
+    chosen = first.choose(built.asked(seed=1)).trial
+    assert again.choose(built.asked(seed=2)).trial == chosen, "whatever a decision's own random numbers are"
+    restored = policy(built)
+    restored.recall(first.memory())
+    assert restored.memory() == [chosen]
+
+
+def test_settings_are_drawn_evenly_whatever_their_forecast():
+    built = trained(epochs=2, count=80)
+    asked = [policy(built, seed).choose(built.asked()) for seed in range(40)]
+    widths = {built.knowledge.trials[decision.trial].settings["width"] for decision in asked if decision}
+    assert len(widths) > 2, "the widest are too dear to be due yet"

@@ -1,0 +1,58 @@
+"""The first trials of a search, before there are models."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.search_parts import parts, reached, settings_of
+from tracker.search.policies.first_trials import FIRST_TRIALS, FirstTrials
+from tracker.search.policies.policy import Ending
+from tracker.search.tried import NONE_LEFT
+from tracker.study.domains import Choices
+from tracker.study.space import SearchSpace
+
+
+def policy(built):
+    return FirstTrials(built.knowledge, built.tried)
+
+
+def test_trials_that_the_sampler_suggests_are_started_until_there_are_enough():
+    built = parts()
+    for trial in range(FIRST_TRIALS):
+        decision = policy(built).choose(built.asked())
+        assert (decision.trial, decision.settings, decision.until_usd) == (None, None, 0.0)
+        assert decision.expected_gain is None, "nothing was forecast"
+        built.train(trial, settings_of(8, 0.01 + trial / 1000), 1)
+    assert policy(built).choose(built.asked()) is None
+
+
+def test_more_are_started_while_none_has_a_checkpoint():
+    built = parts()
+    for trial in range(FIRST_TRIALS + 2):
+        built.knowledge.register(trial, settings_of(8, 0.01 + trial / 1000))
+    assert policy(built).choose(built.asked()) is not None
+    assert policy(built).choose(built.asked(new_trials=False)) == Ending("no trial has a checkpoint to resume from")
+
+
+def test_trials_of_earlier_studies_are_as_good_to_learn_from():
+    built = parts()
+    for trial in range(FIRST_TRIALS):
+        built.knowledge.warm_start(settings_of(8, 0.01 + trial / 1000), [(1, reached(settings_of(8), 1))], "")
+    assert policy(built).choose(built.asked()) is None
+
+
+def test_a_trial_is_expected_to_cost_the_median_and_the_cheapest_must_fit():
+    built = parts()
+    for trial, width in enumerate((8, 16, 64)):
+        built.train(trial, settings_of(width), 1)
+    assert policy(built).choose(built.asked()).expected_usd == pytest.approx(2e-4)
+    assert policy(built).choose(built.asked(1.5e-4)).expected_usd == pytest.approx(1.5e-4)
+    ending = policy(built).choose(built.asked(9e-5))
+    assert ending == Ending("the cheapest step, to a first checkpoint for $0.0001, does not fit in $9e-05")
+
+
+def test_a_space_that_ends_before_any_checkpoint_says_so():
+    built = parts(SearchSpace({"epochs": 16}, {"cpu": {"rate": Choices((0.01,)), "width": Choices((8,))}}))
+    built.knowledge.register(0, settings_of())
+    built.new.take(settings_of())
+    assert policy(built).choose(built.asked(new_trials=False)) == Ending(NONE_LEFT)

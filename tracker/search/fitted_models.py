@@ -1,0 +1,54 @@
+"""The models of a search, and when they are fitted again."""
+
+from __future__ import annotations
+
+from tracker.search.knowledge import Knowledge
+from tracker.search.objectives import LEAST_COST
+from tracker.search.outlook import Outlook
+
+_REFIT_GROWTH = 1.06
+"""How much more must have been observed before the models are fitted again."""
+
+
+class FittedModels:
+    """An outlook fitted to what is known, again whenever enough more of it is."""
+
+    def __init__(self, knowledge: Knowledge) -> None:
+        self._knowledge = knowledge
+        self._outlook: Outlook | None = None
+        self._fitted_with = 0
+        self.cheapest_usd = LEAST_COST
+        """The lowest price of a first checkpoint, when the models were fitted."""
+
+    @property
+    def fitted(self) -> bool:
+        """Whether there are models."""
+        return self._outlook is not None
+
+    @property
+    def outlook(self) -> Outlook:
+        """The latest models; there must be some."""
+        assert self._outlook is not None, "the models were never fitted"
+        return self._outlook
+
+    def refit(self) -> bool:
+        """Fit the models where there are none, or where enough more was observed; True where they were fitted.
+
+        There must be a trial with a checkpoint.
+        """
+        known = self._knowledge
+        if self._outlook is not None and known.observed < _REFIT_GROWTH * self._fitted_with:
+            return False
+        measures = known.measures
+        self.cheapest_usd = max(LEAST_COST, min(facts.first_usd for facts in known.reported))
+        self._outlook = Outlook(
+            known.everyone,
+            known.cube,
+            measures.directions,
+            measures.limits.on_metrics,
+            measures.limits.memory_bytes,
+            known.ends,
+            self._outlook,
+        )
+        self._fitted_with = known.observed
+        return True

@@ -1,0 +1,119 @@
+"""What a search knows: the facts of this study's trials, and of those of earlier studies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from tracker.records import Settings, TrialState
+from tracker.search.encoding import UnitCube
+from tracker.search.ends import Ends
+from tracker.search.facts import Standing, TrialFacts
+from tracker.search.known_trials import KnownTrials
+from tracker.search.measures import Measures
+
+
+class Knowledge:
+    """Facts of the study's ``trials``, by number, and of trials ``elsewhere``, which are evidence only.
+
+    ``cube`` is the space that settings are points of; ``ends`` says where trainings end, and is updated;
+    ``measures`` are followed. ``observed`` grows with what there is to learn from: a trial's first checkpoint at each
+    doubling of its depth, and a failure.
+    """
+
+    def __init__(self, cube: UnitCube, ends: Ends, measures: Measures) -> None:
+        self.cube = cube
+        self.ends = ends
+        self.measures = measures
+        self.trials = KnownTrials()
+        self.elsewhere: list[TrialFacts] = []
+        self.observed = 0
+
+    def register(self, trial: int, settings: Settings) -> None:
+        """Add a trial of this study, which runs."""
+        self.trials.add(trial, TrialFacts.of(settings, self.cube, self.ends))
+
+    def warm_start(
+        self, settings: Settings, checkpoints: Sequence[tuple[int, Mapping[str, float]]], failure: str
+    ) -> None:
+        """Add a trial of an earlier study; nothing where it has neither a checkpoint nor a ``failure``."""
+        facts = TrialFacts.of(settings, self.cube, self.ends, Standing.ELSEWHERE)
+        facts.failure = failure
+        for epoch, values in checkpoints:
+            self._observe(facts, epoch, values)
+        if facts.reported or failure:
+            self.elsewhere.append(facts)
+
+    def reached(self, trial: int, epoch: int, values: Mapping[str, float]) -> Mapping[str, float] | None:
+        """Record a checkpoint and return its finite values; None where an objective has none: it only costs."""
+        known = self._observe(self.trials[trial], epoch, values)
+        self.trials.priced(trial)
+        return known
+
+    def _observe(self, facts: TrialFacts, epoch: int, values: Mapping[str, float]) -> Mapping[str, float] | None:
+        measures = self.measures
+        known = measures.finite(values)
+        if not measures.has_objectives(known):
+            facts.spend(known)
+            return None
+        self.observed += facts.observe(epoch, {**measures.limits.outside, **known}, measures.names, measures.quality)
+        return known
+
+    def paused(self, trial: int, price_usd: float) -> None:
+        """Mark a trial as paused; its attempts have cost at least this much."""
+        self._stands(trial, Standing.PAUSED, price_usd)
+
+    def ended(self, trial: int, state: TrialState, price_usd: float, reason: str = "") -> None:
+        """Mark a trial as ended; its attempts have cost exactly this much. ``reason`` says why it failed."""
+        self._stands(trial, Standing.ENDED, price_usd)
+        facts = self.trials[trial]
+        if state is TrialState.FAILED:
+            facts.failure = reason or "failed"
+            self.observed += 1
+        if state is TrialState.COMPLETED:
+            facts.complete()
+
+    def _stands(self, trial: int, standing: Standing, price_usd: float) -> None:
+        facts = self.trials[trial]
+        self.trials.stands(trial, standing)
+        if facts.reported:
+            # What a trial cost is known at its end; until then it was an estimate, by the time of the last look.
+            facts.costs[0] = price_usd if standing is Standing.ENDED else max(facts.costs[0], price_usd)
+            self.trials.priced(trial)
+
+    def of(self, trials: Iterable[int]) -> list[TrialFacts]:
+        """The facts of these trials of the study."""
+        return [self.trials[trial] for trial in trials]
+
+    @property
+    def everyone(self) -> list[TrialFacts]:
+        """The facts of all trials, those elsewhere first."""
+        return [*self.elsewhere, *self.trials.values()]
+
+    @property
+    def reported(self) -> list[TrialFacts]:
+        """Those of everyone that have a checkpoint."""
+        return [facts for facts in self.everyone if facts.reported]
+
+    @property
+    def waiting(self) -> list[int]:
+        """The paused trials that can be resumed: before their end, and within the memory limit."""
+        return [trial for trial in self._resumable() if self._has_room(trial)]
+
+    @property
+    def too_large(self) -> list[int]:
+        """The paused trials that exceeded the memory limit: they can no longer matter."""
+        return [trial for trial in self._resumable() if not self._has_room(trial)]
+
+    @property
+    def at_their_end(self) -> list[int]:
+        """The trials within the memory limit that are paused where others ended."""
+        paused = ((trial, self.trials[trial]) for trial in self.trials.paused)
+        at_end = [trial for trial, facts in paused if facts.reported and facts.epoch == facts.last_epoch]
+        return [trial for trial in at_end if self._has_room(trial)]
+
+    def _resumable(self) -> list[int]:
+        paused = ((trial, self.trials[trial]) for trial in self.trials.paused)
+        return [trial for trial, facts in paused if facts.reported and facts.epoch < facts.last_epoch]
+
+    def _has_room(self, trial: int) -> bool:
+        return self.measures.limits.has_room(self.trials[trial].memory_bytes)

@@ -1,0 +1,74 @@
+"""When to stop: where the rest of the dollars is not expected to move the frontier, it is not spent."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from tracker.search.knowledge import Knowledge
+from tracker.search.policies.by_forecast import ByForecast
+from tracker.search.policies.first_trials import FIRST_TRIALS
+from tracker.search.policies.policy import Ending, Situation
+from tracker.search.valuation import Valuation
+
+PATIENCE = 0.25
+"""The share of the dollars spent so far that must have brought nothing before forecasts are asked."""
+_LEAST_TRIALS = 2 * FIRST_TRIALS
+
+
+class Enough:
+    """Ends the search where the hypervolume stands still and is expected to.
+
+    Both must hold: the last quarter of the spend did not change it by more than ``least_growth`` of itself, and at the
+    best acquisition all that is left would not either. It never ends a search where ``least_growth`` is 0.
+    """
+
+    name = "enough"
+
+    def __init__(
+        self, knowledge: Knowledge, valuation: Valuation, by_forecast: ByForecast, least_growth: float
+    ) -> None:
+        self._knowledge = knowledge
+        self._valuation = valuation
+        self._by_forecast = by_forecast
+        self._least_growth = least_growth
+        self._moved_usd = 0.0
+        self._moved_to = 0.0
+
+    def memory(self) -> dict[str, float]:
+        """The spend at which the hypervolume last moved, and the hypervolume then."""
+        return {"usd": self._moved_usd, "hypervolume": self._moved_to}
+
+    def recall(self, memory: Mapping[str, float]) -> None:
+        """Restore what ``memory`` returned."""
+        self._moved_usd, self._moved_to = memory.get("usd", 0.0), memory.get("hypervolume", 0.0)
+
+    def choose(self, now: Situation) -> Ending | None:
+        """The end, and what it saves; None while the frontier moves or may move."""
+        if self._least_growth <= 0:
+            return None
+        spent_usd, hypervolume = self._knowledge.trials.spent_usd(), self._valuation.hypervolume
+        least = self._least_growth * hypervolume
+        if abs(hypervolume - self._moved_to) > least:
+            self._moved_usd, self._moved_to = spent_usd, hypervolume
+        still_usd = spent_usd - self._moved_usd
+        if still_usd < PATIENCE * spent_usd or len(self._knowledge.trials) < _LEAST_TRIALS:
+            return None
+        left_usd, expected = now.allowance.left_usd, self._expected(now)
+        if expected is None or expected >= least:
+            return None
+        saved = f"; ${left_usd:.4g} are saved" if math.isfinite(left_usd) else ""
+        return Ending(
+            f"nothing more is expected to move the frontier: the last ${still_usd:.4g} changed the hypervolume by less "
+            f"than {self._least_growth:.2g} of itself, and what is left is expected to add less{saved} "
+            "(search.least_growth = 0 spends them)"
+        )
+
+    def _expected(self, now: Situation) -> float | None:
+        """What is left would add at the best acquisition; without a budget, what the best step would; None: no step."""
+        choices = self._by_forecast.choices(now)
+        if not choices:
+            return None
+        if math.isfinite(now.allowance.left_usd):
+            return max(each.gain_per_usd for each in choices) * now.allowance.left_usd
+        return max(float(each.numbers["trust"] * each.numbers["expected_gain"]) for each in choices)

@@ -1,0 +1,83 @@
+"""A few evenly drawn trials that are trained far enough to tell settings apart, before forecasts choose."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from tracker.search.candidates import Candidates
+from tracker.search.choices import Choices
+from tracker.search.fitted_models import FittedModels
+from tracker.search.knowledge import Knowledge
+from tracker.search.policies.policy import Decision, Situation
+
+SURVEYED = 12
+"""How many trials are surveyed, those of earlier studies included: the first ones of the study."""
+SURVEY_SHARE = 0.1
+"""The most of the dollars that they may cost until the survey is done."""
+_DEPTH_SHARE = 1 / 3  # of the doublings of the depth, from the first checkpoint to the end
+_DEPTH = 4.0  # where the end is unknown
+
+
+class Survey:
+    """Starts evenly drawn trials until SURVEYED have started, and trains each of them a third of the way in doublings.
+
+    What forecasts choose lies close together, and most of it ends after its first checkpoint: models of nothing else
+    know little about the rest of the space, its prices above all. First checkpoints tell little about settings.
+    """
+
+    name = "survey"
+
+    def __init__(self, knowledge: Knowledge, fitted: FittedModels, choices: Choices, candidates: Candidates) -> None:
+        self._knowledge = knowledge
+        self._fitted = fitted
+        self._choices = choices
+        self._candidates = candidates
+
+    def choose(self, now: Situation) -> Decision | None:
+        """The next step of the survey; None when it is done, waits for running trials, or became too expensive."""
+        count = SURVEYED - len(self._knowledge.elsewhere)
+        surveyed = list(self._knowledge.trials)[: max(count, 0)]
+        return self._deeper(now, surveyed) or (self._another(now, surveyed) if len(surveyed) < count else None)
+
+    def _deeper(self, now: Situation, surveyed: list[int]) -> Decision | None:
+        for trial in [each for each in surveyed if each in now.waiting]:
+            facts = self._knowledge.trials[trial]
+            depth = surveyed_depth(facts.last_depth)
+            if facts.depth >= depth:
+                continue
+            forecast = self._fitted.outlook.of_trials([facts])
+            step_usd = (depth - facts.depth) * float(forecast.further_usd[0]) + facts.start_usd
+            found = self._choices.to_resume([trial], forecast, now.allowance)
+            if found and self._affords(now, surveyed, step_usd):
+                why = f"one of the {SURVEYED} trials that are trained a third of the way, to learn how settings differ"
+                return Decision.of(replace(found[0], until_depth=depth, step_usd=step_usd), why, now.allowance)
+        return None
+
+    def _another(self, now: Situation, surveyed: list[int]) -> Decision | None:
+        drawn = self._candidates.drawn(now.random) if now.allowance.new_trials else []
+        if not drawn:
+            return None
+        forecast = self._fitted.outlook.of_settings(drawn)
+        # The first that is accepted with the probability that it fits in memory, does not fail and keeps the limits.
+        sound = np.flatnonzero(now.random.random(len(drawn)) < forecast.sound.max(axis=1))[:1]
+        if not len(sound) or not self._affords(now, surveyed, float(forecast.cost_usd[sound[0], 0])):
+            return None
+        found = self._choices.to_start([drawn[sound[0]]], forecast.of(sound), now.allowance)
+        why = f"one of the first {SURVEYED} trials, drawn evenly from the space"
+        return Decision.of(found[0], why, now.allowance) if found else None
+
+    def _affords(self, now: Situation, surveyed: list[int], step_usd: float) -> bool:
+        trials, left_usd = self._knowledge.trials, now.allowance.left_usd
+        return trials.spent_usd(surveyed) + step_usd <= SURVEY_SHARE * (trials.spent_usd() + left_usd)
+
+
+def surveyed_depth(last_depth: float) -> float:
+    """How deep a trial is surveyed that ends at ``last_depth``, infinite where that is unknown.
+
+    >>> [surveyed_depth(last) for last in (1.0, 3.0, 10.0, 50.0, 1000.0, math.inf)]
+    [1.0, 2.0, 2.0, 4.0, 8.0, 4.0]
+    """
+    return _DEPTH if math.isinf(last_depth) else 2.0 ** round(_DEPTH_SHARE * math.log2(last_depth))
