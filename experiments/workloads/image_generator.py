@@ -183,7 +183,7 @@ class ImageGenerator:
         "train_share": Knob("float", 1.0, "share of the training split that is used", low=0.001, high=1.0),
         "deduplicate": Knob("bool", False, "keep one image of those with the same pixels"),
         **{name: knob for name, knob in LOOP_KNOBS.items() if name != "label_smoothing"},
-        "weight_average": Knob("float", 0.99, LOOP_KNOBS["weight_average"].help, low=0.0, high=0.9999),
+        "weight_average": Knob("float", 0.98, LOOP_KNOBS["weight_average"].help, low=0.0, high=0.9999),
     }
     metrics: Mapping[str, Direction] = {
         "frechet_distance": Direction.MINIMIZE,
@@ -275,6 +275,17 @@ class ImageGenerator:
         classes = load_array_card(folder).classes
         labels = load_examples(folder, "test", torch.device("cpu")).labels[:limit].tolist()
         return [{"class": classes[label], "seed": seed} for seed, label in enumerate(labels)]
+
+    def answer_scores(
+        self, inputs: Sequence[Any], answers: Sequence[Any], data: Mapping[str, Any], settings: Settings, cache: Path
+    ) -> Mapping[str, float]:
+        """How a predictor's images for these inputs compare with the real ones of the test split. Raises DataError."""
+        folder = prepare_images(data, settings, cache, lambda _: None)
+        classes = load_array_card(folder).classes
+        labels = torch.tensor([each.label for each in requests_of(inputs, classes, 1, MOST_STEPS)])
+        images = torch.tensor(answers, dtype=torch.uint8)
+        shaped = images.unsqueeze(1) if images.ndim == 3 else images.permute(0, 3, 1, 2)
+        return Jury(folder, "test", torch.device("cpu")).of([(shaped, labels)]).reported
 
     @staticmethod
     def _mixture(run: Run) -> None:
