@@ -111,7 +111,7 @@ def _trained(train: Examples, classes: int) -> Judge:
             optimiser.step()
             optimiser.zero_grad()
         with torch.no_grad():
-            features = torch.cat([judge(part)[0] for part in train.inputs.split(ROWS_AT_ONCE)])
+            features = torch.cat([judge(part)[0] for part in torch.split(train.inputs, ROWS_AT_ONCE)])
             judge.mean.copy_(features.mean(dim=0))
             judge.deviation.copy_(features.std(dim=0).clamp(min=SMALLEST_DEVIATION))
     return judge
@@ -171,5 +171,5 @@ def frechet_distance(mean: Tensor, covariance: Tensor, other_mean: Tensor, other
 
 
 def _batches(examples: Examples) -> Iterator[Batch]:
-    for rows in torch.arange(len(examples), device=examples.labels.device).split(ROWS_AT_ONCE):
+    for rows in torch.split(torch.arange(len(examples), device=examples.labels.device), ROWS_AT_ONCE):
         yield examples.take(rows)

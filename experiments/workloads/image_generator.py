@@ -90,8 +90,8 @@ class Block(nn.Module):
         mixed = attention(*split.permute(2, 0, 3, 1, 4)).transpose(1, 2).reshape(batch, tokens, width)
         states = states + gate * self.output(mixed)
         shift, scale, gate = others
-        mapped: Tensor = self.perceptron(_modulated(states, shift, scale))
-        return states + gate * mapped
+        after: Tensor = states + gate * self.perceptron(_modulated(states, shift, scale))
+        return after
 
 
 class Generator(nn.Module):
@@ -297,7 +297,7 @@ class ImageGenerator:
 def training_batches(train: Examples, settings: Settings, seed: int) -> Iterator[Batch]:
     """All examples once, in random order and maybe mirrored, decided by ``seed`` alone."""
     generator = torch.Generator().manual_seed(seed)
-    for rows in torch.randperm(len(train), generator=generator).split(int(settings["batch_size"])):
+    for rows in torch.split(torch.randperm(len(train), generator=generator), int(settings["batch_size"])):
         images, labels, *_ = train.take(rows.to(train.labels.device))
         yield (moved(images, 0.0, True, generator) if settings["flip"] else images), labels
 
@@ -305,7 +305,7 @@ def training_batches(train: Examples, settings: Settings, seed: int) -> Iterator
 def samples(run: Run, model: nn.Module, shape: Shape, labels: Tensor) -> Iterator[Batch]:
     """(images, labels) that the model makes of these classes, from the same noise every time."""
     generator, steps = torch.Generator().manual_seed(run.seed), int(run.settings["sampling_steps"])
-    for part in labels.split(GENERATED_AT_ONCE):
+    for part in torch.split(labels, GENERATED_AT_ONCE):
         noise = torch.randn(len(part), shape.channels, shape.side, shape.side, generator=generator).to(run.device)
         with run.precision.autocast(run.device):
             images = generate(model, noise, part, steps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 
@@ -16,9 +17,10 @@ from experiments.data.images import prepared_images
 from experiments.sample_judge import Jury, frechet_distance
 from experiments.workloads.image_generator import Generator, ImageGenerator, Shape, pass_flops
 from tests.support.runs import gallery_run
-from tracker.errors import DataError
+from tracker.errors import DataError, RequestError
 from tracker.training.loading import load_workload
 from tracker.training.run import Paused
+from tracker.training.serving_cost import answer_quality, measure_serving, serving_inputs, varied_inputs
 from tracker.training.workload import WEIGHTS, Predicts
 
 CLASSES = ("left", "right", "top \"🎈\" 'q'")
@@ -145,9 +147,7 @@ def test_a_prediction_costs_as_many_passes_as_it_takes_steps(make_run):
         runs.append(run.summary)
     assert runs[1]["prediction_flops"] == 8 * runs[0]["prediction_flops"]
     assert runs[1]["flops"] == runs[0]["flops"], "training does not depend on the steps"
-    small, large = (
-        Shape.of({"size": size, "patch": 2}, 3, {"channels": 1, "side": 8}) for size in (1, 2)
-    )
+    small, large = (Shape.of({"size": size, "patch": 2}, 3, {"channels": 1, "side": 8}) for size in (1, 2))
     assert pass_flops(large) > 2 * pass_flops(small)
 
 
@@ -166,6 +166,23 @@ def test_a_kept_model_predicts_in_every_number_format(trained, images, image_cac
     answers = np.array(predict(inputs))
     assert answers.shape == (len(inputs), 8, 8) and answers.min() >= 0 and answers.max() <= 255
     assert predict([]) == []
+
+
+def test_serving_is_measured_and_judged_with_any_number_of_steps(trained, images, image_cache):
+    reference, settings = "experiments.workloads.image_generator:ImageGenerator", {"deduplicate": False}
+    inputs = serving_inputs(reference, images, settings, image_cache, 8)
+    found = {}
+    for steps in (1, 4, 32):
+        asked = varied_inputs(inputs, "sampling_steps", steps)
+        found[steps] = measure_serving(reference, trained, "fp32", "cpu", 1, asked, 0.05)
+        answers = found[steps].answers
+        quality = answer_quality(reference, "frechet_distance", asked, answers, images, settings, image_cache)
+        assert found[steps].problem == "" and quality > 0
+    as_it_is = measure_serving(reference, trained, "fp32", "cpu", 1, inputs, 0.05)
+    assert as_it_is.answers == found[4].answers != found[1].answers, "it was trained with 4"
+    assert math.isnan(answer_quality("tests.support.digits:Digits", "accuracy", [], [1], {}, {}, image_cache))
+    with pytest.raises(RequestError, match="an input of this workload is no table of keys"):
+        varied_inputs([[1, 2]], "sampling_steps", 1)
 
 
 def test_an_image_follows_from_class_seed_and_steps_whatever_is_asked_beside_it(trained):
@@ -188,7 +205,7 @@ def test_an_image_follows_from_class_seed_and_steps_whatever_is_asked_beside_it(
         ({"class": "left", "seed": -1}, "input 2: seed is -1; allowed: a whole number from 0"),
         ({"class": "left", "seed": "1"}, "input 2: seed is '1'"),
         ({"class": "left", "seed": float("nan")}, "input 2: seed is nan"),
-        ({"class": "left", "sampling_steps": 0}, "input 2: sampling_steps is 0; allowed: a whole number from 1 to 1000"),
+        ({"class": "left", "sampling_steps": 0}, "sampling_steps is 0; allowed: a whole number from 1 to 1000"),
         ({"class": "left", "sampling_steps": 1.5}, "input 2: sampling_steps is 1.5"),
         ({"class": "left", "sampling_steps": True}, "input 2: sampling_steps is True"),
     ],
@@ -232,7 +249,7 @@ def test_an_image_that_is_none_is_named_or_left_out_and_counted(tmp_path, make_r
 def test_a_class_without_an_image_and_a_split_too_small_to_judge_by_are_refused(tmp_path, make_run):
     data = write_images(tmp_path / "images", count=2)
     (tmp_path / "images" / "nothing").mkdir()
-    with pytest.raises(DataError, match="class folder .*nothing' holds no image"):
+    with pytest.raises(DataError, match=r"class folder .*nothing' holds no image"):
         make_run(data)
     for split in ("train", "validation", "test"):
         write_images(tmp_path / "divided" / split, count=2 if split == "train" else 1)

@@ -40,8 +40,9 @@ def measure_frontier(
     """The cost of serving each of at most ``points`` frontier models on this machine's CPU; see ``serving_table``.
 
     ``weights`` are formats of tracker.training.workload.WEIGHTS; fp32 is always measured, as the reference. ``vary`` is
-    a key of inputs and values: each model is measured with each of them too. Raises RequestError where there are no stored models, the workload cannot predict, or ``threads`` exceeds the cores,
-    StoreError where the study was not read from MLflow.
+    a key of inputs and values: each model is measured with each of them too. Raises RequestError where there are no
+    stored models, the workload cannot predict, or ``threads`` exceeds the cores, StoreError where the study was not
+    read from MLflow.
     """
     if table.notice:
         raise StoreError(f"the models to serve are in MLflow, which lacks some, or cannot be read: {table.notice}")

@@ -69,8 +69,8 @@ def total_frontier(served: pd.DataFrame, predictions: float, table: StudyTable) 
     """The frontier of quality against training plus ``predictions`` predictions, by rising total price.
 
     Each model counts in its cheapest weight format among those that give the fp32 answer to at least SAME_ANSWERS of
-    the inputs, which are taken as they are. Columns: those of ``serving_table``, then total_usd. Raises RequestError where ``predictions`` is below
-    0 or not finite.
+    the inputs, which are taken as they are. Columns: those of ``serving_table``, then total_usd. Raises RequestError
+    where ``predictions`` is below 0 or not finite.
     """
     if not (math.isfinite(predictions) and predictions >= 0):
         raise RequestError(f"predictions {predictions!r} is not a number of at least 0")
