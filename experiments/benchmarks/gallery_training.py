@@ -22,13 +22,17 @@ from tracker.training.loading import load_workload
 
 STUDIES = Path(__file__).parents[1] / "studies"
 LOOPS = {"ours": fit, "plain": plain_fit}
+TRAINER = "experiments.benchmarks.trainer_fit"
+TUNED = ("fine_tuner",)
+"""Studies whose plain loop is the Trainer of transformers."""
 
 
 def smoke_study(name: str) -> dict[str, Any]:
-    """A study of the gallery with its [smoke] settings."""
+    """A study of the gallery with its [smoke] settings and data."""
     study = tomllib.loads((STUDIES / f"{name}.toml").read_text(encoding="utf-8"))
-    smoke = {knob: value for knob, value in study.get("smoke", {}).items() if knob != "trials"}
-    return {**study, "settings": {**study.get("settings", {}), **smoke}}
+    smoke = {knob: value for knob, value in study.get("smoke", {}).items() if knob not in ("trials", "data")}
+    data = {**study.get("data", {}), **study.get("smoke", {}).get("data", {})}
+    return {**study, "settings": {**study.get("settings", {}), **smoke}, "data": data}
 
 
 def prepare(study: Mapping[str, Any], threads: int, home: Path) -> DataCard:
@@ -43,10 +47,12 @@ def train(study: Mapping[str, Any], threads: int, home: Path, card: DataCard, lo
     reference = study["workload"]
     workload, module = load_workload(reference), importlib.import_module(reference.partition(":")[0])
     clock: dict[str, float] = {}
+    by_trainer = loop == "plain" and study["name"] in TUNED
+    chosen = importlib.import_module(TRAINER).trainer_fit if by_trainer else LOOPS[loop]
 
     def timed(*arguments: Any, **named: Any) -> Fit:
         clock["begin"] = time.perf_counter()
-        done = LOOPS[loop](*arguments, **named)
+        done = chosen(*arguments, **named)
         clock["end"] = time.perf_counter()
         raise _FitDoneError(done)
 

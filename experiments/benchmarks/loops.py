@@ -3,7 +3,8 @@
     python -m experiments.benchmarks.loops [--json] [--pairs 5] [--seconds 5] [--only NAME]
 
 A pair of measurements is taken one right after the other, in alternating order, each in a process of its own; the
-median of the ratios is reported. Time is that of training and its evaluations, from ready to the end of fit.
+median of the ratios is reported. Time is that of training and its evaluations, from ready to the end of fit. The plain
+loop of fine-tuning is the Trainer of transformers.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ GALLERY = (
     "audio_classifier",
     "video_classifier",
     "image_generator",
+    "question_answerer",
+    "object_detector",
+    "fine_tuner",
 )
 
 

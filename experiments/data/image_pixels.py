@@ -5,7 +5,7 @@ Imported only where images are prepared or come from outside (see experiments.la
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,12 @@ GRID_SIDE = 48
 """Pixels a side that a small image of a grid is enlarged to, at most."""
 
 
-def arrays_of(images: Sequence[Any], channels: int, side: int) -> np.ndarray:
+def arrays_of(
+    images: Sequence[Any], channels: int, side: int, fitted: Callable[[Image.Image, int], np.ndarray] | None = None
+) -> np.ndarray:
     """Images from outside, one or more, as they are prepared: uint8 (images, channels, side, side).
+
+    ``fitted`` makes an image one of ``side`` pixels each way; by default ``square`` does.
 
     Each is nested lists of numbers from 0 to 255: height × width, or height × width × 1, 3 (red, green, blue) or 4
     (opacity too). Raises DataError that names the image and what is wrong with it.
@@ -43,8 +47,14 @@ def arrays_of(images: Sequence[Any], channels: int, side: int) -> np.ndarray:
             )
         shades = np.rint(pixels).astype(np.uint8)
         image_of = Image.fromarray(shades[..., 0] if shades.shape[2:] == (1,) else shades)
-        squares.append(square(converted(image_of, channels), side))
+        squares.append((fitted or square)(converted(image_of, channels), side))
     return np.stack(squares)
+
+
+def fitted_arrays(images: Sequence[Any], channels: int, side: int) -> tuple[np.ndarray, list[float]]:
+    """``arrays_of`` with ``letterboxed``, and by how much each image was resized. Raises DataError."""
+    arrays = arrays_of(images, channels, side, letterboxed)
+    return arrays, [scale_to_fit(len(image[0]), len(image), side) for image in images]
 
 
 def converted(image: Image.Image, channels: int) -> Image.Image:
@@ -80,3 +90,21 @@ def write_grid(images: np.ndarray, columns: int, path: Path) -> None:
     rows = [np.concatenate(list(large[start : start + columns]), axis=1) for start in range(0, len(large), columns)]
     grid = np.concatenate(rows, axis=0)
     Image.fromarray(grid[..., 0] if grid.shape[-1] == 1 else grid).save(path)
+
+
+def letterboxed(image: Image.Image, side: int) -> np.ndarray:
+    """The image resized by scale_to_fit, its aspect ratio kept, in the top left corner of a black square.
+
+    Gives uint8 (channels, side, side).
+    """
+    scale = scale_to_fit(image.width, image.height, side)
+    size = tuple(max(1, round(scale * length)) for length in image.size)
+    canvas = Image.new(image.mode, (side, side))
+    canvas.paste(image.resize((size[0], size[1]), Image.Resampling.BILINEAR))
+    whole = np.asarray(canvas)
+    return whole[np.newaxis] if whole.ndim == 2 else whole.transpose(2, 0, 1)
+
+
+def scale_to_fit(width: int, height: int, side: int) -> float:
+    """By how much an image is resized so that its longer edge has ``side`` pixels."""
+    return side / max(width, height)

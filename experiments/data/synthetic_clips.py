@@ -45,13 +45,19 @@ class SyntheticClip:
 
 def synthetic_clips(count: int, seed: int) -> Iterator[SyntheticClip]:
     """``count`` clips, the motions in turn."""
-    digits = np.asarray(lazy.call("sklearn.datasets:load_digits").images, dtype=np.float32) / 16
-    splits = [split_for_share(_pixel_share(digit)) for digit in digits]
+    digits, _, splits = digits_with_splits()
     for number in range(count):
         draw = np.random.default_rng([seed, number])
         which, label = int(draw.integers(len(digits))), number % len(MOTIONS)
         frames = _frames(digits[which], MOTIONS[label], draw)
         yield SyntheticClip(f"synthetic clip {number}", label, splits[which], frames)
+
+
+def digits_with_splits() -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """The digits, (1797, 8, 8) from 0 to 1, which digit each is, and the split that a hash of its pixels says."""
+    loaded = lazy.call("sklearn.datasets:load_digits")
+    digits = np.asarray(loaded.images, dtype=np.float32) / 16
+    return digits, np.asarray(loaded.target, dtype=np.int64), [split_for_share(_pixel_share(each)) for each in digits]
 
 
 def _pixel_share(digit: np.ndarray) -> float:
@@ -62,7 +68,7 @@ def _frames(digit: np.ndarray, motion: str, draw: np.random.Generator) -> np.nda
     size, centre = draw.uniform(9.0, 14.0), draw.uniform(0.35 * SIDE, 0.65 * SIDE, 2)
     speed, phase, radius = draw.uniform(0.35, 0.8), draw.uniform(0, 2 * math.pi), draw.uniform(4.0, 7.0)
     brightness, noise = draw.uniform(0.6, 1.0), draw.uniform(0.03, 0.12)
-    ground = _texture(draw)
+    ground = texture(draw, SIDE)
     found = np.empty((FRAMES, 1, SIDE, SIDE), np.uint8)
     for frame in range(FRAMES):
         time = frame - (FRAMES - 1) / 2
@@ -74,14 +80,14 @@ def _frames(digit: np.ndarray, motion: str, draw: np.random.Generator) -> np.nda
             place = place + radius * np.array([math.sin(turn), math.cos(turn)])
         else:
             scale = size * math.exp((1 if motion == "growing" else -1) * speed * time / 18)
-        picture = ground + brightness * _placed(digit, place, scale) + draw.normal(0, noise, (SIDE, SIDE))
+        picture = ground + brightness * placed(digit, place, scale, SIDE) + draw.normal(0, noise, (SIDE, SIDE))
         found[frame, 0] = np.rint(255 * picture.clip(0.0, 1.0))
     return found
 
 
-def _placed(digit: np.ndarray, place: np.ndarray, scale: float) -> np.ndarray:
-    """The digit (8, 8) on the canvas, its middle at ``place``, ``scale`` pixels wide; bilinear."""
-    rows, columns = ((np.arange(SIDE, dtype=np.float32) - place[axis]) / scale * 8 + 3.5 for axis in range(2))
+def placed(digit: np.ndarray, place: np.ndarray, scale: float, side: int) -> np.ndarray:
+    """The digit (8, 8) on a canvas (side, side), its middle at ``place``, ``scale`` pixels wide; bilinear."""
+    rows, columns = ((np.arange(side, dtype=np.float32) - place[axis]) / scale * 8 + 3.5 for axis in range(2))
     padded = np.pad(digit, 1)
     (row, down), (column, right) = (_parts(each) for each in (rows, columns))
     upper = padded[row][:, column] * (1 - right) + padded[row][:, column + 1] * right
@@ -96,10 +102,11 @@ def _parts(places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return whole, (inside - whole).astype(np.float32)
 
 
-def _texture(draw: np.random.Generator) -> np.ndarray:
-    """A still background (SIDE, SIDE): smoothed noise, darker than the digit."""
-    coarse = draw.uniform(0.0, 0.35, (6, 6))
-    fine = np.kron(coarse, np.ones((6, 6)))[:SIDE, :SIDE]
+def texture(draw: np.random.Generator, side: int) -> np.ndarray:
+    """A background (side, side): smoothed noise, darker than a digit."""
+    patches = -(-side // 6)
+    coarse = draw.uniform(0.0, 0.35, (patches, patches))
+    fine = np.kron(coarse, np.ones((6, 6)))[:side, :side]
     kernel = np.ones(5) / 5
     for axis in (0, 1):
         fine = np.apply_along_axis(lambda line: np.convolve(np.pad(line, 2, mode="edge"), kernel, "valid"), axis, fine)

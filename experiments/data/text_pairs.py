@@ -17,8 +17,9 @@ from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
 from experiments import lazy
 from experiments.data.corpus import SPLITS, split_for_share, stable_hash
 from experiments.data.files import whole_folder
+from experiments.data.function_rows import DISTRIBUTION, FILES_PER_PACKAGE, plain
 from experiments.data.pair_arrays import SPACE, SPECIAL_TOKENS, PairCard, save_pair_card, save_pairs
-from experiments.data.signatures import DISTRIBUTION, FILES_PER_PACKAGE, load_signatures, plain
+from experiments.data.signatures import load_signatures
 from experiments.data.table_file import TextTable, file_fingerprint, read_table
 from experiments.data.table_reading import FILE_OPTIONS, Reading
 from tracker.errors import DataError

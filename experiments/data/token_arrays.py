@@ -71,15 +71,21 @@ def load_texts(folder: Path, split: str, device: torch.device, max_length: int, 
     return TokenizedTexts(tokens.to(device), starts.to(device), labels.to(device), max_length)
 
 
-def save_texts(folder: Path, split: str, tokens: Sequence[Sequence[int]], labels: Sequence[int]) -> None:
-    """Write a split's three arrays; a text without a token becomes one of UNKNOWN alone."""
-    kept = [list(each[:MAX_TOKENS]) or [UNKNOWN] for each in tokens]
-    starts = np.cumsum([0, *map(len, kept)], dtype=np.int64)
-    np.save(
-        folder / f"{split}-tokens.npy", np.fromiter((token for each in kept for token in each), np.int32, starts[-1])
-    )
+def save_texts(
+    folder: Path, split: str, tokens: Sequence[Sequence[int]], labels: Sequence[int], longest: int = MAX_TOKENS
+) -> None:
+    """Write a split's three arrays, at most ``longest`` tokens of each text: flat_texts."""
+    flat, starts = flat_texts(tokens, longest)
+    np.save(folder / f"{split}-tokens.npy", flat)
     np.save(folder / f"{split}-starts.npy", starts)
     np.save(folder / f"{split}-labels.npy", np.asarray(labels, dtype=np.int64))
+
+
+def flat_texts(tokens: Sequence[Sequence[int]], longest: int) -> tuple[np.ndarray, np.ndarray]:
+    """The tokens of all texts, int32, and where each begins, int64; one without a token becomes UNKNOWN alone."""
+    kept = [list(each[:longest]) or [UNKNOWN] for each in tokens]
+    starts = np.cumsum([0, *map(len, kept)], dtype=np.int64)
+    return np.fromiter((token for each in kept for token in each), np.int32, starts[-1]), starts
 
 
 def save_card(folder: Path, corpus: TokenizedCorpus) -> None:

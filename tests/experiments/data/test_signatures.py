@@ -6,8 +6,9 @@ from collections import Counter
 
 import pytest
 
+from experiments.data.function_rows import first_files
 from experiments.data.installed_packages import dependency_closure, source_files
-from experiments.data.signatures import first_files, load_signatures, pairs_of
+from experiments.data.signatures import load_signatures, pairs_of
 
 
 @pytest.fixture(scope="module")

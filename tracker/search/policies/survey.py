@@ -13,7 +13,7 @@ from tracker.search.fitted_models import FittedModels
 from tracker.search.knowledge import Knowledge
 from tracker.search.policies.policy import Decision, Situation
 
-SURVEYED = 12
+SURVEYED = 16
 """How many trials are surveyed, those of earlier studies included: the first ones of the study."""
 SURVEY_SHARE = 0.1
 """The most of the dollars that they may cost until the survey is done."""

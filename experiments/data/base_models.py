@@ -1,0 +1,242 @@
+"""Base models to fine-tune: where they are, whether they can be used, and what memory that takes.
+
+A base model is one of FAMILY, which the preparation trains, a folder in Hugging Face's format, or a name of the Hub
+that is in the cache of this machine: nothing is downloaded. Weights are read from safetensors alone, and no code of a
+model is run. What is said of a model here is read from its configuration and from the heads of its weight files, before
+anything is loaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import struct
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
+)
+
+from experiments.data.token_arrays import digest
+from tracker.errors import DataError, did_you_mean
+
+FAMILY: Mapping[str, int] = {"library-1": 1, "library-2": 2, "library-3": 3}
+"""The base models that the preparation trains, each with its size (experiments.workloads.language_model)."""
+
+FAMILY_VERSION = 1
+"""Raise it whenever the models of FAMILY become others."""
+
+TASKS: Mapping[str, Mapping[str, Any]] = {
+    "writing": MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    "classification": MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
+}
+"""What a base model is tuned to do, and the kinds of model that transformers has for it."""
+
+CONFIGURATION = "config.json"
+WEIGHTS = "*.safetensors"
+TOKENIZER = ("tokenizer*", "vocab*", "merges.txt", "*.model")
+LARGEST_HEAD_BYTES = 100_000_000
+LENGTH = struct.Struct("<Q")
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """A base model that was found and can be used.
+
+    Attributes:
+        name: what settings call it.
+        folder: where its files are.
+        configuration: what its config.json says.
+        shapes: the shape of each tensor in its weight files.
+    """
+
+    name: str
+    folder: Path
+    configuration: Mapping[str, Any]
+    shapes: Mapping[str, tuple[int, ...]]
+
+    @property
+    def parameters(self) -> int:
+        """Its parameters, as its files hold them: tied weights count once."""
+        return sum(_product(shape) for shape in self.shapes.values())
+
+    @property
+    def vocabulary_size(self) -> int:
+        """The rows of its embedding, as its configuration says."""
+        return int(self.configuration.get("vocab_size", 0))
+
+    @cached_property
+    def content(self) -> str:
+        """64 hexadecimal digits that follow from its configuration, weights and tokenizer. It reads them all."""
+        found = hashlib.sha256()
+        for path in sorted({path for pattern in (WEIGHTS, *TOKENIZER) for path in _files(self.folder, pattern)}):
+            with path.open("rb") as file:
+                found.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
+        found.update((self.folder / CONFIGURATION).read_bytes())
+        return found.hexdigest()
+
+
+def family_identity(base_bytes: int) -> str:
+    """What identifies the models of FAMILY that were trained on so much text: how they are made."""
+    return digest({"version": FAMILY_VERSION, "python": platform.python_version(), "bytes": base_bytes})
+
+
+def family_folder(cache: Path, name: str, base_bytes: int) -> Path:
+    """Where the model ``name`` of FAMILY is that was trained on so much text."""
+    return cache / f"base-models-{family_identity(base_bytes)}" / name
+
+
+def find_base(name: str, cache: Path, base_bytes: int, task: str) -> BaseModel:
+    """The base model ``name``, checked for ``task``, one of TASKS.
+
+    Raises DataError: there is no such folder or name in the cache, it is no base model, it needs code of its own, its
+    weights are pickled, torn or missing, or it is of a kind that transformers cannot use for the task.
+    """
+    folder = family_folder(cache, name, base_bytes) if name in FAMILY else _folder(name)
+    configuration = _configuration(name, folder)
+    _check_kind(name, configuration, task)
+    found = BaseModel(name, folder, configuration, _shapes(name, folder))
+    _check_embedding(found)
+    return found
+
+
+def check_tokenizer(base: BaseModel, tokens: Mapping[str, int]) -> None:
+    """Refuse a tokenizer, its ``tokens`` by their text, that is another than the one the model was trained with.
+
+    Raises DataError where it has tokens beyond the model's embedding.
+    """
+    text, highest = max(tokens.items(), key=lambda item: item[1], default=("", -1))
+    if highest >= base.vocabulary_size:
+        raise DataError(
+            f"base model '{base.name}': its tokenizer has the token {highest} ({text!r}), its embedding only those from"
+            f" 0 to {base.vocabulary_size - 1}: the tokenizer in {base.folder} is another model's"
+        )
+    if highest < 0:
+        raise DataError(f"base model '{base.name}': the tokenizer in {base.folder} has no token")
+
+
+def _folder(name: str) -> Path:
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder.resolve()
+    if folder.is_file():
+        raise DataError(f"base model '{name}' is a file; allowed: a folder with {CONFIGURATION} and weights")
+    if name.startswith((".", "~")) or folder.is_absolute() or name.count("/") > 1:
+        raise DataError(f"base model '{name}': no such folder ({did_you_mean(name, FAMILY)})")
+    try:
+        return Path(snapshot_download(name, local_files_only=True))
+    except (LocalEntryNotFoundError, HFValidationError, OSError):
+        raise DataError(
+            f"base model '{name}' is neither a folder nor in the cache of the Hugging Face Hub on this machine, and"
+            f" nothing is downloaded: run `hf download {name}` first, or name a folder; without a download:"
+            f" {', '.join(FAMILY)}"
+        ) from None
+
+
+def _configuration(name: str, folder: Path) -> Mapping[str, Any]:
+    path = folder / CONFIGURATION
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        kind = (
+            "adapters, not the model they belong to" if (folder / "adapter_config.json").exists() else "no base model"
+        )
+        raise DataError(f"base model '{name}': {folder} holds {kind}: it has no {CONFIGURATION}") from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"base model '{name}': {path} cannot be read: {' '.join(str(error).split())[:200]}") from None
+    if not isinstance(found, dict) or "model_type" not in found:
+        raise DataError(f"base model '{name}': {path} names no model_type: {folder} holds no language model")
+    return found
+
+
+def _check_kind(name: str, configuration: Mapping[str, Any], task: str) -> None:
+    kind = str(configuration["model_type"])
+    if kind not in CONFIG_MAPPING_NAMES:
+        if "auto_map" in configuration:
+            raise DataError(
+                f"base model '{name}' needs code from its own folder (auto_map in its {CONFIGURATION}), which is never"
+                f" run: it could do anything on this machine; allowed: kinds of model that transformers has itself"
+            )
+        hint = did_you_mean(kind, CONFIG_MAPPING_NAMES)
+        raise DataError(f"base model '{name}': transformers knows no model_type '{kind}'; {hint}")
+    if kind not in TASKS[task]:
+        raise DataError(f"base model '{name}': transformers has no {kind} for {task}; it has for: {_for_what(kind)}")
+    if "quantization_config" in configuration:
+        raise DataError(
+            f"base model '{name}' is quantised already; allowed: weights in fp32, fp16 or bf16, which base_weights"
+            " quantises"
+        )
+
+
+def _for_what(kind: str) -> str:
+    return ", ".join(task for task, kinds in TASKS.items() if kind in kinds) or "neither writing nor classification"
+
+
+def _files(folder: Path, pattern: str) -> list[Path]:
+    return sorted(path for path in folder.glob(pattern) if path.is_file())
+
+
+def _shapes(name: str, folder: Path) -> dict[str, tuple[int, ...]]:
+    files = _files(folder, WEIGHTS)
+    if not files:
+        pickled = [path.name for path in (*_files(folder, "*.bin"), *_files(folder, "*.pt"))]
+        why = f"{pickled[0]} is pickled, and may run code" if pickled else "there are none"
+        raise DataError(f"base model '{name}': no weights in {folder} as safetensors ({why})")
+    shapes: dict[str, tuple[int, ...]] = {}
+    for path in files:
+        try:
+            shapes |= _head(path)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
+            raise DataError(f"base model '{name}': {path} is no whole safetensors file: {error}") from None
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        try:
+            listed = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        except (OSError, ValueError, KeyError) as error:
+            raise DataError(f"base model '{name}': {index} cannot be read: {error!r}") from None
+        if lacking := sorted(set(listed) - set(shapes)):
+            raise DataError(
+                f"base model '{name}': {len(lacking)} of its weights are missing, such as {lacking[0]}, which should be"
+                f" in {listed[lacking[0]]}"
+            )
+    return shapes
+
+
+def _head(path: Path) -> dict[str, tuple[int, ...]]:
+    """The shapes of the tensors in a safetensors file. Raises ValueError where the file is cut short."""
+    with path.open("rb") as file:
+        (length,) = LENGTH.unpack(file.read(LENGTH.size))
+        if length > LARGEST_HEAD_BYTES:
+            raise ValueError(f"its head would be {length:,} bytes")
+        head = json.loads(file.read(length))
+    head.pop("__metadata__", None)
+    end = LENGTH.size + length + max((int(each["data_offsets"][1]) for each in head.values()), default=0)
+    if path.stat().st_size != end:
+        raise ValueError(f"it has {path.stat().st_size:,} bytes, its head speaks of {end:,}")
+    return {name: tuple(int(side) for side in each["shape"]) for name, each in head.items()}
+
+
+def _check_embedding(base: BaseModel) -> None:
+    rows, named = base.vocabulary_size, [name for name in base.shapes if "embed" in name or "wte" in name]
+    if rows and named and not any(rows in base.shapes[name] for name in named):
+        found = ", ".join(f"{name} {'×'.join(map(str, base.shapes[name]))}" for name in named[:2])
+        raise DataError(
+            f"base model '{base.name}': its {CONFIGURATION} speaks of a vocabulary of {rows:,}, which none of its"
+            f" embeddings has ({found})"
+        )
+
+
+def _product(sides: Iterable[int]) -> int:
+    found = 1
+    for side in sides:
+        found *= side
+    return found
