@@ -13,11 +13,10 @@ from torch import nn
 
 from experiments.data.sound_preparation import prepared_sounds
 from experiments.workloads.audio_classifier import AudioClassifier, Classifier, Network, Shape, training_flops
-from tests.support.runs import gallery_run
+from tests.support.runs import check_servable, checkpoints, gallery_run, kept_folder
 from tracker.errors import DataError, TrainingFailedError
-from tracker.training.loading import load_workload
 from tracker.training.run import Paused
-from tracker.training.workload import WEIGHTS, Predicts
+from tracker.training.workload import WEIGHTS
 
 CLASSES = {"low": (250, 250), "high \"🎺\" 'q'": (900, 900), "rising": (300, 1100), "falling": (1100, 300)}
 SMALL = {
@@ -62,19 +61,8 @@ def make_run(tones, sound_cache, tmp_path):
     return make
 
 
-def checkpoints(events):
-    return [payload["metrics"] for event, payload in events if event == "checkpoint"]
-
-
-def kept_folder(tmp_path):
-    return max((tmp_path / "artifacts").iterdir(), key=lambda folder: int(folder.name.removeprefix("epoch-")))
-
-
 def test_it_is_a_workload_whose_models_can_be_served():
-    workload = load_workload("experiments.workloads.audio_classifier:AudioClassifier")
-    assert isinstance(workload, Predicts)
-    for name, knob in workload.knobs.items():
-        assert knob.default is None or knob.problem(knob.default) is None, name
+    check_servable("experiments.workloads.audio_classifier:AudioClassifier")
 
 
 def test_it_learns_reports_every_epoch_and_keeps_a_model_that_loads(make_run, tmp_path):

@@ -21,7 +21,7 @@ from experiments.workloads.base_family import CONTEXT_LENGTH, persimmon_weights
 from experiments.workloads.classifier_tuner import ClassifierTuner
 from experiments.workloads.fine_tuner import FineTuner, Start, mean_loss
 from experiments.workloads.language_model import Gpt, Shape
-from tests.support.runs import gallery_run
+from tests.support.runs import checkpoints, gallery_run, kept_folder
 from tracker.errors import DataError, HardwareError, WorkloadError
 from tracker.training.loading import load_workload
 from tracker.training.run import Paused
@@ -75,14 +75,6 @@ def make_run(data, cache, tmp_path):
         return gallery_run(workload, table, cache, tmp_path / "artifacts", quality=quality, **chosen | given)
 
     return make
-
-
-def checkpoints(events):
-    return [payload["metrics"] for event, payload in events if event == "checkpoint"]
-
-
-def kept_folder(tmp_path):
-    return max((tmp_path / "artifacts").iterdir(), key=lambda folder: int(folder.name.removeprefix("epoch-")))
 
 
 @pytest.fixture(scope="module")

@@ -16,12 +16,11 @@ from experiments.data.array_data import load_examples
 from experiments.data.images import prepared_images
 from experiments.sample_judge import Jury, frechet_distance
 from experiments.workloads.image_generator import Generator, ImageGenerator, Shape, pass_flops
-from tests.support.runs import gallery_run
+from tests.support.runs import check_servable, checkpoints, gallery_run, kept_folder
 from tracker.errors import DataError, RequestError
-from tracker.training.loading import load_workload
 from tracker.training.run import Paused
 from tracker.training.serving_cost import answer_quality, measure_serving, serving_inputs, varied_inputs
-from tracker.training.workload import WEIGHTS, Predicts
+from tracker.training.workload import WEIGHTS
 
 CLASSES = ("left", "right", "top \"🎈\" 'q'")
 SMALL = {
@@ -65,15 +64,6 @@ def make_run(images, image_cache, tmp_path):
     return make
 
 
-def checkpoints(events):
-    return [payload["metrics"] for event, payload in events if event == "checkpoint"]
-
-
-def kept_folder(tmp_path):
-    kept = [each for each in (tmp_path / "artifacts").iterdir() if each.is_dir()]
-    return max(kept, key=lambda folder: int(folder.name.removeprefix("epoch-")))
-
-
 @pytest.fixture
 def trained(make_run, tmp_path):
     """The folder of a model that was kept."""
@@ -83,10 +73,7 @@ def trained(make_run, tmp_path):
 
 
 def test_it_is_a_workload_whose_models_can_be_served():
-    workload = load_workload("experiments.workloads.image_generator:ImageGenerator")
-    assert isinstance(workload, Predicts)
-    for name, knob in workload.knobs.items():
-        assert knob.default is None or knob.problem(knob.default) is None, name
+    check_servable("experiments.workloads.image_generator:ImageGenerator")
 
 
 def test_it_learns_and_keeps_a_model_that_loads_and_a_picture_of_its_samples(make_run, tmp_path):

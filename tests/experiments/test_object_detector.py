@@ -25,11 +25,10 @@ from experiments.workloads.object_detector import (
     training_flops,
 )
 from experiments.workloads.sliding_window import overlaps
-from tests.support.runs import gallery_run
+from tests.support.runs import check_servable, checkpoints, gallery_run, kept_folder
 from tracker.errors import DataError
-from tracker.training.loading import load_workload
 from tracker.training.run import Paused
-from tracker.training.workload import WEIGHTS, Predicts
+from tracker.training.workload import WEIGHTS
 
 SMALL = {"size": 1, "image_side": 32, "batch_size": 8, "learning_rate": 1e-2}
 CLASSES = {1: "dark", 7: "light \"🎈\" 'q'"}
@@ -79,19 +78,8 @@ def make_run(boxes, scene_cache, tmp_path):
     return make
 
 
-def checkpoints(events):
-    return [payload["metrics"] for event, payload in events if event == "checkpoint"]
-
-
-def kept_folder(tmp_path):
-    return max((tmp_path / "artifacts").iterdir(), key=lambda folder: int(folder.name.removeprefix("epoch-")))
-
-
 def test_it_is_a_workload_whose_models_can_be_served():
-    workload = load_workload("experiments.workloads.object_detector:ObjectDetector")
-    assert isinstance(workload, Predicts)
-    for name, knob in workload.knobs.items():
-        assert knob.default is None or knob.problem(knob.default) is None, name
+    check_servable("experiments.workloads.object_detector:ObjectDetector")
 
 
 def test_it_learns_from_a_file_and_keeps_a_model_that_finds_boxes_in_pixels_of_the_image(make_run, tmp_path):

@@ -18,11 +18,10 @@ from experiments.workloads.question_answerer import (
     best_spans,
     cross_entropy,
 )
-from tests.support.runs import gallery_run
+from tests.support.runs import check_servable, checkpoints, gallery_run, kept_folder
 from tracker.errors import DataError
-from tracker.training.loading import load_workload
 from tracker.training.run import Paused
-from tracker.training.workload import WEIGHTS, Predicts
+from tracker.training.workload import WEIGHTS
 
 PLACES = ["Rome", "Oslo", "Lima", "Accra", "Quito", "Hanoi", "Sofia", "Turin"]
 SMALL = {
@@ -73,19 +72,8 @@ def make_run(asked, question_cache, tmp_path):
     return make
 
 
-def checkpoints(events):
-    return [payload["metrics"] for event, payload in events if event == "checkpoint"]
-
-
-def kept_folder(tmp_path):
-    return max((tmp_path / "artifacts").iterdir(), key=lambda folder: int(folder.name.removeprefix("epoch-")))
-
-
 def test_it_is_a_workload_whose_models_can_be_served():
-    workload = load_workload("experiments.workloads.question_answerer:QuestionAnswerer")
-    assert isinstance(workload, Predicts)
-    for name, knob in workload.knobs.items():
-        assert knob.default is None or knob.problem(knob.default) is None, name
+    check_servable("experiments.workloads.question_answerer:QuestionAnswerer")
 
 
 def test_it_learns_from_a_file_better_than_the_baseline_and_keeps_a_model_that_answers(make_run, tmp_path):

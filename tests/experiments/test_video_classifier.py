@@ -12,11 +12,10 @@ from PIL import Image
 from experiments.data.clips import prepare_clips
 from experiments.data.synthetic_clips import FRAMES, MOTIONS, SIDE, synthetic_clips
 from experiments.workloads.video_classifier import Classifier, Shape, VideoClassifier, training_flops
-from tests.support.runs import gallery_run
+from tests.support.runs import check_servable, checkpoints, gallery_run, kept_folder
 from tracker.errors import DataError
-from tracker.training.loading import load_workload
 from tracker.training.run import Paused
-from tracker.training.workload import WEIGHTS, Predicts
+from tracker.training.workload import WEIGHTS
 
 CLASSES = {"falls": (1, 0), "rises \"🎈\" 'q'": (-1, 0), "left": (0, -1), "right": (0, 1)}
 SMALL = {
@@ -74,19 +73,8 @@ def make_run(clips, clip_cache, tmp_path):
     return make
 
 
-def checkpoints(events):
-    return [payload["metrics"] for event, payload in events if event == "checkpoint"]
-
-
-def kept_folder(tmp_path):
-    return max((tmp_path / "artifacts").iterdir(), key=lambda folder: int(folder.name.removeprefix("epoch-")))
-
-
 def test_it_is_a_workload_whose_models_can_be_served():
-    workload = load_workload("experiments.workloads.video_classifier:VideoClassifier")
-    assert isinstance(workload, Predicts)
-    for name, knob in workload.knobs.items():
-        assert knob.default is None or knob.problem(knob.default) is None, name
+    check_servable("experiments.workloads.video_classifier:VideoClassifier")
 
 
 def test_it_learns_from_a_folder_reports_every_epoch_and_keeps_a_model_that_loads(make_run, tmp_path):

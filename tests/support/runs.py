@@ -9,7 +9,9 @@ from typing import Any
 from experiments.benchmarks.bare_run import bare_run, default_settings, prepared_task
 from tracker.records import QualityMetric
 from tracker.training.assignment import Place, Reporting, Saving, Seat, Task
+from tracker.training.loading import load_workload
 from tracker.training.run import Run
+from tracker.training.workload import Predicts
 
 Events = list[tuple[str, Any]]
 
@@ -50,3 +52,22 @@ def assembled_run(**given: Any) -> Run:
     ]
     assert not given, f"no part of a run has {', '.join(given)}"
     return Run(*parts)
+
+
+def checkpoints(events: Events) -> list[dict[str, Any]]:
+    """The metrics of each checkpoint that a run reported."""
+    return [payload["metrics"] for event, payload in events if event == "checkpoint"]
+
+
+def kept_folder(tmp_path: Path) -> Path:
+    """The folder of the latest model that a run of ``gallery_run`` kept in ``tmp_path / "artifacts"``."""
+    kept = [each for each in (tmp_path / "artifacts").iterdir() if each.is_dir()]
+    return max(kept, key=lambda folder: int(folder.name.removeprefix("epoch-")))
+
+
+def check_servable(reference: str) -> None:
+    """It is a workload with sound defaults, whose models can be served."""
+    workload = load_workload(reference)
+    assert isinstance(workload, Predicts)
+    for name, knob in workload.knobs.items():
+        assert knob.default is None or knob.problem(knob.default) is None, name
