@@ -46,8 +46,11 @@ class Prompter:
     def written(self, tokens: Sequence[int]) -> str:
         """The answer in what a model wrote: up to the end, the end of the line, or quotes that close a docstring."""
         ended = tokens[: tokens.index(self.end)] if self.end in tokens else tokens
-        text = str(self.tokenizer.decode(list(ended), skip_special_tokens=True))
-        return text.split(QUOTES)[0].strip().split("\n")[0].strip()
+        return self.text(ended).split(QUOTES)[0].strip().split("\n")[0].strip()
+
+    def text(self, tokens: Sequence[int]) -> str:
+        """The text of these tokens, without the end token's spelling."""
+        return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True))
 
     @property
     def longest(self) -> int:

@@ -248,11 +248,11 @@ def measure(run: Run, model: Tuned, cutter: Prompter, pairs: Sequence[tuple[str,
     with run.precision.autocast(run.device):
         written = write_answers(model.network, cutter, examples.prompts, run.device)
     seconds = time.perf_counter() - begin
-    size_bytes = sum(len(cutter.tokenizer.decode(answer).encode()) for answer in examples.answers)
+    size_bytes = sum(len(cutter.text(answer).encode()) for answer in examples.answers)
     reported = {
         "chrf": lazy.call("experiments.translation_scores:text_scores", written, targets)["chrf"],
         "validation_loss": loss,
-        "bits_per_byte": loss * examples.answer_tokens / math.log(2) / size_bytes,
+        "bits_per_byte": loss * examples.answer_tokens / math.log(2) / max(size_bytes, 1),
     }
     return Measured(reported, len(pairs) / seconds)
 

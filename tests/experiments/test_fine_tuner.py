@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 
 import huggingface_hub
@@ -19,7 +20,7 @@ from experiments.tuned_models import Tuned, Tuning
 from experiments.tuning_memory import needed_bytes
 from experiments.workloads.base_family import CONTEXT_LENGTH, persimmon_weights
 from experiments.workloads.classifier_tuner import ClassifierTuner
-from experiments.workloads.fine_tuner import FineTuner, Start, mean_loss
+from experiments.workloads.fine_tuner import FineTuner, Start, mean_loss, measure
 from experiments.workloads.language_model import Gpt, Shape
 from tests.support.runs import gallery_run
 from tracker.errors import DataError, HardwareError, WorkloadError
@@ -389,6 +390,16 @@ def test_what_looks_like_a_special_token_in_a_text_is_text(make_run):
     cutter = Start.of(make_run()[0], "library-1", "writing", "{source}\n").prompter
     assert cutter.end not in cutter.prompts(["f(a='<|end|>')"])[0]
     assert cutter.answers(["It ends."])[0][-1] == cutter.end and cutter.end not in cutter.answers(["a " * 99])[0]
+
+
+def test_bits_per_byte_count_the_bytes_of_the_answers_and_not_the_end_tokens_name(make_run):
+    run, _ = make_run(target_length=64)
+    start = Start.of(run, "library-1", "writing", "{source}\n")
+    pairs = load_rows(prepared_texts(run), "validation", 6)
+    model, examples = Tuned(start.network, start.prompter.padding), start.prompter.examples(pairs)
+    bits = mean_loss(run, model, examples) * examples.answer_tokens / math.log(2)
+    found = measure(run, model, start.prompter, pairs).reported["bits_per_byte"]
+    assert found == pytest.approx(bits / sum(len(target.encode()) for _, target in pairs), rel=1e-5)
 
 
 def test_a_base_model_of_ones_own_is_tuned_without_the_family(make_run, data, own, cache):
