@@ -9,14 +9,16 @@ import shutil
 import huggingface_hub
 import pytest
 import torch
+from peft import PeftModel
 from safetensors import safe_open
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
 from experiments.data.base_models import FAMILY, find_base
 from experiments.data.tuning_batches import Examples, batch, pack, training_rows
 from experiments.data.tuning_texts import load_rows, prepared_texts
 from experiments.data.windows import NO_TARGET
-from experiments.tuned_models import Tuned, Tuning
+from experiments.quantisation import quantising_problem
+from experiments.tuned_models import Tuned, Tuning, load_base, load_trained
 from experiments.tuning_memory import needed_bytes
 from experiments.workloads.base_family import CONTEXT_LENGTH, persimmon_weights
 from experiments.workloads.classifier_tuner import ClassifierTuner
@@ -275,6 +277,40 @@ def test_adapters_go_into_the_chosen_modules_alone(make_run, tmp_path):
     FineTuner().train(run)
     with safe_open(kept_folder(tmp_path) / "adapter_model.safetensors", "pt") as file:
         assert all("self_attn" in name for name in file.keys())  # noqa: SIM118 (it is no dict)
+
+
+def test_adapters_of_an_output_layer_that_shares_its_weights_leave_the_embedding_alone(make_run, tmp_path):
+    run, _ = make_run(target_modules="lm_head query_key_value", learning_rate=5e-2)
+    FineTuner().train(run)
+    start = Start.of(run, "library-1", "writing", "{source}\n")
+    assert start.network.get_output_embeddings().weight is start.network.get_input_embeddings().weight
+    embedding = start.network.get_input_embeddings().weight.clone()
+    tokens = torch.tensor(start.prompter.prompts(["paint(item=1, red=True)"]))
+    trained = PeftModel.from_pretrained(load_base(start.base, start.tuning, 0, CPU), kept_folder(tmp_path)).eval()
+    kept = load_trained(start.network, start.tuning, kept_folder(tmp_path)).eval()
+    assert torch.equal(kept.get_input_embeddings().weight, embedding)
+    with torch.no_grad():
+        assert torch.allclose(kept(tokens).logits, trained(tokens).logits, atol=1e-3)
+
+
+def gpt2(own):
+    """Weights and configuration of a GPT-2 in the folder of another model; its linear layers are Conv1D."""
+    kept = json.loads((own / "config.json").read_text())
+    ends = {"bos_token_id": None, "eos_token_id": kept["eos_token_id"], "pad_token_id": kept["pad_token_id"]}
+    config = GPT2Config(vocab_size=kept["vocab_size"], n_embd=32, n_layer=1, n_head=2, n_positions=128, **ends)
+    GPT2LMHeadModel(config).save_pretrained(own)
+    return {"base_models": [str(own)], "base_bytes": BASE["base_bytes"]}
+
+
+def test_layers_of_gpt_2_get_adapters_and_are_never_called_quantised(make_run, data, own):
+    given = {"data": {**data["writing"], **gpt2(own)}, "base_model": str(own), "epochs": 1}
+    run, events = make_run(**given, target_modules="c_attn")
+    FineTuner().train(run)
+    assert len(checkpoints(events)) == 1 and run.summary["trained_parameters"] == 8 * (32 + 96)
+    if quantising_problem("nf4", CPU):
+        pytest.skip(quantising_problem("nf4", CPU))
+    with pytest.raises(HardwareError, match="nf4 is impossible for GPT2LMHeadModel: none of its layers"):
+        FineTuner().train(make_run(**given, base_weights="nf4")[0])
 
 
 def test_a_base_model_that_is_another_than_the_tuned_one_is_refused(make_run, tmp_path, data, own):
