@@ -12,7 +12,12 @@ import torch
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, PreTrainedModel
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    GenerationConfig,
+    PreTrainedModel,
+)
 from transformers.pytorch_utils import Conv1D
 from transformers.utils import logging
 
@@ -149,6 +154,12 @@ def load_base(base: BaseModel, tuning: Tuning, padding: int, device: torch.devic
         reason = " ".join(str(error).split())[:300]
         raise DataError(f"base model '{base.name}' cannot be loaded from {base.folder}: {reason}") from None
     network.requires_grad_(False)
+    if not tuning.classes:
+        ends = {
+            name: getattr(network.generation_config, name) for name in ("bos_token_id", "pad_token_id", "eos_token_id")
+        }
+        # Others would have it write another token than the likeliest, by a penalty of repetitions for instance.
+        network.generation_config = GenerationConfig(**ends)
     if tuning.base_weights in QUANTISED:
         quantise(network, tuning.base_weights, device, except_for=head_names(network))
     found: PreTrainedModel = network.to(device)

@@ -125,9 +125,16 @@ class Start:
         settings, data = run.settings, run.data
         tuning = tuning_of(settings, classes)
         prepared = load_text_card(prepared_texts(run)).bases
-        if name in FAMILY and name not in prepared:
-            raise DataError(f"base model '{name}' was not prepared; prepared: {', '.join(prepared)}; see base_models")
+        if name not in prepared:
+            raise DataError(
+                f"base model '{name}' was not prepared; prepared: {', '.join(prepared)}; name it in [data] base_models"
+            )
         base = find_base(name, run.cache, base_bytes_of(data), task)
+        if name not in FAMILY and base.content != prepared[name]:
+            raise DataError(
+                f"base model '{name}' in {base.folder} has changed since it was prepared: its sha256 is"
+                f" {base.content}, not {prepared[name]}"
+            )
         check_memory(base, tuning, settings, run.device)
         cutter = prompter_of(base, template, settings)
         torch.manual_seed(run.seed)  # a classifier's head is drawn at random

@@ -11,6 +11,7 @@ import pytest
 import torch
 from peft import PeftModel
 from safetensors import safe_open
+from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
 from experiments.data.base_models import FAMILY, find_base
@@ -332,6 +333,15 @@ def changed(folder, **values):
     path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
 
 
+def shard(folder, **more):
+    """The same weights in a file that an index names, with ``more`` weights by name and file."""
+    whole = folder / "model.safetensors"
+    with safe_open(whole, "pt") as file:
+        listed = dict.fromkeys(file.keys(), "model-1.safetensors")
+    whole.rename(folder / "model-1.safetensors")
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": listed | more}))
+
+
 def spoil(folder, how):
     if how == "empty":
         (folder / "config.json").unlink()
@@ -357,7 +367,13 @@ def spoil(folder, how):
     elif how == "no weights":
         (folder / "model.safetensors").write_bytes(b"")
     elif how == "index":
-        (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": "model-2.safetensors"}}))
+        shard(folder, a="model-2.safetensors")
+    elif how == "short shard":
+        shard(folder, a="model-1.safetensors")
+    elif how == "adapter beside":
+        (folder / "adapter_config.json").write_text("{}")
+    elif how == "another's weights":
+        (folder / "model.safetensors").rename(folder / "consolidated.safetensors")
     elif how == "vocabulary":
         changed(folder, vocab_size=999)
     elif how == "tokenizer":
@@ -386,6 +402,9 @@ def spoil(folder, how):
         ("torn", "is no whole safetensors file"),
         ("no weights", "is no whole safetensors file"),
         ("index", "1 of its weights are missing, such as a, which should be in model-2.safetensors"),
+        ("short shard", "1 of its weights are missing, such as a, which should be in model-1.safetensors"),
+        ("adapter beside", "holds adapters, not the model they belong to: it has adapter_config.json"),
+        ("another's weights", "no weights in .* as safetensors.*there are consolidated.safetensors"),
         ("vocabulary", "speaks of a vocabulary of 999, which none of its embeddings has"),
         ("tokenizer", "its tokenizer has the token .*another model's"),
         ("no tokenizer", "its tokenizer in .* cannot be read"),
@@ -395,6 +414,48 @@ def test_what_is_no_usable_base_model_is_refused_before_a_trial(make_run, data, 
     spoil(own, how)
     with pytest.raises(DataError, match=message):
         make_run(data={**data["writing"], "base_models": [str(own)]})
+
+
+def test_only_the_files_that_are_loaded_count_as_the_model(own, cache):
+    base = find_base(str(own), cache, 0, "writing")
+    save_file({"extra": torch.zeros(9)}, own / "consolidated.safetensors")
+    beside = find_base(str(own), cache, 0, "writing")
+    assert beside.parameters == base.parameters and beside.content == base.content
+    shard(own)
+    sharded = find_base(str(own), cache, 0, "writing")
+    assert sharded.shapes == base.shapes and sharded.content != base.content
+
+
+@pytest.mark.parametrize("name", ["chat_template.jinja", "special_tokens_map.json", "generation_config.json"])
+def test_what_belongs_to_the_tokenizer_is_part_of_what_identifies_a_base_model(own, cache, name):
+    before = find_base(str(own), cache, 0, "writing").content
+    (own / name).write_text("{}")
+    assert find_base(str(own), cache, 0, "writing").content != before
+
+
+def test_the_likeliest_token_is_written_whatever_the_base_models_folder_says_of_writing(make_run, data, own):
+    end = json.loads((own / "config.json").read_text())["eos_token_id"]
+    kept = {"repetition_penalty": 50.0, "no_repeat_ngram_size": 1, "eos_token_id": end}
+    written = []
+    for content in ({"eos_token_id": end}, kept):
+        (own / "generation_config.json").write_text(json.dumps(content))
+        run, _ = make_run(data={**data["writing"], "base_models": [str(own)]}, base_model=str(own))
+        start = Start.of(run, str(own), "writing", "{source}\n")
+        assert start.network.generation_config.eos_token_id == end
+        prompt = torch.tensor(start.prompter.prompts(["paint(item=1, red=True)"]))
+        written.append(start.network.generate(input_ids=prompt, max_new_tokens=20, do_sample=False)[0].tolist())
+    assert written[0] == written[1] and len(set(written[1])) < len(written[1]), "a token may come twice"
+
+
+def test_a_base_model_that_was_not_prepared_or_has_changed_since_is_refused(make_run, data, own):
+    run, _ = make_run()
+    run.settings = {**run.settings, "base_model": str(own)}
+    with pytest.raises(DataError, match=r"own' was not prepared; prepared: library-1; name it in \[data\] base_models"):
+        FineTuner().train(run)
+    run, _ = make_run(data={**data["writing"], "base_models": [str(own)]}, base_model=str(own))
+    changed(own, hidden_dropout=0.1)
+    with pytest.raises(DataError, match="has changed since it was prepared: its sha256 is"):
+        FineTuner().train(run)
 
 
 @pytest.mark.parametrize(
