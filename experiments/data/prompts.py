@@ -31,8 +31,9 @@ class Prompter:
     target_length: int
 
     def prompts(self, sources: Sequence[str]) -> list[list[int]]:
-        """The prompt of each source, of which at most ``source_length`` tokens are read."""
-        return [[*self.before, *tokens[: self.source_length], *self.after] for tokens in self.cut(sources)]
+        """The prompt of each source, of which at most ``source_length`` tokens are read; the end where it is empty."""
+        cut = self.cut(sources)
+        return [[*self.before, *tokens[: self.source_length], *self.after] or [self.end] for tokens in cut]
 
     def answers(self, targets: Sequence[str]) -> list[list[int]]:
         """At most ``target_length`` tokens of each target, and the end where nothing is cut off."""

@@ -556,6 +556,39 @@ def test_the_classifier_learns_classes_and_serves_their_names(make_run, tmp_path
     assert before["accuracy"] < max(each["accuracy"] for each in checkpoints(events))
 
 
+def test_a_classifiers_figures_are_the_same_after_a_pause(make_run, tmp_path):
+    found = []
+    state = tmp_path / "state.pt"
+    for pauses in (False, True):
+        given = {"method": "head", "epochs": 2, "state_path": state if pauses else None}
+        if pauses:
+            with pytest.raises(Paused):
+                ClassifierTuner().train(make_run(ClassifierTuner(), **given, pause_after_epoch=1)[0])
+        run, events = make_run(ClassifierTuner(), **given)
+        ClassifierTuner().train(run)
+        found.append((run.summary["flops"], checkpoints(events)[-1]))
+    assert found[0] == found[1] and found[0][0] > 0
+
+
+def test_a_classifier_takes_an_empty_text(make_run, tmp_path):
+    run, _ = make_run(ClassifierTuner(), method="head", epochs=1)
+    ClassifierTuner().train(run)
+    predict = ClassifierTuner().predictor(kept_folder(tmp_path), "fp32", CPU)
+    assert predict([""])[0] == predict(["", "paint(item=1, red=True)"])[0]
+
+
+def test_the_untuned_classifier_is_measured_on_the_test_texts_that_the_settings_name(make_run, data, tmp_path):
+    splits = [split for split in ("train", "validation", "test") for _ in range(12)]
+    two = [{"text": f"a{n}", "label": ("red", "grey")[n % 2], "split": split} for n, split in enumerate(splits)]
+    (tmp_path / "two.jsonl").write_text("\n".join(map(json.dumps, two)))
+    table, found = {**data["classification"], "source": str(tmp_path / "two.jsonl")}, []
+    for documents in (1, 3):
+        run, _ = make_run(ClassifierTuner(), data=table, validation_documents=documents, test_documents=12)
+        ClassifierTuner.baselines["the base model untuned"](run)
+        found.append(run.summary["test_accuracy"])
+    assert found[0] == found[1] and 0 < found[0] < 1
+
+
 @pytest.mark.parametrize("given", [{"method": "lora"}, {"method": "lora", "base_weights": "bf16"}, {"method": "head"}])
 def test_a_classifiers_new_layer_is_trained_and_kept_by_every_method(make_run, tmp_path, given):
     workload = ClassifierTuner()
