@@ -25,7 +25,7 @@ from tracker.records import Settings
 from tracker.study.knobs import Knob
 from tracker.training.run import Run
 
-PREPARATION_VERSION = 1
+PREPARATION_VERSION = 2
 """Raise it whenever images are read or resized in another way."""
 SYNTHETIC = "synthetic"
 NO_OBJECT = -1
