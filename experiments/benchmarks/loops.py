@@ -28,6 +28,7 @@ GALLERY = (
     "tabular_classifier",
     "audio_classifier",
     "video_classifier",
+    "image_generator",
     "question_answerer",
     "object_detector",
     "fine_tuner",

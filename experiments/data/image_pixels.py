@@ -6,6 +6,7 @@ Imported only where images are prepared or come from outside (see experiments.la
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from tracker.errors import DataError
 
 CHANNELS = {"grey": 1, "rgb": 3}
 """The channels that images can be read in."""
+GRID_SIDE = 48
+"""Pixels a side that a small image of a grid is enlarged to, at most."""
 
 
 def arrays_of(
@@ -76,6 +79,19 @@ def square(image: Image.Image, side: int) -> np.ndarray:
     """The image resized, by a bilinear filter over all it covers, to uint8 (channels, side, side)."""
     resized = np.asarray(image.resize((side, side), Image.Resampling.BILINEAR))
     return resized[np.newaxis] if resized.ndim == 2 else resized.transpose(2, 0, 1)
+
+
+def write_grid(images: np.ndarray, columns: int, path: Path) -> None:
+    """Write images uint8 (n, channels, side, side) into one PNG, row by row, with a white line between them.
+
+    Small ones are enlarged, each pixel to a square, so that they can be seen.
+    """
+    scale = max(1, GRID_SIDE // images.shape[-1])
+    large = np.kron(images, np.ones((1, 1, scale, scale), np.uint8)).transpose(0, 2, 3, 1)
+    large = np.pad(large, ((0, -len(large) % columns), (0, 1), (0, 1), (0, 0)), constant_values=255)
+    rows = [np.concatenate(list(large[start : start + columns]), axis=1) for start in range(0, len(large), columns)]
+    grid = np.concatenate(rows, axis=0)
+    Image.fromarray(grid[..., 0] if grid.shape[-1] == 1 else grid).save(path)
 
 
 def letterboxed(image: Image.Image, side: int) -> np.ndarray:

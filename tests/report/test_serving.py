@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -74,6 +75,15 @@ def test_a_format_that_does_not_work_is_reported_and_has_no_price(served):
     broken = served[served["problem"] != ""].iloc[0]
     assert broken["problem"] == "no kernel"
     assert math.isnan(broken["usd_per_1000"])
+
+
+def test_other_inputs_are_compared_with_their_own_answers_and_stay_off_the_frontier(small):
+    row = frontier_table(small).to_dict("records")[0]
+    few = [replace(serving(weights, 9000.0, "ABCD"), varied="steps=1") for weights in ("fp32", "bf16")]
+    served = serving_table([MeasuredPoint(row, [serving("fp32", 10.0, "ABCA"), *few])], POINT, DEFAULT_TERMS, threads=1)
+    assert list(served["varied"]) == ["", "steps=1", "steps=1"]
+    assert list(served["agreement"]) == [1.0, 1.0, 1.0]
+    assert list(total_frontier(served, 1e6, small)["predictions_per_second"]) == [10.0], "its quality is another one"
 
 
 @pytest.mark.parametrize("predictions", [-1.0, math.inf, math.nan])

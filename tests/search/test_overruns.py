@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tracker.search.budget import Allowance
+from tracker.search.memory import sound_memory
 from tracker.search.overruns import Overruns
 
 
@@ -31,3 +32,14 @@ def test_one_extreme_step_does_not_stop_a_search():
 def test_a_step_fits_that_is_likely_to_reach_its_checkpoint():
     assert Allowance(1.0).fits(0.9)
     assert not Allowance(1.0, overrun=1.2).fits(0.9)
+
+
+def test_what_was_learnt_is_restored():
+    overruns = Overruns()
+    for step in range(80):
+        overruns.learn(1.0, 1 + step / 40)
+    restored = Overruns()
+    restored.recall(overruns.memory())
+    assert restored.factor == overruns.factor > 1.5
+    assert sound_memory({"overruns": overruns.memory()})["overruns"] == overruns.memory()
+    assert "overruns" not in sound_memory({"overruns": [1.0, "much"]})

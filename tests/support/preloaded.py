@@ -12,6 +12,7 @@ for _name in (
     *("experiments.workloads.audio_classifier", "experiments.workloads.image_classifier"),
     *("experiments.workloads.video_classifier", "experiments.workloads.question_answerer"),
     "experiments.workloads.object_detector",
+    "experiments.workloads.image_generator",
     *("experiments.workloads.language_model", "experiments.workloads.tabular_classifier"),
     "experiments.workloads.fine_tuner",
     *("experiments.workloads.text_classifier", "experiments.workloads.translator", "sklearn.datasets"),

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-
 from tracker.cli.output import say
-from tracker.errors import TrackerError
 from tracker.records import TrialState
 from tracker.store.home import Home
 
@@ -18,8 +15,11 @@ def say_more_money(home: Home, name: str, state: TrialState) -> None:
     from tracker.report.more_money import growth_sentences, money_outlook
     from tracker.report.repricing import priced_study_table  # pandas, while nothing waits for it any more
 
-    with contextlib.suppress(TrackerError):  # the study itself has ended well
+    try:
         table = priced_study_table(home, name, Scenario())
         outlook = money_outlook(table)
-        if outlook.growth is not None:
-            say(" ".join(growth_sentences(outlook.growth, table)), err=True)
+    except Exception as error:  # noqa: BLE001 - the study itself has ended well
+        say(f"what more money would bring is not known: {type(error).__name__}: {error}", err=True)
+        return
+    if outlook.growth is not None:
+        say(" ".join(growth_sentences(outlook.growth, table)), err=True)

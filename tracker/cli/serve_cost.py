@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import click
 
 from tracker.cli.options import STUDY_NAME, home_option, json_option, print_json
 from tracker.cli.output import say
 from tracker.cli.tables import print_table
+from tracker.errors import RequestError
 from tracker.pricing.currency import USD
 from tracker.pricing.scenario import AS_BILLED
 from tracker.report import words
@@ -14,9 +18,11 @@ from tracker.report.repricing import priced_study_table
 from tracker.report.served_models import measure_frontier
 from tracker.report.serving import SAME_ANSWERS, save_serving, serving_document, total_frontier
 from tracker.store.home import Home
+from tracker.study.document import parse_assignments
 from tracker.training.workload import WEIGHTS
 
 FIGURES = ("p50 ms", "p99 ms", "a second", "memory", "same answers", "per 1,000")
+ANSWERS = "of answers"
 
 
 @click.command(name="serve-cost", short_help="What the frontier's models cost to serve on this machine.")
@@ -30,6 +36,11 @@ FIGURES = ("p50 ms", "p99 ms", "a second", "memory", "same answers", "per 1,000"
 @click.option(
     "--points", type=click.IntRange(min=1), default=12, show_default=True, help="The most frontier points to measure."
 )
+@click.option(
+    "--vary",
+    metavar="KEY=[VALUES]",
+    help="Measure also with this key of every input set to each value, such as 'sampling_steps=[1, 4, 16]'.",
+)
 @json_option
 @home_option
 def serve_cost(
@@ -39,6 +50,7 @@ def serve_cost(
     threads: int,
     seconds: float,
     points: int,
+    vary: str | None,
     as_json: bool,
     home: Home,
 ) -> None:
@@ -48,29 +60,29 @@ def serve_cost(
     """
     table = priced_study_table(home, name, AS_BILLED, USD.code)
     served = measure_frontier(
-        table, home, weights or WEIGHTS, threads, seconds, points, lambda message: say(message, err=True)
+        table,
+        home,
+        weights or WEIGHTS,
+        threads,
+        seconds,
+        points,
+        lambda message: say(message, err=True),
+        _varied(vary),
     )
     total = total_frontier(served, predictions, table)
     save_serving(served, home.study(name))
     if as_json:
         print_json(serving_document(served, total, predictions, table))
         return
+    inputs, judged = ["inputs "] if vary else [], [ANSWERS] if served["answer_quality"].notna().any() else []
     print_table(
-        [
-            "model ",
-            table.quality.name,
-            "weights ",
-            "p50 ms",
-            "p99 ms",
-            "a second",
-            "memory",
-            "same answers",
-            "per 1,000",
-        ],
+        ["model ", table.quality.name, *inputs, *judged, "weights ", *FIGURES],
         [
             (
                 f"#{row['trial']} e{row['epoch']}",
                 words.quality(row["quality"]),
+                *([row["varied"] or "as they are"] if inputs else []),
+                *([_quality(row["answer_quality"])] if judged else []),
                 row["weights"],
                 words.figure(row["p50_ms"]),
                 words.figure(row["p99_ms"]),
@@ -98,6 +110,21 @@ def serve_cost(
     )
     say(
         f"billed as {served['sku'].iloc[0]}, on a busy machine; a weight format counts if it gives the fp32"
-        f" answer to at least {SAME_ANSWERS:.0%} of the inputs, and quality is the checkpoint's own",
+        f" answer to at least {SAME_ANSWERS:.0%} of the inputs, and quality is the checkpoint's own"
+        + (f"; {ANSWERS} is the quality of these answers on the test split" if judged else ""),
         err=True,
     )
+
+
+def _varied(vary: str | None) -> tuple[str, list[Any]]:
+    """The key of the inputs and its values, of KEY=[VALUES]; "" and none where it is not given. Raises RequestError."""
+    if vary is None:
+        return "", []
+    key, values = next(iter(parse_assignments([vary]).items())) if "=" in vary.lstrip("= ") else ("", None)
+    if not isinstance(values, list) or not values:
+        raise RequestError(f"--vary {vary}: allowed is KEY=[VALUES], such as 'sampling_steps=[1, 4, 16]'")
+    return key, values
+
+
+def _quality(value: float) -> str:
+    return words.NOTHING if math.isnan(value) else words.quality(value)

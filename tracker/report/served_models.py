@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from tracker.runner.study_lookup import folder_of
 from tracker.store.home import Home
 from tracker.store.run_table import StudyTable
 from tracker.training.machine import usable_cores
-from tracker.training.serving_cost import measure_serving, serving_inputs
+from tracker.training.serving_cost import answer_quality, measure_serving, serving_inputs, varied_inputs
 
 INPUTS = 256
 """The most inputs of the test split to predict."""
@@ -34,12 +35,14 @@ def measure_frontier(
     seconds: float,
     points: int,
     notify: Callable[[str], None],
+    vary: tuple[str, Sequence[Any]] = ("", ()),
 ) -> pd.DataFrame:
     """The cost of serving each of at most ``points`` frontier models on this machine's CPU; see ``serving_table``.
 
-    ``weights`` are formats of tracker.training.workload.WEIGHTS; fp32 is always measured, as the reference. Raises
-    RequestError where there are no stored models, the workload cannot predict, or ``threads`` exceeds the cores,
-    StoreError where the study was not read from MLflow.
+    ``weights`` are formats of tracker.training.workload.WEIGHTS; fp32 is always measured, as the reference. ``vary`` is
+    a key of inputs and values: each model is measured with each of them too. Raises RequestError where there are no
+    stored models, the workload cannot predict, or ``threads`` exceeds the cores, StoreError where the study was not
+    read from MLflow.
     """
     if table.notice:
         raise StoreError(f"the models to serve are in MLflow, which lacks some, or cannot be read: {table.notice}")
@@ -60,16 +63,24 @@ def measure_frontier(
         if inputs is None:
             inputs = forkserver.call(serving_inputs, workload, data, row["settings"], home.cache, INPUTS)
         notify(f"measuring trial #{row['trial']} after epoch {row['epoch']}")
-        servings = [
-            forkserver.call(measure_serving, workload, folder, each, "cpu", threads, inputs, seconds)
-            for each in formats
-        ]
+        servings = []
+        for varied, asked in [("", inputs), *_varied(inputs, *vary)]:
+            for each in formats:
+                arguments = workload, folder, each, "cpu", threads, asked, seconds
+                serving = forkserver.call(measure_serving, *arguments)
+                judged = asked, serving.answers, data, row["settings"], home.cache
+                quality = forkserver.call(answer_quality, workload, table.quality.name, *judged)
+                servings.append(replace(serving, varied=varied, answer_quality=quality))
         measured.append(MeasuredPoint(row, servings))
     if not measured:
         raise RequestError(
             f"study '{table.study}' has no stored model that can be served: its workload needs a predictor"
         )
     return serving_table(measured, _cpu_point(table), table.terms, threads)
+
+
+def _varied(inputs: Sequence[Any], key: str, values: Sequence[Any]) -> list[tuple[str, list[Any]]]:
+    return [(f"{key}={value}", varied_inputs(inputs, key, value)) for value in values]
 
 
 def _model_files(home: Home, run_id: str, epoch: int) -> Path | None:

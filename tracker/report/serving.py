@@ -24,7 +24,7 @@ from tracker.training.serving_cost import Serving
 
 COLUMNS = [
     *("trial", "epoch", "quality", "training_usd", "weights", "p50_ms", "p99_ms", "predictions_per_second"),
-    *("peak_memory_bytes", "model_bytes", "agreement", "usd_per_1000", "sku", "problem"),
+    *("peak_memory_bytes", "model_bytes", "agreement", "usd_per_1000", "sku", "problem", "varied", "answer_quality"),
 ]
 SAME_ANSWERS = 0.99
 """A weight format may replace fp32 where it gives the same answer to this share of the inputs."""
@@ -44,17 +44,19 @@ def serving_table(points: Sequence[MeasuredPoint], point: PricePoint, terms: Cos
     Columns: trial, epoch, quality (that of the checkpoint, in the precision it was trained in), training_usd, weights,
     p50_ms and p99_ms (of one prediction), predictions_per_second (in batches), peak_memory_bytes, model_bytes,
     agreement (the share of inputs that get the fp32 answer; NaN where nothing was measured), usd_per_1000 (predictions,
-    compute and maintenance at the rate of ``point``, by a machine that is kept busy), sku, problem.
+    compute and maintenance at the rate of ``point``, by a machine that is kept busy), sku, problem, varied (the key
+    that inputs had in addition, "" for inputs as they are), answer_quality (the study's quality of these answers on the
+    test split; NaN where its workload cannot say).
     """
     rows = []
     for measured in points:
-        plain_answers = next((each.answers for each in measured.servings if each.weights == "fp32"), ())
+        plain_answers = {each.varied: each.answers for each in measured.servings if each.weights == "fp32"}
         rows += [
             {
                 **{name: measured.row[name] for name in ("trial", "epoch", "quality")},
                 "training_usd": measured.row["price_usd"],
                 **{name: value for name, value in asdict(serving).items() if name != "answers"},
-                "agreement": _agreement(plain_answers, serving.answers),
+                "agreement": _agreement(plain_answers.get(serving.varied, ()), serving.answers),
                 "usd_per_1000": _usd_per_1000(serving, point, terms, threads),
                 "sku": point.sku,
             }
@@ -67,12 +69,12 @@ def total_frontier(served: pd.DataFrame, predictions: float, table: StudyTable) 
     """The frontier of quality against training plus ``predictions`` predictions, by rising total price.
 
     Each model counts in its cheapest weight format among those that give the fp32 answer to at least SAME_ANSWERS of
-    the inputs. Columns: those of ``serving_table``, then total_usd. Raises RequestError where ``predictions`` is below
-    0 or not finite.
+    the inputs, which are taken as they are. Columns: those of ``serving_table``, then total_usd. Raises RequestError
+    where ``predictions`` is below 0 or not finite.
     """
     if not (math.isfinite(predictions) and predictions >= 0):
         raise RequestError(f"predictions {predictions!r} is not a number of at least 0")
-    same = served[(served["problem"] == "") & (served["agreement"] >= SAME_ANSWERS)]
+    same = served[(served["problem"] == "") & (served["varied"] == "") & (served["agreement"] >= SAME_ANSWERS)]
     cheapest = same.sort_values("usd_per_1000", kind="stable").groupby(["trial", "epoch"], sort=False).head(1)
     cheapest = cheapest.assign(total_usd=cheapest["training_usd"] + predictions / 1000 * cheapest["usd_per_1000"])
     kept = frontier_mask(cheapest["quality"], cheapest["total_usd"], table.quality.direction)

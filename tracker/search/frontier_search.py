@@ -117,7 +117,9 @@ class FrontierSearch:
         return self._reached.reference
 
     def memory(self) -> dict[str, Any]:
-        """The frozen reference point, how far forecasts came true, the trials drawn for depth, the last movement."""
+        """The frozen reference point, how far forecasts of gains and costs came true, the trials drawn to be trained
+        to their end, and when the frontier last moved.
+        """
         if self.reference is None:
             return self._recalled
         return {
@@ -125,6 +127,7 @@ class FrontierSearch:
             "trust": self._trust.memory(),
             "deep": self._deep.memory(),
             "enough": self._enough.memory(),
+            "overruns": self._overruns.memory(),
         }
 
     def recall(self, memory: Mapping[str, Any]) -> None:
@@ -134,6 +137,7 @@ class FrontierSearch:
         self._trust.recall(memory.get("trust", {}))
         self._deep.recall(memory.get("deep", ()))
         self._enough.recall(memory.get("enough", {}))
+        self._overruns.recall(memory.get("overruns", ()))
 
     # Outcomes of steps.
 

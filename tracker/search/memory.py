@@ -10,7 +10,8 @@ def sound_memory(saved: Any) -> dict[str, Any]:
     """The parts of a saved state (FrontierSearch.memory) that make sense; the search works out the others again."""
     if not isinstance(saved, dict):
         return {}
-    reference, trust, deep, enough = (saved.get(name) for name in ("reference", "trust", "deep", "enough"))
+    reference, trust, deep = (saved.get(name) for name in ("reference", "trust", "deep"))
+    enough, overruns = saved.get("enough"), saved.get("overruns")
     sound: dict[str, Any] = {}
     if isinstance(reference, dict) and all(map(_is_number, reference.values())):
         sound["reference"] = reference
@@ -20,6 +21,8 @@ def sound_memory(saved: Any) -> dict[str, Any]:
         sound["deep"] = deep
     if isinstance(enough, dict) and all(map(_is_number, enough.values())):
         sound["enough"] = enough
+    if isinstance(overruns, list) and all(_is_number(ratio) and ratio >= 0 for ratio in overruns):
+        sound["overruns"] = overruns
     return sound
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -19,6 +20,14 @@ class Overruns:
 
     def __init__(self) -> None:
         self._ratios: deque[float] = deque(maxlen=_KEPT)
+
+    def memory(self) -> list[float]:
+        """The ratios, the latest last."""
+        return list(self._ratios)
+
+    def recall(self, ratios: Sequence[float]) -> None:
+        """Restore what ``memory`` returned."""
+        self._ratios = deque(ratios, maxlen=_KEPT)
 
     def learn(self, expected_usd: float, usd: float) -> None:
         """A step cost ``usd``."""

@@ -22,7 +22,7 @@ from tracker.study.document import short_name
 from tracker.training.loading import load_workload
 from tracker.training.meter import bytes_below
 from tracker.training.serving import predictor_of
-from tracker.training.workload import Predictor, Predicts
+from tracker.training.workload import Predictor, Predicts, ScoresAnswers
 
 BATCH = 32
 """Predictions in one call where throughput is measured."""
@@ -37,6 +37,8 @@ class Serving:
     ``p50_ms`` and ``p99_ms`` are the time of one prediction alone, ``predictions_per_second`` those in batches of
     BATCH, ``peak_memory_bytes`` the process's, ``model_bytes`` the kept files'. ``answers`` are those to the inputs
     that were given, to be compared with another format's. ``problem`` says why there is no figure, "" where there is.
+    ``varied`` is the key that all inputs had in addition, as "key=value", "" for inputs as they are; ``answer_quality``
+    the study's quality of the answers on the test split, NaN where the workload cannot say.
     """
 
     weights: str
@@ -47,6 +49,8 @@ class Serving:
     model_bytes: int
     answers: tuple[Any, ...]
     problem: str = ""
+    varied: str = ""
+    answer_quality: float = math.nan
 
 
 def serving_inputs(workload: str, data: Mapping[str, Any], settings: Settings, cache: Path, limit: int) -> list[Any]:
@@ -61,6 +65,29 @@ def serving_inputs(workload: str, data: Mapping[str, Any], settings: Settings, c
     if not inputs:
         raise RequestError(f"workload '{short_name(workload)}' gives no inputs to predict")
     return inputs
+
+
+def varied_inputs(inputs: Sequence[Any], key: str, value: Any) -> list[Any]:
+    """The inputs with ``key`` set to ``value`` in each. Raises RequestError where they are no dicts."""
+    if not all(isinstance(each, dict) for each in inputs):
+        raise RequestError(f"vary {key}: an input of this workload is no table of keys that one could be added to")
+    return [{**each, key: value} for each in inputs]
+
+
+def answer_quality(
+    workload: str,
+    metric: str,
+    inputs: Sequence[Any],
+    answers: Sequence[Any],
+    data: Mapping[str, Any],
+    settings: Settings,
+    cache: Path,
+) -> float:
+    """The ``metric`` of answers to inputs of the test split; NaN where the workload does not score answers."""
+    loaded = load_workload(workload)
+    if not isinstance(loaded, ScoresAnswers) or not answers:
+        return math.nan
+    return float(loaded.answer_scores(inputs, answers, data, settings, cache).get(metric, math.nan))
 
 
 def measure_serving(

@@ -100,3 +100,17 @@ class Predicts(Protocol):
         The arguments are as in ``Workload.prepare``. Raises DataError.
         """
         ...
+
+
+@runtime_checkable
+class ScoresAnswers(Protocol):
+    """What a workload that predicts may have besides, where answers can be good without being the only right ones."""
+
+    def answer_scores(
+        self, inputs: Sequence[Any], answers: Sequence[Any], data: Mapping[str, Any], settings: Settings, cache: Path
+    ) -> Mapping[str, float]:
+        """The workload's metrics of a predictor's answers to these inputs of ``prediction_inputs``, on the test split.
+
+        The other arguments are as in ``Workload.prepare``. Raises DataError.
+        """
+        ...

@@ -69,3 +69,25 @@ def test_trials_of_an_earlier_study_were_surveyed_there():
 def test_where_the_end_is_unknown_or_near_the_depth_is_still_given():
     assert surveyed_depth(math.inf) == 4.0
     assert surveyed_depth(1.0) == 1.0
+
+
+def test_a_process_that_is_still_alive_is_kept_and_pays_no_new_start():
+    def slow_to_start(settings, epoch):
+        values = reached(settings, epoch)
+        start_usd = 19 * reached(settings, 1)["price_usd"]
+        seconds = 1e3 * (values["price_usd"] + start_usd)
+        return values | {
+            "price_usd": values["price_usd"] + start_usd,
+            "wall_seconds": seconds,
+            "startup_seconds": 1e3 * start_usd,
+        }
+
+    built = parts()
+    for trial in range(SURVEYED):
+        rate = 10 ** (-3 + 2 * trial / SURVEYED)
+        built.train(trial, settings_of(8 * 2 ** (trial % 4), rate), 1, slow_to_start)
+    survey, asked = policy(built.ready()), built.asked(1000.0, live_trial=8)
+    decision = survey.choose(asked)
+    facts = built.knowledge.trials[8]
+    assert decision.trial == 8
+    assert decision.until_usd < slow_to_start(facts.settings, surveyed_depth(EPOCHS))["price_usd"] * 1.01

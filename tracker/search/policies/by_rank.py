@@ -58,7 +58,7 @@ class ByRank:
             facts = self._knowledge.trials[trial]
             more = min(2.0 ** (level + _RANKED), facts.last_depth) - facts.depth
             forecast = self._fitted.outlook.of_trials([facts])
-            step_usd = more * float(forecast.further_usd[0]) + facts.start_usd
+            step_usd = more * float(forecast.further_usd[0]) + now.start_usd(trial, facts)
             found = self._choices.to_resume([trial], forecast, now.allowance)
             if found and now.allowance.fits(step_usd):
                 chosen = replace(found[0], until_depth=facts.depth + more, step_usd=step_usd)

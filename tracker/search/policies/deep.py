@@ -48,7 +48,7 @@ class Deep:
         facts = self._knowledge.trials[trial]
         last_depth = min(facts.last_depth, facts.depth * 2.0**DOUBLINGS)
         forecast = self._fitted.outlook.of_trials([facts])
-        more_usd = (last_depth - facts.depth) * float(forecast.further_usd[0]) + facts.start_usd
+        more_usd = (last_depth - facts.depth) * float(forecast.further_usd[0]) + now.start_usd(trial, facts)
         spent_usd, deep_usd = self._knowledge.trials.spent_usd(), self._knowledge.trials.spent_usd(self._trials)
         due = deep_usd + facts.price_usd + more_usd <= DEEP_SHARE * (spent_usd + more_usd)
         if not due or not now.allowance.fits(more_usd):

@@ -16,13 +16,15 @@ from tracker.search.policies.policy import Decision, Situation
 SURVEYED = 16
 """How many trials are surveyed, those of earlier studies included: the first ones of the study."""
 SURVEY_SHARE = 0.1
-"""The most of the dollars that they may cost until the survey is done."""
+"""About the most of the dollars that they may cost: what those that still run will cost is not counted."""
 _DEPTH_SHARE = 1 / 3  # of the doublings of the depth, from the first checkpoint to the end
 _DEPTH = 4.0  # where the end is unknown
 
 
 class Survey:
     """Starts evenly drawn trials until SURVEYED have started, and trains each of them a third of the way in doublings.
+
+    The study's first trials (first_trials.FirstTrials) are among them.
 
     What forecasts choose lies close together, and most of it ends after its first checkpoint: models of nothing else
     know little about the rest of the space, its prices above all. First checkpoints tell little about settings.
@@ -43,13 +45,14 @@ class Survey:
         return self._deeper(now, surveyed) or (self._another(now, surveyed) if len(surveyed) < count else None)
 
     def _deeper(self, now: Situation, surveyed: list[int]) -> Decision | None:
-        for trial in [each for each in surveyed if each in now.waiting]:
+        # One whose process is still alive comes first: it needs no new one.
+        for trial in sorted(set(surveyed) & set(now.waiting), key=lambda each: (each != now.live_trial, each)):
             facts = self._knowledge.trials[trial]
             depth = surveyed_depth(facts.last_depth)
             if facts.depth >= depth:
                 continue
             forecast = self._fitted.outlook.of_trials([facts])
-            step_usd = (depth - facts.depth) * float(forecast.further_usd[0]) + facts.start_usd
+            step_usd = (depth - facts.depth) * float(forecast.further_usd[0]) + now.start_usd(trial, facts)
             found = self._choices.to_resume([trial], forecast, now.allowance)
             if found and self._affords(now, surveyed, step_usd):
                 why = f"one of the {SURVEYED} trials that are trained a third of the way, to learn how settings differ"

@@ -33,9 +33,11 @@ class ToTheEnd:
         return Ending(self._why_none(now))
 
     def _why_none(self, now: Situation) -> str:
-        left_usd, cheapest_usd = now.allowance.left_usd, self._cheapest_usd(now)
+        left_usd, overrun, cheapest_usd = now.allowance.left_usd, now.allowance.overrun, self._cheapest_usd(now)
         if cheapest_usd is not None and math.isfinite(left_usd):
-            return f"no step fits in the ${left_usd:.4g} left: the cheapest is expected to cost ${cheapest_usd:.4g}"
+            likely = f", likely up to ${overrun * cheapest_usd:.4g}" if overrun > 1 else ""
+            cheapest = f"the cheapest is expected to cost ${cheapest_usd:.4g}{likely}"
+            return f"no step fits in the ${left_usd:.4g} left: {cheapest}"
         return NONE_LEFT if self._tried.all else "every trial has ended"
 
     def _cheapest_usd(self, now: Situation) -> float | None:
