@@ -22,14 +22,21 @@ LARGEST_DIFFERENCE = 0.2
 def quantise(network: nn.Module, kind: str, device: torch.device, *, except_for: Collection[str] = ()) -> None:
     """Replace the linear layers of ``network``, but for modules of these names, by ``kind``, one of QUANTISED.
 
-    Raises HardwareError where this machine cannot; that is tried, not guessed.
+    Raises HardwareError where this machine cannot, which is tried, not guessed; and where the network has no such
+    layer, as GPT-2, whose layers are transformers' Conv1D.
     """
     if problem := quantising_problem(kind, device):
         raise HardwareError(f"base_weights = {kind} is impossible on {device.type} here: {problem}")
-    for name, layer in list(network.named_modules()):
-        if type(layer) is nn.Linear and name not in except_for:
-            parent, _, attribute = name.rpartition(".")
-            setattr(network.get_submodule(parent), attribute, _quantised(layer, kind, device))
+    layers = [(name, layer) for name, layer in network.named_modules() if type(layer) is nn.Linear]
+    chosen = [(name, layer) for name, layer in layers if name not in except_for]
+    if not chosen:
+        raise HardwareError(
+            f"base_weights = {kind} is impossible for {type(network).__name__}: none of its layers is torch.nn.Linear,"
+            " but for the output layer; allowed: fp32 or bf16"
+        )
+    for name, layer in chosen:
+        parent, _, attribute = name.rpartition(".")
+        setattr(network.get_submodule(parent), attribute, _quantised(layer, kind, device))
 
 
 @cache

@@ -12,7 +12,13 @@ import torch
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, PreTrainedModel
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    GenerationConfig,
+    PreTrainedModel,
+)
+from transformers.pytorch_utils import Conv1D
 from transformers.utils import logging
 
 from experiments.data.base_models import BaseModel
@@ -29,6 +35,8 @@ BASE_WEIGHTS = ("fp32", "bf16", *QUANTISED)
 KEPT_WEIGHTS = "trained.safetensors"
 ALL_LINEAR = "all-linear"
 SCALE_PER_RANK = 2
+LINEAR = (nn.Linear, Conv1D)
+"""The layers that can have adapters; GPT-2's are Conv1D."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +154,12 @@ def load_base(base: BaseModel, tuning: Tuning, padding: int, device: torch.devic
         reason = " ".join(str(error).split())[:300]
         raise DataError(f"base model '{base.name}' cannot be loaded from {base.folder}: {reason}") from None
     network.requires_grad_(False)
+    if not tuning.classes:
+        ends = {
+            name: getattr(network.generation_config, name) for name in ("bos_token_id", "pad_token_id", "eos_token_id")
+        }
+        # Others would have it write another token than the likeliest, by a penalty of repetitions for instance.
+        network.generation_config = GenerationConfig(**ends)
     if tuning.base_weights in QUANTISED:
         quantise(network, tuning.base_weights, device, except_for=head_names(network))
     found: PreTrainedModel = network.to(device)
@@ -190,6 +204,8 @@ def save_trained(model: Tuned, method: str, folder: Path) -> None:
 def load_trained(network: PreTrainedModel, tuning: Tuning, folder: Path) -> nn.Module:
     """``network`` as it was trained, by what ``save_trained`` wrote; adapters are merged where the base allows it."""
     if tuning.method == "lora":
+        if set(tuning.target_modules.split()) & set(head_names(network)):
+            _untie(network)  # merged into shared weights, the output layer's adapters would change the embedding too
         adapted: Any = PeftModel.from_pretrained(network, str(folder))
         merged: nn.Module = adapted if tuning.base_weights in QUANTISED else adapted.merge_and_unload()
         return merged
@@ -211,7 +227,7 @@ def _with_adapters(network: PreTrainedModel, tuning: Tuning) -> nn.Module:
         target_modules=names or ALL_LINEAR,
         task_type=TaskType.SEQ_CLS if tuning.classes else TaskType.CAUSAL_LM,
     )
-    linear = {name.rpartition(".")[2] for name, each in network.named_modules() if isinstance(each, nn.Linear)}
+    linear = {name.rpartition(".")[2] for name, each in network.named_modules() if isinstance(each, LINEAR)}
     if unknown := [name for name in names if name not in linear]:
         allowed = ", ".join(sorted(linear))
         raise WorkloadError(f"target_modules: the base model has no linear layer '{unknown[0]}'; it has: {allowed}")

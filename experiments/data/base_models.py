@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,6 +26,7 @@ from transformers.models.auto.modeling_auto import (
 )
 
 from experiments.data.token_arrays import digest
+from experiments.data.weight_files import files_of, shapes_in, weight_files
 from tracker.errors import DataError, did_you_mean
 
 FAMILY: Mapping[str, int] = {"library-1": 1, "library-2": 2, "library-3": 3}
@@ -42,10 +42,19 @@ TASKS: Mapping[str, Mapping[str, Any]] = {
 """What a base model is tuned to do, and the kinds of model that transformers has for it."""
 
 CONFIGURATION = "config.json"
-WEIGHTS = "*.safetensors"
-TOKENIZER = ("tokenizer*", "vocab*", "merges.txt", "*.model")
-LARGEST_HEAD_BYTES = 100_000_000
-LENGTH = struct.Struct("<Q")
+ADAPTERS = "adapter_config.json"
+TOKENIZER = (
+    "tokenizer*",
+    "vocab*",
+    "merges.txt",
+    "*.model",
+    "*.jinja",
+    "additional_chat_templates/*.jinja",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "generation_config.json",
+)
+"""What decides how a text is cut into tokens, what stands around it, and which token ends it."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +87,12 @@ class BaseModel:
     def content(self) -> str:
         """64 hexadecimal digits that follow from its configuration, weights and tokenizer. It reads them all."""
         found = hashlib.sha256()
-        for path in sorted({path for pattern in (WEIGHTS, *TOKENIZER) for path in _files(self.folder, pattern)}):
+        others = {path for pattern in TOKENIZER for path in files_of(self.folder, pattern)}
+        for path in sorted({*weight_files(self.name, self.folder), *others}):
             with path.open("rb") as file:
-                found.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
+                found.update(
+                    path.relative_to(self.folder).as_posix().encode() + hashlib.file_digest(file, "sha256").digest()
+                )
         found.update((self.folder / CONFIGURATION).read_bytes())
         return found.hexdigest()
 
@@ -104,7 +116,7 @@ def find_base(name: str, cache: Path, base_bytes: int, task: str) -> BaseModel:
     folder = family_folder(cache, name, base_bytes) if name in FAMILY else _folder(name)
     configuration = _configuration(name, folder)
     _check_kind(name, configuration, task)
-    found = BaseModel(name, folder, configuration, _shapes(name, folder))
+    found = BaseModel(name, folder, configuration, shapes_in(name, folder))
     _check_embedding(found)
     return found
 
@@ -144,13 +156,14 @@ def _folder(name: str) -> Path:
 
 def _configuration(name: str, folder: Path) -> Mapping[str, Any]:
     path = folder / CONFIGURATION
+    if (folder / ADAPTERS).exists():
+        raise DataError(
+            f"base model '{name}': {folder} holds adapters, not the model they belong to: it has {ADAPTERS}"
+        )
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        kind = (
-            "adapters, not the model they belong to" if (folder / "adapter_config.json").exists() else "no base model"
-        )
-        raise DataError(f"base model '{name}': {folder} holds {kind}: it has no {CONFIGURATION}") from None
+        raise DataError(f"base model '{name}': {folder} holds no base model: it has no {CONFIGURATION}") from None
     except (OSError, ValueError) as error:
         raise DataError(f"base model '{name}': {path} cannot be read: {' '.join(str(error).split())[:200]}") from None
     if not isinstance(found, dict) or "model_type" not in found:
@@ -179,50 +192,6 @@ def _check_kind(name: str, configuration: Mapping[str, Any], task: str) -> None:
 
 def _for_what(kind: str) -> str:
     return ", ".join(task for task, kinds in TASKS.items() if kind in kinds) or "neither writing nor classification"
-
-
-def _files(folder: Path, pattern: str) -> list[Path]:
-    return sorted(path for path in folder.glob(pattern) if path.is_file())
-
-
-def _shapes(name: str, folder: Path) -> dict[str, tuple[int, ...]]:
-    files = _files(folder, WEIGHTS)
-    if not files:
-        pickled = [path.name for path in (*_files(folder, "*.bin"), *_files(folder, "*.pt"))]
-        why = f"{pickled[0]} is pickled, and may run code" if pickled else "there are none"
-        raise DataError(f"base model '{name}': no weights in {folder} as safetensors ({why})")
-    shapes: dict[str, tuple[int, ...]] = {}
-    for path in files:
-        try:
-            shapes |= _head(path)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
-            raise DataError(f"base model '{name}': {path} is no whole safetensors file: {error}") from None
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        try:
-            listed = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-        except (OSError, ValueError, KeyError) as error:
-            raise DataError(f"base model '{name}': {index} cannot be read: {error!r}") from None
-        if lacking := sorted(set(listed) - set(shapes)):
-            raise DataError(
-                f"base model '{name}': {len(lacking)} of its weights are missing, such as {lacking[0]}, which should be"
-                f" in {listed[lacking[0]]}"
-            )
-    return shapes
-
-
-def _head(path: Path) -> dict[str, tuple[int, ...]]:
-    """The shapes of the tensors in a safetensors file. Raises ValueError where the file is cut short."""
-    with path.open("rb") as file:
-        (length,) = LENGTH.unpack(file.read(LENGTH.size))
-        if length > LARGEST_HEAD_BYTES:
-            raise ValueError(f"its head would be {length:,} bytes")
-        head = json.loads(file.read(length))
-    head.pop("__metadata__", None)
-    end = LENGTH.size + length + max((int(each["data_offsets"][1]) for each in head.values()), default=0)
-    if path.stat().st_size != end:
-        raise ValueError(f"it has {path.stat().st_size:,} bytes, its head speaks of {end:,}")
-    return {name: tuple(int(side) for side in each["shape"]) for name, each in head.items()}
 
 
 def _check_embedding(base: BaseModel) -> None:

@@ -57,12 +57,14 @@ def fitted_arrays(images: Sequence[Any], channels: int, side: int) -> tuple[np.n
     return arrays, [scale_to_fit(len(image[0]), len(image), side) for image in images]
 
 
-def converted(image: Image.Image, channels: int) -> Image.Image:
-    """The image upright, in 8-bit grey (1 channel) or colour (3), what is transparent in it on white.
+def converted(image: Image.Image, channels: int, *, upright: bool = True) -> Image.Image:
+    """The image in 8-bit grey (1 channel) or colour (3), what is transparent in it on white.
 
-    Raises ValueError for 32 bits a pixel, and whatever Pillow raises for broken files.
+    ``upright`` turns it as its EXIF orientation says; without it the pixels stay as they are stored. Raises
+    ValueError for 32 bits a pixel, and whatever Pillow raises for broken files.
     """
-    image = ImageOps.exif_transpose(image)
+    if upright:
+        image = ImageOps.exif_transpose(image)
     if image.mode in ("I", "F"):
         raise ValueError("its pixels have 32 bits; allowed are 8 and 16")
     if image.mode.startswith("I;16"):

@@ -31,8 +31,9 @@ class Prompter:
     target_length: int
 
     def prompts(self, sources: Sequence[str]) -> list[list[int]]:
-        """The prompt of each source, of which at most ``source_length`` tokens are read."""
-        return [[*self.before, *tokens[: self.source_length], *self.after] for tokens in self.cut(sources)]
+        """The prompt of each source, of which at most ``source_length`` tokens are read; the end where it is empty."""
+        cut = self.cut(sources)
+        return [[*self.before, *tokens[: self.source_length], *self.after] or [self.end] for tokens in cut]
 
     def answers(self, targets: Sequence[str]) -> list[list[int]]:
         """At most ``target_length`` tokens of each target, and the end where nothing is cut off."""
@@ -46,8 +47,11 @@ class Prompter:
     def written(self, tokens: Sequence[int]) -> str:
         """The answer in what a model wrote: up to the end, the end of the line, or quotes that close a docstring."""
         ended = tokens[: tokens.index(self.end)] if self.end in tokens else tokens
-        text = str(self.tokenizer.decode(list(ended), skip_special_tokens=True))
-        return text.split(QUOTES)[0].strip().split("\n")[0].strip()
+        return self.text(ended).split(QUOTES)[0].strip().split("\n")[0].strip()
+
+    def text(self, tokens: Sequence[int]) -> str:
+        """The text of these tokens, without the end token's spelling."""
+        return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True))
 
     @property
     def longest(self) -> int:

@@ -208,13 +208,16 @@ def _content(path: Path) -> bytes:
 
 
 def _opened(path: Path, image: CocoImage, channels: int) -> Image.Image:
+    """The image as it is stored, not turned by its EXIF orientation: COCO's boxes are for the stored pixels.
+
+    Raises DataError where it is no image, or is not of the size that the file says.
+    """
     try:
         with Image.open(path, formats=FORMATS) as opened:
-            size = opened.size
-            whole = converted(opened, channels)
+            whole = converted(opened, channels, upright=False)
     except Exception as error:  # noqa: BLE001 - Pillow's readers raise errors of all kinds for a broken file
         raise DataError(f"{image.place}: '{image.file_name}' cannot be read as an image: {error}") from None
-    if size != (image.width, image.height) or whole.size != size:
+    if whole.size != (image.width, image.height):
         raise DataError(
             f"{image.place}: '{image.file_name}' is {whole.width} × {whole.height}, "
             f"not {image.width} × {image.height} as it says"

@@ -21,11 +21,12 @@ from experiments import lazy
 from experiments.data.array_data import chosen_options, prepared_folder, prepared_for
 from experiments.data.token_arrays import digest
 from experiments.training_loop import Batch
+from tracker.errors import DataError
 from tracker.records import Settings
 from tracker.study.knobs import Knob
 from tracker.training.run import Run
 
-PREPARATION_VERSION = 1
+PREPARATION_VERSION = 2
 """Raise it whenever images are read or resized in another way."""
 SYNTHETIC = "synthetic"
 NO_OBJECT = -1
@@ -80,6 +81,13 @@ def load_scenes(folder: Path, split: str, device: torch.device, share: float = 1
         used = array[: max(1, round(share * len(array)))]
         arrays.append(torch.from_numpy(used[: first or None]).to(device))
     return Scenes(*arrays)
+
+
+def with_boxes(scenes: Scenes, whose: str) -> Scenes:
+    """``scenes``. Raises DataError where none of them has a box: there is nothing to learn, or to measure with."""
+    if not bool((scenes.labels != NO_OBJECT).any()):
+        raise DataError(f"none of the {len(scenes):,} {whose} images that are used has a box; use more of them")
+    return scenes
 
 
 def _options(data: Mapping[str, Any]) -> dict[str, Any]:

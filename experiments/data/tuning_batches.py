@@ -120,8 +120,8 @@ def _row(examples: Examples, row: Row) -> tuple[list[int], list[int], list[int]]
 def padded_prompts(prompts: Sequence[Sequence[int]], padding: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Tokens (prompts, longest), filled up on the left because writing continues on the right, and what is real."""
     longest = max(map(len, prompts))
-    tokens = torch.tensor([[padding] * (longest - len(each)) + list(each) for each in prompts])
-    real = torch.tensor([[0] * (longest - len(each)) + [1] * len(each) for each in prompts])
+    tokens = torch.tensor([[padding] * (longest - len(each)) + list(each) for each in prompts], dtype=torch.long)
+    real = torch.tensor([[0] * (longest - len(each)) + [1] * len(each) for each in prompts], dtype=torch.long)
     return tokens.to(device), real.to(device)
 
 
@@ -129,5 +129,5 @@ def padded_texts(texts: Sequence[Sequence[int]], padding: int, device: torch.dev
     """Tokens (texts, width), filled up with ``padding`` on the right."""
     width = max(map(len, texts))
     width += -width % WIDTH_MULTIPLE
-    tokens = torch.tensor([list(each) + [padding] * (width - len(each)) for each in texts])
+    tokens = torch.tensor([list(each) + [padding] * (width - len(each)) for each in texts], dtype=torch.long)
     return tokens.to(device, non_blocking=True)

@@ -15,8 +15,7 @@ import torch
 
 from experiments import lazy
 from experiments.data.base_models import BaseModel
-from experiments.data.batches import BatchPlan, shuffled_batches, sorted_batches
-from experiments.data.tuning_batches import Examples, padded_texts
+from experiments.data.tuning_batches import Examples, Row, evaluation_rows, padded_texts, training_rows
 from experiments.data.tuning_texts import load_rows, load_text_card, prepare_texts, prepared_texts
 from experiments.memory import keep_freed_memory
 from experiments.scores import CLASSIFIER_METRICS, classification_loss, classifier_scores
@@ -32,9 +31,10 @@ from experiments.workloads.fine_tuner import (
     prepare_bases,
     prompter_of,
     sizes,
+    tokens_of,
     training_flops,
 )
-from experiments.workloads.text_classifier import TextClassifier, seeded
+from experiments.workloads.text_classifier import TextClassifier
 from tracker.records import DataCard, Direction, Settings
 from tracker.study.knobs import Knob
 from tracker.training.run import Run
@@ -87,19 +87,15 @@ class ClassifierTuner:
             model.compile(dynamic=True)
         batch_size = int(settings["batch_size"])
 
-        tokens: list[int] = []
-
-        def train_batches(epoch: int) -> Iterator[Batch]:
-            plan = shuffled_batches(train.examples.lengths, batch_size, seeded(run.seed * SEED_STEP + epoch))
-            tokens.extend(len(each.rows) * each.width for each in plan)
-            return train.batches(plan)
+        def plan(epoch: int) -> list[list[Row]]:
+            return training_rows(train.examples, batch_size, run.seed * SEED_STEP + epoch, packed=False)
 
         run.ready()
         done = fit(
             run,
             model,
             steps_per_epoch=math.ceil(used / batch_size),
-            train_batches=train_batches,
+            train_batches=lambda epoch: train.batches(plan(epoch)),
             loss=classification_loss(run),
             evaluate=lambda tuned: classifier_scores(run, tuned, validation.batches()).reported,
             keep=lambda tuned, kept: start.save(tuned, TEMPLATE, settings, card.classes, kept),
@@ -112,7 +108,7 @@ class ClassifierTuner:
         run.conclude(
             test_accuracy=scores.accuracy,
             **sizes(model),
-            flops=training_flops(model, start, sum(tokens)),
+            flops=training_flops(model, start, tokens_of(train.examples, plan, round(done.samples / used))),
             samples_per_second=done.samples / done.seconds,
             predictions_per_second=scores.predictions_per_second,
         )
@@ -157,9 +153,10 @@ class Texts:
         self.examples = Examples(start.prompter.prompts(texts), [()] * len(texts), start.prompter.padding)
         self.labels = torch.tensor(labels, device=device)
 
-    def batches(self, plan: Sequence[BatchPlan] | None = None) -> Iterator[Batch]:
+    def batches(self, plan: Sequence[Sequence[Row]] | None = None) -> Iterator[Batch]:
         """(tokens, classes) of the planned batches; without a plan, of all texts by length."""
         device = self.labels.device
-        for each in plan or sorted_batches(self.examples.lengths, EVALUATION_BATCH):
-            prompts = [self.examples.prompts[row] for row in each.rows.tolist()]
-            yield padded_texts(prompts, self.examples.padding, device), self.labels[each.rows.to(device)]
+        for rows in plan or evaluation_rows(self.examples, EVALUATION_BATCH):
+            texts = [index for row in rows for index in row]
+            prompts = [self.examples.prompts[index] for index in texts]
+            yield padded_texts(prompts, self.examples.padding, device), self.labels[torch.tensor(texts, device=device)]

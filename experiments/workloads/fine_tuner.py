@@ -125,9 +125,16 @@ class Start:
         settings, data = run.settings, run.data
         tuning = tuning_of(settings, classes)
         prepared = load_text_card(prepared_texts(run)).bases
-        if name in FAMILY and name not in prepared:
-            raise DataError(f"base model '{name}' was not prepared; prepared: {', '.join(prepared)}; see base_models")
+        if name not in prepared:
+            raise DataError(
+                f"base model '{name}' was not prepared; prepared: {', '.join(prepared)}; name it in [data] base_models"
+            )
         base = find_base(name, run.cache, base_bytes_of(data), task)
+        if name not in FAMILY and base.content != prepared[name]:
+            raise DataError(
+                f"base model '{name}' in {base.folder} has changed since it was prepared: its sha256 is"
+                f" {base.content}, not {prepared[name]}"
+            )
         check_memory(base, tuning, settings, run.device)
         cutter = prompter_of(base, template, settings)
         torch.manual_seed(run.seed)  # a classifier's head is drawn at random
@@ -248,11 +255,11 @@ def measure(run: Run, model: Tuned, cutter: Prompter, pairs: Sequence[tuple[str,
     with run.precision.autocast(run.device):
         written = write_answers(model.network, cutter, examples.prompts, run.device)
     seconds = time.perf_counter() - begin
-    size_bytes = sum(len(cutter.tokenizer.decode(answer).encode()) for answer in examples.answers)
+    size_bytes = sum(len(cutter.text(answer).encode()) for answer in examples.answers)
     reported = {
         "chrf": lazy.call("experiments.translation_scores:text_scores", written, targets)["chrf"],
         "validation_loss": loss,
-        "bits_per_byte": loss * examples.answer_tokens / math.log(2) / size_bytes,
+        "bits_per_byte": loss * examples.answer_tokens / math.log(2) / max(size_bytes, 1),
     }
     return Measured(reported, len(pairs) / seconds)
 

@@ -24,7 +24,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from experiments import lazy
 from experiments.data.array_data import load_array_card
-from experiments.data.scenes import NO_OBJECT, Scenes, load_scenes, prepare_scenes, prepared_scenes
+from experiments.data.scenes import NO_OBJECT, Scenes, load_scenes, prepare_scenes, prepared_scenes, with_boxes
 from experiments.inference import with_weights
 from experiments.training_loop import LOOP_KNOBS, Batch, fit
 from tracker.records import DataCard, Direction, Settings
@@ -157,8 +157,10 @@ class ObjectDetector:
         folder = prepared_scenes(run)
         card, batch_size = load_array_card(folder), int(settings["batch_size"])
         shape = Shape.of(settings, len(card.classes), card.extra["channels"])
-        train = load_scenes(folder, "train", run.device, float(settings["train_share"]))
-        validation = load_scenes(folder, "validation", run.device, first=int(settings["validation_images"]))
+        train = with_boxes(load_scenes(folder, "train", run.device, float(settings["train_share"])), "training")
+        validation = with_boxes(
+            load_scenes(folder, "validation", run.device, first=int(settings["validation_images"])), "validation"
+        )
         model = Detector(shape).to(run.device)
         if settings["compile"]:
             model.compile(dynamic=True)

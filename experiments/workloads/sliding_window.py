@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from experiments import lazy
 from experiments.data.array_data import load_array_card
-from experiments.data.scenes import Scenes, load_scenes, prepared_scenes
+from experiments.data.scenes import Scenes, load_scenes, prepared_scenes, with_boxes
 from experiments.workloads.object_detector import objects_of
 from tracker.training.run import Run
 
@@ -43,8 +43,10 @@ def train(run: Run) -> None:
     """
     settings, folder = run.settings, prepared_scenes(run)
     classes = len(load_array_card(folder).classes)
-    train_split = load_scenes(folder, "train", CPU, float(settings["train_share"]))
-    validation = load_scenes(folder, "validation", CPU, first=int(settings["validation_images"]))
+    train_split = with_boxes(load_scenes(folder, "train", CPU, float(settings["train_share"])), "training")
+    validation = with_boxes(
+        load_scenes(folder, "validation", CPU, first=int(settings["validation_images"])), "validation"
+    )
     test = load_scenes(folder, "test", CPU, first=int(settings["test_images"]))
     run.ready()
     begin = time.perf_counter()

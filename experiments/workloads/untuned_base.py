@@ -51,7 +51,8 @@ def classify(run: Run) -> None:
     folder = prepared_texts(run)
     classes = load_text_card(folder).classes
     validation = load_rows(folder, "validation", int(run.settings["validation_documents"]))
-    seen, test = load_rows(folder, "train", len(validation)), load_rows(folder, "test", len(validation))
+    seen = load_rows(folder, "train", len(validation))
+    test = load_rows(folder, "test", int(run.settings["test_documents"]))
     run.ready()
     for step, start, model in _untuned(run, PLAIN_TEMPLATE):
         with run.evaluating():

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 
 import huggingface_hub
 import pytest
 import torch
+from peft import PeftModel
 from safetensors import safe_open
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from safetensors.torch import save_file
+from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
 from experiments.data.base_models import FAMILY, find_base
 from experiments.data.tuning_batches import Examples, batch, pack, training_rows
 from experiments.data.tuning_texts import load_rows, prepared_texts
 from experiments.data.windows import NO_TARGET
-from experiments.tuned_models import Tuned, Tuning
+from experiments.quantisation import quantising_problem
+from experiments.tuned_models import Tuned, Tuning, load_base, load_trained
 from experiments.tuning_memory import needed_bytes
 from experiments.workloads.base_family import CONTEXT_LENGTH, persimmon_weights
 from experiments.workloads.classifier_tuner import ClassifierTuner
-from experiments.workloads.fine_tuner import FineTuner, Start, mean_loss
+from experiments.workloads.fine_tuner import FineTuner, Start, mean_loss, measure
 from experiments.workloads.language_model import Gpt, Shape
 from tests.support.runs import checkpoints, gallery_run, kept_folder
 from tracker.errors import DataError, HardwareError, WorkloadError
@@ -268,6 +272,40 @@ def test_adapters_go_into_the_chosen_modules_alone(make_run, tmp_path):
         assert all("self_attn" in name for name in file.keys())  # noqa: SIM118 (it is no dict)
 
 
+def test_adapters_of_an_output_layer_that_shares_its_weights_leave_the_embedding_alone(make_run, tmp_path):
+    run, _ = make_run(target_modules="lm_head query_key_value", learning_rate=5e-2)
+    FineTuner().train(run)
+    start = Start.of(run, "library-1", "writing", "{source}\n")
+    assert start.network.get_output_embeddings().weight is start.network.get_input_embeddings().weight
+    embedding = start.network.get_input_embeddings().weight.clone()
+    tokens = torch.tensor(start.prompter.prompts(["paint(item=1, red=True)"]))
+    trained = PeftModel.from_pretrained(load_base(start.base, start.tuning, 0, CPU), kept_folder(tmp_path)).eval()
+    kept = load_trained(start.network, start.tuning, kept_folder(tmp_path)).eval()
+    assert torch.equal(kept.get_input_embeddings().weight, embedding)
+    with torch.no_grad():
+        assert torch.allclose(kept(tokens).logits, trained(tokens).logits, atol=1e-3)
+
+
+def gpt2(own):
+    """Weights and configuration of a GPT-2 in the folder of another model; its linear layers are Conv1D."""
+    kept = json.loads((own / "config.json").read_text())
+    ends = {"bos_token_id": None, "eos_token_id": kept["eos_token_id"], "pad_token_id": kept["pad_token_id"]}
+    config = GPT2Config(vocab_size=kept["vocab_size"], n_embd=32, n_layer=1, n_head=2, n_positions=128, **ends)
+    GPT2LMHeadModel(config).save_pretrained(own)
+    return {"base_models": [str(own)], "base_bytes": BASE["base_bytes"]}
+
+
+def test_layers_of_gpt_2_get_adapters_and_are_never_called_quantised(make_run, data, own):
+    given = {"data": {**data["writing"], **gpt2(own)}, "base_model": str(own), "epochs": 1}
+    run, events = make_run(**given, target_modules="c_attn")
+    FineTuner().train(run)
+    assert len(checkpoints(events)) == 1 and run.summary["trained_parameters"] == 8 * (32 + 96)
+    if quantising_problem("nf4", CPU):
+        pytest.skip(quantising_problem("nf4", CPU))
+    with pytest.raises(HardwareError, match="nf4 is impossible for GPT2LMHeadModel: none of its layers"):
+        FineTuner().train(make_run(**given, base_weights="nf4")[0])
+
+
 def test_a_base_model_that_is_another_than_the_tuned_one_is_refused(make_run, tmp_path, data, own):
     run, _ = make_run(data={**data["writing"], "base_models": [str(own)]}, base_model=str(own), epochs=1)
     FineTuner().train(run)
@@ -285,6 +323,15 @@ def test_a_base_model_that_is_another_than_the_tuned_one_is_refused(make_run, tm
 def changed(folder, **values):
     path = folder / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+def shard(folder, **more):
+    """The same weights in a file that an index names, with ``more`` weights by name and file."""
+    whole = folder / "model.safetensors"
+    with safe_open(whole, "pt") as file:
+        listed = dict.fromkeys(file.keys(), "model-1.safetensors")
+    whole.rename(folder / "model-1.safetensors")
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": listed | more}))
 
 
 def spoil(folder, how):
@@ -312,7 +359,13 @@ def spoil(folder, how):
     elif how == "no weights":
         (folder / "model.safetensors").write_bytes(b"")
     elif how == "index":
-        (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": "model-2.safetensors"}}))
+        shard(folder, a="model-2.safetensors")
+    elif how == "short shard":
+        shard(folder, a="model-1.safetensors")
+    elif how == "adapter beside":
+        (folder / "adapter_config.json").write_text("{}")
+    elif how == "another's weights":
+        (folder / "model.safetensors").rename(folder / "consolidated.safetensors")
     elif how == "vocabulary":
         changed(folder, vocab_size=999)
     elif how == "tokenizer":
@@ -341,6 +394,9 @@ def spoil(folder, how):
         ("torn", "is no whole safetensors file"),
         ("no weights", "is no whole safetensors file"),
         ("index", "1 of its weights are missing, such as a, which should be in model-2.safetensors"),
+        ("short shard", "1 of its weights are missing, such as a, which should be in model-1.safetensors"),
+        ("adapter beside", "holds adapters, not the model they belong to: it has adapter_config.json"),
+        ("another's weights", "no weights in .* as safetensors.*there are consolidated.safetensors"),
         ("vocabulary", "speaks of a vocabulary of 999, which none of its embeddings has"),
         ("tokenizer", "its tokenizer has the token .*another model's"),
         ("no tokenizer", "its tokenizer in .* cannot be read"),
@@ -350,6 +406,48 @@ def test_what_is_no_usable_base_model_is_refused_before_a_trial(make_run, data, 
     spoil(own, how)
     with pytest.raises(DataError, match=message):
         make_run(data={**data["writing"], "base_models": [str(own)]})
+
+
+def test_only_the_files_that_are_loaded_count_as_the_model(own, cache):
+    base = find_base(str(own), cache, 0, "writing")
+    save_file({"extra": torch.zeros(9)}, own / "consolidated.safetensors")
+    beside = find_base(str(own), cache, 0, "writing")
+    assert beside.parameters == base.parameters and beside.content == base.content
+    shard(own)
+    sharded = find_base(str(own), cache, 0, "writing")
+    assert sharded.shapes == base.shapes and sharded.content != base.content
+
+
+@pytest.mark.parametrize("name", ["chat_template.jinja", "special_tokens_map.json", "generation_config.json"])
+def test_what_belongs_to_the_tokenizer_is_part_of_what_identifies_a_base_model(own, cache, name):
+    before = find_base(str(own), cache, 0, "writing").content
+    (own / name).write_text("{}")
+    assert find_base(str(own), cache, 0, "writing").content != before
+
+
+def test_the_likeliest_token_is_written_whatever_the_base_models_folder_says_of_writing(make_run, data, own):
+    end = json.loads((own / "config.json").read_text())["eos_token_id"]
+    kept = {"repetition_penalty": 50.0, "no_repeat_ngram_size": 1, "eos_token_id": end}
+    written = []
+    for content in ({"eos_token_id": end}, kept):
+        (own / "generation_config.json").write_text(json.dumps(content))
+        run, _ = make_run(data={**data["writing"], "base_models": [str(own)]}, base_model=str(own))
+        start = Start.of(run, str(own), "writing", "{source}\n")
+        assert start.network.generation_config.eos_token_id == end
+        prompt = torch.tensor(start.prompter.prompts(["paint(item=1, red=True)"]))
+        written.append(start.network.generate(input_ids=prompt, max_new_tokens=20, do_sample=False)[0].tolist())
+    assert written[0] == written[1] and len(set(written[1])) < len(written[1]), "a token may come twice"
+
+
+def test_a_base_model_that_was_not_prepared_or_has_changed_since_is_refused(make_run, data, own):
+    run, _ = make_run()
+    run.settings = {**run.settings, "base_model": str(own)}
+    with pytest.raises(DataError, match=r"own' was not prepared; prepared: library-1; name it in \[data\] base_models"):
+        FineTuner().train(run)
+    run, _ = make_run(data={**data["writing"], "base_models": [str(own)]}, base_model=str(own))
+    changed(own, hidden_dropout=0.1)
+    with pytest.raises(DataError, match="has changed since it was prepared: its sha256 is"):
+        FineTuner().train(run)
 
 
 @pytest.mark.parametrize(
@@ -381,6 +479,16 @@ def test_what_looks_like_a_special_token_in_a_text_is_text(make_run):
     cutter = Start.of(make_run()[0], "library-1", "writing", "{source}\n").prompter
     assert cutter.end not in cutter.prompts(["f(a='<|end|>')"])[0]
     assert cutter.answers(["It ends."])[0][-1] == cutter.end and cutter.end not in cutter.answers(["a " * 99])[0]
+
+
+def test_bits_per_byte_count_the_bytes_of_the_answers_and_not_the_end_tokens_name(make_run):
+    run, _ = make_run(target_length=64)
+    start = Start.of(run, "library-1", "writing", "{source}\n")
+    pairs = load_rows(prepared_texts(run), "validation", 6)
+    model, examples = Tuned(start.network, start.prompter.padding), start.prompter.examples(pairs)
+    bits = mean_loss(run, model, examples) * examples.answer_tokens / math.log(2)
+    found = measure(run, model, start.prompter, pairs).reported["bits_per_byte"]
+    assert found == pytest.approx(bits / sum(len(target.encode()) for _, target in pairs), rel=1e-5)
 
 
 def test_a_base_model_of_ones_own_is_tuned_without_the_family(make_run, data, own, cache):
@@ -438,6 +546,39 @@ def test_the_classifier_learns_classes_and_serves_their_names(make_run, tmp_path
         train(baseline)
     (before,) = checkpoints(its_events)
     assert before["accuracy"] < max(each["accuracy"] for each in checkpoints(events))
+
+
+def test_a_classifiers_figures_are_the_same_after_a_pause(make_run, tmp_path):
+    found = []
+    state = tmp_path / "state.pt"
+    for pauses in (False, True):
+        given = {"method": "head", "epochs": 2, "state_path": state if pauses else None}
+        if pauses:
+            with pytest.raises(Paused):
+                ClassifierTuner().train(make_run(ClassifierTuner(), **given, pause_after_epoch=1)[0])
+        run, events = make_run(ClassifierTuner(), **given)
+        ClassifierTuner().train(run)
+        found.append((run.summary["flops"], checkpoints(events)[-1]))
+    assert found[0] == found[1] and found[0][0] > 0
+
+
+def test_a_classifier_takes_an_empty_text(make_run, tmp_path):
+    run, _ = make_run(ClassifierTuner(), method="head", epochs=1)
+    ClassifierTuner().train(run)
+    predict = ClassifierTuner().predictor(kept_folder(tmp_path), "fp32", CPU)
+    assert predict([""])[0] == predict(["", "paint(item=1, red=True)"])[0]
+
+
+def test_the_untuned_classifier_is_measured_on_the_test_texts_that_the_settings_name(make_run, data, tmp_path):
+    splits = [split for split in ("train", "validation", "test") for _ in range(12)]
+    two = [{"text": f"a{n}", "label": ("red", "grey")[n % 2], "split": split} for n, split in enumerate(splits)]
+    (tmp_path / "two.jsonl").write_text("\n".join(map(json.dumps, two)))
+    table, found = {**data["classification"], "source": str(tmp_path / "two.jsonl")}, []
+    for documents in (1, 3):
+        run, _ = make_run(ClassifierTuner(), data=table, validation_documents=documents, test_documents=12)
+        ClassifierTuner.baselines["the base model untuned"](run)
+        found.append(run.summary["test_accuracy"])
+    assert found[0] == found[1] and 0 < found[0] < 1
 
 
 @pytest.mark.parametrize("given", [{"method": "lora"}, {"method": "lora", "base_weights": "bf16"}, {"method": "head"}])

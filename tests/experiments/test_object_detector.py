@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from experiments.data.corpus import split_for_share, stable_hash
 from experiments.data.scenes import load_scenes, prepare_scenes
 from experiments.data.synthetic_scenes import SIDE, synthetic_scenes
 from experiments.detection_scores import average_precisions
@@ -95,6 +96,23 @@ def test_it_learns_from_a_file_and_keeps_a_model_that_finds_boxes_in_pixels_of_t
     assert best["class"] == CLASSES[7]
     assert overlaps(np.array([best["box"]]), np.array([[60.0, 20.0, 30.0, 30.0]])) > 0.5
     assert predict([]) == []
+
+
+@pytest.mark.parametrize("train", [ObjectDetector().train, *ObjectDetector.baselines.values()])
+@pytest.mark.parametrize(
+    ("split", "given"), [("training", {"train_share": 0.001}), ("validation", {"validation_images": 1})]
+)
+def test_a_share_of_images_without_any_box_is_refused(make_run, tmp_path, train, split, given):
+    data, path = write_coco(tmp_path / "coco"), tmp_path / "coco" / "boxes.json"
+    content = json.loads(path.read_text())
+    hashes = {each["id"]: stable_hash(each["file_name"]) for each in content["images"]}
+    of_split = [image for image, number in hashes.items() if split_for_share(number / 2**64) in (split, split[:5])]
+    first = min(of_split, key=hashes.__getitem__)
+    content["annotations"] = [each for each in content["annotations"] if each["image_id"] != first]
+    path.write_text(json.dumps(content))
+    run, _ = make_run(data=data, epochs=1, **given)
+    with pytest.raises(DataError, match=f"none of the 1 {split} images that are used has a box"):
+        train(run)
 
 
 def test_the_baseline_finds_digits_of_synthetic_scenes_and_the_detector_learns_there(make_run):

@@ -91,6 +91,21 @@ def test_what_cannot_be_used_is_named_by_file_and_row_or_skipped_and_counted(tmp
     assert (np.load(folder / "train-labels.npy") >= 0).sum() == 1
 
 
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_pixels_stay_as_they_are_stored_whatever_the_orientation_in_the_file_says(tmp_path, orientation):
+    data = write(tmp_path, lambda content: content["images"][0].update(file_name="phone.png"))
+    pixels = np.zeros((30, 40, 3), np.uint8)
+    pixels[3:15, 2:12] = 255  # the box
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(pixels).save(tmp_path / "phone.png", exif=exif)
+    folder = prepare_scenes(data, SETTINGS, tmp_path / "cache", print)
+    left, top, width, height = np.load(folder / "train-boxes.npy")[0, 0].round().astype(int)
+    (found,) = np.load(folder / "train-inputs.npy")
+    inside = found[:, top : top + height, left : left + width]
+    assert inside.mean() > 200 and found.sum() < 1.3 * inside.sum()
+
+
 def test_a_box_that_was_rounded_over_the_edge_is_cut_off_there_and_a_crowd_is_left_out(tmp_path):
     def change(content):
         content["annotations"][0]["bbox"] = [30.5, -0.4, 10, 10]
