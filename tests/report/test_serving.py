@@ -98,3 +98,13 @@ def test_what_was_measured_is_kept_and_is_json(served, small, tmp_path):
     save_serving(served, tmp_path)
     assert load_serving(tmp_path)["usd_per_1000"].tolist()[:2] == served["usd_per_1000"].tolist()[:2]
     assert load_serving(tmp_path / "nowhere").empty
+
+
+def test_measurements_of_an_earlier_version_still_count(small, tmp_path):
+    point = MeasuredPoint(frontier_table(small).iloc[0], [serving("fp32", 100.0, ("a", "b"))])
+    served = serving_table([point], POINT, DEFAULT_TERMS, 1)
+    save_serving(served, tmp_path)
+    rows = json.loads((tmp_path / "serving.json").read_text())
+    earlier = [{key: value for key, value in row.items() if key not in ("varied", "answer_quality")} for row in rows]
+    (tmp_path / "serving.json").write_text(json.dumps(earlier))
+    assert len(total_frontier(load_serving(tmp_path), 10, small)) == len(total_frontier(served, 10, small)) == 1

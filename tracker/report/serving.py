@@ -99,12 +99,12 @@ def save_serving(served: pd.DataFrame, folder: Path) -> None:
 
 
 def load_serving(folder: Path) -> pd.DataFrame:
-    """The last measurements; empty where there are none."""
+    """The last measurements; empty where there are none. Earlier versions measured inputs as they are only."""
     try:
         rows = json.loads((folder / "serving.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         rows = []
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(rows, columns=COLUMNS).fillna({"varied": ""})
 
 
 def _agreement(expected: Sequence[Any], found: Sequence[Any]) -> float:
