@@ -77,14 +77,23 @@ def test_more_memory_than_there_is_is_refused_with_what_there_is(tmp_path):
         run_study(study(100_000), home=tmp_path)
 
 
+@on_linux
+def test_less_memory_than_a_process_has_before_it_trains_fails_the_trial(tmp_path):
+    run_study(study(0.1, budget={"trials": 1}, space={"size": [1]}), home=tmp_path)
+    (log,) = tmp_path.glob("studies/restricted/trials/0/1.jsonl")
+    end = json.loads(log.read_text().splitlines()[-1])
+    assert (end["state"], end["reason"]) == ("failed", "out_of_memory")
+    assert "GB before it trains, and may take 0.10 GB" in end["message"]
+
+
 @two_cores
 @on_linux
 def test_on_a_cluster_a_trial_has_memory_of_its_own_on_its_machine(tmp_path, monkeypatch):
     fleet = NearFleet(tmp_path / "fleet", [CORES[:1], CORES[1:2]], {"tracker/sku": "aws/m7i.large"})
     monkeypatch.setattr("tracker.runner.machines.connected", lambda *_, **__: contextlib.nullcontext(fleet))
-    content = study(0.0, engine={"name": "ray"}, strategy="grid", space={"memory_gb": [0.5, 2.0, 100.0]})
+    content = study(0.0, engine={"name": "ray"}, strategy="grid", space={"memory_gb": [1.0, 2.0, 100.0]})
     del content["settings"]["memory_gb"]
     run_study(content, home=tmp_path)
     fleet.close()
     found = [(asked["settings"]["memory_gb"], end["metrics"]["limit_bytes"]) for asked, end, _ in trials_of(tmp_path)]
-    assert sorted(found) == [(0.5, 0.5 * GB), (2.0, 2.0 * GB)], "of what no machine has, no trial"
+    assert sorted(found) == [(1.0, 1.0 * GB), (2.0, 2.0 * GB)], "of what no machine has, no trial"

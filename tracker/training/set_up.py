@@ -12,6 +12,9 @@ from tracker.training.loading import arguments_of
 from tracker.training.process_tree import mark_worker, take_orphans
 from tracker.training.request import AttemptRequest
 
+_HEADROOM_BYTES = 2**25
+"""Less than this cannot start a training: a thread's stack alone takes 8 MB."""
+
 
 def begin(request: AttemptRequest) -> None:
     """Become a process of an attempt: whoever it leaves behind is found, and what it prints goes to its file.
@@ -40,13 +43,27 @@ def limit_memory(request: AttemptRequest) -> None:
     The processes that train here get equal parts. Linux counts what is private and writable of each process
     (RLIMIT_DATA): those that read data for it may each take as much again. A process that drives GPUs reserves far
     more than it uses.
+
+    Raises MemoryError where the process has about as much already, with all that it has imported: below the limit
+    nothing would work in it, not even a thread that starts.
     """
     if request.memory_limit_bytes is not None and not request.accelerators and sys.platform == "linux":
         each_bytes = request.memory_limit_bytes // len(request.ranks)
+        if (data_bytes := _data_bytes()) + _HEADROOM_BYTES > each_bytes:
+            has, may = (f"{each / 2**30:.2f} GB" for each in (data_bytes, each_bytes))
+            raise MemoryError(f"the process has {has} before it trains, and may take {may}")
         with contextlib.suppress(OSError, ValueError):  # a tighter limit is set already
             resource.setrlimit(resource.RLIMIT_DATA, (each_bytes, resource.RLIM_INFINITY))
         with contextlib.suppress(OSError):
             Path("/proc/self/oom_score_adj").write_text("500")  # prefer killing the worker to killing the coordinator
+
+
+def _data_bytes() -> int:
+    """What RLIMIT_DATA limits of this process; 0 where it is not known."""
+    with contextlib.suppress(OSError, StopIteration, ValueError):
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("VmData:")).split()[1]) * 1024
+    return 0
 
 
 def _redirect_output(path: Path) -> None:

@@ -72,7 +72,6 @@ def work(request: AttemptRequest) -> None:
     meter = _meter(request)
     log.write("started", {"pid": os.getpid()})
     take_cores(request.cores)
-    limit_memory(request)
     stop = StopSignal()
     worker = os.getpid()
     ending, summary = _trained_to_its_end(request, log, meter, stop)
@@ -103,6 +102,7 @@ def _trained_to_its_end(
         give_up(Ending(TrialState.KILLED, stop.reason, message))
 
     try:
+        limit_memory(request)
         take_requests()
         parts = Parts(request.span, verdict, give_up)
         if parts.span is not None:
