@@ -70,10 +70,8 @@ class Candidates:
     def unseen(self, random: np.random.Generator) -> list[tuple[Settings, str]]:
         """Untried settings to choose from without a forecast, each with its source."""
         suggested = self._suggestions[:1] if random.random() < 0.5 else []
-        drawn = [self._cube.draw(random) for _ in range(_DRAWN)]
-        sources = [(suggested, "suggested by the sampler"), (drawn, "drawn evenly from the space")]
-        fresh = [(each, source) for settings, source in sources for each in settings if each not in self._tried]
-        return fresh or [(each, "drawn evenly from what is left of the space") for each in self._left(random)]
+        fresh = [(each, "suggested by the sampler") for each in suggested if each not in self._tried]
+        return [*fresh, *((each, "drawn evenly from the space") for each in self.drawn(random))]
 
     def drawn(self, random: np.random.Generator) -> list[Settings]:
         """Untried settings, drawn evenly from the space; from what is left of it where few are; empty where none is."""

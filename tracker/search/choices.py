@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -75,6 +75,34 @@ class Choices:
     def to_start(self, settings: Sequence[Settings], forecast: Forecast, allowance: Allowance) -> list[Choice]:
         """The first step of a new trial with each of n settings, as far as it fits, with its ``forecast``."""
         return self._fitting(forecast, allowance, [(None, None, each) for each in settings])
+
+    def usd_to_depth(self, trial: int, depth: float, *, alive: bool) -> float:
+        """What training a trial to a depth is expected to cost; without a start where its process is ``alive``."""
+        facts = self._knowledge.trials[trial]
+        further_usd = float(self._fitted.outlook.of_trials([facts]).further_usd[0])
+        return (depth - facts.depth) * further_usd + (0.0 if alive else facts.start_usd)
+
+    def to_depth(self, trial: int, depth: float, allowance: Allowance, *, alive: bool) -> Choice | None:
+        """The step that trains a trial on to a depth, however many doublings that are; None where it does not fit."""
+        facts = self._knowledge.trials[trial]
+        step_usd = self.usd_to_depth(trial, depth, alive=alive)
+        forecast = self._fitted.outlook.of_trials([facts], facts if alive else None)
+        found = self.to_resume([trial], forecast, allowance) if allowance.fits(step_usd) else []
+        return replace(found[0], until_depth=depth, step_usd=step_usd) if found else None
+
+    def first_sound(
+        self, settings: Sequence[Settings], allowance: Allowance, random: np.random.Generator
+    ) -> tuple[int, Choice] | None:
+        """The first of n settings that is accepted for a new trial, by index, and its first step; None where none is.
+
+        Each is accepted with the probability that it fits in memory, does not fail and keeps the limits.
+        """
+        if not settings:
+            return None
+        forecast = self._fitted.outlook.of_settings(settings)
+        sound = np.flatnonzero(random.random(len(settings)) < forecast.sound.max(axis=1))[:1]
+        found = self.to_start([settings[index] for index in sound], forecast.of(sound), allowance) if len(sound) else []
+        return (int(sound[0]), found[0]) if found else None
 
     def _fitting(self, forecast: Forecast, allowance: Allowance, starts: Sequence[_Start]) -> list[Choice]:
         """A choice for each of n starts whose next step fits, at its best horizon."""

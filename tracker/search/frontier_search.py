@@ -99,14 +99,14 @@ class FrontierSearch:
         self._new = NewTrials(candidates, known, fitted, valuation, seed)
         choices = Choices(known, fitted, valuation, self._trust)
         self._first = FirstTrials(known, trials.tried)
-        self._deep = Deep(known, fitted, choices, seed)
+        self._deep = Deep(known, choices, seed)
         by_forecast = ByForecast(known, fitted, valuation, choices, self._new)
         self._enough = Enough(known, valuation, by_forecast, least_growth)
         self._policies: Sequence[Policy] = (
             self._enough,
-            Survey(known, fitted, choices, candidates),
+            Survey(known, choices, candidates),
             self._deep,
-            ByRank(known, fitted, valuation, choices, candidates),
+            ByRank(known, valuation, choices, candidates),
             by_forecast,
             ToTheEnd(known, fitted, self._new, trials.tried),
         )

@@ -14,7 +14,7 @@ ROUNDS = 200
 
 
 def policy(built):
-    return ByRank(built.knowledge, built.fitted, built.valuation, built.choices, built.candidates)
+    return ByRank(built.knowledge, built.valuation, built.choices, built.candidates)
 
 
 def answers(built, **options):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from tests.support.search_parts import EPOCHS, reached, trained
+import pytest
+
+from tests.support.search_parts import EPOCHS, parts, reached, settings_of, trained
 from tracker.search.policies.deep import DEEP_SHARE, Deep
 
 
 def policy(built, seed=0):
-    return Deep(built.knowledge, built.fitted, built.choices, seed)
+    return Deep(built.knowledge, built.choices, seed)
 
 
 def cost_usd(built, trial, epoch=EPOCHS):
@@ -57,3 +59,26 @@ def test_settings_are_drawn_evenly_whatever_their_forecast():
     asked = [policy(built, seed).choose(built.asked()) for seed in range(40)]
     widths = {built.knowledge.trials[decision.trial].settings["width"] for decision in asked if decision}
     assert len(widths) > 2, "the widest are too dear to be due yet"
+
+
+def test_a_trial_whose_process_is_alive_may_take_the_last_dollars():
+    def slow_to_start(settings, epoch):
+        values = reached(settings, epoch)
+        start_usd = 19 * reached(settings, 1)["price_usd"]
+        seconds = 1e3 * (values["price_usd"] + start_usd)
+        more = {"price_usd": values["price_usd"] + start_usd, "wall_seconds": seconds}
+        return values | more | {"startup_seconds": 1e3 * start_usd}
+
+    built = parts()
+    for trial in range(60):
+        built.train(trial, settings_of(8 * 2 ** (trial % 4), 10 ** (-3 + 2 * trial / 60)), 2, slow_to_start)
+    built.ready()
+    due = policy(built).choose(built.asked(1000.0)).trial
+    facts = built.knowledge.trials[due]
+    further_usd = built.choices.usd_to_depth(due, facts.last_depth, alive=True)
+    assert further_usd < built.choices.usd_to_depth(due, facts.last_depth, alive=False) - 0.9 * facts.start_usd
+    last_usd = 1.01 * further_usd
+    assert policy(built).choose(built.asked(last_usd)) is None, "it would have to start again"
+    decision = policy(built).choose(built.asked(last_usd, live_trial=due))
+    assert decision.trial == due
+    assert decision.expected_usd == pytest.approx(further_usd)

@@ -10,7 +10,7 @@ from tracker.search.policies.survey import SURVEY_SHARE, SURVEYED, Survey, surve
 
 
 def policy(built):
-    return Survey(built.knowledge, built.fitted, built.choices, built.candidates)
+    return Survey(built.knowledge, built.choices, built.candidates)
 
 
 def test_each_of_the_first_trials_is_trained_a_third_of_the_way_and_no_further():

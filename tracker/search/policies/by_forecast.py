@@ -36,6 +36,7 @@ class ByForecast:
         self._valuation = valuation
         self._choices = choices
         self._new = new
+        self._latest: tuple[Situation, list[Choice]] | None = None
 
     def choose(self, now: Situation) -> Decision | None:
         """The best step; None where none fits."""
@@ -47,11 +48,16 @@ class ByForecast:
         return Decision.of(choice, why, now.allowance, runner_up)
 
     def choices(self, now: Situation) -> list[Choice]:
-        """The steps that fit, those that are best by an optimistic forecast: of paused trials, and of new ones."""
-        choices = self._to_resume(now)
-        if now.allowance.new_trials:
-            choices += self._to_start(now)
-        return choices
+        """The steps that fit, those that are best by an optimistic forecast: of paused trials, and of new ones.
+
+        Who asks again about the same situation gets the same ones.
+        """
+        if self._latest is None or self._latest[0] is not now:
+            choices = self._to_resume(now)
+            if now.allowance.new_trials:
+                choices += self._to_start(now)
+            self._latest = now, choices
+        return self._latest[1]
 
     def _to_resume(self, now: Situation) -> list[Choice]:
         waiting = now.waiting

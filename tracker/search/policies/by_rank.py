@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -11,7 +10,6 @@ import numpy as np
 from tracker.search.candidates import Candidates
 from tracker.search.choices import Choices
 from tracker.search.features import Array
-from tracker.search.fitted_models import FittedModels
 from tracker.search.knowledge import Knowledge
 from tracker.search.policies.policy import Decision, Situation
 from tracker.search.ranks import Ranks
@@ -34,13 +32,11 @@ class ByRank:
     def __init__(
         self,
         knowledge: Knowledge,
-        fitted: FittedModels,
         valuation: Valuation,
         choices: Choices,
         candidates: Candidates,
     ) -> None:
         self._knowledge = knowledge
-        self._fitted = fitted
         self._valuation = valuation
         self._choices = choices
         self._candidates = candidates
@@ -56,12 +52,9 @@ class ByRank:
     def _promotion(self, now: Situation) -> Decision | None:
         for level, trial, peers in self._promotable(now.waiting):
             facts = self._knowledge.trials[trial]
-            more = min(2.0 ** (level + _RANKED), facts.last_depth) - facts.depth
-            forecast = self._fitted.outlook.of_trials([facts])
-            step_usd = more * float(forecast.further_usd[0]) + now.start_usd(trial, facts)
-            found = self._choices.to_resume([trial], forecast, now.allowance)
-            if found and now.allowance.fits(step_usd):
-                chosen = replace(found[0], until_depth=facts.depth + more, step_usd=step_usd)
+            depth = min(2.0 ** (level + _RANKED), facts.last_depth)
+            chosen = self._choices.to_depth(trial, depth, now.allowance, alive=trial == now.live_trial)
+            if chosen is not None:
                 why = f"it ranks in the first quarter of {peers} trials after epoch {facts.at(level).epoch}"
                 return Decision.of(chosen, why, now.allowance)
         return None
@@ -92,15 +85,10 @@ class ByRank:
         return gains if self._knowledge.measures.keeps_limits(depth.metrics) else gains - np.inf
 
     def _new(self, now: Situation) -> Decision | None:
-        """A new trial, accepted with the probability that it fits in memory, does not fail and keeps the limits."""
         unseen = self._candidates.unseen(now.random)
-        if not unseen:
+        found = self._choices.first_sound([settings for settings, _ in unseen], now.allowance, now.random)
+        if found is None:
             return None
-        forecast = self._fitted.outlook.of_settings([settings for settings, _ in unseen])
-        sound = np.flatnonzero(now.random.random(len(unseen)) < forecast.sound.max(axis=1))[:1]
-        if not len(sound):
-            return None
-        settings, source = unseen[sound[0]]
-        found = self._choices.to_start([settings], forecast.of(sound), now.allowance)
-        why = f"no trial ranks high enough to be promoted; a new one, {source}"
-        return Decision.of(found[0], why, now.allowance) if found else None
+        index, chosen = found
+        why = f"no trial ranks high enough to be promoted; a new one, {unseen[index][1]}"
+        return Decision.of(chosen, why, now.allowance)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 import numpy as np
 
 from tracker.search.choices import Choices
-from tracker.search.fitted_models import FittedModels
 from tracker.search.knowledge import Knowledge
 from tracker.search.outlook import DOUBLINGS
 from tracker.search.policies.policy import Decision, Situation
@@ -25,9 +23,8 @@ class Deep:
 
     name = "deep"
 
-    def __init__(self, knowledge: Knowledge, fitted: FittedModels, choices: Choices, seed: int) -> None:
+    def __init__(self, knowledge: Knowledge, choices: Choices, seed: int) -> None:
         self._knowledge = knowledge
-        self._fitted = fitted
         self._choices = choices
         self._seed = seed
         self._trials: set[int] = set()
@@ -47,16 +44,16 @@ class Deep:
         trial = self._nearest(now)
         facts = self._knowledge.trials[trial]
         last_depth = min(facts.last_depth, facts.depth * 2.0**DOUBLINGS)
-        forecast = self._fitted.outlook.of_trials([facts])
-        more_usd = (last_depth - facts.depth) * float(forecast.further_usd[0]) + now.start_usd(trial, facts)
+        alive = trial == now.live_trial
+        more_usd = self._choices.usd_to_depth(trial, last_depth, alive=alive)
         spent_usd, deep_usd = self._knowledge.trials.spent_usd(), self._knowledge.trials.spent_usd(self._trials)
         due = deep_usd + facts.price_usd + more_usd <= DEEP_SHARE * (spent_usd + more_usd)
-        if not due or not now.allowance.fits(more_usd):
+        chosen = self._choices.to_depth(trial, last_depth, now.allowance, alive=alive) if due else None
+        if chosen is None:
             return None
-        (found,) = self._choices.to_resume([trial], forecast, now.allowance)
         self._trials.add(trial)
         why = f"{DEEP_SHARE:.0%} of the dollars train uniformly drawn settings to their end; this trial is nearest"
-        return Decision.of(replace(found, until_depth=last_depth, step_usd=more_usd), why, now.allowance)
+        return Decision.of(chosen, why, now.allowance)
 
     def _nearest(self, now: Situation) -> int:
         # Drawn once and kept until it is due: redrawing would favour cheap trials, which are due sooner.

@@ -11,7 +11,6 @@ import numpy as np
 from tracker.records import Settings
 from tracker.search.budget import Allowance
 from tracker.search.choices import Choice
-from tracker.search.facts import TrialFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +25,6 @@ class Situation:
     waiting: Sequence[int]
     random: np.random.Generator
     live_trial: int | None = None
-
-    def start_usd(self, trial: int, facts: TrialFacts) -> float:
-        """What a process for ``trial`` costs before it trains; nothing where its process is still alive."""
-        return 0.0 if trial == self.live_trial else facts.start_usd
 
 
 @dataclass(frozen=True, slots=True)

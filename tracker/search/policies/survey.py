@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
-
-import numpy as np
 
 from tracker.search.candidates import Candidates
 from tracker.search.choices import Choices
-from tracker.search.fitted_models import FittedModels
 from tracker.search.knowledge import Knowledge
 from tracker.search.policies.policy import Decision, Situation
 
@@ -32,9 +28,8 @@ class Survey:
 
     name = "survey"
 
-    def __init__(self, knowledge: Knowledge, fitted: FittedModels, choices: Choices, candidates: Candidates) -> None:
+    def __init__(self, knowledge: Knowledge, choices: Choices, candidates: Candidates) -> None:
         self._knowledge = knowledge
-        self._fitted = fitted
         self._choices = choices
         self._candidates = candidates
 
@@ -51,26 +46,19 @@ class Survey:
             depth = surveyed_depth(facts.last_depth)
             if facts.depth >= depth:
                 continue
-            forecast = self._fitted.outlook.of_trials([facts])
-            step_usd = (depth - facts.depth) * float(forecast.further_usd[0]) + now.start_usd(trial, facts)
-            found = self._choices.to_resume([trial], forecast, now.allowance)
-            if found and self._affords(now, surveyed, step_usd):
+            chosen = self._choices.to_depth(trial, depth, now.allowance, alive=trial == now.live_trial)
+            if chosen is not None and self._affords(now, surveyed, chosen.step_usd):
                 why = f"one of the {SURVEYED} trials that are trained a third of the way, to learn how settings differ"
-                return Decision.of(replace(found[0], until_depth=depth, step_usd=step_usd), why, now.allowance)
+                return Decision.of(chosen, why, now.allowance)
         return None
 
     def _another(self, now: Situation, surveyed: list[int]) -> Decision | None:
         drawn = self._candidates.drawn(now.random) if now.allowance.new_trials else []
-        if not drawn:
+        found = self._choices.first_sound(drawn, now.allowance, now.random)
+        if found is None or not self._affords(now, surveyed, found[1].step_usd):
             return None
-        forecast = self._fitted.outlook.of_settings(drawn)
-        # The first that is accepted with the probability that it fits in memory, does not fail and keeps the limits.
-        sound = np.flatnonzero(now.random.random(len(drawn)) < forecast.sound.max(axis=1))[:1]
-        if not len(sound) or not self._affords(now, surveyed, float(forecast.cost_usd[sound[0], 0])):
-            return None
-        found = self._choices.to_start([drawn[sound[0]]], forecast.of(sound), now.allowance)
         why = f"one of the first {SURVEYED} trials, drawn evenly from the space"
-        return Decision.of(found[0], why, now.allowance) if found else None
+        return Decision.of(found[1], why, now.allowance)
 
     def _affords(self, now: Situation, surveyed: list[int], step_usd: float) -> bool:
         trials, left_usd = self._knowledge.trials, now.allowance.left_usd
