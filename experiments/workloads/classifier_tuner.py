@@ -14,9 +14,8 @@ from typing import Any
 import torch
 
 from experiments import lazy
-from experiments.data.base_models import BaseModel
 from experiments.data.tuning_batches import Examples, Row, evaluation_rows, padded_texts, training_rows
-from experiments.data.tuning_texts import load_rows, load_text_card, prepare_texts, prepared_texts
+from experiments.data.tuning_texts import load_rows, load_text_card, prepared_texts
 from experiments.memory import keep_freed_memory
 from experiments.scores import CLASSIFIER_METRICS, classification_loss, classifier_scores
 from experiments.training_loop import Batch, fit
@@ -28,8 +27,7 @@ from experiments.workloads.fine_tuner import (
     TUNING_OPTIONS,
     Start,
     kept_network,
-    prepare_bases,
-    prompter_of,
+    prepare_tuning,
     sizes,
     tokens_of,
     training_flops,
@@ -63,13 +61,7 @@ class ClassifierTuner:
         self, data: Mapping[str, Any], settings: Settings, cache: Path, progress: Callable[[str], None]
     ) -> DataCard:
         """Make or check the base models and gather the texts. Raises DataError, WorkloadError."""
-
-        def check(base: BaseModel) -> None:
-            prompter_of(base, TEMPLATE, settings)
-
-        bases = prepare_bases(data, settings, self.task, cache, progress, check)
-        folder = prepare_texts(data, self.task, bases, cache, progress)
-        return load_text_card(folder).data_card(folder)
+        return prepare_tuning(data, settings, self.task, TEMPLATE, cache, progress)
 
     def train(self, run: Run) -> None:
         """Tune one base model; keeps what was trained of it, and its settings."""

@@ -87,13 +87,30 @@ def base_bytes_of(data: Mapping[str, Any]) -> int:
     return given
 
 
-def prepare_bases(
+def prepare_tuning(
     data: Mapping[str, Any],
     settings: Settings,
     task: str,
+    template: str,
     cache: Path,
     progress: Callable[[str], None],
-    check: Callable[[BaseModel], object],
+) -> DataCard:
+    """Make or check the base models, which are to read texts by ``template``, and gather the texts.
+
+    Raises DataError, WorkloadError.
+    """
+    bases = _prepare_bases(data, settings, task, template, cache, progress)
+    folder = prepare_texts(data, task, bases, cache, progress)
+    return load_text_card(folder).data_card(folder)
+
+
+def _prepare_bases(
+    data: Mapping[str, Any],
+    settings: Settings,
+    task: str,
+    template: str,
+    cache: Path,
+    progress: Callable[[str], None],
 ) -> dict[str, str]:
     """Make or find each base model that a study names, check it, and return what identifies each. Raises DataError."""
     base_bytes, own = base_bytes_of(data), str(settings["base_model"])
@@ -105,7 +122,7 @@ def prepare_bases(
     )
     bases = {name: find_base(name, cache, base_bytes, task) for name in names}
     for base in bases.values():
-        check(base)
+        prompter_of(base, template, settings)
         check_least(base, settings, progress)
     return {name: family_identity(base_bytes) if name in FAMILY else base.content for name, base in bases.items()}
 
@@ -287,13 +304,7 @@ class FineTuner:
         self, data: Mapping[str, Any], settings: Settings, cache: Path, progress: Callable[[str], None]
     ) -> DataCard:
         """Make or check the base models and gather the pairs. Raises DataError, WorkloadError."""
-
-        def check(base: BaseModel) -> None:
-            prompter_of(base, template_of(data), settings)
-
-        bases = prepare_bases(data, settings, self.task, cache, progress, check)
-        folder = prepare_texts(data, self.task, bases, cache, progress)
-        return load_text_card(folder).data_card(folder)
+        return prepare_tuning(data, settings, self.task, template_of(data), cache, progress)
 
     def train(self, run: Run) -> None:
         """Tune one base model; keeps what was trained of it, and its settings."""

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import click
+import pandas as pd
 
 from tracker.cli.options import STUDY_NAME, home_option, json_option, print_json
 from tracker.cli.output import say
@@ -18,6 +19,7 @@ from tracker.report.repricing import priced_study_table
 from tracker.report.served_models import measure_frontier
 from tracker.report.serving import SAME_ANSWERS, save_serving, serving_document, total_frontier
 from tracker.store.home import Home
+from tracker.store.run_table import StudyTable
 from tracker.study.document import parse_assignments
 from tracker.training.workload import WEIGHTS
 
@@ -74,7 +76,24 @@ def serve_cost(
     if as_json:
         print_json(serving_document(served, total, predictions, table))
         return
-    inputs, judged = ["inputs "] if vary else [], [ANSWERS] if served["answer_quality"].notna().any() else []
+    _print_served(served, table, varied=vary is not None)
+    say(f"training plus {predictions:,.0f} predictions:")
+    _print_total(total, table)
+    say(
+        f"billed as {served['sku'].iloc[0]}, on a busy machine; a weight format counts if it gives the fp32"
+        f" answer to at least {SAME_ANSWERS:.0%} of the inputs, and quality is the checkpoint's own"
+        + (f"; {ANSWERS} is the quality of these answers on the test split" if _judged(served) else ""),
+        err=True,
+    )
+
+
+def _judged(served: pd.DataFrame) -> bool:
+    """Whether it is known how good any of the answers are."""
+    return bool(served["answer_quality"].notna().any())
+
+
+def _print_served(served: pd.DataFrame, table: StudyTable, *, varied: bool) -> None:
+    inputs, judged = ["inputs "] if varied else [], [ANSWERS] if _judged(served) else []
     print_table(
         ["model ", table.quality.name, *inputs, *judged, "weights ", *FIGURES],
         [
@@ -94,7 +113,9 @@ def serve_cost(
             for row in served.to_dict("records")
         ],
     )
-    say(f"training plus {predictions:,.0f} predictions:")
+
+
+def _print_total(total: pd.DataFrame, table: StudyTable) -> None:
     print_table(
         ["model ", table.quality.name, "weights ", "training", "in all"],
         [
@@ -107,12 +128,6 @@ def serve_cost(
             )
             for row in total.to_dict("records")
         ],
-    )
-    say(
-        f"billed as {served['sku'].iloc[0]}, on a busy machine; a weight format counts if it gives the fp32"
-        f" answer to at least {SAME_ANSWERS:.0%} of the inputs, and quality is the checkpoint's own"
-        + (f"; {ANSWERS} is the quality of these answers on the test split" if judged else ""),
-        err=True,
     )
 
 
