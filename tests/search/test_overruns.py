@@ -32,6 +32,7 @@ def test_one_extreme_step_does_not_stop_a_search():
 def test_a_step_fits_that_is_likely_to_reach_its_checkpoint():
     assert Allowance(1.0).fits(0.9)
     assert not Allowance(1.0, overrun=1.2).fits(0.9)
+    assert Allowance(1.0, overrun=1.2).covers(0.9), "what may come after it is no promise"
 
 
 def test_what_was_learnt_is_restored():

@@ -26,8 +26,12 @@ class Allowance:
 
     def fits(self, expected_usd: ArrayLike) -> NDArray[np.bool_] | np.bool_:
         """Whether a step that is expected to cost this much [...] may be taken, [...]: it is likely to fit."""
-        fits: NDArray[np.bool_] | np.bool_ = np.less_equal(self.overrun * np.asarray(expected_usd), self.left_usd)
-        return fits
+        return self.covers(self.overrun * np.asarray(expected_usd))
+
+    def covers(self, expected_usd: ArrayLike) -> NDArray[np.bool_] | np.bool_:
+        """Whether this much [...] is left, [...]: for what lies beyond the next step, which may still be given up."""
+        covers: NDArray[np.bool_] | np.bool_ = np.less_equal(expected_usd, self.left_usd)
+        return covers
 
 
 class Ledger:

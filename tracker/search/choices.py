@@ -109,7 +109,7 @@ class Choices:
         added, near = self._valuation.expected(forecast)
         at = self._rungs([facts for _, facts, _ in starts if facts is not None], len(starts))
         trust = np.array([self._trust.of(int(rung)) for rung in at])
-        rates = np.where(allowance.fits(forecast.cost_usd), trust[:, None] * added / forecast.cost_usd, -1.0)
+        rates = np.where(allowance.covers(forecast.cost_usd), trust[:, None] * added / forecast.cost_usd, -1.0)
         best = rates.argmax(axis=1)
         expected, likely_from, likely_to = _qualities(forecast, best)
         hypervolume = self._valuation.hypervolume

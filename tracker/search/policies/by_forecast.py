@@ -68,7 +68,7 @@ class ByForecast:
         forecast = self._fitted.outlook.of_trials(self._knowledge.of(waiting), warm)
         if len(waiting) > _LOOKED_AT:
             optimistic = self._valuation.added_if(forecast, _OPTIMISM) / forecast.cost_usd
-            optimistic = np.where(now.allowance.fits(forecast.cost_usd), optimistic, -1.0).max(axis=1)
+            optimistic = np.where(now.allowance.covers(forecast.cost_usd), optimistic, -1.0).max(axis=1)
             order = np.argsort(-optimistic, kind="stable")
             at = rungs([trials[trial].price_usd for trial in waiting], self._fitted.cheapest_usd)[order]
             _, best_of_rung = np.unique(at, return_index=True)

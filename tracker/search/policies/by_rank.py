@@ -15,7 +15,7 @@ from tracker.search.policies.policy import Decision, Situation
 from tracker.search.ranks import Ranks
 from tracker.search.valuation import Valuation
 
-RANK_SHARE = 0.15
+RANK_SHARE = 0.3
 """How often a step is chosen by rank."""
 _RANKED = 2  # doublings of the depth between two rankings: the first 1 / 2^2 of a rank are promoted
 
