@@ -146,7 +146,9 @@ def test_a_launch_from_the_page_runs_a_study_to_its_end(open_page, tmp_path):
     table = table_of(home, "a <b> study")
     assert table.state == "completed"
     assert table.settings["epochs"].dropna().unique().tolist() == [2]
-    assert launch.last_lines[-1].startswith("see it: ")
+    while not launch.last_lines[-1].startswith("see it: "):
+        assert time.monotonic() < deadline, launch.last_lines
+        time.sleep(0.2)
 
 
 def test_code_beside_a_file_and_a_command_are_shown_and_run_once_they_are_allowed(open_page, tmp_path):

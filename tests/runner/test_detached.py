@@ -52,7 +52,7 @@ def test_a_study_runs_to_its_end_by_itself_and_leaves_its_log_and_its_file(tmp_p
     assert started.exit_code is None
     assert os.getsid(started.launch.process) == started.launch.process != os.getsid(0)
     assert has_ended(tmp_path, "digits") == "completed"
-    assert started.launch.last_lines[-1].startswith("see it: tracker frontier digits")
+    wait_for(lambda: started.launch.last_lines[-1].startswith("see it: tracker frontier digits"))
     assert any(line.startswith("completed:") for line in started.launch.last_lines)
     assert latest_launch(Home(tmp_path), "digits") == started.launch
     assert tomllib.loads((tmp_path / "launched" / "digits.toml").read_text()) == digits(budget={"trials": 2})

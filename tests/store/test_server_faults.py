@@ -59,6 +59,15 @@ def test_what_a_server_did_not_take_or_did_not_confirm_is_written_once(proxy, na
     assert table.spend_usd == 0.03
 
 
+@pytest.mark.parametrize("path", ["experiments/get-by-name", "runs/search", "metrics/get-history"])
+def test_a_read_is_asked_again_where_the_server_closes_the_connection(proxy, name, tmp_path, path):
+    new_run(proxy, name, tmp_path).outbox.flush()
+    with proxy.failing(DROPPED, path, times=2):
+        assert list(read_study_table(proxy.url, name).checkpoints["epoch"]) == [1, 2]
+    with proxy.failing(DROPPED, path), pytest.raises(StoreError, match="cannot be read"):
+        read_study_table(proxy.url, name)
+
+
 def test_a_request_that_a_load_balancer_sends_twice_makes_no_second_value(proxy, name, tmp_path):
     run = new_run(proxy, name, tmp_path)
     with proxy.failing(TWICE, "log-batch"):

@@ -120,6 +120,17 @@ def is_passing(error: BaseException) -> bool:
     return False
 
 
+def is_closed_connection(error: BaseException) -> bool:
+    """Whether an error of an HTTP client is a connection that the server closed before it answered."""
+    closed = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError)
+    each: BaseException | None = error
+    while each is not None:
+        if any(isinstance(one, closed) for one in (each, *each.args)):  # urllib3 has it among its arguments
+            return True
+        each = each.__cause__ or each.__context__
+    return False
+
+
 def reason(error: BaseException, url: str = "") -> str:
     """Why the store at ``url`` cannot be used, in one line: what its driver or client says, and what to do."""
     cause = list(_causes(error))[-1]

@@ -36,7 +36,7 @@ from mlflow.entities import Experiment, Run, ViewType
 from mlflow.exceptions import MlflowException
 
 from tracker.databases.addresses import first_line, shown_url
-from tracker.databases.connections import making_tables, reason, wait_for_locks
+from tracker.databases.connections import is_closed_connection, making_tables, reason, wait_for_locks
 from tracker.databases.sqlite_url import sqlite_file, sqlite_url
 from tracker.errors import StoreError, StudyExistsError, StudyNotFoundError, TrackerError
 from tracker.store.columns import Details, History, ParentRun, Positions, RunIndex, run_key
@@ -56,20 +56,30 @@ logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # errors are raised as w
 _OF_TAGS = ("run_uuid", "key", "value")
 _REQUESTS_AT_ONCE = 8
 """Requests that a server gets at once: as many connections as MLflow's client keeps open are 10."""
+_READS = 3
+"""How often a read is tried, where the server closes the connection each time."""
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 def _reading(read: Method) -> Method:
-    """A method of MlflowStore that raises StoreError where its client raises anything."""
+    """A method of MlflowStore that raises StoreError where its client raises anything.
+
+    It reads again where the server closed the connection: a server closes one that is idle, and a client that sends
+    in the same moment finds out by this error.
+    """
 
     @functools.wraps(read)
     def reading(store: MlflowStore, *arguments: Any) -> Any:
-        try:
-            return read(store, *arguments)
-        except TrackerError:
-            raise
-        except Exception as error:
-            raise StoreError(f"MLflow store '{store._shown}' cannot be read: {reason(error, store._uri)}") from error
+        for left in reversed(range(_READS)):
+            try:
+                return read(store, *arguments)
+            except TrackerError:
+                raise
+            except Exception as error:
+                if not left or not is_closed_connection(error):
+                    why = reason(error, store._uri)
+                    raise StoreError(f"MLflow store '{store._shown}' cannot be read: {why}") from error
+        raise AssertionError
 
     return cast(Method, reading)
 
