@@ -166,14 +166,22 @@ def values(price, accuracy=0.5, **more):
 
 
 def test_starts_between_attempts_do_not_count_as_what_an_epoch_costs():
-    facts = TrialFacts.of({"epochs": 20}, UnitCube(SPACE), Ends())
-    price = 0.0
+    facts, price = TrialFacts.of({"epochs": 20}, UnitCube(SPACE), Ends()), 0.0
     for epoch in range(1, 10):
         price += 1.0 + (5.0 if epoch in (4, 7) else 0.0)
         facts.observe(epoch, values(price), ["accuracy"], ACCURACY)
     assert facts.further_costs[0] == pytest.approx(1.0)
     assert facts.price_usd == pytest.approx(19.0)
     assert facts.last_epoch == 20
+
+
+def test_a_start_that_was_measured_does_not_count_even_where_a_trial_is_paused_after_each_epoch():
+    facts, price, starts = TrialFacts.of({"epochs": 20}, UnitCube(SPACE), Ends()), 0.0, 0.0
+    for epoch in range(1, 4):
+        price, starts = price + 1.0 + 5.0, starts + 5.0
+        facts.observe(epoch, values(price, startup_seconds=100 * starts), ["accuracy"], ACCURACY)
+        assert facts.further_costs[0] == pytest.approx(1.0)
+        assert facts.start_usd == pytest.approx(5.0)
 
 
 def test_a_trial_that_moves_is_expected_to_cost_what_it_does_there():

@@ -19,7 +19,7 @@ from tracker.search.pace import Pace
 from tracker.study.space import GB
 
 _RECENT = 9
-"""The next checkpoint is expected to cost the median of this many: a restart in between does not count."""
+"""The next checkpoint is expected to cost the median of this many: a start that was not measured does not count."""
 
 
 class Standing(Enum):
@@ -56,9 +56,9 @@ class TrialFacts:
 
     ``epoch`` is the latest step that it reported; ``pace`` says how deep that is: steps may count anything. ``latest``
     [K] are the metrics there; in ``metrics`` [K] quality is the best so far. ``costs`` [3] are those of
-    objectives.GROWING, over all attempts; ``further_costs`` [3] is how much each is expected to grow per unit of depth.
-    ``seen`` has a Depth for each whole level that a checkpoint reached; ``at`` answers for the levels between, too.
-    ``level`` is the deepest of them; -1 without a checkpoint.
+    objectives.GROWING, over all attempts; ``further_costs`` [3] is how much each is expected to grow per unit of depth
+    once a process has started. ``seen`` has a Depth for each whole level that a checkpoint reached; ``at`` answers for
+    the levels between, too. ``level`` is the deepest of them; -1 without a checkpoint.
     """
 
     settings: Settings
@@ -79,6 +79,7 @@ class TrialFacts:
     memory_bytes: float = 0.0
     failure: str = ""
     further_costs: Array = field(default_factory=lambda: np.full(len(GROWING), np.nan))
+    _training: Array = field(default_factory=lambda: np.zeros(len(GROWING)))
     _stride: int = 0
     _growth: list[Array] = field(default_factory=list)
 
@@ -95,26 +96,26 @@ class TrialFacts:
         if self.reported and epoch <= self.epoch:
             self.spend(values)
             return False
-        costs = _costs(values)
+        costs, start_share = _costs(values), _start_share(values)
+        training = costs * (1 - start_share)
         if self.reported:
             if not self.epochs_timed:
                 self.pace = Pace.of(self.epoch, epoch)
             deeper = self.pace.depth(epoch) - self.depth
-            self._growth = [*self._growth[-_RECENT + 1 :], (costs - self.costs) / deeper]
+            self._growth = [*self._growth[-_RECENT + 1 :], (training - self._training) / deeper]
             self.further_costs = np.maximum(np.median(self._growth, axis=0), 1e-9 * self.first_costs)
             self._stride = epoch - self.epoch
         else:
             self.pace = Pace.of(epoch)
             self._stride = self.pace.unit
             self.first_costs, self.first_usd = costs, float(costs[0])
-            seconds = values.get("wall_seconds", 0.0)
-            self.start_share = min(values.get("startup_seconds", 0.0) / seconds, 0.99) if seconds > 0 else 0.0
-            self.further_costs = self.first_costs * (1 - self.start_share)
+            self.start_share = start_share
+            self.further_costs = training
         self.latest = now = np.array([values[name] for name in metrics])
         if len(self.metrics):
             better = max if quality.direction is Direction.MAXIMIZE else min
             now = np.array([better(now[0], self.metrics[0]), *now[1:]])
-        self.epoch, self.costs, self.metrics = epoch, costs, now
+        self.epoch, self.costs, self.metrics, self._training = epoch, costs, now, training
         self.prediction_usd = values.get(PREDICTION_PRICE, self.prediction_usd)
         self.memory_bytes = max(self.memory_bytes, values.get("peak_memory_bytes", 0.0))
         self.ends.reached(self.settings, epoch)
@@ -180,6 +181,12 @@ class TrialFacts:
     def start_usd(self) -> float:
         """What a new process for it is expected to cost before it trains."""
         return float(self.first_costs[0] * self.start_share) if self.reported else 0.0
+
+
+def _start_share(values: Mapping[str, float]) -> float:
+    """The share of a trial's time until a checkpoint that the starts of its processes took."""
+    seconds = values.get("wall_seconds", 0.0)
+    return min(values.get("startup_seconds", 0.0) / seconds, 0.99) if seconds > 0 else 0.0
 
 
 def _costs(values: Mapping[str, float]) -> Array:
