@@ -168,7 +168,7 @@ def test_a_file_without_a_row_that_can_be_used_and_a_choice_that_is_none_are_ref
     load, columns = loader
     path = tmp_path / "texts.csv"
     path.write_text("\n".join([",".join(columns), "a", "b"]))
-    with pytest.raises(DataError, match="split is empty|no rows"):
+    with pytest.raises(DataError, match=r"split is empty|no rows"):
         load(path, tmp_path / "cache", [], corrupt="skip")
-    with pytest.raises(DataError, match="data option 'corrupt': .*'ignore'.*fail, skip"):
+    with pytest.raises(DataError, match=r"data option 'corrupt': .*'ignore'.*fail, skip"):
         load(path, tmp_path / "cache", [], corrupt="ignore")
