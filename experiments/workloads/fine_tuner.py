@@ -29,6 +29,7 @@ from experiments.data.tuning_texts import DEDUPLICATED, load_rows, load_text_car
 from experiments.data.windows import NO_TARGET
 from experiments.inference import with_weights
 from experiments.memory import keep_freed_memory
+from experiments.quantisation import QUANTISED
 from experiments.training_loop import LOOP_KNOBS, Batch, fit
 from experiments.tuned_models import (
     BASE_WEIGHTS,
@@ -316,7 +317,7 @@ class FineTuner:
         validation = load_rows(folder, "validation", int(settings["validation_pairs"]))
         model = Tuned(tunable(start.network, start.tuning), start.prompter.padding, packed=packed).to(run.device)
         if packed:
-            check_packing(model, train, run.device)
+            check_packing(model, train, run.device, quantised=start.tuning.base_weights in QUANTISED)
         if settings["compile"]:
             model.compile(dynamic=True)
 
@@ -397,9 +398,10 @@ def training_flops(model: Tuned, start: Start, tokens: int) -> float:
     return 2.0 * tokens * (passes * start.base.parameters + sizes(model)["trained_parameters"])
 
 
-def check_packing(model: Tuned, examples: Examples, device: torch.device) -> None:
+def check_packing(model: Tuned, examples: Examples, device: torch.device, *, quantised: bool) -> None:
     """Refuse packing where the network lets an example of a row see the one before it: tried, on two of them.
 
+    The second is to be as it is alone, and as it is behind other tokens; quantised layers round by what is beside it.
     Raises DataError.
     """
     first, second = 0, min(1, len(examples) - 1)
@@ -411,5 +413,9 @@ def check_packing(model: Tuned, examples: Examples, device: torch.device) -> Non
     with torch.no_grad():
         expected = model(alone[0], alone[2])[0, :count].float()
         found = model(both[0], both[2])[0, begin : begin + count].float()
-    if not torch.allclose(found, expected, atol=0.02 * float(expected.abs().max()), rtol=0.02):
+        others = torch.cat([both[0][:, :begin].flip(1), both[0][:, begin:]], dim=1)
+        behind_others = model(others, both[2])[0, begin : begin + count].float()
+    largest = float(expected.abs().max())
+    same = torch.allclose(found, expected, atol=0.02 * largest, rtol=0.02)
+    if not same or not torch.allclose(found, behind_others, atol=(0.02 if quantised else 1e-4) * largest):
         raise DataError("packing = true: this kind of model lets a pair see the others of its row; allowed: false")
