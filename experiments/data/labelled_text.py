@@ -26,7 +26,8 @@ def load_labelled_text(data: Mapping[str, Any], cache: Path, progress: Callable[
     of the text (70 / 15 / 15 %), so that equal texts are always in the same split. A data set has its own splits.
 
     Raises DataError for: no such file or data set, one that cannot be read, a missing column, an empty text or label,
-    an unknown split, a single class, an empty split. With ``corrupt = "skip"`` rows that cannot be used are left out.
+    an unknown split, a class without a text to learn from, a single class, an empty split. With ``corrupt = "skip"``
+    rows that cannot be used are left out.
     """
     source = str(data["source"])
     text, label = str(data.get("text_column", "text")), str(data.get("label_column", "label"))
@@ -54,12 +55,16 @@ def _corpus(
     progress: Callable[[str], None],
 ) -> Corpus:
     """The corpus in tables, each with the split of its rows."""
-    rows = []
-    for table, of in tables:
-        texts, labels = (table.filled(column) for column in columns)
-        rows += table.good(zip(texts, labels, of, strict=True))
+    parts = [(table, list(zip(*(table.filled(column) for column in columns), of, strict=True))) for table, of in tables]
+    rows = _good(parts, place)
+    learnt = {label for _, label, split in rows if split == "train"}
+    for table, of_table in parts:
+        for number, (_, label, _) in enumerate(of_table, start=1):
+            if label not in learnt and number not in table.bad.reasons:
+                lacking = f"class {label!r} has no text in the training split; each class needs one"
+                table.bad.add(number, f"{table.place}: row {number}: its {lacking}")
+    rows = _good(parts, place)
     without = left_out([table for table, _ in tables], progress)
-    _check(place, [row[1] for row in rows], [row[2] for row in rows])
     classes = tuple(sorted({row[1] for row in rows}))
     remarks = dict.fromkeys(remark for table, _ in tables for remark in table.remarks)
     return Corpus(
@@ -69,6 +74,13 @@ def _corpus(
         splits=gather(rows, classes),
         description="; ".join([f"{place}: '{columns[0]}' to '{columns[1]}', {len(rows):,} texts", *remarks, *without]),
     )
+
+
+def _good(parts: Sequence[tuple[TextTable, list[tuple[str, str, str]]]], place: object) -> list[tuple[str, str, str]]:
+    """The rows of tables that can be used. Raises DataError where they are no corpus."""
+    rows = [row for table, of_table in parts for row in table.good(of_table)]
+    _check(place, [row[1] for row in rows], [row[2] for row in rows])
+    return rows
 
 
 def _split_of(text: str) -> str:

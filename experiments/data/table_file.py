@@ -15,13 +15,12 @@ from typing import TypeVar
 from experiments.data.corpus import SPLITS
 from experiments.data.csv_file import read_csv
 from experiments.data.json_file import read_json
+from experiments.data.left_out import say_left_out
 from experiments.data.table_reading import BadRows, Reading
 from tracker.errors import DataError, did_you_mean
 
 Columns = Mapping[str, list[str]]
 Row = TypeVar("Row")
-NAMED = 100
-"""How many of the rows that are left out are said one by one, at most."""
 
 READERS: Mapping[str, Callable[[Path, Reading, BadRows], tuple[Columns, tuple[str, ...]]]] = {
     ".csv": read_csv,
@@ -125,10 +124,7 @@ def joined(tables: Sequence[TextTable]) -> TextTable:
 def left_out(tables: Iterable[TextTable], progress: Callable[[str], None]) -> list[str]:
     """Say which rows of tables are left out, and why; what a description says of them, if there are any."""
     reasons = [reason for table in tables for _, reason in sorted(table.bad.reasons.items())]
-    for reason in reasons[:NAMED]:
-        progress(f"left out: {reason}")
-    if len(reasons) > NAMED:
-        progress(f"left out: {len(reasons) - NAMED:,} more rows")
+    say_left_out(reasons, progress)
     return [f"{len(reasons):,} {'row' if len(reasons) == 1 else 'rows'} that cannot be used left out"] * bool(reasons)
 
 

@@ -144,6 +144,21 @@ def test_a_split_that_is_none_makes_a_bad_row(tmp_path, loader):
     check(of_split, path, tmp_path / "cache", str(path), "column 'part' holds 'dev' in row 5; allowed", columns)
 
 
+def test_rows_of_a_class_that_training_has_no_text_of_are_bad(tmp_path):
+    columns = ("text", "label")
+    splits = ["train", "validation", "test"]
+    rows = [{**row(number, columns), "part": splits[number % 3]} for number in range(GOOD)]
+    rows.insert(2, {"text": "good 99", "label": "<b>rare</b> 🎈", "part": "test"})
+    path = tmp_path / "texts.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+
+    def of_split(*given, **options):
+        return texts(*given, split_column="part", **options)
+
+    reason = "row 3: its class '<b>rare</b> 🎈' has no text in the training split"
+    check(of_split, path, tmp_path / "cache", str(path), reason, columns)
+
+
 def test_several_bad_rows_are_counted_each_once_and_those_of_a_long_list_are_not_all_said(tmp_path, loader):
     load, columns = loader
     rows = [",".join(row(number, columns).values()) for number in range(GOOD)]
@@ -152,7 +167,7 @@ def test_several_bad_rows_are_counted_each_once_and_those_of_a_long_list_are_not
     notes = []
     found, description = load(path, tmp_path / "cache", notes, corrupt="skip")
     assert found == good(columns) and description.endswith("151 rows that cannot be used left out")
-    assert len(notes) == 101 and notes[-1] == "left out: 51 more rows"
+    assert len(notes) == 101 and notes[-1] == "left out: 51 more"
 
 
 @pytest.mark.parametrize("content", ['a,x\n"b,y\nc,z\n', 'a,x\n"b,y\nc,z\nd,"e, f"\ng,h\n'])
