@@ -20,6 +20,9 @@ try:
 except ImportError as error:
     raise DataError(f"pycocotools is needed to judge detections: pip install pycocotools ({error})") from error
 
+MOST_DETECTIONS = 100
+"""Of an image, those of the highest scores: COCO's."""
+
 Found = Sequence[np.ndarray]
 """For each image the detections (n, 6): left, top, width, height, score, class; or the objects (n, 5), without."""
 
@@ -47,13 +50,18 @@ def average_precisions(found: Found, right: Found, classes: int) -> dict[str, fl
         if not rows:
             return {"mean_average_precision": 0.0, "average_precision_50": 0.0}
         evaluation = COCOeval(truth, truth.loadRes(np.concatenate(rows)), "bbox")
+        # What it works out for objects of some sizes, and of fewer detections, is three quarters of its time.
+        evaluation.params.areaRng, evaluation.params.areaRngLbl = evaluation.params.areaRng[:1], ["all"]
+        evaluation.params.maxDets = [MOST_DETECTIONS]
         evaluation.evaluate()
         evaluation.accumulate()
-        evaluation.summarize()
-    return {
-        "mean_average_precision": max(0.0, float(evaluation.stats[0])),
-        "average_precision_50": max(0.0, float(evaluation.stats[1])),
-    }
+    precision = evaluation.eval["precision"]  # overlaps × recalls × classes × 1 × 1, -1 where a class has no object
+    return {"mean_average_precision": _mean(precision), "average_precision_50": _mean(precision[0])}
+
+
+def _mean(precision: np.ndarray) -> float:
+    known = precision[precision > -1]
+    return float(known.mean()) if len(known) else 0.0
 
 
 def _annotations(right: Found) -> list[dict[str, Any]]:

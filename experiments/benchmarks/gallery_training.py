@@ -23,7 +23,7 @@ from tracker.training.loading import load_workload
 STUDIES = Path(__file__).parents[1] / "studies"
 LOOPS = {"ours": fit, "plain": plain_fit}
 TRAINER = "experiments.benchmarks.trainer_fit"
-TUNED = ("fine_tuner",)
+TUNED = ("fine_tuner", "classifier_tuner")
 """Studies whose plain loop is the Trainer of transformers."""
 
 

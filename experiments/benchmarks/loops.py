@@ -32,6 +32,7 @@ GALLERY = (
     "question_answerer",
     "object_detector",
     "fine_tuner",
+    "classifier_tuner",
 )
 
 

@@ -15,13 +15,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils.data import IterableDataset
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from experiments.optimiser import make_optimiser, rate_factor
 from experiments.training_loop import Batch, Fit
 from tracker.training.run import Run
 
 NAMES = ("tokens", "targets", "positions")
+"""What the Trainer calls the parts of a batch, of which there may be fewer."""
 
 
 def trainer_fit(
@@ -61,6 +62,7 @@ def trainer_fit(
             callbacks=[_Evaluations(run, steps_per_epoch, evaluate)],
         )
         trainer.mean_loss = loss
+        trainer.remove_callback(PrinterCallback)
         trainer.train()
     return Fit(model, batches.samples, time.perf_counter() - begin)
 
@@ -72,7 +74,7 @@ class _Trainer(Trainer):
 
     def compute_loss(self, model: nn.Module, inputs: Mapping[str, Tensor], *_: Any, **__: Any) -> Tensor:
         """The mean loss of a batch."""
-        return self.mean_loss(model, tuple(inputs[name] for name in NAMES))
+        return self.mean_loss(model, tuple(inputs.values()))
 
 
 class _Batches(IterableDataset[dict[str, Tensor]]):
@@ -86,7 +88,7 @@ class _Batches(IterableDataset[dict[str, Tensor]]):
         self.epoch += 1
         for batch in self.train_batches(self.epoch):
             self.samples += len(batch[0])
-            yield dict(zip(NAMES, batch, strict=True))
+            yield dict(zip(NAMES, batch, strict=False))
 
 
 class _Evaluations(TrainerCallback):

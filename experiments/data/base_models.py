@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -121,6 +122,25 @@ def find_base(name: str, cache: Path, base_bytes: int, task: str) -> BaseModel:
     return found
 
 
+def named_base(name: str, prepared: Iterable[str]) -> str:
+    """Which of the names in ``base_models`` a study means by ``name``: that name itself, or the folder that ends in it.
+
+    Raises DataError where there is none, or several.
+    """
+    known = list(prepared)
+    if name in known:
+        return name
+    parts = [part for part in Path(os.path.normpath(name)).parts if part != os.pardir]
+    found = [each for each in known if Path(each).is_absolute() and [*Path(each).parts[-len(parts) :]] == parts]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise DataError(f"base model '{name}' may be {' or '.join(found)}; name more of the folder")
+    raise DataError(
+        f"base model '{name}' was not prepared; prepared: {', '.join(known)}; name it in [data] base_models"
+    )
+
+
 def check_tokenizer(base: BaseModel, tokens: Mapping[str, int]) -> None:
     """Refuse a tokenizer, its ``tokens`` by their text, that is another than the one the model was trained with.
 
@@ -143,14 +163,15 @@ def _folder(name: str) -> Path:
     if folder.is_file():
         raise DataError(f"base model '{name}' is a file; allowed: a folder with {CONFIGURATION} and weights")
     if name.startswith((".", "~")) or folder.is_absolute() or name.count("/") > 1:
-        raise DataError(f"base model '{name}': no such folder ({did_you_mean(name, FAMILY)})")
+        looked = f"looked for {folder.resolve()}; {did_you_mean(name, FAMILY)}"
+        raise DataError(f"base model '{name}': no such folder ({looked})")
     try:
         return Path(snapshot_download(name, local_files_only=True))
     except (LocalEntryNotFoundError, HFValidationError, OSError):
         raise DataError(
-            f"base model '{name}' is neither a folder nor in the cache of the Hugging Face Hub on this machine, and"
-            f" nothing is downloaded: run `hf download {name}` first, or name a folder; without a download:"
-            f" {', '.join(FAMILY)}"
+            f"base model '{name}' is neither a folder (looked for {folder.resolve()}) nor in the cache of the Hugging"
+            f" Face Hub on this machine, and nothing is downloaded: run `hf download {name}` first, or name a folder;"
+            f" without a download: {', '.join(FAMILY)}"
         ) from None
 
 

@@ -24,6 +24,7 @@ from experiments.data.clips import SYNTHETIC
 from experiments.data.corpus import SPLITS, split_for_share, stable_hash
 from experiments.data.image_pixels import CHANNELS, converted, square
 from experiments.data.image_sources import ENDINGS, FORMATS
+from experiments.data.left_out import say_left_out
 from experiments.data.token_arrays import digest
 from tracker.errors import DataError
 from tracker.records import Settings
@@ -69,7 +70,7 @@ def clip_arrays(
     """Card and arrays; inputs are uint8 (clips, frames, channels, side, side), the middle ``stored_frames`` of each.
 
     Raises DataError for a clip that is shorter, that holds frames of unequal sizes or that cannot be read, unless
-    those are to be skipped, and for a class without any that can be used.
+    those are to be skipped, and for a class without any in the training split.
     """
     side, frames = int(settings["image_side"]), int(settings["stored_frames"])
     found: dict[str, list[tuple[int, int, np.ndarray]]] = {split: [] for split in SPLITS}
@@ -87,9 +88,8 @@ def clip_arrays(
             continue
         begin = (len(whole) - frames) // 2
         found[clip.split].append((stable_hash(clip.name), clip.label, whole[begin : begin + frames]))
-    for reason in unusable:
-        progress(f"left out: {reason}")
-    _check_classes(source, {label for of in found.values() for _, label, _ in of})
+    say_left_out(unusable, progress)
+    _check_classes(source, {split: {label for _, label, _ in of} for split, of in found.items()})
     left_out = f"; {len(unusable):,} that cannot be used left out" if unusable else ""
     card = ArrayCard(
         source.name,
@@ -103,9 +103,12 @@ def clip_arrays(
     return card, {split: _arrays(sorted(of, key=lambda clip: clip[0]), empty) for split, of in found.items()}
 
 
-def _check_classes(source: ClipSource, found: set[int]) -> None:
-    if missing := set(range(len(source.classes))) - found:
-        raise DataError(f"{source.name}: no clip of class '{source.classes[min(missing)]}' can be used")
+def _check_classes(source: ClipSource, found: Mapping[str, set[int]]) -> None:
+    for label, name in enumerate(source.classes):
+        if not any(label in of_split for of_split in found.values()):
+            raise DataError(f"{source.name}: no clip of class '{name}' can be used")
+        if label not in found["train"]:
+            raise DataError(f"{source.name}: class '{name}' has no clip in the training split; each class needs one")
 
 
 def _arrays(clips: list[tuple[int, int, np.ndarray]], empty: tuple[int, ...]) -> Arrays:

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from itertools import islice
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from experiments.data.plain_csv import read_plain
-from experiments.data.table_reading import Reading, printable
+from experiments.data.table_reading import BadRows, Reading, printable
 from experiments.data.text_encoding import UNDECODABLE, encoding_of, open_text, undecodable
 from tracker.errors import DataError
 
@@ -53,8 +53,8 @@ class _Layout:
         return notes if self.delimiter == "," else [*notes, f"delimiter {self.delimiter!r}"]
 
 
-def read_csv(path: Path, reading: Reading) -> tuple[Columns, tuple[str, ...]]:
-    """The columns of the file, and what had to be found out to read it. Raises DataError."""
+def read_csv(path: Path, reading: Reading, bad: BadRows) -> tuple[Columns, tuple[str, ...]]:
+    """The columns of the file, and what had to be found out to read it; rows of ``bad`` are empty. Raises DataError."""
     layout = _layout(path, encoding_of(path, reading.encoding), reading)
     used = reading.chosen(path, layout.header)
     if foreign := next((name for name in used if UNDECODABLE.search(name)), None):
@@ -64,8 +64,8 @@ def read_csv(path: Path, reading: Reading) -> tuple[Columns, tuple[str, ...]]:
         plain = read_plain(path, layout.delimiter, len(layout.header), layout.lines, positions)
         if plain is not None:
             return dict(zip(used, plain, strict=True)), tuple(layout.remarks)
-    columns, long_rows, suspects = _read(layout, used, positions)
-    _check_encoding(layout, columns)
+    columns, long_rows, suspects = _read(layout, used, positions, bad)
+    _check_encoding(layout, columns, bad)
     _check_swallowed(layout, suspects, columns)
     several = f"{long_rows:,} {'row spans' if long_rows == 1 else 'rows span'} several lines"
     return columns, (*layout.remarks, *([several] if long_rows else []))
@@ -109,38 +109,61 @@ def _header(path: Path, encoding: str, delimiter: str) -> _Layout | None:
         return _Layout(path, encoding, delimiter, names, reader.line_num)
 
 
-def _read(layout: _Layout, used: list[str], positions: list[int]) -> tuple[Columns, int, dict[int, list[Row]]]:
+def _read(
+    layout: _Layout, used: list[str], positions: list[int], bad: BadRows
+) -> tuple[Columns, int, dict[int, list[Row]]]:
     """The columns, how many rows span several lines, and the lines of those that may be rows themselves, by number."""
+    try:
+        return _gathered(layout, used, positions, _whole_rows(layout))
+    except (csv.Error, _UnevenError):
+        return _gathered(layout, used, positions, _checked_rows(layout, bad))
+
+
+class _UnevenError(Exception):
+    """A row has another number of fields than the header."""
+
+
+def _gathered(
+    layout: _Layout, used: list[str], positions: list[int], parts: Iterator[tuple[list[Row], bool]]
+) -> tuple[Columns, int, dict[int, list[Row]]]:
     columns: Columns = {name: [] for name in used}
-    width, done, long_rows, suspects = len(layout.header), 0, 0, dict[int, list[Row]]()
-    with open_text(layout.path, layout.encoding) as file:
-        reader = _after_header(file, layout)
-        lines = reader.line_num
-        try:
-            while rows := list(islice(reader, ROWS_AT_ONCE)):
-                spanned, lines, count = reader.line_num - lines, reader.line_num, len(rows)
-                if {*map(len, rows)} != {width}:
-                    rows = [row for row in rows if not _is_blank(row)]
-                    if {*map(len, rows)} - {width}:
-                        _refuse(layout)
-                if spanned != count:
-                    for number, row in enumerate(rows, start=done + 1):
-                        if "\n" in (text := layout.delimiter.join(row)):
-                            long_rows += 1
-                            if within := _rows_within(text, layout):
-                                suspects[number] = within
-                for name, position in zip(used, positions, strict=True):
-                    columns[name].extend(map(itemgetter(position), rows))
-                done += len(rows)
-        except csv.Error:
-            _refuse(layout)
+    done, long_rows, suspects = 0, 0, dict[int, list[Row]]()
+    for rows, span_lines in parts:
+        for number, row in enumerate(rows, start=done + 1) if span_lines else ():
+            if "\n" in (text := layout.delimiter.join(row)):
+                long_rows += 1
+                if within := _rows_within(text, layout):
+                    suspects[number] = within
+        for name, position in zip(used, positions, strict=True):
+            columns[name].extend(map(itemgetter(position), rows))
+        done += len(rows)
     return columns, long_rows, suspects
 
 
-def _refuse(layout: _Layout) -> NoReturn:
-    """Find the first row that cannot be read, and raise DataError with its number and its line."""
-    width, delimiter, names = len(layout.header), layout.delimiter, "header has"
-    number = 0
+def _whole_rows(layout: _Layout) -> Iterator[tuple[list[Row], bool]]:
+    """Rows that are not blank, many at once, and whether one may span several lines.
+
+    Raises csv.Error and _UnevenError where one cannot be used.
+    """
+    width = len(layout.header)
+    with open_text(layout.path, layout.encoding) as file:
+        reader = _after_header(file, layout)
+        lines = reader.line_num
+        while rows := list(islice(reader, ROWS_AT_ONCE)):
+            spanned, lines, count = reader.line_num - lines, reader.line_num, len(rows)
+            if {*map(len, rows)} != {width}:
+                rows = [row for row in rows if not _is_blank(row)]
+                if {*map(len, rows)} - {width}:
+                    raise _UnevenError
+            yield rows, spanned != count
+
+
+def _checked_rows(layout: _Layout, bad: BadRows) -> Iterator[tuple[list[Row], bool]]:
+    """The same, one by one: each that cannot be read is a bad row, with its line, and empty.
+
+    Raises DataError, also where rows are skipped, for a quote that swallows the rows after it.
+    """
+    width, delimiter, number = len(layout.header), layout.delimiter, 0
     with open_text(layout.path, layout.encoding) as file:
         reader = _after_header(file, layout)
         while True:
@@ -148,25 +171,37 @@ def _refuse(layout: _Layout) -> NoReturn:
             place = f"{layout.path}: row {number + 1} (line {line})"
             try:
                 row = next(reader)
+            except StopIteration:
+                return
             except csv.Error as error:
                 reason = next((words for notes, words in REASONS.items() if notes in str(error)), str(error))
-                raise DataError(f"{place} {reason}: {_line(layout, line)}; {REMEDY}") from None
-            number += not _is_blank(row)
-            if len(row) != width and not _is_blank(row):
-                has = f"has {len(row)} {'field' if len(row) == 1 else 'fields'} where the {names} {width}"
+                broken = f"{place} {reason}: {_line(layout, line)}; {REMEDY}"
+                if reader.line_num != line or "unexpected end" in str(error):
+                    raise DataError(broken) from None
+                number, row = number + 1, [""] * width
+                bad.add(number, broken)
+                yield [row], False
+                continue
+            if _is_blank(row):
+                continue
+            number += 1
+            if len(row) != width:
+                has = f"has {len(row)} {'field' if len(row) == 1 else 'fields'} where the header has {width}"
                 remedy = (
                     f"put a value with {delimiter!r} in it in double quotes, or name another delimiter in [data]"
                     if len(row) > width
                     else "every row needs a value, if an empty one, for each column"
                 )
-                raise DataError(f"{place} {has}: {_line(layout, line)}; {remedy}")
+                bad.add(number, f"{place} {has}: {_line(layout, line)}; {remedy}")
+                row = [""] * width
+            yield [row], True
 
 
-def _check_encoding(layout: _Layout, columns: Columns) -> None:
+def _check_encoding(layout: _Layout, columns: Columns, bad: BadRows) -> None:
     for name, texts in columns.items():
         for row, text in enumerate(texts, start=1):
             if not text.isascii() and UNDECODABLE.search(text):
-                raise undecodable(f"{layout.path}: row {row}, column '{name}',", text, layout.encoding)
+                bad.add(row, str(undecodable(f"{layout.path}: row {row}, column '{name}',", text, layout.encoding)))
 
 
 def _rows_within(text: str, layout: _Layout) -> list[Row]:

@@ -15,7 +15,7 @@ from experiments.data.corpus import SPLITS
 from experiments.data.hub import PREFIX, cut_rows, hub_fingerprint, hub_splits, named_splits, text_files
 from experiments.data.json_file import as_text
 from experiments.data.table_file import TextTable, columns_fingerprint, joined, read_table
-from experiments.data.table_reading import Reading
+from experiments.data.table_reading import BadRows, Reading
 from tracker.errors import DataError
 
 
@@ -49,12 +49,12 @@ def _table(place: str, rows: datasets.Dataset, reading: Reading) -> TextTable:
     """A split that datasets has read. Columns with dots in their names are looked for in nested ones too."""
     if not {*reading.named} <= {*rows.column_names}:
         rows = rows.flatten()
-    columns = {}
+    columns, bad = {}, BadRows(reading.corrupt)
     for name in reading.chosen(place, rows.column_names):
         values = rows.with_format("arrow")[:][name].to_pylist()
         if (classes := getattr(rows.features[name], "names", None)) is None:
             where = f"{place}: column '{name}'"
-            columns[name] = [as_text(value, where, row) for row, value in enumerate(values, start=1)]
+            columns[name] = [as_text(value, where, row, bad) for row, value in enumerate(values, start=1)]
         else:  # -1 and the like are no class
             columns[name] = [classes[each] if each is not None and 0 <= each < len(classes) else "" for each in values]
-    return TextTable(place, columns)
+    return TextTable(place, columns, bad=bad)

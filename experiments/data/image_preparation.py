@@ -68,8 +68,8 @@ def image_arrays(
         named = _listed([f"{each.item.place} ({each.problem})" for each in broken])
         progress(f"left out {len(broken):,} unreadable image{'s' if len(broken) > 1 else ''}: {named}")
     readable = sorted((each for each in decoded if not each.problem), key=lambda each: each.pixel_hash)
-    _check_classes(source, readable)
     kept = _without_duplicates(readable) if settings["deduplicate"] else readable
+    _check_classes(source, readable, kept)
     splits = {split: _arrays([each for each in kept if each.split == split], channels, side) for split in SPLITS}
     card = ArrayCard(
         name=source.name,
@@ -141,10 +141,14 @@ def _problem(error: Exception) -> str:
     return (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
 
 
-def _check_classes(source: ImageSource, readable: Sequence[_Decoded]) -> None:
-    lost = {item.label for item in source.items} - {each.item.label for each in readable}
-    if lost:
+def _check_classes(source: ImageSource, readable: Sequence[_Decoded], kept: Sequence[_Decoded]) -> None:
+    every = {item.label for item in source.items}
+    if lost := every - {each.item.label for each in readable}:
         raise DataError(f"{source.name}: no image of class '{source.classes[min(lost)]}' can be read")
+    unlearnt = every - {each.item.label for each in kept if each.split == "train"}
+    if unlearnt and {each.split for each in kept} == {*SPLITS}:  # else that is what is wrong
+        name = source.classes[min(unlearnt)]
+        raise DataError(f"{source.name}: class '{name}' has no image in the training split; each class needs one")
 
 
 def _without_duplicates(decoded: Sequence[_Decoded]) -> list[_Decoded]:

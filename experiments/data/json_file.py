@@ -8,7 +8,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, TextIO
 
-from experiments.data.table_reading import Reading
+from experiments.data.table_reading import BadRows, Reading
 from experiments.data.text_encoding import UNDECODABLE, encoding_of, open_text, undecodable
 from tracker.errors import DataError, did_you_mean
 
@@ -17,8 +17,8 @@ Row = dict[str, Any]
 SHOWN = 60
 
 
-def read_json(path: Path, reading: Reading) -> tuple[dict[str, list[str]], tuple[str, ...]]:
-    """The columns of the file, and what had to be found out to read it.
+def read_json(path: Path, reading: Reading, bad: BadRows) -> tuple[dict[str, list[str]], tuple[str, ...]]:
+    """The columns of the file, and what had to be found out to read it; rows of ``bad`` are empty.
 
     Numbers are what the file says (1.10 is "1.10"), true and false are "true" and "false"; null and a missing name are
     "". Dots in a column's name lead into objects in objects. Raises DataError.
@@ -29,7 +29,7 @@ def read_json(path: Path, reading: Reading) -> tuple[dict[str, list[str]], tuple
     columns: dict[str, list[str]] = {name: [] for name in reading.named}
     known = dict[str, None]()
     with open_text(path, encoding) as file:
-        for number, row in enumerate(_rows(file, path, encoding, reading), start=1):
+        for number, row in enumerate(_rows(file, path, encoding, reading, bad), start=1):
             if row.keys() - known.keys():
                 known |= dict.fromkeys(row)
                 if reading.others:
@@ -40,9 +40,9 @@ def read_json(path: Path, reading: Reading) -> tuple[dict[str, list[str]], tuple
                     value = _within(row, name)
                     known |= dict.fromkeys([name] if value is not None else [])
                 if type(value) is not str:
-                    value = as_text(value, f"{path}: column '{name}'", number)
+                    value = as_text(value, f"{path}: column '{name}'", number, bad)
                 elif not value.isascii() and UNDECODABLE.search(value):
-                    raise undecodable(f"{path}: row {number}, column '{name}',", value, encoding)
+                    bad.add(number, str(undecodable(f"{path}: row {number}, column '{name}',", value, encoding)))
                 column.append(value)
     for name in (*reading.named, *reading.dropped):
         if name not in known:
@@ -51,20 +51,24 @@ def read_json(path: Path, reading: Reading) -> tuple[dict[str, list[str]], tuple
     return columns, () if encoding == "utf-8-sig" else (f"encoding {encoding}",)
 
 
-def as_text(value: object, place: str, row: int) -> str:
-    """A value as a table's text. Raises DataError for a list and the like; ``place`` is the column's, for messages."""
+def as_text(value: object, place: str, row: int, bad: BadRows) -> str:
+    """A value as a table's text; ``place`` is the column's, for messages.
+
+    A list and the like makes a bad row, and is empty; raises DataError.
+    """
     if value is None:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dict | list | tuple | bytes):
         shown = str(value)[:SHOWN].encode("utf-8", "backslashreplace").decode()
-        raise DataError(f"{place} is {shown} in row {row}; allowed: a text, a number, true, false or nothing")
+        bad.add(row, f"{place} is {shown} in row {row}; allowed: a text, a number, true, false or nothing")
+        return ""
     return str(value)
 
 
-def _rows(file: TextIO, path: Path, encoding: str, reading: Reading) -> Iterator[Row]:
-    """The objects of a list, or of each line that is not blank."""
+def _rows(file: TextIO, path: Path, encoding: str, reading: Reading, bad: BadRows) -> Iterator[Row]:
+    """The objects of a list, or of each line that is not blank; an empty one where a row is none."""
     used = {*reading.named}
 
     def checked(pairs: list[tuple[str, Any]]) -> Row:
@@ -83,21 +87,22 @@ def _rows(file: TextIO, path: Path, encoding: str, reading: Reading) -> Iterator
     if first == "[":
         try:
             listed = decoder.decode(file.read())
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise _broken(path, "", error) from None
-        for row in listed:
-            yield _object(row, f"{path}: row {next(numbers)}")
+        for number, row in enumerate(listed, start=1):
+            yield _object(row, f"{path}: row {number}", number, bad)
         return
     for line, text in enumerate(file, start=1):
         if not text.isspace():
             number = next(numbers)
+            place = f"{path}: row {number} (line {line})"
             try:
                 row = decoder.decode(text.removeprefix("\ufeff"))
-            except ValueError as error:
-                if UNDECODABLE.search(text):
-                    raise undecodable(f"{path}: row {number} (line {line})", text, encoding) from None
-                raise _broken(path, f"row {number} (line {line}) ", error) from None
-            yield _object(row, f"{path}: row {number} (line {line})")
+            except (ValueError, RecursionError) as error:
+                foreign = undecodable(place, text, encoding) if UNDECODABLE.search(text) else None
+                bad.add(number, str(foreign or _broken(path, f"row {number} (line {line}) ", error)))
+                row = {}
+            yield _object(row, place, number, bad)
 
 
 def _first_sign(file: TextIO) -> str:
@@ -108,13 +113,14 @@ def _first_sign(file: TextIO) -> str:
     return begin
 
 
-def _object(row: object, place: str) -> Row:
+def _object(row: object, place: str, number: int, bad: BadRows) -> Row:
     if isinstance(row, dict):
         return row
-    raise DataError(f'{place} is {str(row)[:SHOWN]!r}; allowed: an object, such as {{"text": …, "label": …}}')
+    bad.add(number, f'{place} is {str(row)[:SHOWN]!r}; allowed: an object, such as {{"text": …, "label": …}}')
+    return {}
 
 
-def _broken(path: Path, row: str, error: ValueError) -> DataError:
+def _broken(path: Path, row: str, error: ValueError | RecursionError) -> DataError:
     remedy = "" if row == "" else "; each line is an object of its own, or the whole file is a list of them"
     return DataError(f"data file '{path}' cannot be read as {path.suffix[1:].lower()}: {row}{error}{remedy}")
 

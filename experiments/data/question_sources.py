@@ -17,6 +17,7 @@ from tokenizers import Encoding, Tokenizer
 
 from experiments.data.corpus import SPLITS, split_for_share, stable_hash
 from experiments.data.files import whole_folder
+from experiments.data.left_out import say_left_out
 from experiments.data.pair_arrays import PairCard, save_pair_card
 from experiments.data.question_templates import load_templates
 from experiments.data.questions import TEMPLATES
@@ -124,7 +125,7 @@ def _squad(path: Path, progress: Notify, *, skip: bool) -> QuestionSource:
             if path.is_dir()
             else f"data source '{path}' is neither '{TEMPLATES}' nor a file or folder (looked for {path.resolve()})"
         )
-    found, left_out = list[tuple[str, Question]](), 0
+    found, unusable = list[tuple[str, Question]](), list[str]()
     fingerprint = hashlib.sha256(f"rule {RULE_VERSION}, {skip}\n".encode())
     for split, file in files.items():
         fingerprint.update(f"{split}\n".encode() + hashlib.sha256(file.read_bytes()).digest())
@@ -132,14 +133,14 @@ def _squad(path: Path, progress: Notify, *, skip: bool) -> QuestionSource:
             if isinstance(row, Question):
                 found.append((split or split_for_share(stable_hash(article) / 2**64), row))
             elif skip:
-                left_out += 1
-                progress(f"left out: {row.reason}")
+                unusable.append(row.reason)
             else:
                 raise DataError(f"{row.reason}; corrupt = 'skip' leaves such questions out")
+    say_left_out(unusable, progress)
     without = sum(not each.answers for _, each in found)
     remarks = [f"{path.name}: {len(found):,} questions in SQuAD's form"]
     remarks += [f"{without:,} of them without an answer"] if without else []
-    remarks += [f"{left_out:,} that cannot be used left out"] if left_out else []
+    remarks += [f"{len(unusable):,} that cannot be used left out"] if unusable else []
     return QuestionSource(
         path.resolve().stem, fingerprint.hexdigest()[:16], _gathered(found, str(path)), "; ".join(remarks)
     )

@@ -20,6 +20,7 @@ from experiments.data.coco_file import CocoFile, CocoImage, read_coco
 from experiments.data.corpus import SPLITS, split_for_share, stable_hash
 from experiments.data.image_pixels import CHANNELS, converted, letterboxed, scale_to_fit
 from experiments.data.image_sources import FORMATS
+from experiments.data.left_out import say_left_out
 from experiments.data.scenes import NO_OBJECT, SYNTHETIC
 from experiments.data.synthetic_scenes import RULE_VERSION as SYNTHETIC_RULE
 from experiments.data.synthetic_scenes import SIDE, SyntheticScene, synthetic_scenes
@@ -92,8 +93,7 @@ def scene_arrays(
     missing = [each for each in source.classes if each not in learnt]
     unusable += [f"{source.name}: class '{each}' has no example in the training split" for each in missing]
     _refuse(source, unusable)
-    for reason in unusable:
-        progress(f"left out: {reason}")
+    say_left_out(unusable, progress)
     classes = tuple(each for each in source.classes if each in learnt)
     if not classes:
         raise DataError(f"{source.name}: no class has an example in the training split")

@@ -5,16 +5,23 @@ from __future__ import annotations
 import codecs
 import encodings.aliases
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tracker.errors import DataError, did_you_mean
+from tracker.study.knobs import Knob
 
 FILE_OPTIONS: Mapping[str, str] = {
     "encoding": "of a csv, tsv, json or jsonl file: default utf-8, or what its first bytes say",
     "delimiter": "of a csv or tsv file: the sign between its columns; default the one that gives the columns named",
 }
 """The ``[data]`` keys about a file, each with a line of help."""
+
+ROW_OPTIONS: Mapping[str, str] = {
+    "corrupt": "what to do about a row that cannot be used: 'fail' (the default) or 'skip', which counts them",
+}
+"""The ``[data]`` keys about the rows of texts, each with a line of help."""
+CORRUPT = Knob("str", "fail", "what to do about a row that cannot be used", choices=("fail", "skip"))
 
 NOT_DELIMITERS = '"\r\n\0'
 
@@ -24,7 +31,8 @@ class Reading:
     """Which columns are read of a table, and how its file is written.
 
     ``named`` are read; with ``others`` all others are too, but for ``dropped``. ``encoding`` and ``delimiter`` are ""
-    where the file decides.
+    where the file decides. ``corrupt`` is what to do about rows that cannot be used, "" where there is no choice: they
+    end the reading.
     """
 
     named: tuple[str, ...]
@@ -32,6 +40,7 @@ class Reading:
     dropped: tuple[str, ...] = ()
     encoding: str = ""
     delimiter: str = ""
+    corrupt: str = ""
 
     @classmethod
     def of(
@@ -43,6 +52,14 @@ class Reading:
         """
         chosen = tuple(dict.fromkeys(filter(None, named)))
         return cls(chosen, others, dropped, _encoding(data.get("encoding", "")), _delimiter(data.get("delimiter", "")))
+
+    @classmethod
+    def of_texts(cls, data: Mapping[str, Any], named: Iterable[str]) -> Reading:
+        """The same of texts, where the table may say what to do about a row that cannot be used. Raises DataError."""
+        corrupt = data.get("corrupt", CORRUPT.default)
+        if problem := CORRUPT.problem(corrupt):
+            raise DataError(f"data option 'corrupt': {problem}")
+        return replace(cls.of(data, named), corrupt=str(corrupt))
 
     def chosen(self, place: object, names: Iterable[str]) -> list[str]:
         """The columns to read of those that there are. Raises DataError for one that is missing or there twice."""
@@ -60,6 +77,24 @@ class Reading:
     def summary(self) -> str:
         """What fingerprints hold of how the file is written."""
         return f"encoding {self.encoding!r}, delimiter {self.delimiter!r}"
+
+
+@dataclass(frozen=True, slots=True)
+class BadRows:
+    """The rows of a table that cannot be used: why, by their number from 1. ``corrupt`` is that of Reading."""
+
+    corrupt: str = ""
+    reasons: dict[int, str] = field(default_factory=dict)
+
+    def add(self, row: int, reason: str) -> None:
+        """Note that a row cannot be used; the first reason counts. Raises DataError unless such rows are skipped."""
+        self.refuse(reason)
+        self.reasons.setdefault(row, reason)
+
+    def refuse(self, reason: str) -> None:
+        """Raises DataError unless rows that cannot be used are skipped."""
+        if self.corrupt != "skip":
+            raise DataError(f"{reason}; corrupt = 'skip' leaves such rows out" if self.corrupt else reason)
 
 
 def printable(text: str) -> str:

@@ -20,8 +20,8 @@ from experiments.data.files import whole_folder
 from experiments.data.function_rows import DISTRIBUTION, FILES_PER_PACKAGE, plain
 from experiments.data.pair_arrays import SPACE, SPECIAL_TOKENS, PairCard, save_pair_card, save_pairs
 from experiments.data.signatures import load_signatures
-from experiments.data.table_file import TextTable, file_fingerprint, read_table
-from experiments.data.table_reading import FILE_OPTIONS, Reading
+from experiments.data.table_file import TextTable, file_fingerprint, left_out, read_table
+from experiments.data.table_reading import FILE_OPTIONS, ROW_OPTIONS, Reading
 from tracker.errors import DataError
 from tracker.records import Settings
 from tracker.training.workload import PredictionTexts
@@ -31,7 +31,7 @@ RULE_VERSION = 2
 
 SIGNATURES = "signatures"
 HUB = "datasets:"
-COLUMN_OPTIONS = ("source_column", "target_column", "split_column", *FILE_OPTIONS)
+COLUMN_OPTIONS = ("source_column", "target_column", "split_column", *FILE_OPTIONS, *ROW_OPTIONS)
 SIGNATURE_OPTIONS = ("distribution", "files_per_package")
 
 WORD = (
@@ -99,8 +99,8 @@ def load_corpus(data: Mapping[str, Any], cache: Path, progress: Callable[[str], 
         return _signatures(data, cache, progress)
     columns = [str(data.get("source_column", "source")), str(data.get("target_column", "target"))]
     if source.startswith(HUB):
-        return _of_hub(data, source, columns, cache)
-    return _of_file(data, Path(source), columns)
+        return _of_hub(data, source, columns, cache, progress)
+    return _of_file(data, Path(source), columns, progress)
 
 
 def prediction_texts(data: Mapping[str, Any], settings: Settings, cache: Path, limit: int) -> PredictionTexts:
@@ -161,10 +161,10 @@ def _signatures(data: Mapping[str, Any], cache: Path, progress: Callable[[str], 
     return PairCorpus(SIGNATURES, fingerprint, _gather(rows), description)
 
 
-def _of_file(data: Mapping[str, Any], path: Path, columns: list[str]) -> PairCorpus:
+def _of_file(data: Mapping[str, Any], path: Path, columns: list[str], progress: Callable[[str], None]) -> PairCorpus:
     """Rows are split by ``split_column``; without one, by a hash of the source, so that equal ones stay together."""
     split_column = str(data.get("split_column", ""))
-    reading = Reading.of(data, (*columns, split_column))
+    reading = Reading.of_texts(data, (*columns, split_column))
     table = read_table(path, reading, SIGNATURES)
     pairs = _pairs(table, columns)
     splits = (
@@ -172,17 +172,23 @@ def _of_file(data: Mapping[str, Any], path: Path, columns: list[str]) -> PairCor
     )
     identity = f"rule {RULE_VERSION}, columns {[*columns, split_column]}, {reading.summary}\n"
     fingerprint = file_fingerprint(path, identity)
-    rows = [(*pair, split) for pair, split in zip(pairs, splits, strict=True)]
-    return PairCorpus(path.stem, fingerprint, _gather(rows), _described(path.name, columns, len(rows), table.remarks))
+    rows = table.good((*pair, split) for pair, split in zip(pairs, splits, strict=True))
+    remarks = [*table.remarks, *left_out([table], progress)]
+    return PairCorpus(path.stem, fingerprint, _gather(rows), _described(path.name, columns, len(rows), remarks))
 
 
-def _of_hub(data: Mapping[str, Any], source: str, columns: list[str], cache: Path) -> PairCorpus:
+def _of_hub(
+    data: Mapping[str, Any], source: str, columns: list[str], cache: Path, progress: Callable[[str], None]
+) -> PairCorpus:
     tables: Mapping[str, TextTable]
-    tables, content = lazy.call("experiments.data.hub_tables:hub_tables", source, cache, Reading.of(data, columns))
-    rows = [(*pair, split) for split, table in tables.items() for pair in _pairs(table, columns)]
+    tables, content = lazy.call(
+        "experiments.data.hub_tables:hub_tables", source, cache, Reading.of_texts(data, columns)
+    )
+    rows = [(*pair, split) for split, table in tables.items() for pair in table.good(_pairs(table, columns))]
     identity = f"rule {RULE_VERSION}, columns {columns}, {content}"
     fingerprint = hashlib.sha256(identity.encode()).hexdigest()[:16]
-    remarks = dict.fromkeys(remark for table in tables.values() for remark in table.remarks)
+    remarks = [*dict.fromkeys(remark for table in tables.values() for remark in table.remarks)]
+    remarks += left_out(tables.values(), progress)
     name = source.removeprefix(HUB)
     return PairCorpus(name, fingerprint, _gather(rows), _described(name, columns, len(rows), remarks))
 

@@ -34,7 +34,7 @@ def load_corpus(data: Mapping[str, Any], cache: Path, progress: Callable[[str], 
         distribution = [str(data["distribution"])] if "distribution" in data else []
         corpus = lazy.call("experiments.data.docstrings:load_docstrings", cache, progress, *distribution)
     else:
-        corpus = lazy.call("experiments.data.labelled_text:load_labelled_text", data, cache)
+        corpus = lazy.call("experiments.data.labelled_text:load_labelled_text", data, cache, progress)
     return corpus
 
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from experiments import lazy
-from experiments.data.base_models import FAMILY, BaseModel, family_identity, find_base
+from experiments.data.base_models import FAMILY, BaseModel, family_identity, find_base, named_base
 from experiments.data.batches import WIDTH_MULTIPLE
 from experiments.data.prompts import Prompter, load_tokenizer, prompter, template_of
 from experiments.data.tuning_batches import Examples, Row, batches, evaluation_rows, padded_prompts, training_rows
@@ -29,6 +29,7 @@ from experiments.data.tuning_texts import DEDUPLICATED, load_rows, load_text_car
 from experiments.data.windows import NO_TARGET
 from experiments.inference import with_weights
 from experiments.memory import keep_freed_memory
+from experiments.quantisation import QUANTISED
 from experiments.training_loop import LOOP_KNOBS, Batch, fit
 from experiments.tuned_models import (
     BASE_WEIGHTS,
@@ -55,7 +56,7 @@ SEED_STEP = 100_003
 SETTINGS = "settings.json"
 
 TUNING_KNOBS: Mapping[str, Knob] = {
-    "base_model": Knob("str", "library-1", f"{', '.join(FAMILY)}, a folder, or a name in the cache of the Hub"),
+    "base_model": Knob("str", "library-1", "one of base_models, or the end of the path of one"),
     "method": Knob("str", "lora", "what is trained: adapters, everything, or the output layer", choices=METHODS),
     "lora_rank": Knob("int", 8, "lora: columns of each adapter", low=1, high=1024),
     "lora_dropout": Knob("float", 0.0, "lora: dropout before each adapter", low=0.0, high=0.9),
@@ -72,8 +73,8 @@ TUNING_KNOBS: Mapping[str, Knob] = {
 """The settings of every fine-tuning."""
 
 TUNING_OPTIONS: Mapping[str, str] = {
-    "base_models": "the base models that the study uses, to be made or checked before it; default the one that is "
-    f"set, or {', '.join(FAMILY)}",
+    "base_models": f"the base models that the study uses, to be made or checked before it: {', '.join(FAMILY)}, "
+    "folders, names in the cache of the Hub; default the one that is set, or these three",
     "base_bytes": f"of {', '.join(FAMILY)}: bytes of source text that each learns; default {BASE_BYTES:,}",
     "template": "a prompt with {source} in it, or 'chat' for the model's own; default '{source}' and a new line",
 }
@@ -142,10 +143,7 @@ class Start:
         settings, data = run.settings, run.data
         tuning = tuning_of(settings, classes)
         prepared = load_text_card(prepared_texts(run)).bases
-        if name not in prepared:
-            raise DataError(
-                f"base model '{name}' was not prepared; prepared: {', '.join(prepared)}; name it in [data] base_models"
-            )
+        name = named_base(name, prepared)
         base = find_base(name, run.cache, base_bytes_of(data), task)
         if name not in FAMILY and base.content != prepared[name]:
             raise DataError(
@@ -319,7 +317,7 @@ class FineTuner:
         validation = load_rows(folder, "validation", int(settings["validation_pairs"]))
         model = Tuned(tunable(start.network, start.tuning), start.prompter.padding, packed=packed).to(run.device)
         if packed:
-            check_packing(model, train, run.device)
+            check_packing(model, train, run.device, quantised=start.tuning.base_weights in QUANTISED)
         if settings["compile"]:
             model.compile(dynamic=True)
 
@@ -400,9 +398,10 @@ def training_flops(model: Tuned, start: Start, tokens: int) -> float:
     return 2.0 * tokens * (passes * start.base.parameters + sizes(model)["trained_parameters"])
 
 
-def check_packing(model: Tuned, examples: Examples, device: torch.device) -> None:
+def check_packing(model: Tuned, examples: Examples, device: torch.device, *, quantised: bool) -> None:
     """Refuse packing where the network lets an example of a row see the one before it: tried, on two of them.
 
+    The second is to be as it is alone, and as it is behind other tokens; quantised layers round by what is beside it.
     Raises DataError.
     """
     first, second = 0, min(1, len(examples) - 1)
@@ -414,5 +413,9 @@ def check_packing(model: Tuned, examples: Examples, device: torch.device) -> Non
     with torch.no_grad():
         expected = model(alone[0], alone[2])[0, :count].float()
         found = model(both[0], both[2])[0, begin : begin + count].float()
-    if not torch.allclose(found, expected, atol=0.02 * float(expected.abs().max()), rtol=0.02):
+        others = torch.cat([both[0][:, :begin].flip(1), both[0][:, begin:]], dim=1)
+        behind_others = model(others, both[2])[0, begin : begin + count].float()
+    largest = float(expected.abs().max())
+    same = torch.allclose(found, expected, atol=0.02 * largest, rtol=0.02)
+    if not same or not torch.allclose(found, behind_others, atol=(0.02 if quantised else 1e-4) * largest):
         raise DataError("packing = true: this kind of model lets a pair see the others of its row; allowed: false")

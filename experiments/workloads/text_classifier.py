@@ -23,7 +23,7 @@ from experiments import lazy
 from experiments.data.batches import BatchPlan, shuffled_batches, sorted_batches
 from experiments.data.corpus import with_classes
 from experiments.data.prepared import prepare_tokens, prepared_tokens
-from experiments.data.table_reading import FILE_OPTIONS
+from experiments.data.table_reading import FILE_OPTIONS, ROW_OPTIONS
 from experiments.data.token_arrays import MAX_TOKENS, PADDING, UNKNOWN, TokenizedTexts, load_card, load_texts
 from experiments.inference import with_weights
 from experiments.layers import attention
@@ -179,6 +179,7 @@ class TextClassifier:
         "label_column": "the column of the classes; default 'label'",
         "split_column": "the column that says train, validation or test; default a split by hash of the text",
         **FILE_OPTIONS,
+        **ROW_OPTIONS,
     }
 
     def prepare(

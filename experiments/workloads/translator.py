@@ -35,7 +35,7 @@ from experiments.data.pair_arrays import (
     prepared_pairs,
     written,
 )
-from experiments.data.table_reading import FILE_OPTIONS
+from experiments.data.table_reading import FILE_OPTIONS, ROW_OPTIONS
 from experiments.data.token_arrays import MAX_TOKENS, PADDING, UNKNOWN
 from experiments.inference import with_weights
 from experiments.layers import attention
@@ -289,6 +289,7 @@ class TextTranslator:
         "target_column": "the column of the target texts; default 'target'",
         "split_column": "the column that says train, validation or test; default a split by hash of the source",
         **FILE_OPTIONS,
+        **ROW_OPTIONS,
         "distribution": "signatures: the distribution whose dependencies are read; default this project",
         "files_per_package": "signatures: files that are read of each package; 0 for all; default 100",
     }

@@ -26,6 +26,7 @@ FEWER = {
     "question_answerer": {"epochs": 3, "batch_size": 8, "train_share": 0.3, "dropout": 0.0},
     "translator": {"epochs": 2},
     "fine_tuner": {"train_share": 0.05},
+    "classifier_tuner": {"train_share": 0.02, "validation_documents": 30, "test_documents": 30},
     "language_model": {"train_share": 0.001, "validation_bytes": 5000, "test_bytes": 5000},
 }
 """A few steps of training show what the contract asks for; these studies' smoke trainings take many."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
 
 import click
 import pytest
 
+from docs.hook import on_page_markdown
 from tests.conftest import ROOT
 from tests.docs import shown
 from tracker.cli.main import tracker
@@ -38,6 +40,14 @@ def test_every_make_target_shown_is_one_of_the_makefile():
 def test_every_file_that_a_page_links_to_is_there(page):
     for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", (ROOT / page).read_text()):
         assert "://" in target or ((ROOT / page).parent / target).exists(), target
+
+
+def test_a_picture_with_a_dark_twin_follows_light_and_dark():
+    page = SimpleNamespace(is_homepage=False)
+    for dark in (ROOT / "docs" / "pictures").glob("*-dark.png"):
+        light = dark.name.replace("-dark", "")
+        shown = on_page_markdown(f"![what it shows](../pictures/{light})", page)
+        assert f"{light}#only-light" in shown and f"{dark.name}#only-dark" in shown
 
 
 def test_the_readme_is_short():

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 from experiments.data.corpus import split_for_share, stable_hash
 from experiments.data.scenes import load_scenes, prepare_scenes
@@ -187,6 +189,30 @@ def test_average_precision_is_that_of_coco():
     found = average_precisions(shifted, right, 2)
     assert found["average_precision_50"] == pytest.approx(1) and found["mean_average_precision"] == pytest.approx(0.5)
     assert average_precisions([exact[1]] * 2, right, 2)["mean_average_precision"] == 0
+
+
+def test_average_precision_is_the_first_figures_that_coco_sums_up():
+    draw, right, found, annotations = np.random.default_rng(0), [], [], []
+    for image in range(12):
+        objects = np.column_stack([draw.uniform(0, 30, (4, 2)), draw.uniform(5, 15, (4, 2)), draw.integers(0, 3, 4)])
+        near = np.column_stack([objects[:, :4] + draw.uniform(-2, 2, (4, 4)), draw.uniform(size=4), objects[:, 4]])
+        stray = [draw.uniform(0, 30, (110, 4)), draw.uniform(0, 0.5, 110), draw.integers(0, 4, 110)]
+        right.append(objects)
+        found.append(np.concatenate([near, np.column_stack(stray)]))  # more than count
+        for left, top, width, height, label in objects.tolist():
+            box = {"bbox": [left, top, width, height], "area": width * height, "iscrowd": 0}
+            annotations.append({**box, "id": len(annotations) + 1, "image_id": image, "category_id": int(label)})
+    truth = COCO()
+    images, categories = ([{"id": each} for each in range(count)] for count in (12, 4))
+    truth.dataset = {"info": {}, "images": images, "categories": categories, "annotations": annotations}
+    truth.createIndex()
+    rows = np.concatenate([np.column_stack([np.full(len(of), image), of]) for image, of in enumerate(found)])
+    whole = COCOeval(truth, truth.loadRes(rows), "bbox")
+    whole.evaluate()
+    whole.accumulate()
+    whole.summarize()
+    assert 0.05 < whole.stats[0] < whole.stats[1] < 1
+    assert list(average_precisions(found, right, 4).values()) == pytest.approx(whole.stats[:2], abs=1e-12)
 
 
 def test_a_missing_pycocotools_is_named_before_anything_is_prepared(monkeypatch, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -278,6 +279,11 @@ def test_a_class_without_a_clip_and_a_single_class_are_refused(tmp_path):
     settings = {"image_side": 16, "stored_frames": 6}
     with pytest.raises(DataError, match="nothing usable is in it"):
         prepare_clips(data, settings, tmp_path / "cache", lambda _: None)
+    for split in ("train", "validation", "test"):
+        write_clips(tmp_path / "split" / split, count=2)
+    shutil.rmtree(tmp_path / "split" / "train" / "left")
+    with pytest.raises(DataError, match="class 'left' has no clip in the training split"):
+        prepare_clips({"source": str(tmp_path / "split")}, settings, tmp_path / "cache", lambda _: None)
     (tmp_path / "one" / "falls" / "a").mkdir(parents=True)
     with pytest.raises(DataError, match="its only class is 'falls'"):
         prepare_clips({"source": str(tmp_path / "one")}, settings, tmp_path / "cache", lambda _: None)

@@ -14,7 +14,7 @@ for _name in (
     "experiments.workloads.object_detector",
     "experiments.workloads.image_generator",
     *("experiments.workloads.language_model", "experiments.workloads.tabular_classifier"),
-    "experiments.workloads.fine_tuner",
+    *("experiments.workloads.fine_tuner", "experiments.workloads.classifier_tuner"),
     *("experiments.workloads.text_classifier", "experiments.workloads.translator", "sklearn.datasets"),
 ):
     importlib.import_module(_name)

@@ -148,7 +148,12 @@ TABLE_KEYS: Mapping[str, Mapping[str, StudyKey]] = {
         ),
     },
     "data": {
-        "KEY": StudyKey("what the workload says", "", "passed to the training code as `run.data`"),
+        "KEY": StudyKey(
+            "what the workload says",
+            "",
+            "passed to the training code as `run.data`; a path with a / in it that leads to "
+            "something in the study file's folder is made absolute",
+        ),
     },
     "tags": {
         "NAME": StudyKey(

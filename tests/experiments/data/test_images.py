@@ -236,6 +236,18 @@ def test_a_class_that_only_the_test_has_is_refused(tmp_path):
         prepare(tmp_path / "shades", tmp_path / "cache")
 
 
+def test_a_class_whose_only_image_falls_into_another_split_is_refused(tmp_path):
+    shades(tmp_path / "shades")
+    found = set()
+    for shade in range(100, 108):
+        draw(tmp_path / "shades" / "grey", "1.png", shade)
+        try:
+            found.add(len(prepare(tmp_path / "shades", tmp_path / "cache")[1].classes))
+        except DataError as error:
+            found.add(str(error))
+    assert found == {3, "shades: class 'grey' has no image in the training split; each class needs one"}
+
+
 @pytest.fixture
 def stored(tmp_path) -> str:
     """A local data set of datasets, with columns "picture", "kind" (class labels) and "place"."""

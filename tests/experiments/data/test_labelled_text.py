@@ -15,7 +15,7 @@ def write_csv(folder, *lines):
 
 
 def load(source, cache, **options):
-    return load_labelled_text({"source": str(source), **options}, cache)
+    return load_labelled_text({"source": str(source), **options}, cache, print)
 
 
 def many(count=60):

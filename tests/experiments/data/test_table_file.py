@@ -49,7 +49,7 @@ def classes_of(labels, ending, folder, raw_json=None):
             f'{{"text": {json.dumps(text)}, "label": {(raw_json or json.dumps)(label)}}}' for text, label in rows
         ]
         write(path, "\n".join(objects) if ending == ".jsonl" else f"[{', '.join(objects)}]")
-    corpus = load_labelled_text({"source": str(path)}, folder / "cache")
+    corpus = load_labelled_text({"source": str(path)}, folder / "cache", print)
     card = TabularClassifier().prepare({"source": str(path), "drop_columns": []}, {}, folder / "cache", print)
     assert card.classes == len(corpus.classes), "text and tabular workloads have the same classes"
     assert all(repr(label) in card.description for label in corpus.classes), "class names are shown"
@@ -229,15 +229,15 @@ def test_a_folder_of_files_is_read_by_the_same_rules(tmp_path):
     write(folder / "train.csv", "\n".join(["text;label", *lines]))
     write(folder / "test.CSV", "\n".join(["text;label", *lines]))
     write(folder / "README.md", "# about")
-    corpus = load_labelled_text({"source": f"datasets:{folder}"}, tmp_path / "cache")
+    corpus = load_labelled_text({"source": f"datasets:{folder}"}, tmp_path / "cache", print)
     assert set(corpus.classes) == set(labels)
     assert len(corpus.splits["test"]) == len(lines)
     assert "delimiter ';'" in corpus.description
     with pytest.raises(DataError, match="its first line is 'text;label'; name the sign"):
-        load_labelled_text({"source": f"datasets:{folder}", "delimiter": ","}, tmp_path / "cache")
+        load_labelled_text({"source": f"datasets:{folder}", "delimiter": ","}, tmp_path / "cache", print)
     write(folder / "test.CSV", "text;label\na;b;c\n")
     with pytest.raises(DataError, match=r"test\.CSV: row 1 \(line 2\) has 3 fields"):
-        load_labelled_text({"source": f"datasets:{folder}"}, tmp_path / "cache")
+        load_labelled_text({"source": f"datasets:{folder}"}, tmp_path / "cache", print)
 
 
 def test_a_folder_of_csv_and_jsonl_files_is_one_data_set_and_its_fingerprint_follows_content(tmp_path):

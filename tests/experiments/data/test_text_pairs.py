@@ -125,7 +125,7 @@ def test_data_that_cannot_be_used_is_reported_in_a_line(tmp_path, lines, options
         ({"source": "datasets:./nowhere"}, "'./nowhere' was not found"),
         (
             {"source": "datasets:x", "split_column": "x"},
-            "allowed with it: delimiter, encoding, source_column, target_column",
+            "allowed with it: corrupt, delimiter, encoding, source_column, target_column",
         ),
         ({"distribution": "no-such-thing"}, "distribution 'no-such-thing' is not installed"),
         ({"files_per_package": "many"}, "files_per_package is 'many'; allowed: a whole number of at least 0"),
