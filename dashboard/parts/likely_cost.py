@@ -9,14 +9,7 @@ from dashboard import studies
 from dashboard.parts.facts import facts
 from dashboard.text import literal
 from tracker.errors import TrackerError
-from tracker.report.estimate.estimate import Estimate, estimate_cost
-from tracker.report.estimate.sentences import (
-    TRAINING_COLUMNS,
-    confidence_sentence,
-    money,
-    training_rows,
-    trials_and_time,
-)
+from tracker.report.estimate.likely_words import LikelyWords, likely_words
 from tracker.study.document import StudyDocument
 
 _ESTIMATED = "launch-estimated"
@@ -27,33 +20,27 @@ def likely_cost(document: StudyDocument) -> None:
     the studies of the home, changed."""
     st.header("What it is likely to cost")
     found = _estimate(document)
-    if isinstance(found, str):
-        st.caption(literal(found))
+    if not found.likely:
+        st.caption(literal(f"Not known: {found.grounds}. `tracker estimate --probe` trains two short trials."))
         return
-    likely = found.likely
-    if likely is None:
-        st.caption(literal(f"Not known: {found.grounds.sentence}. `tracker estimate --probe` trains two short trials."))
-        return
-    st.markdown(f"### {literal(money(likely.outlay.spend_usd, found.unit))}")
-    lines = [found.grounds.sentence, f"it buys {trials_and_time(found, likely)}"]
-    st.markdown("\n".join(f"- {literal(line)}" for line in lines))
-    facts(pd.DataFrame(training_rows(found, likely), columns=list(TRAINING_COLUMNS)))
-    for note in (*found.remarks, confidence_sentence()):
+    st.markdown(f"### {literal(found.likely)}")
+    st.markdown("\n".join(f"- {literal(line)}" for line in (found.grounds, f"it buys {found.buys}")))
+    facts(pd.DataFrame(found.trainings, columns=list(found.columns)))
+    for note in found.notes:
         st.caption(literal(note))
 
 
-def _estimate(document: StudyDocument) -> Estimate | str:
-    """The estimate of a draft, or what is wrong with it."""
+def _estimate(document: StudyDocument) -> LikelyWords:
+    """The estimate of a draft; where it has none because something is wrong, that is its grounds."""
     key = (repr(document.content), str(studies.home().path), tuple(studies.listed().names))
     known = st.session_state.get(_ESTIMATED)
     if known is not None and known[0] == key:
-        kept: Estimate | str = known[1]
+        kept: LikelyWords = known[1]
         return kept
-    found: Estimate | str
     with st.spinner("Reading past runs of this training code"):
         try:
-            found = estimate_cost(document, studies.home())
+            found = likely_words(document, studies.home())
         except TrackerError as error:
-            found = str(error)
+            found = LikelyWords("", str(error))
     st.session_state[_ESTIMATED] = key, found
     return found
