@@ -9,6 +9,7 @@ import streamlit as st
 from dashboard import studies
 from dashboard.frame import go_to
 from dashboard.parts.draft import Draft, choose, draft
+from dashboard.parts.likely_cost import likely_cost
 from dashboard.parts.study_form import form
 from dashboard.text import literal
 from tracker.errors import StudyFileError, TrackerError
@@ -50,6 +51,7 @@ def show() -> None:
         _problems(found.problems)
         return
     _costs(found)
+    likely_cost(document)
     _start(document)
 
 

@@ -6,6 +6,8 @@ Each study is estimated after a probe, then run, by the commands that a person t
 deleted afterwards: with its [smoke] table and a budget of trials; with --whole those of WHOLE also as they are, so that
 what a training costs differs a hundredfold within the study. A study's cost has its data and its baselines in it, as
 its estimate has. The machine should do nothing else: a study lasts seconds, and a busy minute doubles what it costs.
+Of each study, and its probe, the share of runs is said that had to wait for cores that other work used: where there are
+any, an error says more of that work than of the estimate.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from experiments.benchmarks.figures import Figure, Report, main
 from experiments.benchmarks.search_statistics import Estimate as Mean
 from experiments.benchmarks.tracker_commands import tracker_command
@@ -27,10 +31,7 @@ from tracker import open_study
 from tracker.errors import WorkFailedError
 
 STUDIES = Path(__file__).parents[1] / "studies"
-GALLERY = (
-    *("audio_classifier", "docstrings", "image_classifier", "language_model", "levers"),
-    *("tabular_classifier", "translator", "video_classifier"),
-)
+GALLERY = tuple(sorted(path.stem for path in STUDIES.glob("*.toml")))
 WHOLE = ("image_classifier", "tabular_classifier")
 """Studies that are run without their [smoke] table too: their trainings take seconds."""
 MOST_ERROR_PERCENT, MOST_SECONDS, REPEATS = 20.0, 2.0, 3
@@ -48,6 +49,8 @@ class Judged:
     spent_usd: float
     probe_usd: float
     trials_usd: float
+    busy_share: float
+    """Of the runs of the study and of its probe, those that were measured on a busy machine."""
     command_seconds: float
     """What `tracker estimate` takes without a probe, with all these runs in the home."""
 
@@ -90,6 +93,7 @@ def _judged(study: str, options: Sequence[str], name: str) -> Judged:
             spent_usd=table.spend_usd,
             probe_usd=probe.spend_usd,
             trials_usd=float(of_trials.sum()),
+            busy_share=float(pd.concat([table.runs["busy"], probe.runs["busy"]]).astype(bool).mean()),
             command_seconds=min(tracker_command("estimate", *words, "--json")[0] for _ in range(REPEATS)),
         )
 
@@ -114,17 +118,21 @@ def _figures(judged: Sequence[Judged]) -> Iterator[Figure]:
     yield Figure("mean size of the error", mean, "%", f"<= {MOST_ERROR_PERCENT:g}", mean <= MOST_ERROR_PERCENT, sizes)
     inside = 100.0 * sum(each.within for each in judged) / len(judged)
     yield Figure("costs within the range that was said", inside, "%", "none", True)
+    busy = [100.0 * each.busy_share for each in judged]
+    yield Figure(
+        "runs measured on a busy machine", Mean.mean(busy).value if len(busy) > 1 else busy[0], "%", "none", True, busy
+    )
     seconds = [each.command_seconds for each in judged]
     yield Figure("tracker estimate without a probe", min(seconds), "s", "<= 2", min(seconds) <= MOST_SECONDS, seconds)
 
 
 def _document(judged: Judged) -> dict[str, Any]:
-    names = ("name", "likely_usd", "low_usd", "high_usd", "spent_usd", "probe_usd", "trials_usd")
+    names = ("name", "likely_usd", "low_usd", "high_usd", "spent_usd", "probe_usd", "trials_usd", "busy_share")
     return {name: getattr(judged, name) for name in names}
 
 
 def _text(judged: Sequence[Judged]) -> str:
-    lines = [f"{'study':28}{'estimate µ$':>12}{'range':>18}{'cost µ$':>10}{'trials µ$':>11}{'probe µ$':>10}"]
+    lines = [f"{'study':28}{'estimate µ$':>12}{'range':>18}{'cost µ$':>10}{'trials µ$':>11}{'probe µ$':>10}{'busy':>7}"]
     for each in judged:
         likely, low, high, spent, of_trials, probe = (
             1e6 * usd
@@ -134,7 +142,9 @@ def _text(judged: Sequence[Judged]) -> str:
             )
         )
         said = f"{low:,.0f} to {high:,.0f}"
-        lines.append(f"{each.name:28}{likely:12,.0f}{said:>18}{spent:10,.0f}{of_trials:11,.0f}{probe:10,.0f}")
+        lines.append(
+            f"{each.name:28}{likely:12,.0f}{said:>18}{spent:10,.0f}{of_trials:11,.0f}{probe:10,.0f}{each.busy_share:7.0%}"
+        )
     return "\n".join(lines)
 
 

@@ -88,6 +88,7 @@ def _judged(pairs: Pairs, speeds: Speeds, what: str, *, targets: bool = True) ->
     yield Figure(f"{name}: mean error", 100 * mean, "%", held("at most 30"), mean <= 0.30 or not targets)
     inside = 0.88 <= covered <= 0.97 or not targets
     yield Figure(f"{name}: within the {100 * COVERED:.0f} % range", covered, "", held("0.88 to 0.97"), inside)
+    yield Figure(f"{name}: factor of the range, on average", float(np.exp(factors.mean())), "", "", True)
     if right == right:
         yield Figure(f"{name}: right order", 100 * right, "%", held("at least 95"), right >= 0.95 or not targets)
 

@@ -4,34 +4,32 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.optimize import least_squares
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import least_squares, minimize_scalar
 
 from experiments.benchmarks.throughput_pairs import Pairs
-from tracker.prediction.speed import COEFFICIENTS, FITTED, PAIRS, Coefficients, Pair, pair_classes, shift, speed_ups
+from tracker.prediction.speed import COEFFICIENTS, FITTED, Coefficients, Spread, log_distance, shift, speed_ups
 
 HUBER = 0.1
 """From this error of a log speed-up on, an error counts by its size and not by its square."""
 COVERED = 0.90
 FEWEST = 30
-"""Pairs of one class in one source from which a range is taken."""
-ONE_SOURCE = 2.0
-"""The least factor of a class that only one source tells of, as its bias cannot be seen."""
+"""Pairs of one source from which a range is taken."""
 MOST_THERE = 4
 """Of more trainings that were measured on the target, no more is learnt."""
 _START = (0.5, 0.5, 0.4, np.log(0.08), np.log(0.8))
-_NO_RANGES: Mapping[Pair, float] = dict.fromkeys(Pair, 1.0)
+_FAR_OVER_NEAR = (0.01, 100.0)
+"""Between these lies how much faster a range widens with distance than it is wide without any."""
 
 
 def fit(pairs: Pairs) -> Coefficients:
     """Fit exponents by Huber's loss, every source with the same weight; ranges by sources left out."""
-    fitted = _exponents(pairs)
-    known, blind = (ranges(pairs, left_out_errors(pairs, hidden)) for hidden in (False, True))
-    blind = {pair: max(factor, known[pair]) for pair, factor in blind.items()}
-    return replace(fitted, factors=known, blind_factors=blind, measured_factors=measured_factors(pairs))
+    known, blind = (spread(pairs, left_out_errors(pairs, hidden)) for hidden in (False, True))
+    blind = Spread(max(known.near, blind.near), max(known.far, blind.far))
+    return replace(_exponents(pairs), spread=known, blind_spread=blind, measured_shares=measured_shares(pairs, known))
 
 
 def _exponents(pairs: Pairs) -> Coefficients:
@@ -47,9 +45,8 @@ def _exponents(pairs: Pairs) -> Coefficients:
 
 def _made(values: NDArray[np.float64]) -> Coefficients:
     peak, bandwidth, power, half, slope = map(float, values)
-    return Coefficients(
-        peak, bandwidth, power, float(np.exp(half)), float(np.exp(slope)), _NO_RANGES, _NO_RANGES, (1.0,)
-    )
+    nothing = Spread(0.0, 0.0)
+    return Coefficients(peak, bandwidth, power, float(np.exp(half)), float(np.exp(slope)), nothing, nothing, (1.0,))
 
 
 def log_predictions(pairs: Pairs, coefficients: Coefficients, *, blind: bool = False) -> NDArray[np.float64]:
@@ -71,43 +68,60 @@ def left_out_errors(pairs: Pairs, blind: bool = False) -> NDArray[np.float64]:
     return errors
 
 
-def ranges(pairs: Pairs, errors: NDArray[np.float64]) -> dict[Pair, float]:
-    """The 90 % factor of each class: halfway, in logarithms, between that of its worst source and their mean.
+def spread(pairs: Pairs, errors: NDArray[np.float64]) -> Spread:
+    """How wide ranges are by how far accelerators are apart.
 
-    Of all sources together it covered too little of sources left out, of the worst alone too much. A class that fewer
-    than two sources tell of has at least ONE_SOURCE.
+    Its shape is the likeliest where errors are Laplace's, every source with the same weight. Its width is halfway
+    between what covers the worst source and the mean of what covers each: of all sources together it covered too little
+    of sources left out, of the worst alone too much.
     """
-    classes, sources = pair_classes(pairs.origin, pairs.target, pairs.mfu), pairs.rows["source"].to_numpy()
-    found = {}
-    for number, pair in enumerate(PAIRS):
-        of_class = [np.abs(errors[(classes == number) & (sources == source)]) for source in np.unique(sources)]
-        widths = [float(np.quantile(each, COVERED)) for each in of_class if len(each) >= FEWEST]
-        between = float(np.exp((max(widths) + np.mean(widths)) / 2)) if widths else ONE_SOURCE
-        found[pair] = between if len(widths) > 1 else max(ONE_SOURCE, between)
-    return found
+    apart, sources = log_distance(pairs.origin, pairs.target), pairs.rows["source"]
+    weights = (1 / sources.groupby(sources).transform("size")).to_numpy()
+
+    def loss(log_ratio: float) -> float:
+        shape = np.hypot(1.0, np.exp(log_ratio) * apart)
+        return float(
+            np.log(np.average(np.abs(errors) / shape, weights=weights)) + np.average(np.log(shape), weights=weights)
+        )
+
+    ratio = float(np.exp(minimize_scalar(loss, bounds=np.log(_FAR_OVER_NEAR), method="bounded").x))
+    scaled = np.abs(errors) / np.hypot(1.0, ratio * apart)
+    near = halfway({str(source): scaled[(sources == source).to_numpy()] for source in sources.unique()})
+    return Spread(near, ratio * near)
 
 
-def measured_factors(pairs: Pairs) -> tuple[float, ...]:
-    """The factor that covers 90 % where 1, 2, … MOST_THERE other trainings of the study were measured on both chips.
+def halfway(sizes: Mapping[str, ArrayLike]) -> float:
+    """Halfway between the largest COVERED quantile of the sources' ``sizes`` and their mean; NaN without enough."""
+    found = [float(np.quantile(each, COVERED)) for each in map(np.asarray, sizes.values()) if len(each) >= FEWEST]
+    return (max(found) + float(np.mean(found))) / 2 if found else float("nan")
 
-    Which ones is drawn; of the worst source with enough pairs, and never above that for fewer trainings.
+
+def measured_shares(pairs: Pairs, known: Spread) -> tuple[float, ...]:
+    """What is left of the logs of ranges where 1, 2, … MOST_THERE other trainings of the study were measured on both
+    chips: their width that covers, over ``known``'s.
+
+    Which ones is drawn. Never above that for fewer trainings; 1 where no source has enough.
     """
-    rows = pairs.rows.assign(error=left_out_errors(pairs))
-    draw, factors = np.random.default_rng(0), list[float]()
+    widths = known.log_factors(log_distance(pairs.origin, pairs.target))
+    rows = pairs.rows.assign(error=left_out_errors(pairs), width=widths)
+    draw, shares = np.random.default_rng(0), list[float]()
     for there in range(1, MOST_THERE + 1):
         found: dict[str, list[float]] = {}
         for (source, *_), group in rows.groupby(["source", "study", "gpu_s", "gpu_t"]):
-            errors = group["error"].to_numpy()
+            errors, width = (group[name].to_numpy() for name in ("error", "width"))
             for at in range(len(errors) if len(errors) > there else 0):
                 others = draw.choice(np.delete(errors, at), there, replace=False)
-                found.setdefault(str(source), []).append(abs(errors[at] - shift(others)))
-        worst = [float(np.exp(np.quantile(each, COVERED))) for each in found.values() if len(each) >= FEWEST]
-        factors.append(min([max(worst), *factors[-1:]]) if worst else ONE_SOURCE)
-    return tuple(factors)
+                found.setdefault(str(source), []).append(abs(errors[at] - shift(others)) / width[at])
+        shares.append(float(np.fmin(halfway(found), shares[-1] if shares else 1.0)))
+    return tuple(shares)
 
 
 def _figures(fitted: Coefficients) -> dict[str, float]:
     return {name: getattr(fitted, name) for name in FITTED}
+
+
+def _rounded(known: Spread) -> dict[str, float]:
+    return {name: round(value, 4) for name, value in asdict(known).items()}
 
 
 def write_coefficients(fitted: Coefficients, pairs: Pairs) -> None:
@@ -117,8 +131,7 @@ def write_coefficients(fitted: Coefficients, pairs: Pairs) -> None:
         "pairs": len(pairs),
         "sources": sorted(pairs.rows["source"].unique()),
         **{name: round(value, 4) for name, value in _figures(fitted).items()},
-        "factors": {str(pair): round(factor, 2) for pair, factor in fitted.factors.items()},
-        "blind_factors": {str(pair): round(factor, 2) for pair, factor in fitted.blind_factors.items()},
-        "measured_factors": [round(factor, 2) for factor in fitted.measured_factors],
+        **{name: _rounded(getattr(fitted, name)) for name in ("spread", "blind_spread")},
+        "measured_shares": [round(share, 3) for share in fitted.measured_shares],
     }
     COEFFICIENTS.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")

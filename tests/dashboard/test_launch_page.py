@@ -10,7 +10,9 @@ from streamlit.testing.v1 import AppTest
 
 from tests.support.mlflow_database import put_mlflow_database
 from tests.support.studies import digits
+from tracker import estimate_study, run_study
 from tracker.errors import StudyNotFoundError
+from tracker.report.estimate.sentences import money
 from tracker.report.study_form import MOST_BYTES
 from tracker.runner.launches import latest_launch
 from tracker.runner.study_lookup import table_of
@@ -78,6 +80,22 @@ def test_a_study_is_changed_in_the_form_and_its_problems_are_reported_with_their
     assert content["space"]["width"] == [8, 16]
     assert content["space"]["epochs"] == [3]
     assert "usd" not in content["budget"]
+
+
+def test_what_it_is_likely_to_cost_is_said_as_the_command_says_it(open_page, tmp_path):
+    name, home = 'past <b>&</b> "it\'s" 😀', tmp_path / "home"
+    put_mlflow_database(home)
+    study = digits(name=name, space={"width": [4, 16]}, budget={"trials": 2})
+    run_study(study, home=home)
+    page = open_page(digits(space={"width": [4, 16]}, budget={"trials": 2}))
+    estimate = estimate_study(digits(space={"width": [4, 16]}, budget={"trials": 2}), home=home)
+    likely = money(estimate.likely.outlay.spend_usd, estimate.unit)
+    assert f"### {likely}" in plain(page.markdown)
+    assert any(f"from 2 runs of study '{name}' with this training code" in text for text in plain(page.markdown))
+    assert [head.value for head in page.header][-2:] == ["The most that it costs", "What it is likely to cost"]
+    page.text_area(key="launch-text").set_value(to_toml(digits(settings={"precision": "bf16"}))).run()
+    assert not page.exception
+    assert any("Not known: none of 2 past runs" in text for text in plain(page.caption))
 
 
 def test_the_text_and_the_form_are_the_same_study(open_page):

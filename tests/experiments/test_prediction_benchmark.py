@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 
@@ -11,16 +12,18 @@ import pytest
 
 from experiments.benchmarks import prediction
 from experiments.benchmarks.figures import main
-from experiments.benchmarks.prediction_fit import fit, measured_factors
+from experiments.benchmarks.prediction_fit import fit, halfway, left_out_errors, log_predictions, spread
 from experiments.benchmarks.throughput_pairs import TABLE, read_pairs
 from tracker.errors import RequestError
-from tracker.prediction.speed import COEFFICIENTS, FITTED
+from tracker.prediction.speed import COEFFICIENTS, FITTED, log_distance
 
 
 def test_the_installed_coefficients_are_those_that_its_rows_give():
     installed, found = json.loads(COEFFICIENTS.read_text()), fit(read_pairs())
     assert [installed[name] for name in FITTED] == pytest.approx([getattr(found, name) for name in FITTED], abs=2e-3)
-    assert installed["factors"] == pytest.approx({str(pair): value for pair, value in found.factors.items()}, abs=0.02)
+    for name in ("spread", "blind_spread"):
+        assert installed[name] == pytest.approx(dataclasses.asdict(getattr(found, name)), abs=0.01)
+    assert installed["measured_shares"] == pytest.approx(found.measured_shares, abs=0.01)
 
 
 def test_the_rows_may_be_shipped_and_each_has_its_source():
@@ -71,5 +74,23 @@ def test_a_table_that_cannot_be_judged_is_refused(tmp_path, text, message):
 
 
 def test_more_trainings_on_both_never_widen_the_range():
-    factors = measured_factors(read_pairs())
-    assert list(factors) == sorted(factors, reverse=True) and np.isfinite(factors).all()
+    shares = fit(read_pairs()).measured_shares
+    assert list(shares) == sorted(shares, reverse=True) and 0 < shares[-1] <= shares[0] < 1
+
+
+def test_ranges_that_grow_with_distance_are_narrower_on_sources_left_out_than_one_width_for_all():
+    pairs = read_pairs()
+    sources = pairs.rows["source"].to_numpy()
+    scores = {"by distance": [], "one width": []}
+    for source in np.unique(sources):
+        others, left = pairs.take(sources != source), pairs.take(sources == source)
+        learnt = left_out_errors(others)
+        errors = np.abs(left.rows["log_speed_up"].to_numpy() - log_predictions(left, fit(others)))
+        of_sources = {each: np.abs(learnt[sources[sources != source] == each]) for each in np.unique(sources)}
+        one = np.full(len(left), halfway({each: sizes for each, sizes in of_sources.items() if len(sizes)}))
+        by_distance = spread(others, learnt).log_factors(log_distance(left.origin, left.target))
+        for name, widths in (("by distance", by_distance), ("one width", one)):
+            scores[name].append(
+                np.mean(2 * widths + 2 / 0.1 * np.maximum(errors - widths, 0))
+            )  # Gneiting, Raftery 2007
+    assert np.mean(scores["by distance"]) < 0.9 * np.mean(scores["one width"])

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracker.prediction.accelerators import AcceleratorColumns, accelerator, known_accelerators
-from tracker.prediction.speed import PAIRS, Pair, load_coefficients, shift, speed_ups
+from tracker.prediction.speed import OTHER_MAKER_FACTOR, PAIRS, Pair, log_distance, measured_share, shift, speed_ups
 
 KNOWN = [each for each in known_accelerators() if not each.is_too_old and each.fp32 == each.fp32]
 CHIPS = st.sampled_from(KNOWN)
@@ -57,16 +57,23 @@ def test_without_flops_the_range_is_no_narrower():
     for source, target in (("A100-40GB", "A100-80GB"), ("A100-80GB", "H100"), ("T4", "H100")):
         pair = accelerator(source), accelerator(target)
         assert ups(*pair, np.nan).factor[0] >= ups(*pair, 0.4).factor[0]
-    fitted = load_coefficients()
-    assert all(fitted.blind_factors[pair] >= fitted.factors[pair] for pair in Pair)
+
+
+@given(CHIPS, CHIPS, PRECISIONS, st.sampled_from([0.4, np.nan]))
+def test_a_range_is_as_wide_as_the_chips_are_apart(first, second, precision, mfu):
+    apart = log_distance(*(AcceleratorColumns.of([each], [precision]) for each in (first, second)))[0]
+    found, none = ups(first, second, mfu, precision).factor[0], ups(first, first, mfu, precision).factor[0]
+    assert (found > none > 1.0) if apart > 1e-6 else found >= none > 1.0
+    if first.maker != second.maker:
+        assert found >= OTHER_MAKER_FACTOR
 
 
 def test_what_was_measured_moves_a_prediction_towards_it_but_not_beyond():
     assert shift(np.array([])) == 0.0
     moved = [shift(np.full(count, 0.4)) for count in (1, 2, 5, 100)]
     assert moved == sorted(moved) and 0 < moved[0] < moved[-1] < 0.4
-    factors = load_coefficients().measured_factors
-    assert list(factors) == sorted(factors, reverse=True) and factors[-1] > 1
+    shares = [measured_share(count) for count in (0, 1, 2, 4, 100)]
+    assert shares == sorted(shares, reverse=True) and shares[0] == 1 and 0 < shares[-1] < 1
 
 
 def test_the_h100_is_about_twice_as_fast_as_the_a100_on_large_models():

@@ -87,6 +87,19 @@ def test_trainings_that_were_paused_say_what_their_rest_would_have_taken(plan):
     assert usage.seconds == pytest.approx([true_seconds(run.settings) for run in runs], rel=0.15)
 
 
+def test_the_test_at_the_end_that_a_paused_training_never_had_is_taken_to_last_as_long_as_an_evaluation(plan):
+    paused = [past_run(plan, at, width, 8, until=2) for at, width in enumerate((4, 16, 64))]
+    settings = [run.settings for run in paused]
+    without = Trainings(paused, plan.space, None).usage(settings).seconds
+    evaluated = [dataclasses.replace(run, evaluation_seconds=2.0) for run in paused]
+    assert Trainings(evaluated, plan.space, None).usage(settings).seconds - without == pytest.approx(
+        [2.0] * 3, rel=0.01
+    )
+    whole = [past_run(plan, at, width, 8, evaluation_seconds=2.0) for at, width in enumerate((4, 16, 64))]
+    measured = Trainings([*evaluated, *whole], plan.space, None).usage(settings).seconds
+    assert measured == pytest.approx([true_seconds(each) for each in settings], rel=0.05)
+
+
 def test_two_trials_opposite_each_other_say_what_the_middle_costs(plan):
     runs = [past_run(plan, 0, 4, 2), past_run(plan, 1, 64, 2)]
     model = Trainings(runs, plan.space, None)

@@ -23,7 +23,14 @@ from tracker.cli.tables import print_table
 from tracker.pricing.scenario import Scenario
 from tracker.report import words
 from tracker.report.estimate.estimate import Estimate, Trained, check_known, estimate_cost
-from tracker.report.estimate.sentences import at_most, confidence_sentence, money, trials_and_time
+from tracker.report.estimate.sentences import (
+    TRAINING_COLUMNS,
+    at_most,
+    confidence_sentence,
+    money,
+    training_rows,
+    trials_and_time,
+)
 from tracker.store.home import Home
 from tracker.study.document import StudyDocument, parse_assignments
 
@@ -122,16 +129,11 @@ def _print(found: Estimate) -> None:
 def _print_trainings(found: Estimate, likely: Trained) -> None:
     knobs = list(dict.fromkeys(name for each in likely.trainings for name in each.settings))
     rows = [
-        (
-            each.name,
-            words.money(each.usd.likely, found.unit),
-            f"{words.money(each.usd.low, found.unit)} to {words.money(each.usd.high, found.unit)}",
-            words.duration(each.seconds.likely),
-            *(words.setting(each.settings.get(knob)) for knob in knobs if len(knobs) > 1),
-        )
-        for each in likely.trainings
+        (*row, *(words.setting(each.settings.get(knob)) for knob in knobs if len(knobs) > 1))
+        for row, each in zip(training_rows(found, likely), likely.trainings, strict=True)
     ]
-    print_table(["one training ", "price", "range", "time", *(knobs if len(knobs) > 1 else ())], rows)
+    first, *others = TRAINING_COLUMNS
+    print_table([f"{first} ", *others, *(knobs if len(knobs) > 1 else ())], rows)
 
 
 def _print_offers(found: Estimate, likely: Trained) -> None:

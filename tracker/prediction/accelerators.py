@@ -126,6 +126,7 @@ def is_known(name: str) -> bool:
 def _by_name() -> dict[str, Accelerator]:
     rows = known_accelerators()
     return {
+        **{_folded(each.name.partition(" (")[0]): each for each in rows},
         **{_folded(each.name): each for each in rows},
         **{_folded(each.book_name): each for each in rows if each.book_name},
     }

@@ -6,14 +6,14 @@
 ``s`` is the source, where the run was measured, ``t`` the target. Peaks are the dense ones of the precision that ran,
 power is the thermal design power: chips that may draw less hold lower clocks. MFU is the share of the source's peak
 that the training used: a source that stood idle says that the step waits for the host, which no accelerator makes
-faster, so the ratio nears 1. The five figures and the ranges are fitted on published measurements by
-``python -m experiments.benchmarks.prediction --fit``, which also shows how it does on sources that it never saw.
+faster, so the ratio nears 1. A range is as wide as the two are apart (``Spread``). All figures are fitted on published
+measurements by ``python -m experiments.benchmarks.prediction --fit``, which also shows how they do on sources that they
+never saw.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -32,10 +32,13 @@ SHRINK = 0.5
 """How much the trainings that were measured on both devices are held back; of 0.1 to 2 the best on sources left out."""
 IDLE_MFU = 0.06
 """Below it, the source stood idle for most of a step."""
+OTHER_MAKER_FACTOR = 2.0
+"""The least factor of a range between chips of two makers: one source alone has such pairs, so its bias cannot be
+seen."""
 
 
 class Pair(StrEnum):
-    """How far source and target are apart: ranges differ by it."""
+    """How far source and target are apart, in words."""
 
     SAME_CHIP = "same chip"
     SAME_GENERATION = "same generation"
@@ -49,12 +52,27 @@ PAIRS = tuple(Pair)
 
 
 @dataclass(frozen=True, slots=True)
+class Spread:
+    """The 90 % range by how far source and target are apart: the log of its factor is √(near² + (far × apart)²).
+
+    ``near`` is what remains between chips of the same specifications, ``far`` what each unit of ``log_distance`` adds.
+    """
+
+    near: float
+    far: float
+
+    def log_factors(self, apart: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The logs of the factors at these distances."""
+        return np.hypot(self.near, self.far * apart)
+
+
+@dataclass(frozen=True, slots=True)
 class Coefficients:
     """The fitted figures: three exponents, the MFU at which half of a speed-up is left, and how steeply it falls.
 
-    ``factors`` are the 90 % ranges by class of the pair: the truth is within the prediction × and / the factor.
-    ``blind_factors`` are those where MFU is not known; ``measured_factors`` those where 1, 2, … other trainings of the
-    same study were measured on source and target, the last one for more too.
+    ``spread`` is the 90 % range: the truth is within the prediction × and / its factor; ``blind_spread`` the one where
+    MFU is not known. ``measured_shares`` are what is left of a factor's log where 1, 2, … other trainings of the same
+    study were measured on source and target, the last one for more too.
     """
 
     peak: float
@@ -62,9 +80,9 @@ class Coefficients:
     power: float
     half_mfu: float
     slope: float
-    factors: Mapping[Pair, float]
-    blind_factors: Mapping[Pair, float]
-    measured_factors: tuple[float, ...]
+    spread: Spread
+    blind_spread: Spread
+    measured_shares: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +98,9 @@ class SpeedUps:
 def load_coefficients() -> Coefficients:
     """Those that are installed with the tracker."""
     document = json.loads(COEFFICIENTS.read_text())
-    known, blind = (
-        {Pair(pair): float(factor) for pair, factor in document[name].items()} for name in ("factors", "blind_factors")
-    )
+    known, blind = (Spread(**document[name]) for name in ("spread", "blind_spread"))
     peak, bandwidth, power, half_mfu, slope = (float(document[name]) for name in FITTED)
-    there = tuple(map(float, document["measured_factors"]))
-    return Coefficients(peak, bandwidth, power, half_mfu, slope, known, blind, there)
+    return Coefficients(peak, bandwidth, power, half_mfu, slope, known, blind, tuple(document["measured_shares"]))
 
 
 def shift(errors: NDArray[np.float64]) -> float:
@@ -96,10 +111,10 @@ def shift(errors: NDArray[np.float64]) -> float:
     return float(np.sum(errors) / (len(errors) + SHRINK)) if len(errors) else 0.0
 
 
-def measured_factor(trainings: int) -> float:
-    """The factor of a range where so many other trainings, one or more, were measured on both accelerators."""
-    factors = load_coefficients().measured_factors
-    return factors[min(trainings, len(factors)) - 1]
+def measured_share(trainings: int) -> float:
+    """The share of a factor's log that is left where so many other trainings were measured on both accelerators."""
+    shares = load_coefficients().measured_shares
+    return shares[min(trainings, len(shares)) - 1] if trainings else 1.0
 
 
 def busy_share(mfu: NDArray[np.float64], half_mfu: float, slope: float) -> NDArray[np.float64]:
@@ -119,16 +134,23 @@ def speed_ups(
     ``mfu`` is the model FLOPs utilisation at the source, from 0 to 1; NaN where the FLOPs are not known.
     """
     fitted = coefficients or load_coefficients()
-    logs = (
-        fitted.peak * np.log(target.peak / source.peak)
-        + fitted.bandwidth * np.log(target.bandwidth / source.bandwidth)
-        + fitted.power * np.log(target.power / source.power)
-    )
-    pair = pair_classes(source, target, mfu)
-    known, blind = (np.array([ranges[each] for each in PAIRS]) for ranges in (fitted.factors, fitted.blind_factors))
-    factor = np.where(np.isnan(mfu), blind[pair], known[pair])
+    peak, bandwidth, power = _log_ratios(source, target)
+    logs = fitted.peak * peak + fitted.bandwidth * bandwidth + fitted.power * power
+    apart = log_distance(source, target)
+    known, blind = (each.log_factors(apart) for each in (fitted.spread, fitted.blind_spread))
+    factor = np.exp(np.where(np.isnan(mfu), blind, known))
+    factor = np.where(source.maker == target.maker, factor, np.maximum(factor, OTHER_MAKER_FACTOR))
     ratio = np.exp(logs * busy_share(mfu, fitted.half_mfu, fitted.slope))
-    return SpeedUps(ratio, *np.broadcast_arrays(factor, pair))
+    return SpeedUps(ratio, *np.broadcast_arrays(factor, pair_classes(source, target, mfu)))
+
+
+def log_distance(source: AcceleratorColumns, target: AcceleratorColumns) -> NDArray[np.float64]:
+    """How far accelerators are apart: the root mean square of the logs of their ratios of peak, bandwidth and power."""
+    return np.asarray(np.sqrt(sum(each**2 for each in _log_ratios(source, target)) / 3), dtype=np.float64)
+
+
+def _log_ratios(source: AcceleratorColumns, target: AcceleratorColumns) -> list[NDArray[np.float64]]:
+    return [np.log(getattr(target, name)) - np.log(getattr(source, name)) for name in ("peak", "bandwidth", "power")]
 
 
 def pair_classes(source: AcceleratorColumns, target: AcceleratorColumns, mfu: NDArray[np.float64]) -> NDArray[np.int64]:

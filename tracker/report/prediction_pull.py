@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tracker.prediction.speed import PAIRS, measured_factor, shift
+from tracker.prediction.speed import PAIRS, measured_share, shift
 from tracker.prediction.step_times import MeasuredSteps, PredictedSteps, predict_on
 from tracker.records import Role
 from tracker.report.measured_steps import run_steps
@@ -46,7 +46,7 @@ class Pull:
             return predicted
         moved = np.exp(shift(np.array(self.log_errors)))
         width = np.sqrt(predicted.high / predicted.low)
-        narrow = np.where(np.isin(predicted.basis, PAIRS), np.minimum(measured_factor(self.trainings), width), width)
+        narrow = np.where(np.isin(predicted.basis, PAIRS), width ** measured_share(self.trainings), width)
         middle = np.sqrt(predicted.high * predicted.low)
         seconds, low, high = (each * moved for each in (predicted.seconds, middle / narrow, middle * narrow))
         return replace(predicted, seconds=seconds, low=np.minimum(low, seconds), high=np.maximum(high, seconds))

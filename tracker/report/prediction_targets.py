@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from tracker.errors import PredictionError, PriceBookError, did_you_mean
-from tracker.prediction.accelerators import Accelerator, accelerator, is_known
+from tracker.prediction.accelerators import OLDEST, Accelerator, accelerator, is_known
 from tracker.pricing.price_book import PriceBook
 from tracker.pricing.price_point import PricePoint
 from tracker.pricing.scenario import AS_BILLED, Scenario
@@ -64,6 +64,8 @@ def _named(name: str, book: PriceBook, scenario: Scenario | None) -> Target:
         return _of_sku(name, book, scenario)
     if is_known(name):
         known = accelerator(name)
+        if known.is_too_old:
+            raise PredictionError(f"{known.name} is older than {OLDEST}: the method does not hold there")
         return _of_accelerator(known.book_name or known.name, book, scenario)
     if name in book.accelerators:
         raise PredictionError(f"the specifications of {name!r} are not known, so nothing can be predicted for it")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from tracker.errors import PredictionError
 from tracker.frontier.pareto import frontier_mask
-from tracker.prediction.speed import PAIRS, measured_factor
+from tracker.prediction.speed import PAIRS, measured_share
 from tracker.prediction.step_times import CUDA_START_SECONDS, predict_on
 from tracker.pricing.cost import RateColumns, UsageColumns, price_parts
 from tracker.records import STEADY_USAGE, PriceBasis
@@ -91,7 +91,8 @@ def predictions_table(
     columns |= {name: np.repeat(_array(values), len(points)) for name, values in each.items()}
     columns |= {name: np.concatenate([part[name] for part in found]) for name in found[0]}
     # Texts stay objects: to make arrow strings of so many repeated ones takes longer than to predict.
-    return pd.DataFrame({name: pd.Series(columns[name], dtype=columns[name].dtype) for name in COLUMNS})
+    series = {name: pd.Series(columns[name], dtype=columns[name].dtype) for name in COLUMNS}
+    return pd.DataFrame(series, copy=False)  # they are arrays of its own: to gather them into blocks copies each
 
 
 def _array(values: Sequence[Any]) -> NDArray[Any]:
@@ -240,8 +241,9 @@ def trial_there(predictions: pd.DataFrame, targets: Sequence[Target]) -> list[tu
             found.append((None, None))
             continue
         cheapest = rows.sort_values("price_usd").to_dict("records")[0]
-        factor = measured_factor(int(cheapest["measured_there"]) + 1)
+        there = int(cheapest["measured_there"])
         now = (cheapest["wall_seconds_high"] / cheapest["wall_seconds_low"]) ** 0.5
-        narrower = cheapest["rests_on"] in PAIRS and factor < now
-        found.append((float(cheapest["price_usd"]), factor if narrower else None))
+        left = measured_share(there + 1) / measured_share(there)
+        narrower = cheapest["rests_on"] in PAIRS and left < 1
+        found.append((float(cheapest["price_usd"]), float(now**left) if narrower else None))
     return found

@@ -51,8 +51,8 @@ class PastRun:
     """A run of an earlier study: its settings, and what it used.
 
     ``reached`` are its checkpoints: each one's step and the seconds of work until it. ``seconds`` is all of its work,
-    ``completed`` whether that was the whole training. Memory and disk as in records.Usage. ``busy`` is whether other
-    work was on the machine.
+    ``completed`` whether that was the whole training; ``evaluation_seconds`` what one evaluation took. Memory and disk
+    as in records.Usage. ``busy`` is whether other work was on the machine.
     """
 
     study: str
@@ -64,6 +64,7 @@ class PastRun:
     completed: bool
     reached: tuple[tuple[int, float], ...] = ()
     startup_seconds: float = 0.0
+    evaluation_seconds: float = 0.0
     cores: float = 1.0
     memory_bytes: float = 0.0
     stored_bytes: float = 0.0
@@ -135,6 +136,7 @@ def _runs(table: StudyTable) -> Iterator[PastRun]:
     steps = table.checkpoints
     ends = np.searchsorted(steps["run"].to_numpy(), np.arange(len(table.runs) + 1))
     epochs, seconds = steps["epoch"].to_numpy(), steps["wall_seconds"].to_numpy()
+    evaluated = table.summary["evaluation_seconds"].to_numpy() if "evaluation_seconds" in table.summary else None
     newest = table.runs.iloc[::-1].iloc[:MOST_RUNS]
     first = len(table.runs) - len(newest)
     settings = table.settings.iloc[first:].to_dict("records")
@@ -152,10 +154,16 @@ def _runs(table: StudyTable) -> Iterator[PastRun]:
             float(row["wall_seconds"]),
             row["state"] == TrialState.COMPLETED and row["role"] != Role.REPEAT,
             tuple((int(epoch), float(spent)) for epoch, spent in zip(epochs[taken], seconds[taken], strict=True)),
+            evaluation_seconds=0.0 if evaluated is None else _mean_evaluation(evaluated[at], ends[at + 1] - ends[at]),
             busy=bool(row["busy"]),
             steps=of_steps.get(at),
             **{field: float(np.nan_to_num(row[name])) for field, name in _USED.items()},
         )
+
+
+def _mean_evaluation(seconds: float, checkpoints: int) -> float:
+    """What one of so many evaluations took, of their sum; 0 where nothing was logged."""
+    return float(np.nan_to_num(seconds)) / max(int(checkpoints), 1)
 
 
 def _steps(table: StudyTable, trains: NDArray[np.bool_]) -> dict[int, Steps]:

@@ -50,6 +50,22 @@ def trials_and_time(estimate: Estimate, likely: Trained) -> str:
     return f"{count} in {took}, at most {estimate.workers:,} at once"
 
 
+TRAINING_COLUMNS = ("one training", "price", "range", "time")
+
+
+def training_rows(estimate: Estimate, likely: Trained) -> list[tuple[str, ...]]:
+    """Whole trainings as texts, a row each in TRAINING_COLUMNS."""
+    return [
+        (
+            each.name,
+            words.money(each.usd.likely, estimate.unit),
+            _from_to(each.usd.low, each.usd.high, estimate.unit),
+            words.duration(each.seconds.likely),
+        )
+        for each in likely.trainings
+    ]
+
+
 def _one(estimate: Estimate, likely: Trained) -> str:
     low = min(each.usd.likely for each in likely.trainings)
     high = max(each.usd.likely for each in likely.trainings)

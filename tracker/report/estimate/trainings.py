@@ -79,7 +79,7 @@ class Trainings:
         inputs, places = self._costs.features(points), self._costs.features.places(points)
         self._inputs, self._places = inputs, places
         whole = np.array([run.completed for run in runs])
-        tails = np.array([max(run.seconds - run.reached[-1][1], _SHORTEST_TAIL) for run in runs])
+        tails = np.array([_tail(run) for run in runs])
         of_tails = whole if whole.any() else np.ones(len(runs), dtype=bool)
         self._tails = SettingsModel(inputs[of_tails], places[of_tails], np.log(tails[of_tails])[:, None])
         memory = np.array([max(run.memory_bytes, 1.0) for run in runs])
@@ -144,6 +144,13 @@ class Trainings:
             return []
         expected = self.usage([run.settings for run in whole]).seconds
         return [math.log(run.seconds / each) for run, each in zip(whole, expected, strict=True)]
+
+
+def _tail(run: PastRun) -> float:
+    """The seconds from a run's last checkpoint to its end; where it was paused before, the test at the end is missing,
+    which is taken to last as long as one of its evaluations."""
+    after = run.seconds - run.reached[-1][1]
+    return max(after if run.completed else after + run.evaluation_seconds, _SHORTEST_TAIL)
 
 
 def _usual(facts: Sequence[TrialFacts]) -> Pace:
