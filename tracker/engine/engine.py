@@ -15,6 +15,9 @@ from tracker.records import AttemptRecord
 from tracker.training.events import Event, EventReader, follow, new_attempt
 from tracker.training.request import AttemptRequest
 
+STOP_GRACE_SECONDS = 5.0
+"""How long a worker that was asked to stop may take to save and end, before it is killed."""
+
 
 class Attempt(abc.ABC):
     """A running attempt: ``record`` is what its event log, on the coordinator's disk, says so far.

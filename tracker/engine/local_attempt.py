@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from tracker.engine.engine import Attempt
+from tracker.engine.engine import STOP_GRACE_SECONDS, Attempt
 from tracker.engine.forkserver import Forkserver
 from tracker.engine.reservations import Reservation
 from tracker.engine.worker_process import WorkerProcess
@@ -19,7 +19,6 @@ from tracker.training.request import AttemptRequest
 from tracker.training.state import discard_state
 from tracker.training.stopping import PAUSE_AT_SAVE_SIGNAL, PAUSE_SIGNAL
 
-STOP_GRACE_SECONDS = 5.0
 SILENCE_SECONDS = 600.0
 """A worker whose log says nothing for so long hangs: it writes every two seconds, unless code that never lets Python
 run, or the system, keeps it from that."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from tracker.engine.local_attempt import STOP_GRACE_SECONDS
+from tracker.engine.engine import STOP_GRACE_SECONDS
 from tracker.pricing.cost import SECONDS_PER_HOUR
 from tracker.pricing.price_point import PricePoint
 from tracker.runner.checked import Bound
