@@ -51,8 +51,10 @@ def show() -> None:
         _problems(found.problems)
         return
     _costs(found)
-    likely_cost(document)
+    likely = st.container()
     _start(document)
+    with likely:  # it takes a second or two, which the button does not wait for
+        likely_cost(document)
 
 
 def _follow() -> None:

@@ -16,23 +16,24 @@ _ESTIMATED = "launch-estimated"
 
 
 def likely_cost(document: StudyDocument) -> None:
-    """The likely amount with its range and what it rests on, or why there is none; estimated again where the draft, or
-    the studies of the home, changed."""
+    """The likely amount with its range and what it rests on, or why there is none; estimated again where the draft
+    changed, or a study started or ended."""
     st.header("What it is likely to cost")
     found = _estimate(document)
-    if not found.likely:
-        st.caption(literal(f"Not known: {found.grounds}. `tracker estimate --probe` trains two short trials."))
-        return
-    st.markdown(f"### {literal(found.likely)}")
-    st.markdown("\n".join(f"- {literal(line)}" for line in (found.grounds, f"it buys {found.buys}")))
-    facts(pd.DataFrame(found.trainings, columns=list(found.columns)))
+    if found.likely:
+        st.markdown(f"### {literal(found.likely)}")
+        st.markdown("\n".join(f"- {literal(line)}" for line in (found.grounds, f"it buys {found.buys}")))
+        facts(pd.DataFrame(found.trainings, columns=list(found.columns)))
+    else:
+        st.caption(literal(f"Not known: {found.grounds}"))
     for note in found.notes:
         st.caption(literal(note))
 
 
 def _estimate(document: StudyDocument) -> LikelyWords:
     """The estimate of a draft; where it has none because something is wrong, that is its grounds."""
-    key = (repr(document.content), str(studies.home().path), tuple(studies.listed().names))
+    there = tuple((each.name, each.state, each.started_at) for each in studies.listed().studies)
+    key = (repr(document.content), str(studies.home().path), there)
     known = st.session_state.get(_ESTIMATED)
     if known is not None and known[0] == key:
         kept: LikelyWords = known[1]

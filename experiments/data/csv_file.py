@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from operator import itemgetter
@@ -159,42 +159,59 @@ def _whole_rows(layout: _Layout) -> Iterator[tuple[list[Row], bool]]:
 
 
 def _checked_rows(layout: _Layout, bad: BadRows) -> Iterator[tuple[list[Row], bool]]:
-    """The same, one by one: each that cannot be read is a bad row, with its line, and empty.
+    """The same, one by one: each that cannot be read is a bad row, with its first line, and empty.
 
-    Raises DataError, also where rows are skipped, for a quote that swallows the rows after it.
+    Raises DataError, also where rows are skipped, for a bad row of several lines, and for one that leaves a quote open:
+    it may have swallowed the rows after it.
     """
-    width, delimiter, number = len(layout.header), layout.delimiter, 0
+    width, number = len(layout.header), 0
     with open_text(layout.path, layout.encoding) as file:
-        reader = _after_header(file, layout)
+        lines: list[str] = []
+        reader = _after_header(_noted(file, lines), layout)
         while True:
             line = reader.line_num + 1
             place = f"{layout.path}: row {number + 1} (line {line})"
+            lines.clear()
             try:
                 row = next(reader)
+                problem, open_quote = _uneven(row, layout, lines), False
             except StopIteration:
                 return
             except csv.Error as error:
+                row = [""] * width
                 reason = next((words for notes, words in REASONS.items() if notes in str(error)), str(error))
-                broken = f"{place} {reason}: {_line(layout, line)}; {REMEDY}"
-                if reader.line_num != line or "unexpected end" in str(error):
-                    raise DataError(broken) from None
-                number, row = number + 1, [""] * width
-                bad.add(number, broken)
-                yield [row], False
-                continue
-            if _is_blank(row):
+                problem, open_quote = f"{reason}: {_shown(lines)}; {REMEDY}", lines[0].count('"') % 2 == 1
+            if not problem and _is_blank(row):
                 continue
             number += 1
-            if len(row) != width:
-                has = f"has {len(row)} {'field' if len(row) == 1 else 'fields'} where the header has {width}"
-                remedy = (
-                    f"put a value with {delimiter!r} in it in double quotes, or name another delimiter in [data]"
-                    if len(row) > width
-                    else "every row needs a value, if an empty one, for each column"
-                )
-                bad.add(number, f"{place} {has}: {_line(layout, line)}; {remedy}")
+            if problem:
+                if open_quote or len(lines) > 1:
+                    remedy = "" if problem.endswith(REMEDY) else f"; is a quote not closed? {REMEDY}"
+                    raise DataError(f"{place} {problem}{remedy}")
+                bad.add(number, f"{place} {problem}")
                 row = [""] * width
             yield [row], True
+
+
+def _noted(file: Iterable[str], lines: list[str]) -> Iterator[str]:
+    """The lines of a file, each noted before it is read."""
+    for line in file:
+        lines.append(line)
+        yield line
+
+
+def _uneven(row: Row, layout: _Layout, lines: Sequence[str]) -> str:
+    """What is wrong with the number of a row's fields, which stands in ``lines``; "" for none, and for a blank row."""
+    width, delimiter = len(layout.header), layout.delimiter
+    if len(row) == width or _is_blank(row):
+        return ""
+    has = f"has {len(row)} {'field' if len(row) == 1 else 'fields'} where the header has {width}"
+    remedy = (
+        f"put a value with {delimiter!r} in it in double quotes, or name another delimiter in [data]"
+        if len(row) > width
+        else "every row needs a value, if an empty one, for each column"
+    )
+    return f"{has}: {_shown(lines)}; {remedy}"
 
 
 def _check_encoding(layout: _Layout, columns: Columns, bad: BadRows) -> None:
@@ -235,9 +252,8 @@ def _after_header(file: Iterator[str], layout: _Layout) -> Any:  # the class of 
     return reader
 
 
-def _line(layout: _Layout, number: int) -> str:
-    with open_text(layout.path, layout.encoding) as file:
-        line = next(islice(file, number - 1, None), "").rstrip("\r\n")
+def _shown(lines: Sequence[str]) -> str:
+    line = lines[0].rstrip("\r\n")
     shown = line if len(line) <= SHOWN else line[:SHOWN] + "…"
     return printable(f"{shown!r}")
 

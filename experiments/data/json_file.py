@@ -46,6 +46,9 @@ def read_json(path: Path, reading: Reading, bad: BadRows) -> tuple[dict[str, lis
                 column.append(value)
     for name in (*reading.named, *reading.dropped):
         if name not in known:
+            if not known and bad.reasons:
+                first = bad.reasons[min(bad.reasons)]
+                raise DataError(f"{path}: none of its {len(bad.reasons):,} rows can be used, the first: {first}")
             hint = did_you_mean(name, known) if known else "it has no rows"
             raise DataError(f"{path}: no column '{name}'; {hint}")
     return columns, () if encoding == "utf-8-sig" else (f"encoding {encoding}",)

@@ -175,13 +175,31 @@ def test_starts_between_attempts_do_not_count_as_what_an_epoch_costs():
     assert facts.last_epoch == 20
 
 
-def test_a_start_that_was_measured_does_not_count_even_where_a_trial_is_paused_after_each_epoch():
-    facts, price, starts = TrialFacts.of({"epochs": 20}, UnitCube(SPACE), Ends()), 0.0, 0.0
-    for epoch in range(1, 4):
-        price, starts = price + 1.0 + 5.0, starts + 5.0
+@pytest.mark.parametrize(
+    ("checkpoints", "epoch_usd"),
+    [
+        ([(6.0, 6, 5), (12.0, 12, 10), (18.0, 18, 15)], 1.0),  # a new process for each
+        ([(6.0, 6, 5), (7.0, 7, 5), (8.0, 8, 5)], 1.0),
+        ([(1.0, 11, 10), (2.0, 12, 10), (3.0, 13, 10)], 1.0),  # starts are not billed
+        ([(5.011, 11, 10), (5.012, 12, 10), (5.013, 13, 10)], 0.001),  # the data had a price
+        ([(60.0, 10, 5), (60.0, 15, 5), (60.0, 20, 5)], 0.0),  # so much is billed at least
+        ([(1.0, 1, 1), (2.0, 2, 2), (3.0, 3, 3)], 1.0),  # the code never says that it is ready
+    ],
+)
+def test_what_an_epoch_costs_is_without_the_starts_that_were_measured(checkpoints, epoch_usd):
+    facts = TrialFacts.of({"epochs": 20}, UnitCube(SPACE), Ends())
+    for epoch, (price, wall, startup) in enumerate(checkpoints, 1):
+        reported = {"accuracy": 0.5, "price_usd": price, "wall_seconds": wall, "startup_seconds": startup}
+        facts.observe(epoch, reported, ["accuracy"], ACCURACY)
+    assert facts.further_costs[0] == pytest.approx(epoch_usd, abs=1e-6)
+
+
+def test_epochs_that_were_trained_again_after_a_state_was_lost_are_no_part_of_the_next_one():
+    facts = TrialFacts.of({"epochs": 20}, UnitCube(SPACE), Ends())
+    for epoch, price in ((1, 1.0), (2, 2.0), (1, 8.0), (2, 9.0), (3, 10.0)):
+        starts = 5.0 if price > 2 else 0.0
         facts.observe(epoch, values(price, startup_seconds=100 * starts), ["accuracy"], ACCURACY)
-        assert facts.further_costs[0] == pytest.approx(1.0)
-        assert facts.start_usd == pytest.approx(5.0)
+    assert facts.further_costs[0] == pytest.approx(1.0)
 
 
 def test_a_trial_that_moves_is_expected_to_cost_what_it_does_there():

@@ -123,11 +123,13 @@ def is_passing(error: BaseException) -> bool:
 def is_closed_connection(error: BaseException) -> bool:
     """Whether an error of an HTTP client is a connection that the server closed before it answered."""
     closed = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError)
+    seen: list[BaseException] = []
     each: BaseException | None = error
-    while each is not None:
+    while each is not None and each not in seen:
         if any(isinstance(one, closed) for one in (each, *each.args)):  # urllib3 has it among its arguments
             return True
-        each = each.__cause__ or each.__context__
+        seen.append(each)
+        each = each.__cause__ or (None if each.__suppress_context__ else each.__context__)
     return False
 
 

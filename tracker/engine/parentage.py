@@ -1,12 +1,10 @@
 """The forkserver ends with its coordinator while it still imports: multiprocessing looks for that only afterwards.
 
-Nor does Python look for garbage meanwhile, which takes a sixth of the imports' time. Imported by the forkserver alone,
-before everything else.
+Imported by the forkserver alone, before everything else.
 """
 
 from __future__ import annotations
 
-import gc
 import os
 import threading
 
@@ -27,13 +25,10 @@ def _look(coordinator: str) -> None:
 _watcher = threading.Thread(target=_look, args=[os.environ.get(COORDINATOR_VARIABLE)], daemon=True)
 if os.environ.pop(COORDINATOR_VARIABLE, "") not in ("", str(os.getpid())):  # not where checks import every module
     _watcher.start()
-    gc.disable()
 
 
 def stop_looking() -> None:
-    """End the thread that looks: a process that forks has no other. What is imported is no garbage in any child."""
-    gc.freeze()
-    gc.enable()
+    """End the thread that looks: a process that forks has no other."""
     _imported.set()
     if _watcher.is_alive():
         _watcher.join()

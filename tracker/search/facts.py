@@ -20,6 +20,7 @@ from tracker.study.space import GB
 
 _RECENT = 9
 """The next checkpoint is expected to cost the median of this many: a start that was not measured does not count."""
+_ALL = 0.999  # of the time between two checkpoints
 
 
 class Standing(Enum):
@@ -48,6 +49,23 @@ class Depth(NamedTuple):
     epoch: int
     metrics: Array
     costs: Array
+
+
+class _Time(NamedTuple):
+    """What a trial took until a checkpoint, and of that what the starts of its processes did."""
+
+    wall_seconds: float = 0.0
+    startup_seconds: float = 0.0
+
+    @classmethod
+    def of(cls, values: Mapping[str, float]) -> _Time:
+        return cls(values.get("wall_seconds", 0.0), values.get("startup_seconds", 0.0))
+
+    def start_share(self, before: _Time) -> float:
+        """The share of the time since ``before`` that starts took; 0 where all of it is: the code never said that it
+        was ready."""
+        wall_seconds, started = self.wall_seconds - before.wall_seconds, self.startup_seconds - before.startup_seconds
+        return started / wall_seconds if 0 < started < _ALL * wall_seconds else 0.0
 
 
 @dataclass(slots=True, eq=False)
@@ -79,7 +97,7 @@ class TrialFacts:
     memory_bytes: float = 0.0
     failure: str = ""
     further_costs: Array = field(default_factory=lambda: np.full(len(GROWING), np.nan))
-    _training: Array = field(default_factory=lambda: np.zeros(len(GROWING)))
+    _time: _Time = field(default_factory=_Time)
     _stride: int = 0
     _growth: list[Array] = field(default_factory=list)
 
@@ -96,26 +114,27 @@ class TrialFacts:
         if self.reported and epoch <= self.epoch:
             self.spend(values)
             return False
-        costs, start_share = _costs(values), _start_share(values)
-        training = costs * (1 - start_share)
+        costs, time = _costs(values), _Time.of(values)
         if self.reported:
             if not self.epochs_timed:
                 self.pace = Pace.of(self.epoch, epoch)
             deeper = self.pace.depth(epoch) - self.depth
-            self._growth = [*self._growth[-_RECENT + 1 :], (training - self._training) / deeper]
+            training = (costs - self.costs) * (1 - time.start_share(self._time))
+            self._growth = [*self._growth[-_RECENT + 1 :], training / deeper]
             self.further_costs = np.maximum(np.median(self._growth, axis=0), 1e-9 * self.first_costs)
             self._stride = epoch - self.epoch
         else:
             self.pace = Pace.of(epoch)
             self._stride = self.pace.unit
             self.first_costs, self.first_usd = costs, float(costs[0])
-            self.start_share = start_share
-            self.further_costs = training
+            if time.wall_seconds > 0:
+                self.start_share = min(time.startup_seconds / time.wall_seconds, 0.99)
+            self.further_costs = self.first_costs * (1 - self.start_share)
         self.latest = now = np.array([values[name] for name in metrics])
         if len(self.metrics):
             better = max if quality.direction is Direction.MAXIMIZE else min
             now = np.array([better(now[0], self.metrics[0]), *now[1:]])
-        self.epoch, self.costs, self.metrics, self._training = epoch, costs, now, training
+        self.epoch, self.costs, self.metrics, self._time = epoch, costs, now, time
         self.prediction_usd = values.get(PREDICTION_PRICE, self.prediction_usd)
         self.memory_bytes = max(self.memory_bytes, values.get("peak_memory_bytes", 0.0))
         self.ends.reached(self.settings, epoch)
@@ -130,6 +149,7 @@ class TrialFacts:
         """Record only the costs of a checkpoint."""
         if self.reported:
             self.costs = np.fmax(self.costs, _costs(values))
+            self._time = _Time.of(values)
 
     def move(self, usd_ratio: float, seconds_ratio: float) -> None:
         """It continues elsewhere: each of its costs grows there so many times as fast, energy as time does."""
@@ -181,12 +201,6 @@ class TrialFacts:
     def start_usd(self) -> float:
         """What a new process for it is expected to cost before it trains."""
         return float(self.first_costs[0] * self.start_share) if self.reported else 0.0
-
-
-def _start_share(values: Mapping[str, float]) -> float:
-    """The share of a trial's time until a checkpoint that the starts of its processes took."""
-    seconds = values.get("wall_seconds", 0.0)
-    return min(values.get("startup_seconds", 0.0) / seconds, 0.99) if seconds > 0 else 0.0
 
 
 def _costs(values: Mapping[str, float]) -> Array:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import tomllib
@@ -104,15 +103,10 @@ class StudyDocument:
     def anchored(self, folder: Path) -> StudyDocument:
         """The same document with its paths, which are below ``folder``, made absolute: found from anywhere.
 
-        They are that of its price file, that of its training code's file where it names one, where it has a command,
-        that of the folder which the command runs in, and else those of its data: texts with a / in them that lead to
-        something there.
+        They are that of its price file, that of its training code's file where it names one, and where it has a
+        command, that of the folder which the command runs in.
         """
         content, pricing = dict(self.content), self.content.get("pricing")
-        if "command" not in content:  # what it makes of its data is its own affair
-            _anchor_data(content, folder)
-            if isinstance(smoke := content.get("smoke"), Mapping):
-                content["smoke"] = _anchor_data(dict(smoke), folder)
         if isinstance(pricing, Mapping) and isinstance(pricing.get("prices"), str) and pricing["prices"]:
             content["pricing"] = {**pricing, "prices": str((folder / pricing["prices"]).resolve())}
         place, colon, name = str(content.get("workload", "")).rpartition(":")
@@ -195,28 +189,6 @@ class StudyDocument:
             content = {**content, "data": {**data, **own}}
         file = None if self.file is None else StudyFile(self.file.path, content, smoke=True)
         return replace(document, content=content, file=file)
-
-
-def _anchor_data(table: dict[str, Any], folder: Path) -> dict[str, Any]:
-    if isinstance(data := table.get("data"), Mapping):
-        table["data"] = {
-            key: [_anchored_text(each, folder) for each in value]
-            if isinstance(value, list)
-            else _anchored_text(value, folder)
-            for key, value in data.items()
-        }
-    return table
-
-
-def _anchored_text(value: Any, folder: Path) -> Any:
-    """A text that is a path below ``folder`` as the whole path: the names of sources and columns have no / in them."""
-    if not isinstance(value, str) or "/" not in value or PurePath(value).is_absolute():
-        return value
-    try:
-        is_there = (folder / value).exists()
-    except OSError:  # too long for a path
-        is_there = False
-    return os.path.normpath((folder / value).absolute()) if is_there else value
 
 
 def parse_assignments(assignments: Sequence[str]) -> dict[str, object]:

@@ -148,12 +148,7 @@ TABLE_KEYS: Mapping[str, Mapping[str, StudyKey]] = {
         ),
     },
     "data": {
-        "KEY": StudyKey(
-            "what the workload says",
-            "",
-            "passed to the training code as `run.data`; a path with a / in it that leads to "
-            "something in the study file's folder is made absolute",
-        ),
+        "KEY": StudyKey("what the workload says", "", "passed to the training code as `run.data`"),
     },
     "tags": {
         "NAME": StudyKey(

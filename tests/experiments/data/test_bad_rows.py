@@ -170,7 +170,15 @@ def test_several_bad_rows_are_counted_each_once_and_those_of_a_long_list_are_not
     assert len(notes) == 101 and notes[-1] == "left out: 51 more"
 
 
-@pytest.mark.parametrize("content", ['a,x\n"b,y\nc,z\n', 'a,x\n"b,y\nc,z\nd,"e, f"\ng,h\n'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        'a,x\n"b,y\nc,z\n',
+        'a,x\n"b,y\nc,z\nd,"e, f"\ng,h\n',
+        'a,x\n"b,y\nc,z\na screen of 5", thin,w\ng,h\n',  # one row, with a field too many
+        'a,x\n"b"c,"d\ne",y\ng,h\n',
+    ],
+)
 def test_a_quote_that_swallows_the_rows_after_it_is_refused_whatever_is_skipped(tmp_path, loader, content):
     load, columns = loader
     path = tmp_path / "texts.csv"
@@ -184,6 +192,10 @@ def test_a_file_without_a_row_that_can_be_used_and_a_choice_that_is_none_are_ref
     path = tmp_path / "texts.csv"
     path.write_text("\n".join([",".join(columns), "a", "b"]))
     with pytest.raises(DataError, match=r"split is empty|no rows"):
+        load(path, tmp_path / "cache", [], corrupt="skip")
+    path = tmp_path / "texts.jsonl"
+    path.write_text('"a text"\n' * 3)
+    with pytest.raises(DataError, match=r"none of its 3 rows can be used, the first: .*row 1 \(line 1\) is 'a text'"):
         load(path, tmp_path / "cache", [], corrupt="skip")
     with pytest.raises(DataError, match=r"data option 'corrupt': .*'ignore'.*fail, skip"):
         load(path, tmp_path / "cache", [], corrupt="ignore")

@@ -29,6 +29,8 @@ from tracker.runner.plan import StudyPlan
 from tracker.store.home import Home
 from tracker.study.document import StudyDocument
 
+PROBE_HINT = "`tracker estimate STUDY.toml --probe` trains two short trials to find out"
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -177,8 +179,8 @@ def check_known(estimate: Estimate) -> None:
 def check_likely(estimate: Estimate, what: str) -> None:
     """Raise RequestError where no past run says anything."""
     if estimate.likely is None:
-        hint = "`tracker estimate STUDY.toml --probe` trains two short trials to find out"
-        raise RequestError(f"study '{estimate.study}': nothing is known of {what}: {estimate.grounds.sentence}; {hint}")
+        why = f"{estimate.grounds.sentence}; {PROBE_HINT}"
+        raise RequestError(f"study '{estimate.study}': nothing is known of {what}: {why}")
 
 
 def _lowest(every: Sequence[Bound]) -> Bound | None:

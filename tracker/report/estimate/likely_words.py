@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tracker.report.estimate.estimate import estimate_cost
+from tracker.report.estimate.estimate import PROBE_HINT, estimate_cost
 from tracker.report.estimate.sentences import (
     TRAINING_COLUMNS,
     confidence_sentence,
@@ -38,7 +38,7 @@ def likely_words(document: StudyDocument, home: Home) -> LikelyWords:
     found = estimate_cost(document, home)
     likely = found.likely
     if likely is None:
-        return LikelyWords("", found.grounds.sentence)
+        return LikelyWords("", found.grounds.sentence, notes=[PROBE_HINT])
     return LikelyWords(
         money(likely.outlay.spend_usd, found.unit),
         found.grounds.sentence,
