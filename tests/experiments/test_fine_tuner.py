@@ -27,7 +27,6 @@ from experiments.workloads.fine_tuner import FineTuner, Start, mean_loss, measur
 from experiments.workloads.language_model import Gpt, Shape
 from tests.support.runs import checkpoints, gallery_run, kept_folder
 from tracker.errors import DataError, HardwareError, WorkloadError
-from tracker.study.document import StudyDocument
 from tracker.training.loading import load_workload
 from tracker.training.run import Paused
 from tracker.training.workload import WEIGHTS, Predicts, TellsTexts
@@ -492,16 +491,11 @@ def test_bits_per_byte_count_the_bytes_of_the_answers_and_not_the_end_tokens_nam
     assert found == pytest.approx(bits / sum(len(target.encode()) for _, target in pairs), rel=1e-5)
 
 
-def test_a_base_model_beside_the_study_file_is_found_from_anywhere_and_named_by_the_end_of_its_path(
-    make_run, data, own, tmp_path, monkeypatch
-):
+def test_a_base_model_is_named_by_the_end_of_its_folder(make_run, data, own, tmp_path):
     models = tmp_path / "study" / "models"
     shutil.copytree(own, models / "small")
-    (tmp_path / "study" / "study.toml").write_text('[data]\nbase_models = ["models/small"]\n')
-    monkeypatch.chdir(own)
-    document = StudyDocument.read(tmp_path / "study" / "study.toml")
-    table = {**data["writing"], **document.content["data"]}
-    for name in ("models/small", "./models/small", "../models/small", "small", str(models / "small")):
+    table = {**data["writing"], "base_models": [str(models / "small")]}
+    for name in ("models/small", "small", str(models / "small")):
         run, _ = make_run(data=table, base_model=name)
         assert Start.of(run, name, "writing", "{source}\n").base.folder == models / "small"
     with pytest.raises(DataError, match=r"base model 'mall' was not prepared; prepared: .*models/small"):
