@@ -9,6 +9,7 @@ import streamlit as st
 from dashboard import studies
 from dashboard.frame import go_to
 from dashboard.parts.draft import Draft, choose, draft
+from dashboard.parts.kept import forget, kept
 from dashboard.parts.likely_cost import likely_cost
 from dashboard.parts.study_form import form
 from dashboard.text import literal
@@ -101,19 +102,18 @@ def _may_load(document: StudyDocument) -> bool:
 
 def _checked(chosen: Draft, document: StudyDocument) -> Checked:
     """The result of the checks of a draft; repeated when it has changed."""
-    key = (chosen.text, chosen.folder, str(studies.home().path))
-    known = st.session_state.get(_CHECKED)
-    if known is not None and known[0] == key:
-        found: Checked = known[1]
-        return found
-    with st.spinner("Checking it against its training code, this machine and the price book"):
-        try:
-            found = check(document, str(studies.home().path), st.session_state.get(_MACHINE))
-        except TrackerError as error:
-            found = Checked((f"the training code cannot be inspected: {error}",))
+    draft = (chosen.text, chosen.folder, str(studies.home().path))
+    checking = "Checking it against its training code, this machine and the price book"
+    return kept(_CHECKED, draft, lambda: _check(document), checking)
+
+
+def _check(document: StudyDocument) -> Checked:
+    try:
+        found = check(document, str(studies.home().path), st.session_state.get(_MACHINE))
+    except TrackerError as error:
+        return Checked((f"the training code cannot be inspected: {error}",))
     if found.machine is not None:
         st.session_state[_MACHINE] = found.machine
-    st.session_state[_CHECKED] = key, found
     return found
 
 
@@ -133,7 +133,7 @@ def _problems(problems: tuple[str, ...]) -> None:
     st.error(f"**{several(len(problems), 'problem')}**, so you cannot start it yet", icon=":material/error:")
     st.markdown("\n".join(f"- {literal(problem)}" for problem in problems))
     if st.button("Check again", key="launch-again", icon=":material/refresh:", help="After a change of the code"):
-        st.session_state.pop(_CHECKED, None)
+        forget(_CHECKED)
         st.rerun()
 
 
@@ -168,5 +168,5 @@ def _start(document: StudyDocument) -> None:
         st.error(literal(str(error)), icon=":material/error:")
         return
     st.session_state[_FOLLOWED] = started.launch.study
-    st.session_state.pop(_CHECKED, None)
+    forget(_CHECKED)
     st.rerun()

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -25,7 +26,6 @@ from typing import Any
 import pandas as pd
 
 from experiments.benchmarks.figures import Figure, Report, main
-from experiments.benchmarks.search_statistics import Estimate as Mean
 from experiments.benchmarks.tracker_commands import tracker_command
 from tracker import open_study
 from tracker.errors import WorkFailedError
@@ -114,14 +114,12 @@ def _figures(judged: Sequence[Judged]) -> Iterator[Figure]:
         holds = abs(each.error_percent) <= MOST_ERROR_PERCENT
         yield Figure(f"{each.name}, estimate less cost", each.error_percent, "%", target, holds)
     sizes = [abs(each.error_percent) for each in judged]
-    mean = Mean.mean(sizes).value if len(sizes) > 1 else sizes[0]
+    mean = statistics.fmean(sizes)
     yield Figure("mean size of the error", mean, "%", f"<= {MOST_ERROR_PERCENT:g}", mean <= MOST_ERROR_PERCENT, sizes)
     inside = 100.0 * sum(each.within for each in judged) / len(judged)
     yield Figure("costs within the range that was said", inside, "%", "none", True)
     busy = [100.0 * each.busy_share for each in judged]
-    yield Figure(
-        "runs measured on a busy machine", Mean.mean(busy).value if len(busy) > 1 else busy[0], "%", "none", True, busy
-    )
+    yield Figure("runs measured on a busy machine", statistics.fmean(busy), "%", "none", True, busy)
     seconds = [each.command_seconds for each in judged]
     yield Figure("tracker estimate without a probe", min(seconds), "s", "<= 2", min(seconds) <= MOST_SECONDS, seconds)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -120,25 +119,6 @@ def find_base(name: str, cache: Path, base_bytes: int, task: str) -> BaseModel:
     found = BaseModel(name, folder, configuration, shapes_in(name, folder))
     _check_embedding(found)
     return found
-
-
-def named_base(name: str, prepared: Iterable[str]) -> str:
-    """Which of the names in ``base_models`` a study means by ``name``: that name itself, or the folder that ends in it.
-
-    Raises DataError where there is none, or several.
-    """
-    known = list(prepared)
-    if name in known:
-        return name
-    parts = [part for part in Path(os.path.normpath(name)).parts if part != os.pardir]
-    found = [each for each in known if Path(each).is_absolute() and [*Path(each).parts[-len(parts) :]] == parts]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise DataError(f"base model '{name}' may be {' or '.join(found)}; name more of the folder")
-    raise DataError(
-        f"base model '{name}' was not prepared; prepared: {', '.join(known)}; name it in [data] base_models"
-    )
 
 
 def check_tokenizer(base: BaseModel, tokens: Mapping[str, int]) -> None:

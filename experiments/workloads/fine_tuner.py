@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from experiments import lazy
-from experiments.data.base_models import FAMILY, BaseModel, family_identity, find_base, named_base
+from experiments.data.base_models import FAMILY, BaseModel, family_identity, find_base
 from experiments.data.batches import WIDTH_MULTIPLE
 from experiments.data.prompts import Prompter, load_tokenizer, prompter, template_of
 from experiments.data.tuning_batches import Examples, Row, batches, evaluation_rows, padded_prompts, training_rows
@@ -56,7 +56,7 @@ SEED_STEP = 100_003
 SETTINGS = "settings.json"
 
 TUNING_KNOBS: Mapping[str, Knob] = {
-    "base_model": Knob("str", "library-1", "one of base_models, or the end of the path of one"),
+    "base_model": Knob("str", "library-1", "one of base_models"),
     "method": Knob("str", "lora", "what is trained: adapters, everything, or the output layer", choices=METHODS),
     "lora_rank": Knob("int", 8, "lora: columns of each adapter", low=1, high=1024),
     "lora_dropout": Knob("float", 0.0, "lora: dropout before each adapter", low=0.0, high=0.9),
@@ -143,7 +143,10 @@ class Start:
         settings, data = run.settings, run.data
         tuning = tuning_of(settings, classes)
         prepared = load_text_card(prepared_texts(run)).bases
-        name = named_base(name, prepared)
+        if name not in prepared:
+            raise DataError(
+                f"base model '{name}' was not prepared; prepared: {', '.join(prepared)}; name it in [data] base_models"
+            )
         base = find_base(name, run.cache, base_bytes_of(data), task)
         if name not in FAMILY and base.content != prepared[name]:
             raise DataError(

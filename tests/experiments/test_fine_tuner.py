@@ -14,7 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
-from experiments.data.base_models import FAMILY, find_base, named_base
+from experiments.data.base_models import FAMILY, find_base
 from experiments.data.tuning_batches import Examples, batch, pack, training_rows
 from experiments.data.tuning_texts import load_rows, prepared_texts
 from experiments.data.windows import NO_TARGET
@@ -489,24 +489,6 @@ def test_bits_per_byte_count_the_bytes_of_the_answers_and_not_the_end_tokens_nam
     bits = mean_loss(run, model, examples) * examples.answer_tokens / math.log(2)
     found = measure(run, model, start.prompter, pairs).reported["bits_per_byte"]
     assert found == pytest.approx(bits / sum(len(target.encode()) for _, target in pairs), rel=1e-5)
-
-
-def test_a_base_model_is_named_by_the_end_of_its_folder(make_run, data, own, tmp_path):
-    models = tmp_path / "study" / "models"
-    shutil.copytree(own, models / "small")
-    table = {**data["writing"], "base_models": [str(models / "small")]}
-    for name in ("models/small", "small", str(models / "small")):
-        run, _ = make_run(data=table, base_model=name)
-        assert Start.of(run, name, "writing", "{source}\n").base.folder == models / "small"
-    with pytest.raises(DataError, match=r"base model 'mall' was not prepared; prepared: .*models/small"):
-        Start.of(run, "mall", "writing", "{source}\n")
-
-
-def test_an_end_of_a_path_that_two_base_models_have_is_refused():
-    assert named_base("b/small", ["/a/small", "/b/small", "small"]) == "/b/small"
-    assert named_base("small", ["/a/small", "/b/small", "small"]) == "small"
-    with pytest.raises(DataError, match="'small' may be /a/small or /b/small; name more of the folder"):
-        named_base("small", ["/a/small", "/b/small"])
 
 
 def test_a_base_model_of_ones_own_is_tuned_without_the_family(make_run, data, own, cache):

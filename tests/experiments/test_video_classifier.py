@@ -287,3 +287,12 @@ def test_a_class_without_a_clip_and_a_single_class_are_refused(tmp_path):
     (tmp_path / "one" / "falls" / "a").mkdir(parents=True)
     with pytest.raises(DataError, match="its only class is 'falls'"):
         prepare_clips({"source": str(tmp_path / "one")}, settings, tmp_path / "cache", lambda _: None)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16", "fp16"])
+def test_every_precision_learns_on_a_gpu(make_run, precision):
+    run, events = make_run(device="cuda", precision=precision)
+    VideoClassifier().train(run)
+    assert max(each["accuracy"] for each in checkpoints(events)) > 0.7, "chance is one in four"

@@ -70,16 +70,17 @@ def _reading(read: Method) -> Method:
 
     @functools.wraps(read)
     def reading(store: MlflowStore, *arguments: Any) -> Any:
-        for left in reversed(range(_READS)):
+        tried = 0
+        while True:
             try:
                 return read(store, *arguments)
             except TrackerError:
                 raise
             except Exception as error:
-                if not left or not is_closed_connection(error):
+                tried += 1
+                if tried == _READS or not is_closed_connection(error):
                     why = reason(error, store._uri)
                     raise StoreError(f"MLflow store '{store._shown}' cannot be read: {why}") from error
-        raise AssertionError
 
     return cast(Method, reading)
 
