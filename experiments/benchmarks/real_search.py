@@ -1,19 +1,18 @@
-"""The search by dollars and plain Optuna on the real docstrings study, at equal dollars, with several seeds.
+"""The search by dollars and plain Optuna on real studies of the gallery, at equal dollars, with several seeds.
 
-    python -m experiments.benchmarks.real_search [--seeds 3] [--budget-usd 0.002] [--json]
+    python -m experiments.benchmarks.real_search [--studies NAME ...] [--seeds 3] [--budget-usd 0.002] [--json]
 
 Every study is trained for real, one after the other, in turn by strategy, in a home that is deleted afterwards; the
-data are made ready before. Each is
-judged by the hypervolume of all its checkpoints, quality against the logarithm of the price, up to a share of the time
-that it took: workers are paid by time. The reference is the same for all: the budget, and the lowest quality after any
-trial's first checkpoint. It needs a quiet machine.
+data are made ready before. Each is judged by the hypervolume of all its checkpoints, quality against the logarithm of
+the price, up to a share of the time that it took: workers are paid by time. The reference is the same for all studies
+of one kind: the budget, and the lowest quality after any trial's first checkpoint. It needs a quiet machine.
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,20 +25,35 @@ from tracker.frontier.pareto import hypervolume
 from tracker.records import Direction, SettingValue
 from tracker.study.document import StudyDocument
 
-STUDY = Path(__file__).parents[1] / "studies/docstrings.toml"
+_FOLDER = Path(__file__).parents[1] / "studies"
+STUDIES: Mapping[str, Mapping[str, SettingValue]] = {
+    "docstrings": {"device": "cpu", "train_documents": 8000, "compile": False},
+    "audio_classifier": {"device": "cpu"},
+}
+"""What is searched, and what is fixed in it: a corpus that two cores get through, and no compilation."""
 STRATEGIES = ("frontier", "optuna")
 SHARES = (0.25, 0.5, 1.0)
-SETTINGS = {"device": "cpu", "train_documents": 8000, "compile": False}
-"""As the recorded study of results/README.md: a corpus that two cores get through, and no compilation."""
 
 
-def measure(seeds: int, budget_usd: float) -> Report:
-    """Train every study; its hypervolumes as a share of that of all studies' checkpoints together."""
+def measure(studies: Sequence[str], seeds: int, budget_usd: float) -> Report:
+    """Train every study; its hypervolumes as a share of that of all checkpoints of its kind together."""
+    figures: list[Figure] = []
+    details: dict[str, object] = {"seeds": seeds, "budget_usd": budget_usd}
+    texts = []
+    for name in studies:
+        volumes, details[name] = _trained(name, seeds, budget_usd)
+        figures += _figures(name, volumes)
+        texts.append(f"{name}\n{_text(volumes)}")
+    return Report(figures, details, "\n".join(texts))
+
+
+def _trained(name: str, seeds: int, budget_usd: float) -> tuple[dict[str, dict[str, list[float]]], dict[str, object]]:
+    """The hypervolumes by strategy and share of the time, one for each seed; and everything that is worth recording."""
     with tempfile.TemporaryDirectory() as home:
-        _study(home, "optuna", 0, {"trials": 1}, "warm-up", epochs=1)  # the data are made ready, and paid for, once
+        _study(home, name, "optuna", 0, {"trials": 1}, epochs=1)  # the data are made ready, and paid for, once
         points = pd.concat(
             [
-                _points(_study(home, strategy, seed, {"usd": budget_usd})).assign(strategy=strategy, seed=seed)
+                _points(_study(home, name, strategy, seed, {"usd": budget_usd})).assign(strategy=strategy, seed=seed)
                 for seed in range(seeds)
                 for strategy in (STRATEGIES if seed % 2 == 0 else STRATEGIES[::-1])
             ]
@@ -55,23 +69,22 @@ def measure(seeds: int, budget_usd: float) -> Report:
             shares.setdefault(f"{share:.0%}", []).append(_volume(reached, reference) / everything)
     spent = points.groupby(["strategy", "seed"])["spend_usd"].first().to_dict()
     trials = points.groupby(["strategy", "seed"])["trial"].nunique().to_dict()
-    details = {
-        "seeds": seeds,
-        "budget_usd": budget_usd,
+    return volumes, {
         "reference": dict(zip(("quality", "price_usd"), reference, strict=True)),
         "hypervolume": volumes,
         "spend_usd": {f"{strategy} {seed}": float(usd) for (strategy, seed), usd in spent.items()},
         "trials": {f"{strategy} {seed}": int(count) for (strategy, seed), count in trials.items()},
     }
-    return Report(list(_figures(volumes)), details, _text(volumes))
 
 
-def _study(
-    home: str, strategy: str, seed: int, budget: dict[str, float], name: str = "", **settings: SettingValue
-) -> Study:
-    content = {**StudyDocument.read(STUDY).content, "strategy": strategy, "budget": budget}
+def _study(home: str, name: str, strategy: str, seed: int, budget: dict[str, float], **settings: SettingValue) -> Study:
+    content = {**StudyDocument.read(_FOLDER / f"{name}.toml").content, "strategy": strategy, "budget": budget}
     return run_study(
-        content, home=home, name=name or f"{strategy}-{seed}", seed=seed, settings={**SETTINGS, **settings}
+        content,
+        home=home,
+        name=f"{strategy}-{seed}-{'-'.join(budget)}",
+        seed=seed,
+        settings={**STUDIES[name], **settings},
     )
 
 
@@ -88,14 +101,14 @@ def _volume(points: pd.DataFrame, reference: tuple[float, float]) -> float:
     return hypervolume(points["quality"], points["price_usd"], Direction.MAXIMIZE, *reference)
 
 
-def _figures(volumes: dict[str, dict[str, list[float]]]) -> list[Figure]:
+def _figures(study: str, volumes: dict[str, dict[str, list[float]]]) -> list[Figure]:
     figures = []
     for share in volumes["frontier"]:
         pairs = [
             ours - theirs for ours, theirs in zip(volumes["frontier"][share], volumes["optuna"][share], strict=True)
         ]
         mean = Estimate.mean(pairs)
-        name = f"hypervolume at {share} of the time, ours less plain Optuna's"
+        name = f"{study}: hypervolume at {share} of the time, ours less plain Optuna's"
         figures.append(Figure(name, mean.value, "", ">= 0", mean.value >= 0, pairs))
     return figures
 
@@ -112,6 +125,10 @@ def _text(volumes: dict[str, dict[str, list[float]]]) -> str:
 
 
 def _arguments(parser: argparse.ArgumentParser) -> Any:
+    parser.add_argument(
+        "--studies", nargs="+", default=[*STUDIES], choices=STUDIES, metavar="NAME",
+        help=f"{', '.join(STUDIES)}; default all",
+    )  # fmt: skip
     parser.add_argument("--seeds", type=int, default=3, help="studies of each strategy")
     parser.add_argument("--budget-usd", type=float, default=0.002, help="what each study may cost")
 

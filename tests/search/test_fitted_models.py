@@ -68,3 +68,46 @@ def test_the_last_combinations_of_a_small_space_are_all_offered_and_then_none():
         built.new.take(settings)
     assert built.new.untried() is None
     assert built.new.cheapest_usd is None
+
+
+def with_trials_elsewhere(outcome, messages, *, earlier=16, own=8):
+    """Parts with trials of an ``earlier`` study, where trainings went by ``outcome``, and with ``own`` trials."""
+    built = parts(notify=messages.append)
+    for number in range(earlier):
+        settings = settings_of(8 * 2 ** (number % 4), float(10 ** (-3 + 2 * ((5 * number) % 16) / 16)))
+        built.knowledge.warm_start(settings, [(epoch, outcome(settings, epoch)) for epoch in range(1, 5)], "")
+    for trial in range(own):
+        built.train(trial, settings_of(8 * 2 ** (trial % 4), float(10 ** (-2.9 + 0.25 * trial))), 4)
+    return built.ready()
+
+
+def turned_round(settings, epoch):
+    """As if the narrowest were the widest."""
+    return reached({**settings, "width": 512 // settings["width"]}, epoch)
+
+
+def test_trials_elsewhere_that_agree_with_the_study_s_own_stay_evidence():
+    messages = []
+    built = with_trials_elsewhere(reached, messages)
+    assert len(built.knowledge.elsewhere) == 16
+    assert not messages
+
+
+def test_trials_elsewhere_that_do_not_agree_are_dropped_and_people_are_informed():
+    messages = []
+    built = with_trials_elsewhere(turned_round, messages)
+    assert built.knowledge.elsewhere == []
+    assert "what the earlier studies say of this study's 8 trials is off by" in messages[0]
+    alone = with_trials_elsewhere(reached, [], earlier=0)
+    for width in (8, 64):
+        one, other = (each.fitted.outlook.of_settings([settings_of(width)]) for each in (built, alone))
+        assert one.mean == pytest.approx(other.mean), "the models were fitted without them"
+    built.knowledge.warm_start(settings_of(8, 0.05), [(1, reached(settings_of(8, 0.05), 1))], "")
+    assert built.knowledge.elsewhere == [], "after a resume they are not asked again"
+
+
+def test_too_few_trials_of_its_own_judge_nobody():
+    messages = []
+    built = with_trials_elsewhere(turned_round, messages, own=7)
+    assert len(built.knowledge.elsewhere) == 16
+    assert not messages

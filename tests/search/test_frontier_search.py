@@ -218,6 +218,29 @@ def test_earlier_studies_are_evidence_but_no_points():
     assert step.numbers["hypervolume"] == 0.0
 
 
+def test_a_resumed_search_does_not_ask_those_again_who_did_not_agree():
+    def turned_round(settings, epoch):
+        return reached({**settings, "width": 512 // settings["width"]}, epoch)
+
+    def warm():
+        for trial, settings in earlier.settings.items():
+            points = [(epoch, values) for other, epoch, values in earlier.points if other == trial]
+            search.warm_start(settings, points)
+
+    earlier, said = Replay(searcher(), 0.03, turned_round).run(), []
+    search = searcher(notify=said.append)
+    warm()
+    played = Replay(search, 0.05).run()
+    assert [line for line in said if "their trials are no longer used" in line]
+    memory = json.loads(json.dumps(search.memory()))
+    search = searcher(notify=said.append)
+    search.recall(memory)
+    warm()
+    assert search.memory() == memory
+    assert search._knowledge.elsewhere == []
+    assert len(played.settings) > FIRST_TRIALS
+
+
 def test_trials_that_cannot_matter_any_more_are_reported():
     def outcome(settings, epoch):  # the narrowest is as good as the rest, at an eighth of the price
         return {**reached({**settings, "width": 8}, epoch), "price_usd": 1e-4 * (settings["width"] / 8) ** 2 * epoch}

@@ -97,7 +97,7 @@ def parts(space=SPACE, *, limits=(), last_step=None, reference=None, notify=None
     """The parts of a search that nothing was reported to."""
     measures, cube, trust, tried = Measures(ACCURACY, PLANE, Limits(limits)), UnitCube(space), Trust(), Tried(space)
     knowledge = Knowledge(cube, Ends(last_step), measures)
-    fitted = FittedModels(knowledge)
+    fitted = FittedModels(knowledge, notify)
     frontier = ReachedFrontier(measures, {"price_usd": 1.0} if reference is None else reference, notify)
     valuation = Valuation(measures, frontier)
     candidates = Candidates(space, cube, tried, Sampling("RandomSampler"), 0)

@@ -88,7 +88,7 @@ class FrontierSearch:
         self._threads = ThreadpoolController()
         measures, cube = Measures(quality, objectives, Limits(limits)), UnitCube(space)
         self._knowledge = known = Knowledge(cube, Ends(last_step), measures)
-        self._fitted = fitted = FittedModels(known)
+        self._fitted = fitted = FittedModels(known, notify)
         self._reached = ReachedFrontier(measures, reference, notify)
         self._valuation = valuation = Valuation(measures, self._reached)
         self._trust = Trust()
@@ -118,7 +118,7 @@ class FrontierSearch:
 
     def memory(self) -> dict[str, Any]:
         """The frozen reference point, how far forecasts of gains and costs came true, the trials drawn to be trained
-        to their end, and when the frontier last moved.
+        to their end, when the frontier last moved, and whether trials of earlier studies were dropped.
         """
         if self.reference is None:
             return self._recalled
@@ -128,6 +128,7 @@ class FrontierSearch:
             "deep": self._deep.memory(),
             "enough": self._enough.memory(),
             "overruns": self._overruns.memory(),
+            "elsewhere_disagreed": self._knowledge.disagreed,
         }
 
     def recall(self, memory: Mapping[str, Any]) -> None:
@@ -138,6 +139,8 @@ class FrontierSearch:
         self._deep.recall(memory.get("deep", ()))
         self._enough.recall(memory.get("enough", {}))
         self._overruns.recall(memory.get("overruns", ()))
+        if memory.get("elsewhere_disagreed", False):
+            self._knowledge.drop_elsewhere()
 
     # Outcomes of steps.
 
@@ -149,7 +152,10 @@ class FrontierSearch:
     def warm_start(
         self, settings: Settings, checkpoints: Sequence[tuple[int, Mapping[str, float]]], failure: str = ""
     ) -> None:
-        """Warm start from a trial of an earlier study of the same space: evidence, but no point of this frontier."""
+        """Warm start from a trial of an earlier study of the same space: evidence, but no point of this frontier.
+
+        It counts until the study's own trials show that such evidence does not agree with them.
+        """
         self._knowledge.warm_start(settings, checkpoints, failure)
 
     def reached(self, trial: int, epoch: int, values: Mapping[str, float]) -> None:

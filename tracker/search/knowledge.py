@@ -16,7 +16,7 @@ class Knowledge:
     """Facts of the study's ``trials``, by number, and of trials ``elsewhere``, which are evidence only.
 
     ``cube`` is the space that settings are points of; ``ends`` says where trainings end, and is updated;
-    ``measures`` are followed. ``observed`` grows with what there is to learn from: a trial's first checkpoint at each
+    ``measures`` are followed. ``disagreed`` says that trials elsewhere turned out to be of something else. ``observed`` grows with what there is to learn from: a trial's first checkpoint at each
     doubling of its depth, and a failure.
     """
 
@@ -26,6 +26,7 @@ class Knowledge:
         self.measures = measures
         self.trials = KnownTrials()
         self.elsewhere: list[TrialFacts] = []
+        self.disagreed = False
         self.observed = 0
 
     def register(self, trial: int, settings: Settings) -> None:
@@ -35,13 +36,20 @@ class Knowledge:
     def warm_start(
         self, settings: Settings, checkpoints: Sequence[tuple[int, Mapping[str, float]]], failure: str
     ) -> None:
-        """Add a trial of an earlier study; nothing where it has neither a checkpoint nor a ``failure``."""
+        """Add a trial of an earlier study; nothing where it has neither a checkpoint nor a ``failure``, or disagreed."""
+        if self.disagreed:
+            return
         facts = TrialFacts.of(settings, self.cube, self.ends, Standing.ELSEWHERE)
         facts.failure = failure
         for epoch, values in checkpoints:
             self._observe(facts, epoch, values)
         if facts.reported or failure:
             self.elsewhere.append(facts)
+
+    def drop_elsewhere(self) -> None:
+        """The trials elsewhere do not agree with this study's: they are no evidence any more."""
+        self.disagreed = True
+        self.elsewhere = []
 
     def reached(self, trial: int, epoch: int, values: Mapping[str, float]) -> Mapping[str, float] | None:
         """Record a checkpoint and return its finite values; None where an objective has none: it only costs."""

@@ -170,6 +170,18 @@ class Outlook:
                 forecast.cost_usd[index] = np.maximum(forecast.cost_usd[index] - each.start_usd, LEAST_COST)
         return forecast
 
+    def misses(self, trials: Sequence[TrialFacts]) -> Array:
+        """How far the quality of n trials with a checkpoint is from a forecast of new ones, in its deviations: [n].
+
+        Each is compared where it came last, as if these models had not seen it.
+        """
+        deepest = [trial.seen[trial.level] for trial in trials]
+        levels = np.array([[depth.level] for depth in deepest])
+        mean, deviation = self.curves[0].of_new(_rows([trial.point for trial in trials]), levels)
+        quality = self._links[0].to(np.array([depth.metrics[0] for depth in deepest]))
+        misses: Array = (quality - mean[:, 0]) / deviation[:, 0]
+        return misses
+
     def _ahead(self, trials: Sequence[TrialFacts]) -> Forecast:
         """Forecast trials that are resumed in a new process."""
         points = _rows([trial.point for trial in trials])

@@ -67,7 +67,7 @@ def test_trials_of_an_earlier_study_were_surveyed_there():
 
 
 def test_where_the_end_is_unknown_or_near_the_depth_is_still_given():
-    assert surveyed_depth(math.inf) == 4.0
+    assert surveyed_depth(math.inf) == 2.0
     assert surveyed_depth(1.0) == 1.0
 
 

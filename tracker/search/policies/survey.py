@@ -1,4 +1,4 @@
-"""A few evenly drawn trials that are trained far enough to tell settings apart, before forecasts choose."""
+"""A few evenly drawn trials that are trained past their first checkpoint, before forecasts choose."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from tracker.search.choices import Choices
 from tracker.search.knowledge import Knowledge
 from tracker.search.policies.policy import Decision, Situation
 
-SURVEYED = 16
+SURVEYED = 12
 """How many trials are surveyed, those of earlier studies included: the first ones of the study."""
 SURVEY_SHARE = 0.1
 """About the most of the dollars that they may cost: what those that still run will cost is not counted."""
-_DEPTH_SHARE = 1 / 3  # of the doublings of the depth, from the first checkpoint to the end
-_DEPTH = 4.0  # where the end is unknown
+_DEPTH_SHARE = 1 / 6  # of the doublings of the depth, from the first checkpoint to the end
+_DEPTH = 2.0  # where the end is unknown
 
 
 class Survey:
-    """Starts evenly drawn trials until SURVEYED have started, and trains each of them a third of the way in doublings.
+    """Starts evenly drawn trials until SURVEYED have started, and trains each of them a sixth of the way in doublings.
 
     The study's first trials (first_trials.FirstTrials) are among them.
 
@@ -48,7 +48,7 @@ class Survey:
                 continue
             chosen = self._choices.to_depth(trial, depth, now.allowance, alive=trial == now.live_trial)
             if chosen is not None and self._affords(now, surveyed, chosen.step_usd):
-                why = f"one of the {SURVEYED} trials that are trained a third of the way, to learn how settings differ"
+                why = f"one of the {SURVEYED} trials that are trained a little further, to learn how settings differ"
                 return Decision.of(chosen, why, now.allowance)
         return None
 
@@ -69,6 +69,6 @@ def surveyed_depth(last_depth: float) -> float:
     """How deep a trial is surveyed that ends at ``last_depth``, infinite where that is unknown.
 
     >>> [surveyed_depth(last) for last in (1.0, 3.0, 10.0, 50.0, 1000.0, math.inf)]
-    [1.0, 2.0, 2.0, 4.0, 8.0, 4.0]
+    [1.0, 1.0, 2.0, 2.0, 4.0, 2.0]
     """
     return _DEPTH if math.isinf(last_depth) else 2.0 ** round(_DEPTH_SHARE * math.log2(last_depth))
