@@ -176,6 +176,11 @@ class TrialFacts:
         """Its first checkpoint at a whole level or, where it skipped that, after it."""
         return self.seen[min(each for each in self.seen if each >= level)]
 
+    def price_at(self, depth: float) -> float:
+        """What it cost until its first checkpoint at a depth or after it; what it cost so far where none came there."""
+        level = math.ceil(math.log2(depth))
+        return float(self.at(level).costs[0]) if level <= self.level else self.price_usd
+
     @property
     def last_epoch(self) -> float:
         """Its last step; infinite where that is unknown, or where it has gone further."""

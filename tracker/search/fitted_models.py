@@ -76,8 +76,8 @@ class FittedModels:
         self._elsewhere = None
         if self._notify:
             self._notify(
-                f"what the earlier studies say of this study's {len(own)} trials is off by {off:.2g} standard deviations: "
-                "their trials are no longer used"
+                f"what the earlier studies say of this study's {len(own)} trials is off by {off:.2g} standard "
+                "deviations: their trials are no longer used"
             )
 
     def _fit(self, trials: Sequence[TrialFacts], before: Outlook | None) -> Outlook:

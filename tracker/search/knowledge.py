@@ -16,8 +16,8 @@ class Knowledge:
     """Facts of the study's ``trials``, by number, and of trials ``elsewhere``, which are evidence only.
 
     ``cube`` is the space that settings are points of; ``ends`` says where trainings end, and is updated;
-    ``measures`` are followed. ``disagreed`` says that trials elsewhere turned out to be of something else. ``observed`` grows with what there is to learn from: a trial's first checkpoint at each
-    doubling of its depth, and a failure.
+    ``measures`` are followed. ``observed`` grows with what there is to learn from: a trial's first checkpoint at each
+    doubling of its depth, and a failure. ``disagreed`` says that what trials elsewhere showed is not true here.
     """
 
     def __init__(self, cube: UnitCube, ends: Ends, measures: Measures) -> None:
@@ -36,7 +36,10 @@ class Knowledge:
     def warm_start(
         self, settings: Settings, checkpoints: Sequence[tuple[int, Mapping[str, float]]], failure: str
     ) -> None:
-        """Add a trial of an earlier study; nothing where it has neither a checkpoint nor a ``failure``, or disagreed."""
+        """Add a trial of an earlier study; nothing where it has neither a checkpoint nor a ``failure``.
+
+        Nor is it added once such trials disagreed.
+        """
         if self.disagreed:
             return
         facts = TrialFacts.of(settings, self.cube, self.ends, Standing.ELSEWHERE)

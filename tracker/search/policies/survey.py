@@ -3,27 +3,53 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from tracker.search.candidates import Candidates
 from tracker.search.choices import Choices
 from tracker.search.knowledge import Knowledge
 from tracker.search.policies.policy import Decision, Situation
 
-SURVEYED = 12
-"""How many trials are surveyed, those of earlier studies included: the first ones of the study."""
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """A survey of the study's first ``trials``, those of earlier studies included.
+
+    Each is trained for ``depth_share`` of the doublings of the depth, from the first checkpoint to the end, to
+    ``depth`` where the end is unknown.
+    """
+
+    trials: int
+    depth_share: float
+    depth: float
+
+    def until(self, last_depth: float) -> float:
+        """How deep a trial is surveyed that ends at ``last_depth``, infinite where that is unknown.
+
+        >>> [FIRST.until(last) for last in (1.0, 3.0, 10.0, 50.0, 1000.0, math.inf)]
+        [1.0, 1.0, 2.0, 2.0, 4.0, 2.0]
+        >>> [SECOND.until(last) for last in (1.0, 3.0, 10.0, 50.0, 1000.0, math.inf)]
+        [1.0, 2.0, 2.0, 4.0, 8.0, 4.0]
+        """
+        return self.depth if math.isinf(last_depth) else 2.0 ** round(self.depth_share * math.log2(last_depth))
+
+
+FIRST = Round(12, 1 / 6, 2.0)
+SECOND = Round(16, 1 / 3, 4.0)
+SECOND_AFTER = 0.15
+"""The share of the dollars after which the second round starts; at once where dollars are not limited."""
 SURVEY_SHARE = 0.1
-"""About the most of the dollars that they may cost: what those that still run will cost is not counted."""
-_DEPTH_SHARE = 1 / 6  # of the doublings of the depth, from the first checkpoint to the end
-_DEPTH = 2.0  # where the end is unknown
+"""About the most of the dollars that a survey may cost: what running trials will cost is not counted."""
 
 
 class Survey:
-    """Starts evenly drawn trials until SURVEYED have started, and trains each of them a sixth of the way in doublings.
+    """Surveys the space in two rounds: a few trials a little way at first, more of them further later.
 
-    The study's first trials (first_trials.FirstTrials) are among them.
+    Both are of the study's first trials. Those that FirstTrials did not start are drawn evenly in the first round.
 
     What forecasts choose lies close together, and most of it ends after its first checkpoint: models of nothing else
-    know little about the rest of the space, its prices above all. First checkpoints tell little about settings.
+    know little about the rest of the space, its prices above all. First checkpoints tell little about settings. Deeper
+    ones tell more, but early on their dollars would bring more elsewhere.
     """
 
     name = "survey"
@@ -35,40 +61,41 @@ class Survey:
 
     def choose(self, now: Situation) -> Decision | None:
         """The next step of the survey; None when it is done, waits for running trials, or became too expensive."""
-        count = SURVEYED - len(self._knowledge.elsewhere)
+        this = self._round(now)
+        count = this.trials - len(self._knowledge.elsewhere)
         surveyed = list(self._knowledge.trials)[: max(count, 0)]
-        return self._deeper(now, surveyed) or (self._another(now, surveyed) if len(surveyed) < count else None)
+        return self._deeper(now, this, surveyed) or (
+            self._another(now, this, surveyed) if len(surveyed) < count else None
+        )
 
-    def _deeper(self, now: Situation, surveyed: list[int]) -> Decision | None:
+    def _round(self, now: Situation) -> Round:
+        left_usd, spent_usd = now.allowance.left_usd, self._knowledge.trials.spent_usd()
+        late = math.isinf(left_usd) or spent_usd >= SECOND_AFTER * (spent_usd + left_usd)
+        return SECOND if late else FIRST
+
+    def _deeper(self, now: Situation, this: Round, surveyed: list[int]) -> Decision | None:
         # One whose process is still alive comes first: it needs no new one.
         for trial in sorted(set(surveyed) & set(now.waiting), key=lambda each: (each != now.live_trial, each)):
             facts = self._knowledge.trials[trial]
-            depth = surveyed_depth(facts.last_depth)
+            depth = this.until(facts.last_depth)
             if facts.depth >= depth:
                 continue
             chosen = self._choices.to_depth(trial, depth, now.allowance, alive=trial == now.live_trial)
-            if chosen is not None and self._affords(now, surveyed, chosen.step_usd):
-                why = f"one of the {SURVEYED} trials that are trained a little further, to learn how settings differ"
+            if chosen is not None and self._affords(now, this, surveyed, chosen.step_usd):
+                why = f"one of the first {this.trials} trials, trained a little further to learn how settings differ"
                 return Decision.of(chosen, why, now.allowance)
         return None
 
-    def _another(self, now: Situation, surveyed: list[int]) -> Decision | None:
+    def _another(self, now: Situation, this: Round, surveyed: list[int]) -> Decision | None:
         drawn = self._candidates.drawn(now.random) if now.allowance.new_trials else []
         found = self._choices.first_sound(drawn, now.allowance, now.random)
-        if found is None or not self._affords(now, surveyed, found[1].step_usd):
+        if found is None or not self._affords(now, this, surveyed, found[1].step_usd):
             return None
-        why = f"one of the first {SURVEYED} trials, drawn evenly from the space"
+        why = f"one of the first {this.trials} trials, drawn evenly from the space"
         return Decision.of(found[1], why, now.allowance)
 
-    def _affords(self, now: Situation, surveyed: list[int], step_usd: float) -> bool:
-        trials, left_usd = self._knowledge.trials, now.allowance.left_usd
-        return trials.spent_usd(surveyed) + step_usd <= SURVEY_SHARE * (trials.spent_usd() + left_usd)
-
-
-def surveyed_depth(last_depth: float) -> float:
-    """How deep a trial is surveyed that ends at ``last_depth``, infinite where that is unknown.
-
-    >>> [surveyed_depth(last) for last in (1.0, 3.0, 10.0, 50.0, 1000.0, math.inf)]
-    [1.0, 1.0, 2.0, 2.0, 4.0, 2.0]
-    """
-    return _DEPTH if math.isinf(last_depth) else 2.0 ** round(_DEPTH_SHARE * math.log2(last_depth))
+    def _affords(self, now: Situation, this: Round, surveyed: list[int], step_usd: float) -> bool:
+        reported = [facts for facts in self._knowledge.of(surveyed) if facts.reported]
+        survey_usd = sum(facts.price_at(this.until(facts.last_depth)) for facts in reported)
+        dollars = self._knowledge.trials.spent_usd() + now.allowance.left_usd
+        return survey_usd + step_usd <= SURVEY_SHARE * dollars
