@@ -70,7 +70,7 @@ class FittedModels:
         if self._elsewhere is None:
             self._elsewhere = self._fit(reported, None)
         off = float(np.sqrt((self._elsewhere.misses(own) ** 2).mean()))
-        if off <= _MOST_OFF:
+        if not off > _MOST_OFF:
             return
         known.drop_elsewhere()
         self._elsewhere = None
