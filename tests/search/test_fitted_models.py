@@ -108,6 +108,6 @@ def test_trials_elsewhere_that_do_not_agree_are_dropped_and_people_are_informed(
 
 def test_too_few_trials_of_its_own_judge_nobody():
     messages = []
-    built = with_trials_elsewhere(turned_round, messages, own=7)
+    built = with_trials_elsewhere(turned_round, messages, own=3)
     assert len(built.knowledge.elsewhere) == 16
     assert not messages

@@ -14,7 +14,7 @@ from tracker.search.outlook import Outlook
 
 _REFIT_GROWTH = 1.06
 """How much more must have been observed before the models are fitted again."""
-_LEAST_OWN = 8
+_LEAST_OWN = 4
 """How many trials of the study must have a checkpoint before those of earlier studies are judged by them."""
 _MOST_OFF = math.sqrt(2.0)
 """Forecasts by trials elsewhere may be off by so many of their standard deviations (root mean square)."""
@@ -72,7 +72,7 @@ class FittedModels:
         off = float(np.sqrt((self._elsewhere.misses(own) ** 2).mean()))
         if not off > _MOST_OFF:
             return
-        known.drop_elsewhere()
+        known.drop_elsewhere(len(known.trials))
         self._elsewhere = None
         if self._notify:
             self._notify(

@@ -128,7 +128,7 @@ class FrontierSearch:
             "deep": self._deep.memory(),
             "enough": self._enough.memory(),
             "overruns": self._overruns.memory(),
-            "elsewhere_disagreed": self._knowledge.disagreed,
+            "alone_from": self._knowledge.alone_from,
         }
 
     def recall(self, memory: Mapping[str, Any]) -> None:
@@ -139,8 +139,8 @@ class FrontierSearch:
         self._deep.recall(memory.get("deep", ()))
         self._enough.recall(memory.get("enough", {}))
         self._overruns.recall(memory.get("overruns", ()))
-        if memory.get("elsewhere_disagreed", False):
-            self._knowledge.drop_elsewhere()
+        if (alone_from := memory.get("alone_from")) is not None:
+            self._knowledge.drop_elsewhere(alone_from)
 
     # Outcomes of steps.
 

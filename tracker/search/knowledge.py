@@ -17,7 +17,8 @@ class Knowledge:
 
     ``cube`` is the space that settings are points of; ``ends`` says where trainings end, and is updated;
     ``measures`` are followed. ``observed`` grows with what there is to learn from: a trial's first checkpoint at each
-    doubling of its depth, and a failure. ``disagreed`` says that what trials elsewhere showed is not true here.
+    doubling of its depth, and a failure. ``alone_from`` is how many of the study's trials there were when those
+    elsewhere were dropped; None while they were not.
     """
 
     def __init__(self, cube: UnitCube, ends: Ends, measures: Measures) -> None:
@@ -26,7 +27,7 @@ class Knowledge:
         self.measures = measures
         self.trials = KnownTrials()
         self.elsewhere: list[TrialFacts] = []
-        self.disagreed = False
+        self.alone_from: int | None = None
         self.observed = 0
 
     def register(self, trial: int, settings: Settings) -> None:
@@ -38,9 +39,9 @@ class Knowledge:
     ) -> None:
         """Add a trial of an earlier study; nothing where it has neither a checkpoint nor a ``failure``.
 
-        Nor is it added once such trials disagreed.
+        Nor is it added once such trials were dropped.
         """
-        if self.disagreed:
+        if self.alone_from is not None:
             return
         facts = TrialFacts.of(settings, self.cube, self.ends, Standing.ELSEWHERE)
         facts.failure = failure
@@ -49,9 +50,9 @@ class Knowledge:
         if facts.reported or failure:
             self.elsewhere.append(facts)
 
-    def drop_elsewhere(self) -> None:
-        """The trials elsewhere do not agree with this study's: they are no evidence any more."""
-        self.disagreed = True
+    def drop_elsewhere(self, alone_from: int) -> None:
+        """The trials elsewhere do not agree with the first ``alone_from`` of this study: they are no evidence."""
+        self.alone_from = alone_from
         self.elsewhere = []
 
     def reached(self, trial: int, epoch: int, values: Mapping[str, float]) -> Mapping[str, float] | None:

@@ -104,6 +104,15 @@ def test_trials_of_an_earlier_study_were_surveyed_there():
     assert policy(built.ready()).choose(built.asked(100.0)) is None
 
 
+def test_where_trials_of_an_earlier_study_were_dropped_the_study_surveys_after_them():
+    built = trained(epochs=int(FIRST.until(EPOCHS)), count=FIRST.trials)
+    assert policy(built).choose(built.asked(100.0)) is None
+    built.knowledge.drop_elsewhere(4)
+    decision = policy(built).choose(built.asked(100.0))
+    assert decision.trial is None
+    assert "drawn evenly" in decision.why
+
+
 def test_where_the_end_is_unknown_or_near_the_depth_is_still_given():
     assert FIRST.until(math.inf) == 2.0
     assert FIRST.until(1.0) == 1.0

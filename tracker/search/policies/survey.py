@@ -63,7 +63,8 @@ class Survey:
         """The next step of the survey; None when it is done, waits for running trials, or became too expensive."""
         this = self._round(now)
         count = this.trials - len(self._knowledge.elsewhere)
-        surveyed = list(self._knowledge.trials)[: max(count, 0)]
+        # Trials that were chosen by evidence that was wrong are not spread over the space.
+        surveyed = list(self._knowledge.trials)[self._knowledge.alone_from or 0 :][: max(count, 0)]
         return self._deeper(now, this, surveyed) or (
             self._another(now, this, surveyed) if len(surveyed) < count else None
         )
