@@ -118,7 +118,7 @@ class FrontierSearch:
 
     def memory(self) -> dict[str, Any]:
         """The frozen reference point, how far forecasts of gains and costs came true, the trials drawn to be trained
-        to their end, when the frontier last moved, and whether trials of earlier studies were dropped.
+        to their end, when the frontier last moved, and after how many trials those of earlier studies were dropped.
         """
         if self.reference is None:
             return self._recalled
