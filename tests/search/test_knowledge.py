@@ -85,10 +85,14 @@ def test_a_paused_trial_cost_at_least_what_is_said_and_one_that_ended_exactly_th
 def test_trials_of_earlier_studies_are_evidence_only():
     known = parts().knowledge
     known.warm_start(settings_of(8), [], "")
-    assert known.everyone == [], "there is nothing to learn from it"
+    assert known.unjudged == [], "there is nothing to learn from it"
     known.warm_start(settings_of(16), [], "out_of_memory")
     known.warm_start(settings_of(32), [(1, reached(settings_of(32), 1))], "")
+    assert not known.everyone, "it is not known yet whether they agree"
+    assert known.observed == 0
+    known.count_elsewhere()
     assert [facts.failure for facts in known.everyone] == ["out_of_memory", ""]
+    assert known.observed == 1
     assert len(known.reported) == 1
     assert not known.trials
     assert known.trials.spent_usd() == 0

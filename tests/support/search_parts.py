@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tracker.records import Direction, QualityMetric
+from tracker.search.agreement import Agreement
 from tracker.search.budget import Allowance
 from tracker.search.candidates import Candidates
 from tracker.search.choices import Choices
@@ -54,6 +55,7 @@ class Parts:
     """What a search consists of, beside its policies."""
 
     knowledge: Knowledge
+    agreement: Agreement
     fitted: FittedModels
     reached: ReachedFrontier
     valuation: Valuation
@@ -81,6 +83,7 @@ class Parts:
 
     def ready(self):
         """Freeze the reference point and fit the models, as a search does before its policies are asked."""
+        self.agreement.judge()
         if not self.reached.frozen:
             self.reached.freeze(self.knowledge.reported)
         if self.fitted.refit():
@@ -97,13 +100,13 @@ def parts(space=SPACE, *, limits=(), last_step=None, reference=None, notify=None
     """The parts of a search that nothing was reported to."""
     measures, cube, trust, tried = Measures(ACCURACY, PLANE, Limits(limits)), UnitCube(space), Trust(), Tried(space)
     knowledge = Knowledge(cube, Ends(last_step), measures)
-    fitted = FittedModels(knowledge, notify)
+    agreement, fitted = Agreement(knowledge, notify), FittedModels(knowledge)
     frontier = ReachedFrontier(measures, {"price_usd": 1.0} if reference is None else reference, notify)
     valuation = Valuation(measures, frontier)
     candidates = Candidates(space, cube, tried, Sampling("RandomSampler"), 0)
     new = NewTrials(candidates, knowledge, fitted, valuation, 0)
     choices = Choices(knowledge, fitted, valuation, trust)
-    return Parts(knowledge, fitted, frontier, valuation, trust, choices, tried, candidates, new)
+    return Parts(knowledge, agreement, fitted, frontier, valuation, trust, choices, tried, candidates, new)
 
 
 def trained(epochs=2, count=12, **options):

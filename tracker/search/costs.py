@@ -58,6 +58,14 @@ class CostModel:
         firsts, predictions = figures[:, : len(GROWING)], figures[:, -1]
         return firsts, self._further(points, firsts[:, 0]), predictions
 
+    def misses(self, points: Array, trials: Sequence[TrialFacts]) -> Array:
+        """How far the logarithms of what the first epochs of n trials cost are from those expected, in deviations."""
+        inputs, places = self.features(points), self.features.places(points)
+        cost = _log(np.array([trial.first_costs[0] for trial in trials]))
+        expected, deviation = self._firsts.expected(inputs, places), self._firsts.deviation(inputs, places)
+        misses: Array = (cost - expected[:, 0]) / deviation[:, 0]
+        return misses
+
     def _further(self, points: Array, first_usd: Array) -> Array:
         inputs = np.concatenate([self.features(points), self._beside(first_usd)], axis=1)
         further: Array = np.exp(self._rates.expected(inputs, self.features.places(points)))

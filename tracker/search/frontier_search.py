@@ -22,6 +22,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from tracker.records import QualityMetric, Settings, TrialState
+from tracker.search.agreement import Agreement
 from tracker.search.budget import Allowance
 from tracker.search.candidates import Candidates
 from tracker.search.choices import Choices
@@ -88,7 +89,8 @@ class FrontierSearch:
         self._threads = ThreadpoolController()
         measures, cube = Measures(quality, objectives, Limits(limits)), UnitCube(space)
         self._knowledge = known = Knowledge(cube, Ends(last_step), measures)
-        self._fitted = fitted = FittedModels(known, notify)
+        self._fitted = fitted = FittedModels(known)
+        self._agreement = Agreement(known, notify)
         self._reached = ReachedFrontier(measures, reference, notify)
         self._valuation = valuation = Valuation(measures, self._reached)
         self._trust = Trust()
@@ -154,7 +156,7 @@ class FrontierSearch:
     ) -> None:
         """Warm start from a trial of an earlier study of the same space: evidence, but no point of this frontier.
 
-        It counts until the study's own trials show that such evidence does not agree with them.
+        It counts once the study's own first trials agree with such evidence, and as long as they do.
         """
         self._knowledge.warm_start(settings, checkpoints, failure)
 
@@ -216,6 +218,7 @@ class FrontierSearch:
 
     def _answer(self, now: Situation) -> tuple[Policy, Decision | Ending]:
         """The answer of the first policy that has one. All but the first trials are chosen by models."""
+        self._agreement.judge()
         if first := self._first.choose(now):
             return self._first, first
         if not self._reached.frozen:

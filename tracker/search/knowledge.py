@@ -13,12 +13,12 @@ from tracker.search.measures import Measures
 
 
 class Knowledge:
-    """Facts of the study's ``trials``, by number, and of trials ``elsewhere``, which are evidence only.
+    """Facts of the study's ``trials``, by number, and of trials of earlier studies, which are evidence only.
 
     ``cube`` is the space that settings are points of; ``ends`` says where trainings end, and is updated;
-    ``measures`` are followed. ``observed`` grows with what there is to learn from: a trial's first checkpoint at each
-    doubling of its depth, and a failure. ``alone_from`` is how many of the study's trials there were when those
-    elsewhere were dropped; None while they were not.
+    ``measures`` are followed. Earlier trials are ``unjudged`` until it is known whether they agree with the study's
+    own; those that do are ``elsewhere``. ``alone_from`` is how many of the study's trials there were when they were
+    dropped; None while they were not.
     """
 
     def __init__(self, cube: UnitCube, ends: Ends, measures: Measures) -> None:
@@ -26,9 +26,11 @@ class Knowledge:
         self.ends = ends
         self.measures = measures
         self.trials = KnownTrials()
+        self.unjudged: list[TrialFacts] = []
         self.elsewhere: list[TrialFacts] = []
         self.alone_from: int | None = None
-        self.observed = 0
+        self._observed = 0
+        self._observed_elsewhere = 0
 
     def register(self, trial: int, settings: Settings) -> None:
         """Add a trial of this study, which runs."""
@@ -46,29 +48,40 @@ class Knowledge:
         facts = TrialFacts.of(settings, self.cube, self.ends, Standing.ELSEWHERE)
         facts.failure = failure
         for epoch, values in checkpoints:
-            self._observe(facts, epoch, values)
+            self._observed_elsewhere += self._observe(facts, epoch, self.measures.finite(values))
         if facts.reported or failure:
-            self.elsewhere.append(facts)
+            self.unjudged.append(facts)
+
+    def count_elsewhere(self) -> None:
+        """The earlier trials that were not judged agree with the study's own."""
+        self.elsewhere += self.unjudged
+        self.unjudged = []
 
     def drop_elsewhere(self, alone_from: int) -> None:
-        """The trials elsewhere do not agree with the first ``alone_from`` of this study: they are no evidence."""
+        """The earlier trials do not agree with the first ``alone_from`` of this study: they are no evidence."""
         self.alone_from = alone_from
-        self.elsewhere = []
+        self.unjudged, self.elsewhere = [], []
+
+    @property
+    def observed(self) -> int:
+        """Grows with what there is to learn from: a trial's first checkpoint at each doubling of its depth, and a
+        failure. It falls where earlier trials are dropped."""
+        return self._observed + (self._observed_elsewhere if self.elsewhere else 0)
 
     def reached(self, trial: int, epoch: int, values: Mapping[str, float]) -> Mapping[str, float] | None:
         """Record a checkpoint and return its finite values; None where an objective has none: it only costs."""
-        known = self._observe(self.trials[trial], epoch, values)
+        known = self.measures.finite(values)
+        self._observed += self._observe(self.trials[trial], epoch, known)
         self.trials.priced(trial)
-        return known
+        return known if self.measures.has_objectives(known) else None
 
-    def _observe(self, facts: TrialFacts, epoch: int, values: Mapping[str, float]) -> Mapping[str, float] | None:
+    def _observe(self, facts: TrialFacts, epoch: int, known: Mapping[str, float]) -> bool:
+        """Record a checkpoint's finite values; True where there is more to learn from."""
         measures = self.measures
-        known = measures.finite(values)
         if not measures.has_objectives(known):
             facts.spend(known)
-            return None
-        self.observed += facts.observe(epoch, {**measures.limits.outside, **known}, measures.names, measures.quality)
-        return known
+            return False
+        return facts.observe(epoch, {**measures.limits.outside, **known}, measures.names, measures.quality)
 
     def paused(self, trial: int, price_usd: float) -> None:
         """Mark a trial as paused; its attempts have cost at least this much."""
@@ -80,7 +93,7 @@ class Knowledge:
         facts = self.trials[trial]
         if state is TrialState.FAILED:
             facts.failure = reason or "failed"
-            self.observed += 1
+            self._observed += 1
         if state is TrialState.COMPLETED:
             facts.complete()
 
@@ -98,7 +111,7 @@ class Knowledge:
 
     @property
     def everyone(self) -> list[TrialFacts]:
-        """The facts of all trials, those elsewhere first."""
+        """The facts of all trials that count, those elsewhere first."""
         return [*self.elsewhere, *self.trials.values()]
 
     @property

@@ -34,7 +34,7 @@ class NewTrials:
     def learn(self) -> None:
         """The models were fitted again: forecast new candidates, and teach the sampler where enough was observed."""
         known = self._knowledge
-        if known.observed >= _RETEACH_GROWTH * self._taught_with:
+        if not self._taught_with <= known.observed < _RETEACH_GROWTH * self._taught_with:
             self._taught_with = known.observed
             tried = known.reported
             closeness = self._valuation.closeness(tried, self._fitted.outlook.of_trials(tried))

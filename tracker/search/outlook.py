@@ -171,16 +171,17 @@ class Outlook:
         return forecast
 
     def misses(self, trials: Sequence[TrialFacts]) -> Array:
-        """How far the quality of n trials with a checkpoint is from a forecast of new ones, in its deviations: [n].
+        """How far quality and price of n trials with a checkpoint are from a forecast of new ones: [n, 2].
 
-        Each is compared where it came last, as if these models had not seen it.
+        In its deviations. Quality is compared where a trial came last, the price at its first checkpoint, by
+        logarithms; both as if these models had not seen it.
         """
         deepest = [trial.seen[trial.level] for trial in trials]
         levels = np.array([[depth.level] for depth in deepest])
-        mean, deviation = self.curves[0].of_new(_rows([trial.point for trial in trials]), levels)
+        points = _rows([trial.point for trial in trials])
+        mean, deviation = self.curves[0].of_new(points, levels)
         quality = self._links[0].to(np.array([depth.metrics[0] for depth in deepest]))
-        misses: Array = (quality - mean[:, 0]) / deviation[:, 0]
-        return misses
+        return np.stack([(quality - mean[:, 0]) / deviation[:, 0], self.costs.misses(points, trials)], axis=1)
 
     def _ahead(self, trials: Sequence[TrialFacts]) -> Forecast:
         """Forecast trials that are resumed in a new process."""

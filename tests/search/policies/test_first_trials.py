@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.search_parts import parts, reached, settings_of
+from tests.support.search_parts import EPOCHS, parts, reached, settings_of
 from tracker.search.policies.first_trials import FIRST_TRIALS, FirstTrials
 from tracker.search.policies.policy import Ending
+from tracker.search.policies.survey import FIRST, SURVEY_SHARE
 from tracker.search.tried import NONE_LEFT
 from tracker.study.domains import Choices
 from tracker.study.space import SearchSpace
@@ -38,7 +39,29 @@ def test_trials_of_earlier_studies_are_as_good_to_learn_from():
     built = parts()
     for trial in range(FIRST_TRIALS):
         built.knowledge.warm_start(settings_of(8, 0.01 + trial / 1000), [(1, reached(settings_of(8), 1))], "")
+    assert policy(built).choose(built.asked()) is not None, "they were not judged yet"
+    built.knowledge.count_elsewhere()
     assert policy(built).choose(built.asked()) is None
+
+
+def test_a_trial_whose_process_is_alive_is_trained_as_far_as_it_will_be_surveyed():
+    built = parts()
+    built.train(0, settings_of(8), 1)
+    decision = policy(built).choose(built.asked(live_trial=0))
+    assert (decision.trial, decision.until_usd) == (0, 0.0), "to its next checkpoint"
+    assert decision.expected_usd == pytest.approx(1e-4)
+    built.resume(0, 2, int(FIRST.until(EPOCHS)))
+    assert policy(built).choose(built.asked(live_trial=0)).trial is None
+    assert policy(built).choose(built.asked()).trial is None
+
+
+def test_it_is_not_where_that_would_cost_more_than_a_survey_s_share_of_the_dollars():
+    built = parts()
+    built.train(0, settings_of(8), 1)
+    two_epochs_usd = 2e-4
+    for factor, expected in ((1.01, 0), (0.99, None)):
+        left_usd = factor * two_epochs_usd / SURVEY_SHARE - 1e-4
+        assert policy(built).choose(built.asked(left_usd, live_trial=0)).trial == expected
 
 
 def test_a_trial_is_expected_to_cost_the_median_and_the_cheapest_must_fit():

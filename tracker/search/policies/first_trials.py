@@ -1,4 +1,4 @@
-"""The first trials, which the search learns from: what the sampler suggests, to its first checkpoint."""
+"""The first trials, which the search learns from: what the sampler suggests, trained a little."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 
 from tracker.search.knowledge import Knowledge
 from tracker.search.policies.policy import Decision, Ending, Situation
+from tracker.search.policies.survey import FIRST, affords
 from tracker.search.tried import NONE_LEFT, Tried
 
 FIRST_TRIALS = 8
@@ -13,7 +14,10 @@ FIRST_TRIALS = 8
 
 
 class FirstTrials:
-    """Starts trials until there are FIRST_TRIALS, of any study, and one of them has a checkpoint."""
+    """Starts trials until there are FIRST_TRIALS, of any study, and one of them has a checkpoint.
+
+    Each stays as far as the survey will train it, in the process that it has: a new one later would pay another start.
+    """
 
     name = "first_trials"
 
@@ -22,11 +26,14 @@ class FirstTrials:
         self._tried = tried
 
     def choose(self, now: Situation) -> Decision | Ending | None:
-        """A new trial, while there are too few; an ending where none can start, or none fits."""
+        """The live trial's next checkpoint, or a new trial, while there are too few; an ending where none can start, or
+        none fits."""
         known, new_trials = self._knowledge, now.allowance.new_trials
         few = len(known.trials) + len(known.elsewhere) < FIRST_TRIALS
         if not (few and new_trials) and any(facts.reported for facts in known.everyone):
             return None
+        if stays := self._stays(now):
+            return stays
         if not new_trials:
             return Ending(NONE_LEFT if self._tried.all else "no trial has a checkpoint to resume from")
         prices_usd = [facts.first_usd for facts in known.reported]
@@ -36,3 +43,16 @@ class FirstTrials:
         expected_usd = min(float(np.median(prices_usd)) if prices_usd else 0.0, now.allowance.left_usd)
         why = f"one of the first {FIRST_TRIALS} trials, which the search learns from"
         return Decision(None, None, 0.0, expected_usd, why, {"by": "start"})
+
+    def _stays(self, now: Situation) -> Decision | None:
+        """The next checkpoint of the trial whose process is alive, where the survey will ask for it and may pay it."""
+        known, live = self._knowledge, now.live_trial
+        if live is None or not known.trials[live].reported:
+            return None
+        facts = known.trials[live]
+        step_usd = float(facts.further_costs[0])
+        wanted = facts.depth < FIRST.until(facts.last_depth)
+        if not (wanted and now.allowance.fits(step_usd) and affords(known, now, FIRST, known.trials, step_usd)):
+            return None
+        why = "one of the first trials, trained a little further to learn how settings differ"
+        return Decision(live, facts.settings, 0.0, step_usd, why, {"by": "start"})

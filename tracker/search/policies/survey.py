@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tracker.search.candidates import Candidates
@@ -63,7 +64,7 @@ class Survey:
         """The next step of the survey; None when it is done, waits for running trials, or became too expensive."""
         this = self._round(now)
         count = this.trials - len(self._knowledge.elsewhere)
-        # Trials that were chosen by evidence that was wrong are not spread over the space.
+        # Trials that were chosen by evidence that turned out wrong are not spread over the space.
         surveyed = list(self._knowledge.trials)[self._knowledge.alone_from or 0 :][: max(count, 0)]
         return self._deeper(now, this, surveyed) or (
             self._another(now, this, surveyed) if len(surveyed) < count else None
@@ -82,7 +83,7 @@ class Survey:
             if facts.depth >= depth:
                 continue
             chosen = self._choices.to_depth(trial, depth, now.allowance, alive=trial == now.live_trial)
-            if chosen is not None and self._affords(now, this, surveyed, chosen.step_usd):
+            if chosen is not None and affords(self._knowledge, now, this, surveyed, chosen.step_usd):
                 why = f"one of the first {this.trials} trials, trained a little further to learn how settings differ"
                 return Decision.of(chosen, why, now.allowance)
         return None
@@ -90,13 +91,15 @@ class Survey:
     def _another(self, now: Situation, this: Round, surveyed: list[int]) -> Decision | None:
         drawn = self._candidates.drawn(now.random) if now.allowance.new_trials else []
         found = self._choices.first_sound(drawn, now.allowance, now.random)
-        if found is None or not self._affords(now, this, surveyed, found[1].step_usd):
+        if found is None or not affords(self._knowledge, now, this, surveyed, found[1].step_usd):
             return None
         why = f"one of the first {this.trials} trials, drawn evenly from the space"
         return Decision.of(found[1], why, now.allowance)
 
-    def _affords(self, now: Situation, this: Round, surveyed: list[int], step_usd: float) -> bool:
-        reported = [facts for facts in self._knowledge.of(surveyed) if facts.reported]
-        survey_usd = sum(facts.price_at(this.until(facts.last_depth)) for facts in reported)
-        dollars = self._knowledge.trials.spent_usd() + now.allowance.left_usd
-        return survey_usd + step_usd <= SURVEY_SHARE * dollars
+
+def affords(knowledge: Knowledge, now: Situation, this: Round, surveyed: Iterable[int], step_usd: float) -> bool:
+    """Whether a survey of these trials may take a step at this price: it keeps within its share of the dollars."""
+    reported = [facts for facts in knowledge.of(surveyed) if facts.reported]
+    survey_usd = sum(facts.price_at(this.until(facts.last_depth)) for facts in reported)
+    dollars = knowledge.trials.spent_usd() + now.allowance.left_usd
+    return survey_usd + step_usd <= SURVEY_SHARE * dollars

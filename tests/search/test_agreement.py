@@ -1,0 +1,91 @@
+"""Earlier studies' trials count where they agree with the study's own."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.search_parts import parts, reached, settings_of
+from tracker.search.agreement import LEAST_OWN
+from tracker.search.policies.first_trials import FIRST_TRIALS
+
+EARLIER = 16
+
+
+def settings_elsewhere(number):
+    return settings_of(8 * 2 ** (number % 4), float(10 ** (-3 + 2 * ((5 * number) % 16) / 16)))
+
+
+def with_trials_elsewhere(outcome, messages, *, earlier=EARLIER, own=8, epochs=4):
+    """Parts with trials of an ``earlier`` study, where trainings went by ``outcome``, and with ``own`` trials."""
+    built = parts(notify=messages.append)
+    for number in range(earlier):
+        settings = settings_elsewhere(number)
+        built.knowledge.warm_start(settings, [(epoch, outcome(settings, epoch)) for epoch in range(1, 5)], "")
+    for trial in range(own):
+        built.train(trial, settings_of(8 * 2 ** (trial % 4), float(10 ** (-2.9 + 0.25 * trial))), epochs)
+    return built.ready()
+
+
+def turned_round(settings, epoch):
+    """As if the narrowest were the widest."""
+    return reached({**settings, "width": 512 // settings["width"]}, epoch)
+
+
+def three_times_as_dear(settings, epoch):
+    values = reached(settings, epoch)
+    return {**values, "price_usd": 3 * values["price_usd"]}
+
+
+def test_those_that_agree_count():
+    messages = []
+    built = with_trials_elsewhere(reached, messages)
+    assert len(built.knowledge.elsewhere) == EARLIER
+    assert not messages
+
+
+@pytest.mark.parametrize("outcome", [turned_round, three_times_as_dear])
+def test_those_that_do_not_are_dropped_and_people_are_informed(outcome):
+    messages = []
+    built = with_trials_elsewhere(outcome, messages)
+    assert built.knowledge.elsewhere == built.knowledge.unjudged == []
+    assert "what the earlier studies say of this study's 8 trials is off by" in messages[0]
+    alone = with_trials_elsewhere(reached, [], earlier=0)
+    for width in (8, 64):
+        one, other = (each.fitted.outlook.of_settings([settings_of(width)]) for each in (built, alone))
+        assert one.mean == pytest.approx(other.mean), "the models were fitted without them"
+    assert built.knowledge.observed == alone.knowledge.observed, "and are fitted again as often"
+    built.knowledge.warm_start(settings_of(8, 0.05), [(1, reached(settings_of(8, 0.05), 1))], "")
+    assert built.knowledge.unjudged == [], "after a resume they are not asked again"
+
+
+def test_until_enough_own_trials_were_surveyed_they_do_not_count():
+    for own, epochs, judged in (
+        (LEAST_OWN - 1, 4, False),
+        (LEAST_OWN, 4, True),
+        (FIRST_TRIALS - 1, 1, False),
+        (FIRST_TRIALS, 1, True),
+    ):
+        known = with_trials_elsewhere(reached, [], own=own, epochs=epochs).knowledge
+        assert len(known.elsewhere) == (EARLIER if judged else 0)
+        assert len(known.everyone) == own + len(known.elsewhere)
+
+
+def test_they_are_judged_again_as_there_are_more_trials():
+    messages = []
+    built = with_trials_elsewhere(reached, messages, own=LEAST_OWN)
+    assert len(built.knowledge.elsewhere) == EARLIER
+    observed = built.knowledge.observed
+    for trial in range(LEAST_OWN, 12):
+        built.train(trial, settings_elsewhere(trial), 4, turned_round)
+    built.ready()
+    assert built.knowledge.elsewhere == []
+    assert built.knowledge.alone_from == 12
+    assert built.knowledge.observed < observed + 8
+    assert len(messages) == 1
+
+
+def test_without_a_checkpoint_there_is_nothing_to_disagree_with():
+    built = parts()
+    built.knowledge.warm_start(settings_of(64), [], "out_of_memory")
+    built.agreement.judge()
+    assert len(built.knowledge.elsewhere) == 1

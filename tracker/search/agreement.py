@@ -1,0 +1,75 @@
+"""Whether the trials of earlier studies agree with the study's own: only then they count as evidence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from tracker.search.facts import TrialFacts
+from tracker.search.fitted_models import outlook_of
+from tracker.search.knowledge import Knowledge
+from tracker.search.outlook import Outlook
+from tracker.search.policies.first_trials import FIRST_TRIALS
+from tracker.search.policies.survey import FIRST
+
+LEAST_OWN = 4
+"""How many of the study's own trials, trained as far as in its survey, judge the earlier ones."""
+_MOST_OFF = math.sqrt(2.0)
+"""Forecasts by earlier trials may be off by so many of their standard deviations (root mean square)."""
+_AGAIN = 1.06
+"""How much more must have been observed before they are judged again."""
+
+
+class Agreement:
+    """Judges the trials of earlier studies in ``knowledge`` by the qualities and prices of the study's own.
+
+    They are compared with forecasts by the earlier trials alone: first when a few of the study's own were trained a
+    little, and again as there are more. Where the forecasts are off by too much, the earlier trials are dropped for
+    good, and ``notify`` receives a message for people.
+    """
+
+    def __init__(self, knowledge: Knowledge, notify: Callable[[str], None] | None = None) -> None:
+        self._knowledge = knowledge
+        self._notify = notify
+        self._outlook: Outlook | None = None
+        self._judged_with = 0
+
+    def judge(self) -> None:
+        """Judge the earlier trials, if there are any and enough to judge them by is new."""
+        known = self._knowledge
+        if not (known.unjudged or known.elsewhere):
+            return
+        reported = [facts for facts in known.unjudged or known.elsewhere if facts.reported]
+        own = [facts for facts in known.trials.values() if facts.reported]
+        if reported and not (own and self._due(own)):
+            return
+        off = self._off(reported, own) if reported else 0.0
+        if off <= _MOST_OFF:
+            known.count_elsewhere()
+            self._judged_with = known.observed
+        else:
+            self._drop(len(own), off)
+
+    def _due(self, own: Sequence[TrialFacts]) -> bool:
+        known = self._knowledge
+        if not known.unjudged:
+            return known.observed >= _AGAIN * self._judged_with
+        surveyed = sum(facts.depth >= FIRST.until(facts.last_depth) for facts in own)
+        return surveyed >= LEAST_OWN or len(own) >= FIRST_TRIALS
+
+    def _off(self, reported: Sequence[TrialFacts], own: Sequence[TrialFacts]) -> float:
+        if self._outlook is None:
+            self._outlook = outlook_of(self._knowledge, reported)
+        return float(np.sqrt((self._outlook.misses(own) ** 2).mean()))
+
+    def _drop(self, count: int, off: float) -> None:
+        known = self._knowledge
+        known.drop_elsewhere(0 if known.unjudged else len(known.trials))
+        self._outlook = None
+        if self._notify:
+            self._notify(
+                f"what the earlier studies say of this study's {count} trials is off by {off:.2g} standard "
+                "deviations: their trials are not used"
+            )
