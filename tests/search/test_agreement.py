@@ -31,24 +31,37 @@ def turned_round(settings, epoch):
     return reached({**settings, "width": 512 // settings["width"]}, epoch)
 
 
-def three_times_as_dear(settings, epoch):
+def ten_times_as_dear(settings, epoch):
     values = reached(settings, epoch)
-    return {**values, "price_usd": 3 * values["price_usd"]}
+    return {**values, "price_usd": 10 * values["price_usd"]}
 
 
 def test_those_that_agree_count():
     messages = []
     built = with_trials_elsewhere(reached, messages)
     assert len(built.knowledge.elsewhere) == EARLIER
-    assert not messages
+    assert len(built.knowledge.priced) == EARLIER + 8
+    assert messages[0].endswith("their trials are used")
 
 
-@pytest.mark.parametrize("outcome", [turned_round, three_times_as_dear])
-def test_those_that_do_not_are_dropped_and_people_are_informed(outcome):
+def test_where_only_prices_do_not_those_of_the_study_itself_are_expected():
     messages = []
-    built = with_trials_elsewhere(outcome, messages)
+    built = with_trials_elsewhere(ten_times_as_dear, messages)
+    assert len(built.knowledge.elsewhere) == EARLIER
+    assert built.knowledge.priced == [*built.knowledge.trials.values()]
+    assert messages[0].endswith("their trials are used, but not what they cost")
+    for width in (8, 64):
+        settings = settings_of(width, 0.01)
+        forecast = built.fitted.outlook.of_settings([settings])
+        assert forecast.cost_usd[0, 0] == pytest.approx(reached(settings, 1)["price_usd"], rel=0.5)
+
+
+def test_those_that_do_not_are_dropped_and_people_are_informed():
+    messages = []
+    built = with_trials_elsewhere(turned_round, messages)
     assert built.knowledge.elsewhere == built.knowledge.unjudged == []
-    assert "what the earlier studies say of this study's 8 trials is off by" in messages[0]
+    assert "what the earlier studies forecast for this study's 8 trials is off by" in messages[0]
+    assert messages[0].endswith("their trials are not used")
     alone = with_trials_elsewhere(reached, [], earlier=0)
     for width in (8, 64):
         one, other = (each.fitted.outlook.of_settings([settings_of(width)]) for each in (built, alone))
@@ -81,7 +94,7 @@ def test_they_are_judged_again_as_there_are_more_trials():
     assert built.knowledge.elsewhere == []
     assert built.knowledge.alone_from == 12
     assert built.knowledge.observed < observed + 8
-    assert len(messages) == 1
+    assert [message.split(": ")[1] for message in messages] == ["their trials are used", "their trials are not used"]
 
 
 def test_without_a_checkpoint_there_is_nothing_to_disagree_with():

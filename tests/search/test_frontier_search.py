@@ -185,7 +185,7 @@ def test_a_trial_s_own_memory_is_what_it_may_need(tried_gb, ahead_gb, fits):
         lacks = needs_gb > tried_gb
         search.warm_start(settings, [] if lacks else [(1, values)], "out_of_memory" if lacks else "")
         (large if rate > 0.01 else small).append({**settings, "memory_gb": ahead_gb})
-    search._knowledge.count_elsewhere()
+    search._knowledge.count_elsewhere(priced=True)
     assert search.next_step(1.0) is not None
     of_large, of_small = (np.median(search._fitted.outlook.of_settings(each).sound[:, 0]) for each in (large, small))
     assert of_large > 0.8 if fits else of_large < 0.3

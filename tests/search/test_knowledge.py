@@ -90,7 +90,7 @@ def test_trials_of_earlier_studies_are_evidence_only():
     known.warm_start(settings_of(32), [(1, reached(settings_of(32), 1))], "")
     assert not known.everyone, "it is not known yet whether they agree"
     assert known.observed == 0
-    known.count_elsewhere()
+    known.count_elsewhere(priced=True)
     assert [facts.failure for facts in known.everyone] == ["out_of_memory", ""]
     assert known.observed == 1
     assert len(known.reported) == 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -16,8 +15,8 @@ from tracker.search.policies.survey import FIRST
 
 LEAST_OWN = 4
 """How many of the study's own trials, trained as far as in its survey, judge the earlier ones."""
-_MOST_OFF = math.sqrt(2.0)
-"""Forecasts by earlier trials may be off by so many of their standard deviations (root mean square)."""
+_MOST_OFF, _PRICES_OFF = 1.2, 2.0
+"""Forecasts of qualities, and of prices, may be off by so many of their standard deviations (root mean square)."""
 _AGAIN = 1.06
 """How much more must have been observed before they are judged again."""
 
@@ -26,8 +25,9 @@ class Agreement:
     """Judges the trials of earlier studies in ``knowledge`` by the qualities and prices of the study's own.
 
     They are compared with forecasts by the earlier trials alone: first when a few of the study's own were trained a
-    little, and again as there are more. Where the forecasts are off by too much, the earlier trials are dropped for
-    good, and ``notify`` receives a message for people.
+    little, and again as there are more. Where qualities are off by too much, the earlier trials are dropped for good.
+    Where only prices are, on another machine for example, what they cost does not count. ``notify`` receives a message
+    for people.
     """
 
     def __init__(self, knowledge: Knowledge, notify: Callable[[str], None] | None = None) -> None:
@@ -45,12 +45,19 @@ class Agreement:
         own = [facts for facts in known.trials.values() if facts.reported]
         if reported and not (own and self._due(own)):
             return
-        off = self._off(reported, own) if reported else 0.0
-        if off <= _MOST_OFF:
-            known.count_elsewhere()
-            self._judged_with = known.observed
+        off, prices_off = self._off(reported, own) if reported else (0.0, 0.0)
+        agree, priced, new = off <= _MOST_OFF, prices_off <= _PRICES_OFF, bool(known.unjudged)
+        if agree:
+            known.count_elsewhere(priced=priced)
         else:
-            self._drop(len(own), off)
+            known.drop_elsewhere(0 if new else len(known.trials))
+        self._judged_with = known.observed
+        if reported and (new or not agree):
+            used = "used" if agree and priced else "used, but not what they cost" if agree else "not used"
+            self._say(
+                f"what the earlier studies forecast for this study's {len(own)} trials is off by {off:.2g} standard "
+                f"deviations, for prices by {prices_off:.2g}: their trials are {used}"
+            )
 
     def _due(self, own: Sequence[TrialFacts]) -> bool:
         known = self._knowledge
@@ -59,17 +66,12 @@ class Agreement:
         surveyed = sum(facts.depth >= FIRST.until(facts.last_depth) for facts in own)
         return surveyed >= LEAST_OWN or len(own) >= FIRST_TRIALS
 
-    def _off(self, reported: Sequence[TrialFacts], own: Sequence[TrialFacts]) -> float:
+    def _off(self, reported: Sequence[TrialFacts], own: Sequence[TrialFacts]) -> tuple[float, float]:
         if self._outlook is None:
-            self._outlook = outlook_of(self._knowledge, reported)
-        return float(np.sqrt((self._outlook.misses(own) ** 2).mean()))
+            self._outlook = outlook_of(self._knowledge, reported, reported)
+        quality, price = np.sqrt((self._outlook.misses(own) ** 2).mean(axis=0))
+        return float(quality), float(price)
 
-    def _drop(self, count: int, off: float) -> None:
-        known = self._knowledge
-        known.drop_elsewhere(0 if known.unjudged else len(known.trials))
-        self._outlook = None
+    def _say(self, message: str) -> None:
         if self._notify:
-            self._notify(
-                f"what the earlier studies say of this study's {count} trials is off by {off:.2g} standard "
-                "deviations: their trials are not used"
-            )
+            self._notify(message)

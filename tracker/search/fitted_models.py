@@ -43,16 +43,19 @@ class FittedModels:
         if self._outlook is not None and 1 <= known.observed / self._fitted_with < _REFIT_GROWTH:
             return False
         self.cheapest_usd = max(LEAST_COST, min(facts.first_usd for facts in known.reported))
-        self._outlook = outlook_of(known, known.everyone, self._outlook)
+        self._outlook = outlook_of(known, known.everyone, known.priced, self._outlook)
         self._fitted_with = known.observed
         return True
 
 
-def outlook_of(known: Knowledge, trials: Sequence[TrialFacts], before: Outlook | None = None) -> Outlook:
-    """Models of these trials, by what is known of the space; which knobs matter is refined from ``before``."""
+def outlook_of(
+    known: Knowledge, trials: Sequence[TrialFacts], priced: Sequence[TrialFacts], before: Outlook | None = None
+) -> Outlook:
+    """Models of ``trials``, and of what the ``priced`` ones cost, by what is known of the space; see Outlook."""
     measures = known.measures
     return Outlook(
         trials,
+        priced,
         known.cube,
         measures.directions,
         measures.limits.on_metrics,

@@ -17,8 +17,8 @@ class Knowledge:
 
     ``cube`` is the space that settings are points of; ``ends`` says where trainings end, and is updated;
     ``measures`` are followed. Earlier trials are ``unjudged`` until it is known whether they agree with the study's
-    own; those that do are ``elsewhere``. ``alone_from`` is how many of the study's trials there were when they were
-    dropped; None while they were not.
+    own; those that do are ``elsewhere``, and what they cost counts where that agrees, too. ``alone_from`` is how many
+    of the study's trials there were when they were dropped; None while they were not.
     """
 
     def __init__(self, cube: UnitCube, ends: Ends, measures: Measures) -> None:
@@ -31,6 +31,7 @@ class Knowledge:
         self.alone_from: int | None = None
         self._observed = 0
         self._observed_elsewhere = 0
+        self._priced_elsewhere = False
 
     def register(self, trial: int, settings: Settings) -> None:
         """Add a trial of this study, which runs."""
@@ -52,8 +53,9 @@ class Knowledge:
         if facts.reported or failure:
             self.unjudged.append(facts)
 
-    def count_elsewhere(self) -> None:
-        """The earlier trials that were not judged agree with the study's own."""
+    def count_elsewhere(self, *, priced: bool) -> None:
+        """The earlier trials agree with the study's own; and what they cost does, where they are ``priced``."""
+        self._priced_elsewhere = priced
         self.elsewhere += self.unjudged
         self.unjudged = []
 
@@ -113,6 +115,12 @@ class Knowledge:
     def everyone(self) -> list[TrialFacts]:
         """The facts of all trials that count, those elsewhere first."""
         return [*self.elsewhere, *self.trials.values()]
+
+    @property
+    def priced(self) -> list[TrialFacts]:
+        """Those of everyone whose costs count, and that have a checkpoint."""
+        priced = self.everyone if self._priced_elsewhere else self.trials.values()
+        return [facts for facts in priced if facts.reported]
 
     @property
     def reported(self) -> list[TrialFacts]:

@@ -75,7 +75,9 @@ class Forecast:
 
 
 class Outlook:
-    """Models of metrics, costs and failures, fitted to ``trials``: all of this study and of earlier ones.
+    """Models of metrics, costs and failures, fitted to ``trials``: all of this study and of earlier ones that count.
+
+    Costs are fitted to the ``priced`` ones, which have a checkpoint.
 
     ``metrics`` [K] names what is forecast, quality first, each with its direction; ``ends`` says where trainings end.
     Which knobs matter is refined from ``before``, an outlook fitted to fewer of the trials. ``curves`` are the
@@ -85,6 +87,7 @@ class Outlook:
     def __init__(
         self,
         trials: Sequence[TrialFacts],
+        priced: Sequence[TrialFacts],
         cube: UnitCube,
         metrics: Mapping[str, Direction],
         limits: Sequence[Limit],
@@ -114,7 +117,7 @@ class Outlook:
             for scaled, features in zip(self._on_scale(values).T, found, strict=True)
         ]
         self.costs: CostModel = CostModel(
-            points[seen], [trials[index] for index in seen], before.costs.features if before else plain
+            _rows([trial.point for trial in priced]), priced, before.costs.features if before else plain
         )
         self._futures = np.stack([model.futures for model in self.curves], axis=1)
         self._fit_risks(trials, points)

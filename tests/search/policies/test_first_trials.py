@@ -40,7 +40,7 @@ def test_trials_of_earlier_studies_are_as_good_to_learn_from():
     for trial in range(FIRST_TRIALS):
         built.knowledge.warm_start(settings_of(8, 0.01 + trial / 1000), [(1, reached(settings_of(8), 1))], "")
     assert policy(built).choose(built.asked()) is not None, "they were not judged yet"
-    built.knowledge.count_elsewhere()
+    built.knowledge.count_elsewhere(priced=True)
     assert policy(built).choose(built.asked()) is None
 
 

@@ -100,7 +100,7 @@ def test_trials_of_an_earlier_study_were_surveyed_there():
     for index in range(FIRST.trials):
         settings = settings_of(8 * 2 ** (index % 4), 10 ** (-3 + 2 * index / FIRST.trials))
         built.knowledge.warm_start(settings, [(1, reached(settings, 1)), (2, reached(settings, 2))], "")
-    built.knowledge.count_elsewhere()
+    built.knowledge.count_elsewhere(priced=True)
     built.train(0, settings_of(16), 1)
     assert policy(built.ready()).choose(built.asked(100.0)) is None
 
