@@ -57,6 +57,9 @@ class ParetoHalving:
         self._settings[suggestion.trial] = suggestion.settings
         return Step(suggestion.trial, suggestion.settings, 0.0, why="the sampler suggested it")
 
+    def stay(self, live_trial: int, left_usd: float, rival: Step) -> Step | None:
+        """Nothing: one trial is replayed at a time."""
+
     def reached(self, trial: int, epoch: int, values: Mapping[str, float]) -> None:
         """A checkpoint: it counts where it is the first at a rung or above it."""
         quality, price_usd = values[self._quality], values["price_usd"]

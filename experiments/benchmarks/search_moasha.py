@@ -50,6 +50,9 @@ class Moasha:
         trial = self._going_on
         return Step(trial.trial_id, {**self._fixed, "device": "cpu", **trial.config}, 0.0)
 
+    def stay(self, live_trial: int, left_usd: float, rival: Step) -> Step | None:
+        """Nothing: one trial is replayed at a time."""
+
     def reached(self, trial: int, epoch: int, values: Mapping[str, float]) -> None:
         """An epoch: the scheduler says whether the trial continues."""
         del trial

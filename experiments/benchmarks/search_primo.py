@@ -59,6 +59,9 @@ class Primo:
             self._step = Step(number, {**self._fixed, "device": "cpu", **self._asked.config}, 0.0)
         return self._step
 
+    def stay(self, live_trial: int, left_usd: float, rival: Step) -> Step | None:
+        """Nothing: one trial is replayed at a time."""
+
     def reached(self, trial: int, epoch: int, values: Mapping[str, float]) -> None:
         """Record an epoch: report its values if it is the requested one."""
         del trial

@@ -70,6 +70,8 @@ class SearchWork(Work):
         self._states = SavedStates(session.folder.trials, spec.search.state_bytes)
         self._steps = steps_of(running, self._decisions)
         self._pausing: set[int] = set()
+        self._stayed: set[tuple[int, str]] = set()
+        """Trials that took another step although a job waited, which is named."""
         self._cannot_pause = False
         self._failures = Failures(
             checkpoints=session.books.frontier.best is not None,
@@ -115,12 +117,25 @@ class SearchWork(Work):
 
     def _next_step(self, live_trial: int | None = None) -> Step | None:
         may_start = self._ledger.new_trials(len(self._attempts))
-        step = self._searcher.next_step(self._ledger.left_usd, new_trials=may_start, live_trial=live_trial)
+        return self._reserved(
+            self._searcher.next_step(self._ledger.left_usd, new_trials=may_start, live_trial=live_trial)
+        )
+
+    def _reserved(self, step: Step | None) -> Step | None:
+        """A step, if there is one: its dollars are reserved."""
         if step is not None:
             self._steps[step.trial] = step
             label = f"#{step.trial}"
             self._ledger.promise(label, self._ledger.of(label) + step.expected_usd)
         return step
+
+    def _staying(self, number: int, ready: Job) -> Step | None:
+        """Another step of a trial, where it is worth more than the job that waits for its place; once for each."""
+        rival = None if ready.trial is None else self._steps.get(ready.trial)
+        if rival is None or (number, ready.label) in self._stayed:
+            return None
+        self._stayed.add((number, ready.label))
+        return self._reserved(self._searcher.stay(number, self._ledger.left_usd, rival))
 
     def _job_of(self, step: Step) -> Job:
         """The job of a step, as a new attempt; its reason is recorded in the decisions."""
@@ -165,13 +180,13 @@ class SearchWork(Work):
         )
 
     def _at_rung(self, attempt: Attempt, job: Job, number: int) -> None:
-        """A step is done: continue the same trial, or pause it for another."""
+        """A step is done: continue the same trial, or pause it for another, which may wait for its place already."""
         label = attempt.request.label
         price_usd = self._ledger.of(label)
         self._ledger.promise(label, 0.0)
         self._searcher.paused(number, price_usd)
         ready = self._waiting.for_place_of(job)
-        step = None if ready else self._next_step(live_trial=number)
+        step = self._staying(number, ready) if ready else self._next_step(live_trial=number)
         if step is not None and step.trial == number:
             self._decisions.write(number, "continue", step.why, _numbers(step))
             return

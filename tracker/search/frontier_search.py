@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -102,7 +103,7 @@ class FrontierSearch:
         choices = Choices(known, fitted, valuation, self._trust)
         self._first = FirstTrials(known, trials.tried)
         self._deep = Deep(known, choices, seed)
-        by_forecast = ByForecast(known, fitted, valuation, choices, self._new)
+        self._by_forecast = by_forecast = ByForecast(known, fitted, valuation, choices, self._new)
         self._enough = Enough(known, valuation, by_forecast, least_growth)
         self._policies: Sequence[Policy] = (
             self._enough,
@@ -203,11 +204,7 @@ class FrontierSearch:
 
         Raises RequestError for a reference point that no checkpoint can beat.
         """
-        self._steps += 1
-        known = self._knowledge
-        allowance = Allowance(left_usd, new_trials and not self._trials.tried.all, self._overruns.factor)
-        random = np.random.default_rng([self._seed, known.observed, self._steps])
-        now = Situation(allowance, known.waiting, random, live_trial)
+        now = self._situation(left_usd, new_trials, live_trial)
         # One thread: the cores belong to the trainings, and matrices this small do not gain from more.
         with self._threads.limit(limits=1):
             policy, answer = self._answer(now)
@@ -215,6 +212,30 @@ class FrontierSearch:
                 self.closed = answer.why
                 return None
             return self._step(policy, answer)
+
+    def stay(self, live_trial: int, left_usd: float, rival: Step) -> Step | None:
+        """A further step of a paused trial whose process is alive, where it is worth more than ``rival``.
+
+        It is one of the first trials that will be trained further anyway, or its acquisition is higher.
+        """
+        now = self._situation(left_usd, False, live_trial)
+        if live_trial not in now.waiting:
+            return None
+        with self._threads.limit(limits=1):
+            if first := self._first.stays(now):
+                return self._step(self._first, first)
+            if not self._fitted.fitted:
+                return None
+            alone = replace(now, waiting=[live_trial])
+            decision = self._by_forecast.stays(alone, rival.numbers.get("expected_gain_per_usd", math.inf))
+            return self._step(self._by_forecast, decision) if decision else None
+
+    def _situation(self, left_usd: float, new_trials: bool, live_trial: int | None) -> Situation:
+        self._steps += 1
+        known = self._knowledge
+        allowance = Allowance(left_usd, new_trials and not self._trials.tried.all, self._overruns.factor)
+        random = np.random.default_rng([self._seed, known.observed, self._steps])
+        return Situation(allowance, known.waiting, random, live_trial)
 
     def _answer(self, now: Situation) -> tuple[Policy, Decision | Ending]:
         """The answer of the first policy that has one. All but the first trials are chosen by models."""

@@ -56,6 +56,9 @@ class FullRuns:
             return Step(suggestion.trial, suggestion.settings, None, expected_usd, why)
         return None
 
+    def stay(self, live_trial: int, left_usd: float, rival: Step) -> Step | None:
+        """No forecast: what waits comes first."""
+
     def reached(self, trial: int, epoch: int, values: Mapping[str, float]) -> None:
         """Record a trial's checkpoint: only its last one counts."""
         del epoch

@@ -43,6 +43,12 @@ class Searcher(Protocol):
         alive: resuming it costs no new start.
         """
 
+    def stay(self, live_trial: int, left_usd: float, rival: Step) -> Step | None:
+        """A further step of a paused trial whose process is alive, where it is worth more than ``rival``.
+
+        That step was chosen before and waits for the live trial's place. None: the live trial pauses.
+        """
+
     def reached(self, trial: int, epoch: int, values: Mapping[str, float]) -> None:
         """Record a trial's checkpoint: what it reported, and what all of its attempts have used and cost until then."""
 

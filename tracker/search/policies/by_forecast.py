@@ -47,6 +47,14 @@ class ByForecast:
         runner_up = max((other for other in choices if other is not choice), key=_rate, default=None)
         return Decision.of(choice, why, now.allowance, runner_up)
 
+    def stays(self, now: Situation, rival_gain_per_usd: float) -> Decision | None:
+        """The live trial's next step, where its acquisition is higher than a rival's; the only one that is waiting."""
+        choices = self._to_resume(now)
+        if not choices or choices[0].gain_per_usd <= rival_gain_per_usd:
+            return None
+        why = "a dollar brings more here than for what waits for the cores: its process is alive"
+        return Decision.of(choices[0], why, now.allowance)
+
     def choices(self, now: Situation) -> list[Choice]:
         """The steps that fit, those that are best by an optimistic forecast: of paused trials, and of new ones.
 

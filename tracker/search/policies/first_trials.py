@@ -32,7 +32,7 @@ class FirstTrials:
         few = len(known.trials) + len(known.elsewhere) < FIRST_TRIALS
         if not (few and new_trials) and any(facts.reported for facts in known.everyone):
             return None
-        if stays := self._stays(now):
+        if stays := self.stays(now):
             return stays
         if not new_trials:
             return Ending(NONE_LEFT if self._tried.all else "no trial has a checkpoint to resume from")
@@ -44,15 +44,16 @@ class FirstTrials:
         why = f"one of the first {FIRST_TRIALS} trials, which the search learns from"
         return Decision(None, None, 0.0, expected_usd, why, {"by": "start"})
 
-    def _stays(self, now: Situation) -> Decision | None:
+    def stays(self, now: Situation) -> Decision | None:
         """The next checkpoint of the trial whose process is alive, where the survey will ask for it and may pay it."""
         known, live = self._knowledge, now.live_trial
-        if live is None or not known.trials[live].reported:
+        surveyed = [*known.trials][: FIRST.trials]
+        if live is None or live not in surveyed or not known.trials[live].reported:
             return None
         facts = known.trials[live]
         step_usd = float(facts.further_costs[0])
         wanted = facts.depth < FIRST.until(facts.last_depth)
-        if not (wanted and now.allowance.fits(step_usd) and affords(known, now, FIRST, known.trials, step_usd)):
+        if not (wanted and now.allowance.fits(step_usd) and affords(known, now, FIRST, surveyed, step_usd)):
             return None
         why = "one of the first trials, trained a little further to learn how settings differ"
         return Decision(live, facts.settings, 0.0, step_usd, why, {"by": "start"})
