@@ -4,8 +4,9 @@
 
 Every study is trained for real, one after the other, in turn by strategy, in a home that is deleted afterwards; the
 data are made ready before. Each is judged by the hypervolume of all its checkpoints, quality against the logarithm of
-the price, up to a share of the time that it took: workers are paid by time. The reference is the same for all studies
-of one kind: the budget, and the lowest quality after any trial's first checkpoint. It needs a quiet machine.
+the price, up to a share of the dollars that it spent, and of the time that it took, in which cores may be idle. The
+reference is the same for all studies of one kind: the budget, and the lowest quality after any trial's first
+checkpoint. It needs a quiet machine.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ STUDIES: Mapping[str, Mapping[str, SettingValue]] = {
 """What is searched, and what is fixed in it: a corpus that two cores get through, and no compilation."""
 STRATEGIES = ("frontier", "optuna")
 SHARES = (0.25, 0.5, 1.0)
+MEASURES = {"money": "spent", "time": "elapsed"}
+"""What a study is judged after shares of: the column of its checkpoints that says how much of it was used."""
 
 
 def measure(studies: Sequence[str], seeds: int, budget_usd: float) -> Report:
@@ -63,10 +66,11 @@ def _trained(name: str, seeds: int, budget_usd: float) -> tuple[dict[str, dict[s
     everything = _volume(points, reference)
     volumes: dict[str, dict[str, list[float]]] = {}
     for (strategy, _), study in points.groupby(["strategy", "seed"]):
-        for share in SHARES:
-            reached = study[study["elapsed"] <= share]
-            shares = volumes.setdefault(str(strategy), {})
-            shares.setdefault(f"{share:.0%}", []).append(_volume(reached, reference) / everything)
+        for measure, column in MEASURES.items():
+            for share in SHARES:
+                reached = study[study[column] <= share]
+                shares = volumes.setdefault(str(strategy), {})
+                shares.setdefault(f"{share:.0%} of the {measure}", []).append(_volume(reached, reference) / everything)
     spent = points.groupby(["strategy", "seed"])["spend_usd"].first().to_dict()
     trials = points.groupby(["strategy", "seed"])["trial"].nunique().to_dict()
     return volumes, {
@@ -89,12 +93,16 @@ def _study(home: str, name: str, strategy: str, seed: int, budget: dict[str, flo
 
 
 def _points(study: Study) -> pd.DataFrame:
-    """Every trial's checkpoints, with the share of the study's time that had passed."""
+    """Every trial's checkpoints, with the shares of the study's dollars and time that were used by then."""
     table = study.table()
     points = table.checkpoints.query("role == 'trial'")[["trial", "epoch", "quality", "price_usd", "timestamp"]]
+    points = points.sort_values("timestamp", kind="stable")
     begin, end = points["timestamp"].min(), points["timestamp"].max()
     elapsed = (points["timestamp"] - begin) / (end - begin)
-    return points.assign(elapsed=elapsed, spend_usd=table.spend_usd)
+    paid_usd = points["price_usd"] - points.groupby("trial")["price_usd"].shift(fill_value=0.0)
+    return points.assign(
+        elapsed=elapsed, spent=(paid_usd.cumsum() / paid_usd.sum()).clip(upper=1.0), spend_usd=table.spend_usd
+    )
 
 
 def _volume(points: pd.DataFrame, reference: tuple[float, float]) -> float:
@@ -108,7 +116,7 @@ def _figures(study: str, volumes: dict[str, dict[str, list[float]]]) -> list[Fig
             ours - theirs for ours, theirs in zip(volumes["frontier"][share], volumes["optuna"][share], strict=True)
         ]
         mean = Estimate.mean(pairs)
-        name = f"{study}: hypervolume at {share} of the time, ours less plain Optuna's"
+        name = f"{study}: hypervolume at {share}, ours less plain Optuna's"
         figures.append(Figure(name, mean.value, "", ">= 0", mean.value >= 0, pairs))
     return figures
 

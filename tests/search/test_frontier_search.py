@@ -16,6 +16,7 @@ from tracker.search.frontier_search import FrontierSearch
 from tracker.search.objectives import Frontier, Objective
 from tracker.search.policies.first_trials import FIRST_TRIALS
 from tracker.search.sampler import Sampling, Trials
+from tracker.search.steps import Step
 from tracker.study.domains import Choices, Range
 from tracker.study.space import GB, SearchSpace
 from tracker.study.spec import Limit
@@ -42,6 +43,9 @@ class Replay:
         if step is None:
             return None
         self.steps.append((step, self.left_usd))
+        return self.take(step)
+
+    def take(self, step):
         self.settings[step.trial] = step.settings
         epoch, before = self.epochs.get(step.trial, 0), self.prices.get(step.trial, 0.0)
         while True:
@@ -245,6 +249,28 @@ def test_a_resumed_search_does_not_ask_those_again_who_did_not_agree():
     assert search.memory() == memory
     assert search._knowledge.elsewhere == []
     assert len(played.settings) > FIRST_TRIALS
+
+
+def test_a_live_trial_takes_another_step_only_where_it_is_worth_more_than_what_waits():
+    replay = Replay(searcher(), 0.05)
+    first = replay.step()
+    rival = Step(first.trial + 1, first.settings, 0.0, 1e-4)
+    stays = replay.search.stay(first.trial, replay.left_usd, rival)
+    assert (stays.trial, stays.until_usd) == (first.trial, 0.0), "it will be surveyed anyway, and its process is alive"
+    replay.take(stays)
+    assert replay.search.stay(first.trial, replay.left_usd, rival) is None
+    while "expected_gain_per_usd" not in (step := replay.step()).numbers or replay.epochs[step.trial] == EPOCHS:
+        pass
+    for rate, expected in ((0.0, step.trial), (1e9, None), (None, None)):
+        numbers = {} if rate is None else {"expected_gain_per_usd": rate}
+        stays = replay.search.stay(step.trial, replay.left_usd, Step(999, step.settings, numbers=numbers))
+        assert (stays and stays.trial) == expected
+        if stays:
+            assert stays.expected_usd <= replay.left_usd
+            replay.take(stays)
+            if replay.epochs[step.trial] == EPOCHS:
+                assert replay.search.stay(step.trial, replay.left_usd, rival) is None
+                break
 
 
 def test_trials_that_cannot_matter_any_more_are_reported():

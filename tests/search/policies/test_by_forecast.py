@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.support.search_parts import EPOCHS, reached, trained
@@ -53,6 +55,18 @@ def test_a_process_that_is_still_alive_costs_no_new_start():
         for live_trial in (None, 8)
     ]
     assert costs[0] - costs[1] == pytest.approx(built.knowledge.trials[8].start_usd)
+
+
+def test_the_live_trial_stays_where_a_dollar_brings_more_than_for_its_rival():
+    built = trained(epochs=2, count=60)
+    live = policy(built).choose(built.asked(new_trials=False)).trial
+    alone = replace(built.asked(new_trials=False, live_trial=live), waiting=[live])
+    stays = policy(built).stays(alone, 0.0)
+    assert (stays.trial, stays.rung > 0) == (live, True)
+    rate = stays.numbers["expected_gain_per_usd"]
+    assert policy(built).stays(alone, 0.99 * rate) is not None
+    assert policy(built).stays(alone, rate) is None
+    assert policy(built).stays(replace(built.asked(1e-6), waiting=[live]), 0.0) is None, "it does not fit"
 
 
 def test_where_nothing_is_expected_to_add_a_new_trial_explores():
