@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import sys
@@ -45,9 +46,10 @@ class InSteps(FullRuns):
         if not self.stays:
             return None
         self._paused.remove(live_trial)
-        return Step(live_trial, self._settings[live_trial], 0.0, why="it stays")
+        return Step(live_trial, self._settings[live_trial], 1.001 * self.price_usd, why="it stays")
 
     def paused(self, trial, price_usd):
+        self.price_usd = price_usd
         if trial not in self._paused:  # it is said when the step is done, and when the process has ended
             super().paused(trial, price_usd)
 
@@ -73,3 +75,8 @@ def test_it_takes_one_more_step_only_where_the_search_prefers_that(stays, tmp_pa
     assert [action for action, _ in actions] == expected
     assert ("pause", "#1 needs the cores") in actions
     assert [each["action"] for each in found.why(1)] == ["begin", "end"]
+    pause = next(each for each in found.why(0) if each["action"] == "pause")
+    log = tmp_path / "studies/counted/trials/0/1.jsonl"
+    events = [json.loads(line) for line in log.read_text().splitlines()]
+    had = [each for each in events if each["event"] == "checkpoint" and each["time"] < pause["time"]]
+    assert len(had) >= (2 if stays else 1), "the further step has a checkpoint of its own"

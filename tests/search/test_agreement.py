@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from tests.support.search_parts import parts, reached, settings_of
@@ -95,6 +97,45 @@ def test_they_are_judged_again_as_there_are_more_trials():
     assert built.knowledge.alone_from == 12
     assert built.knowledge.observed < observed + 8
     assert [message.split(": ")[1] for message in messages] == ["their trials are used", "their trials are not used"]
+
+
+def test_after_a_resume_those_that_counted_are_judged_again_as_those_that_chose_trials():
+    built = parts()
+    built.knowledge.counted_before = True
+    for number in range(EARLIER):
+        settings = settings_elsewhere(number)
+        built.knowledge.warm_start(settings, [(1, turned_round(settings, 1)), (2, turned_round(settings, 2))], "")
+    for trial in range(LEAST_OWN):
+        built.train(trial, settings_of(8 * 2**trial, 0.01), 2)
+    built.agreement.judge()
+    assert built.knowledge.alone_from == LEAST_OWN
+
+
+@pytest.mark.parametrize("earlier", [4, 8])
+def test_those_that_are_known_at_their_first_checkpoint_only_are_compared_there(earlier):
+    messages = []
+    built = parts(notify=messages.append)
+    for number in range(earlier):
+        settings = settings_elsewhere(number)
+        built.knowledge.warm_start(settings, [(1, noisy(settings, 1))], "")
+    for trial in range(LEAST_OWN):
+        built.train(trial, settings_of(8 * 2**trial, float(10 ** (-2.9 + 0.4 * trial))), 2, noisy)
+    built.agreement.judge()
+    assert len(built.knowledge.elsewhere) == earlier, messages
+
+
+def noisy(settings, epoch):
+    """As trainings are: the same settings reach not quite the same."""
+    off = 0.02 * math.sin(1e5 * settings["rate"] + settings["width"])
+    values = reached(settings, epoch)
+    return {**values, "accuracy": values["accuracy"] + off}
+
+
+def test_very_few_count_at_once():
+    built = parts()
+    built.knowledge.warm_start(settings_of(64), [(1, reached(settings_of(64), 1))], "")
+    built.agreement.judge()
+    assert len(built.knowledge.elsewhere) == 1
 
 
 def test_without_a_checkpoint_there_is_nothing_to_disagree_with():

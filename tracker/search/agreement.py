@@ -17,8 +17,10 @@ LEAST_OWN = 4
 """How many of the study's own trials, trained as far as in its survey, judge the earlier ones."""
 _MOST_OFF, _PRICES_OFF = 1.2, 2.0
 """Forecasts of qualities, and of prices, may be off by so many of their standard deviations (root mean square)."""
+_LEAST_EARLIER = 4
+"""Fewer earlier trials than this count at once: too few to forecast by, and too few to do harm."""
 _AGAIN = 1.06
-"""How much more must have been observed before they are judged again."""
+"""How many times as many trials of its own the study must have before they are judged again."""
 
 
 class Agreement:
@@ -43,35 +45,37 @@ class Agreement:
             return
         reported = [facts for facts in known.unjudged or known.elsewhere if facts.reported]
         own = [facts for facts in known.trials.values() if facts.reported]
-        if reported and not (own and self._due(own)):
-            return
-        off, prices_off = self._off(reported, own) if reported else (0.0, 0.0)
-        agree, priced, new = off <= _MOST_OFF, prices_off <= _PRICES_OFF, bool(known.unjudged)
+        if len(reported) < _LEAST_EARLIER:
+            known.count_elsewhere(priced=True)
+        elif own and self._due(own):
+            self._decide(len(own), *self._off(reported, own))
+
+    def _decide(self, own: int, off: float, prices_off: float) -> None:
+        known = self._knowledge
+        agree, priced = off <= _MOST_OFF, prices_off <= _PRICES_OFF
+        new = bool(known.unjudged)
+        known_already = not new and (agree, priced) == (True, known.priced_elsewhere)
         if agree:
             known.count_elsewhere(priced=priced)
         else:
-            known.drop_elsewhere(0 if new else len(known.trials))
-        self._judged_with = known.observed
-        if reported and (new or not agree):
+            known.drop_elsewhere(0 if new and not known.counted_before else len(known.trials))
+        self._judged_with = own
+        if self._notify and not known_already:
             used = "used" if agree and priced else "used, but not what they cost" if agree else "not used"
-            self._say(
-                f"what the earlier studies forecast for this study's {len(own)} trials is off by {off:.2g} standard "
+            self._notify(
+                f"what the earlier studies forecast for this study's {own} trials is off by {off:.2g} standard "
                 f"deviations, for prices by {prices_off:.2g}: their trials are {used}"
             )
 
     def _due(self, own: Sequence[TrialFacts]) -> bool:
         known = self._knowledge
         if not known.unjudged:
-            return known.observed >= _AGAIN * self._judged_with
-        surveyed = sum(facts.depth >= FIRST.until(facts.last_depth) for facts in own)
-        return surveyed >= LEAST_OWN or len(own) >= FIRST_TRIALS
+            return len(own) >= _AGAIN * self._judged_with
+        deep = sum(facts.depth >= FIRST.until(facts.last_depth) for facts in own)
+        return deep >= LEAST_OWN or len(own) >= FIRST_TRIALS
 
     def _off(self, reported: Sequence[TrialFacts], own: Sequence[TrialFacts]) -> tuple[float, float]:
         if self._outlook is None:
             self._outlook = outlook_of(self._knowledge, reported, reported)
         quality, price = np.sqrt((self._outlook.misses(own) ** 2).mean(axis=0))
         return float(quality), float(price)
-
-    def _say(self, message: str) -> None:
-        if self._notify:
-            self._notify(message)

@@ -20,6 +20,7 @@ class FittedModels:
         self._knowledge = knowledge
         self._outlook: Outlook | None = None
         self._fitted_with = 0
+        self._elsewhere = 0, False
         self.cheapest_usd = LEAST_COST
         """The lowest price of a first checkpoint, when the models were fitted."""
 
@@ -37,14 +38,17 @@ class FittedModels:
     def refit(self) -> bool:
         """Fit the models where there are none, or where enough more was observed; True where they were fitted.
 
-        They are also fitted where there is less: earlier trials were dropped. There must be a trial with a checkpoint.
+        They are also fitted where it is others that count of the earlier trials. There must be a trial with a
+        checkpoint.
         """
         known = self._knowledge
-        if self._outlook is not None and 1 <= known.observed / self._fitted_with < _REFIT_GROWTH:
+        elsewhere = len(known.elsewhere), known.priced_elsewhere
+        enough = known.observed >= _REFIT_GROWTH * self._fitted_with or elsewhere != self._elsewhere
+        if self._outlook is not None and not enough:
             return False
-        self.cheapest_usd = max(LEAST_COST, min(facts.first_usd for facts in known.reported))
+        self.cheapest_usd = max(LEAST_COST, min(facts.first_usd for facts in known.priced))
         self._outlook = outlook_of(known, known.everyone, known.priced, self._outlook)
-        self._fitted_with = known.observed
+        self._fitted_with, self._elsewhere = known.observed, elsewhere
         return True
 
 

@@ -121,7 +121,8 @@ class FrontierSearch:
 
     def memory(self) -> dict[str, Any]:
         """The frozen reference point, how far forecasts of gains and costs came true, the trials drawn to be trained
-        to their end, when the frontier last moved, and after how many trials those of earlier studies were dropped.
+        to their end, when the frontier last moved, whether trials of earlier studies count, and after how many of its
+        own they were dropped.
         """
         if self.reference is None:
             return self._recalled
@@ -132,6 +133,7 @@ class FrontierSearch:
             "enough": self._enough.memory(),
             "overruns": self._overruns.memory(),
             "alone_from": self._knowledge.alone_from,
+            "counted": bool(self._knowledge.elsewhere),
         }
 
     def recall(self, memory: Mapping[str, Any]) -> None:
@@ -144,6 +146,7 @@ class FrontierSearch:
         self._overruns.recall(memory.get("overruns", ()))
         if (alone_from := memory.get("alone_from")) is not None:
             self._knowledge.drop_elsewhere(alone_from)
+        self._knowledge.counted_before = bool(memory.get("counted"))
 
     # Outcomes of steps.
 
@@ -243,7 +246,7 @@ class FrontierSearch:
         if first := self._first.choose(now):
             return self._first, first
         if not self._reached.frozen:
-            self._reached.freeze(self._knowledge.reported)
+            self._reached.freeze(self._knowledge.priced)
         if self._fitted.refit():
             self._new.learn()
         answers = ((policy, policy.choose(now)) for policy in self._policies)

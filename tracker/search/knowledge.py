@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
+
 from tracker.records import Settings, TrialState
 from tracker.search.encoding import UnitCube
 from tracker.search.ends import Ends
@@ -31,7 +33,10 @@ class Knowledge:
         self.alone_from: int | None = None
         self._observed = 0
         self._observed_elsewhere = 0
-        self._priced_elsewhere = False
+        self.priced_elsewhere = False
+        """Whether what the trials elsewhere cost counts."""
+        self.counted_before = False
+        """Whether those that are not judged counted before this study was resumed."""
 
     def register(self, trial: int, settings: Settings) -> None:
         """Add a trial of this study, which runs."""
@@ -55,7 +60,7 @@ class Knowledge:
 
     def count_elsewhere(self, *, priced: bool) -> None:
         """The earlier trials agree with the study's own; and what they cost does, where they are ``priced``."""
-        self._priced_elsewhere = priced
+        self.priced_elsewhere = priced
         self.elsewhere += self.unjudged
         self.unjudged = []
 
@@ -104,7 +109,8 @@ class Knowledge:
         self.trials.stands(trial, standing)
         if facts.reported:
             # What a trial cost is known at its end; until then it was an estimate, by the time of the last look.
-            facts.costs[0] = price_usd if standing is Standing.ENDED else max(facts.costs[0], price_usd)
+            usd = price_usd if standing is Standing.ENDED else max(float(facts.costs[0]), price_usd)
+            facts.costs = np.array([usd, *facts.costs[1:]])  # another array: that of its last checkpoint stays as it is
             self.trials.priced(trial)
 
     def of(self, trials: Iterable[int]) -> list[TrialFacts]:
@@ -119,7 +125,7 @@ class Knowledge:
     @property
     def priced(self) -> list[TrialFacts]:
         """Those of everyone whose costs count, and that have a checkpoint."""
-        priced = self.everyone if self._priced_elsewhere else self.trials.values()
+        priced = self.everyone if self.priced_elsewhere else self.trials.values()
         return [facts for facts in priced if facts.reported]
 
     @property

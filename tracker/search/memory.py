@@ -23,6 +23,11 @@ def sound_memory(saved: Any) -> dict[str, Any]:
         sound["enough"] = enough
     if isinstance(overruns, list) and all(_is_number(ratio) and ratio >= 0 for ratio in overruns):
         sound["overruns"] = overruns
+    alone_from, counted = saved.get("alone_from"), saved.get("counted")
+    if isinstance(alone_from, int) and not isinstance(alone_from, bool) and alone_from >= 0:
+        sound["alone_from"] = alone_from
+    if isinstance(counted, bool):
+        sound["counted"] = counted
     return sound
 
 

@@ -36,7 +36,7 @@ class NewTrials:
         known = self._knowledge
         if not self._taught_with <= known.observed < _RETEACH_GROWTH * self._taught_with:
             self._taught_with = known.observed
-            tried = known.reported
+            tried = known.priced
             closeness = self._valuation.closeness(tried, self._fitted.outlook.of_trials(tried))
             self._candidates.learn([facts.settings for facts in tried], closeness, known.observed)
         self._look()

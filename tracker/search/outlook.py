@@ -111,6 +111,7 @@ class Outlook:
         values = np.stack([depth.metrics for _, depth in rows])
         self._links = [Link.of(values[:, index], each) for index, each in enumerate(metrics.values())]
         trial, level = np.array([place for place, _ in rows]), np.array([depth.level for _, depth in rows])
+        self._deepest = max(trials[index].level for index in seen)
         found = [model.features for model in before.curves] if before else [plain] * len(self._metrics)
         self.curves: list[CurveModel] = [
             CurveModel(points[seen], Observations(trial, level, scaled), features)
@@ -176,10 +177,10 @@ class Outlook:
     def misses(self, trials: Sequence[TrialFacts]) -> Array:
         """How far quality and price of n trials with a checkpoint are from a forecast of new ones: [n, 2].
 
-        In its deviations. Quality is compared where a trial came last, the price at its first checkpoint, by
-        logarithms; both as if these models had not seen it.
+        In its deviations. Quality is compared where a trial came last, as far as these models have seen any; the price
+        at its first checkpoint, by logarithms; both as if these models had not seen it.
         """
-        deepest = [trial.seen[trial.level] for trial in trials]
+        deepest = [trial.seen[max(level for level in trial.seen if level <= self._deepest)] for trial in trials]
         levels = np.array([[depth.level] for depth in deepest])
         points = _rows([trial.point for trial in trials])
         mean, deviation = self.curves[0].of_new(points, levels)

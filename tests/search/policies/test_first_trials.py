@@ -11,6 +11,7 @@ from tracker.search.policies.survey import FIRST, SURVEY_SHARE
 from tracker.search.tried import NONE_LEFT
 from tracker.study.domains import Choices
 from tracker.study.space import SearchSpace
+from tracker.study.spec import Limit
 
 
 def policy(built):
@@ -48,11 +49,30 @@ def test_a_trial_whose_process_is_alive_is_trained_as_far_as_it_will_be_surveyed
     built = parts()
     built.train(0, settings_of(8), 1)
     decision = policy(built).choose(built.asked(live_trial=0))
-    assert (decision.trial, decision.until_usd) == (0, 0.0), "to its next checkpoint"
+    assert decision.trial == 0
+    assert 1e-4 < decision.until_usd < 1.001e-4, "to its next checkpoint, whatever that costs"
     assert decision.expected_usd == pytest.approx(1e-4)
     built.resume(0, 2, int(FIRST.until(EPOCHS)))
     assert policy(built).choose(built.asked(live_trial=0)).trial is None
     assert policy(built).choose(built.asked()).trial is None
+
+
+def test_it_is_not_where_no_survey_asks_for_it_or_it_may_not_be_resumed():
+    built = parts(limits=[Limit("peak_memory_bytes", high=1e6)])
+    built.train(0, settings_of(8), 1, lambda *at: {**reached(*at), "peak_memory_bytes": 2e6})
+    assert policy(built).choose(built.asked(live_trial=0)).trial is None, "it needs too much memory"
+    built = parts()
+    for trial in range(FIRST.trials):
+        built.knowledge.warm_start(settings_of(8, 0.01 + trial / 1000), [(1, reached(settings_of(8), 1))], "")
+    built.train(0, settings_of(8), 1)
+    assert policy(built).stays(built.asked(live_trial=0)) is not None
+    built.knowledge.count_elsewhere(priced=True)
+    assert policy(built).stays(built.asked(live_trial=0)) is None, "earlier trials stand in for the survey"
+    alone = parts()
+    for trial in range(2):
+        alone.train(trial, settings_of(8, 0.01 + trial / 1000), 1)
+    alone.knowledge.drop_elsewhere(1)
+    assert [policy(alone).stays(alone.asked(live_trial=trial)) is not None for trial in (0, 1)] == [False, True]
 
 
 def test_it_is_not_where_that_would_cost_more_than_a_survey_s_share_of_the_dollars():

@@ -6,11 +6,12 @@ import numpy as np
 
 from tracker.search.knowledge import Knowledge
 from tracker.search.policies.policy import Decision, Ending, Situation
-from tracker.search.policies.survey import FIRST, affords
+from tracker.search.policies.survey import affords, current_round, surveyed
 from tracker.search.tried import NONE_LEFT, Tried
 
 FIRST_TRIALS = 8
 """How many trials start before the models are fitted."""
+_MORE = 1 + 1e-6  # times what a trial has cost: what it has at its next checkpoint, whatever that costs
 
 
 class FirstTrials:
@@ -36,7 +37,7 @@ class FirstTrials:
             return stays
         if not new_trials:
             return Ending(NONE_LEFT if self._tried.all else "no trial has a checkpoint to resume from")
-        prices_usd = [facts.first_usd for facts in known.reported]
+        prices_usd = [facts.first_usd for facts in known.priced]
         if prices_usd and not now.allowance.fits(min(prices_usd)):
             cheapest, left = f"${min(prices_usd):.4g}", f"${now.allowance.left_usd:.4g}"
             return Ending(f"the cheapest step, to a first checkpoint for {cheapest}, does not fit in {left}")
@@ -47,13 +48,14 @@ class FirstTrials:
     def stays(self, now: Situation) -> Decision | None:
         """The next checkpoint of the trial whose process is alive, where the survey will ask for it and may pay it."""
         known, live = self._knowledge, now.live_trial
-        surveyed = [*known.trials][: FIRST.trials]
-        if live is None or live not in surveyed or not known.trials[live].reported:
+        this = current_round(known, now)
+        trials = surveyed(known, this)
+        if live is None or live not in trials or live not in now.waiting:
             return None
         facts = known.trials[live]
         step_usd = float(facts.further_costs[0])
-        wanted = facts.depth < FIRST.until(facts.last_depth)
-        if not (wanted and now.allowance.fits(step_usd) and affords(known, now, FIRST, surveyed, step_usd)):
+        wanted = facts.depth < this.until(facts.last_depth)
+        if not (wanted and now.allowance.fits(step_usd) and affords(known, now, this, trials, step_usd)):
             return None
         why = "one of the first trials, trained a little further to learn how settings differ"
-        return Decision(live, facts.settings, 0.0, step_usd, why, {"by": "start"})
+        return Decision(live, facts.settings, _MORE * facts.price_usd, step_usd, why, {"by": "start"})

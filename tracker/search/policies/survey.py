@@ -62,44 +62,53 @@ class Survey:
 
     def choose(self, now: Situation) -> Decision | None:
         """The next step of the survey; None when it is done, waits for running trials, or became too expensive."""
-        this = self._round(now)
-        count = this.trials - len(self._knowledge.elsewhere)
-        # Trials that were chosen by evidence that turned out wrong are not spread over the space.
-        surveyed = list(self._knowledge.trials)[self._knowledge.alone_from or 0 :][: max(count, 0)]
-        return self._deeper(now, this, surveyed) or (
-            self._another(now, this, surveyed) if len(surveyed) < count else None
-        )
+        known = self._knowledge
+        this = current_round(known, now)
+        trials = surveyed(known, this)
+        few = len(trials) < this.trials - len(known.elsewhere)
+        return self._deeper(now, this, trials) or (self._another(now, this, trials) if few else None)
 
-    def _round(self, now: Situation) -> Round:
-        left_usd, spent_usd = now.allowance.left_usd, self._knowledge.trials.spent_usd()
-        late = math.isinf(left_usd) or spent_usd >= SECOND_AFTER * (spent_usd + left_usd)
-        return SECOND if late else FIRST
-
-    def _deeper(self, now: Situation, this: Round, surveyed: list[int]) -> Decision | None:
+    def _deeper(self, now: Situation, this: Round, trials: list[int]) -> Decision | None:
         # One whose process is still alive comes first: it needs no new one.
-        for trial in sorted(set(surveyed) & set(now.waiting), key=lambda each: (each != now.live_trial, each)):
+        for trial in sorted(set(trials) & set(now.waiting), key=lambda each: (each != now.live_trial, each)):
             facts = self._knowledge.trials[trial]
             depth = this.until(facts.last_depth)
             if facts.depth >= depth:
                 continue
             chosen = self._choices.to_depth(trial, depth, now.allowance, alive=trial == now.live_trial)
-            if chosen is not None and affords(self._knowledge, now, this, surveyed, chosen.step_usd):
+            if chosen is not None and affords(self._knowledge, now, this, trials, chosen.step_usd):
                 why = f"one of the first {this.trials} trials, trained a little further to learn how settings differ"
                 return Decision.of(chosen, why, now.allowance)
         return None
 
-    def _another(self, now: Situation, this: Round, surveyed: list[int]) -> Decision | None:
+    def _another(self, now: Situation, this: Round, trials: list[int]) -> Decision | None:
         drawn = self._candidates.drawn(now.random) if now.allowance.new_trials else []
         found = self._choices.first_sound(drawn, now.allowance, now.random)
-        if found is None or not affords(self._knowledge, now, this, surveyed, found[1].step_usd):
+        if found is None or not affords(self._knowledge, now, this, trials, found[1].step_usd):
             return None
         why = f"one of the first {this.trials} trials, drawn evenly from the space"
         return Decision.of(found[1], why, now.allowance)
 
 
-def affords(knowledge: Knowledge, now: Situation, this: Round, surveyed: Iterable[int], step_usd: float) -> bool:
+def current_round(knowledge: Knowledge, now: Situation) -> Round:
+    """The round that is due."""
+    left_usd, spent_usd = now.allowance.left_usd, knowledge.trials.spent_usd()
+    late = math.isinf(left_usd) or spent_usd >= SECOND_AFTER * (spent_usd + left_usd)
+    return SECOND if late else FIRST
+
+
+def surveyed(knowledge: Knowledge, this: Round) -> list[int]:
+    """The trials that a round surveys, as far as they have started: fewer where those of earlier studies count.
+
+    Trials that were chosen by evidence that turned out wrong are not spread over the space.
+    """
+    count = max(this.trials - len(knowledge.elsewhere), 0)
+    return list(knowledge.trials)[knowledge.alone_from or 0 :][:count]
+
+
+def affords(knowledge: Knowledge, now: Situation, this: Round, trials: Iterable[int], step_usd: float) -> bool:
     """Whether a survey of these trials may take a step at this price: it keeps within its share of the dollars."""
-    reported = [facts for facts in knowledge.of(surveyed) if facts.reported]
+    reported = [facts for facts in knowledge.of(trials) if facts.reported]
     survey_usd = sum(facts.price_at(this.until(facts.last_depth)) for facts in reported)
     dollars = knowledge.trials.spent_usd() + now.allowance.left_usd
     return survey_usd + step_usd <= SURVEY_SHARE * dollars
