@@ -107,8 +107,10 @@ def test_after_a_resume_those_that_counted_are_judged_again_as_those_that_chose_
         built.knowledge.warm_start(settings, [(1, turned_round(settings, 1)), (2, turned_round(settings, 2))], "")
     for trial in range(LEAST_OWN):
         built.train(trial, settings_of(8 * 2**trial, 0.01), 2)
+    assert built.knowledge.counted, "who saves now remembers that they did"
     built.agreement.judge()
     assert built.knowledge.alone_from == LEAST_OWN
+    assert not built.knowledge.counted
 
 
 @pytest.mark.parametrize("earlier", [4, 8])

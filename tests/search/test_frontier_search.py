@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -264,16 +265,14 @@ def test_a_live_trial_takes_another_step_only_where_it_is_worth_more_than_what_w
     assert replay.search.stay(first.trial, replay.left_usd, rival) is None
     while "expected_gain_per_usd" not in (step := replay.step()).numbers or replay.epochs[step.trial] == EPOCHS:
         pass
-    for rate, expected in ((0.0, step.trial), (1e9, None), (None, None)):
-        numbers = {} if rate is None else {"expected_gain_per_usd": rate}
-        stays = replay.search.stay(step.trial, replay.left_usd, Step(999, step.settings, numbers=numbers))
-        assert (stays and stays.trial) == expected
-        if stays:
-            assert stays.expected_usd <= replay.left_usd
-            replay.take(stays)
-            if replay.epochs[step.trial] == EPOCHS:
-                assert replay.search.stay(step.trial, replay.left_usd, rival) is None
-                break
+    for numbers in ({"expected_gain_per_usd": 1e9}, {}):
+        assert replay.search.stay(step.trial, replay.left_usd, replace(rival, numbers=numbers)) is None
+    worthless = replace(rival, numbers={"expected_gain_per_usd": 0.0})
+    stays = replay.search.stay(step.trial, replay.left_usd, worthless)
+    assert stays.trial == step.trial
+    assert stays.expected_usd <= replay.left_usd
+    replay.take(replace(stays, until_usd=None))
+    assert replay.search.stay(step.trial, replay.left_usd, worthless) is None, "it has ended"
 
 
 def test_trials_that_cannot_matter_any_more_are_reported():

@@ -93,7 +93,7 @@ def test_trials_of_earlier_studies_are_evidence_only():
     known.count_elsewhere(priced=True)
     assert [facts.failure for facts in known.everyone] == ["out_of_memory", ""]
     assert known.observed == 1
-    assert len(known.reported) == 1
+    assert len(known.priced) == 1
     assert not known.trials
     assert known.trials.spent_usd() == 0
 

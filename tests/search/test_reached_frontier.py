@@ -14,7 +14,7 @@ def ready(**options):
     built = parts(**options)
     for trial, width in enumerate((8, 32)):
         built.train(trial, settings_of(width), 1)
-    return built.reached, built.knowledge.reported
+    return built.reached, built.knowledge.priced
 
 
 def test_points_from_before_the_reference_is_frozen_count():

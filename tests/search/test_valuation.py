@@ -45,7 +45,7 @@ def built():
     for epoch, accuracy, price_usd in ((1, 0.5, 0.01), (2, 0.7, 0.1)):
         found.reached.add(found.knowledge.reached(0, epoch, {"accuracy": accuracy, "price_usd": price_usd}))
     found.knowledge.paused(0, 0.1)
-    found.reached.freeze(found.knowledge.reported)
+    found.reached.freeze(found.knowledge.priced)
     return found
 
 

@@ -85,7 +85,7 @@ class Parts:
         """Freeze the reference point and fit the models, as a search does before its policies are asked."""
         self.agreement.judge()
         if not self.reached.frozen:
-            self.reached.freeze(self.knowledge.reported)
+            self.reached.freeze(self.knowledge.priced)
         if self.fitted.refit():
             self.new.learn()
         return self

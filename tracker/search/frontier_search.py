@@ -133,7 +133,7 @@ class FrontierSearch:
             "enough": self._enough.memory(),
             "overruns": self._overruns.memory(),
             "alone_from": self._knowledge.alone_from,
-            "counted": bool(self._knowledge.elsewhere),
+            "counted": self._knowledge.counted,
         }
 
     def recall(self, memory: Mapping[str, Any]) -> None:

@@ -70,9 +70,16 @@ class Knowledge:
         self.unjudged, self.elsewhere = [], []
 
     @property
+    def counted(self) -> bool:
+        """Whether trials of earlier studies count, or did before a resume since which they were not judged."""
+        return bool(self.elsewhere or (self.counted_before and self.unjudged))
+
+    @property
     def observed(self) -> int:
-        """Grows with what there is to learn from: a trial's first checkpoint at each doubling of its depth, and a
-        failure. It falls where earlier trials are dropped."""
+        """Grows with what there is to learn from: a trial's first checkpoint at each doubling of its depth, a failure.
+
+        It falls where earlier trials are dropped.
+        """
         return self._observed + (self._observed_elsewhere if self.elsewhere else 0)
 
     def reached(self, trial: int, epoch: int, values: Mapping[str, float]) -> Mapping[str, float] | None:
@@ -127,11 +134,6 @@ class Knowledge:
         """Those of everyone whose costs count, and that have a checkpoint."""
         priced = self.everyone if self.priced_elsewhere else self.trials.values()
         return [facts for facts in priced if facts.reported]
-
-    @property
-    def reported(self) -> list[TrialFacts]:
-        """Those of everyone that have a checkpoint."""
-        return [facts for facts in self.everyone if facts.reported]
 
     @property
     def waiting(self) -> list[int]:

@@ -27,8 +27,10 @@ class FirstTrials:
         self._tried = tried
 
     def choose(self, now: Situation) -> Decision | Ending | None:
-        """The live trial's next checkpoint, or a new trial, while there are too few; an ending where none can start, or
-        none fits."""
+        """The live trial's next checkpoint, or a new trial, while there are too few.
+
+        An ending where none can start, or none fits.
+        """
         known, new_trials = self._knowledge, now.allowance.new_trials
         few = len(known.trials) + len(known.elsewhere) < FIRST_TRIALS
         if not (few and new_trials) and any(facts.reported for facts in known.everyone):
