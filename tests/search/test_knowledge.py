@@ -98,6 +98,18 @@ def test_trials_of_earlier_studies_are_evidence_only():
     assert known.trials.spent_usd() == 0
 
 
+def test_where_trainings_end_is_learnt_from_the_study_itself():
+    known = parts().knowledge
+    longer = [(epoch, reached(settings_of(), epoch)) for epoch in range(1, 2 * EPOCHS + 1)]
+    known.warm_start(settings_of(), longer, "")
+    known.register(0, settings_of())
+    for epoch in range(1, EPOCHS + 1):
+        known.reached(0, epoch, reached(settings_of(), epoch))
+    known.ended(0, TrialState.COMPLETED, 1.0)
+    known.register(1, settings_of(8))
+    assert known.trials[1].last_epoch == EPOCHS
+
+
 @pytest.mark.parametrize(
     ("epochs", "memory_bytes", "place"),
     [(3, 1e6, "waiting"), (3, 2e6, "too_large"), (EPOCHS, 1e6, "at_their_end"), (EPOCHS, 2e6, None)],

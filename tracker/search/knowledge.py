@@ -17,10 +17,11 @@ from tracker.search.measures import Measures
 class Knowledge:
     """Facts of the study's ``trials``, by number, and of trials of earlier studies, which are evidence only.
 
-    ``cube`` is the space that settings are points of; ``ends`` says where trainings end, and is updated;
-    ``measures`` are followed. Earlier trials are ``unjudged`` until it is known whether they agree with the study's
-    own; those that do are ``elsewhere``, and what they cost counts where that agrees, too. ``alone_from`` is how many
-    of the study's trials there were when they were dropped; None while they were not.
+    ``cube`` is the space that settings are points of; ``ends`` says where trainings of this study end, and learns it
+    from them alone: earlier ones may have been longer. ``measures`` are followed. Earlier trials are ``unjudged`` until
+    it is known whether they agree with the study's own; those that do are ``elsewhere``, and what they cost counts
+    where that agrees, too. ``alone_from`` is how many of the study's trials there were when they were dropped; None
+    while they were not.
     """
 
     def __init__(self, cube: UnitCube, ends: Ends, measures: Measures) -> None:
@@ -33,6 +34,7 @@ class Knowledge:
         self.alone_from: int | None = None
         self._observed = 0
         self._observed_elsewhere = 0
+        self._ends_elsewhere = Ends()
         self.priced_elsewhere = False
         """Whether what the trials elsewhere cost counts."""
         self.counted_before = False
@@ -51,7 +53,7 @@ class Knowledge:
         """
         if self.alone_from is not None:
             return
-        facts = TrialFacts.of(settings, self.cube, self.ends, Standing.ELSEWHERE)
+        facts = TrialFacts.of(settings, self.cube, self._ends_elsewhere, Standing.ELSEWHERE)
         facts.failure = failure
         for epoch, values in checkpoints:
             self._observed_elsewhere += self._observe(facts, epoch, self.measures.finite(values))
