@@ -21,6 +21,7 @@ from tracker.search.measures import Measures
 from tracker.search.new_trials import NewTrials
 from tracker.search.objectives import Objective
 from tracker.search.policies.policy import Situation
+from tracker.search.policies.standstill import Standstill
 from tracker.search.reached_frontier import ReachedFrontier
 from tracker.search.sampler import Sampling
 from tracker.search.tried import Tried
@@ -89,6 +90,16 @@ class Parts:
         if self.fitted.refit():
             self.new.learn()
         return self
+
+    def standstill(self, least_growth):
+        """What follows the frontier of these parts, and has not seen it."""
+        return Standstill(self.knowledge, self.valuation, least_growth)
+
+    def still(self, least_growth):
+        """The same, after half of the dollars were spent for nothing."""
+        found = self.standstill(least_growth)
+        found.recall({"usd": self.knowledge.trials.spent_usd() / 2, "hypervolume": self.valuation.hypervolume})
+        return found
 
     def asked(self, left_usd=1.0, *, new_trials=True, live_trial=None, seed=0):
         """A question to a policy."""

@@ -4,9 +4,10 @@ Each step starts a trial, or resumes a paused one until its training has cost tw
 For each choice, learning-curve extrapolation predicts what the trial would reach after one, two, … further doublings,
 and at what price. The acquisition is the expected growth of the hypervolume per dollar, at the best horizon (the idea
 of the index of Gittins, J. R. Statist. Soc. B 41, 1979); the highest one wins. Forecasts at each rung are trusted as
-far as earlier ones came true. Three other rules do not depend on forecasts: the first trials are drawn evenly and
+far as earlier ones came true. Four other rules do not depend on forecasts: the first trials are drawn evenly and
 trained far enough to tell settings apart; some steps go to trials that rank high among those as deep, as in successive
-halving; and a share of the dollars trains uniformly drawn settings to their end, because learning curves cross.
+halving; a share of the dollars trains uniformly drawn settings to their end, because learning curves cross; and while
+the frontier stands still, every other step starts a trial that is drawn evenly.
 
 Here the parts meet: what is known (knowledge, fitted_models), what it is worth (reached_frontier, valuation, choices),
 what limits it (limits, budget.Allowance) and who chooses (policies).
@@ -42,8 +43,10 @@ from tracker.search.policies.by_forecast import ByForecast
 from tracker.search.policies.by_rank import ByRank
 from tracker.search.policies.deep import Deep
 from tracker.search.policies.enough import Enough
+from tracker.search.policies.explore import Explore
 from tracker.search.policies.first_trials import FIRST_TRIALS, FirstTrials
 from tracker.search.policies.policy import Decision, Ending, Policy, Situation
+from tracker.search.policies.standstill import Standstill
 from tracker.search.policies.survey import Survey
 from tracker.search.policies.to_the_end import ToTheEnd
 from tracker.search.reached_frontier import ReachedFrontier
@@ -104,11 +107,12 @@ class FrontierSearch:
         self._first = FirstTrials(known, trials.tried)
         self._deep = Deep(known, choices, seed)
         self._by_forecast = by_forecast = ByForecast(known, fitted, valuation, choices, self._new)
-        self._enough = Enough(known, valuation, by_forecast, least_growth)
+        self._standstill = still = Standstill(known, valuation, least_growth)
         self._policies: Sequence[Policy] = (
-            self._enough,
+            Enough(still, by_forecast, least_growth),
             Survey(known, choices, candidates),
             self._deep,
+            Explore(still, choices, candidates),
             ByRank(known, valuation, choices, candidates),
             by_forecast,
             ToTheEnd(known, fitted, self._new, trials.tried),
@@ -130,7 +134,7 @@ class FrontierSearch:
             "reference": dict(self.reference),
             "trust": self._trust.memory(),
             "deep": self._deep.memory(),
-            "enough": self._enough.memory(),
+            "standstill": self._standstill.memory(),
             "overruns": self._overruns.memory(),
             "alone_from": self._knowledge.alone_from,
             "counted": self._knowledge.counted,
@@ -142,7 +146,7 @@ class FrontierSearch:
         self._reached.recall(memory.get("reference", {}))
         self._trust.recall(memory.get("trust", {}))
         self._deep.recall(memory.get("deep", ()))
-        self._enough.recall(memory.get("enough", {}))
+        self._standstill.recall(memory.get("standstill", {}))
         self._overruns.recall(memory.get("overruns", ()))
         if (alone_from := memory.get("alone_from")) is not None:
             self._knowledge.drop_elsewhere(alone_from)

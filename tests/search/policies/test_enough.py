@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.support.search_parts import EPOCHS, trained
 from tracker.search.policies.by_forecast import ByForecast
 from tracker.search.policies.enough import Enough
 from tracker.search.policies.policy import Ending
 
 
-def policy(built, least_growth):
+def policy(built, least_growth, standstill=None):
     by_forecast = ByForecast(built.knowledge, built.fitted, built.valuation, built.choices, built.new)
-    return Enough(built.knowledge, built.valuation, by_forecast, least_growth)
+    return Enough(standstill or built.standstill(least_growth), by_forecast, least_growth)
 
 
 def still(built, least_growth=0.5):
-    """A policy that saw the frontier, and whose study has since spent as much again for nothing."""
-    enough = policy(built, least_growth)
-    enough.recall({"usd": built.knowledge.trials.spent_usd() / 2, "hypervolume": built.valuation.hypervolume})
-    return enough
+    """A policy whose study spent as much as it had for nothing since the frontier moved."""
+    return policy(built, least_growth, built.still(least_growth))
 
 
 def test_it_ends_where_nothing_moved_and_nothing_is_expected_to():
@@ -32,12 +28,7 @@ def test_it_ends_where_nothing_moved_and_nothing_is_expected_to():
 
 def test_it_goes_on_while_the_frontier_moved_lately():
     built = trained(epochs=EPOCHS, count=40)
-    enough = policy(built, 0.5)
-    assert enough.choose(built.asked(1e-3)) is None, "it sees this frontier for the first time"
-    assert enough.memory() == {
-        "usd": pytest.approx(built.knowledge.trials.spent_usd()),
-        "hypervolume": pytest.approx(built.valuation.hypervolume),
-    }
+    assert policy(built, 0.5).choose(built.asked(1e-3)) is None, "it sees this frontier for the first time"
 
 
 def test_it_goes_on_where_more_is_expected():

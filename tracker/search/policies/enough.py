@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
-from tracker.search.knowledge import Knowledge
 from tracker.search.policies.by_forecast import ByForecast
-from tracker.search.policies.first_trials import FIRST_TRIALS
 from tracker.search.policies.policy import Ending, Situation
-from tracker.search.valuation import Valuation
-
-PATIENCE = 0.25
-"""The share of the dollars spent so far that must have brought nothing before forecasts are asked."""
-_LEAST_TRIALS = 2 * FIRST_TRIALS
+from tracker.search.policies.standstill import Standstill
 
 
 class Enough:
@@ -25,37 +18,20 @@ class Enough:
 
     name = "enough"
 
-    def __init__(
-        self, knowledge: Knowledge, valuation: Valuation, by_forecast: ByForecast, least_growth: float
-    ) -> None:
-        self._knowledge = knowledge
-        self._valuation = valuation
+    def __init__(self, standstill: Standstill, by_forecast: ByForecast, least_growth: float) -> None:
+        self._standstill = standstill
         self._by_forecast = by_forecast
         self._least_growth = least_growth
-        self._moved_usd = 0.0
-        self._moved_to = 0.0
-
-    def memory(self) -> dict[str, float]:
-        """The spend at which the hypervolume last moved, and the hypervolume then."""
-        return {"usd": self._moved_usd, "hypervolume": self._moved_to}
-
-    def recall(self, memory: Mapping[str, float]) -> None:
-        """Restore what ``memory`` returned."""
-        self._moved_usd, self._moved_to = memory.get("usd", 0.0), memory.get("hypervolume", 0.0)
 
     def choose(self, now: Situation) -> Ending | None:
         """The end, and what it saves; None while the frontier moves or may move."""
         if self._least_growth <= 0:
             return None
-        spent_usd, hypervolume = self._knowledge.trials.spent_usd(), self._valuation.hypervolume
-        least = self._least_growth * hypervolume
-        if abs(hypervolume - self._moved_to) > least:
-            self._moved_usd, self._moved_to = spent_usd, hypervolume
-        still_usd = spent_usd - self._moved_usd
-        if still_usd < PATIENCE * spent_usd or len(self._knowledge.trials) < _LEAST_TRIALS:
+        still_usd = self._standstill.usd()
+        if still_usd is None:
             return None
         left_usd, expected = now.allowance.left_usd, self._expected(now)
-        if expected is None or expected >= least:
+        if expected is None or expected >= self._standstill.least:
             return None
         saved = f"; ${left_usd:.4g} are saved" if math.isfinite(left_usd) else ""
         return Ending(
