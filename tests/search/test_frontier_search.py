@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.support.search_parts import ACCURACY, DIRECTIONS, EPOCHS, SPACE, reached
+from tests.support.search_parts import ACCURACY, DIRECTIONS, EPOCHS, SPACE, reached, settings_of
 from tracker.errors import RequestError
 from tracker.records import Direction, TrialState
 from tracker.search.agreement import LEAST_OWN
@@ -76,7 +76,7 @@ def resumed(replay, **options):
     """A new search that is reported what the one of ``replay`` knew."""
     again = searcher(**options)
     again._trials = replay.search._trials
-    again.recall(json.loads(json.dumps(replay.search.memory())))
+    again.recall(sound_memory(json.loads(json.dumps(replay.search.memory()))))
     for trial, settings in replay.settings.items():
         again.register(trial, settings)
     for trial, epoch, values in replay.points:
@@ -139,6 +139,45 @@ def test_a_resumed_search_that_takes_no_step_keeps_its_memory(played):
     search, memory = searcher(), json.loads(json.dumps(played.search.memory()))
     search.recall(memory)
     assert search.memory() == memory
+
+
+def flat(settings, epoch):
+    """Whatever is trained reaches the same at once, for the same price: one checkpoint is the frontier."""
+    return {**reached(settings_of(), epoch), "accuracy": 0.8}
+
+
+def explored(steps):
+    return [number for number, (step, _) in enumerate(steps) if "has not moved" in step.why]
+
+
+def test_where_nothing_moves_the_frontier_trials_are_drawn_evenly():
+    replay = Replay(searcher(), 1.0, flat).run(80)
+    found = explored(replay.steps)
+    assert len(found) > 10
+    assert all(replay.steps[number][0].until_usd == 0 for number in found), "new trials"
+    assert explored(Replay(searcher(), 0.05).run(40).steps) == [], "here it moves"
+
+
+def test_a_resumed_search_knows_for_how_long_the_frontier_stood_still():
+    replay = Replay(searcher(), 3.0).run(60)
+    assert explored(replay.steps)
+    again = resumed(replay)
+    assert again.next_step(1.0) is not None
+    measured = [search._valuation.hypervolume for search in (replay.search, again)]
+    assert abs(measured[1] / measured[0] - 1) > 0.01, "measured anew, on another scale"
+    for name in ("standstill", "enough"):
+        assert again.memory()[name] == replay.search.memory()[name], name
+
+
+def test_a_space_that_has_an_end_is_explored_to_it():
+    space = SearchSpace(
+        {"epochs": EPOCHS},
+        {"cpu": {"width": Choices((8, 16, 32, 64)), "rate": Choices((0.01, 0.02, 0.03, 0.04, 0.05))}},
+    )
+    replay = Replay(searcher(space), 1.0, flat).run(500)
+    assert len(replay.settings) == 20
+    assert set(replay.epochs.values()) == {EPOCHS}
+    assert replay.search.closed
 
 
 def test_what_an_earlier_study_did_not_measure_teaches_nothing():

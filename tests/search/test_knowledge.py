@@ -6,10 +6,11 @@ import math
 
 import pytest
 
-from tests.support.search_parts import ACCURACY, EPOCHS, PLANE, parts, reached, settings_of
+from tests.support.search_parts import ACCURACY, EPOCHS, PLANE, SPACE, parts, reached, settings_of
 from tracker.records import Direction, TrialState
 from tracker.search.limits import Limits
 from tracker.search.measures import Measures
+from tracker.study.space import SearchSpace
 from tracker.study.spec import Limit
 
 
@@ -108,6 +109,14 @@ def test_where_trainings_end_is_learnt_from_the_study_itself():
     known.ended(0, TrialState.COMPLETED, 1.0)
     known.register(1, settings_of(8))
     assert known.trials[1].last_epoch == EPOCHS
+
+
+@pytest.mark.parametrize(("epochs", "last_epoch"), [(EPOCHS // 2, EPOCHS), (EPOCHS, EPOCHS), (2 * EPOCHS, math.inf)])
+def test_a_trial_of_an_earlier_study_ends_where_those_of_this_one_do_unless_it_went_further(epochs, last_epoch):
+    known = parts(SearchSpace({}, SPACE.by_device), last_step=EPOCHS).knowledge
+    settings = {"device": "cpu", "width": 8, "rate": 0.01}
+    known.warm_start(settings, [(epoch, reached(settings, epoch)) for epoch in range(1, epochs + 1)], "")
+    assert known.unjudged[0].last_epoch == last_epoch
 
 
 @pytest.mark.parametrize(

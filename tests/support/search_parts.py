@@ -92,13 +92,16 @@ class Parts:
         return self
 
     def standstill(self, least_growth):
-        """What follows the frontier of these parts, and has not seen it."""
-        return Standstill(self.knowledge, self.valuation, least_growth)
+        """What follows the frontier of these parts, and has seen it once."""
+        found = Standstill(self.knowledge, self.valuation, least_growth)
+        found.look()
+        return found
 
-    def still(self, least_growth):
+    def standing_still(self, least_growth):
         """The same, after half of the dollars were spent for nothing."""
         found = self.standstill(least_growth)
-        found.recall({"usd": self.knowledge.trials.spent_usd() / 2, "hypervolume": self.valuation.hypervolume})
+        found.recall({"usd": self.knowledge.trials.spent_usd() / 2})
+        found.look()
         return found
 
     def asked(self, left_usd=1.0, *, new_trials=True, live_trial=None, seed=0):

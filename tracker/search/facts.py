@@ -103,7 +103,10 @@ class TrialFacts:
 
     @classmethod
     def of(cls, settings: Settings, cube: UnitCube, ends: Ends, standing: Standing = Standing.RUNNING) -> TrialFacts:
-        """Facts of settings that have no checkpoint yet; ``ends`` is updated with each step they reach."""
+        """Facts of settings that have no checkpoint yet; ``ends`` is updated with each step they reach.
+
+        Not by those ELSEWHERE: where trainings of an earlier study ended says nothing about this one's.
+        """
         return cls(settings, cube.points([settings])[0], ends, standing)
 
     def observe(self, epoch: int, values: Mapping[str, float], metrics: Sequence[str], quality: QualityMetric) -> bool:
@@ -137,7 +140,8 @@ class TrialFacts:
         self.epoch, self.costs, self.metrics, self._time = epoch, costs, now, time
         self.prediction_usd = values.get(PREDICTION_PRICE, self.prediction_usd)
         self.memory_bytes = max(self.memory_bytes, values.get("peak_memory_bytes", 0.0))
-        self.ends.reached(self.settings, epoch)
+        if self.standing is not Standing.ELSEWHERE:
+            self.ends.reached(self.settings, epoch)
         level = math.log2(self.depth)
         new = int(level) not in self.seen
         if new:

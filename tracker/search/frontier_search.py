@@ -43,7 +43,7 @@ from tracker.search.policies.by_forecast import ByForecast
 from tracker.search.policies.by_rank import ByRank
 from tracker.search.policies.deep import Deep
 from tracker.search.policies.enough import Enough
-from tracker.search.policies.explore import Explore
+from tracker.search.policies.explore import MOVES, Explore
 from tracker.search.policies.first_trials import FIRST_TRIALS, FirstTrials
 from tracker.search.policies.policy import Decision, Ending, Policy, Situation
 from tracker.search.policies.standstill import Standstill
@@ -107,9 +107,12 @@ class FrontierSearch:
         self._first = FirstTrials(known, trials.tried)
         self._deep = Deep(known, choices, seed)
         self._by_forecast = by_forecast = ByForecast(known, fitted, valuation, choices, self._new)
-        self._standstill = still = Standstill(known, valuation, least_growth)
+        self._standstills = {
+            "standstill": (still := Standstill(known, valuation, MOVES)),
+            "enough": (still_enough := Standstill(known, valuation, least_growth)),
+        }
         self._policies: Sequence[Policy] = (
-            Enough(still, by_forecast, least_growth),
+            Enough(still_enough, by_forecast, least_growth),
             Survey(known, choices, candidates),
             self._deep,
             Explore(still, choices, candidates),
@@ -134,7 +137,7 @@ class FrontierSearch:
             "reference": dict(self.reference),
             "trust": self._trust.memory(),
             "deep": self._deep.memory(),
-            "standstill": self._standstill.memory(),
+            **{name: each.memory() for name, each in self._standstills.items()},
             "overruns": self._overruns.memory(),
             "alone_from": self._knowledge.alone_from,
             "counted": self._knowledge.counted,
@@ -146,7 +149,8 @@ class FrontierSearch:
         self._reached.recall(memory.get("reference", {}))
         self._trust.recall(memory.get("trust", {}))
         self._deep.recall(memory.get("deep", ()))
-        self._standstill.recall(memory.get("standstill", {}))
+        for name, each in self._standstills.items():
+            each.recall(memory.get(name, {}))
         self._overruns.recall(memory.get("overruns", ()))
         if (alone_from := memory.get("alone_from")) is not None:
             self._knowledge.drop_elsewhere(alone_from)
@@ -173,6 +177,12 @@ class FrontierSearch:
         known = self._knowledge.reached(trial, epoch, values)
         if known is not None:
             self._open.came(trial, self._reached.add(known))
+            if self._reached.frozen:
+                self._look()
+
+    def _look(self) -> None:
+        for each in self._standstills.values():
+            each.look()
 
     def paused(self, trial: int, price_usd: float) -> None:
         """Mark a trial as paused; Optuna has no such state, so there it stays running, with a note."""
@@ -251,6 +261,7 @@ class FrontierSearch:
             return self._first, first
         if not self._reached.frozen:
             self._reached.freeze(self._knowledge.priced)
+            self._look()
         if self._fitted.refit():
             self._new.learn()
         answers = ((policy, policy.choose(now)) for policy in self._policies)

@@ -34,7 +34,6 @@ class Knowledge:
         self.alone_from: int | None = None
         self._observed = 0
         self._observed_elsewhere = 0
-        self._ends_elsewhere = Ends()
         self.priced_elsewhere = False
         """Whether what the trials elsewhere cost counts."""
         self.counted_before = False
@@ -53,7 +52,7 @@ class Knowledge:
         """
         if self.alone_from is not None:
             return
-        facts = TrialFacts.of(settings, self.cube, self._ends_elsewhere, Standing.ELSEWHERE)
+        facts = TrialFacts.of(settings, self.cube, self.ends, Standing.ELSEWHERE)
         facts.failure = failure
         for epoch, values in checkpoints:
             self._observed_elsewhere += self._observe(facts, epoch, self.measures.finite(values))

@@ -11,7 +11,7 @@ def sound_memory(saved: Any) -> dict[str, Any]:
     if not isinstance(saved, dict):
         return {}
     reference, trust, deep = (saved.get(name) for name in ("reference", "trust", "deep"))
-    standstill, overruns = saved.get("standstill"), saved.get("overruns")
+    overruns = saved.get("overruns")
     sound: dict[str, Any] = {}
     if isinstance(reference, dict) and all(map(_is_number, reference.values())):
         sound["reference"] = reference
@@ -19,8 +19,10 @@ def sound_memory(saved: Any) -> dict[str, Any]:
         sound["trust"] = trust
     if isinstance(deep, list) and all(isinstance(trial, int) and trial >= 0 for trial in deep):
         sound["deep"] = deep
-    if isinstance(standstill, dict) and all(map(_is_number, standstill.values())):
-        sound["standstill"] = standstill
+    for name in ("standstill", "enough"):
+        still = saved.get(name)
+        if isinstance(still, dict) and all(map(_is_number, still.values())):
+            sound[name] = still
     if isinstance(overruns, list) and all(_is_number(ratio) and ratio >= 0 for ratio in overruns):
         sound["overruns"] = overruns
     alone_from, counted = saved.get("alone_from"), saved.get("counted")

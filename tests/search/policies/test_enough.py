@@ -13,14 +13,14 @@ def policy(built, least_growth, standstill=None):
     return Enough(standstill or built.standstill(least_growth), by_forecast, least_growth)
 
 
-def still(built, least_growth=0.5):
+def standing_still(built, least_growth=0.5):
     """A policy whose study spent as much as it had for nothing since the frontier moved."""
-    return policy(built, least_growth, built.still(least_growth))
+    return policy(built, least_growth, built.standing_still(least_growth))
 
 
 def test_it_ends_where_nothing_moved_and_nothing_is_expected_to():
     built = trained(epochs=EPOCHS, count=40)
-    ending = still(built).choose(built.asked(1e-3))
+    ending = standing_still(built).choose(built.asked(1e-3))
     assert isinstance(ending, Ending)
     assert "$0.001 are saved" in ending.why
     assert "search.least_growth" in ending.why
@@ -33,21 +33,21 @@ def test_it_goes_on_while_the_frontier_moved_lately():
 
 def test_it_goes_on_where_more_is_expected():
     built = trained(epochs=2, count=40)
-    assert still(built, 1e-6).choose(built.asked(10.0)) is None
+    assert standing_still(built, 1e-6).choose(built.asked(10.0)) is None
 
 
 def test_it_goes_on_with_few_trials():
     built = trained(epochs=EPOCHS, count=10)
-    assert still(built).choose(built.asked(1e-3)) is None
+    assert standing_still(built).choose(built.asked(1e-3)) is None
 
 
 def test_it_never_ends_a_search_that_is_to_spend_its_budget():
     built = trained(epochs=EPOCHS, count=40)
-    assert still(built, 0.0).choose(built.asked(1e-3)) is None
+    assert standing_still(built, 0.0).choose(built.asked(1e-3)) is None
 
 
 def test_without_a_budget_of_dollars_the_best_step_counts():
     built = trained(epochs=EPOCHS, count=40)
-    ending = still(built).choose(built.asked(float("inf")))
+    ending = standing_still(built).choose(built.asked(float("inf")))
     assert isinstance(ending, Ending)
     assert "saved" not in ending.why

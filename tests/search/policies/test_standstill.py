@@ -5,31 +5,29 @@ from __future__ import annotations
 import pytest
 
 from tests.support.search_parts import EPOCHS, reached, settings_of, trained
-from tracker.search.policies.standstill import MOVES, PATIENCE, Standstill
+from tracker.search.policies.standstill import PATIENCE, Standstill
+
+SHARE = 0.001
 
 
 def test_a_frontier_that_is_seen_for_the_first_time_has_just_moved():
     built = trained(epochs=EPOCHS, count=40)
-    standstill = built.standstill(0.5)
-    assert standstill.usd() is None
-    assert standstill.memory() == {
-        "usd": pytest.approx(built.knowledge.trials.spent_usd()),
-        "hypervolume": pytest.approx(built.valuation.hypervolume),
-    }
+    standstill = built.standstill(SHARE)
+    assert standstill.usd is None
+    assert standstill.memory() == {"usd": pytest.approx(built.knowledge.trials.spent_usd())}
 
 
 def test_it_stands_still_once_a_share_of_the_spend_brought_nothing():
     built = trained(epochs=EPOCHS, count=40)
-    standstill = built.standstill(0.5)
-    standstill.usd()
+    standstill = built.standstill(SHARE)
     before_usd = built.knowledge.trials.spent_usd()
     seen = []
     for trial in range(40, 120):
         built.train(trial, settings_of(8, 0.001 + 1e-6 * trial), EPOCHS)
+        standstill.look()
         spent_usd = built.knowledge.trials.spent_usd()
         long = spent_usd - before_usd >= PATIENCE * spent_usd
-        still_usd = standstill.usd()
-        assert still_usd == (pytest.approx(spent_usd - before_usd) if long else None)
+        assert standstill.usd == (pytest.approx(spent_usd - before_usd) if long else None)
         seen.append(long)
     assert seen[0] is False
     assert seen[-1] is True
@@ -37,27 +35,25 @@ def test_it_stands_still_once_a_share_of_the_spend_brought_nothing():
 
 def test_it_moves_again_with_what_is_found():
     built = trained(epochs=EPOCHS, count=40)
-    standstill = built.still(0.0)
-    assert standstill.usd() is not None
+    standstill = built.standing_still(SHARE)
+    assert standstill.usd is not None
     best = {**reached(settings_of(8), 1), "accuracy": 0.99}
     built.knowledge.register(40, settings_of(8, 0.05))
-    assert built.reached.add(built.knowledge.reached(40, 1, best)) > MOVES * built.valuation.hypervolume
-    assert standstill.usd() is None
+    assert built.reached.add(built.knowledge.reached(40, 1, best)) > SHARE * built.valuation.hypervolume
+    standstill.look()
+    assert standstill.usd is None
 
 
 def test_few_trials_do_not_stand_still():
     built = trained(epochs=EPOCHS, count=10)
-    assert built.still(0.5).usd() is None
+    assert built.standing_still(SHARE).usd is None
 
 
-def test_where_the_study_sets_no_growth_little_counts_as_none():
+def test_what_is_remembered_is_restored_though_the_hypervolume_is_measured_anew():
     built = trained(epochs=EPOCHS, count=40)
-    assert built.standstill(0.0).least == pytest.approx(MOVES * built.valuation.hypervolume)
-
-
-def test_what_is_remembered_is_restored():
-    built = trained(epochs=EPOCHS, count=40)
-    known = built.still(0.5)
-    again = Standstill(built.knowledge, built.valuation, 0.5)
+    known = built.standing_still(SHARE)
+    built.reached.add({**reached(settings_of(8), 1), "accuracy": 0.99})
+    again = Standstill(built.knowledge, built.valuation, SHARE)
     again.recall(known.memory())
-    assert again.usd() == known.usd() is not None
+    again.look()
+    assert again.usd == known.usd is not None

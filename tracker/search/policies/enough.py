@@ -27,7 +27,7 @@ class Enough:
         """The end, and what it saves; None while the frontier moves or may move."""
         if self._least_growth <= 0:
             return None
-        still_usd = self._standstill.usd()
+        still_usd = self._standstill.usd
         if still_usd is None:
             return None
         left_usd, expected = now.allowance.left_usd, self._expected(now)

@@ -7,6 +7,8 @@ from tracker.search.choices import Choices
 from tracker.search.policies.policy import Decision, Situation
 from tracker.search.policies.standstill import Standstill
 
+MOVES = 0.001
+"""The share of itself by which the hypervolume must change to count as moving."""
 EXPLORE_SHARE = 0.5
 """How often a step explores while the frontier stands still."""
 
@@ -25,8 +27,11 @@ class Explore:
         self._candidates = candidates
 
     def choose(self, now: Situation) -> Decision | None:
-        """A new trial; None in the other steps, while the frontier moves, and where none fits."""
-        still_usd = self._standstill.usd() if now.allowance.new_trials else None
+        """A new trial; None in the other steps, while the frontier moves, and where none of those drawn may start.
+
+        That is so where all were tried, and where the first that is likely to be sound does not fit.
+        """
+        still_usd = self._standstill.usd if now.allowance.new_trials else None
         if still_usd is None or now.random.random() >= EXPLORE_SHARE:
             return None
         found = self._choices.first_sound(self._candidates.drawn(now.random), now.allowance, now.random)

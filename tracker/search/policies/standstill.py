@@ -10,42 +10,53 @@ from tracker.search.valuation import Valuation
 
 PATIENCE = 0.25
 """The share of the dollars spent so far that must have brought nothing."""
-MOVES = 0.001
-"""The share of itself by which the hypervolume must change to count as moving, where a study sets none."""
 _LEAST_TRIALS = 2 * FIRST_TRIALS
 
 
 class Standstill:
-    """Follows how the hypervolume changes with the dollars spent.
+    """Follows how the hypervolume changes with the dollars spent, from one ``look`` to the next.
 
-    A change by no more than ``least_growth`` of itself is none; where that is 0, by no more than MOVES.
+    A change by no more than ``least_growth`` of itself is none.
     """
 
     def __init__(self, knowledge: Knowledge, valuation: Valuation, least_growth: float) -> None:
         self._knowledge = knowledge
         self._valuation = valuation
-        self._least_growth = least_growth or MOVES
+        self._least_growth = least_growth
         self._moved_usd = 0.0
         self._moved_to = 0.0
+        self._recalled = False
 
     def memory(self) -> dict[str, float]:
-        """The spend at which the hypervolume last moved, and the hypervolume then."""
-        return {"usd": self._moved_usd, "hypervolume": self._moved_to}
+        """The spend at which the hypervolume last moved."""
+        return {"usd": self._moved_usd}
 
     def recall(self, memory: Mapping[str, float]) -> None:
         """Restore what ``memory`` returned."""
-        self._moved_usd, self._moved_to = memory.get("usd", 0.0), memory.get("hypervolume", 0.0)
+        if "usd" in memory:
+            self._moved_usd, self._recalled = memory["usd"], True
+
+    def look(self) -> None:
+        """See whether the hypervolume has moved.
+
+        After ``recall`` the first look takes it as it is: of the same checkpoints, reported again in another order, it
+        is a little different.
+        """
+        hypervolume = self._valuation.hypervolume
+        if self._recalled:
+            self._moved_to, self._recalled = hypervolume, False
+        elif abs(hypervolume - self._moved_to) > self.least:
+            self._moved_usd, self._moved_to = self._knowledge.trials.spent_usd(), hypervolume
 
     @property
     def least(self) -> float:
         """By how much the hypervolume must change to count as moving."""
         return self._least_growth * self._valuation.hypervolume
 
+    @property
     def usd(self) -> float | None:
         """The dollars since it last moved; None where that is not long, or few trials were started."""
-        spent_usd, hypervolume = self._knowledge.trials.spent_usd(), self._valuation.hypervolume
-        if abs(hypervolume - self._moved_to) > self.least:
-            self._moved_usd, self._moved_to = spent_usd, hypervolume
+        spent_usd = self._knowledge.trials.spent_usd()
         still_usd = spent_usd - self._moved_usd
         long = still_usd >= PATIENCE * spent_usd and len(self._knowledge.trials) >= _LEAST_TRIALS
         return still_usd if long else None
