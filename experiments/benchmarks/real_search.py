@@ -137,13 +137,17 @@ def _text(volumes: dict[str, dict[str, list[float]]]) -> str:
     )
 
 
+def _defaults() -> str:
+    return ", ".join(f"{budget_usd} for {name}" for name, (budget_usd, _) in STUDIES.items())
+
+
 def _arguments(parser: argparse.ArgumentParser) -> Any:
     parser.add_argument(
         "--studies", nargs="+", default=[*STUDIES], choices=STUDIES, metavar="NAME",
         help=f"{', '.join(STUDIES)}; default all",
     )  # fmt: skip
     parser.add_argument("--seeds", type=int, default=3, help="studies of each strategy")
-    parser.add_argument("--budget-usd", type=float, help="what each may cost; default some dozen full trainings")
+    parser.add_argument("--budget-usd", type=float, help=f"what each may cost; default {_defaults()}")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.support.search_parts import parts, reached, settings_of, trained
+from tests.support.search_parts import EPOCHS, parts, reached, settings_of, trained
 from tracker.search.fitted_models import FittedModels
 from tracker.study.domains import Choices
 from tracker.study.space import SearchSpace
@@ -49,7 +49,7 @@ def test_models_know_what_was_observed():
 def test_new_trials_have_a_forecast_and_are_no_longer_new_once_taken():
     built = trained()
     settings, forecast = built.new.untried()
-    assert len(settings) == len(forecast.depths) > 24
+    assert len(settings) == len(forecast.depths) > 12, "of forty, those that differ from the tried ones"
     assert built.new.cheapest_usd == forecast.cost_usd[:, 0].min()
     built.new.take(settings[5])
     left, again = built.new.untried()
@@ -68,3 +68,45 @@ def test_the_last_combinations_of_a_small_space_are_all_offered_and_then_none():
         built.new.take(settings)
     assert built.new.untried() is None
     assert built.new.cheapest_usd is None
+
+
+def test_settings_that_hardly_differ_from_tried_ones_are_the_same():
+    built = trained(epochs=4, count=24)
+    facts = list(built.knowledge.trials.values())
+    tried = np.stack([each.point for each in facts])
+
+    def nearby(width, rate):
+        points = built.knowledge.cube.points([settings_of(width, rate)])
+        return bool(built.fitted.outlook.nearby(points, tried)[0])
+
+    width, rate = facts[5].settings["width"], facts[5].settings["rate"]
+    rates = sorted(each.settings["rate"] for each in facts if each.settings["width"] == width)
+    between = float(np.sqrt(rates[2] * rates[3]))
+    assert nearby(width, 1.01 * rate)
+    assert not nearby(width, between), "half a knob's step from either side"
+
+
+def test_new_trials_are_none_that_hardly_differ_from_tried_ones():
+    built = trained(epochs=4, count=60)
+    tried = np.stack([each.point for each in built.knowledge.trials.values()])
+    settings, _ = built.new.untried()
+    assert len(settings) > 5
+    assert not built.fitted.outlook.nearby(built.knowledge.cube.points(settings), tried).any()
+    drawn = [built.knowledge.cube.draw(np.random.default_rng(seed)) for seed in range(400)]
+    assert built.fitted.outlook.nearby(built.knowledge.cube.points(drawn), tried).any(), "there are such settings"
+
+
+def test_where_all_that_is_left_hardly_differs_it_is_tried_all_the_same():
+    rates = tuple(float(rate) for rate in np.geomspace(1e-3, 1e-1, 60))
+    space = SearchSpace({"epochs": EPOCHS}, {"cpu": {"rate": Choices(rates), "width": Choices((8, 16, 32, 64))}})
+    built = parts(space)
+    left = [(8, rates[1]), (64, rates[58])]
+    settings = [settings_of(width, rate) for width in (8, 16, 32, 64) for rate in rates if (width, rate) not in left]
+    for trial, each in enumerate(settings):
+        built.train(trial, each, 1)
+    built.ready()
+    tried = np.stack([each.point for each in built.knowledge.trials.values()])
+    found, forecast = built.new.untried()
+    assert [(each["width"], each["rate"]) for each in found] == left
+    assert len(forecast.depths) == 2
+    assert built.fitted.outlook.nearby(built.knowledge.cube.points(found), tried).all()

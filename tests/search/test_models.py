@@ -150,6 +150,25 @@ def test_what_nothing_explains_is_shared_with_the_nearest_where_it_proves_to_be(
     assert (deviation.mean() < 0.5) if alike else (deviation.mean() > 0.7)
 
 
+def test_points_that_are_spread_evenly_are_as_far_apart_as_their_spacing():
+    grid = np.stack(np.meshgrid(np.arange(10) / 10, np.arange(10) / 10), axis=-1).reshape(-1, 2)
+    for frequencies in ([1.0, 1.0], [3.0, 3.0]):
+        features = Features(2, np.array(frequencies))
+        places = features.places(grid)
+        nearest = np.linalg.norm(places[:, None] - places[None], axis=-1)[0, 1:].min()
+        assert features.spacing(100, 2) == pytest.approx(nearest)
+    stretched = Features(2, np.array([9.0, 1.0])).spacing(100, 2)
+    assert stretched == pytest.approx(features.spacing(100, 2)), "the same volume"
+
+
+def test_a_name_that_is_chosen_is_one_dimension():
+    names = Choices(tuple("abcdefgh"))
+    assert UnitCube(SearchSpace({}, {"cpu": {"name": names, "rate": Range(0.0, 1.0)}})).dimensions == 2
+    two = {"cpu": {"name": names}, "cuda": {"name": names, "rate": Range(0.0, 1.0)}}
+    assert UnitCube(SearchSpace({}, two)).dimensions == 3
+    assert UnitCube(SearchSpace({"rate": 0.1}, {"cpu": {}})).dimensions == 1
+
+
 def test_candidates_are_looked_for_near_every_part_of_the_frontier():
     space = SearchSpace({"epochs": 8}, {"cpu": {name: Range(0.0, 1.0) for name in "abcdef"}})
     cube, random = UnitCube(space), np.random.default_rng(0)

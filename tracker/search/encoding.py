@@ -35,6 +35,12 @@ class UnitCube:
         """How many columns a point has."""
         return len(self._columns)
 
+    @property
+    def dimensions(self) -> int:
+        """How many knobs a setting has at most, its device being one where there are several; at least 1."""
+        devices = self._space.by_device.values()
+        return max(1, *map(len, devices)) + (len(devices) > 1)
+
     def points(self, settings: Sequence[Settings]) -> NDArray[np.float64]:
         """The points [n, width] of n settings."""
         rows = [[column(each) for column in self._columns] for each in settings]

@@ -40,6 +40,13 @@ class Features:
         places: Array = points * self.frequencies
         return places
 
+    def spacing(self, count: int, dimensions: int) -> float:
+        """The distance between neighbours among the places of ``count`` points that are spread evenly.
+
+        They fill a box of as many dimensions, each as long as the frequencies are in their geometric mean.
+        """
+        return float(np.exp(np.log(self.frequencies).mean()) * count ** (-1 / dimensions))
+
     def refined(self, points: Array, beside: Array, targets: Array) -> Features:
         """Features with frequencies that explain ``targets`` [n] at ``points`` better, if there are any.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tracker.records import Settings
 from tracker.search.candidates import Candidates
@@ -48,15 +49,34 @@ class NewTrials:
             self._look()
 
     def untried(self) -> tuple[list[Settings], Forecast] | None:
-        """Settings [n] that were not tried, with their forecast; None where none is left."""
-        if self._found is None or all(map(self._candidates.taken, self._found[0])):
+        """Settings [n] that were not tried, with their forecast; None where none is left.
+
+        Those that lie near to tried ones are left out, if there are others: they would bring what those did.
+        """
+        apart = self._apart()
+        if not len(apart):
             self._look()
+            apart = self._apart()
         if self._found is None:
             return None
         fresh, forecast = self._found
-        left = np.flatnonzero([not self._candidates.taken(key) for key in fresh])
         settings = [*fresh.values()]
-        return [settings[index] for index in left], forecast.of(left)
+        chosen = apart if len(apart) else self._left()
+        return [settings[index] for index in chosen], forecast.of(chosen)
+
+    def _left(self) -> NDArray[np.int64]:
+        """Those that were found and not tried since, by index."""
+        fresh = self._found[0] if self._found else ()
+        return np.flatnonzero([not self._candidates.taken(key) for key in fresh])
+
+    def _apart(self) -> NDArray[np.int64]:
+        """Those of them that do not lie near to tried settings, by index."""
+        left, tried = self._left(), [facts.point for facts in self._knowledge.trials.values()]
+        if self._found is None or not len(left) or not tried:
+            return left
+        settings = [*self._found[0].values()]
+        points = self._knowledge.cube.points([settings[index] for index in left])
+        return left[~self._fitted.outlook.nearby(points, np.stack(tried))]
 
     @property
     def cheapest_usd(self) -> float | None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
 from scipy.special import ndtr
 
 from tracker.records import Direction, Settings
@@ -29,6 +30,8 @@ DOUBLINGS = 7
 """The horizons of a forecast: one, two, … doublings of the depth."""
 _OUT_OF_MEMORY = 1.15
 """How much more than the limit an out-of-memory trial is assumed to need."""
+_APART = 0.4
+"""How near to tried settings others count as the same: a share of the distance between neighbours."""
 _UNSTABLE = 0.05
 """A lower share of failures is ignored."""
 
@@ -173,6 +176,20 @@ class Outlook:
                 forecast.costs[index, :, 0] -= each.start_usd
                 forecast.cost_usd[index] = np.maximum(forecast.cost_usd[index] - each.start_usd, LEAST_COST)
         return forecast
+
+    def nearby(self, points: Array, tried: Array) -> NDArray[np.bool_]:
+        """Whether each of n points [n, width] is so near to one of m that were tried [m, width] that it is the same.
+
+        The same: as near as a share of the distance that the tried ones would have if they were spread evenly, both in
+        the unit cube and by what the models think that each metric and the price change with. They may be wrong.
+        """
+        models = [self._plain, *(model.features for model in self.curves), self.costs.features]
+        apart = [
+            cdist(each.places(points), each.places(tried)) / each.spacing(len(tried), self._cube.dimensions)
+            for each in models
+        ]
+        near: NDArray[np.bool_] = np.max(apart, axis=0).min(axis=1) < _APART
+        return near
 
     def misses(self, trials: Sequence[TrialFacts]) -> Array:
         """How far quality and price of n trials with a checkpoint are from a forecast of new ones: [n, 2].
