@@ -30,7 +30,7 @@ DOUBLINGS = 7
 """The horizons of a forecast: one, two, … doublings of the depth."""
 _OUT_OF_MEMORY = 1.15
 """How much more than the limit an out-of-memory trial is assumed to need."""
-_APART = 0.4
+_APART = 0.5
 """How near to tried settings others count as the same: a share of the distance between neighbours."""
 _UNSTABLE = 0.05
 """A lower share of failures is ignored."""
