@@ -156,6 +156,8 @@ def test_where_nothing_moves_the_frontier_trials_are_drawn_evenly():
     assert len(found) > 10
     assert all(replay.steps[number][0].until_usd == 0 for number in found), "new trials"
     assert explored(Replay(searcher(), 0.05).run(40).steps) == [], "here it moves"
+    limited = Replay(searcher(trials_limited=True), 1.0, flat).run(80)
+    assert explored(limited.steps) == [], "trials are scarce"
 
 
 def test_a_resumed_search_knows_for_how_long_the_frontier_stood_still():

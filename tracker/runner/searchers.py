@@ -116,6 +116,7 @@ def make_searcher(
             limits=[*spec.limits, Limit("peak_memory_bytes", high=plan.hardware.trial_memory_bytes)],
             last_step=spec.last_step,
             least_growth=spec.search.least_growth,
+            trials_limited=spec.budget.trials is not None,
             seed=spec.seed,
             notify=notify,
         )

@@ -68,7 +68,8 @@ class FrontierSearch:
     values of the reference point; missing ones are frozen once the first trials have a checkpoint. ``limits`` are on
     reported metrics and on peak_memory_bytes. ``last_step`` is where the study says that trainings end
     (search.ends.Ends). Where the hypervolume stands still, and is expected to grow by less than ``least_growth`` of
-    itself with all that is left, the search ends; never at 0. ``notify`` receives messages for people.
+    itself with all that is left, the search ends; never at 0. Where ``trials_limited``, none is spent on drawing evenly
+    while the frontier stands still: dollars are not what is scarce. ``notify`` receives messages for people.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class FrontierSearch:
         limits: Sequence[Limit] = (),
         last_step: int | str | None = None,
         least_growth: float = 0.0,
+        trials_limited: bool = False,
         seed: int = 0,
         notify: Callable[[str], None] | None = None,
     ) -> None:
@@ -115,7 +117,7 @@ class FrontierSearch:
             Enough(still_enough, by_forecast, least_growth),
             Survey(known, choices, candidates),
             self._deep,
-            Explore(still, choices, candidates),
+            *(() if trials_limited else (Explore(still, choices, candidates),)),
             ByRank(known, valuation, choices, candidates),
             by_forecast,
             ToTheEnd(known, fitted, self._new, trials.tried),
