@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.support.search_parts import EPOCHS, parts, reached, settings_of, trained
+from tests.support.search_parts import EPOCHS, SPACE, parts, reached, settings_of, trained
 from tracker.search.fitted_models import FittedModels
-from tracker.study.domains import Choices
+from tracker.study.domains import Choices, Range
 from tracker.study.space import SearchSpace
 
 
@@ -47,9 +47,12 @@ def test_models_know_what_was_observed():
 
 
 def test_new_trials_have_a_forecast_and_are_no_longer_new_once_taken():
-    built = trained()
-    settings, forecast = built.new.untried()
-    assert len(settings) == len(forecast.depths) > 12, "of forty, those that differ from the tried ones"
+    others = {name: Range(0.0, 1.0) for name in "abcd"}
+    built = parts(SearchSpace(SPACE.fixed, {"cpu": {**SPACE.by_device["cpu"], **others}}))
+    for trial in range(12):
+        built.train(trial, built.knowledge.cube.draw(np.random.default_rng(trial)), 2)
+    settings, forecast = built.ready().new.untried()
+    assert len(settings) == len(forecast.depths) > 24
     assert built.new.cheapest_usd == forecast.cost_usd[:, 0].min()
     built.new.take(settings[5])
     left, again = built.new.untried()
@@ -83,7 +86,7 @@ def test_settings_that_hardly_differ_from_tried_ones_are_the_same():
     rates = sorted(each.settings["rate"] for each in facts if each.settings["width"] == width)
     between = float(np.sqrt(rates[2] * rates[3]))
     assert nearby(width, 1.01 * rate)
-    assert not nearby(width, between), "half a knob's step from either side"
+    assert not nearby(width, between), "between two that were tried"
 
 
 def test_new_trials_are_none_that_hardly_differ_from_tried_ones():
